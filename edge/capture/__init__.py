@@ -1,0 +1,1 @@
+"""Sources: cameras, microphones and sensors become typed items; one file a kind."""

@@ -1,0 +1,118 @@
+"""The only module that reads time: monotonic, wall, and a wait that can be cancelled.
+
+Everything else takes a `Clock`; tests and replay pass a `VirtualClock`, in which time moves only when told to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime, timezone
+from typing import Protocol
+
+from edge.types import NS_PER_S, seconds
+
+
+class Clock(Protocol):
+    """A source of time."""
+
+    def mono_ns(self) -> int:
+        """Local monotonic time; its zero has no meaning."""
+        ...
+
+    def wall_ns(self) -> int:
+        """Unix time; may step."""
+        ...
+
+    def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
+        """Wait for ``timeout_s`` or until ``cancel`` is set; True when it was cancelled."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def mono_ns(self) -> int:
+        """CLOCK_MONOTONIC."""
+        return time.monotonic_ns()
+
+    def wall_ns(self) -> int:
+        """CLOCK_REALTIME."""
+        return time.time_ns()
+
+    def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
+        """Block the calling thread on ``cancel``."""
+        return cancel.wait(max(0.0, timeout_s))
+
+
+class VirtualClock:
+    """Time that moves only by `advance` and `wait`. Wall time is monotonic time plus a fixed start."""
+
+    def __init__(self, wall_start_ns: int = 0) -> None:
+        self._now_ns = 0
+        self._wall_start_ns = wall_start_ns
+        self._lock = threading.Lock()
+
+    def mono_ns(self) -> int:
+        """Nanoseconds advanced so far."""
+        return self._now_ns
+
+    def wall_ns(self) -> int:
+        """The start given plus `mono_ns`."""
+        return self._wall_start_ns + self._now_ns
+
+    def advance(self, delta_ns: int) -> None:
+        """Move time forward; ValueError for a negative step."""
+        if delta_ns < 0:
+            raise ValueError(f"time does not go back: {delta_ns} ns")
+        with self._lock:
+            self._now_ns += delta_ns
+
+    def advance_to(self, t_ns: int) -> None:
+        """Move time forward to ``t_ns``; earlier times are ignored."""
+        with self._lock:
+            self._now_ns = max(self._now_ns, t_ns)
+
+    def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
+        """Let the time pass at once."""
+        if not cancel.is_set():
+            self.advance(round(max(0.0, timeout_s) * NS_PER_S))
+        return cancel.is_set()
+
+
+def iso8601(wall_ns: int) -> str:
+    """Unix nanoseconds as ISO 8601 in UTC with milliseconds, as in ``2026-01-31T12:00:00.250Z``."""
+    ms = wall_ns // 1_000_000
+    text = datetime.fromtimestamp(ms // 1000, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{ms % 1000:03d}Z"
+
+
+class Backoff:
+    """Delays for one retried thing: 1 s, times 1.8 each failure, at most 60 s; reset after 300 s of health."""
+
+    FIRST_S = 1.0
+    FACTOR = 1.8
+    LONGEST_S = 60.0
+    HEALTHY_S = 300.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._delay_s = self.FIRST_S
+        self._healthy_since_ns: int | None = None
+        self.failures = 0
+
+    def succeeded(self) -> None:
+        """Note that the thing works now."""
+        if self._healthy_since_ns is None:
+            self._healthy_since_ns = self._clock.mono_ns()
+
+    def failed(self) -> float:
+        """Note a failure; the seconds to wait before the next try."""
+        healthy = self._healthy_since_ns
+        if healthy is not None and seconds(self._clock.mono_ns() - healthy) >= self.HEALTHY_S:
+            self._delay_s, self.failures = self.FIRST_S, 0
+        self._healthy_since_ns = None
+        self.failures += 1
+        delay_s = self._delay_s
+        self._delay_s = min(self.LONGEST_S, self._delay_s * self.FACTOR)
+        return delay_s

@@ -1,0 +1,129 @@
+"""What config.yaml says of cameras, microphones and sensors. ``type`` is the file's name under `edge/capture/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME)]
+Topic = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^#+\x00]+$")]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def redact_url(url: str) -> str:
+    """The URL without its password, fit for logs; never raises."""
+    try:
+        parts = urlsplit(url)
+        if parts.password is None:
+            return url
+    except ValueError:
+        return "(unreadable URL)"
+    secret_free = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username}:***@{secret_free}").geturl()
+
+
+def _rtsp_url(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        port_is_readable = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_readable, parts = False, urlsplit("")
+    if parts.scheme not in {"rtsp", "rtsps"} or not parts.hostname or not port_is_readable:
+        raise ValueError(
+            "must look like rtsp://user:password@host:554/path; write special characters of the password "
+            "as %-codes (@ is %40, : is %3A, / is %2F)"
+        )
+    return value
+
+
+class FileSource(Section):
+    """A recording. ``pace: live`` plays it as a camera would; ``loop`` starts it again at its end."""
+
+    type: Literal["file"]
+    path: Path
+    pace: Literal["live", "fast"] = "live"
+    loop: bool = False
+
+
+class RtspSource(Section):
+    """A network camera: picture and sound through one connection."""
+
+    type: Literal["rtsp"]
+    url: Annotated[SecretStr, AfterValidator(_rtsp_url)]
+    transport: Literal["tcp", "udp"] = "tcp"
+    open_timeout_s: Positive = 10.0
+    read_timeout_s: Positive = 5.0
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        return redact_url(self.url.get_secret_value())
+
+
+class V4l2Source(Section):
+    """A USB or CSI camera: ``device`` (number, /dev/video0) or a GStreamer ``pipeline`` ending in appsink."""
+
+    type: Literal["v4l2"]
+    device: int | str | None = None
+    pipeline: str | None = None
+    width: Annotated[int, Field(ge=16, le=8192)] | None = None
+    height: Annotated[int, Field(ge=16, le=8192)] | None = None
+    fps: Positive | None = None
+    fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> V4l2Source:
+        if (self.device is None) == (self.pipeline is None):
+            raise ValueError("give either device (such as 0 or /dev/video0) or pipeline, not both and not neither")
+        return self
+
+
+CameraSource = Annotated[FileSource | RtspSource | V4l2Source, Field(discriminator="type")]
+
+
+class DeviceMicrophone(Section):
+    """A sound card input, by name (a part of it is enough) or number; the default input when neither is given."""
+
+    type: Literal["device"]
+    name: str | int | None = None
+    rate_hz: Annotated[int, Field(ge=8000, le=192000)] | None = None
+    channels: Annotated[int, Field(ge=1, le=32)] = 1
+
+
+class SensorTopic(Section):
+    """Where a sensor's numbers come from: an MQTT topic, and a path into its JSON (``a.b.0``) when it is not bare."""
+
+    topic: Topic
+    path: str = ""
+    stale_s: Positive = 600.0
+
+
+class Camera(Section):
+    """One place that is looked at and listened to. Without ``source`` it is sound alone."""
+
+    source: CameraSource | None = None
+    microphone: str = "stream"
+    sensors: dict[Name, Topic | SensorTopic] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Camera:
+        if self.source is None and self.microphone in {"stream", "none"}:
+            raise ValueError("has neither a source nor a named microphone; give at least one")
+        return self
+
+    def sensor_topics(self) -> dict[str, SensorTopic]:
+        """Sensors by channel name, all in the long form."""
+        return {
+            name: spec if isinstance(spec, SensorTopic) else SensorTopic(topic=spec)
+            for name, spec in self.sensors.items()
+        }

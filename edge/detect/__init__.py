@@ -1,0 +1,1 @@
+"""Calibrated scores become events; facts about the sources become health events."""

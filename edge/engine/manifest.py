@@ -1,0 +1,214 @@
+"""`model.yaml`: what a model folder holds, its geometry, labels and digests.
+
+Pure data and checks; no runtime is imported here. Geometry is part of the interface: the same values serve capture,
+windows, benchmarks and replay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.errors import ModelError
+from edge.types import nanoseconds
+
+Modality = Literal["video", "audio", "sensors"]
+MODALITIES: tuple[Modality, ...] = ("video", "audio", "sensors")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[float, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Golden(_Frozen):
+    """Inputs and outputs that every runtime must reproduce: ``|out - golden| <= atol + rtol * |golden|``."""
+
+    file: str
+    sha256: Sha256
+    atol: Positive
+    rtol: Positive
+
+
+class VideoGeometry(_Frozen):
+    """``frames`` pictures of ``height`` x ``width`` at ``fps``, letterboxed with the grey value ``pad``."""
+
+    fps: Positive
+    frames: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=16, le=4096)]
+    height: Annotated[int, Field(ge=16, le=4096)]
+    pad: Annotated[int, Field(ge=0, le=255)] = 114
+
+
+class AudioGeometry(_Frozen):
+    """The newest ``window_s`` of mono sound at ``rate_hz``."""
+
+    rate_hz: Annotated[int, Field(ge=8000, le=96000)]
+    window_s: Positive
+
+    @property
+    def samples(self) -> int:
+        """Samples in one window."""
+        return round(self.rate_hz * self.window_s)
+
+
+class SensorChannel(_Frozen):
+    """One sensor input; readings enter the graph as ``(value - mean) / std``."""
+
+    name: str
+    unit: str
+    mean: float
+    std: Positive
+
+
+class Memory(_Frozen):
+    """The fused tokens of a camera's last hops that come back as an input."""
+
+    tokens: Annotated[int, Field(ge=1)]
+    dim: Annotated[int, Field(ge=1)]
+
+
+class Geometry(_Frozen):
+    """What one call of the model looks at, for every row (one camera, one hop)."""
+
+    hop_s: Positive
+    video: VideoGeometry
+    audio: AudioGeometry
+    sensors: tuple[SensorChannel, ...] = ()
+    memory: Memory
+
+    @property
+    def hop_ns(self) -> int:
+        """Nanoseconds between two windows."""
+        return nanoseconds(self.hop_s)
+
+    @property
+    def frame_ns(self) -> int:
+        """Nanoseconds between two pictures at the model's rate."""
+        return nanoseconds(1 / self.video.fps)
+
+
+class Label(_Frozen):
+    """One event the model knows, what can evidence it, and thresholds that suit it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    modalities: tuple[Modality, ...]
+    enter: Probability = 0.6
+    leave: Probability = 0.4
+    min_s: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Manifest(_Frozen):
+    """A model folder's `model.yaml`."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    name: str
+    version: str
+    file: str
+    sha256: Sha256
+    licence: str
+    golden: Golden
+    geometry: Geometry
+    labels: tuple[Label, ...]
+    classes: tuple[str, ...] = ()
+    tags: str = ""
+
+    @model_validator(mode="after")
+    def _unique_labels(self) -> Manifest:
+        names = [label.name for label in self.labels]
+        if len(set(names)) != len(names):
+            raise ValueError("labels must have different names")
+        return self
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Label names in the order of the graph's outputs."""
+        return tuple(label.name for label in self.labels)
+
+
+class ModelFolder:
+    """A folder with `model.yaml`, the graph and its golden file; digests are checked before anything is used."""
+
+    def __init__(self, path: Path, manifest: Manifest, tag_names: tuple[str, ...]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.tag_names = tag_names
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX file."""
+        return self.path / self.manifest.file
+
+    @property
+    def golden(self) -> Path:
+        """The golden inputs and outputs."""
+        return self.path / self.manifest.golden.file
+
+    def verify(self) -> None:
+        """Compare both files with their digests; ModelError names the file that differs."""
+        for path, expected in ((self.graph, self.manifest.sha256), (self.golden, self.manifest.golden.sha256)):
+            found = sha256_of(path)
+            if found != expected:
+                raise ModelError(
+                    f"{path}: sha256 is {found[:12]}…, model.yaml says {expected[:12]}…; "
+                    "the file is damaged or was exchanged: restore the model folder (git checkout, or install again)"
+                )
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file; ModelError when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); restore the model folder") from error
+    return digest.hexdigest()
+
+
+def load_folder(path: Path) -> ModelFolder:
+    """Read and check `model.yaml` in ``path``; ModelError says what is wrong. Digests: `ModelFolder.verify`."""
+    source = path / "model.yaml"
+    try:
+        raw = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{source}: cannot be read ({error.strerror}); is this a model folder?") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelError(f"{source}: not readable as YAML: {error}") from error
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ModelError(f"{source}: {faults}") from error
+    return ModelFolder(path, manifest, _read_tags(path, manifest))
+
+
+def find_folder(name: str, search: list[Path] | None = None) -> Path:
+    """The folder of model ``name`` (or ``name`` itself when it is a path); ModelError lists where was looked."""
+    if "/" in name:
+        return Path(name)
+    package = Path(__file__).resolve().parent.parent
+    places = search or [package.parent / "engines", package / "_engines"]
+    for place in places:
+        if (place / name / "model.yaml").is_file():
+            return place / name
+    known = sorted({child.name for place in places if place.is_dir() for child in place.iterdir() if child.is_dir()})
+    looked, there = ", ".join(map(str, places)), ", ".join(known) or "none"
+    raise ModelError(f"no model named {name!r} in {looked}; there is: {there}")
+
+
+def _read_tags(path: Path, manifest: Manifest) -> tuple[str, ...]:
+    if not manifest.tags:
+        return ()
+    source = path / manifest.tags
+    try:
+        return tuple(line for line in source.read_text(encoding="utf-8").splitlines() if line)
+    except OSError as error:
+        raise ModelError(f"{source}: cannot be read ({error.strerror}); restore the model folder") from error

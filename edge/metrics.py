@@ -1,0 +1,44 @@
+"""Counters, gauges and histograms of the whole daemon, in Prometheus' terms.
+
+One `Metrics` object is made by the composer (node, replay, test) and handed to the stages; nothing is global.
+Names: ``edge_`` prefix, base units, ``_total`` for counters; labels camera, source, label, place and reason only.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+_LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """All metrics, registered in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.frames = Counter("edge_frames", "Pictures decoded", ["source"], registry=r)
+        self.windows = Counter("edge_windows", "Windows scored", ["camera"], registry=r)
+        self.gaps = Counter("edge_gaps", "Breaks of a media clock", ["source", "reason"], registry=r)
+        self.drops = Counter("edge_drops", "Things lost, by place", ["source", "place"], registry=r)
+        self.reconnects = Counter("edge_reconnects", "Tries to reopen a source", ["source"], registry=r)
+        self.decode_s = Histogram(
+            "edge_decode_seconds", "Reading, decoding and scaling a picture", ["source"], buckets=_LATENCY_S, registry=r
+        )
+        self.infer_s = Histogram("edge_infer_seconds", "One call of the model", buckets=_LATENCY_S, registry=r)
+        self.publish_s = Histogram(
+            "edge_publish_seconds", "Outbox to broker acknowledgement", buckets=_LATENCY_S, registry=r
+        )
+        self.end_to_end_s = Histogram(
+            "edge_end_to_end_seconds",
+            "Last media of a window to broker acknowledgement",
+            buckets=_LATENCY_S,
+            registry=r,
+        )
+        self.events = Counter("edge_events", "Events begun", ["camera", "label"], registry=r)
+        self.av_offset_s = Gauge("edge_av_offset_seconds", "Measured sound minus picture", ["camera"], registry=r)
+        self.source_up = Gauge("edge_source_up", "1 while the source delivers", ["source"], registry=r)
+        self.outbox_depth = Gauge("edge_outbox_messages", "Messages waiting for the broker", registry=r)
+        self.outbox_age_s = Gauge("edge_outbox_age_seconds", "Age of the oldest waiting message", registry=r)
+        self.broker_up = Gauge("edge_broker_up", "1 while connected to the broker", registry=r)
+        self.runtime = Info("edge_runtime", "Model, runtime and versions", registry=r)

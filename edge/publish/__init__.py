@@ -1,0 +1,1 @@
+"""Events become messages, wait in an outbox on disk, and reach the broker."""

@@ -1,0 +1,250 @@
+"""The values that travel between the stages.
+
+Frozen, slotted and small. Suffix ``_ns`` is local monotonic time, ``pts_ns`` is a source's own media clock and
+``wall_ns`` is Unix time; there is no bare "timestamp". All are integers in nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8: TypeAlias = NDArray[np.uint8]
+F32: TypeAlias = NDArray[np.float32]
+
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+
+
+def seconds(ns: int) -> float:
+    """Nanoseconds as seconds."""
+    return ns / NS_PER_S
+
+
+def nanoseconds(s: float) -> int:
+    """Seconds as whole nanoseconds, rounded to the nearest."""
+    return round(s * NS_PER_S)
+
+
+Rect: TypeAlias = tuple[float, float, float, float]  # x1, y1, x2, y2 in 0..1
+
+
+class Stream(str, Enum):
+    """The elementary streams of a source."""
+
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture at the model's size: ``image`` u8[H,W,3] RGB, letterboxed; a view valid until the next read.
+
+    ``content`` is where the camera's own picture lies on that canvas.
+    """
+
+    pts_ns: int
+    arrival_ns: int
+    image: U8
+    content: Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What is kept of every decoded picture, also of those decimated away: its time and mean luma (0..255)."""
+
+    pts_ns: int
+    arrival_ns: int
+    luma: float
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """Mono sound at the model's rate: ``samples`` f32[n] in -1..1; ``pts_ns`` is the time of its first sample."""
+
+    pts_ns: int
+    arrival_ns: int
+    samples: F32
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The stream's media clock broke (reconnect, jump, lost device): what follows is a new epoch."""
+
+    reason: str
+    arrival_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SensorReading:
+    """One number from a sensor, in the unit that the model's manifest states for ``name``."""
+
+    name: str
+    arrival_ns: int
+    value: float
+
+
+Item: TypeAlias = Frame | Glance | AudioChunk | Gap  # what a source yields
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One hop of one camera, gathered into row ``row`` of the runtime's input buffers."""
+
+    camera: str
+    seq: int
+    t_end_ns: int
+    media_end_ns: int
+    row: int
+    video_ok: tuple[bool, ...]
+    audio_ok: float
+    sensor_ok: tuple[bool, ...]
+    epoch: int
+    content: Rect
+
+    @property
+    def coverage(self) -> float:
+        """Share of picture or sound present, whichever is better covered, 0..1."""
+        video = sum(self.video_ok) / len(self.video_ok) if self.video_ok else 0.0
+        return max(video, self.audio_ok)
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What each modality added to a label's logit: with everything, minus without that modality."""
+
+    video: float
+    audio: float
+    sensors: float
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One detected object; corners in 0..1 of the camera's own picture (not of the letterboxed canvas)."""
+
+    label: str
+    score: float
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the model said of one window. ``values`` are calibrated probabilities by label."""
+
+    camera: str
+    seq: int
+    t_end_ns: int
+    media_end_ns: int
+    epoch: int
+    values: Mapping[str, float]
+    contribution: Mapping[str, Contribution]
+    embedding: F32
+    boxes: Sequence[Box]
+    tags: Mapping[str, float]
+    coverage: float
+    video_ok: bool
+    audio_ok: bool
+    model: str
+
+
+class SourceState(str, Enum):
+    """What a source is doing."""
+
+    CONNECTING = "connecting"
+    UP = "up"
+    LOST = "lost"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """Measured health of one elementary stream at one moment; None where nothing was measured yet.
+
+    ``level`` is mean luma (0..255) for video and the loudest recent dBFS for audio; ``quiet_s`` says for how long
+    the stream has been dark (video) or below the silence level (audio), ``frozen_s`` for how long nothing changed.
+    """
+
+    age_s: float | None
+    rate_hz: float
+    level: float | None
+    quiet_s: float
+    frozen_s: float
+    drift_ppm: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFacts:
+    """Measured health of one camera at ``now_ns``; ``video`` or ``audio`` is None where it is not expected.
+
+    ``av_offset_s`` is sound minus picture, measured on flashes that come with a bang; None until one was seen.
+    """
+
+    camera: str
+    now_ns: int
+    state: SourceState
+    detail: str
+    video: StreamFacts | None
+    audio: StreamFacts | None
+    av_offset_s: float | None
+    drops: Mapping[str, int]
+
+
+class Phase(str, Enum):
+    """An event's life: it begins, may be updated, and ends."""
+
+    BEGIN = "begin"
+    UPDATE = "update"
+    END = "end"
+
+
+class Kind(str, Enum):
+    """What an event is about: the scene, or the equipment that looks at it."""
+
+    EVENT = "event"
+    HEALTH = "health"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One phase of one event. ``id`` is the same in all phases; ``end_ns`` is None until it ended.
+
+    ``score`` is the value at this phase, ``peak`` the highest so far, ``threshold`` the one that was crossed.
+    ``wall_begin_ns`` is fixed when the event begins, so a step of the wall clock never reorders its phases.
+    """
+
+    id: str
+    camera: str
+    kind: Kind
+    label: str
+    phase: Phase
+    begin_ns: int
+    end_ns: int | None
+    media_begin_ns: int
+    wall_begin_ns: int
+    score: float
+    peak: float
+    threshold: float
+    severity: str
+    why: str
+    contribution: Contribution | None = None
+    boxes: Sequence[Box] = ()
+    tags: Sequence[tuple[str, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing to publish. Of waiting messages with the same non-empty ``key`` only the newest is kept."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    key: str = ""
