@@ -95,8 +95,9 @@ def _index(node: yaml.Node | None, key: KeyPath, lines: dict[KeyPath, int], seen
             duplicates += _index(value, below, lines, seen)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
-            lines[(*key, i)] = value.start_mark.line + 1
-            duplicates += _index(value, (*key, i), lines, seen)
+            item: KeyPath = (*key, i)
+            lines[item] = value.start_mark.line + 1
+            duplicates += _index(value, item, lines, seen)
     return duplicates
 
 
