@@ -1,0 +1,146 @@
+"""From one hop's features to calibrated label log-odds: unimodal evidence, memory token, fusion, gates.
+
+Cheap next to the encoders, so that it can be run once more without each modality (`contribution`) and be
+trained on cached features.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edge.learn.audio_net import EMBEDDING
+from edge.learn.fusion import CELLS, FUSIONS
+from edge.learn.image_net import MAP, TOP
+from edge.learn.labels import DENSE_CHANNELS, DIM, LABELS, MODALITIES, SENSORS
+
+C: Final = len(LABELS)
+S: Final = len(SENSORS)
+_NEVER: Final = -30.0
+_RESIDUAL: Final = 3.0
+_WIDEST: Final = max(len(label.tags) for label in LABELS)
+
+
+class HopFeatures(NamedTuple):
+    """What the encoders say about one hop. Parts that are not there hold zeros and their mask is 0."""
+
+    cells: Tensor  # [B,14,MAP] picture cells
+    top: Tensor  # [B,1280] picture
+    dense: Tensor  # [B,4] log-odds of the dense picture head
+    objects: Tensor  # [B,3] log-odds of the best person, vehicle, animal box
+    sound: Tensor  # [B,384]
+    tags: Tensor  # [B,527] log-odds
+    sensors: Tensor  # [B,8] z-scores
+    video_ok: Tensor  # [B,2] 1 = frame there
+    audio_ok: Tensor  # [B] fraction of the window there
+    sensor_ok: Tensor  # [B,8]
+
+    def available(self) -> Tensor:
+        """[B,3] 1 where a modality has anything to say this hop."""
+        video = self.video_ok.amax(1)
+        audio = (self.audio_ok > 0.05).to(self.sound.dtype)
+        return torch.stack([video, audio, self.sensor_ok.amax(1)], 1)
+
+
+class Hop(NamedTuple):
+    """A hop ready for fusion: tokens [B,17,D], unimodal log-odds [B,3,C], memory token [B,D]."""
+
+    tokens: Tensor
+    evidence: Tensor
+    token: Tensor
+
+
+class FusionHead(nn.Module):
+    """Evidence per modality, their soft-or with a prior, and a bounded correction by the fusion.
+
+    logit_c = log(e^prior_c + sum_m there_m knows_mc e^u_mc) + correction_c, |correction| <= 3, so the fused
+    answer stays near its best part when the correction is wrong; then the calibration's scale and offset.
+    """
+
+    knows: Tensor
+    tag_index: Tensor
+    corrects: Tensor
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, fusion: str = "attention", dim: int = DIM) -> None:
+        super().__init__()
+        knows, index, bias, corrects = _tables()
+        self.register_buffer("knows", knows)
+        self.register_buffer("tag_index", index)
+        self.register_buffer("corrects", corrects)
+        self.tag_bias = nn.Parameter(bias)
+        self.prior = nn.Parameter(torch.full((C,), -6.0))
+        self.video_gain, self.video_bias = nn.Parameter(torch.ones(C)), nn.Parameter(torch.zeros(C))
+        self.audio_gain, self.audio_bias = nn.Parameter(torch.ones(C)), nn.Parameter(torch.zeros(C))
+        self.adapter = nn.Linear(EMBEDDING, C)
+        self.sensor_net = nn.Sequential(nn.Linear(2 * S, 48), nn.GELU(), nn.Linear(48, C))
+        self.cell_in = nn.Sequential(nn.LayerNorm(MAP), nn.Linear(MAP, dim))
+        self.top_in = nn.Sequential(nn.LayerNorm(TOP + DENSE_CHANNELS + 3), nn.Linear(TOP + DENSE_CHANNELS + 3, dim))
+        self.sound_in = nn.Sequential(nn.LayerNorm(EMBEDDING), nn.Linear(EMBEDDING, dim))
+        self.sensor_in = nn.Linear(2 * S, dim)
+        self.known_in = nn.Linear(3 * C + 6, dim)
+        self.remember = nn.Sequential(nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.LayerNorm(dim))
+        self.fusion = FUSIONS[fusion]()
+        self.correct = nn.Linear(dim, C)
+        self.embed = nn.Linear(dim, dim)
+        self.register_buffer("scale", torch.ones(C))
+        self.register_buffer("offset", torch.zeros(C))
+        for layer in (self.adapter, self.correct, self.sensor_net[2]):
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.sensor_net[2].bias, -7.0)  # type: ignore[arg-type]
+
+    def hop(self, f: HopFeatures) -> Hop:
+        """Everything that depends on this hop alone; the memory token is a part of it, so memory is a window
+        of the last 16 hops and never feeds on itself."""
+        evidence, known = self._evidence(f), f.available()
+        sensed = torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1)
+        summary = torch.tanh(evidence / 6.0) * known[..., None]
+        flags = torch.cat([known, f.audio_ok[:, None], f.video_ok], 1)
+        facts = self.known_in(torch.cat([summary.flatten(1), flags], 1))
+        picture = self.top_in(torch.cat([f.top, f.dense.clamp(-8, 8), f.objects.clamp(-8, 8)], 1))
+        sound, sensors = self.sound_in(f.sound), self.sensor_in(sensed) + facts
+        single = torch.stack([picture, sound, sensors], 1)
+        masked = single * torch.stack([known[:, 0], known[:, 1], torch.ones_like(known[:, 2])], 1)[..., None]
+        token = self.remember(torch.cat([masked.flatten(1), facts], 1))
+        return Hop(torch.cat([self.cell_in(f.cells), single], 1), evidence, token)
+
+    def logits(self, hop: Hop, known: Tensor, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor]:
+        """Calibrated label log-odds [B,C] and embedding [B,D] (unit length) with the modalities in known [B,3]."""
+        mask = torch.cat([known[:, :1].expand(-1, CELLS), known], 1)
+        vector = self.fusion(hop.tokens * mask[..., None], mask, memory * memory_ok[..., None], memory_ok)
+        gate = known[..., None] * self.knows
+        parts = hop.evidence * gate + _NEVER * (1.0 - gate)
+        alone = torch.logsumexp(torch.cat([self.prior.expand(parts.shape[0], 1, -1), parts], 1), 1)
+        correction = _RESIDUAL * torch.tanh(self.correct(vector) / _RESIDUAL) * self.corrects * gate.amax(1)
+        embedding = self.embed(vector)
+        embedding = embedding / embedding.pow(2).sum(1, keepdim=True).add(1e-6).sqrt()
+        return (alone + correction) * self.scale + self.offset, embedding
+
+    def _evidence(self, f: HopFeatures) -> Tensor:
+        """Unimodal log-odds [B,3,C]; where a modality cannot know a label the value is unused."""
+        pad = torch.zeros_like(f.dense[:, :1]).expand(-1, C - 3 - DENSE_CHANNELS)
+        dense = torch.cat([f.objects, f.dense[:, :2], f.dense[:, 2:], pad], 1)
+        video = dense * self.video_gain + self.video_bias
+        picked = f.tags.index_select(1, self.tag_index.flatten()).reshape(-1, C, _WIDEST) + self.tag_bias
+        audio = torch.logsumexp(picked, 2) * self.audio_gain + self.audio_bias + self.adapter(f.sound)
+        sensors = self.sensor_net(torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1))
+        return torch.stack([video, audio, sensors], 1).clamp(-15, 15)
+
+
+def _tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    knows = np.zeros((3, C), np.float32)
+    index, bias = np.zeros((C, _WIDEST), np.int64), np.full((C, _WIDEST), _NEVER, np.float32)
+    for c, label in enumerate(LABELS):
+        for m, name in enumerate(MODALITIES):
+            knows[m, c] = name in label.modalities
+        for n, (tag, offset) in enumerate(label.tags):
+            index[c, n], bias[c, n] = tag, offset
+    corrects = np.array([0.0 if label.classes else 1.0 for label in LABELS], np.float32)
+    if [label.dense for label in LABELS[3:7]] != [0, 1, 2, 3] or any(not label.classes for label in LABELS[:3]):
+        raise ValueError("labels: objects first, then the dense channels in order")
+    return torch.tensor(knows), torch.tensor(index), torch.tensor(bias), torch.tensor(corrects)
