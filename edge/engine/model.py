@@ -1,0 +1,151 @@
+"""The model as the pipeline sees it: windows in, scores out. Owns the runtime and each camera's memory.
+
+All calls on one thread, the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.engine.decode import Decoder, not_finite
+from edge.engine.manifest import Manifest, ModelFolder
+from edge.engine.memory import MemoryBank
+from edge.engine.runtime import Runtime, RuntimeInfo
+from edge.engine.select import open_runtime
+from edge.engine.selftest import self_test
+from edge.errors import ModelError
+from edge.metrics import Metrics
+from edge.types import F32, U8, Scores, Window
+
+if TYPE_CHECKING:
+    from edge.config import models
+    from edge.engine.contract import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The runtime's own input buffers, one row a window, that media is gathered into; sizes as in the manifest.
+
+    ``frames`` u8[B,F,H,W,3], ``video_ok`` f32[B,F], ``audio`` f32[B,N], ``audio_ok`` f32[B], ``sensors`` and
+    ``sensor_ok`` f32[B,S]. Rows hold what was written last: write every part of a row, masks included.
+    """
+
+    frames: U8
+    video_ok: F32
+    audio: F32
+    audio_ok: F32
+    sensors: F32
+    sensor_ok: F32
+
+
+class Model:
+    """A model folder, opened and proven on its golden file."""
+
+    def __init__(self, folder: ModelFolder, runtime: Runtime, metrics: Metrics) -> None:
+        """Take over an open ``runtime``; `open` is the usual way in."""
+        self._manifest = folder.manifest
+        self._runtime = runtime
+        self._metrics = metrics
+        self._inputs = runtime.inputs
+        memory = folder.manifest.geometry.memory
+        self._bank = MemoryBank(memory.tokens, memory.dim)
+        self._decoder = Decoder(folder.manifest, folder.tag_names)
+        self.batch = Batch(
+            *(self._inputs[name] for name in ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok"))
+        )
+
+    @classmethod
+    def open(cls, folder: ModelFolder, settings: models.Model, max_batch: int, metrics: Metrics) -> Model:
+        """Verify the digests, open the runtime that ``settings`` ask for, and run the self-test.
+
+        ModelError when the folder is damaged or does not reproduce its golden file; RuntimeUnavailable when the
+        runtime that was asked for cannot be used here.
+        """
+        folder.verify()
+        runtime = open_runtime(folder, settings, max_batch)
+        try:
+            self_test(folder, runtime)
+        except BaseException:
+            runtime.close()
+            raise
+        info = runtime.info
+        metrics.runtime.info(
+            {
+                "model": f"{folder.manifest.name} {folder.manifest.version}",
+                "runtime": info.name,
+                "version": info.version,
+                "device": info.device,
+                "precision": info.precision,
+            }
+        )
+        return cls(folder, runtime, metrics)
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """What runs the model."""
+        return self._runtime.info
+
+    @property
+    def manifest(self) -> Manifest:
+        """Labels and geometry."""
+        return self._manifest
+
+    @property
+    def max_batch(self) -> int:
+        """Rows of the batch."""
+        return self._runtime.max_batch
+
+    def score(self, windows: Sequence[Window]) -> list[Scores]:
+        """Run the rows of ``windows`` once; scores in the same order. At most one window a camera, each row once.
+
+        A window whose own input holds NaN or infinity is left out and counted as a drop; numbers that are not
+        finite although the input was are a ModelError.
+        """
+        if not windows:
+            return []
+        _check_distinct(windows)
+        for window in windows:
+            self._bank.read(window, self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row])
+        with self._metrics.infer_s.time():
+            outputs = self._runtime.run(max(window.row for window in windows) + 1)
+        return [scores for window in windows if (scores := self._finish(window, outputs)) is not None]
+
+    def reset(self, camera: str) -> None:
+        """Forget what ``camera`` showed so far."""
+        self._bank.forget(camera)
+
+    def close(self) -> None:
+        """Close the runtime; the batch's arrays die with it."""
+        self._runtime.close()
+
+    def _finish(self, window: Window, outputs: Mapping[str, Array]) -> Scores | None:
+        bad = not_finite(outputs, window.row)
+        if bad is not None:
+            self._refuse(window, bad)
+            return None
+        tokens, ok = self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row]
+        self._bank.append(window, tokens, ok, outputs["token"][window.row])
+        self._metrics.windows.labels(window.camera).inc()
+        return self._decoder.scores(window, outputs)
+
+    def _refuse(self, window: Window, output: str) -> None:
+        """Tell broken media (counted) from a broken model (ModelError)."""
+        for name, buffer in self._inputs.items():
+            if buffer.dtype.kind == "f" and not np.isfinite(buffer[window.row]).all():
+                self._metrics.drops.labels(window.camera, f"engine_{name}_not_finite").inc()
+                return
+        raise ModelError(
+            f"{self.info}: output {output} is not finite for camera {window.camera!r} although its input was; "
+            "use precision fp32 or another runtime, or restore the model folder"
+        )
+
+
+def _check_distinct(windows: Sequence[Window]) -> None:
+    cameras = {window.camera for window in windows}
+    rows = {window.row for window in windows}
+    if len(cameras) != len(windows) or len(rows) != len(windows):
+        raise ValueError("a batch takes one window a camera, each in a row of its own")

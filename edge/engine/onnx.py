@@ -1,0 +1,112 @@
+"""The model on ONNX Runtime: the CPU everywhere, CUDA where that provider really loads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+from edge.engine import contract
+from edge.engine.contract import Array, Tensor
+from edge.engine.manifest import ModelFolder
+from edge.engine.runtime import RuntimeInfo, check_rows
+from edge.errors import ModelError, RuntimeUnavailable
+
+_log = logging.getLogger(__name__)
+_UNREADABLE = (errors.InvalidProtobuf, errors.InvalidGraph, errors.NoSuchFile, errors.NotImplemented, errors.NoModel)
+_FAILED = (errors.Fail, errors.RuntimeException, errors.InvalidArgument, errors.EPFail, errors.EngineError)
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+
+
+class OnnxRuntime:
+    """An ONNX Runtime session with preallocated inputs, which it reads in place; outputs are its own new arrays."""
+
+    def __init__(self, folder: ModelFolder, threads: int, max_batch: int, *, cuda: bool = True) -> None:
+        """Load the graph of ``folder``; ``threads`` 0 is one a core. ModelError when it does not load or fit."""
+        self._session = _session(folder.graph, threads, cuda)
+        expected = contract.inputs_of(folder)
+        contract.check(f"{folder.graph}: inputs", expected, _tensors(self._session.get_inputs()))
+        contract.check(f"{folder.graph}: outputs", contract.outputs_of(folder), _tensors(self._session.get_outputs()))
+        self._names = [output.name for output in self._session.get_outputs()]
+        self._inputs = contract.buffers(expected, max_batch)
+        self._max_batch = max_batch
+        device = "cuda" if _CUDA in self._session.get_providers() else "cpu"
+        self._info = RuntimeInfo("onnx", str(ort.__version__), device, "fp32")
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """The provider that is really active."""
+        return self._info
+
+    @property
+    def max_batch(self) -> int:
+        """Rows of each input buffer."""
+        return self._max_batch
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Plain host arrays."""
+        return self._inputs
+
+    def run(self, rows: int) -> Mapping[str, Array]:
+        """Execute on the first ``rows`` rows."""
+        check_rows(rows, self._max_batch)
+        feed = {name: buffer[:rows] for name, buffer in self._inputs.items()}
+        try:
+            results = self._session.run(self._names, feed)
+        except _FAILED as error:
+            raise RuntimeUnavailable(f"ONNX Runtime failed while running the model: {_first_line(error)}") from error
+        return dict(zip(self._names, results, strict=True))
+
+    def close(self) -> None:
+        """Drop the session and the buffers."""
+        self._session = None
+        self._inputs = {}
+
+
+def options(threads: int) -> Any:
+    """Session options, each on purpose; the measurements are in docs/engines.md."""
+    chosen = ort.SessionOptions()
+    chosen.intra_op_num_threads = threads
+    chosen.inter_op_num_threads = 1
+    chosen.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    chosen.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    chosen.enable_mem_pattern = False  # plans memory for one batch size; ours varies from hop to hop
+    chosen.log_severity_level = 3
+    chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a hop is long, cores are few
+    chosen.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    chosen.add_session_config_entry("session.set_denormal_as_zero", "1")  # silence must not cost more than sound
+    return chosen
+
+
+def _session(graph: Path, threads: int, cuda: bool) -> Any:
+    wanted = [_CUDA, _CPU] if cuda and _CUDA in ort.get_available_providers() else [_CPU]
+    try:
+        session = ort.InferenceSession(str(graph), options(threads), providers=wanted)
+    except _UNREADABLE as error:
+        raise ModelError(f"{graph}: ONNX Runtime {ort.__version__} cannot load it: {_first_line(error)}") from error
+    except _FAILED as error:
+        raise RuntimeUnavailable(f"{graph}: ONNX Runtime {ort.__version__} failed: {_first_line(error)}") from error
+    if wanted[0] not in session.get_providers():
+        _log.info("ONNX Runtime lists %s but could not load it; running on the CPU", wanted[0])
+    return session
+
+
+def _tensors(nodes: Any) -> dict[str, Tensor]:
+    return {
+        node.name: Tensor(
+            node.name,
+            contract.dtype_of(node.type),
+            tuple(size if isinstance(size, int) else None for size in node.shape[1:]),
+        )
+        for node in nodes
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
