@@ -1,0 +1,49 @@
+"""Open events as bytes: what the outbox keeps so that a restarted daemon can end what a killed one left open."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, replace
+
+from edge.types import Box, Contribution, Event, Kind, Phase
+
+log = logging.getLogger(__name__)
+
+
+def pack(event: Event, seq: int) -> bytes:
+    """An event and the number of its last published phase."""
+    return json.dumps({"seq": seq, **asdict(event)}, default=str).encode()
+
+
+def unpack(value: bytes) -> tuple[Event, int] | None:
+    """The event and its number; None when a different version of this program wrote it unreadably."""
+    try:
+        raw = json.loads(value)
+        seq = int(raw.pop("seq"))
+        contribution = raw.pop("contribution")
+        event = Event(
+            **{
+                **raw,
+                "kind": Kind(raw["kind"]),
+                "phase": Phase(raw["phase"]),
+                "contribution": Contribution(**contribution) if contribution else None,
+                "boxes": tuple(Box(**box) for box in raw["boxes"]),
+                "tags": tuple((str(name), float(score)) for name, score in raw["tags"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("an event left open by an earlier run cannot be read (%s): it gets no end", error)
+        return None
+    return event, seq
+
+
+def ended(event: Event, wall_ns: int) -> Event:
+    """The end of an event whose daemon was killed. When it really ended is not known: this gives the restart."""
+    lasted_ns = max(0, wall_ns - event.wall_begin_ns)
+    return replace(
+        event,
+        phase=Phase.END,
+        end_ns=event.begin_ns + lasted_ns,
+        why=f"{event.why}; ended at restart: the daemon stopped without notice while this event was open",
+    )

@@ -1,0 +1,169 @@
+"""What goes to which topic: values of the pipeline in, messages out. Pure functions over one topic root.
+
+docs/topics.md is the reference; a test compares it with this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge.publish.payloads import (
+    NodeInfo,
+    ThresholdPayload,
+    event_payload,
+    health_payload,
+    json_message,
+    score_payload,
+    thresholds_payload,
+)
+from edge.types import NS_PER_S, CameraFacts, Event, Message, Phase, Scores
+
+ONLINE, OFFLINE, STOPPED = b"online", b"offline", b"stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Thresholds in force: an event begins at ``enter`` and ends below ``leave``, both 0..1.
+
+    ``origin`` says where ``enter`` came from: model, default, config, command or learned.
+    """
+
+    camera: str
+    label: str
+    enter: float
+    leave: float
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of node ``node`` at ``site``."""
+
+    site: str
+    node: str
+
+    @property
+    def root(self) -> str:
+        """Where all of them start."""
+        return f"edge/{self.site}/{self.node}"
+
+    @property
+    def status(self) -> str:
+        """``online``, ``offline`` (last will) or ``stopped``."""
+        return f"{self.root}/status"
+
+    @property
+    def health(self) -> str:
+        """The node and its cameras."""
+        return f"{self.root}/health"
+
+    @property
+    def command(self) -> str:
+        """Commands to the node."""
+        return f"{self.root}/command"
+
+    @property
+    def reply(self) -> str:
+        """Answers to commands."""
+        return f"{self.root}/reply"
+
+    def event(self, camera: str) -> str:
+        """One object a phase of an event."""
+        return f"{self.root}/{camera}/event"
+
+    def state(self, camera: str, label: str) -> str:
+        """``ON`` while an event of this label is open."""
+        return f"{self.root}/{camera}/{label}/state"
+
+    def score(self, camera: str) -> str:
+        """All scores, for plotting."""
+        return f"{self.root}/{camera}/score"
+
+    def thresholds(self, camera: str) -> str:
+        """All thresholds in force and whether the camera is armed, as one object."""
+        return f"{self.root}/{camera}/thresholds"
+
+    def threshold(self, camera: str, label: str) -> str:
+        """The threshold of one label, as a number; ``/set`` behind it changes it, ``/state`` tells it."""
+        return f"{self.root}/{camera}/{label}/threshold"
+
+    def armed(self, camera: str) -> str:
+        """Whether events are published; ``/set`` behind it changes it, ``/state`` tells it."""
+        return f"{self.root}/{camera}/armed"
+
+    @property
+    def commands(self) -> list[str]:
+        """The filters to subscribe to for commands."""
+        return [f"{self.root}/+/+/threshold/set", f"{self.root}/+/armed/set", self.command]
+
+
+def status_message(topics: Topics, status: bytes) -> Message:
+    """The node's status, retained."""
+    return Message(topics.status, status, 1, retain=True)
+
+
+def event_messages(topics: Topics, event: Event, model: str, seq: int, others_open: bool = False) -> list[Message]:
+    """One phase of an event: the object, and the label's state where it changes.
+
+    ``others_open``: another event of the same camera and label is open, so the state stays ON at the end.
+    """
+    payload = event_payload(event, topics.site, topics.node, model, seq)
+    messages = [json_message(topics.event(event.camera), payload)]
+    if event.phase is Phase.BEGIN or (event.phase is Phase.END and not others_open):
+        messages.append(state_message(topics, event.camera, event.label, event.phase is Phase.BEGIN))
+    return messages
+
+
+def state_message(topics: Topics, camera: str, label: str, on: bool) -> Message:
+    """Whether an event of this label is open, retained; of several that wait the newest goes out."""
+    topic = topics.state(camera, label)
+    return Message(topic, _on(on), 1, retain=True, key=topic)
+
+
+def score_message(topics: Topics, scores: Scores, wall_ns: int) -> Message:
+    """Scores of one window; not kept when the broker is away."""
+    return json_message(topics.score(scores.camera), score_payload(scores, wall_ns), qos=0)
+
+
+def health_message(topics: Topics, info: NodeInfo, facts: Sequence[CameraFacts], wall_ns: int) -> Message:
+    """The node and its cameras, retained."""
+    payload = health_payload(topics.site, topics.node, wall_ns, info, facts)
+    return json_message(topics.health, payload, retain=True)
+
+
+def threshold_messages(topics: Topics, thresholds: Iterable[Threshold], armed: Mapping[str, bool]) -> list[Message]:
+    """Thresholds and arming in force, retained: a number or word each, and one object a camera in ``armed``."""
+    by_camera: dict[str, dict[str, ThresholdPayload]] = {camera: {} for camera in armed}
+    messages = []
+    for t in thresholds:
+        by_camera.setdefault(t.camera, {})[t.label] = ThresholdPayload(round(t.enter, 4), round(t.leave, 4), t.origin)
+        number = f"{t.enter:.4f}".rstrip("0").rstrip(".")
+        messages.append(Message(f"{topics.threshold(t.camera, t.label)}/state", number.encode(), 1, retain=True))
+    for camera, labels in by_camera.items():
+        is_armed = armed.get(camera, True)
+        messages.append(Message(f"{topics.armed(camera)}/state", _on(is_armed), 1, retain=True))
+        messages.append(
+            json_message(topics.thresholds(camera), thresholds_payload(camera, is_armed, labels), retain=True)
+        )
+    return messages
+
+
+class ScoreLimit:
+    """Lets one score a camera through per second."""
+
+    def __init__(self, interval_ns: int = NS_PER_S) -> None:
+        self._interval_ns = interval_ns
+        self._last: dict[str, int] = {}
+
+    def admit(self, camera: str, now_ns: int) -> bool:
+        """Whether a score of ``camera`` may go out at ``now_ns``."""
+        last = self._last.get(camera)
+        if last is not None and now_ns - last < self._interval_ns:
+            return False
+        self._last[camera] = now_ns
+        return True
+
+
+def _on(value: bool) -> bytes:
+    return b"ON" if value else b"OFF"
