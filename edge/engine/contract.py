@@ -18,7 +18,7 @@ from edge.errors import ModelError
 Array = NDArray[Any]
 BOX_VALUES = 6  # x1, y1, x2, y2, score, class
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(uint8)": np.dtype(np.uint8),
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),

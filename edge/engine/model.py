@@ -129,7 +129,6 @@ class Model:
             return None
         tokens, ok = self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row]
         self._bank.append(window, tokens, ok, outputs["token"][window.row])
-        self._metrics.windows.labels(window.camera).inc()
         return self._decoder.scores(window, outputs)
 
     def _refuse(self, window: Window, output: str) -> None:

@@ -1,0 +1,76 @@
+"""Scripts of scores and facts for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge.config import Config, parse
+from edge.engine.manifest import Manifest
+from edge.types import NS_PER_S, Box, CameraFacts, Contribution, Scores, SourceState, StreamFacts
+
+HOP_NS = NS_PER_S // 2
+
+MANIFEST = Manifest.model_validate(
+    {
+        "schema": 1,
+        "name": "toy",
+        "version": "1",
+        "file": "toy.onnx",
+        "sha256": "0" * 64,
+        "licence": "Apache-2.0",
+        "golden": {"file": "golden.npz", "sha256": "0" * 64, "atol": 1e-3, "rtol": 1e-3},
+        "geometry": {
+            "hop_s": 0.5,
+            "video": {"fps": 4, "frames": 2, "width": 64, "height": 32},
+            "audio": {"rate_hz": 8000, "window_s": 1.0},
+            "sensors": [{"name": "temperature", "unit": "°C", "mean": 20, "std": 10}],
+            "memory": {"tokens": 4, "dim": 8},
+        },
+        "labels": [
+            {"name": "person", "modalities": ["video"], "enter": 0.6, "leave": 0.4, "min_s": 1.0},
+            {"name": "glass_break", "modalities": ["audio", "sensors"], "enter": 0.6, "leave": 0.4, "min_s": 0.0},
+            {"name": "fire", "modalities": ["video", "audio", "sensors"], "enter": 0.5, "leave": 0.3, "min_s": 2.0},
+        ],
+        "classes": ["person", "car"],
+    }
+)
+
+YAML = "cameras: {gate: {source: {type: file, path: a.mp4}}, yard: {source: {type: file, path: b.mp4}}}\n"
+
+
+def config(extra: str = "") -> Config:
+    return parse(YAML + extra).config
+
+
+def scores(t_s: float, values: Mapping[str, float], **changes: Any) -> Scores:
+    """Scores of camera `gate` whose window ended at ``t_s``; sound and picture there, no sensors."""
+    t_ns = round(t_s * NS_PER_S)
+    given: dict[str, Any] = {
+        "camera": "gate",
+        "seq": t_ns // HOP_NS,
+        "t_end_ns": t_ns,
+        "media_end_ns": t_ns + 7,
+        "epoch": 0,
+        "values": {"person": 0.0, "glass_break": 0.0, "fire": 0.0, **values},
+        "contribution": {name: Contribution(0.2, 3.1, 0.0) for name in ("person", "glass_break", "fire")},
+        "embedding": np.zeros(8, np.float32),
+        "boxes": (Box("person", 0.9, 0.1, 0.1, 0.2, 0.5), Box("person", 0.8, 0.5, 0.1, 0.6, 0.5)),
+        "tags": {"Shatter": 0.81, "Glass": 0.4},
+        "coverage": 1.0,
+        "video_ok": True,
+        "audio_ok": True,
+        "model": "toy 1",
+    }
+    return Scores(**{**given, **changes})
+
+
+GOOD_VIDEO = StreamFacts(age_s=0.1, rate_hz=15, level=90, quiet_s=0, frozen_s=0, drift_ppm=3)
+GOOD_AUDIO = StreamFacts(age_s=0.1, rate_hz=50, level=-30, quiet_s=0, frozen_s=0, drift_ppm=-4)
+
+
+def facts(now_s: float, video: StreamFacts | None = GOOD_VIDEO, audio: StreamFacts | None = GOOD_AUDIO,
+          state: SourceState = SourceState.UP, detail: str = "") -> CameraFacts:  # fmt: skip
+    return CameraFacts("gate", round(now_s * NS_PER_S), state, detail, video, audio, None, {})

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from detect_parts import GOOD_AUDIO, GOOD_VIDEO, facts
+
+from edge.config.models import Health
+from edge.detect.health import CameraHealth, HealthStep
+from edge.types import NS_PER_S, CameraFacts, Phase, SourceState
+
+
+def play(script: Sequence[CameraFacts]) -> list[tuple[float, str, str]]:
+    state = CameraHealth()
+    return [
+        (one.now_ns / NS_PER_S, step.label, step.phase.value) for one in script for step in state.advance(one, Health())
+    ]
+
+
+def first(*script: CameraFacts) -> HealthStep:
+    state = CameraHealth()
+    return next(step for one in script for step in state.advance(one, Health()))
+
+
+def test_all_well_says_nothing() -> None:
+    assert play([facts(t) for t in range(100)]) == []
+
+
+def test_no_signal_begins_where_the_last_picture_was() -> None:
+    lost = replace(GOOD_VIDEO, age_s=10.0)
+    step = first(facts(50, lost, state=SourceState.LOST, detail="connection refused"))
+    assert (step.label, step.phase, step.begin_ns) == ("no_signal", Phase.BEGIN, 40 * NS_PER_S)
+    assert "connection refused" in step.text
+    assert play([facts(50, lost), facts(51)]) == [(50, "no_signal", "begin"), (51, "no_signal", "end")]
+
+
+def test_a_camera_that_never_came_up_is_timed_from_the_first_look() -> None:
+    nothing = replace(GOOD_VIDEO, age_s=None)
+    script = [facts(100 + t, nothing, None, SourceState.CONNECTING) for t in range(12)]
+    assert play(script) == [(110, "no_signal", "begin")]
+
+
+def test_what_cannot_be_known_without_signal_neither_begins_nor_ends() -> None:
+    frozen = replace(GOOD_VIDEO, frozen_s=40.0)
+    gone = replace(GOOD_VIDEO, age_s=20.0, frozen_s=0.0, quiet_s=99.0)
+    quiet = replace(GOOD_AUDIO, quiet_s=99.0)
+    assert play([facts(1, frozen), facts(2, gone, quiet), facts(3)]) == [
+        (1, "frozen_picture", "begin"),
+        (2, "no_signal", "begin"),
+        (3, "no_signal", "end"),
+        (3, "frozen_picture", "end"),
+    ]
+
+
+def test_dark_and_silent() -> None:
+    dark, quiet = replace(GOOD_VIDEO, quiet_s=25.0), replace(GOOD_AUDIO, quiet_s=61.0)
+    assert play([facts(90, dark, quiet), facts(91)]) == [
+        (90, "dark_picture", "begin"),
+        (90, "silent_microphone", "begin"),
+        (91, "dark_picture", "end"),
+        (91, "silent_microphone", "end"),
+    ]
+    assert first(facts(90, dark)).begin_ns == 65 * NS_PER_S
+
+
+def test_sound_that_never_comes_is_a_silent_microphone() -> None:
+    step = first(facts(0), facts(200, audio=replace(GOOD_AUDIO, age_s=70.0)))
+    assert (step.label, step.begin_ns) == ("silent_microphone", 130 * NS_PER_S)
+    assert "no sound has come" in step.text
+    assert play([facts(t, audio=None) for t in (0, 200)]) == []
+
+
+def test_sound_alone_has_a_signal_too() -> None:
+    assert play([facts(50, None, replace(GOOD_AUDIO, age_s=12.0))])[0] == (50, "no_signal", "begin")
+
+
+def test_drift_has_its_own_hysteresis() -> None:
+    script = [facts(n, replace(GOOD_VIDEO, drift_ppm=ppm)) for n, ppm in enumerate([299, -301, 260, 239, 260])]
+    assert play(script) == [(1, "clock_drift", "begin"), (3, "clock_drift", "end")]
+
+
+def test_the_end_of_a_recording_is_no_trouble() -> None:
+    gone = replace(GOOD_VIDEO, age_s=20.0)
+    assert play(
+        [facts(1, gone), facts(2, gone, state=SourceState.ENDED), facts(99, gone, state=SourceState.ENDED)]
+    ) == [
+        (1, "no_signal", "begin"),
+        (2, "no_signal", "end"),
+    ]

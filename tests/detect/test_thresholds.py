@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+from detect_parts import MANIFEST, config
+
+from edge.detect.thresholds import Origin, Thresholds, check
+from edge.errors import InputError
+
+
+def values(extra: str = "", label: str = "person") -> tuple[float, str, float, str]:
+    e = Thresholds(config(extra), MANIFEST).effective("gate", label)
+    return e.enter, e.origins["enter"].value, e.leave, e.origins["leave"].value
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ("", (0.6, "default", 0.4, "default")),
+        ("events: {defaults: {enter: 0.9, leave: 0.5}}", (0.9, "config", 0.5, "config")),
+        ("events: {defaults: {enter: 0.9}}", (0.9, "config", 0.6, "config")),
+        ("events: {defaults: {enter: 0.9, leave: 0.5}, person: {enter: 0.8}}", (0.8, "config", 0.5333, "config")),
+        ("events: {defaults: {enter: 0.9, leave: 0.5}, person: {leave: 0.7}}", (0.9, "config", 0.7, "config")),
+        ("events: {person: {leave: 0.2}}", (0.6, "default", 0.2, "config")),
+        ("events: {defaults: {leave: 0.3}}", (0.6, "default", 0.3, "config")),
+    ],
+)
+def test_precedence_and_origin(extra: str, expected: tuple[float, str, float, str]) -> None:
+    assert values(extra) == expected
+
+
+def test_a_command_wins_and_can_be_taken_back() -> None:
+    thresholds = Thresholds(config("events: {person: {enter: 0.8, leave: 0.5}}"), MANIFEST)
+    e = thresholds.set("gate", "person", 0.3)
+    assert (e.enter, e.leave) == (0.3, 0.2)
+    assert e.origins["enter"] is e.origins["leave"] is Origin.COMMAND
+    assert thresholds.effective("yard", "person").enter == 0.8
+    assert thresholds.commands == {("gate", "person"): 0.3}
+    assert thresholds.set("gate", "person", None).enter == 0.8
+
+
+def test_the_rest_falls_back_too() -> None:
+    text = "events: {defaults: {min_s: 4, cooldown_s: 9}, person: {min_s: 0, severity: info, enabled: false}}"
+    thresholds = Thresholds(config(text), MANIFEST)
+    person, glass = thresholds.effective("gate", "person"), thresholds.effective("gate", "glass_break")
+    assert (person.min_s, person.cooldown_s, person.severity, person.enabled) == (0, 9, "info", False)
+    assert (glass.min_s, glass.cooldown_s, glass.severity, glass.enabled) == (4, 9, "alert", True)
+    assert glass.origins["severity"] is Origin.DEFAULT
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.01, float("nan"), float("inf")])
+def test_impossible_values_are_refused(value: float) -> None:
+    with pytest.raises(InputError, match="above 0"):
+        Thresholds(config(), MANIFEST).set("gate", "person", value)
+
+
+def test_unknown_names_are_refused_with_the_nearest() -> None:
+    thresholds = Thresholds(config(), MANIFEST)
+    with pytest.raises(InputError, match="did you mean 'person'"):
+        thresholds.set("gate", "persn", 0.5)
+    with pytest.raises(InputError, match="did you mean 'gate'"):
+        thresholds.set_armed("gat", False)
+
+
+def test_listing_has_every_camera_and_label() -> None:
+    listed = Thresholds(config(), MANIFEST).listing()
+    assert [(e.camera, e.label) for e in listed] == [
+        (camera, label) for camera in ("gate", "yard") for label in ("person", "glass_break", "fire")
+    ]
+
+
+def test_commands_survive_a_reload_unless_their_camera_is_gone() -> None:
+    thresholds = Thresholds(config(), MANIFEST)
+    thresholds.set("gate", "person", 0.3)
+    thresholds.set("yard", "person", 0.3)
+    thresholds.set_armed("yard", False)
+    kept = config().model_copy(update={"cameras": {"gate": config().cameras["gate"]}})
+    thresholds.replace(kept)
+    assert list(thresholds.commands) == [("gate", "person")]
+    thresholds.replace(config())
+    assert thresholds.is_armed("yard")
+
+
+@pytest.mark.parametrize(
+    ("extra", "key", "message"),
+    [
+        ("events: {persn: {enter: 0.5}}", ("events", "persn"), "did you mean 'person'"),
+        ("events: {person: {leave: 0.7}}", ("events", "person", "leave"), "0.6"),
+        ("events: {defaults: {enter: 0.5}, person: {leave: 0.55}}", ("events", "person", "leave"), "0.5"),
+        ("events: {defaults: {leave: 0.55}}", ("events", "defaults", "leave"), "fire"),
+    ],
+)
+def test_check_names_what_does_not_fit(extra: str, key: tuple[str, ...], message: str) -> None:
+    faults = check(config(extra), MANIFEST)
+    assert [fault[0] for fault in faults] == [key]
+    assert message in faults[0][1]
+
+
+def test_check_names_unknown_sensors() -> None:
+    given = config().cameras["gate"].model_copy(update={"sensors": {"temprature": "yard/t", "temperature": "a/t"}})
+    faults = check(config().model_copy(update={"cameras": {"gate": given}}), MANIFEST)
+    assert faults[0][0] == ("cameras", "gate", "sensors", "temprature")
+    assert "did you mean 'temperature'" in faults[0][1]
+    assert len(faults) == 1
+
+
+def test_check_is_content_with_a_fitting_configuration() -> None:
+    assert check(config("events: {defaults: {enter: 0.7, leave: 0.5}, fire: {enter: 0.8}}"), MANIFEST) == []
