@@ -115,6 +115,22 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """The runtime's own input buffers, one row a window, that media is gathered into; sizes as in the manifest.
+
+    ``frames`` u8[B,F,H,W,3], ``video_ok`` f32[B,F], ``audio`` f32[B,N], ``audio_ok`` f32[B], ``sensors`` and
+    ``sensor_ok`` f32[B,S]. Rows hold what was written last: write every part of a row, masks included.
+    """
+
+    frames: U8
+    video_ok: F32
+    audio: F32
+    audio_ok: F32
+    sensors: F32
+    sensor_ok: F32
+
+
+@dataclass(frozen=True, slots=True)
 class Contribution:
     """What each modality added to a label's logit: with everything, minus without that modality."""
 

@@ -6,7 +6,6 @@ All calls on one thread, the engine's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,27 +18,11 @@ from edge.engine.select import open_runtime
 from edge.engine.selftest import self_test
 from edge.errors import ModelError
 from edge.metrics import Metrics
-from edge.types import F32, U8, Scores, Window
+from edge.types import Batch, Scores, Window
 
 if TYPE_CHECKING:
     from edge.config import models
     from edge.engine.contract import Array
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The runtime's own input buffers, one row a window, that media is gathered into; sizes as in the manifest.
-
-    ``frames`` u8[B,F,H,W,3], ``video_ok`` f32[B,F], ``audio`` f32[B,N], ``audio_ok`` f32[B], ``sensors`` and
-    ``sensor_ok`` f32[B,S]. Rows hold what was written last: write every part of a row, masks included.
-    """
-
-    frames: U8
-    video_ok: F32
-    audio: F32
-    audio_ok: F32
-    sensors: F32
-    sensor_ok: F32
 
 
 class Model:
@@ -88,6 +71,11 @@ class Model:
     def info(self) -> RuntimeInfo:
         """What runs the model."""
         return self._runtime.info
+
+    @property
+    def name(self) -> str:
+        """Name and version, as in ``fused 0.1.0``."""
+        return f"{self._manifest.name} {self._manifest.version}"
 
     @property
     def manifest(self) -> Manifest:

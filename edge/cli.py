@@ -1,0 +1,150 @@
+"""The `edge` command. Every command is a function elsewhere; heavy libraries are loaded by the command that needs them.
+
+Exit codes: 0 done, 1 fault, 2 bad input or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge import __version__
+from edge.errors import EdgeError, InputError
+
+DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+Handler = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    _set_up_logging(args.verbose)
+    handler: Handler = args.handler
+    try:
+        return handler(args)
+    except InputError as error:
+        print(f"edge: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except EdgeError as error:
+        print(f"edge: {error}", file=sys.stderr)
+        return FAULT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="edge", description="Audio-visual edge monitor.")
+    parser.add_argument("--version", action="version", version=f"edge {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_check(commands)
+    _add_devices(commands)
+    _add_watch(commands)
+    _add_replay(commands)
+    _add_engine(commands)
+    _add_learn(commands)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, default=Path("config.yaml"), help="default: %(default)s")
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("run", help="the daemon, in the foreground")
+    _add_config(parser)
+
+    def handler(args: argparse.Namespace) -> int:
+        from edge.node import run
+
+        return run(args.config)
+
+    parser.set_defaults(handler=handler)
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("check", help="config, devices, model, broker, disk: what is wrong and what to do")
+    _add_config(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+
+    def handler(args: argparse.Namespace) -> int:
+        from edge.checks import run
+
+        return run(args.config, as_json=args.json, out=sys.stdout)
+
+    parser.set_defaults(handler=handler)
+
+
+def _add_devices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("devices", help="cameras and microphones found here, ready to paste into config.yaml")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of YAML")
+
+    def handler(args: argparse.Namespace) -> int:
+        from edge.checks import list_devices
+
+        return list_devices(as_json=args.json, out=sys.stdout)
+
+    parser.set_defaults(handler=handler)
+
+
+def _add_watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("watch", help="follow events in the terminal, from the broker")
+    _add_config(parser)
+    parser.add_argument("--json", action="store_true", help="payloads as they come, one a line")
+    parser.add_argument("--count", type=int, metavar="N", help="stop after N events")
+    parser.add_argument("--until-gone", type=int, metavar="PID", help="stop with an error when that process ends")
+
+    def handler(args: argparse.Namespace) -> int:
+        from edge.watch import run
+
+        return run(args.config, as_json=args.json, count=args.count, until_gone=args.until_gone, out=sys.stdout)
+
+    parser.set_defaults(handler=handler)
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("replay", help="the same pipeline over recordings, as fast as it goes")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="videos, sound files or pictures")
+    parser.add_argument("-c", "--config", type=Path, help="thresholds and model from this file; else the defaults")
+    parser.add_argument("--events", type=Path, metavar="JSONL", help="write events here instead of standard output")
+    parser.add_argument("--scores", type=Path, metavar="CSV", help="write every window's scores here")
+    parser.add_argument("--start", metavar="TIME", help="ISO 8601 time at which the recordings start; default 1970")
+
+    def handler(args: argparse.Namespace) -> int:
+        from edge.replay import run
+
+        return run(args.files, args.config, events=args.events, scores=args.scores, start=args.start)
+
+    parser.set_defaults(handler=handler)
+
+
+def _add_engine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from edge.engine.commands import add_commands
+
+    add_commands(commands.add_parser("engine", help="model engines: list, verify, build"))
+
+
+def _add_learn(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from edge.learn.cli import add_commands
+
+    add_commands(commands.add_parser("learn", help="train, evaluate, export (extra `learn`)"))
+
+
+def _set_up_logging(verbose: bool) -> None:
+    under_systemd = "JOURNAL_STREAM" in os.environ
+    stamp = "" if under_systemd else "%(asctime)s "
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.INFO,
+        format=stamp + "%(levelname)s %(threadName)s %(name)s: %(message)s",
+    )

@@ -1,0 +1,59 @@
+"""Named threads that never fail silently: the first bug is recorded and wakes whoever supervises."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from edge.clock import Clock
+from edge.types import NS_PER_S, seconds
+
+log = logging.getLogger(__name__)
+Loop = Callable[[threading.Event], None]
+
+
+class Crew:
+    """Threads running loops that take a cancel event. ``on_failure`` is called once, from the failing thread."""
+
+    def __init__(self, clock: Clock, on_failure: Callable[[], None]) -> None:
+        self._clock = clock
+        self._on_failure = on_failure
+        self._lock = threading.Lock()
+        self._members: list[tuple[threading.Thread, threading.Event]] = []
+        self.failure: BaseException | None = None
+
+    def start(self, name: str, loop: Loop) -> None:
+        """Run ``loop(cancel)`` on a thread called ``name``."""
+        cancel = threading.Event()
+        thread = threading.Thread(target=self._guard, args=(name, loop, cancel), name=name, daemon=True)
+        self._members.append((thread, cancel))
+        thread.start()
+
+    def stop(self, prefix: str, timeout_s: float) -> list[str]:
+        """Cancel the threads whose name starts with ``prefix`` and join them within one shared deadline.
+
+        Returns the names of those still running at the deadline.
+        """
+        chosen = [(thread, cancel) for thread, cancel in self._members if thread.name.startswith(prefix)]
+        for _, cancel in chosen:
+            cancel.set()
+        deadline_ns = self._clock.mono_ns() + round(timeout_s * NS_PER_S)
+        for thread, _ in chosen:
+            thread.join(max(0.0, seconds(deadline_ns - self._clock.mono_ns())))
+        return [thread.name for thread, _ in chosen if thread.is_alive()]
+
+    def running(self, prefix: str) -> bool:
+        """Whether any thread whose name starts with ``prefix`` still runs."""
+        return any(thread.is_alive() for thread, _ in self._members if thread.name.startswith(prefix))
+
+    def _guard(self, name: str, loop: Loop, cancel: threading.Event) -> None:
+        try:
+            loop(cancel)
+        except BaseException as error:
+            log.critical("thread %s failed: %s", name, error, exc_info=error)
+            with self._lock:
+                first = self.failure is None
+                self.failure = self.failure or error
+            if first:
+                self._on_failure()

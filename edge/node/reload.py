@@ -1,0 +1,41 @@
+"""Live reload: noticing a saved file, and telling what can change at once from what needs a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.config import Config
+
+LIVE = ("events", "health")
+
+
+class FileWatch:
+    """Says once for every saved change of a file. Reads the file's state only, never its content."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._state()
+
+    def changed(self) -> bool:
+        """Whether the file was saved since the last call; False while it is missing (being replaced)."""
+        state = self._state()
+        if state is None or state == self._seen:
+            return False
+        self._seen = state
+        return True
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def merge_live(running: Config, wanted: Config) -> tuple[Config, list[str]]:
+    """The running configuration with what may change live taken over, and the sections that need a restart."""
+    refused = [
+        name for name in Config.model_fields if name not in LIVE and getattr(running, name) != getattr(wanted, name)
+    ]
+    merged = running.model_copy(update={name: getattr(wanted, name) for name in LIVE})
+    return merged, refused

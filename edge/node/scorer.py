@@ -1,0 +1,73 @@
+"""The engine thread's work: open the model, then gather -> infer -> detect -> hand over, until told to stop.
+
+It alone touches the model and the detector; everything else asks through `Scorer.ask`.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from edge.clock import Clock
+from edge.pipeline import Pipeline, Step
+
+log = logging.getLogger(__name__)
+Request = Callable[[Pipeline], None]
+
+
+class Sink(Protocol):
+    """Who takes what a step brought forth."""
+
+    def deliver(self, step: Step) -> None:
+        """Take a step's scores, events and facts; must not block for long."""
+        ...
+
+
+class Scorer:
+    """``open_pipeline`` is called on the engine thread and returns the pipeline and what closes it."""
+
+    IDLE_S = 0.1  # how often lateness and health are looked at when no media arrives
+
+    def __init__(
+        self, open_pipeline: Callable[[], tuple[Pipeline, Callable[[], None]]], sink: Sink, clock: Clock
+    ) -> None:
+        self._open_pipeline = open_pipeline
+        self._sink = sink
+        self._clock = clock
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.wake = threading.Event()
+        self.ready = threading.Event()
+        self.last_turn_ns = clock.mono_ns()
+
+    def ask(self, request: Request) -> None:
+        """Have ``request(pipeline)`` called on the engine thread, soon."""
+        self._requests.put(request)
+        self.wake.set()
+
+    def run(self, cancel: threading.Event) -> None:
+        """The engine thread's loop."""
+        pipeline, close = self._open_pipeline()
+        try:
+            self.last_turn_ns = self._clock.mono_ns()
+            self.ready.set()
+            while not cancel.is_set():
+                self._turn(pipeline)
+                self.wake.wait(self.IDLE_S)
+            self._turn(pipeline)
+            self._sink.deliver(Step(events=pipeline.finish("shutdown")))
+        finally:
+            close()
+
+    def _turn(self, pipeline: Pipeline) -> None:
+        self.wake.clear()
+        while not self._requests.empty():
+            self._requests.get()(pipeline)
+        while True:
+            step = pipeline.step()
+            self._sink.deliver(step)
+            self.last_turn_ns = self._clock.mono_ns()
+            if not step.scores:
+                return

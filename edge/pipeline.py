@@ -1,0 +1,114 @@
+"""The thread-free core: due windows of all cameras -> one batch through the model -> scores -> events.
+
+The daemon, `edge replay` and the tests drive the same `Pipeline.step`; it reads time only through its clock and never
+waits. It runs on one thread, the one that opened the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edge.buffer.camera import CameraBuffer
+from edge.clock import Clock
+from edge.config import Config
+from edge.detect.detector import Detector
+from edge.engine.model import Model
+from edge.metrics import Metrics
+from edge.types import NS_PER_S, CameraFacts, Event, Phase, Scores, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step brought forth. ``facts`` is filled about once a second."""
+
+    scores: Sequence[Scores] = ()
+    events: Sequence[Event] = ()
+    facts: Sequence[CameraFacts] = ()
+
+
+class Pipeline:
+    """Cameras' buffers in, scores and events out.
+
+    ``newest`` makes a camera that fell behind jump to its newest due window (live); without it every window is scored
+    (recordings).
+    """
+
+    FACTS_EVERY_NS = NS_PER_S
+
+    def __init__(
+        self,
+        model: Model,
+        detector: Detector,
+        buffers: Mapping[str, CameraBuffer],
+        clock: Clock,
+        metrics: Metrics,
+        newest: Mapping[str, bool],
+    ) -> None:
+        self._model = model
+        self._detector = detector
+        self._buffers = dict(buffers)
+        self._order = list(buffers)
+        self._clock = clock
+        self._metrics = metrics
+        self._newest = dict(newest)
+        self._next_facts_ns = clock.mono_ns() + self.FACTS_EVERY_NS
+
+    def step(self) -> Step:
+        """Score at most one window of each camera and look after the cameras' health; does not wait."""
+        scores = self._model.score(self._gather())
+        events = [event for one in scores for event in self._detector.scores(one)]
+        facts = self._facts()
+        events += [event for one in facts for event in self._detector.health(one)]
+        self._count(events)
+        return Step(scores, events, facts)
+
+    def has_due(self) -> bool:
+        """Whether a window of any camera is waiting now."""
+        now_ns = self._clock.mono_ns()
+        return any(buffer.due(now_ns) for buffer in self._buffers.values())
+
+    def finish(self, reason: str) -> list[Event]:
+        """End every open event; ``reason`` goes into its explanation."""
+        return self._detector.end_all(reason, self._clock.mono_ns())
+
+    def reconfigure(self, config: Config) -> list[Event]:
+        """Take over what can change live (thresholds, severities, health limits); events that this ends."""
+        return self._detector.reconfigure(config)
+
+    def set_threshold(self, camera: str, label: str, value: float) -> None:
+        """A new enter threshold from a command; InputError when it cannot be."""
+        self._detector.set_threshold(camera, label, value)
+
+    def set_armed(self, camera: str, armed: bool) -> list[Event]:
+        """Arm or disarm a camera; the events that disarming ended."""
+        return self._detector.set_armed(camera, armed)
+
+    def _gather(self) -> list[Window]:
+        now_ns = self._clock.mono_ns()
+        windows: list[Window] = []
+        for name in self._order:
+            if len(windows) == self._model.max_batch:
+                break
+            window = self._buffers[name].take(self._model.batch, len(windows), now_ns, newest=self._newest[name])
+            if window is not None:
+                windows.append(window)
+        if self._order:
+            self._order.append(self._order.pop(0))
+        return windows
+
+    def _facts(self) -> list[CameraFacts]:
+        now_ns = self._clock.mono_ns()
+        if now_ns < self._next_facts_ns:
+            return []
+        self._next_facts_ns = now_ns + self.FACTS_EVERY_NS
+        facts = [buffer.facts(now_ns) for buffer in self._buffers.values()]
+        for one in facts:
+            if one.av_offset_s is not None:
+                self._metrics.av_offset_s.labels(one.camera).set(one.av_offset_s)
+        return facts
+
+    def _count(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.phase is Phase.BEGIN:
+                self._metrics.events.labels(event.camera, event.label).inc()

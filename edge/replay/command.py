@@ -1,0 +1,105 @@
+"""The command itself: options, files, progress and exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TextIO
+
+from edge.config import load, parse
+from edge.detect.thresholds import check
+from edge.engine.manifest import find_folder, load_folder
+from edge.engine.model import Model
+from edge.errors import ConfigError, InputError, MediaError
+from edge.metrics import Metrics
+from edge.replay.core import Replay
+from edge.replay.tables import EventLines, ScoreTable
+from edge.types import NS_PER_S, Event, Scores
+
+log = logging.getLogger(__name__)
+_DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
+
+
+def run(
+    files: Sequence[Path], config_path: Path | None, *, events: Path | None, scores: Path | None, start: str | None
+) -> int:
+    """Replay ``files``: 0, or 2 when any could not be read (the others are replayed all the same)."""
+    loaded = load(config_path) if config_path else parse(_DEFAULTS)
+    folder = load_folder(find_folder(loaded.config.model.name))
+    faults = check(loaded.config, folder.manifest)
+    if faults:
+        raise ConfigError([loaded.fault(key, message) for key, message in faults])
+    wall_start_ns = parse_start(start)
+    model = Model.open(folder, loaded.config.model, 1, Metrics())
+    with ExitStack() as stack:
+        stack.callback(model.close)
+        lines = EventLines(_open(stack, events) or sys.stdout, loaded.config, model.name)
+        out = _open(stack, scores)
+        geometry = folder.manifest.geometry
+        table = ScoreTable(out, folder.manifest.label_names, geometry.hop_s) if out else None
+        replay = Replay(loaded.config, model, wall_start_ns)
+        unreadable = [path for path in _shown(files) if not _replay(replay, _Writer(path, lines, table))]
+    return 2 if unreadable else 0
+
+
+def parse_start(text: str | None) -> int:
+    """An ISO 8601 time as Unix nanoseconds (UTC unless it says otherwise); 1970 for None; InputError if unreadable."""
+    if text is None:
+        return 0
+    try:
+        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise InputError(f"--start {text!r}: write it as 2026-01-31T22:00:00Z") from error
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=timezone.utc)
+    return round(time.timestamp() * NS_PER_S)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes what one recording gives."""
+
+    path: Path
+    lines: EventLines
+    table: ScoreTable | None
+
+    def on_scores(self, scores: Scores) -> None:
+        if self.table is not None:
+            self.table.write(self.path, scores)
+
+    def on_event(self, event: Event) -> None:
+        self.lines.write(self.path, event)
+
+
+def _replay(replay: Replay, writer: _Writer) -> bool:
+    try:
+        done = replay.run(writer.path, writer)
+    except MediaError as error:
+        print(f"edge: {error}", file=sys.stderr)
+        return False
+    log.info("%s: %.1f s, %d windows, %d events", writer.path, done.media_s, done.windows, done.events)
+    return True
+
+
+def _open(stack: ExitStack, path: Path | None) -> TextIO | None:
+    if path is None:
+        return None
+    try:
+        return stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another path") from error
+
+
+def _shown(files: Sequence[Path]) -> Iterable[Path]:
+    """The files, with a progress bar on a terminal when there are several."""
+    if len(files) < 2 or not sys.stderr.isatty():
+        return files
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(files, "replaying", console=Console(stderr=True))

@@ -1,0 +1,67 @@
+"""What a replay writes: events as JSON lines, and `scores.csv`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from edge.config import Config
+from edge.publish.payloads import event_payload
+from edge.types import Event, Scores, seconds
+
+ANOMALY = "anomaly"
+CONTRIBUTIONS = ("contribution_video", "contribution_audio")
+
+
+class ScoreTable:
+    """One row a window: ``file,t_s``, a column a label, ``anomaly``, and what picture and sound added to the top label.
+
+    A window that could not be scored has empty cells; ``anomaly`` is empty as long as nothing was learned of a site.
+    """
+
+    def __init__(self, out: TextIO, labels: Sequence[str], hop_s: float) -> None:
+        self._labels = list(labels)
+        self._hop_s = hop_s
+        self._writer = csv.writer(out, lineterminator="\n")
+        self._writer.writerow(["file", "t_s", *self._labels, ANOMALY, *CONTRIBUTIONS])
+        self._last: tuple[Path, int, float] | None = None
+
+    def write(self, path: Path, scores: Scores) -> None:
+        """Add one window, and before it the empty rows of windows that were left out."""
+        t_s = seconds(scores.media_end_ns)
+        self._fill(path, scores.epoch, t_s)
+        top = max(self._labels, key=lambda label: scores.values[label])
+        added = scores.contribution[top]
+        cells = [f"{scores.values[label]:.6f}" for label in self._labels]
+        self._writer.writerow([path, f"{t_s:.3f}", *cells, "", f"{added.video:.4f}", f"{added.audio:.4f}"])
+        self._last = (path, scores.epoch, t_s)
+
+    def _fill(self, path: Path, epoch: int, t_s: float) -> None:
+        if self._last is None or self._last[:2] != (path, epoch):
+            return
+        missing = round((t_s - self._last[2]) / self._hop_s) - 1
+        for k in range(1, missing + 1):
+            empty = [""] * (len(self._labels) + 3)
+            self._writer.writerow([path, f"{self._last[2] + k * self._hop_s:.3f}", *empty])
+
+
+class EventLines:
+    """Events as they would be published, one JSON object a line, with ``file`` and the media time ``t_s`` in front."""
+
+    def __init__(self, out: TextIO, config: Config, model: str) -> None:
+        self._out = out
+        self._config = config
+        self._model = model
+        self._seq: dict[str, int] = {}
+
+    def write(self, path: Path, event: Event) -> None:
+        """Add one phase of one event."""
+        seq = self._seq.get(event.id, 0)
+        self._seq[event.id] = seq + 1
+        node = self._config.node
+        payload = event_payload(event, node.site, node.id, self._model, seq)
+        line = {"file": str(path), "t_s": round(seconds(event.media_begin_ns), 3), **payload}
+        print(json.dumps(line, ensure_ascii=False, allow_nan=False), file=self._out, flush=True)

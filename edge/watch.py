@@ -1,0 +1,90 @@
+"""`edge watch`: follow a node's events in the terminal, as any subscriber of the broker would see them."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+from edge.clock import SystemClock
+from edge.config import load
+from edge.errors import InputError, SinkError
+
+_COLOURS = {"begin": "bold red", "update": "yellow", "end": "green"}
+
+
+def run(path: Path, *, as_json: bool, count: int | None, until_gone: int | None, out: TextIO) -> int:
+    """Print events until interrupted, ``count`` were seen, or process ``until_gone`` ended (then 1)."""
+    from edge.publish.mqtt import subscribe
+
+    loaded = load(path)
+    if loaded.config.mqtt is None:
+        raise InputError(f"{path}: mqtt is off (mqtt: null); `edge watch` follows events through a broker")
+    arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    topic = f"{loaded.config.topic_root}/+/event"
+    clock, never, shown = SystemClock(), threading.Event(), 0
+    while True:
+        try:
+            subscription = subscribe(loaded, [topic], lambda _topic, payload: arrived.put(payload))
+            break
+        except SinkError:
+            if until_gone is None:
+                raise
+            if not _alive(until_gone):
+                return 1
+            clock.wait(never, 0.2)
+    with subscription:
+        while count is None or shown < count:
+            try:
+                payload = arrived.get(timeout=0.5)
+            except queue.Empty:
+                if until_gone is not None and not _alive(until_gone):
+                    return 1
+                continue
+            _show(payload, as_json, out)
+            shown += 1
+    return 0
+
+
+def describe(event: dict[str, Any]) -> str:
+    """One event payload as a line of text."""
+    begin = str(event["begin"])[11:19]
+    length = "" if event.get("end") is None else f" after {event['duration_s']:.1f} s"
+    added = event.get("contribution") or {}
+    parts = "  ".join(f"{name} {value:+.1f}" for name, value in added.items())
+    score = f"{event['score']:.2f}/{event['threshold']:.2f}"
+    return f"{begin}  {event['camera']:<8} {event['phase']:<6} {event['label']:<12} {score}{length}  {parts}".rstrip()
+
+
+def _show(payload: bytes, as_json: bool, out: TextIO) -> None:
+    if as_json:
+        print(payload.decode("utf-8", "replace"), file=out, flush=True)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    event = json.loads(payload)
+    console = Console(file=out, soft_wrap=True, highlight=False)
+    console.print(Text(describe(event), style=_COLOURS.get(event["phase"], "")))
+    if event["phase"] != "end":
+        console.print(Text(f"          {event['why']}", style="dim"))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False

@@ -1,0 +1,43 @@
+"""docs/config.md names every key, and names no key that is not there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from edge.config import Config
+
+DOC = Path(__file__).resolve().parent.parent.parent / "docs" / "config.md"
+
+
+def keys(model: type[BaseModel]) -> set[str]:
+    """Every field name of a model and of the models inside it."""
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        found.add(name)
+        for inner in models_in(field.annotation):
+            found |= keys(inner)
+    return found
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]
+
+
+def documented() -> set[str]:
+    """The first cell of every table row, which holds one or more keys in backticks."""
+    rows = [line for line in DOC.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    return {key for row in rows for key in re.findall(r"`([a-z0-9_]+)`", row.split("|")[1])}
+
+
+def test_every_key_is_documented() -> None:
+    assert keys(Config) - documented() == set()
+
+
+def test_every_documented_key_exists() -> None:
+    assert documented() - keys(Config) == set()

@@ -1,0 +1,152 @@
+"""Configuration: what is accepted, and what a person is told when it is not."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.config import load, parse
+from edge.config.sources import RtspSource, SensorTopic, redact_url
+from edge.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CAMERA = "cameras: {yard: {source: {type: file, path: a.mp4}}}\n"
+
+
+def problems(text: str, **env: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, env=env)
+    return caught.value.problems
+
+
+def test_the_example_loads() -> None:
+    loaded = load(ROOT / "config.yaml", env={})
+    source = loaded.config.cameras["yard"].source
+    assert source is not None
+    assert source.type == "file"
+    assert loaded.resolve(source.path).is_file()
+    assert loaded.config.broker is not None
+
+
+def test_the_smallest_configuration_has_sane_defaults() -> None:
+    config = parse(CAMERA).config
+    assert config.topic_root == "edge/home/edge"
+    assert config.mqtt is not None
+    assert (config.mqtt.host, config.mqtt.port) == ("127.0.0.1", 1883)
+    assert config.windows.max_lateness_s > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (CAMERA + "evnts: {}", "config.yaml:2: evnts: unknown key; did you mean 'events'?"),
+        (
+            "cameras:\n  gate:\n    source:\n      type: rtsp\n      url: rtsp://h/1\n      trasport: tcp",
+            "config.yaml:6: cameras.gate.source.trasport: unknown key; did you mean 'transport'?",
+        ),
+        (CAMERA + "mqtt:\n  qos: 1", "config.yaml:3: mqtt.qos: unknown key; valid: "),
+        (
+            CAMERA + "events:\n  fire: {enter: 0.3, leave: 0.5}",
+            "config.yaml:3: events.fire: leave (0.5) is above enter",
+        ),
+        (CAMERA + "events: {fire: {enter: 1.5}}", "config.yaml:2: events.fire.enter: "),
+        (CAMERA + "events: {fire: {enter: high}}", "config.yaml:2: events.fire.enter: "),
+        (CAMERA + "events: {fire: {enter: .nan}}", "config.yaml:2: events.fire.enter: "),
+        (CAMERA + "node: {id: a}\nnode: {id: b}", "config.yaml:3: node: is given twice; keep one"),
+        (CAMERA + "node: {id: 'a/b'}", "config.yaml:2: node.id: "),
+        ("cameras: {'a b': {source: {type: file, path: x}}}", "config.yaml:1: cameras.a b: names are letters"),
+        ("cameras: {}", "config.yaml:1: cameras: "),
+        ("cameras: {a: {source: {type: rtps}}}", "config.yaml:1: cameras.a.source: "),
+        ("cameras: {a: {source: {type: v4l2}}}", "give either device"),
+        ("cameras: {a: {source: {type: v4l2, device: 0, pipeline: x}}}", "give either device"),
+        ("cameras: {a: {microphone: none}}", "has neither a source nor a named microphone"),
+        ("cameras: {a: {microphone: hal}}\nmicrophones: {hall: {type: device}}", "no microphone 'hal'; there is: "),
+        (CAMERA + "mqtt: {url: 'http://h'}", "must be mqtt://host:1883 or mqtts://host:8883"),
+        (CAMERA + "mqtt: {url: 'mqtt://u:p@h'}", "must not hold a login"),
+        (CAMERA + "mqtt: {ca_file: ca.crt}", "need an mqtts:// url"),
+        (CAMERA + "mqtt: {password: a, password_file: b}", "not both"),
+        (CAMERA + "metrics: {listen: '9108'}", "must be host:port"),
+        (CAMERA + "metrics: {listen: 'h:99999'}", "must be host:port"),
+        (CAMERA + "a: [", "config.yaml:2: not readable as YAML"),
+        (CAMERA + "a: !!python/object:os.system {}", "not readable as YAML"),
+        ("", "must be a mapping"),
+        ("- 1", "must be a mapping"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(text: str, expected: str) -> None:
+    found = problems(text)
+    assert any(expected in problem for problem in found), found
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    found = problems("cameras: {a: {source: {type: file}}}\nnod: {}\nmodel: {runtime: cuda}")
+    assert len(found) == 3
+
+
+def test_variables_come_from_the_environment() -> None:
+    text = "cameras: {a: {source: {type: rtsp, url: 'rtsp://u:${PW}@h/1'}}}"
+    source = parse(text, env={"PW": "geheim"}).config.cameras["a"].source
+    assert isinstance(source, RtspSource)
+    assert source.url.get_secret_value() == "rtsp://u:geheim@h/1"
+    assert source.shown == "rtsp://u:***@h/1"
+    assert "config.yaml:1: cameras.a.source.url: environment variable PW is not set" in problems(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cameras: {a: {source: {type: rtsp, url: 'rtsp://u:geheim@h:port/1'}}}",
+        "cameras: {a: {source: {type: rtsp, url: 'http://u:geheim@h/1'}}}",
+        "cameras: {a: {source: {type: rtsp, url: ['rtsp://u:geheim@h/1']}}}",
+        CAMERA + "mqtt: {password: [geheim]}",
+        CAMERA + "mqtt: {url: 'mqtt://u:geheim@h'}",
+        CAMERA + "mqtt: {url: 'mqtt://h', pasword: geheim}",
+    ],
+)
+def test_a_secret_never_shows_in_an_error(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert "geheim" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_a_secret_never_shows_in_a_value() -> None:
+    config = parse("cameras: {a: {source: {type: rtsp, url: 'rtsp://u:geheim@h/1'}}}\nmqtt: {password: geheim}").config
+    assert "geheim" not in repr(config)
+    assert "geheim" not in config.model_dump_json()
+
+
+def test_sensors_in_both_forms() -> None:
+    text = (
+        "cameras: {a: {source: {type: file, path: x},"
+        " sensors: {temperature: yard/temp, light: {topic: yard/env, path: lux.0}}}}"
+    )
+    topics = parse(text).config.cameras["a"].sensor_topics()
+    assert topics["temperature"] == SensorTopic(topic="yard/temp")
+    assert topics["light"].path == "lux.0"
+    assert any("sensors" in problem for problem in problems(text.replace("yard/temp", "'yard/#'")))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "missing.yaml")
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(binary)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_configuration_or_a_clear_error(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        parse(text, env={})
+
+
+@given(st.text(max_size=60))
+def test_redacting_never_fails(text: str) -> None:
+    assert "geheim" not in redact_url(f"rtsp://user:geheim@{text}") or "geheim" in text
