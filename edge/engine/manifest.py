@@ -93,6 +93,11 @@ class Geometry(_Frozen):
         """Nanoseconds between two pictures at the model's rate."""
         return nanoseconds(1 / self.video.fps)
 
+    @property
+    def slack_ns(self) -> int:
+        """How far a picture may lie past its grid point and still belong to it: containers round times."""
+        return self.frame_ns // 50
+
 
 class Label(_Frozen):
     """One event the model knows, what can evidence it, and thresholds that suit it."""

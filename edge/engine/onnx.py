@@ -17,8 +17,16 @@ from edge.engine.runtime import RuntimeInfo, check_rows
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
-_UNREADABLE = (errors.InvalidProtobuf, errors.InvalidGraph, errors.NoSuchFile, errors.NotImplemented, errors.NoModel)
 _FAILED = (errors.Fail, errors.RuntimeException, errors.InvalidArgument, errors.EPFail, errors.EngineError)
+_UNREADABLE = (
+    errors.InvalidProtobuf,
+    errors.InvalidGraph,
+    errors.InvalidArgument,
+    errors.NoSuchFile,
+    errors.NotImplemented,
+    errors.NoModel,
+    errors.Fail,
+)
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 

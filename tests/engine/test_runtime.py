@@ -1,0 +1,139 @@
+"""What every runtime promises, checked on those that run here; and the ONNX runtime's own refusals."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_model
+
+from edge.config.models import Model as Settings
+from edge.engine.manifest import ModelFolder
+from edge.engine.onnx import OnnxRuntime
+from edge.engine.runtime import Runtime
+from edge.engine.select import open_runtime
+from edge.engine.selftest import load_golden, self_test
+from edge.errors import ModelError, RuntimeUnavailable
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    return toy_model.toy_folder(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(params=["onnx"])
+def runtime(request: pytest.FixtureRequest, folder: ModelFolder) -> Runtime:
+    return open_runtime(folder, Settings(runtime=request.param), 4)
+
+
+def test_buffers_belong_to_the_runtime_and_stay_in_place(runtime: Runtime) -> None:
+    before = {name: buffer.ctypes.data for name, buffer in runtime.inputs.items()}
+    runtime.run(2)
+    runtime.run(4)
+    assert {name: buffer.ctypes.data for name, buffer in runtime.inputs.items()} == before
+    assert {buffer.shape[0] for buffer in runtime.inputs.values()} == {runtime.max_batch} == {4}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4])
+def test_a_row_s_answer_does_not_depend_on_the_others(runtime: Runtime, folder: ModelFolder, rows: int) -> None:
+    inputs, golden = load_golden(folder.golden)
+    for name, buffer in runtime.inputs.items():
+        buffer[...] = np.resize(inputs[name], buffer.shape)
+    found = runtime.run(rows)
+    for name, expected in golden.items():
+        np.testing.assert_allclose(found[name], np.resize(expected, (rows, *expected.shape[1:])), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [0, 5])
+def test_rows_outside_the_batch_are_a_bug(runtime: Runtime, rows: int) -> None:
+    with pytest.raises(ValueError, match="takes 1 to 4"):
+        runtime.run(rows)
+
+
+def test_closing_twice_is_fine(runtime: Runtime) -> None:
+    runtime.close()
+    runtime.close()
+
+
+def test_the_self_test_splits_golden_rows_over_small_batches(folder: ModelFolder) -> None:
+    runtime = OnnxRuntime(folder, 1, 2)
+    self_test(folder, runtime)
+    assert not any(buffer.any() for buffer in runtime.inputs.values())
+
+
+def test_the_self_test_names_the_worst_tensor(tmp_path: Path) -> None:
+    golden = toy_model.golden_outputs(toy_model.golden_inputs())
+    folder = toy_model.toy_folder(tmp_path, token=golden["token"] + 0.0005, tags=golden["tags"] + 0.25)
+    with pytest.raises(ModelError, match=r"onnx .* does not reproduce golden.npz: tags differs by 0.25"):
+        self_test(folder, OnnxRuntime(folder, 1, 4))
+
+
+def test_the_self_test_allows_the_tolerance(tmp_path: Path) -> None:
+    golden = toy_model.golden_outputs(toy_model.golden_inputs())
+    folder = toy_model.toy_folder(tmp_path, token=golden["token"] * 1.0009)
+    self_test(folder, OnnxRuntime(folder, 1, 4))
+
+
+def test_a_golden_file_with_other_sizes_is_refused(tmp_path: Path) -> None:
+    folder = toy_model.toy_folder(tmp_path, boxes=np.zeros((3, 9, 6), np.float32))
+    with pytest.raises(ModelError, match="golden output boxes"):
+        self_test(folder, OnnxRuntime(folder, 1, 4))
+    folder = toy_model.toy_folder(tmp_path, tags=np.zeros((2, 7), np.float32))
+    with pytest.raises(ModelError, match="numbers of rows"):
+        self_test(folder, OnnxRuntime(folder, 1, 4))
+
+
+def test_an_unreadable_golden_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "golden.npz"
+    path.write_bytes(b"not a zip")
+    with pytest.raises(ModelError, match="golden"):
+        load_golden(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"labels": 5},
+            r"outputs do not fit model.yaml: logits float32\[B,5\], but model.yaml says logits float32\[B,3",
+        ),
+        ({"audio": 4000}, r"inputs do not fit model.yaml: audio float32\[B,4000\]"),
+    ],
+)
+def test_a_graph_that_does_not_fit_its_manifest_is_refused(
+    tmp_path: Path, changes: dict[str, int], message: str
+) -> None:
+    folder = toy_model.toy_folder(tmp_path, toy_model.graph(**changes))
+    with pytest.raises(ModelError, match=message):
+        OnnxRuntime(folder, 1, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish that is no graph"])
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, content: bytes) -> None:
+    folder = toy_model.toy_folder(tmp_path)
+    folder.graph.write_bytes(content)
+    with pytest.raises(ModelError, match="cannot load it"):
+        OnnxRuntime(folder, 1, 1)
+
+
+def test_auto_says_once_what_it_chose(folder: ModelFolder, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "edge.engine"):
+        assert open_runtime(folder, Settings(), 1).info.name == "onnx"
+    (record,) = caplog.records
+    assert "on onnx" in record.getMessage()
+    assert "no TensorRT" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(runtime="tensorrt"),
+        Settings(runtime="onnx", precision="fp16"),
+        Settings(runtime="auto", precision="int8"),
+    ],
+)
+def test_an_explicit_choice_never_falls_back(folder: ModelFolder, settings: Settings) -> None:
+    with pytest.raises(RuntimeUnavailable):
+        open_runtime(folder, settings, 1)
