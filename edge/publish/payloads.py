@@ -14,7 +14,7 @@ from typing import Any, Literal
 from edge.clock import iso8601
 from edge.types import Box, CameraFacts, Contribution, Event, Message, Scores, StreamFacts, seconds
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 Version = Literal[1]
 
 

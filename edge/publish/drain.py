@@ -1,0 +1,377 @@
+"""From the outbox to the broker: one step at a time, on the publisher's thread.
+
+A message leaves the outbox when the broker acknowledged it. At most a window of them is in flight, in order; after a
+lost connection everything unacknowledged goes again, in order. What the broker refuses is parked: it stays on disk,
+lets the rest pass, and is tried again after a minute, then ever more seldom, and at the next connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from edge.clock import Backoff, Clock
+from edge.errors import SinkError
+from edge.metrics import Metrics
+from edge.publish.commands import Incoming
+from edge.publish.outbox import Outbox, Waiting
+from edge.types import Message, nanoseconds, seconds
+
+log = logging.getLogger(__name__)
+
+
+class AckLike(Protocol):
+    """The broker's answer to one message."""
+
+    @property
+    def token(self) -> int | None:
+        """What `Link.publish` was given."""
+        ...
+
+    @property
+    def topic(self) -> str:
+        """Where the message went."""
+        ...
+
+    @property
+    def refused(self) -> str | None:
+        """Why the broker did not take it."""
+        ...
+
+
+class Link(Protocol):
+    """What the publisher needs of a connection; `edge.publish.mqtt.MqttLink` is one."""
+
+    wake: Callable[[], None]
+    packet_limit: int | None
+
+    def connect(self) -> None:
+        """Connect or raise SinkError."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be sent now."""
+        ...
+
+    @property
+    def lost_reason(self) -> str:
+        """Why the last connection ended."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The protocol spoken, for logs."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """How many more messages may be in flight."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that the broker has not answered yet."""
+        ...
+
+    def publish(self, message: Message, token: int | None = None, correlation: bytes | None = None) -> bool:
+        """Send; False when that is not possible now."""
+        ...
+
+    def take_acks(self) -> Sequence[AckLike]:
+        """Answers since the last call."""
+        ...
+
+    def take_incoming(self) -> list[Incoming]:
+        """Messages since the last call."""
+        ...
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Disconnect."""
+        ...
+
+
+class Publisher:
+    """Moves messages; `step` on one thread, `announce`, `send` and `nudge` from any.
+
+    ``hello`` and ``goodbye`` are the first and the last message of a connection; ``on_message`` gets what arrives.
+    """
+
+    IDLE_S = 1.0
+    DIRECT_AT_MOST = 2000
+    PARKED_FIRST_S, PARKED_LONGEST_S = 60.0, 3600.0
+    LOSSES_AT_MOST = 5
+    OVERHEAD = 64  # bytes of a packet beyond topic and payload, generously
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        link: Link,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        hello: Message,
+        goodbye: Message,
+        on_message: Callable[[Incoming], None],
+    ) -> None:
+        self._outbox, self._link, self._clock, self._metrics = outbox, link, clock, metrics
+        self._hello, self._goodbye, self._on_message = hello, goodbye, on_message
+        self._wake = threading.Event()
+        link.wake = self._wake.set
+        self._backoff = Backoff(clock)
+        self._lock = threading.Lock()
+        self._announced: dict[str, Message] = {}
+        self._direct: deque[tuple[Message, bytes | None]] = deque()
+        self._sent: dict[int, int] = {}  # sequence number -> when it was sent
+        self._refused: set[int] = set()
+        self._refused_topics: dict[str, str] = {}
+        self._park_s = self.PARKED_FIRST_S
+        self._unpark_ns: int | None = None
+        self._media_end: dict[int, int] = {}
+        self._up = False
+        self._next_try_ns = 0
+        self._trouble = ""
+        self._losses = 0
+        metrics.broker_up.set(0)
+
+    def announce(self, messages: Iterable[Message]) -> None:
+        """Retained state that is sent when it changes and at every connection; an empty payload once, then no more."""
+        with self._lock:
+            for message in messages:
+                if self._announced.get(message.topic) != message:
+                    self._announced[message.topic] = message
+                    self._queue(message, None)
+        self.nudge()
+
+    def announce_again(self) -> None:
+        """Send all announced state once more."""
+        with self._lock:
+            for message in self._announced.values():
+                self._queue(message, None)
+        self.nudge()
+
+    def send(self, message: Message, correlation: bytes | None = None) -> None:
+        """Send past the outbox: QoS 0 is lost while there is no connection, QoS 1 waits in memory."""
+        if message.qos == 0 and not self._up:
+            self._metrics.drops.labels("mqtt", "not_connected").inc()
+            return
+        with self._lock:
+            self._queue(message, correlation)
+        self.nudge()
+
+    def nudge(self, media_end: dict[int, int] | None = None) -> None:
+        """Have the thread look now; ``media_end``: when the media behind outbox messages ended, for the latency."""
+        if media_end:
+            with self._lock:
+                self._media_end.update(media_end)
+                while len(self._media_end) > self.DIRECT_AT_MOST:
+                    del self._media_end[next(iter(self._media_end))]
+        self._wake.set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there."""
+        return self._up
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from connecting, as a sentence; empty when nothing does."""
+        return self._trouble
+
+    def run(self, stop: threading.Event) -> None:
+        """The thread: step until ``stop`` is set (and `nudge` was called)."""
+        while not stop.is_set():
+            wait_s = self.step()
+            self._clock.wait(self._wake, wait_s)
+
+    def step(self) -> float:
+        """Do what can be done now; seconds until there may be more to do without a nudge."""
+        self._wake.clear()
+        for incoming in self._link.take_incoming():
+            self._on_message(incoming)
+        try:
+            self._collect()
+            if not self._link.connected:
+                return self._reconnect()
+            self._unpark()
+            self._send_direct()
+            self._send_outbox()
+        except SinkError as error:
+            self._report(str(error))
+        return self.IDLE_S
+
+    def drain(self, timeout_s: float) -> bool:
+        """Send what waits for at most ``timeout_s``, say goodbye, disconnect; whether the outbox is empty.
+
+        Call it when `run` has ended.
+        """
+        deadline_ns = self._clock.mono_ns() + nanoseconds(timeout_s)
+        if self._link.connected:
+            self._until(deadline_ns, lambda: not (self._sent or self._direct or self._waiting(1)))
+            with self._lock:
+                self._queue(self._goodbye, None)
+            deadline_ns = max(deadline_ns, self._clock.mono_ns() + nanoseconds(min(timeout_s, 1.0)))
+            self._until(deadline_ns, lambda: not self._direct and not self._link.in_flight)
+        self._link.close()
+        self._up = False
+        self._metrics.broker_up.set(0)
+        return self._outbox.depth == 0
+
+    def _until(self, deadline_ns: int, done: Callable[[], bool]) -> None:
+        self.step()
+        while not done() and self._link.connected and self._clock.mono_ns() < deadline_ns:
+            self._clock.wait(self._wake, min(0.1, seconds(deadline_ns - self._clock.mono_ns())))
+            self.step()
+
+    def _queue(self, message: Message, correlation: bytes | None) -> None:
+        if message.retain:
+            self._direct = deque(item for item in self._direct if item[0].topic != message.topic)
+        self._direct.append((message, correlation))
+        while len(self._direct) > self.DIRECT_AT_MOST:
+            self._direct.popleft()
+            self._metrics.drops.labels("mqtt", "memory_full").inc()
+
+    def _reconnect(self) -> float:
+        now_ns = self._clock.mono_ns()
+        if self._up:
+            self._lost()
+        elif now_ns >= self._next_try_ns:
+            try:
+                self._link.connect()
+            except SinkError as error:
+                self._failed(str(error))
+            else:
+                self._arrived()
+                return 0.0
+        return max(0.0, min(self.IDLE_S, seconds(self._next_try_ns - self._clock.mono_ns())))
+
+    def _arrived(self) -> None:
+        self._up = True
+        self._trouble = ""
+        self._backoff.succeeded()
+        self._metrics.broker_up.set(1)
+        log.info("connected to the broker (%s)", self._link.version)
+        self._forget_refusals()
+        with self._lock:
+            known = self._announced
+            waiting = [item for item in self._direct if item[0].topic not in known and item[0].qos > 0]
+            self._direct = deque([(self._hello, None), *((m, None) for m in known.values()), *waiting])
+            self._announced = {topic: m for topic, m in known.items() if m.payload}
+
+    def _lost(self) -> None:
+        self._up = False
+        self._metrics.broker_up.set(0)
+        if self._sent:
+            self._losses += 1
+        if self._losses >= self.LOSSES_AT_MOST:
+            self._losses = 0
+            head = min(self._sent)
+            log.error("the broker dropped the connection %d times at the same message: set aside", self.LOSSES_AT_MOST)
+            self._park([head])
+        self._sent.clear()
+        self._failed(self._link.lost_reason)
+
+    def _failed(self, why: str) -> None:
+        delay_s = self._backoff.failed()
+        self._next_try_ns = self._clock.mono_ns() + nanoseconds(delay_s)
+        self._report(f"{why}; trying again, alerts wait on the disk")
+
+    def _report(self, why: str) -> None:
+        log.log(logging.DEBUG if why == self._trouble else logging.WARNING, "%s", why)
+        self._trouble = why
+
+    def _collect(self) -> None:
+        done, refused, now_ns = [], [], self._clock.mono_ns()
+        for ack in self._link.take_acks():
+            if ack.refused is not None:
+                self._note_refusal(ack.topic, ack.refused)
+            if ack.token is None:
+                continue
+            sent_ns = self._sent.pop(ack.token, now_ns)
+            self._losses = 0
+            if ack.refused is not None:
+                refused.append(ack.token)
+                continue
+            done.append(ack.token)
+            self._measure(ack.token, sent_ns, now_ns)
+        if refused:
+            self._park(refused)
+        if done:
+            self._outbox.acknowledge(*done)
+
+    def _measure(self, seq: int, sent_ns: int, now_ns: int) -> None:
+        self._metrics.publish_s.observe(seconds(now_ns - sent_ns))
+        with self._lock:
+            media_end_ns = self._media_end.pop(seq, None)
+        if media_end_ns is not None:
+            self._metrics.end_to_end_s.observe(max(0.0, seconds(now_ns - media_end_ns)))
+
+    def _send_direct(self) -> None:
+        while self._link.room:
+            with self._lock:
+                if not self._direct:
+                    return
+                message, correlation = self._direct.popleft()
+            if not self._link.publish(message, None, correlation):
+                with self._lock:
+                    self._direct.appendleft((message, correlation))
+                return
+
+    def _send_outbox(self) -> None:
+        while room := self._link.room:
+            batch = self._waiting(room)
+            blocked = [w for w in batch if self._blocked(w)]
+            if blocked:
+                self._park([w.seq for w in blocked])
+                continue
+            for waiting in batch:
+                if not self._link.publish(waiting.message, waiting.seq):
+                    return
+                self._sent[waiting.seq] = self._clock.mono_ns()
+            if len(batch) < room:
+                return
+
+    def _waiting(self, limit: int) -> list[Waiting]:
+        passed = self._sent.keys() | self._refused
+        return [w for w in self._outbox.pending(limit + len(passed)) if w.seq not in passed][:limit]
+
+    def _blocked(self, waiting: Waiting) -> bool:
+        message, limit = waiting.message, self._link.packet_limit
+        if limit is not None and len(message.payload) + len(message.topic.encode()) + self.OVERHEAD > limit:
+            self._note_refusal(message.topic, f"larger than the broker's limit of {limit} bytes")
+        return message.topic in self._refused_topics
+
+    def _note_refusal(self, topic: str, reason: str) -> None:
+        self._metrics.drops.labels("mqtt", "refused").inc()
+        if topic not in self._refused_topics:
+            log.warning(
+                "the broker refuses %s (%s): allow this user to write it (ACL) or check its quota; "
+                "what it refuses stays on the disk and is tried again later",
+                *(topic, reason),
+            )
+        self._refused_topics[topic] = reason
+
+    def _park(self, seqs: list[int]) -> None:
+        self._refused.update(seqs)
+        if self._unpark_ns is None:
+            self._unpark_ns = self._clock.mono_ns() + nanoseconds(self._park_s)
+            self._park_s = min(self.PARKED_LONGEST_S, 2 * self._park_s)
+        self._outbox.park(*seqs)
+        self._refused.difference_update(seqs)
+
+    def _unpark(self) -> None:
+        if self._unpark_ns is not None and self._clock.mono_ns() >= self._unpark_ns:
+            self._release()
+
+    def _forget_refusals(self) -> None:
+        self._park_s = self.PARKED_FIRST_S
+        self._release()
+
+    def _release(self) -> None:
+        self._unpark_ns = None
+        self._refused_topics.clear()
+        self._outbox.unpark()
+        self._refused.clear()

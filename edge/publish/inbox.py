@@ -1,0 +1,117 @@
+"""What comes in: commands are parsed, kept over restarts once accepted, and answered; the rest goes to sensors."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from edge.clock import Clock, iso8601
+from edge.publish.commands import (
+    Command,
+    Incoming,
+    Origin,
+    Refusal,
+    Reload,
+    SetArmed,
+    SetThreshold,
+    parse,
+    reply_message,
+)
+from edge.publish.discovery import birth_topic
+from edge.publish.outbox import Outbox
+from edge.publish.site import Site
+from edge.publish.topics import ONLINE
+from edge.types import Message
+
+log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Commands of one node. ``send`` takes a reply with its correlation data, ``on_birth`` hears of Home Assistant's
+    start, ``on_other`` gets messages that are no commands.
+    """
+
+    COMMANDS_AT_MOST = 256
+
+    def __init__(
+        self,
+        site: Site,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        send: Callable[[Message, bytes | None], None],
+        on_birth: Callable[[], None],
+        on_other: Callable[[Incoming], None] | None,
+    ) -> None:
+        self._site, self._outbox, self._clock = site, outbox, clock
+        self._send, self._on_birth, self._on_other = send, on_birth, on_other
+        self._commands: deque[Command] = deque()
+        self.armed: dict[str, bool] = dict.fromkeys(site.cameras, True)
+        self.armed.update({c.camera: c.on for c in self.overrides() if isinstance(c, SetArmed)})
+
+    def receive(self, incoming: Incoming) -> None:
+        """Take one message from the broker."""
+        prefix = self._site.home_assistant_prefix
+        if prefix is not None and incoming.topic == birth_topic(prefix):
+            if incoming.payload == ONLINE:
+                self._on_birth()
+        elif incoming.topic.startswith(f"{self._site.topics.root}/"):
+            self._receive_command(incoming)
+        elif self._on_other is not None:
+            self._on_other(incoming)
+
+    def poll(self) -> list[Command]:
+        """Commands since the last call."""
+        commands = []
+        while self._commands:
+            commands.append(self._commands.popleft())
+        return commands
+
+    def accept(self, command: Command, reason: str) -> None:
+        """Keep what the command changed over restarts, and answer it. SinkError as for `Outbox.append`."""
+        if isinstance(command, SetArmed):
+            self.armed[command.camera] = command.on
+        self._answer(command.origin, True, reason)
+        if isinstance(command, SetArmed):
+            self._outbox.save(f"armed/{command.camera}", None if command.on else b"false")
+        elif isinstance(command, SetThreshold):
+            value = None if command.value is None else json.dumps(command.value).encode()
+            self._outbox.save(f"threshold/{command.camera}/{command.label}", value)
+
+    def refuse(self, command: Command | Refusal, reason: str) -> None:
+        """Answer a command that cannot be obeyed."""
+        log.warning("refused a command on %s: %s", ascii(command.origin.topic), reason)
+        self._answer(command.origin, False, reason)
+
+    def overrides(self) -> list[SetThreshold | SetArmed]:
+        """What accepted commands changed, now and in earlier runs, for cameras and labels that still exist."""
+        found: list[SetThreshold | SetArmed] = []
+        for name, value in sorted(self._outbox.saved().items()):
+            kind, _, rest = name.partition("/")
+            camera, _, label = rest.partition("/")
+            if camera not in self._site.cameras:
+                continue
+            if kind == "armed":
+                found.append(SetArmed(camera, value == b"true", Origin("")))
+            elif kind == "threshold" and label in self._site.thresholds:
+                found.append(SetThreshold(camera, label, float(json.loads(value)), Origin("")))
+        return found
+
+    def _receive_command(self, incoming: Incoming) -> None:
+        command = parse(self._site.topics, incoming, self._site.settable)
+        if isinstance(command, Refusal):
+            self.refuse(command, command.reason)
+        elif len(self._commands) >= self.COMMANDS_AT_MOST:
+            self.refuse(command, "too many commands wait; send it again later")
+        else:
+            self._commands.append(command)
+
+    def _answer(self, origin: Origin, ok: bool, reason: str) -> None:
+        if origin.topic:
+            message = reply_message(self._site.topics, origin, ok, reason, iso8601(self._clock.wall_ns()))
+            self._send(message, origin.correlation)
+
+
+__all__ = ["Command", "Inbox", "Reload", "SetArmed", "SetThreshold"]

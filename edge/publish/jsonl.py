@@ -1,0 +1,51 @@
+"""Events as JSON lines, to a file or to standard output: the object of the event topic, one a line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from edge.errors import SinkError
+from edge.publish.payloads import to_json
+
+log = logging.getLogger(__name__)
+
+
+class JsonLines:
+    """Appends lines to ``path`` (``-``: standard output); SinkError when the file cannot be opened."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._lock = threading.Lock()
+        self._path = str(path)
+        self._failed = False
+        self._file: TextIO | None = None
+        if self._path != "-":
+            try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open while this lives
+            except OSError as error:
+                raise SinkError(f"jsonl.path: {path} cannot be written ({error.strerror}); check the path") from error
+
+    def write(self, payload: Mapping[str, Any]) -> None:
+        """One line, flushed. A line that the disk or the reader does not take is lost, with one warning."""
+        line = to_json(payload).decode() + "\n"
+        with self._lock:
+            try:
+                file = self._file or sys.stdout
+                file.write(line)
+                file.flush()
+                self._failed = False
+            except (OSError, ValueError) as error:
+                if not self._failed:
+                    log.warning("jsonl.path: %s takes no more lines (%s)", self._path, error)
+                self._failed = True
+
+    def close(self) -> None:
+        """Close the file; standard output stays open."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()

@@ -1,0 +1,253 @@
+"""The connection to the broker, over paho: MQTT 5, or 3.1.1 where the broker knows no better.
+
+Every connection is a fresh paho client, so that nothing is resent behind the outbox's back. paho's thread only
+appends to queues; everything else runs on the thread that calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge.clock import Clock, SystemClock
+from edge.config import Loaded
+from edge.errors import SinkError
+from edge.publish.access import Access, access, explain, explain_closed, explain_refusal, explain_silent, tls_context
+from edge.publish.commands import Incoming
+from edge.publish.mqtt_callbacks import Callbacks, Session
+from edge.types import Message
+
+_V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The broker's answer to one message; ``refused`` is its reason, None when it took the message."""
+
+    token: int | None
+    topic: str
+    refused: str | None
+
+
+class _NoAnswerError(SinkError):
+    """The broker did not answer the way the chosen protocol version wants."""
+
+
+class MqttLink:
+    """A connection that is made by `connect`, used from one thread, and reports by ``wake`` that there is news.
+
+    ``will`` is what the broker publishes when this client vanishes; ``filters`` are subscribed with QoS 1.
+    """
+
+    WINDOW = 64
+    CONNECT_TIMEOUT_S = 10.0
+    INCOMING_AT_MOST = 1000
+
+    def __init__(
+        self,
+        to: Access,
+        client_id: str,
+        clock: Clock,
+        *,
+        will: Message | None = None,
+        filters: Sequence[str] = (),
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.to = to
+        self._client_id = client_id
+        self._clock = clock
+        self._will = will
+        self._filters = list(filters)
+        self.wake = wake
+        self._protocol = _V5
+        self._client: paho.Client | None = None
+        self._session = Session()
+        self._in_flight: dict[int, tuple[int | None, str]] = {}
+        self._incoming: deque[Incoming] = deque(maxlen=self.INCOMING_AT_MOST)
+        self.packet_limit: int | None = None
+        self._window = self.WINDOW
+
+    def connect(self) -> None:
+        """Connect, log in and subscribe; SinkError says why not and what to do. Blocks for seconds at worst."""
+        self.close(timeout_s=0.0)
+        try:
+            self._connect(self._protocol)
+        except _NoAnswerError as first:
+            other = _V311 if self._protocol is _V5 else _V5
+            try:
+                self._connect(other)
+            except _NoAnswerError:
+                raise first from None
+            self._protocol = other
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be sent now."""
+        s = self._session
+        alive = s.thread is not None and s.thread.is_alive()
+        return self._client is not None and s.answered.is_set() and not s.closed.is_set() and alive
+
+    @property
+    def lost_reason(self) -> str:
+        """Why the last connection ended, as a sentence."""
+        lost = self._session.lost
+        if lost in {"", "Unspecified error", "Normal disconnection"}:
+            return f"broker {self.to.shown}: the connection was lost"
+        return explain_refusal(lost, self.to, self._client_id)
+
+    @property
+    def version(self) -> str:
+        """The protocol spoken, for logs."""
+        return ("MQTT 5" if self._protocol is _V5 else "MQTT 3.1.1") + (" over TLS" if self.to.tls else "")
+
+    @property
+    def room(self) -> int:
+        """How many more messages may be in flight."""
+        return max(0, self._window - len(self._in_flight))
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that the broker has not answered yet."""
+        return len(self._in_flight)
+
+    def publish(self, message: Message, token: int | None = None, correlation: bytes | None = None) -> bool:
+        """Send; False when that is not possible now. QoS 1 is answered by an `Ack` with ``token``."""
+        if not self.connected or self._client is None:
+            return False
+        properties = None
+        if correlation is not None and self._protocol is _V5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = correlation
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return False
+        if message.qos > 0:
+            self._in_flight[info.mid] = (token, message.topic)
+        return True
+
+    def take_acks(self) -> list[Ack]:
+        """Answers since the last call."""
+        acks = []
+        while self._session.pubacks:
+            mid, refused = self._session.pubacks.popleft()
+            known = self._in_flight.pop(mid, None)
+            if known is not None:
+                acks.append(Ack(*known, refused))
+        return acks
+
+    def take_incoming(self) -> list[Incoming]:
+        """Messages since the last call."""
+        messages = []
+        while self._incoming:
+            messages.append(self._incoming.popleft())
+        return messages
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Disconnect cleanly (no will) if that works within ``timeout_s``, by force otherwise."""
+        client, session = self._client, self._session
+        self._client = None
+        self._in_flight.clear()
+        if client is None:
+            return
+        if self._alive(session):
+            client.disconnect()
+            self._clock.wait(session.closed, timeout_s)
+            sock = client.socket()
+            if isinstance(sock, socket.socket):
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)  # ends paho's loop, which would wait for acknowledgements
+        client.loop_stop()
+
+    @staticmethod
+    def _alive(session: Session) -> bool:
+        return session.thread is not None and session.thread.is_alive() and not session.closed.is_set()
+
+    def _connect(self, protocol: MQTTProtocolVersion) -> None:
+        session = self._session = Session()
+        client = self._make_client(protocol, session)
+        expiry = self.to.session_expiry_s
+        options: dict[str, Any] = {}
+        if protocol is _V5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = min(expiry, 0xFFFFFFFF)
+            options = {"clean_start": expiry == 0, "properties": properties}
+        try:
+            client.connect(self.to.host, self.to.port, self.to.keepalive_s, **options)
+        except (OSError, ValueError) as error:
+            raise SinkError(explain(error, self.to)) from None
+        self._client = client
+        before = set(threading.enumerate())
+        client.loop_start()
+        session.thread = next((t for t in threading.enumerate() if t not in before and "paho" in t.name), None)
+        try:
+            self._await_answer(client, session)
+        except SinkError:
+            self.close(timeout_s=0.0)
+            raise
+
+    def _await_answer(self, client: paho.Client, session: Session) -> None:
+        if not self._clock.wait(session.answered, self.CONNECT_TIMEOUT_S):
+            raise _NoAnswerError(explain_silent(self.to))
+        if session.reason is None:
+            raise _NoAnswerError(explain_closed(self.to))
+        if session.reason.is_failure:
+            kind = _NoAnswerError if "protocol version" in str(session.reason).lower() else SinkError
+            raise kind(explain_refusal(str(session.reason), self.to, self._client_id))
+        self.packet_limit = getattr(session.properties, "MaximumPacketSize", None)
+        self._window = min(self.WINDOW, getattr(session.properties, "ReceiveMaximum", self.WINDOW))
+        if self._filters:
+            client.subscribe([(topic, 1) for topic in self._filters])
+
+    def _make_client(self, protocol: MQTTProtocolVersion, session: Session) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            self._client_id,
+            clean_session=None if protocol is _V5 else self.to.session_expiry_s == 0,
+            protocol=protocol,
+            reconnect_on_failure=False,
+        )
+        client.max_inflight_messages_set(0)  # the window is ours
+        if self.to.username is not None:
+            client.username_pw_set(self.to.username, self.to.password)
+        if self.to.tls:
+            client.tls_set_context(tls_context(self.to))
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
+        Callbacks(session, self._incoming, self._clock, self._notify).attach(client)
+        return client
+
+    def _notify(self) -> None:
+        self.wake()
+
+
+@contextlib.contextmanager
+def subscribe(loaded: Loaded, filters: Sequence[str], on_message: Callable[[str, bytes], None]) -> Iterator[None]:
+    """Follow topics of the configured broker while the context lasts; SinkError when it cannot be reached.
+
+    ``on_message`` gets topic and payload, on paho's thread.
+    """
+    to = access(loaded)
+    short = Access(**{**{name: getattr(to, name) for name in Access.__slots__}, "session_expiry_s": 0})
+    link = MqttLink(short, f"edge-watch-{uuid.uuid4().hex[:12]}", SystemClock(), filters=filters)
+
+    def deliver() -> None:
+        for incoming in link.take_incoming():
+            on_message(incoming.topic, incoming.payload)
+
+    link.wake = deliver
+    link.connect()
+    try:
+        yield
+    finally:
+        link.close()
