@@ -17,9 +17,7 @@ _DEVICE_CLASSES = {
     "smoke": "smoke", "fire": "safety", "explosion": "safety", "gunshot": "safety", "glass_break": "safety",
     "scream": "safety", "fight": "safety", "fall": "safety", "crowd_panic": "safety", "alarm": "safety",
     "person": "occupancy", "vehicle": "occupancy", "animal": "occupancy", "anomaly": "problem",
-    "no_signal": "problem", "frozen": "problem", "dark": "problem", "silent": "problem", "drift": "problem",
 }  # fmt: skip
-_DIAGNOSTIC = {"no_signal", "frozen", "dark", "silent", "drift"}
 _EVENT_TEMPLATE = (
     "{{ {'event_type': value_json.label ~ '_' ~ value_json.phase, 'id': value_json.id, 'score': value_json.score, "
     "'why': value_json.why, 'begin': value_json.begin, 'severity': value_json.severity} | tojson }}"
@@ -47,7 +45,7 @@ def device_message(
     components: dict[str, Any] = {}
     for camera, labels in cameras.items():
         for label in labels:
-            components[f"{camera}_{label}"] = _binary_sensor(topics, camera, label)
+            components[f"{camera}_{label}"] = _binary_sensor(topics, camera, label, label not in thresholds)
             if label in thresholds:
                 components[f"{camera}_{label}_threshold"] = _number(topics, camera, label)
                 components[f"{camera}_{label}_score"] = _score(topics, camera, label)
@@ -65,20 +63,16 @@ def device_message(
         },
         "o": {"name": "edge", "sw": version},
         "cmps": components,
-        "avty_t": topics.status,
-        "pl_avail": ONLINE.decode(),
-        "pl_not_avail": OFFLINE.decode(),
+        "avty": [
+            {
+                "t": topics.status,
+                "pl_avail": ONLINE.decode(),
+                "pl_not_avail": OFFLINE.decode(),
+                "val_tpl": "{{ 'online' if value == 'online' else 'offline' }}",  # stopped is offline too
+            }
+        ],
         "qos": 1,
     }  # fmt: skip
-    # "stopped" is neither payload: Home Assistant would keep the last one, so it is mapped
-    payload["avty"] = [
-        {
-            "t": payload.pop("avty_t"),
-            "pl_avail": payload.pop("pl_avail"),
-            "pl_not_avail": payload.pop("pl_not_avail"),
-            "val_tpl": "{{ 'online' if value == 'online' else 'offline' }}",
-        }
-    ]
     return json_message(config_topic(topics, prefix), payload, retain=True)
 
 
@@ -96,14 +90,15 @@ def _title(name: str) -> str:
     return name.replace("_", " ").replace("-", " ").capitalize()
 
 
-def _binary_sensor(topics: Topics, camera: str, label: str) -> dict[str, Any]:
-    component = {
+def _binary_sensor(topics: Topics, camera: str, label: str, diagnostic: bool) -> dict[str, Any]:
+    component: dict[str, Any] = {
         "p": "binary_sensor",
         "name": f"{_title(camera)} {_title(label).lower()}",
         "stat_t": topics.state(camera, label),
     }
-    component |= {"dev_cla": _DEVICE_CLASSES.get(label, "sound")}
-    return component | ({"ent_cat": "diagnostic"} if label in _DIAGNOSTIC else {})
+    if diagnostic:
+        return component | {"dev_cla": "problem", "ent_cat": "diagnostic"}
+    return component | {"dev_cla": _DEVICE_CLASSES.get(label, "sound")}
 
 
 def _number(topics: Topics, camera: str, label: str) -> dict[str, Any]:

@@ -9,89 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from edge.clock import Backoff, Clock
 from edge.errors import SinkError
 from edge.metrics import Metrics
 from edge.publish.commands import Incoming
+from edge.publish.direct import Direct
+from edge.publish.link import Link
 from edge.publish.outbox import Outbox, Waiting
 from edge.types import Message, nanoseconds, seconds
 
 log = logging.getLogger(__name__)
-
-
-class AckLike(Protocol):
-    """The broker's answer to one message."""
-
-    @property
-    def token(self) -> int | None:
-        """What `Link.publish` was given."""
-        ...
-
-    @property
-    def topic(self) -> str:
-        """Where the message went."""
-        ...
-
-    @property
-    def refused(self) -> str | None:
-        """Why the broker did not take it."""
-        ...
-
-
-class Link(Protocol):
-    """What the publisher needs of a connection; `edge.publish.mqtt.MqttLink` is one."""
-
-    wake: Callable[[], None]
-    packet_limit: int | None
-
-    def connect(self) -> None:
-        """Connect or raise SinkError."""
-        ...
-
-    @property
-    def connected(self) -> bool:
-        """Whether messages can be sent now."""
-        ...
-
-    @property
-    def lost_reason(self) -> str:
-        """Why the last connection ended."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """The protocol spoken, for logs."""
-        ...
-
-    @property
-    def room(self) -> int:
-        """How many more messages may be in flight."""
-        ...
-
-    @property
-    def in_flight(self) -> int:
-        """Messages that the broker has not answered yet."""
-        ...
-
-    def publish(self, message: Message, token: int | None = None, correlation: bytes | None = None) -> bool:
-        """Send; False when that is not possible now."""
-        ...
-
-    def take_acks(self) -> Sequence[AckLike]:
-        """Answers since the last call."""
-        ...
-
-    def take_incoming(self) -> list[Incoming]:
-        """Messages since the last call."""
-        ...
-
-    def close(self, timeout_s: float = 1.0) -> None:
-        """Disconnect."""
-        ...
 
 
 class Publisher:
@@ -101,7 +30,7 @@ class Publisher:
     """
 
     IDLE_S = 1.0
-    DIRECT_AT_MOST = 2000
+    LATENCIES_AT_MOST = 2000
     PARKED_FIRST_S, PARKED_LONGEST_S = 60.0, 3600.0
     LOSSES_AT_MOST = 5
     OVERHEAD = 64  # bytes of a packet beyond topic and payload, generously
@@ -122,9 +51,8 @@ class Publisher:
         self._wake = threading.Event()
         link.wake = self._wake.set
         self._backoff = Backoff(clock)
+        self._direct = Direct(metrics)
         self._lock = threading.Lock()
-        self._announced: dict[str, Message] = {}
-        self._direct: deque[tuple[Message, bytes | None]] = deque()
         self._sent: dict[int, int] = {}  # sequence number -> when it was sent
         self._refused: set[int] = set()
         self._refused_topics: dict[str, str] = {}
@@ -138,19 +66,13 @@ class Publisher:
         metrics.broker_up.set(0)
 
     def announce(self, messages: Iterable[Message]) -> None:
-        """Retained state that is sent when it changes and at every connection; an empty payload once, then no more."""
-        with self._lock:
-            for message in messages:
-                if self._announced.get(message.topic) != message:
-                    self._announced[message.topic] = message
-                    self._queue(message, None)
+        """Retained state that is sent when it changes and at every connection."""
+        self._direct.announce(messages)
         self.nudge()
 
     def announce_again(self) -> None:
         """Send all announced state once more."""
-        with self._lock:
-            for message in self._announced.values():
-                self._queue(message, None)
+        self._direct.announce_again()
         self.nudge()
 
     def send(self, message: Message, correlation: bytes | None = None) -> None:
@@ -158,8 +80,7 @@ class Publisher:
         if message.qos == 0 and not self._up:
             self._metrics.drops.labels("mqtt", "not_connected").inc()
             return
-        with self._lock:
-            self._queue(message, correlation)
+        self._direct.push(message, correlation)
         self.nudge()
 
     def nudge(self, media_end: dict[int, int] | None = None) -> None:
@@ -167,7 +88,7 @@ class Publisher:
         if media_end:
             with self._lock:
                 self._media_end.update(media_end)
-                while len(self._media_end) > self.DIRECT_AT_MOST:
+                while len(self._media_end) > self.LATENCIES_AT_MOST:
                     del self._media_end[next(iter(self._media_end))]
         self._wake.set()
 
@@ -211,8 +132,7 @@ class Publisher:
         deadline_ns = self._clock.mono_ns() + nanoseconds(timeout_s)
         if self._link.connected:
             self._until(deadline_ns, lambda: not (self._sent or self._direct or self._waiting(1)))
-            with self._lock:
-                self._queue(self._goodbye, None)
+            self._direct.push(self._goodbye)
             deadline_ns = max(deadline_ns, self._clock.mono_ns() + nanoseconds(min(timeout_s, 1.0)))
             self._until(deadline_ns, lambda: not self._direct and not self._link.in_flight)
         self._link.close()
@@ -225,14 +145,6 @@ class Publisher:
         while not done() and self._link.connected and self._clock.mono_ns() < deadline_ns:
             self._clock.wait(self._wake, min(0.1, seconds(deadline_ns - self._clock.mono_ns())))
             self.step()
-
-    def _queue(self, message: Message, correlation: bytes | None) -> None:
-        if message.retain:
-            self._direct = deque(item for item in self._direct if item[0].topic != message.topic)
-        self._direct.append((message, correlation))
-        while len(self._direct) > self.DIRECT_AT_MOST:
-            self._direct.popleft()
-            self._metrics.drops.labels("mqtt", "memory_full").inc()
 
     def _reconnect(self) -> float:
         now_ns = self._clock.mono_ns()
@@ -255,11 +167,7 @@ class Publisher:
         self._metrics.broker_up.set(1)
         log.info("connected to the broker (%s)", self._link.version)
         self._forget_refusals()
-        with self._lock:
-            known = self._announced
-            waiting = [item for item in self._direct if item[0].topic not in known and item[0].qos > 0]
-            self._direct = deque([(self._hello, None), *((m, None) for m in known.values()), *waiting])
-            self._announced = {topic: m for topic, m in known.items() if m.payload}
+        self._direct.begin(self._hello)
 
     def _lost(self) -> None:
         self._up = False
@@ -310,14 +218,9 @@ class Publisher:
             self._metrics.end_to_end_s.observe(max(0.0, seconds(now_ns - media_end_ns)))
 
     def _send_direct(self) -> None:
-        while self._link.room:
-            with self._lock:
-                if not self._direct:
-                    return
-                message, correlation = self._direct.popleft()
-            if not self._link.publish(message, None, correlation):
-                with self._lock:
-                    self._direct.appendleft((message, correlation))
+        while self._link.room and (item := self._direct.pop()) is not None:
+            if not self._link.publish(item[0], None, item[1]):
+                self._direct.push_front(item)
                 return
 
     def _send_outbox(self) -> None:

@@ -17,9 +17,10 @@ from edge.metrics import Metrics
 from edge.publish import opened
 from edge.publish.commands import Command, Incoming, SetArmed, SetThreshold
 from edge.publish.discovery import birth_topic, config_topic, device_message, removal_message
-from edge.publish.drain import Link, Publisher
+from edge.publish.drain import Publisher
 from edge.publish.inbox import Inbox
 from edge.publish.jsonl import JsonLines
+from edge.publish.link import Link
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo, event_payload
 from edge.publish.site import Site
