@@ -1,0 +1,86 @@
+"""What is needed of CUDA, through pycuda: one context, one stream, pinned and device memory. One thread."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from edge.engine.contract import Array, Tensor
+from edge.errors import RuntimeUnavailable
+
+
+class Cuda:
+    """The first GPU's primary context, current on the thread that made this, until `close`."""
+
+    def __init__(self) -> None:
+        """RuntimeUnavailable when pycuda, the driver or a GPU is missing."""
+        try:
+            from pycuda import driver
+        except (ImportError, OSError) as error:
+            raise RuntimeUnavailable(
+                f"pycuda cannot be loaded ({error}); on a Jetson: apt install python3-pycuda or pip install pycuda, "
+                "on a PC: pip install 'edge-monitor[gpu]' with the NVIDIA driver in place"
+            ) from error
+        self._driver = driver
+        self._pinned: list[Any] = []
+        self._device_memory: list[Any] = []
+        try:
+            driver.init()
+            device = driver.Device(0)
+            self._context = device.retain_primary_context()
+            self._context.push()
+            self.stream = driver.Stream()
+        except driver.Error as error:
+            raise RuntimeUnavailable(
+                f"no usable NVIDIA GPU ({error}); look at nvidia-smi (on a Jetson: tegrastats), or use runtime: onnx"
+            ) from error
+        major, minor = device.compute_capability()
+        self.name = str(device.name())
+        self.capability = f"sm_{major}{minor}"
+
+    def pinned(self, tensor: Tensor, rows: int) -> Array:
+        """A zeroed page-locked array f[rows, *tail]; RuntimeUnavailable when there is no memory."""
+        try:
+            array: Array = self._driver.pagelocked_zeros((rows, *(n or 0 for n in tensor.tail)), tensor.dtype)
+        except self._driver.Error as error:
+            raise RuntimeUnavailable(f"no page-locked memory for {tensor}: {error}") from error
+        self._pinned.append(array)
+        return array
+
+    def allocate(self, like: Array) -> int:
+        """Address of device memory as large as ``like``; RuntimeUnavailable when there is none."""
+        try:
+            memory = self._driver.mem_alloc(max(1, like.nbytes))
+        except self._driver.Error as error:
+            raise RuntimeUnavailable(f"no GPU memory for {like.nbytes} bytes: {error}; use a smaller batch") from error
+        self._device_memory.append(memory)
+        return int(memory)
+
+    def upload(self, address: int, rows: Array) -> None:
+        """Queue a copy of contiguous ``rows`` to the device."""
+        if rows.nbytes:
+            self._driver.memcpy_htod_async(address, rows, self.stream)
+
+    def download(self, rows: Array, address: int) -> None:
+        """Queue a copy from the device into contiguous ``rows``."""
+        if rows.nbytes:
+            self._driver.memcpy_dtoh_async(rows, address, self.stream)
+
+    def wait(self) -> None:
+        """Block until all that was queued is done; RuntimeUnavailable when some of it failed."""
+        try:
+            self.stream.synchronize()
+        except self._driver.Error as error:
+            raise RuntimeUnavailable(f"the GPU failed while running the model: {error}") from error
+
+    def close(self) -> None:
+        """Free everything and leave the context; on the thread that made it."""
+        with contextlib.suppress(self._driver.Error):
+            self.stream.synchronize()
+        for memory in self._device_memory:
+            memory.free()
+        self._device_memory.clear()
+        self._pinned.clear()
+        del self.stream
+        self._context.pop()
+        self._context.detach()

@@ -1,0 +1,143 @@
+"""The TensorRT library that is there: `tensorrt` (8.6 to 11, JetPack and servers) or `tensorrt_rtx`."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge.engine.contract import Tensor
+from edge.errors import ModelError, RuntimeUnavailable
+
+_log = logging.getLogger(__name__)
+NAMES = ("tensorrt", "tensorrt_rtx")
+_OLDEST = (8, 6)
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "FLOAT": np.dtype(np.float32),
+    "HALF": np.dtype(np.float16),
+    "UINT8": np.dtype(np.uint8),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "BOOL": np.dtype(np.bool_),
+}
+
+
+@dataclass(frozen=True)
+class Library:
+    """An imported library. ``has_fp16_flag``: the builder chooses 16 bits; otherwise types come from the graph."""
+
+    module: Any
+    name: str
+    version: str
+    has_fp16_flag: bool
+
+    def is_admissible(self, precision: str) -> bool:
+        """Whether an engine of ``precision`` can be built with it."""
+        return precision == "fp32" or (precision == "fp16" and self.has_fp16_flag)
+
+    def precision(self, wanted: str) -> str:
+        """``auto`` resolved; RuntimeUnavailable for what this library cannot build."""
+        chosen = ("fp16" if self.has_fp16_flag else "fp32") if wanted == "auto" else wanted
+        if not self.is_admissible(chosen):
+            raise RuntimeUnavailable(
+                f"{self.name} {self.version} cannot build {chosen} from this graph; set model.precision to auto or fp32"
+            )
+        return chosen
+
+    def logger(self) -> Any:
+        """The library's own messages, in this program's log."""
+        severity = self.module.ILogger
+        levels = {
+            severity.INTERNAL_ERROR: logging.ERROR,
+            severity.ERROR: logging.ERROR,
+            severity.WARNING: logging.INFO,
+            severity.INFO: logging.DEBUG,
+        }
+        base: Any = self.module.ILogger
+
+        class _Logger(base):  # type: ignore[misc]
+            def __init__(self) -> None:
+                base.__init__(self)
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity in levels:
+                    _log.log(levels[severity], "%s", message)
+
+        return _Logger()
+
+    def monitor(self, phase: Callable[[str, int, int], bool]) -> Any | None:
+        """A progress monitor that calls ``phase(name, step, steps)``, which says whether to go on; None before 10."""
+        base: Any = getattr(self.module, "IProgressMonitor", None)
+        if base is None:
+            return None
+
+        class _Monitor(base):  # type: ignore[misc]
+            def __init__(self) -> None:
+                base.__init__(self)
+                self._steps: dict[str, int] = {}
+
+            def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002
+                self._steps[phase_name] = num_steps
+
+            def step_complete(self, phase_name: str, step: int) -> bool:
+                try:
+                    return phase(phase_name, step + 1, self._steps.get(phase_name, 0))
+                except KeyboardInterrupt:  # must not pass through the library; it stops the build itself
+                    return False
+
+            def phase_finish(self, phase_name: str) -> None:
+                self._steps.pop(phase_name, None)
+
+        return _Monitor()
+
+    def tensors(self, engine: Any, *, inputs: bool) -> dict[str, Tensor]:
+        """The engine's inputs or outputs."""
+        mode = self.module.TensorIOMode.INPUT if inputs else self.module.TensorIOMode.OUTPUT
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        return {
+            name: Tensor(
+                name,
+                _dtype(engine.get_tensor_dtype(name)),
+                tuple(None if size < 0 else int(size) for size in tuple(engine.get_tensor_shape(name))[1:]),
+            )
+            for name in names
+            if engine.get_tensor_mode(name) == mode
+        }
+
+
+def load_library() -> Library:
+    """The first of the two that can be imported; RuntimeUnavailable says how to get one."""
+    reasons = []
+    for name in NAMES:
+        try:
+            module = importlib.import_module(name)
+        except (ImportError, OSError, RuntimeError) as error:
+            reasons.append(str(error).splitlines()[0] if str(error) else name)
+            continue
+        return wrap(name, module)
+    raise RuntimeUnavailable(
+        f"TensorRT is not installed ({'; '.join(reasons)}); on a Jetson it comes with JetPack (docs/jetson.md), "
+        "on a PC: pip install 'edge-monitor[gpu]'"
+    )
+
+
+def wrap(name: str, module: Any) -> Library:
+    """An imported module as `Library`; RuntimeUnavailable when it is too old."""
+    version = str(module.__version__)
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if name == "tensorrt" and numbers < _OLDEST:
+        raise RuntimeUnavailable(f"TensorRT {version} is too old; 8.6 or newer is needed (JetPack 6, docs/jetson.md)")
+    return Library(module, name, version, hasattr(module.BuilderFlag, "FP16"))
+
+
+def _dtype(kind: Any) -> np.dtype[Any]:
+    try:
+        return _DTYPES[kind.name]
+    except KeyError:
+        raise ModelError(
+            f"the engine has a tensor of type {kind.name}; export the graph with uint8 and float32"
+        ) from None
