@@ -7,12 +7,13 @@ appends to queues; everything else runs on the thread that calls.
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -20,13 +21,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge.clock import Clock, SystemClock
+from edge.clock import Backoff, Clock, SystemClock
 from edge.config import Loaded
 from edge.errors import SinkError
 from edge.publish.access import Access, access, explain, explain_closed, explain_refusal, explain_silent, tls_context
 from edge.publish.commands import Incoming
 from edge.publish.mqtt_callbacks import Callbacks, Session
 from edge.types import Message
+
+log = logging.getLogger(__name__)
 
 _V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
@@ -233,21 +236,44 @@ class MqttLink:
 
 @contextlib.contextmanager
 def subscribe(loaded: Loaded, filters: Sequence[str], on_message: Callable[[str, bytes], None]) -> Iterator[None]:
-    """Follow topics of the configured broker while the context lasts; SinkError when it cannot be reached.
+    """Follow topics of the configured broker while the context lasts, also after a lost connection.
 
-    ``on_message`` gets topic and payload, on paho's thread.
+    SinkError when it cannot be reached at first. ``on_message`` gets topic and payload, on a thread of its own.
     """
-    to = access(loaded)
-    short = Access(**{**{name: getattr(to, name) for name in Access.__slots__}, "session_expiry_s": 0})
-    link = MqttLink(short, f"edge-watch-{uuid.uuid4().hex[:12]}", SystemClock(), filters=filters)
-
-    def deliver() -> None:
-        for incoming in link.take_incoming():
-            on_message(incoming.topic, incoming.payload)
-
-    link.wake = deliver
+    clock = SystemClock()
+    news, stop = threading.Event(), threading.Event()
+    to = replace(access(loaded), session_expiry_s=0)
+    link = MqttLink(to, f"edge-watch-{uuid.uuid4().hex[:12]}", clock, filters=filters, wake=news.set)
     link.connect()
+    thread = threading.Thread(target=_follow, args=(link, clock, news, stop, on_message), name="follow", daemon=True)
+    thread.start()
     try:
         yield
     finally:
+        stop.set()
+        news.set()
+        thread.join(timeout=MqttLink.CONNECT_TIMEOUT_S)
         link.close()
+
+
+def _follow(
+    link: MqttLink,
+    clock: Clock,
+    news: threading.Event,
+    stop: threading.Event,
+    on_message: Callable[[str, bytes], None],
+) -> None:
+    backoff = Backoff(clock)
+    while not stop.is_set():
+        news.clear()
+        for incoming in link.take_incoming():
+            on_message(incoming.topic, incoming.payload)
+        if link.connected:
+            clock.wait(news, 1.0)
+            continue
+        try:
+            link.connect()
+            backoff.succeeded()
+        except SinkError as error:
+            log.warning("%s; trying again", error)
+            clock.wait(stop, backoff.failed())
