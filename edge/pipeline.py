@@ -6,16 +6,17 @@ waits. It runs on one thread, the one that opened the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.buffer.camera import CameraBuffer
 from edge.clock import Clock
 from edge.config import Config
 from edge.detect.detector import Detector
+from edge.detect.thresholds import Effective
 from edge.engine.model import Model
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, CameraFacts, Event, Phase, Scores, Window
+from edge.types import NS_PER_S, CameraFacts, Event, Phase, Scores, SourceState, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Pipeline:
     """Cameras' buffers in, scores and events out.
 
     ``newest`` makes a camera that fell behind jump to its newest due window (live); without it every window is scored
-    (recordings).
+    (recordings). ``state`` says what a camera's source is doing, and a few words on it.
     """
 
     FACTS_EVERY_NS = NS_PER_S
@@ -44,6 +45,7 @@ class Pipeline:
         clock: Clock,
         metrics: Metrics,
         newest: Mapping[str, bool],
+        state: Callable[[str], tuple[SourceState, str]] = lambda _camera: (SourceState.UP, ""),
     ) -> None:
         self._model = model
         self._detector = detector
@@ -52,6 +54,7 @@ class Pipeline:
         self._clock = clock
         self._metrics = metrics
         self._newest = dict(newest)
+        self._state = state
         self._next_facts_ns = clock.mono_ns() + self.FACTS_EVERY_NS
 
     def step(self) -> Step:
@@ -76,8 +79,12 @@ class Pipeline:
         """Take over what can change live (thresholds, severities, health limits); events that this ends."""
         return self._detector.reconfigure(config)
 
-    def set_threshold(self, camera: str, label: str, value: float) -> None:
-        """A new enter threshold from a command; InputError when it cannot be."""
+    def thresholds(self) -> list[Effective]:
+        """What is in force for every camera and label, and where it came from."""
+        return self._detector.thresholds()
+
+    def set_threshold(self, camera: str, label: str, value: float | None) -> None:
+        """A new enter threshold from a command, None to take it back; InputError when it cannot be."""
         self._detector.set_threshold(camera, label, value)
 
     def set_armed(self, camera: str, armed: bool) -> list[Event]:
@@ -102,7 +109,7 @@ class Pipeline:
         if now_ns < self._next_facts_ns:
             return []
         self._next_facts_ns = now_ns + self.FACTS_EVERY_NS
-        facts = [buffer.facts(now_ns) for buffer in self._buffers.values()]
+        facts = [buffer.facts(now_ns, *self._state(name)) for name, buffer in self._buffers.items()]
         for one in facts:
             if one.av_offset_s is not None:
                 self._metrics.av_offset_s.labels(one.camera).set(one.av_offset_s)

@@ -10,32 +10,37 @@ import logging
 import os
 import signal
 import threading
-from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
 from edge import __version__, notify
 from edge.clock import Clock, SystemClock
 from edge.config import Loaded, load
+from edge.detect.detector import Detector
 from edge.detect.thresholds import check
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
-from edge.errors import ConfigError
+from edge.engine.model import Model
+from edge.errors import ConfigError, EdgeError
 from edge.metrics import Metrics
-from edge.node.assembly import open_pipeline
 from edge.node.crew import Crew
-from edge.node.folder import DataFolder
+from edge.node.folder import hold
 from edge.node.inputs import Inputs
+from edge.node.orders import Orders
 from edge.node.outputs import Outputs
-from edge.node.reload import FileWatch, merge_live
-from edge.node.scorer import Scorer
-from edge.types import NS_PER_S, seconds
+from edge.node.reload import FileWatch
+from edge.node.scorer import Opened, Scorer
+from edge.pipeline import Pipeline
+from edge.publish.commands import SetArmed
+from edge.types import NS_PER_S
 
 log = logging.getLogger(__name__)
 
-JOIN_CAPTURE_S = 5.0
+TURN_S = 0.25
+JOIN_CAPTURE_S = 6.0
 JOIN_ENGINE_S = 10.0
 DRAIN_S = 3.0
-STUCK_S = 10.0  # an engine thread that did not turn for this long is not reported alive to systemd
+STUCK_NS = 10 * NS_PER_S  # an engine thread that has not turned for this long is not reported alive
+EXIT_OK, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 130
 
 
 def run(path: Path) -> int:
@@ -45,62 +50,124 @@ def run(path: Path) -> int:
     faults = check(loaded.config, folder.manifest)
     if faults:
         raise ConfigError([loaded.fault(key, message) for key, message in faults])
-    with DataFolder(loaded.resolve(loaded.config.node.data_dir)) as data:
-        return Daemon(loaded, folder, data.path, SystemClock()).run()
+    with hold(loaded.resolve(loaded.config.node.data_dir)):
+        return Daemon(loaded, folder, SystemClock()).run()
 
 
 class Daemon:
     """One node, from start to exit code."""
 
-    def __init__(self, loaded: Loaded, folder: ModelFolder, data: Path, clock: Clock) -> None:
+    def __init__(self, loaded: Loaded, folder: ModelFolder, clock: Clock) -> None:
         self._loaded = loaded
+        self._folder = folder
         self._clock = clock
         self._metrics = Metrics()
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._reload = threading.Event()
+        self._wake, self._stop, self._reload = threading.Event(), threading.Event(), threading.Event()
         self._crew = Crew(clock, self._wake.set)
         self._inputs = Inputs(loaded, folder.manifest.geometry, clock, self._metrics)
-        self._outputs = Outputs(loaded, folder.manifest, data, clock, self._metrics, self._inputs.on_message)
-        self._scorer = Scorer(
-            lambda: open_pipeline(loaded.config, folder, self._inputs, self._outputs, clock, self._metrics),
-            self._outputs,
-            clock,
+        self._outputs = Outputs(
+            loaded, folder.manifest, clock, self._metrics, self._inputs.sensor_topics, self._inputs.on_sensor
         )
+        self._scorer = Scorer(self._open_pipeline, self._outputs, clock)
+        self._orders = Orders(loaded, folder.manifest, self._scorer, self._outputs)
         self._watch = FileWatch(loaded.path)
 
     def run(self) -> int:
         """Start, supervise, stop; 0, or 1 when a thread failed."""
-        with ExitStack() as stack:
-            self._handle_signals(stack)
-            log.info("edge %s: %s, starting", __version__, self._loaded.config.topic_root)
-            self._start()
-            while not self._stop.is_set() and self._crew.failure is None:
-                self._turn()
-            return self._shut_down()
-
-    def _start(self) -> None:
+        self._handle_signals()
+        log.info("edge %s starts: %s", __version__, self._loaded.config.topic_root)
         notify.status("opening the model")
-        self._outputs.open()
         self._crew.start("engine", self._scorer.run)
-        while not self._scorer.ready.is_set() and not self._stop.is_set() and self._crew.failure is None:
-            self._clock.wait(self._scorer.ready, 0.2)
-        if not self._scorer.ready.is_set():
-            return
-        self._outputs.start(self._crew, self._answer)
-        self._inputs.start(self._crew, self._scorer.wake)
-        notify.ready(self._inputs.summary())
-        log.info("ready: %s", self._inputs.summary())
+        while not self._stopping and not self._scorer.ready.wait(TURN_S):
+            pass
+        if self._scorer.ready.is_set():
+            self._outputs.publisher.start()
+            self._inputs.start(self._crew, self._scorer.wake.set)
+            notify.ready(self._status())
+            log.info("ready: %s", self._status())
+        while not self._stopping:
+            self._turn()
+        return self._shut_down()
+
+    @property
+    def _stopping(self) -> bool:
+        failed = self._crew.failure is not None or self._outputs.publisher.fault is not None
+        return self._stop.is_set() or failed
 
     def _turn(self) -> None:
-        self._clock.wait(self._wake, 0.5)
+        """One look around, a few times a second."""
+        self._clock.wait(self._wake, TURN_S)
         self._wake.clear()
-        if seconds(self._clock.mono_ns() - self._scorer.last_turn_ns) < STUCK_S:
+        if self._clock.mono_ns() - self._scorer.last_turn_ns < STUCK_NS:
             notify.watchdog()
-        notify.status(self._inputs.summary())
+        notify.status(self._status())
+        self._orders.poll()
         if self._reload.is_set() or self._watch.changed():
             self._reload.clear()
             self._reload_config()
         if self._inputs.all_ended() and self._scorer.idle.is_set():
             log.info("every recording has ended")
             self._stop.set()
+
+    def _reload_config(self) -> None:
+        notify.reloading(self._clock)
+        try:
+            log.info("%s", self._orders.reload())
+        except ConfigError as error:
+            log.warning("not reloaded, the running configuration stays: %s", error)
+        notify.ready(self._status())
+
+    def _shut_down(self) -> int:
+        """Capture, then the engine (open events end), then the outbox; what was in it stays if time is short."""
+        notify.stopping()
+        self._inputs.close()
+        for name in self._crew.stop("capture:", JOIN_CAPTURE_S):
+            log.warning("%s does not stop; it ends with the process", name)
+        self._crew.stop("engine", JOIN_ENGINE_S)
+        self._outputs.close(DRAIN_S)
+        failure = self._crew.failure or self._outputs.publisher.fault
+        if isinstance(failure, EdgeError):
+            raise failure
+        log.info("stopped" if failure is None else "stopped after a fault")
+        return EXIT_OK if failure is None else EXIT_FAULT
+
+    def _open_pipeline(self) -> Opened:
+        """On the engine thread: the model proves itself, and what an earlier run left open is ended."""
+        config = self._loaded.config
+        model = Model.open(self._folder, config.model, len(config.cameras), self._metrics)
+        self._outputs.runtime = str(model.info)
+        detector = Detector(config, self._folder.manifest, self._clock)
+        for order in self._outputs.publisher.overrides():
+            if isinstance(order, SetArmed):
+                detector.set_armed(order.camera, order.on)
+            else:
+                detector.set_threshold(order.camera, order.label, order.value)
+        for event in self._outputs.publisher.resume():
+            log.info("%s end: %s", event.camera, event.why)
+        inputs = self._inputs
+        pipeline = Pipeline(
+            model, detector, inputs.buffers, self._clock, self._metrics, inputs.live, state=inputs.state
+        )
+        self._outputs.publish_thresholds(pipeline.thresholds())
+        return Opened(pipeline, model.close)
+
+    def _status(self) -> str:
+        waiting = self._outputs.publisher.depth
+        broker = self._outputs.publisher.trouble or "broker connected"
+        return f"{self._inputs.summary()}; {broker}; {waiting} messages waiting"
+
+    def _handle_signals(self) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
+            if self._stop.is_set():
+                os._exit(EXIT_INTERRUPTED)
+            log.info("%s: stopping", signal.Signals(number).name)
+            self._stop.set()
+            self._wake.set()
+
+        def reload(_number: int, _frame: FrameType | None) -> None:
+            self._reload.set()
+            self._wake.set()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)

@@ -4,47 +4,38 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TextIO
 
 from edge.errors import InputError
 
 
-class DataFolder:
-    """Holds a lock file in ``path`` while open; InputError says what to do when it cannot."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock: TextIO | None = None
-
-    def __enter__(self) -> DataFolder:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / "edge.lock").open("a+")
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: the data folder cannot be written ({error.strerror}); "
-                f"make it writable for user id {os.getuid()} or set node.data_dir"
-            ) from error
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Make ``path`` and hold its lock file meanwhile; InputError says what to do when that cannot be."""
+    with _open(path) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
-            lock.close()
             raise InputError(
-                f"{self.path}: another daemon (process {holder}) uses this data folder; stop it or set node.data_dir"
+                f"{path}: another daemon (process {holder}) uses this data folder; stop it or set node.data_dir"
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        self._lock = lock
-        return self
+        yield
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+
+def _open(path: Path) -> TextIO:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / "edge.lock").open("a+")
+    except OSError as error:
+        raise InputError(
+            f"{path}: the data folder cannot be written ({error.strerror}); "
+            f"make it writable for user id {os.getuid()} or set node.data_dir"
+        ) from error

@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from edge.clock import Clock
@@ -26,20 +27,27 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A pipeline and what frees its model, on the thread that made it."""
+
+    pipeline: Pipeline
+    close: Callable[[], None]
+
+
 class Scorer:
-    """``open_pipeline`` is called on the engine thread and returns the pipeline and what closes it."""
+    """``open_pipeline`` is called on the engine thread."""
 
     IDLE_S = 0.1  # how often lateness and health are looked at when no media arrives
 
-    def __init__(
-        self, open_pipeline: Callable[[], tuple[Pipeline, Callable[[], None]]], sink: Sink, clock: Clock
-    ) -> None:
+    def __init__(self, open_pipeline: Callable[[], Opened], sink: Sink, clock: Clock) -> None:
         self._open_pipeline = open_pipeline
         self._sink = sink
         self._clock = clock
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self.wake = threading.Event()
         self.ready = threading.Event()
+        self.idle = threading.Event()
         self.last_turn_ns = clock.mono_ns()
 
     def ask(self, request: Request) -> None:
@@ -49,7 +57,8 @@ class Scorer:
 
     def run(self, cancel: threading.Event) -> None:
         """The engine thread's loop."""
-        pipeline, close = self._open_pipeline()
+        opened = self._open_pipeline()
+        pipeline = opened.pipeline
         try:
             self.last_turn_ns = self._clock.mono_ns()
             self.ready.set()
@@ -59,9 +68,10 @@ class Scorer:
             self._turn(pipeline)
             self._sink.deliver(Step(events=pipeline.finish("shutdown")))
         finally:
-            close()
+            opened.close()
 
     def _turn(self, pipeline: Pipeline) -> None:
+        self.idle.clear()
         self.wake.clear()
         while not self._requests.empty():
             self._requests.get()(pipeline)
@@ -70,4 +80,6 @@ class Scorer:
             self._sink.deliver(step)
             self.last_turn_ns = self._clock.mono_ns()
             if not step.scores:
-                return
+                break
+        if not pipeline.has_due():
+            self.idle.set()

@@ -71,6 +71,7 @@ class Replay:
         tally = _Tally(listener)
         try:
             for item in source.items():
+                buffer.expect(video=source.has_video, audio=source.has_audio)
                 clock.advance_to(item.arrival_ns)
                 buffer.push(item)
                 _drain(pipeline, tally)

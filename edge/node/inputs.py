@@ -1,0 +1,110 @@
+"""What comes in: a supervised capture thread a source, the buffers they fill, and sensor readings from the broker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from edge.buffer.camera import CameraBuffer
+from edge.buffer.microphone import MicrophoneBuffer
+from edge.capture.base import Source
+from edge.capture.registry import open_microphone, open_source
+from edge.capture.sensors import SensorParser
+from edge.capture.supervise import Supervisor
+from edge.clock import Clock
+from edge.config import Loaded
+from edge.config.sources import Camera
+from edge.engine.manifest import Geometry
+from edge.metrics import Metrics
+from edge.node.crew import Crew
+from edge.publish.commands import Incoming
+from edge.types import Item, SourceState
+
+
+class Inputs:
+    """Sources and buffers of all cameras. Built on the main thread; each source is read by its own."""
+
+    def __init__(self, loaded: Loaded, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
+        self._loaded, self._geometry, self._clock, self._metrics = loaded, geometry, clock, metrics
+        config = loaded.config
+        self._wake: Callable[[], None] = lambda: None
+        self._supervisors: dict[str, Supervisor] = {}
+        self._microphones = {name: MicrophoneBuffer(name, geometry, config.health) for name in config.microphones}
+        for name, microphone in config.microphones.items():
+            source = open_microphone(name, microphone, geometry, clock, metrics)
+            self._supervise(f"microphone:{name}", source, self._microphones[name].push)
+        self.live: dict[str, bool] = {}
+        self.buffers = {name: self._camera(name, camera) for name, camera in config.cameras.items()}
+        self._sensors = SensorParser(
+            {name: camera.sensor_topics() for name, camera in config.cameras.items() if camera.sensors}, metrics
+        )
+
+    @property
+    def sensor_topics(self) -> list[str]:
+        """The topics to subscribe to."""
+        return self._sensors.topics
+
+    def on_sensor(self, incoming: Incoming) -> None:
+        """Hand a message of a sensor topic to the cameras that want it."""
+        arrival_ns = incoming.arrival_ns or self._clock.mono_ns()
+        for camera, reading in self._sensors.parse(incoming.topic, incoming.payload, arrival_ns):
+            self.buffers[camera].push_sensor(reading)
+
+    def start(self, crew: Crew, wake: Callable[[], None]) -> None:
+        """Start one capture thread a source; ``wake`` is called when a window came due."""
+        self._wake = wake
+        for name, supervisor in self._supervisors.items():
+            crew.start(f"capture:{name}", supervisor.run)
+
+    def close(self) -> None:
+        """Let every capture thread end soon."""
+        for supervisor in self._supervisors.values():
+            supervisor.close()
+        for buffer in self.buffers.values():
+            buffer.close()
+
+    def state(self, camera: str) -> tuple[SourceState, str]:
+        """What a camera's source is doing, and a few words on it."""
+        spec = self._loaded.config.cameras[camera]
+        supervisor = self._supervisors[camera if spec.source is not None else f"microphone:{spec.microphone}"]
+        return supervisor.state, supervisor.detail
+
+    def all_ended(self) -> bool:
+        """Whether every source was a recording and has come to its end."""
+        return all(supervisor.state is SourceState.ENDED for supervisor in self._supervisors.values())
+
+    def summary(self) -> str:
+        """One line for people: how many sources are in which state."""
+        counts = Counter(supervisor.state.value for supervisor in self._supervisors.values())
+        return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+
+    def _camera(self, name: str, camera: Camera) -> CameraBuffer:
+        config = self._loaded.config
+        source = None
+        if camera.source is not None:
+            base = self._loaded.path.parent
+            source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base)
+        self.live[name] = source is None or source.live
+        buffer = CameraBuffer(
+            name,
+            self._geometry,
+            self._clock,
+            config.windows,
+            config.health,
+            self._metrics,
+            live=self.live[name],
+            video=source is not None,
+            audio=camera.microphone != "none",
+            microphone=self._microphones.get(camera.microphone),
+            sensors={channel: topic.stale_s for channel, topic in camera.sensor_topics().items()},
+            wake=self._came_due,
+        )
+        if source is not None:
+            self._supervise(name, source, buffer.push)
+        return buffer
+
+    def _came_due(self) -> None:
+        self._wake()
+
+    def _supervise(self, name: str, source: Source, push: Callable[[Item], None]) -> None:
+        self._supervisors[name] = Supervisor(source, push, self._clock, self._metrics)

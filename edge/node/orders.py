@@ -1,0 +1,79 @@
+"""Commands and reloads: taken on the main thread, carried out on the engine's, answered when done."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from edge.config import Config, Loaded, load
+from edge.detect.thresholds import check
+from edge.engine.manifest import Manifest
+from edge.errors import ConfigError, EdgeError
+from edge.node.outputs import Outputs
+from edge.node.reload import merge_live
+from edge.node.scorer import Scorer
+from edge.pipeline import Pipeline, Step
+from edge.publish.commands import Command, Reload, SetArmed
+
+log = logging.getLogger(__name__)
+
+
+class Orders:
+    """What people and files ask of the running node."""
+
+    def __init__(self, loaded: Loaded, manifest: Manifest, scorer: Scorer, outputs: Outputs) -> None:
+        self._path = loaded.path
+        self._running: Config = loaded.config
+        self._manifest = manifest
+        self._scorer = scorer
+        self._outputs = outputs
+
+    def poll(self) -> None:
+        """Carry out the commands that arrived since the last call."""
+        for command in self._outputs.publisher.poll_commands():
+            if isinstance(command, Reload):
+                self._answer_reload(command)
+            else:
+                self._scorer.ask(partial(self._obey, command))
+
+    def reload(self) -> str:
+        """Read the configuration again and take over what can change live; a sentence on what was done.
+
+        ConfigError when it is wrong: the running configuration stays.
+        """
+        loaded = load(self._path)
+        faults = check(loaded.config, self._manifest)
+        if faults:
+            raise ConfigError([loaded.fault(key, message) for key, message in faults])
+        merged, refused = merge_live(self._running, loaded.config)
+        self._running = merged
+        self._scorer.ask(lambda pipeline: self._reconfigure(pipeline, merged))
+        if refused:
+            return f"events and health are reloaded; needs a restart: {', '.join(refused)}"
+        return "reloaded"
+
+    def _answer_reload(self, command: Reload) -> None:
+        try:
+            done = self.reload()
+        except ConfigError as error:
+            log.warning("not reloaded, the running configuration stays: %s", error)
+            self._outputs.publisher.refuse(command, f"the configuration is wrong: {error.problems[0]}")
+        else:
+            log.info("%s", done)
+            self._outputs.publisher.accept(command, done)
+
+    def _reconfigure(self, pipeline: Pipeline, config: Config) -> None:
+        self._outputs.deliver(Step(events=pipeline.reconfigure(config)))
+        self._outputs.publish_thresholds(pipeline.thresholds())
+
+    def _obey(self, command: Command, pipeline: Pipeline) -> None:
+        try:
+            if isinstance(command, SetArmed):
+                self._outputs.deliver(Step(events=pipeline.set_armed(command.camera, command.on)))
+            elif not isinstance(command, Reload):
+                pipeline.set_threshold(command.camera, command.label, command.value)
+        except EdgeError as error:
+            self._outputs.publisher.refuse(command, str(error))
+            return
+        self._outputs.publisher.accept(command)
+        self._outputs.publish_thresholds(pipeline.thresholds())

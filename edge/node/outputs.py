@@ -1,0 +1,125 @@
+"""What goes out: events, scores, health and thresholds to the publisher; metrics over HTTP; the broker inside."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from edge import __version__
+from edge.clock import Clock
+from edge.config import Loaded
+from edge.config.models import split_listen
+from edge.detect.health import HEALTH_LABELS
+from edge.detect.thresholds import Effective
+from edge.engine.manifest import Manifest
+from edge.errors import InputError
+from edge.metrics import Metrics
+from edge.pipeline import Step
+from edge.publish.commands import Incoming
+from edge.publish.facade import EventPublisher, open_publisher
+from edge.publish.payloads import NodeInfo
+from edge.publish.topics import Threshold
+from edge.types import NS_PER_S, CameraFacts, SourceState, seconds
+
+log = logging.getLogger(__name__)
+
+
+class Outputs:
+    """Everything that leaves the node. `deliver` is called on the engine thread, the rest on the main thread."""
+
+    HEALTH_EVERY_NS = 10 * NS_PER_S
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        manifest: Manifest,
+        clock: Clock,
+        metrics: Metrics,
+        sensor_topics: Sequence[str],
+        on_sensor: Callable[[Incoming], None],
+    ) -> None:
+        config = loaded.config
+        self._clock = clock
+        self._metrics = metrics
+        self._data = loaded.resolve(config.node.data_dir)
+        self._model = f"{manifest.name} {manifest.version}"
+        self._started_ns = clock.mono_ns()
+        self._health_ns = 0
+        self._states: tuple[SourceState, ...] = ()
+        self._closers = ExitStack()
+        self.runtime = ""
+        if config.broker is not None:
+            self._start_broker(config.broker.listen)
+        if config.metrics is not None:
+            self._serve_metrics(*split_listen(config.metrics.listen))
+        labels = [*manifest.label_names, *HEALTH_LABELS]
+        self.publisher: EventPublisher = open_publisher(
+            loaded,
+            clock,
+            metrics,
+            version=__version__,
+            model=self._model,
+            cameras=dict.fromkeys(config.cameras, labels),
+            thresholds=manifest.label_names,
+            sensor_topics=sensor_topics,
+            on_sensor=on_sensor,
+        )
+
+    def deliver(self, step: Step) -> None:
+        """Put a step's events on disk and on their way, and its scores and facts where they are followed."""
+        if step.events:
+            media_end_ns = max((scores.t_end_ns for scores in step.scores), default=None)
+            self.publisher.publish_events(step.events, media_end_ns)
+            for event in step.events:
+                log.info("%s %s: %s", event.camera, event.phase.value, event.why)
+        self.publisher.publish_scores(step.scores)
+        if step.facts:
+            self._publish_health(step.facts)
+
+    def publish_thresholds(self, thresholds: Sequence[Effective]) -> None:
+        """Tell subscribers what is in force."""
+        self.publisher.publish_thresholds(
+            [Threshold(t.camera, t.label, t.enter, t.leave, t.origins["enter"].value) for t in thresholds]
+        )
+
+    def close(self, drain_s: float) -> None:
+        """Drain the outbox, say goodbye to the broker, and stop what was started."""
+        if not self.publisher.stop(drain_s):
+            log.warning("not everything reached the broker; the rest waits on the disk for the next start")
+        self._closers.close()
+
+    def _publish_health(self, facts: Sequence[CameraFacts]) -> None:
+        now_ns = self._clock.mono_ns()
+        states = tuple(fact.state for fact in facts)
+        if states == self._states and now_ns < self._health_ns:
+            return
+        self._states, self._health_ns = states, now_ns + self.HEALTH_EVERY_NS
+        self.publisher.publish_health(
+            facts,
+            NodeInfo(
+                version=__version__,
+                model=self._model,
+                runtime=self.runtime,
+                uptime_s=round(seconds(now_ns - self._started_ns), 1),
+                disk_free_bytes=shutil.disk_usage(self._data).free,
+                outbox_messages=self.publisher.depth,
+            ),
+        )
+
+    def _start_broker(self, listen: str) -> None:
+        from edge.publish.broker import EmbeddedBroker
+
+        broker = EmbeddedBroker(listen)
+        broker.start()
+        self._closers.callback(broker.stop)
+
+    def _serve_metrics(self, host: str, port: int) -> None:
+        from prometheus_client import start_http_server
+
+        try:
+            server, _ = start_http_server(port, host, self._metrics.registry)
+        except OSError as error:
+            raise InputError(f"metrics.listen: {host}:{port} cannot be served ({error.strerror})") from error
+        self._closers.callback(server.shutdown)
