@@ -1,0 +1,346 @@
+"""One camera's media, and the windows that the model looks at.
+
+`push` is called by the capture thread, `take` and `due` by the engine's; neither waits for the other's copying.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from edge.buffer.avsync import AvSync, BangFinder, FlashFinder
+from edge.buffer.meters import AudioMeter, VideoMeter
+from edge.buffer.microphone import RING_S, Listener, MicrophoneBuffer
+from edge.buffer.rings import FrameRing
+from edge.buffer.sensors import SensorBoard
+from edge.buffer.sound_track import SoundTrack
+from edge.buffer.timeline import Due, Timeline
+from edge.clock import Clock
+from edge.config.models import Health, Windows
+from edge.engine.manifest import Geometry
+from edge.metrics import Metrics
+from edge.types import (
+    NS_PER_S,
+    AudioChunk,
+    Batch,
+    CameraFacts,
+    Frame,
+    Gap,
+    Glance,
+    Item,
+    Rect,
+    SensorReading,
+    SourceState,
+    Stream,
+    Window,
+    nanoseconds,
+)
+
+_FRAMES_S = 4.0
+_UNRELATED_NS = NS_PER_S // 2
+_ROOM_S = 0.1
+_WHOLE: Rect = (0.0, 0.0, 1.0, 1.0)
+
+
+class CameraBuffer:
+    """Rings, timeline and health of one camera.
+
+    ``live``: windows are also due when they are late by the clock, and what comes overwrites what is oldest. Otherwise
+    nothing is lost: `push` waits until `take` has made room. ``microphone``: sound comes from there, not from the
+    camera's own stream; without ``video`` the camera is that microphone alone, on the microphone's own axis.
+    ``sensors``: which of the model's channels there are, and after how many seconds a reading is stale.
+    ``wake`` is called (on the pushing thread, without a lock) when a window came due.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        geometry: Geometry,
+        clock: Clock,
+        windows: Windows,
+        health: Health,
+        metrics: Metrics,
+        *,
+        live: bool = False,
+        video: bool = True,
+        audio: bool = True,
+        microphone: MicrophoneBuffer | None = None,
+        sensors: Mapping[str, float] | None = None,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._geometry = geometry
+        self._clock = clock
+        self._metrics = metrics
+        self._live = live
+        self._min_coverage = windows.min_coverage
+        self._wake = wake
+        self._microphone = microphone if video else None
+        self._use_audio = audio and self._microphone is None
+        self._streams = {Stream.VIDEO} if video else set()
+        if self._use_audio:
+            self._streams.add(Stream.AUDIO)
+        self._timeline = Timeline(geometry.hop_ns, geometry.slack_ns, nanoseconds(windows.max_lateness_s), live)
+        self._timeline.expect(self._streams)
+        v, rate = geometry.video, geometry.audio.rate_hz
+        self._frames = FrameRing(v.frames + round(_FRAMES_S * v.fps), v.height, v.width)
+        self._sound = SoundTrack(rate, geometry.audio.samples + round(RING_S * rate))
+        self._video_meter = VideoMeter(health.dark_luma, v.height, v.width)
+        self._audio_meter = AudioMeter(health.silent_dbfs)
+        self._flashes, self._bangs, self._sync = FlashFinder(), BangFinder(rate), AvSync()
+        self._sensors = SensorBoard(geometry.sensors, sensors or {})
+        self._last_glance_ns: int | None = None
+        self._step_ns = 0
+        self._audio_shift_ns = 0
+        self._drops: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._room = threading.Event()
+        self._closed = threading.Event()
+        self._taker: int | None = None
+        self._attach(microphone)
+
+    def expect(self, *, video: bool, audio: bool) -> None:
+        """Say what the opened source delivers, so that an absent stream is not waited for."""
+        there = {stream for stream, is_there in ((Stream.VIDEO, video), (Stream.AUDIO, audio)) if is_there}
+        with self._lock:
+            self._timeline.expect(there & self._streams)
+
+    def push(self, item: Item, cancel: threading.Event | None = None) -> None:
+        """Take one item from the source. For a recording it waits for room, until ``cancel`` or `close`."""
+        before = self._count_due()
+        match item:
+            case Frame():
+                self._push_frame(item, cancel)
+            case Glance():
+                self._push_glance(item)
+            case AudioChunk() if self._use_audio:
+                self._push_audio(item, cancel)
+            case Gap():
+                with self._lock:
+                    self._gap()
+            case _:
+                return
+        if self._wake is not None and self._count_due() > before:
+            self._wake()
+
+    def push_sensor(self, reading: SensorReading) -> None:
+        """Take one sensor reading, from any thread; names that the model does not know are ignored."""
+        with self._lock:
+            self._sensors.push(reading)
+
+    def finish(self) -> None:
+        """The media has ended: what remains of it is due."""
+        with self._lock:
+            self._timeline.finish()
+        if self._wake is not None:
+            self._wake()
+
+    def close(self) -> None:
+        """Let a waiting `push` return; for shutdown."""
+        self._closed.set()
+        self._room.set()
+
+    def due(self, now_ns: int) -> int:
+        """How many windows are due."""
+        heard_ns = self._heard_ns()
+        with self._lock:
+            return self._timeline.count_due(now_ns, heard_ns)
+
+    def take(self, batch: Batch, row: int, now_ns: int, *, newest: bool) -> Window | None:
+        """Gather a due window into ``row`` of ``batch``: the oldest, or the newest (older ones are counted as drops).
+
+        Windows with too little media are passed over and counted. None when no other is due.
+        """
+        self._taker = threading.get_ident()
+        while True:
+            heard_ns = self._heard_ns()
+            with self._lock:
+                due = self._timeline.pick(now_ns, newest, heard_ns)
+            if due is None:
+                return None
+            window = self._gather(due, batch, row)
+            with self._lock:
+                skipped = self._timeline.commit(due)
+                self._drop("engine", skipped)
+                is_hole = window.coverage < self._min_coverage
+                self._drop("coverage", int(is_hole))
+            self._room.set()
+            if not is_hole:
+                return window
+
+    def facts(self, now_ns: int, state: SourceState = SourceState.UP, detail: str = "") -> CameraFacts:
+        """Health at ``now_ns``; ``state`` and ``detail`` are its source's."""
+        outer = self._microphone.facts(now_ns) if self._microphone is not None else None
+        with self._lock:
+            tracks = self._timeline.epoch.tracks
+            drift = {stream: track.clock.drift_ppm for stream, track in tracks.items()} if self._live else {}
+            own = (
+                self._audio_meter.facts(now_ns, drift.get(Stream.AUDIO))
+                if Stream.AUDIO in self._timeline.expected
+                else None
+            )
+            return CameraFacts(
+                camera=self.name,
+                now_ns=now_ns,
+                state=state,
+                detail=detail,
+                video=self._video_meter.facts(now_ns, drift.get(Stream.VIDEO))
+                if Stream.VIDEO in self._timeline.expected
+                else None,
+                audio=outer or own,
+                av_offset_s=self._sync.offset_s,
+                drops={**self._drops, "torn": self._frames.torn + self._sound.ring.torn},
+            )
+
+    def _attach(self, microphone: MicrophoneBuffer | None) -> None:
+        if microphone is None:
+            return
+        if self._microphone is None:
+            microphone.listen(Listener(item=self.push, bang=lambda _: None))
+        else:
+            microphone.listen(Listener(item=lambda _: self._wake_if_due(), bang=self._outer_bang))
+
+    def _push_frame(self, frame: Frame, cancel: threading.Event | None) -> None:
+        self._wait_for_room(self._needs_oldest_frame, cancel)
+        with self._lock:
+            epoch = self._epoch_for(Stream.VIDEO, frame.pts_ns, frame.arrival_ns)
+            self._video_meter.picture(frame.image, frame.arrival_ns)
+        self._frames.push(epoch, frame.pts_ns, frame.image, frame.content)
+        passed_ns = frame.pts_ns + self._geometry.slack_ns
+        with self._lock:
+            self._timeline.advance(Stream.VIDEO, frame.pts_ns, passed_ns, frame.pts_ns, frame.arrival_ns)
+
+    def _push_glance(self, glance: Glance) -> None:
+        with self._lock:
+            self._epoch_for(Stream.VIDEO, glance.pts_ns, glance.arrival_ns)
+            self._video_meter.glance(glance.luma, glance.arrival_ns)
+            if self._last_glance_ns is not None and 0 < glance.pts_ns - self._last_glance_ns < NS_PER_S:
+                self._step_ns = glance.pts_ns - self._last_glance_ns
+            self._last_glance_ns = glance.pts_ns
+            passed_ns = glance.pts_ns - self._geometry.slack_ns - 1
+            end_ns = glance.pts_ns + self._step_ns
+            self._timeline.advance(Stream.VIDEO, glance.pts_ns, passed_ns, end_ns, glance.arrival_ns)
+            flash_ns = self._flashes.push(glance.pts_ns, glance.luma)
+            if flash_ns is not None:
+                self._sync.flash(self._on_sync_axis(flash_ns))
+
+    def _push_audio(self, chunk: AudioChunk, cancel: threading.Event | None) -> None:
+        self._wait_for_room(lambda: self._needs_oldest_sound(len(chunk.samples)), cancel)
+        with self._lock:
+            epoch = self._epoch_for(Stream.AUDIO, chunk.pts_ns + self._audio_shift_ns, chunk.arrival_ns)
+            pts_ns = chunk.pts_ns + self._audio_shift_ns
+            self._audio_meter.chunk(chunk.samples, chunk.arrival_ns)
+            for bang_ns in self._bangs.push(pts_ns, chunk.samples):
+                self._sync.bang(self._on_sync_axis(bang_ns))
+        end_ns = self._sound.push(epoch, pts_ns, chunk.samples)
+        passed_ns = end_ns + NS_PER_S // (2 * self._geometry.audio.rate_hz)
+        with self._lock:
+            self._timeline.advance(Stream.AUDIO, pts_ns, passed_ns, end_ns, chunk.arrival_ns)
+            if self._live:
+                self._relate_streams()
+
+    def _outer_bang(self, mono_ns: int) -> None:
+        with self._lock:
+            self._sync.bang(mono_ns)
+
+    def _on_sync_axis(self, pts_ns: int) -> int:
+        """Media time where picture and sound share it; local time with an outer microphone."""
+        clock = self._timeline.epoch.clock
+        return pts_ns if self._microphone is None or clock is None else clock.mono_of(pts_ns)
+
+    def _epoch_for(self, stream: Stream, pts_ns: int, arrival_ns: int) -> int:
+        """The epoch that this packet belongs to: a new one when a live stream's clock jumped unannounced."""
+        track = self._timeline.epoch.tracks.get(stream)
+        if self._live and track is not None and track.clock.jumps(pts_ns, arrival_ns):
+            self._metrics.gaps.labels(self.name, "clock").inc()
+            self._gap()
+        return self._timeline.epoch.index
+
+    def _gap(self, audio_shift_ns: int = 0) -> None:
+        self._timeline.gap()
+        self._sync.restart()
+        self._last_glance_ns = None
+        self._audio_shift_ns = audio_shift_ns
+
+    def _relate_streams(self) -> None:
+        """Two streams of one source whose pts have nothing to do with each other are joined by arrival."""
+        tracks = self._timeline.epoch.tracks
+        video, audio = tracks.get(Stream.VIDEO), tracks.get(Stream.AUDIO)
+        if video is None or audio is None or not (video.clock.settled and audio.clock.settled):
+            return
+        apart_ns = (audio.clock.offset_ns or 0) - (video.clock.offset_ns or 0)
+        if abs(apart_ns) > _UNRELATED_NS:
+            self._metrics.gaps.labels(self.name, "unrelated").inc()
+            self._gap(self._audio_shift_ns + apart_ns)
+
+    def _gather(self, due: Due, batch: Batch, row: int) -> Window:
+        g = self._geometry
+        last_ns, n = due.end_ns + g.slack_ns, g.video.frames
+        spans = [(last_ns - (n - i) * g.frame_ns, last_ns - (n - 1 - i) * g.frame_ns) for i in range(n)]
+        video_ok, content = self._frames.gather(due.epoch, spans, batch.frames[row])
+        if self._microphone is not None:
+            audio_ok = self._microphone.read(due.t_end_ns, batch.audio[row])
+        else:
+            audio_ok = self._sound.read(due.epoch, due.end_ns, batch.audio[row])
+        batch.video_ok[row] = video_ok
+        batch.audio_ok[row] = audio_ok
+        with self._lock:
+            sensor_ok = self._sensors.fill(due.t_end_ns, batch.sensors[row], batch.sensor_ok[row])
+        return Window(
+            camera=self.name,
+            seq=due.seq,
+            t_end_ns=due.t_end_ns,
+            media_end_ns=due.seq * g.hop_ns,
+            row=row,
+            video_ok=video_ok,
+            audio_ok=audio_ok,
+            sensor_ok=sensor_ok,
+            epoch=due.epoch,
+            content=content or _WHOLE,
+        )
+
+    def _wait_for_room(self, is_full: Callable[[], bool], cancel: threading.Event | None) -> None:
+        """For recordings: until nothing is overwritten that a window still needs."""
+        while not self._live and not self._closed.is_set() and not (cancel is not None and cancel.is_set()):
+            self._room.clear()
+            with self._lock:
+                if not is_full():
+                    return
+            if not self._count_due() and self._microphone is None:
+                return
+            if self._taker == threading.get_ident():
+                raise RuntimeError(f"{self.name}: take what is due before pushing more")
+            if self._wake is not None:
+                self._wake()
+            self._room.wait(_ROOM_S)
+
+    def _needs_oldest_frame(self) -> bool:
+        victim, epoch = self._frames.next_victim(), self._timeline.oldest
+        if victim is None or victim[0] < epoch.index:
+            return False
+        span_ns = self._geometry.video.frames * self._geometry.frame_ns
+        return victim[0] > epoch.index or victim[1] > self._timeline.next_end_ns - span_ns
+
+    def _needs_oldest_sound(self, n: int) -> bool:
+        from_ns = self._timeline.next_end_ns - nanoseconds(self._geometry.audio.window_s)
+        return self._sound.loses(self._timeline.oldest.index, from_ns, n)
+
+    def _heard_ns(self) -> int | None:
+        """Up to when the outer microphone was heard; a silent one is waited for by lateness alone."""
+        if self._microphone is None:
+            return None
+        heard_ns = self._microphone.heard_until_ns()
+        return -(1 << 62) if heard_ns is None else heard_ns
+
+    def _count_due(self) -> int:
+        return self.due(self._clock.mono_ns())
+
+    def _wake_if_due(self) -> None:
+        if self._wake is not None and self._count_due():
+            self._wake()
+
+    def _drop(self, place: str, n: int) -> None:
+        if n:
+            self._drops[place] += n
+            self._metrics.drops.labels(self.name, place).inc(n)

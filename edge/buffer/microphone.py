@@ -1,0 +1,95 @@
+"""A microphone with a clock of its own, heard by the cameras that name it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.buffer.avsync import BangFinder
+from edge.buffer.media_clock import MediaClock
+from edge.buffer.meters import AudioMeter
+from edge.buffer.sound_track import SoundTrack
+from edge.config.models import Health
+from edge.engine.manifest import Geometry
+from edge.types import F32, NS_PER_S, AudioChunk, Gap, Item, StreamFacts
+
+RING_S = 6.0
+"""Sound kept beyond one window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told of what comes: every item, and the local time of every bang."""
+
+    item: Callable[[Item], None]
+    bang: Callable[[int], None]
+
+
+class MicrophoneBuffer:
+    """Pushed by the microphone's thread, read by the engine's through its cameras."""
+
+    def __init__(self, name: str, geometry: Geometry, health: Health) -> None:
+        self.name = name
+        rate = geometry.audio.rate_hz
+        self._track = SoundTrack(rate, geometry.audio.samples + round(RING_S * rate))
+        self._meter = AudioMeter(health.silent_dbfs)
+        self._bangs = BangFinder(rate)
+        self._clock = MediaClock()
+        self._epoch = 0
+        self._end_pts_ns: int | None = None
+        self._lock = threading.Lock()
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Tell ``listener`` of what comes from now on; called while the pipeline is put together."""
+        self._listeners.append(listener)
+
+    def push(self, item: Item) -> None:
+        """Take a chunk or a gap; pictures are ignored."""
+        bangs: list[int] = []
+        if isinstance(item, AudioChunk):
+            bangs = self._chunk(item)
+        elif isinstance(item, Gap):
+            with self._lock:
+                self._restart()
+        for listener in self._listeners:
+            listener.item(item)
+            for t_ns in bangs:
+                listener.bang(t_ns)
+
+    def heard_until_ns(self) -> int | None:
+        """Local time up to which sound is there; None before the first."""
+        with self._lock:
+            return None if self._end_pts_ns is None else self._clock.mono_of(self._end_pts_ns)
+
+    def read(self, end_mono_ns: int, out: F32) -> float:
+        """Fill f32[n] with the sound that ends at local time ``end_mono_ns``; the share that was there."""
+        with self._lock:
+            if self._end_pts_ns is None:
+                out[:] = 0.0
+                return 0.0
+            epoch, end_ns = self._epoch, self._clock.pts_of(end_mono_ns)
+        return self._track.read(epoch, end_ns, out)
+
+    def facts(self, now_ns: int) -> StreamFacts:
+        """Health of the sound."""
+        with self._lock:
+            return self._meter.facts(now_ns, self._clock.drift_ppm)
+
+    def _chunk(self, chunk: AudioChunk) -> list[int]:
+        length_ns = len(chunk.samples) * NS_PER_S // self._bangs.rate_hz
+        with self._lock:
+            # A chunk is complete when its last sample is: that is the moment which arrival belongs to.
+            before = self._clock.epoch
+            self._clock.to_mono(chunk.pts_ns + length_ns, chunk.arrival_ns)
+            if self._clock.epoch != before:
+                self._epoch += 1
+            self._end_pts_ns = self._track.push(self._epoch, chunk.pts_ns, chunk.samples)
+            self._meter.chunk(chunk.samples, chunk.arrival_ns)
+            return [self._clock.mono_of(pts_ns) for pts_ns in self._bangs.push(chunk.pts_ns, chunk.samples)]
+
+    def _restart(self) -> None:
+        self._epoch += 1
+        self._clock = MediaClock()
+        self._end_pts_ns = None

@@ -1,0 +1,156 @@
+"""Preallocated rings for pictures and sound: one writer, one reader, copy in and copy out.
+
+The index is guarded by a lock, pixels and samples are copied outside it. What the writer overtook while it was copied
+out is found afterwards and counted as missing (`torn`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge.types import F32, U8, Rect
+
+
+class FrameRing:
+    """The last ``capacity`` pictures u8[height,width,3], found by epoch and pts."""
+
+    def __init__(self, capacity: int, height: int, width: int) -> None:
+        self._pixels: U8 = np.zeros((capacity, height, width, 3), np.uint8)
+        self._lock = threading.Lock()
+        self._capacity = capacity
+        self._stamp = [-1] * capacity  # which push a slot holds; -1 while it is written
+        self._epoch = [0] * capacity
+        self._pts_ns = [0] * capacity
+        self._content: list[Rect] = [(0.0, 0.0, 1.0, 1.0)] * capacity
+        self._pushed = 0
+        self.torn = 0
+
+    def push(self, epoch: int, pts_ns: int, image: U8, content: Rect) -> None:
+        """Copy a picture in, over the oldest one."""
+        slot = self._pushed % self._capacity
+        with self._lock:
+            self._stamp[slot] = -1
+        self._pixels[slot] = image
+        with self._lock:
+            self._epoch[slot], self._pts_ns[slot], self._content[slot] = epoch, pts_ns, content
+            self._stamp[slot] = self._pushed
+            self._pushed += 1
+
+    def next_victim(self) -> tuple[int, int] | None:
+        """Epoch and pts of the picture that the next push overwrites; None while there is room."""
+        with self._lock:
+            if self._pushed < self._capacity:
+                return None
+            slot = self._pushed % self._capacity
+            return self._epoch[slot], self._pts_ns[slot]
+
+    def gather(self, epoch: int, spans: Sequence[tuple[int, int]], out: U8) -> tuple[tuple[bool, ...], Rect | None]:
+        """For each span (after, up to] copy its newest picture into ``out[i]``; which were there, newest content."""
+        found = self._find(epoch, spans)
+        content: Rect | None = None
+        for i, (slot, _) in enumerate(found):
+            if slot >= 0:
+                out[i] = self._pixels[slot]
+        ok = [slot >= 0 for slot, _ in found]
+        with self._lock:
+            for i, (slot, stamp) in enumerate(found):
+                if slot >= 0 and self._stamp[slot] != stamp:
+                    ok[i] = False
+                    self.torn += 1
+                elif slot >= 0:
+                    content = self._content[slot]
+        return tuple(ok), content
+
+    def _find(self, epoch: int, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        with self._lock:
+            return [self._newest_in(epoch, after_ns, up_to_ns) for after_ns, up_to_ns in spans]
+
+    def _newest_in(self, epoch: int, after_ns: int, up_to_ns: int) -> tuple[int, int]:
+        for push in range(self._pushed - 1, max(-1, self._pushed - 1 - self._capacity), -1):
+            slot = push % self._capacity
+            if self._stamp[slot] == push and self._epoch[slot] == epoch and after_ns < self._pts_ns[slot] <= up_to_ns:
+                return slot, push
+        return -1, -1
+
+
+class AudioRing:
+    """The last ``capacity`` samples on an endless axis of sample positions; what was never pushed is missing."""
+
+    def __init__(self, capacity: int) -> None:
+        self._samples: F32 = np.zeros(capacity, np.float32)
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._holes: deque[tuple[int, int]] = deque()
+        self._floor = 0  # positions before it may be overwritten
+        self._next = 0
+        self.torn = 0
+
+    @property
+    def capacity(self) -> int:
+        """Samples that fit."""
+        return self._capacity
+
+    @property
+    def next(self) -> int:
+        """The position after the newest sample."""
+        return self._next
+
+    def push(self, position: int, samples: F32) -> int:
+        """Copy in f32[n] from ``position`` on; what overlaps older samples is left out. Samples written."""
+        start = max(position, self._next)
+        samples = samples[start - position :]
+        end = start + len(samples)
+        if not len(samples):
+            return 0
+        with self._lock:
+            if start > self._next:
+                self._holes.append((self._next, start))
+            self._floor = max(self._floor, end - self._capacity)
+            while self._holes and self._holes[0][1] <= self._floor:
+                self._holes.popleft()
+        kept = samples[-self._capacity :]
+        at = (end - len(kept)) % self._capacity
+        head = min(len(kept), self._capacity - at)
+        self._samples[at : at + head] = kept[:head]
+        self._samples[: len(kept) - head] = kept[head:]
+        with self._lock:
+            self._next = end
+        return len(samples)
+
+    def read(self, start: int, out: F32, first: int, end: int) -> float:
+        """Fill f32[n] with the samples from ``start`` on, of those in [first, end); missing ones are zeros.
+
+        Returns the share that was there, 0..1.
+        """
+        n = len(out)
+        with self._lock:
+            low = max(start, first, self._floor)
+            high = min(start + n, end, self._next)
+            holes = [hole for hole in self._holes if hole[0] < high and hole[1] > low]
+        if high <= low:
+            out[:] = 0.0
+            return 0.0
+        self._copy(low, high, out[low - start : high - start])
+        with self._lock:
+            safe = min(high, max(low, self._floor))
+        if safe > low:
+            self.torn += 1
+        out[: safe - start] = 0.0
+        out[high - start :] = 0.0
+        missing = n - (high - safe)
+        for hole_start, hole_end in holes:
+            a, b = max(hole_start, safe), min(hole_end, high)
+            if b > a:
+                out[a - start : b - start] = 0.0
+                missing += b - a
+        return (n - missing) / n
+
+    def _copy(self, low: int, high: int, out: F32) -> None:
+        at = low % self._capacity
+        head = min(high - low, self._capacity - at)
+        out[:head] = self._samples[at : at + head]
+        out[head:] = self._samples[: high - low - head]

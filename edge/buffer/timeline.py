@@ -1,0 +1,220 @@
+"""One camera's time: epochs, how far each stream has come, and which windows are due.
+
+The axis is the container's own media time: per epoch, window k ends at the first picture's pts + k hops (the first
+sample's where there is no picture), so the windows over a recording do not depend on when its packets arrived. Local
+time is used for lateness and for ``t_end_ns`` alone. Not thread-safe; the owner holds its lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from edge.buffer.media_clock import MediaClock
+from edge.types import NS_PER_S, Stream
+
+SKEW_NS = 2 * NS_PER_S
+"""A stream further behind the other one than this is not waited for until it delivers again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A window that can be gathered: it ends at ``end_ns`` on the epoch's pts axis."""
+
+    epoch: int
+    seq: int
+    end_ns: int
+    t_end_ns: int
+
+
+@dataclass(slots=True)
+class Track:
+    """How far one stream has come in one epoch, in pts."""
+
+    first_ns: int
+    passed_ns: int
+    end_ns: int
+    clock: MediaClock
+
+
+@dataclass(slots=True)
+class Epoch:
+    """Media on one unbroken axis. ``hops_before`` are the hops of all epochs before it."""
+
+    index: int
+    hops_before: int
+    tracks: dict[Stream, Track] = field(default_factory=dict)
+    origin_ns: int | None = None
+    next_k: int = 1
+    has_grid: bool = False
+    closed: bool = False
+
+    @property
+    def clock(self) -> MediaClock | None:
+        """The picture's clock, or the sound's where there is no picture."""
+        track = self.tracks.get(Stream.VIDEO) or self.tracks.get(Stream.AUDIO)
+        return track.clock if track else None
+
+
+class Timeline:
+    """Windows over the streams in ``expected``; with ``live`` a window is also due when it is late by the clock."""
+
+    def __init__(self, hop_ns: int, slack_ns: int, max_lateness_ns: int, live: bool) -> None:
+        self._hop_ns = hop_ns
+        self._slack_ns = slack_ns
+        self._max_lateness_ns = max_lateness_ns
+        self._live = live
+        self._waited: set[Stream] = {Stream.VIDEO, Stream.AUDIO}
+        self._expected: set[Stream] = {Stream.VIDEO, Stream.AUDIO}
+        self._epochs: deque[Epoch] = deque([Epoch(0, 0)])
+        self._last_t_end_ns: int | None = None
+
+    @property
+    def epoch(self) -> Epoch:
+        """The newest epoch."""
+        return self._epochs[-1]
+
+    @property
+    def oldest(self) -> Epoch:
+        """The epoch of the oldest window that was not taken yet."""
+        return self._epochs[0]
+
+    @property
+    def expected(self) -> frozenset[Stream]:
+        """The streams that there are, as far as known."""
+        return frozenset(self._expected)
+
+    @property
+    def next_end_ns(self) -> int:
+        """Where the oldest window that was not taken yet ends, in its epoch's pts."""
+        epoch = self.oldest
+        origin_ns = epoch.origin_ns
+        if origin_ns is None:
+            origin_ns = min((track.first_ns for track in epoch.tracks.values()), default=0)
+        return origin_ns + epoch.next_k * self._hop_ns
+
+    def expect(self, streams: set[Stream]) -> None:
+        """Say which streams there are; others are not waited for unless they deliver."""
+        self._waited = (self._waited & streams) | (streams - self._expected)
+        self._expected = set(streams)
+        self._fix_origin()
+
+    def advance(self, stream: Stream, pts_ns: int, passed_ns: int, end_ns: int, arrival_ns: int) -> None:
+        """Note that ``stream`` delivered up to ``end_ns``: all windows up to ``passed_ns`` have what it gives them."""
+        track = self.epoch.tracks.get(stream)
+        if track is None:
+            track = self.epoch.tracks[stream] = Track(pts_ns, passed_ns, end_ns, MediaClock())
+        track.clock.to_mono(pts_ns, arrival_ns)
+        track.passed_ns = max(track.passed_ns, passed_ns)
+        track.end_ns = max(track.end_ns, end_ns)
+        self._expected.add(stream)
+        self._judge_waiting()
+        self._fix_origin()
+
+    def gap(self) -> None:
+        """Close the epoch; what comes next is on a new axis."""
+        if not self.epoch.tracks:
+            return
+        hops = self._close()
+        self._epochs.append(Epoch(self.epoch.index + 1, hops))
+        self._drop_exhausted()
+
+    def finish(self) -> None:
+        """The media has ended: all windows that it covers are due."""
+        self._close()
+
+    def count_due(self, now_ns: int, also_until_ns: int | None = None) -> int:
+        """Windows due now. ``also_until_ns``: local time that an outer stream (a microphone) has come to."""
+        return sum(max(0, self._last_k(epoch, now_ns, also_until_ns) - epoch.next_k + 1) for epoch in self._epochs)
+
+    def pick(self, now_ns: int, newest: bool, also_until_ns: int | None = None) -> Due | None:
+        """The oldest window due, or the newest; it stays due until `commit`."""
+        epochs = [e for e in self._epochs if self._last_k(e, now_ns, also_until_ns) >= e.next_k]
+        if not epochs:
+            return None
+        epoch = epochs[-1] if newest else epochs[0]
+        k = self._last_k(epoch, now_ns, also_until_ns) if newest else epoch.next_k
+        assert epoch.origin_ns is not None
+        assert epoch.clock is not None
+        end_ns = epoch.origin_ns + k * self._hop_ns
+        t_end_ns = epoch.clock.mono_of(end_ns)
+        if self._last_t_end_ns is not None:
+            t_end_ns = max(t_end_ns, self._last_t_end_ns + 1)
+        return Due(epoch.index, epoch.hops_before + k, end_ns, t_end_ns)
+
+    def commit(self, due: Due) -> int:
+        """Mark ``due`` and all before it as done; how many before it were skipped."""
+        skipped = 0
+        while self._epochs[0].index < due.epoch:
+            skipped += self._hops(self._epochs[0]) - self._epochs[0].next_k + 1
+            self._epochs.popleft()
+        epoch = self._epochs[0]
+        k = due.seq - epoch.hops_before
+        skipped += k - epoch.next_k
+        epoch.next_k = k + 1
+        self._last_t_end_ns = due.t_end_ns
+        self._drop_exhausted()
+        return skipped
+
+    def _last_k(self, epoch: Epoch, now_ns: int, also_until_ns: int | None) -> int:
+        if epoch.origin_ns is None:
+            return 0
+        if epoch.closed:
+            return self._hops(epoch)
+        return (self._until_ns(epoch, now_ns, also_until_ns) - epoch.origin_ns) // self._hop_ns
+
+    def _until_ns(self, epoch: Epoch, now_ns: int, also_until_ns: int | None) -> int:
+        """Windows that end at or before this pts are due."""
+        waited = [t for s, t in epoch.tracks.items() if s in self._waited]
+        until_ns = min(t.passed_ns for t in waited or epoch.tracks.values())
+        offset_ns = epoch.clock.offset_ns if epoch.clock else None
+        late_ns = now_ns - (offset_ns or 0) - self._max_lateness_ns
+        if also_until_ns is not None:
+            until_ns = min(until_ns, max(also_until_ns - (offset_ns or 0), late_ns))
+        return max(until_ns, late_ns) if self._live else until_ns
+
+    def _hops(self, epoch: Epoch) -> int:
+        """Windows of a closed epoch: all whose end the media reached, and those done by lateness."""
+        if epoch.origin_ns is None:
+            return epoch.next_k - 1
+        end_ns = max(track.end_ns for track in epoch.tracks.values())
+        return max(epoch.next_k - 1, (end_ns + self._slack_ns - epoch.origin_ns) // self._hop_ns)
+
+    def _close(self) -> int:
+        epoch = self.epoch
+        if epoch.origin_ns is None and epoch.tracks:
+            self._set_origin(epoch)
+        epoch.closed = True
+        return epoch.hops_before + self._hops(epoch) if epoch.tracks else epoch.hops_before
+
+    def _drop_exhausted(self) -> None:
+        while len(self._epochs) > 1 and self._epochs[0].next_k > self._hops(self._epochs[0]):
+            self._epochs.popleft()
+
+    def _judge_waiting(self) -> None:
+        tracks = self.epoch.tracks
+        lead_ns = max(track.passed_ns for track in tracks.values())
+        for stream in self._expected:
+            track = tracks.get(stream)
+            came_ns = track.passed_ns if track else min(t.first_ns for t in tracks.values())
+            if lead_ns - came_ns > SKEW_NS:
+                self._waited.discard(stream)
+            elif track:
+                self._waited.add(stream)
+
+    def _fix_origin(self) -> None:
+        """Windows lie on the grid of the first picture, so that capture's choice of pictures fits their slots."""
+        epoch = self.epoch
+        video = epoch.tracks.get(Stream.VIDEO)
+        if epoch.origin_ns is None:
+            if epoch.tracks and self._waited <= set(epoch.tracks):
+                self._set_origin(epoch)
+        elif video is not None and not epoch.has_grid:
+            epoch.origin_ns += (video.first_ns - epoch.origin_ns) % self._hop_ns
+            epoch.has_grid = True
+
+    def _set_origin(self, epoch: Epoch) -> None:
+        first_ns = min(track.first_ns for track in epoch.tracks.values())
+        video = epoch.tracks.get(Stream.VIDEO)
+        epoch.has_grid = video is not None
+        epoch.origin_ns = first_ns + ((video.first_ns - first_ns) % self._hop_ns if video else 0)

@@ -1,0 +1,31 @@
+"""What every source offers. A source is read by one thread, its capture loop or a replay driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from edge.types import Item
+
+
+class Source(Protocol):
+    """A camera, microphone or recording that yields items in the order in which they came."""
+
+    name: str
+    live: bool
+    """Whether the world goes on while nobody reads: a recording waits, a camera does not."""
+    has_video: bool
+    has_audio: bool
+    """What it delivers; both False until it was opened, that is until the first item."""
+
+    def items(self) -> Iterator[Item]:
+        """Open and read; ends with the recording, or when closed.
+
+        A frame's pixels are valid until the next item. SourceError: expected trouble of a device or the network;
+        MediaError: a recording that cannot be read. Callable again after it ended or raised: that opens anew.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ask `items` to end soon; callable from any thread, more than once."""
+        ...

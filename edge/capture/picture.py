@@ -1,0 +1,130 @@
+"""Decoded pictures: which of them the model sees, and how they get to its size. Runs on the capture thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge.engine.manifest import VideoGeometry
+from edge.types import U8, Rect
+
+_LUMA_STRIDE = 8
+_FIRST_PLANE_IS_LUMA = ("yuv4", "yuvj4", "yuva4", "nv12", "nv21", "nv16", "gray")
+
+
+class Chooser:
+    """Decimates to the model's rate: of all pictures up to a grid point, the newest.
+
+    The grid is fixed per epoch (``origin_ns + k * frame_ns``) and the choice depends on pts alone, so the same media
+    always gives the same pictures. Whether a picture is the newest is foretold from the last pts step; where
+    that was wrong, the picture held back is chosen when the next one comes.
+    """
+
+    def __init__(self, frame_ns: int) -> None:
+        self._frame_ns = frame_ns
+        self._slack_ns = frame_ns // 50
+        self.restart(0)
+
+    def restart(self, origin_ns: int) -> None:
+        """Begin a new epoch with its grid at ``origin_ns``."""
+        self._origin_ns = origin_ns
+        self._last_ns: int | None = None
+        self._step_ns = self._frame_ns
+        self._held: int | None = None
+        self._filled: int | None = None
+
+    def choose(self, pts_ns: int) -> tuple[bool, bool]:
+        """Whether to take the picture held back before, and whether to take this one now."""
+        if self._last_ns is not None:
+            self._step_ns = pts_ns - self._last_ns
+        self._last_ns = pts_ns
+        slot = self._slot(pts_ns)
+        take_held = self._held is not None and slot > self._held
+        if take_held:
+            self._filled = self._held
+        take_now = slot != self._filled and self._slot(pts_ns + self._step_ns) > slot
+        if take_now:
+            self._filled = slot
+        self._held = slot if slot != self._filled else None
+        return take_held, take_now
+
+    def choose_last(self) -> bool:
+        """Whether, at the end of the media, the picture held back is taken."""
+        take, self._held = self._held is not None, None
+        return take
+
+    def _slot(self, pts_ns: int) -> int:
+        return -((self._origin_ns + self._slack_ns - pts_ns) // self._frame_ns)
+
+
+class Scaler:
+    """Scales to the model's size in one pass over the Y, U and V planes, converts there, letterboxes centred."""
+
+    def __init__(self, geometry: VideoGeometry) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._g = geometry
+        self._reformatter = VideoReformatter()
+        self._luma_reformatter = VideoReformatter()
+        self._canvas: U8 = np.full((geometry.height, geometry.width, 3), geometry.pad, np.uint8)
+        self._key: tuple[int, int, int, float] | None = None
+        self._size = (0, 0)
+        self._corner = (0, 0)
+        self._turns = 0
+        self.content: Rect = (0.0, 0.0, 1.0, 1.0)
+
+    def scale(self, frame: Any, aspect: float = 1.0) -> U8:
+        """``av.VideoFrame`` -> u8[H,W,3] RGB, valid until the next call; ``aspect`` is a pixel's width by height."""
+        key = (frame.width, frame.height, int(frame.rotation), aspect)
+        if key != self._key:
+            self._fit(*key)
+        width, height = self._size
+        small = self._reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
+        plane: Any = small.planes[0]
+        pixels = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : width * 3]
+        upright = np.rot90(pixels.reshape(height, width, 3), self._turns)
+        x, y = self._corner
+        self._canvas[y : y + upright.shape[0], x : x + upright.shape[1]] = upright
+        return self._canvas
+
+    def luma(self, frame: Any) -> float:
+        """Mean luma of an ``av.VideoFrame``, full range 0..255, from every eighth pixel of every eighth row."""
+        name = frame.format.name
+        if not name.startswith(_FIRST_PLANE_IS_LUMA):
+            frame = self._luma_reformatter.reformat(frame, 64, 36, "gray", interpolation="AREA", dst_color_range="JPEG")
+            return float(_rows(frame, np.uint8, 64).mean())
+        bits = frame.format.components[0].bits
+        kind = np.dtype(np.uint8) if bits == 8 else np.dtype(">u2" if name.endswith("be") else "<u2")
+        rows = _rows(frame, kind, frame.width)
+        mean: float = float(rows[::_LUMA_STRIDE, ::_LUMA_STRIDE].mean()) / (1 << (bits - 8))
+        if name.startswith(("yuvj", "gray")) or frame.color_range == 2:
+            return mean
+        return min(255.0, max(0.0, (mean - 16.0) * 255.0 / 219.0))
+
+    def _fit(self, width: int, height: int, rotation: int, aspect: float) -> None:
+        self._key = (width, height, rotation, aspect)
+        self._turns = round(rotation / 90) % 4
+        shown = (width * aspect, float(height))
+        on_its_side = self._turns % 2 == 1
+        if on_its_side:
+            shown = (shown[1], shown[0])
+        scale = min(self._g.width / shown[0], self._g.height / shown[1])
+        w = min(self._g.width, max(1, round(shown[0] * scale)))
+        h = min(self._g.height, max(1, round(shown[1] * scale)))
+        x, y = (self._g.width - w) // 2, (self._g.height - h) // 2
+        self._size = (h, w) if on_its_side else (w, h)
+        self._corner = (x, y)
+        self._canvas[:] = self._g.pad
+        self.content = (
+            x / self._g.width,
+            y / self._g.height,
+            (x + w) / self._g.width,
+            (y + h) / self._g.height,
+        )
+
+
+def _rows(frame: Any, kind: Any, width: int) -> Any:
+    plane = frame.planes[0]
+    data = np.frombuffer(plane, kind)
+    return data.reshape(-1, plane.line_size // data.itemsize)[: frame.height, :width]

@@ -1,0 +1,37 @@
+"""From configuration to sources: ``type`` is the name of the file in this folder that is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.capture.base import Source
+from edge.clock import Clock
+from edge.config.sources import CameraSource, DeviceMicrophone, FileSource, RtspSource, V4l2Source
+from edge.engine.manifest import Geometry
+from edge.metrics import Metrics
+
+
+def open_source(
+    name: str, config: CameraSource, geometry: Geometry, clock: Clock, metrics: Metrics, base_dir: Path
+) -> Source:
+    """The source of camera ``name``; nothing is opened before its first item. Relative paths start at ``base_dir``."""
+    match config:
+        case FileSource():
+            from edge.capture.file import RecordingSource
+
+            return RecordingSource(name, config, base_dir / config.path, geometry, clock, metrics)
+        case RtspSource():
+            from edge.capture.rtsp import NetworkCamera
+
+            return NetworkCamera(name, config, geometry, clock, metrics)
+        case V4l2Source():
+            from edge.capture.v4l2 import LocalCamera
+
+            return LocalCamera(name, config, geometry, clock, metrics)
+
+
+def open_microphone(name: str, config: DeviceMicrophone, geometry: Geometry, clock: Clock, metrics: Metrics) -> Source:
+    """The microphone ``name``; nothing is opened before its first item."""
+    from edge.capture.microphone import Microphone
+
+    return Microphone(name, config, geometry, clock, metrics)
