@@ -1,0 +1,173 @@
+"""`edge engine list | verify | build`: thin handlers around `engines`, `verify` and `build.build`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from edge.engine.built import BuiltEngine
+    from edge.engine.manifest import ModelFolder
+    from edge.engine.runtime import RuntimeInfo
+
+_log = logging.getLogger(__name__)
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands to `edge engine`; each sets ``handler``."""
+    commands = parser.add_subparsers(dest="engine_command", required=True, metavar="COMMAND")
+    listed = _add(commands, "list", "engines built here, and what they were built for", _list)
+    listed.add_argument("--json", action="store_true", help="as JSON, for programs")
+    proved = _add(commands, "verify", "check digests and reproduce the golden file on a runtime", _verify)
+    proved.add_argument("--runtime", choices=("auto", "onnx", "tensorrt"), default="auto")
+    proved.add_argument("--precision", choices=("auto", "fp32", "fp16"), default="auto")
+    proved.add_argument(
+        "--admit", action="store_true", help="prove and admit engines that were built ahead for this GPU"
+    )
+    built = _add(commands, "build", "build a TensorRT engine for this machine's GPU", _build)
+    built.add_argument("--precision", choices=("auto", "fp32", "fp16"), default="auto")
+    built.add_argument("--max-batch", type=_batch, default=8, metavar="N", help="cameras in one call; default: 8")
+    built.add_argument("--target", metavar="SM", help="build ahead for another GPU, such as sm_86 (tensorrt_rtx)")
+
+
+def engines(name: str) -> list[BuiltEngine]:
+    """What was built of model ``name``."""
+    from edge.engine.built import listing
+
+    return listing(_folder(name))
+
+
+def verify(name: str, runtime: str, precision: str) -> RuntimeInfo:
+    """Open the model as the daemon would and run its self-test; ModelError or RuntimeUnavailable say what is wrong."""
+    from edge.config.models import Model as Settings
+    from edge.engine.model import Model
+    from edge.metrics import Metrics
+
+    settings = Settings.model_validate({"name": name, "runtime": runtime, "precision": precision})
+    model = Model.open(_folder(name), settings, 1, Metrics())
+    try:
+        return model.info
+    finally:
+        model.close()
+
+
+def build(name: str, precision: str, max_batch: int, target: str | None) -> BuiltEngine:
+    """Build with a progress bar on a terminal, a log line a phase otherwise."""
+    from edge.engine import build as building
+
+    folder = _folder(name)
+
+    def work(progress: Callable[[str, int, int], bool]) -> BuiltEngine:
+        if target is not None:
+            return building.build_ahead(folder, target, max_batch, progress)
+        return building.build(folder, precision, max_batch, progress)
+
+    return _with_bar(work) if sys.stderr.isatty() else work(LoggedPhases())
+
+
+class LoggedPhases:
+    """Build progress as one log line a phase."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def __call__(self, phase: str, step: int, steps: int) -> bool:
+        """Always go on."""
+        if phase not in self._seen:
+            self._seen.add(phase)
+            _log.warning("engine build: %s (%d of %d)", phase, step, steps)
+        return True
+
+
+def _with_bar(work: Callable[[Callable[[str, int, int], bool]], BuiltEngine]) -> BuiltEngine:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        bar.add_task("building", total=None)
+        return work(_Bars(bar))
+
+
+class _Bars:
+    """Build progress as one bar a phase."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, phase: str, step: int, steps: int) -> bool:
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bar.add_task(phase, total=steps or None)
+        self._bar.update(self._tasks[phase], completed=step, visible=step < steps)
+        return True
+
+
+def _list(args: argparse.Namespace) -> int:
+    found = engines(args.model)
+    if args.json:
+        rows = [
+            {**dataclasses.asdict(e.key), "file": str(e.path), "max_batch": e.max_batch, "is_admitted": e.is_admitted}
+            for e in found
+        ]
+        print(json.dumps(rows))
+        return 0
+    for e in found:
+        state = "admitted" if e.is_admitted else "not admitted yet (edge engine verify --admit)"
+        print(f"{e.path.name}: {e.key.library} {e.key.version}, {e.key.device}, {e.key.precision}, "
+              f"up to {e.max_batch} rows, {state}")  # fmt: skip
+    if not found:
+        print(f"no engine is built for {args.model}; the model runs on ONNX Runtime. Build one: edge engine build")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    if args.admit:
+        from edge.engine.build import admit
+
+        folder = _folder(args.model)
+        folder.verify()
+        for engine in engines(args.model):
+            if not engine.is_admitted:
+                print(f"{admit(folder, engine).path.name}: reproduces the golden file, admitted")
+    info = verify(args.model, args.runtime, args.precision)
+    print(f"{args.model}: digests match; {info} reproduces the golden file")
+    return 0
+
+
+def _build(args: argparse.Namespace) -> int:
+    engine = build(args.model, args.precision, args.max_batch, args.target)
+    proof = "reproduces the golden file" if engine.is_admitted else "to be admitted on its machine"
+    print(f"{engine.path}: {engine.key.precision}, up to {engine.max_batch} rows, {proof}")
+    return 0
+
+
+def _folder(name: str) -> ModelFolder:
+    from edge.engine.manifest import find_folder, load_folder
+
+    return load_folder(find_folder(name))
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    handler: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    parser.add_argument("--model", default="fused", metavar="NAME", help="model name or folder; default: fused")
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def _batch(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 256")
+    return int(text)
