@@ -15,7 +15,7 @@ from edge.types import Message
 
 LONGEST = 4096  # bytes of a payload
 _SHOWN = 60  # characters of a foreign text in a reason
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Publisher:
         self._next_try_ns = 0
         self._trouble = ""
         self._losses = 0
+        self._poisoned = False
         metrics.broker_up.set(0)
 
     def announce(self, messages: Iterable[Message]) -> None:
@@ -166,7 +167,9 @@ class Publisher:
         self._backoff.succeeded()
         self._metrics.broker_up.set(1)
         log.info("connected to the broker (%s)", self._link.version)
-        self._forget_refusals()
+        if not self._poisoned:
+            self._park_s = self.PARKED_FIRST_S
+            self._release()
         self._direct.begin(self._hello)
 
     def _lost(self) -> None:
@@ -178,6 +181,8 @@ class Publisher:
             self._losses = 0
             head = min(self._sent)
             log.error("the broker dropped the connection %d times at the same message: set aside", self.LOSSES_AT_MOST)
+            self._poisoned = True
+            self._unpark_ns = self._clock.mono_ns() + nanoseconds(self.PARKED_LONGEST_S)
             self._park([head])
         self._sent.clear()
         self._failed(self._link.lost_reason)
@@ -269,12 +274,9 @@ class Publisher:
         if self._unpark_ns is not None and self._clock.mono_ns() >= self._unpark_ns:
             self._release()
 
-    def _forget_refusals(self) -> None:
-        self._park_s = self.PARKED_FIRST_S
-        self._release()
-
     def _release(self) -> None:
         self._unpark_ns = None
+        self._poisoned = False
         self._refused_topics.clear()
         self._outbox.unpark()
         self._refused.clear()

@@ -1,0 +1,176 @@
+"""Payloads, topics and their schemas: frozen, documented, and true."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from publish_parts import BEGIN, END, FACTS, SCORES, TOPICS, UPDATE, WALL_NS, site
+
+from edge.publish.commands import Origin, reply_message
+from edge.publish.opened import ended, pack, unpack
+from edge.publish.payloads import NodeInfo, event_payload
+from edge.publish.schema import schemas, texts, write
+from edge.publish.topics import (
+    ScoreLimit,
+    Threshold,
+    event_messages,
+    health_message,
+    score_message,
+    state_message,
+    threshold_messages,
+)
+from edge.types import NS_PER_S, Event, Message
+
+DOCS = Path(__file__).parents[2] / "docs"
+INFO = NodeInfo("0.1", "fused 1", "onnx", 12.5, 10**9, 3, {"provider": "CPU"})
+
+
+def validate(name: str, message: Message) -> dict[str, object]:
+    payload = json.loads(message.payload)
+    schema = {**schemas()[name], "additionalProperties": False}
+    jsonschema.validate(payload, schema, format_checker=jsonschema.FormatChecker())
+    return payload
+
+
+def test_an_event_object_is_what_it_was_in_the_first_release() -> None:
+    """Freezes keys and forms: programs out there rely on them."""
+    begin, state = event_messages(TOPICS, BEGIN, "fused 1", 0)
+    assert begin.topic == "edge/site/node/gate/event"
+    assert (begin.qos, begin.retain, begin.key) == (1, False, "")
+    assert validate("event", begin) == {
+        "schema": 1, "id": "e1", "seq": 0, "phase": "begin", "kind": "event", "site": "site", "node": "node",
+        "camera": "gate", "label": "fire", "severity": "alert", "begin": "2023-11-14T22:13:20.000Z", "end": None,
+        "duration_s": None, "score": 0.81, "peak": 0.9, "threshold": 0.6, "why": "flames seen, crackling heard",
+        "contribution": {"video": 1.5, "audio": -0.25, "sensors": 0.0},
+        "boxes": [{"label": "person", "score": 0.5, "x1": 0.1, "y1": 0.2, "x2": 0.3, "y2": 0.4}],
+        "tags": {"Fire": 0.7, "Crackle": 0.4}, "model": "fused 1",
+    }  # fmt: skip
+    topic = "edge/site/node/gate/fire/state"
+    assert state == Message(topic, b"ON", 1, True, topic)
+
+
+def test_an_end_has_its_times_on_the_wall_clock_of_the_begin() -> None:
+    end, state = event_messages(TOPICS, END, "m", 2)
+    payload = validate("event", end)
+    assert (payload["end"], payload["duration_s"], payload["seq"]) == ("2023-11-14T22:13:23.000Z", 3.0, 2)
+    assert state.payload == b"OFF"
+
+
+def test_the_state_stays_on_while_another_event_of_the_label_is_open() -> None:
+    assert len(event_messages(TOPICS, END, "m", 1, others_open=True)) == 1
+    assert len(event_messages(TOPICS, UPDATE, "m", 1)) == 1
+
+
+def test_numbers_that_json_has_not_do_not_break_an_event() -> None:
+    odd = replace(BEGIN, score=float("nan"), peak=float("inf"), contribution=None)
+    validate("event", event_messages(TOPICS, odd, "m", 0)[0])
+
+
+def test_scores() -> None:
+    message = score_message(TOPICS, SCORES, WALL_NS)
+    assert (message.topic, message.qos, message.retain) == ("edge/site/node/gate/score", 0, False)
+    assert validate("score", message)["scores"] == {"fire": 0.25, "smoke": 0.5}
+
+
+def test_at_most_one_score_a_second_and_camera() -> None:
+    limit = ScoreLimit()
+    at = [n * NS_PER_S // 4 for n in range(9)]
+    assert [t // NS_PER_S for t in at if limit.admit("a", t)] == [0, 1, 2]
+    assert limit.admit("b", at[-1])
+
+
+def test_health() -> None:
+    message = health_message(TOPICS, INFO, [FACTS], WALL_NS)
+    assert (message.topic, message.retain) == ("edge/site/node/health", True)
+    payload = validate("health", message)
+    camera = payload["cameras"]["gate"]  # type: ignore[index]
+    assert camera["video"]["rate_hz"] == 15.0
+    assert camera["audio"]["level"] is None
+
+
+def test_thresholds() -> None:
+    messages = threshold_messages(TOPICS, [Threshold("gate", "fire", 0.7, 0.4, "config")], {"gate": False, "x": True})
+    by_topic = {m.topic: m for m in messages}
+    assert all(m.retain for m in messages)
+    assert by_topic["edge/site/node/gate/fire/threshold/state"].payload == b"0.7"
+    assert by_topic["edge/site/node/gate/armed/state"].payload == b"OFF"
+    whole = validate("thresholds", by_topic["edge/site/node/gate/thresholds"])
+    assert whole["labels"] == {"fire": {"enter": 0.7, "leave": 0.4, "origin": "config"}}
+    assert validate("thresholds", by_topic["edge/site/node/x/thresholds"])["labels"] == {}
+
+
+@pytest.mark.parametrize("enter", [1.0, 0.05, 0.12345, 1e-9])
+def test_a_threshold_is_told_as_a_plain_number(enter: float) -> None:
+    text = threshold_messages(TOPICS, [Threshold("gate", "fire", enter, 0, "model")], {})[0].payload.decode()
+    assert re.fullmatch(r"\d(\.\d{1,4})?", text)
+    assert float(text) == pytest.approx(enter, abs=5e-5)
+
+
+def test_a_reply() -> None:
+    validate("reply", reply_message(TOPICS, Origin("a", b"1"), True, "done", "2023-11-14T22:13:20.000Z"))
+
+
+def test_a_label_state_is_retained_and_replaces_the_one_that_waits() -> None:
+    assert state_message(TOPICS, "gate", "fire", False).key == TOPICS.state("gate", "fire")
+
+
+def test_the_schemas_in_docs_are_those_of_the_types() -> None:
+    found = {path.name: json.loads(path.read_text()) for path in (DOCS / "schema").glob("*.json")}
+    expected = {name: json.loads(text) for name, text in texts().items()}
+    assert found == expected, "run: python -m edge.publish.schema docs/schema"
+
+
+def test_schemas_are_valid_and_closed_enough_to_fail(tmp_path: Path) -> None:
+    for path in write(tmp_path):
+        jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
+    bad = event_payload(BEGIN, "s", "n", "m")
+    bad["phase"] = "started"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(bad, schemas()["event"])
+
+
+def test_every_topic_is_documented() -> None:
+    text = (DOCS / "topics.md").read_text()
+    tops = [TOPICS.status, TOPICS.health, TOPICS.command, TOPICS.reply, TOPICS.event("<camera>"),
+            TOPICS.state("<camera>", "<label>"), TOPICS.score("<camera>"), TOPICS.thresholds("<camera>"),
+            TOPICS.threshold("<camera>", "<label>") + "/set", TOPICS.threshold("<camera>", "<label>") + "/state",
+            TOPICS.armed("<camera>") + "/set", TOPICS.armed("<camera>") + "/state"]  # fmt: skip
+    missing = [t for t in tops if f"`…/{t.removeprefix(TOPICS.root + '/')}`" not in text]
+    assert missing == []
+
+
+@given(
+    score=st.floats(0, 1), why=st.text(max_size=50), begin=st.integers(0, 2**62), seq=st.integers(0, 1000),
+    whole=st.booleans(),
+)  # fmt: skip
+def test_open_events_come_back_from_the_disk_as_they_were(
+    score: float, why: str, begin: int, seq: int, whole: bool
+) -> None:
+    event = replace(BEGIN, score=score, why=why, begin_ns=begin)
+    if not whole:
+        event = replace(event, contribution=None, boxes=(), tags=())
+    assert unpack(pack(event, seq)) == (event, seq)
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"seq": 1}', b"\xff", b'{"seq":1,"contribution":null,"x":1}'])
+def test_an_unreadable_open_event_is_no_reason_to_stop(value: bytes) -> None:
+    assert unpack(value) is None
+
+
+def test_an_event_of_a_killed_daemon_ends_at_the_restart() -> None:
+    end: Event = ended(BEGIN, WALL_NS + 90 * NS_PER_S)
+    payload = event_payload(end, "s", "n", "m")
+    assert (payload["phase"], payload["duration_s"], payload["end"]) == ("end", 90.0, "2023-11-14T22:14:50.000Z")
+    assert "ended at restart" in payload["why"]
+    assert ended(BEGIN, 0).end_ns == BEGIN.begin_ns  # the wall clock went back
+
+
+def test_settable_labels_leave_health_out() -> None:
+    assert site().settable == {"gate": ["fire", "smoke"]}
