@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Protocol
 
 from edge.types import Item
@@ -18,7 +18,7 @@ class Source(Protocol):
     has_audio: bool
     """What it delivers; both False until it was opened, that is until the first item."""
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Generator[Item, None, None]:
         """Open and read; ends with the recording, or when closed.
 
         A frame's pixels are valid until the next item. SourceError: expected trouble of a device or the network;

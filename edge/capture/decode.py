@@ -62,7 +62,9 @@ class Decoder:
         for packet in container.demux(*chosen):
             if cancel.is_set():
                 return
-            self._arrival_ns = started_ns = self._clock.mono_ns()
+            started_ns = self._clock.mono_ns()
+            if pace is None:
+                self._arrival_ns = started_ns
             frames = self._decode(packet)
             for frame in frames:
                 if packet.stream is video:

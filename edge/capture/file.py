@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class RecordingSource:
         self._metrics = metrics
         self._closed = threading.Event()
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Generator[Item, None, None]:
         """All items to the end, or for ever with ``loop``; MediaError says what is wrong with the file."""
         import av
 

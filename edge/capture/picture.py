@@ -105,23 +105,26 @@ class Scaler:
     def _fit(self, width: int, height: int, rotation: int, aspect: float) -> None:
         self._key = (width, height, rotation, aspect)
         self._turns = round(rotation / 90) % 4
-        shown = (width * aspect, float(height))
         on_its_side = self._turns % 2 == 1
-        if on_its_side:
-            shown = (shown[1], shown[0])
-        scale = min(self._g.width / shown[0], self._g.height / shown[1])
-        w = min(self._g.width, max(1, round(shown[0] * scale)))
-        h = min(self._g.height, max(1, round(shown[1] * scale)))
-        x, y = (self._g.width - w) // 2, (self._g.height - h) // 2
+        shown = (float(height), width * aspect) if on_its_side else (width * aspect, float(height))
+        x, y, w, h = letterbox(*shown, self._g)
         self._size = (h, w) if on_its_side else (w, h)
         self._corner = (x, y)
         self._canvas[:] = self._g.pad
-        self.content = (
-            x / self._g.width,
-            y / self._g.height,
-            (x + w) / self._g.width,
-            (y + h) / self._g.height,
-        )
+        self.content = content_of(x, y, w, h, self._g)
+
+
+def letterbox(width: float, height: float, geometry: VideoGeometry) -> tuple[int, int, int, int]:
+    """Where a picture of that shape lies on the model's canvas, centred: x, y, width, height in pixels."""
+    scale = min(geometry.width / width, geometry.height / height)
+    w = min(geometry.width, max(1, round(width * scale)))
+    h = min(geometry.height, max(1, round(height * scale)))
+    return (geometry.width - w) // 2, (geometry.height - h) // 2, w, h
+
+
+def content_of(x: int, y: int, w: int, h: int, geometry: VideoGeometry) -> Rect:
+    """That place as a `Rect`."""
+    return (x / geometry.width, y / geometry.height, (x + w) / geometry.width, (y + h) / geometry.height)
 
 
 def _rows(frame: Any, kind: Any, width: int) -> Any:

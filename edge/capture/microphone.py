@@ -1,0 +1,190 @@
+"""A sound card's input through PortAudio.
+
+PortAudio's own callback writes into a preallocated ring; the capture thread reads it. Its overflow flag never fires,
+so what was lost shows only in the count of samples against the clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+
+from edge.capture.portaudio import Hands, start_stream, stop_stream
+from edge.capture.sample_count import SampleCount
+from edge.capture.sound import Resampler
+from edge.clock import Clock
+from edge.config.sources import DeviceMicrophone
+from edge.engine.manifest import Geometry
+from edge.errors import SourceError
+from edge.metrics import Metrics
+from edge.types import F32, Gap, Item, seconds
+
+_log = logging.getLogger(__name__)
+_BLOCK_S = 0.04
+_RING_S = 4.0
+_OPEN_S = 10.0
+_CLOSE_S = 1.0
+_STALL_S = 3.0
+
+
+class Tape:
+    """Ring between the sound library's callback and the capture thread: f32 mono."""
+
+    def __init__(self, capacity: int, clock: Clock) -> None:
+        self._samples: F32 = np.zeros(capacity, np.float32)
+        self._clock = clock
+        self._head = (0, 0)  # samples written, when; replaced as a whole
+        self._read = 0
+        self.came = threading.Event()
+        self.finished = threading.Event()
+
+    @property
+    def last_ns(self) -> int:
+        """When the newest samples came; 0 before the first."""
+        return self._head[1]
+
+    def write(self, block: F32) -> None:
+        """Take f32[n,channels] from the callback; copies, never waits."""
+        written, n, capacity = self._head[0], len(block), len(self._samples)
+        at = written % capacity
+        first = min(n, capacity - at)
+        np.mean(block[:first], axis=1, out=self._samples[at : at + first])
+        if first < n:
+            np.mean(block[first:], axis=1, out=self._samples[: n - first])
+        self._head = (written + n, self._clock.mono_ns())
+        self.came.set()
+
+    def read(self) -> tuple[F32, int, int]:
+        """All that is new as f32[n], how many samples before it were overwritten unread, and when it came."""
+        written, arrival_ns = self._head
+        capacity = len(self._samples)
+        lost = max(0, written - self._read - capacity // 2)
+        start = self._read + lost
+        at, n = start % capacity, written - start
+        first = min(n, capacity - at)
+        out = np.concatenate((self._samples[at : at + first], self._samples[: n - first]))
+        self._read = written
+        return out, lost, arrival_ns
+
+
+class Microphone:
+    """The sound card input that ``config`` names; opened anew by each `items`."""
+
+    def __init__(self, name: str, config: DeviceMicrophone, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
+        self.name = name
+        self.live = True
+        self.has_video = False
+        self.has_audio = False
+        self._config = config
+        self._rate_hz = geometry.audio.rate_hz
+        self._clock = clock
+        self._lost = metrics.drops.labels(name, "samples")
+        self._gaps = metrics.gaps.labels(name, "samples")
+        self._hands: Hands | None = None
+        self._closed = threading.Event()
+
+    def items(self) -> Generator[Item, None, None]:
+        """Open and listen until closed; SourceError when there is no such input, or it falls silent for 3 s."""
+        self._closed.clear()
+        hands = self._hands or Hands()
+        self._hands = hands
+        try:
+            stream, tape = hands.do(self._start, _OPEN_S)
+        except SourceError as error:
+            self._hands = None
+            hands.dismiss()
+            raise SourceError(f"microphone {self.name}: {error}") from None
+        self.has_audio = True
+        try:
+            yield from self._listen(tape, round(stream.samplerate))
+        finally:
+            self._stop(hands, stream)
+
+    def close(self) -> None:
+        """Ask `items` to end soon."""
+        self._closed.set()
+
+    def _listen(self, tape: Tape, rate_hz: int) -> Iterator[Item]:
+        resampler = Resampler(self._rate_hz)
+        count = SampleCount(rate_hz)
+        opened_ns = self._clock.mono_ns()
+        while not self._closed.is_set():
+            tape.came.wait(_BLOCK_S * 2)
+            tape.came.clear()
+            samples, overwritten, arrival_ns = tape.read()
+            if len(samples):
+                lost, pts_ns = count.add(len(samples), overwritten, arrival_ns)
+                if lost:
+                    self._lost.inc(lost)
+                    if lost > rate_hz // 2:
+                        self._gaps.inc()
+                        yield from resampler.flush(arrival_ns)
+                        yield Gap("samples", arrival_ns)
+                yield from resampler.push(samples, rate_hz, pts_ns, arrival_ns)
+            elif tape.finished.is_set():
+                raise SourceError(f"microphone {self.name}: the sound server closed it; is it running?")
+            elif seconds(self._clock.mono_ns() - max(opened_ns, tape.last_ns)) > _STALL_S:
+                raise SourceError(f"microphone {self.name}: no samples for {_STALL_S:g} s; the sound server hangs")
+
+    def _start(self) -> tuple[Any, Tape]:
+        """On the helper thread: find the input, open and start it."""
+        made: list[Tape] = []
+
+        def make(sd: Any) -> Any:
+            device = self._find(sd)
+            rate_hz = self._choose_rate(sd, device)
+            tape = Tape(round(_RING_S * rate_hz), self._clock)
+            made.append(tape)
+            return sd.InputStream(
+                device=device,
+                samplerate=rate_hz,
+                channels=self._config.channels,
+                dtype="float32",
+                blocksize=round(_BLOCK_S * rate_hz),
+                callback=lambda block, _n, _time, _status: tape.write(block),
+                finished_callback=tape.finished.set,
+            )
+
+        try:
+            stream = start_stream(make)
+        except SourceError:
+            raise
+        except Exception as error:
+            if type(error).__name__ not in {"PortAudioError", "ValueError"}:
+                raise
+            raise SourceError(f"cannot be opened ({error}); see `edge devices`") from None
+        return stream, made[0]
+
+    def _find(self, sd: Any) -> int | None:
+        wanted = self._config.name
+        if wanted is None:
+            return None
+        inputs = [d for d in sd.query_devices() if d["max_input_channels"] > 0]
+        for device in inputs:
+            if device["index"] == wanted or (isinstance(wanted, str) and wanted.lower() in device["name"].lower()):
+                return int(device["index"])
+        there = ", ".join(repr(d["name"]) for d in inputs) or "none"
+        raise SourceError(f"there is no input {wanted!r}; there is: {there}")
+
+    def _choose_rate(self, sd: Any, device: int | None) -> int:
+        """The configured rate, or the model's where the card offers it, or the card's own."""
+        if self._config.rate_hz is not None:
+            return self._config.rate_hz
+        try:
+            sd.check_input_settings(device, self._config.channels, "float32", samplerate=self._rate_hz)
+        except sd.PortAudioError:
+            return int(sd.query_devices(device, "input")["default_samplerate"])
+        return self._rate_hz
+
+    def _stop(self, hands: Hands, stream: Any) -> None:
+        try:
+            hands.do(lambda: stop_stream(stream), _CLOSE_S)
+        except SourceError:
+            # Closing hangs as long as the server does: that thread is left to it, the next try gets another one.
+            _log.debug("%s: closing the input hangs; left behind", self.name)
+            hands.dismiss()
+            self._hands = None

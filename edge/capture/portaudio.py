@@ -1,0 +1,94 @@
+"""PortAudio from a distance: every call that may hang runs on a helper thread, with a time limit.
+
+PortAudio is one global library a process, whatever we do; so is the count of its open streams here.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from edge.errors import SourceError
+
+_Call = tuple[Callable[[], Any], "queue.SimpleQueue[tuple[Any, BaseException | None]]"]
+_lock = threading.Lock()
+_open_streams = 0
+
+
+def sounddevice() -> Any:
+    """The module; SourceError where its C library is missing."""
+    try:
+        import sounddevice as sd
+    except OSError:
+        raise SourceError("the PortAudio library is missing: apt install libportaudio2") from None
+    except ImportError:
+        raise SourceError("the package sounddevice is missing: pip install sounddevice") from None
+    return sd
+
+
+class Hands:
+    """Does calls on a thread of its own. A call that hangs keeps it busy, not the caller."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="portaudio", daemon=True)
+        self._thread.start()
+
+    def do(self, call: Callable[[], Any], limit_s: float) -> Any:
+        """The call's result; its exception; SourceError when it took longer than ``limit_s``."""
+        answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self._calls.put((call, answer))
+        try:
+            result, error = answer.get(timeout=limit_s)
+        except queue.Empty:
+            raise SourceError(f"the sound server did not answer for {limit_s:g} s; is it running?") from None
+        if error is not None:
+            raise error
+        return result
+
+    def dismiss(self) -> None:
+        """Let the thread end after what it is doing."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (job := self._calls.get()) is not None:
+            call, answer = job
+            try:
+                answer.put((call(), None))
+            except BaseException as error:  # noqa: BLE001 - handed to the caller
+                answer.put((None, error))
+
+
+def start_stream(make: Callable[[Any], Any]) -> Any:
+    """``make(sounddevice)`` a stream and start it.
+
+    PortAudio knows only the devices that were there when it was initialised, so it is initialised again first, unless
+    another stream is open, which that would kill.
+    """
+    global _open_streams  # noqa: PLW0603 - as global as the library
+    sd = sounddevice()
+    with _lock:
+        if _open_streams == 0:
+            sd._terminate()  # noqa: SLF001 - the documented way to look for devices again
+            sd._initialize()  # noqa: SLF001
+        stream = make(sd)
+        try:
+            stream.start()
+        except BaseException:
+            stream.close()
+            raise
+        _open_streams += 1
+    return stream
+
+
+def stop_stream(stream: Any) -> None:
+    """Abort and close; hangs while the sound server does."""
+    global _open_streams  # noqa: PLW0603
+    try:
+        stream.abort(ignore_errors=True)
+        stream.close(ignore_errors=True)
+    finally:
+        with _lock:
+            _open_streams -= 1

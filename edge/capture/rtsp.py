@@ -1,0 +1,81 @@
+"""Network cameras: picture and sound through one RTSP connection and one demuxer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from typing import Any
+
+from edge.capture.decode import Decoder, streams_of
+from edge.clock import Clock
+from edge.config.sources import RtspSource
+from edge.engine.manifest import Geometry
+from edge.errors import SourceError
+from edge.metrics import Metrics
+from edge.types import Item
+
+_REORDER_US = 300_000  # how long a missing UDP packet is waited for
+_ADVICE = {
+    "ConnectionRefusedError": "nothing listens there; check the port and that RTSP is switched on in the camera",
+    "HTTPUnauthorizedError": "the camera refuses the login; check user and password",
+    "HTTPForbiddenError": "the camera refuses this user; check its rights",
+    "HTTPNotFoundError": "the camera knows no such stream; check the path at the end of the url",
+    "ExitError": "nothing came in time; check the network and that the camera runs",
+    "TimeoutError": "no answer; check the address and the network",
+    "InvalidDataError": "what came is no RTSP stream; check port and path",
+}
+_OTHERWISE = "check address, login and that the camera runs"
+
+
+class NetworkCamera:
+    """An RTSP camera. libav's own error texts hold the URL with its password, so none of them is passed on."""
+
+    def __init__(self, name: str, config: RtspSource, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
+        self.name = name
+        self.live = True
+        self.has_video = False
+        self.has_audio = False
+        self._config = config
+        self._geometry = geometry
+        self._clock = clock
+        self._metrics = metrics
+        self._closed = threading.Event()
+
+    def items(self) -> Generator[Item, None, None]:
+        """Connect and read until closed; SourceError when there is no connection, or it ends."""
+        import av
+
+        self._closed.clear()
+        decoder = Decoder(self.name, self._geometry, self._clock, self._metrics)
+        with self._open() as container:
+            try:
+                yield from decoder.items(container, self._closed)
+            except (av.error.FFmpegError, OSError) as error:
+                raise self._trouble("the stream broke", error) from None
+        if not self._closed.is_set():
+            raise SourceError(f"{self._config.shown}: the camera ended the stream; it may be restarting")
+
+    def close(self) -> None:
+        """Ask `items` to end; at the latest after the read timeout."""
+        self._closed.set()
+
+    def _open(self) -> Any:
+        import av
+
+        options = {"rtsp_transport": self._config.transport, "fflags": "nobuffer", "max_delay": str(_REORDER_US)}
+        limits = (self._config.open_timeout_s, self._config.read_timeout_s)
+        try:
+            container = av.open(self._config.url.get_secret_value(), options=options, timeout=limits)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._trouble("cannot be opened", error) from None
+        video, audio = streams_of(container)
+        if video is None and audio is None:
+            container.close()
+            raise SourceError(f"{self._config.shown}: the stream has neither picture nor sound; check the path")
+        self.has_video, self.has_audio = video is not None, audio is not None
+        return container
+
+    def _trouble(self, what: str, error: Exception) -> SourceError:
+        kind = type(error).__name__
+        reason = getattr(error, "strerror", None) or kind
+        return SourceError(f"{self._config.shown}: {what} ({reason}); {_ADVICE.get(kind, _OTHERWISE)}")

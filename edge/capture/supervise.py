@@ -1,0 +1,118 @@
+"""Keeping one source going: open, read, and when it fails, try again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import closing
+
+from edge.capture.base import Source
+from edge.clock import Backoff, Clock
+from edge.errors import MediaError, SourceError
+from edge.metrics import Metrics
+from edge.types import Gap, Item, SourceState
+
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """The loop of one capture thread: items go to ``push``, a Gap after each break.
+
+    ``opened(has_video, has_audio)`` is called once a connection, before its first item is pushed; ``ended`` once, when
+    a recording came to its end. SourceError and MediaError are tried again with back-off; anything else is a bug and
+    passes through. `state` and `detail` may be read from any thread.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        push: Callable[[Item], None],
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        opened: Callable[[bool, bool], None] | None = None,
+        ended: Callable[[], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._push = push
+        self._clock = clock
+        self._opened = opened
+        self._ended = ended
+        self._gaps = metrics.gaps.labels(source.name, "reconnect")
+        self._reconnects = metrics.reconnects.labels(source.name)
+        self._up = metrics.source_up.labels(source.name)
+        self._now = (SourceState.CONNECTING, "")
+
+    @property
+    def state(self) -> SourceState:
+        """What the source is doing."""
+        return self._now[0]
+
+    @property
+    def detail(self) -> str:
+        """One line on why; empty while all is well."""
+        return self._now[1]
+
+    def run(self, cancel: threading.Event) -> None:
+        """Read until ``cancel``, or until the end of a recording."""
+        backoff = Backoff(self._clock)
+        self._up.set(0)
+        while not cancel.is_set() and not self._try(cancel, backoff):
+            pass
+        self._up.set(0)
+
+    def close(self) -> None:
+        """Ask the source to end soon; goes with setting ``cancel``."""
+        self._source.close()
+
+    def _try(self, cancel: threading.Event, backoff: Backoff) -> bool:
+        """Open and read once; False when it failed and is worth another try."""
+        try:
+            self._read(cancel, backoff)
+        except (SourceError, MediaError) as error:
+            self._lost(error, backoff.failures)
+            self._clock.wait(cancel, backoff.failed())
+            self._reconnects.inc()
+            return False
+        return True
+
+    def _read(self, cancel: threading.Event, backoff: Backoff) -> None:
+        delivered = False
+        try:
+            with closing(self._source.items()) as items:
+                for item in items:
+                    if not delivered:
+                        self._came_up(backoff)
+                        delivered = True
+                    self._push(item)
+                    if cancel.is_set():
+                        return
+        except (SourceError, MediaError):
+            if delivered:
+                self._gaps.inc()
+                self._push(Gap("reconnect", self._clock.mono_ns()))
+            raise
+        if cancel.is_set():
+            return
+        if self._source.live:
+            raise SourceError(f"{self._source.name}: the source ended")
+        self._now = (SourceState.ENDED, "")
+        if self._ended is not None:
+            self._ended()
+
+    def _came_up(self, backoff: Backoff) -> None:
+        if self._now[0] is SourceState.LOST:
+            _log.info("%s: delivers again", self._source.name)
+        backoff.succeeded()
+        self._now = (SourceState.UP, "")
+        self._up.set(1)
+        if self._opened is not None:
+            self._opened(self._source.has_video, self._source.has_audio)
+
+    def _lost(self, error: Exception, failures: int) -> None:
+        detail = " ".join(str(error).split())
+        level = logging.DEBUG if self._now[0] is SourceState.LOST else logging.WARNING
+        _log.log(level, "%s: %s (try %d)", self._source.name, detail, failures + 1)
+        self._now = (SourceState.LOST, detail)
+        self._up.set(0)
