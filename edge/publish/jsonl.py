@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from edge.errors import SinkError
 from edge.publish.payloads import to_json
@@ -21,23 +23,20 @@ class JsonLines:
     def __init__(self, path: str | Path) -> None:
         self._lock = threading.Lock()
         self._path = str(path)
-        self._failed = False
-        self._file: TextIO | None = None
+        self._failed = self._torn = False
+        self._file: FileIO | None = None
         if self._path != "-":
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open while this lives
+                self._file = FileIO(path, "a")
             except OSError as error:
                 raise SinkError(f"jsonl.path: {path} cannot be written ({error.strerror}); check the path") from error
 
     def write(self, payload: Mapping[str, Any]) -> None:
-        """One line, flushed. A line that the disk or the reader does not take is lost, with one warning."""
-        line = to_json(payload).decode() + "\n"
+        """One line, at once. A line that the disk or the reader does not take is lost, with one warning."""
         with self._lock:
             try:
-                file = self._file or sys.stdout
-                file.write(line)
-                file.flush()
+                self._put(to_json(payload) + b"\n")
                 self._failed = False
             except (OSError, ValueError) as error:
                 if not self._failed:
@@ -46,6 +45,14 @@ class JsonLines:
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):
             if self._file is not None:
                 self._file.close()
+
+    def _put(self, line: bytes) -> None:
+        if self._file is None:
+            sys.stdout.write(line.decode())
+            sys.stdout.flush()
+            return
+        whole = b"\n" + line if self._torn else line
+        self._torn = self._file.write(whole) != len(whole)  # a disk that is full in mid-line

@@ -1,0 +1,63 @@
+"""Home Assistant's device description: the fields its documentation names, and nothing twice."""
+
+from __future__ import annotations
+
+import json
+
+from publish_parts import TOPICS, site
+
+from edge.publish.discovery import birth_topic, config_topic, device_message, removal_message
+from edge.publish.topics import Topics
+
+# platform -> keys that platform needs, and those it knows (abbreviations of Home Assistant's MQTT integration)
+NEEDED = {
+    "binary_sensor": {"stat_t"}, "event": {"stat_t", "evt_typ"}, "number": {"cmd_t", "stat_t", "min", "max", "step"},
+    "switch": {"cmd_t", "stat_t"}, "sensor": {"stat_t"},
+}  # fmt: skip
+KNOWN = {"p", "name", "stat_t", "cmd_t", "val_tpl", "dev_cla", "ent_cat", "ic", "en", "uniq_id", "default_entity_id",
+         "evt_typ", "min", "max", "step", "mode", "stat_cla", "sug_dsp_prc", "ops", "unit_of_meas"}  # fmt: skip
+
+
+def described() -> dict[str, object]:
+    s = site()
+    message = device_message(TOPICS, "homeassistant", s.version, s.cameras, s.thresholds)
+    assert (message.retain, message.qos) == (True, 1)
+    assert message.topic == "homeassistant/device/edge_site_node/config"
+    found: dict[str, object] = json.loads(message.payload)
+    return found
+
+
+def test_the_device_and_its_origin() -> None:
+    payload = described()
+    assert payload["dev"]["ids"] == ["edge_site_node"]  # type: ignore[index]
+    assert payload["o"]["name"] == "edge"  # type: ignore[index]
+    (availability,) = payload["avty"]  # type: ignore[misc]
+    assert availability["t"] == TOPICS.status
+
+
+def test_every_component_is_complete_and_unique() -> None:
+    components: dict[str, dict[str, object]] = described()["cmps"]  # type: ignore[assignment]
+    assert len({c["uniq_id"] for c in components.values()}) == len(components)
+    assert len({c["default_entity_id"] for c in components.values()}) == len(components)
+    for component in components.values():
+        assert NEEDED[str(component["p"])] <= component.keys() <= KNOWN
+        assert str(component["default_entity_id"]).startswith(f"{component['p']}.edge_site_node_")
+
+
+def test_what_there_is_for_a_camera() -> None:
+    components: dict[str, dict[str, object]] = described()["cmps"]  # type: ignore[assignment]
+    assert set(components) == {
+        "gate_fire", "gate_fire_threshold", "gate_fire_score", "gate_smoke", "gate_smoke_threshold",
+        "gate_smoke_score", "gate_no_signal", "gate_event", "gate_armed", "gate_state", "uptime",
+    }  # fmt: skip
+    assert components["gate_smoke"]["dev_cla"] == "smoke"
+    assert components["gate_no_signal"]["ent_cat"] == "diagnostic"
+    assert components["gate_fire_threshold"]["cmd_t"] == "edge/site/node/gate/fire/threshold/set"
+    assert "smoke_begin" in components["gate_event"]["evt_typ"]  # type: ignore[operator]
+
+
+def test_topics() -> None:
+    assert birth_topic("ha") == "ha/status"
+    assert config_topic(Topics("my-site", "n_1"), "ha") == "ha/device/edge_my-site_n_1/config"
+    removal = removal_message("ha/device/x/config")
+    assert (removal.payload, removal.retain) == (b"", True)

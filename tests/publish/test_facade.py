@@ -1,0 +1,330 @@
+"""The node's side of publishing, over a scripted connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from publish_parts import BEGIN, END, FACTS, SCORES, UPDATE, WALL_NS, ScriptedLink, site
+
+from edge.clock import VirtualClock
+from edge.config import parse
+from edge.errors import InputError, SinkError
+from edge.metrics import Metrics
+from edge.publish.commands import Incoming, Origin, Reload, SetArmed, SetThreshold
+from edge.publish.facade import EventPublisher, open_publisher
+from edge.publish.jsonl import JsonLines
+from edge.publish.outbox import Outbox
+from edge.publish.payloads import NodeInfo
+from edge.publish.topics import Threshold
+from edge.types import NS_PER_S, Event, Kind, Phase
+
+ROOT = "edge/site/node"
+
+
+class Rig:
+    """One run of a node's publisher; several may follow each other in one folder."""
+
+    def __init__(self, folder: Path, *, home_assistant: str | None = None, link: bool = True) -> None:
+        self.clock = VirtualClock(WALL_NS + 60 * NS_PER_S)
+        self.outbox = Outbox(folder / "outbox.db", self.clock, Metrics())
+        self.link = ScriptedLink(room=100)
+        self.lines = folder / "events.jsonl"
+        self.sensor: list[Incoming] = []
+        self.events = EventPublisher(
+            site(home_assistant_prefix=home_assistant),
+            self.outbox,
+            self.clock,
+            Metrics(),
+            link=self.link if link else None,
+            jsonl=JsonLines(self.lines),
+            on_sensor=self.sensor.append,
+        )
+
+    def turn(self) -> None:
+        assert self.events._publisher is not None
+        for _ in range(4):
+            self.events._publisher.step()
+
+    def sent(self, below: str) -> list[object]:
+        return [_readable(p) for p in self.link.payloads(f"{ROOT}/{below}")]
+
+    def command(self, below: str, payload: bytes, **more: object) -> None:
+        self.link.incoming.append(Incoming(f"{ROOT}/{below}", payload, **more))  # type: ignore[arg-type]
+        self.turn()
+
+    def kill(self) -> None:
+        self.outbox._store.close()
+        assert self.events._jsonl is not None
+        self.events._jsonl.close()
+
+    def written(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.lines.read_text().splitlines()]
+
+
+def _readable(payload: bytes) -> object:
+    return json.loads(payload) if payload.startswith(b"{") else payload.decode()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path)
+    yield made
+    made.events.stop(0)
+
+
+def phases(events: list[object]) -> list[tuple[str, str, int]]:
+    return [(e["id"], e["phase"], e["seq"]) for e in events]  # type: ignore[index]
+
+
+def test_an_event_goes_out_phase_by_phase(rig: Rig) -> None:
+    rig.events.publish_events([BEGIN])
+    rig.events.publish_events([UPDATE, END])
+    rig.turn()
+    expected = [("e1", "begin", 0), ("e1", "update", 1), ("e1", "end", 2)]
+    assert phases(rig.sent("gate/event")) == expected
+    assert phases(rig.written()) == expected  # type: ignore[arg-type]
+    assert rig.sent("gate/fire/state") == ["OFF"]  # ON was replaced before the broker was there
+    assert rig.outbox.open_events() == {}
+
+
+def test_two_open_events_of_one_label_keep_its_state_on(rig: Rig) -> None:
+    rig.events.publish_events([BEGIN, replace(BEGIN, id="e2")])
+    rig.turn()
+    rig.events.publish_events([END])
+    rig.turn()
+    assert rig.sent("gate/fire/state")[-1] == "ON"
+    rig.events.publish_events([replace(END, id="e2")])
+    rig.turn()
+    assert rig.sent("gate/fire/state")[-1] == "OFF"
+
+
+def test_a_killed_daemons_events_are_ended_by_the_next_one(tmp_path: Path) -> None:
+    first = Rig(tmp_path)
+    first.events.publish_events([BEGIN, UPDATE, replace(BEGIN, id="e2", label="smoke")])
+    first.kill()
+    second = Rig(tmp_path)
+    ended = second.events.resume()
+    assert [(e.id, e.phase) for e in ended] == [("e1", Phase.END), ("e2", Phase.END)]
+    second.turn()
+    assert phases(second.sent("gate/event")) == [
+        ("e1", "begin", 0), ("e1", "update", 1), ("e2", "begin", 0), ("e1", "end", 2), ("e2", "end", 1),
+    ]  # fmt: skip
+    assert second.sent("gate/fire/state") == ["OFF"]
+    assert second.sent("gate/event")[-1]["duration_s"] == 60.0  # type: ignore[index]
+    second.kill()
+    third = Rig(tmp_path)
+    assert third.events.resume() == []
+    third.events.stop(0)
+
+
+def test_an_open_event_of_another_version_is_forgotten(tmp_path: Path) -> None:
+    first = Rig(tmp_path)
+    first.outbox.append([], opened={"old": b"{}"})
+    first.kill()
+    second = Rig(tmp_path)
+    assert second.events.resume() == []
+    assert second.outbox.open_events() == {}
+    second.events.stop(0)
+
+
+def test_every_state_is_told_at_start(rig: Rig) -> None:
+    rig.events.resume()
+    rig.turn()
+    assert [rig.sent(f"gate/{label}/state") for label in ("fire", "smoke", "no_signal")] == [["OFF"]] * 3
+
+
+def test_scores_go_out_once_a_second_while_the_broker_is_there(rig: Rig) -> None:
+    rig.events.publish_scores([SCORES])
+    rig.turn()
+    rig.events.publish_scores([replace(SCORES, t_end_ns=n * NS_PER_S // 2) for n in range(2, 7)])
+    rig.turn()
+    assert len(rig.sent("gate/score")) == 3
+
+
+def test_health_and_thresholds_are_told(rig: Rig) -> None:
+    rig.events.publish_health([FACTS], NodeInfo("0.1", "fused 1", "onnx", 1.0))
+    rig.events.publish_thresholds([Threshold("gate", "fire", 0.7, 0.4, "model")])
+    rig.turn()
+    assert rig.sent("health")[0]["cameras"]["gate"]["state"] == "up"  # type: ignore[index]
+    assert rig.sent("gate/fire/threshold/state") == ["0.7"]
+    assert rig.sent("gate/armed/state") == ["ON"]
+
+
+def test_a_threshold_command_is_answered_and_kept(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.turn()
+    rig.command("gate/fire/threshold/set", b"0.8", correlation=b"7")
+    (command,) = rig.events.poll_commands()
+    assert command == SetThreshold("gate", "fire", 0.8, Origin(f"{ROOT}/gate/fire/threshold/set", b"7"))
+    assert rig.events.poll_commands() == []
+    rig.events.accept(command)
+    rig.turn()
+    assert rig.sent("reply")[0]["ok"] is True  # type: ignore[index]
+    assert rig.link.correlations[-1] == b"7"
+    rig.kill()
+    again = Rig(tmp_path)
+    assert again.events.overrides() == [SetThreshold("gate", "fire", 0.8, Origin(""))]
+    again.command("gate/fire/threshold/set", b"default")
+    again.events.accept(again.events.poll_commands()[0])
+    assert again.events.overrides() == []
+    again.events.stop(0)
+
+
+def test_refused_commands_never_reach_the_node_but_are_answered(rig: Rig) -> None:
+    rig.turn()
+    rig.command("gate/fire/threshold/set", b"7")
+    rig.command("gate/no_signal/threshold/set", b"0.5")
+    assert rig.events.poll_commands() == []
+    assert [reply["ok"] for reply in rig.sent("reply")] == [False, False]  # type: ignore[index]
+    rig.command("command", b"reload")
+    (command,) = rig.events.poll_commands()
+    assert isinstance(command, Reload)
+    rig.events.refuse(command, "config.yaml:3: wrong")
+    rig.turn()
+    assert rig.sent("reply")[-1]["reason"] == "config.yaml:3: wrong"  # type: ignore[index]
+
+
+def test_a_flood_of_commands_is_bounded_and_answered(rig: Rig) -> None:
+    rig.link.incoming = [Incoming(f"{ROOT}/command", b"reload") for _ in range(300)]
+    rig.turn()
+    assert len(rig.events.poll_commands()) == 256
+    assert len(rig.sent("reply")) == 44
+
+
+def test_a_disarmed_camera_publishes_no_new_events_over_restarts_too(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.events.publish_events([BEGIN])
+    rig.events.accept(SetArmed("gate", False, Origin("")))
+    late = replace(BEGIN, id="e2")
+    health = replace(BEGIN, id="h", kind=Kind.HEALTH, label="no_signal")
+    rig.events.publish_events([late, replace(late, phase=Phase.END, end_ns=9 * NS_PER_S), health, END])
+    rig.turn()
+    assert phases(rig.sent("gate/event")) == [("e1", "begin", 0), ("h", "begin", 0), ("e1", "end", 1)]
+    rig.kill()
+    again = Rig(tmp_path)
+    assert not again.events.is_armed("gate")
+    again.events.accept(SetArmed("gate", True, Origin("")))
+    assert again.events.overrides() == []
+    again.events.stop(0)
+
+
+def test_other_topics_go_to_the_sensors(rig: Rig) -> None:
+    rig.link.incoming.append(Incoming("yard/temp", b"21.5"))
+    rig.turn()
+    assert [i.payload for i in rig.sensor] == [b"21.5"]
+
+
+def test_home_assistant_is_told_at_its_start_and_when_switched_off(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, home_assistant="ha")
+    rig.turn()
+    topic = "ha/device/edge_site_node/config"
+    rig.link.incoming.append(Incoming("ha/status", b"online"))
+    rig.turn()
+    assert len(rig.link.payloads(topic)) == 2
+    rig.link.incoming.append(Incoming("ha/status", b"offline"))
+    rig.turn()
+    assert len(rig.link.payloads(topic)) == 2
+    rig.kill()
+    without = Rig(tmp_path)
+    without.turn()
+    assert without.link.payloads(topic) == [b""]
+    without.events.stop(0)
+    third = Rig(tmp_path)
+    third.turn()
+    assert third.link.payloads(topic) == []
+    third.events.stop(0)
+
+
+def test_without_a_broker_events_go_to_json_lines_and_nothing_piles_up(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, link=False)
+    rig.events.resume()
+    rig.events.start()
+    rig.events.publish_events([BEGIN])
+    rig.events.publish_scores([SCORES])
+    assert phases(rig.written()) == [("e1", "begin", 0)]  # type: ignore[arg-type]
+    assert rig.events.depth == 0
+    assert rig.events.connected
+    assert "e1" in rig.outbox.open_events()
+    rig.kill()
+    again = Rig(tmp_path, link=False)
+    assert [e.id for e in again.events.resume()] == ["e1"]
+    assert again.events.stop(1.0)
+
+
+def test_a_full_disk_is_trouble_but_events_go_on(rig: Rig) -> None:
+    rig.turn()
+    pages = rig.outbox._store.read("PRAGMA page_count")[0][0]
+    rig.outbox._store.read(f"PRAGMA max_page_count = {pages}")
+    many: list[Event] = [replace(BEGIN, id=f"e{n}", why="x" * 5000) for n in range(20)]
+    rig.events.publish_events(many)
+    assert "disk is full" in rig.events.trouble
+    rig.turn()
+    assert len(rig.sent("gate/event")) == 20
+
+
+def test_start_and_stop_with_its_thread(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.events.start()
+    rig.events.publish_events([BEGIN, END])
+    assert rig.events.stop(3.0)
+    assert rig.link.sent[-1].payload == b"stopped"
+    assert rig.events.fault is None
+
+
+def test_a_bug_in_the_thread_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(tmp_path)
+    assert rig.events._publisher is not None
+    monkeypatch.setattr(rig.events._publisher, "step", lambda: 1 / 0)
+    rig.events.start()
+    assert rig.events._thread is not None
+    rig.events._thread.join(10)
+    assert isinstance(rig.events.fault, ZeroDivisionError)
+    rig.kill()
+
+
+CONFIG = """
+node: {{id: n, site: s, data_dir: data}}
+cameras: {{gate: {{source: {{type: file, path: x}}}}}}
+mqtt: {mqtt}
+jsonl: {{path: out/events.jsonl}}
+"""
+
+
+def opened(tmp_path: Path, mqtt: str) -> EventPublisher:
+    loaded = parse(CONFIG.format(mqtt=mqtt), tmp_path / "config.yaml")
+    return open_publisher(
+        loaded, VirtualClock(), Metrics(), version="1", model="m", cameras={"gate": ["fire"]}, thresholds=["fire"]
+    )
+
+
+def test_opening_from_a_configuration_puts_files_beside_it(tmp_path: Path) -> None:
+    publisher = opened(tmp_path, "{home_assistant: true}")
+    assert (tmp_path / "data" / "outbox.db").exists()
+    assert (tmp_path / "out" / "events.jsonl").exists()
+    publisher.stop(0)
+    opened(tmp_path, "null").stop(0)
+
+
+def test_an_unreadable_password_file_is_bad_input_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.yaml:4: mqtt\.password_file: .*cannot be read: No such file"):
+        opened(tmp_path, "{username: u, password_file: secret}")
+
+
+def test_json_lines_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"jsonl\.path"):
+        JsonLines(tmp_path)
+    lines = JsonLines("/dev/full")
+    lines.write({"a": 1})  # lost with a warning, no exception
+    lines.write({"a": 1})
+    lines.close()
+
+
+def test_json_lines_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = JsonLines("-")
+    lines.write({"a": "ü"})
+    lines.close()
+    assert capsys.readouterr().out == '{"a":"ü"}\n'
