@@ -83,7 +83,7 @@ class LoggedPhases:
         """Always go on."""
         if phase not in self._seen:
             self._seen.add(phase)
-            _log.warning("engine build: %s (%d of %d)", phase, step, steps)
+            _log.info("engine build: %s (%d of %d)", phase, step, steps)
         return True
 
 

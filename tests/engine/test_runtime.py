@@ -46,6 +46,14 @@ def test_a_row_s_answer_does_not_depend_on_the_others(runtime: Runtime, folder: 
         np.testing.assert_allclose(found[name], np.resize(expected, (rows, *expected.shape[1:])), rtol=1e-4, atol=1e-5)
 
 
+def test_results_are_views_until_the_next_run(runtime: Runtime) -> None:
+    runtime.inputs["audio"][0] = 0.5
+    found = runtime.run(1)["logits"]
+    runtime.inputs["audio"][0] = 0.25
+    runtime.run(4)
+    assert found[0, 1] == 0.25
+
+
 @pytest.mark.parametrize("rows", [0, 5])
 def test_rows_outside_the_batch_are_a_bug(runtime: Runtime, rows: int) -> None:
     with pytest.raises(ValueError, match="takes 1 to 4"):
