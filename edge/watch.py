@@ -55,7 +55,7 @@ def describe(event: dict[str, Any]) -> str:
     length = "" if event.get("end") is None else f" after {event['duration_s']:.1f} s"
     added = event.get("contribution") or {}
     parts = "  ".join(f"{name} {value:+.1f}" for name, value in added.items())
-    score = f"{event['score']:.2f}/{event['threshold']:.2f}"
+    score = f"{event['peak' if event['phase'] == 'end' else 'score']:.2f}/{event['threshold']:.2f}"
     return f"{begin}  {event['camera']:<8} {event['phase']:<6} {event['label']:<12} {score}{length}  {parts}".rstrip()
 
 

@@ -34,7 +34,7 @@ def floor_of(room: str) -> int:
         return 2
     if room in STAGES:
         return 3
-    return {"pipeline": 4, "cli": 6}.get(room, 5)
+    return {"pipeline": 4, "cli": 6, "__main__": 7}.get(room, 5)
 
 
 def imports_of(path: Path) -> set[str]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from edge.clock import Clock
+from edge.errors import EdgeError
 from edge.types import NS_PER_S, seconds
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class Crew:
         try:
             loop(cancel)
         except BaseException as error:
-            log.critical("thread %s failed: %s", name, error, exc_info=error)
+            is_bug = not isinstance(error, EdgeError)
+            log.critical("thread %s failed: %s", name, error, exc_info=error if is_bug else None)
             with self._lock:
                 first = self.failure is None
                 self.failure = self.failure or error

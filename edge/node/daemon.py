@@ -152,9 +152,12 @@ class Daemon:
         return Opened(pipeline, model.close)
 
     def _status(self) -> str:
-        waiting = self._outputs.publisher.depth
-        broker = self._outputs.publisher.trouble or "broker connected"
-        return f"{self._inputs.summary()}; {broker}; {waiting} messages waiting"
+        sources = f"sources: {self._inputs.summary()}"
+        if self._loaded.config.mqtt is None:
+            return sources
+        publisher = self._outputs.publisher
+        broker = publisher.trouble or ("broker connected" if publisher.connected else "broker not connected yet")
+        return f"{sources}; {broker}; {publisher.depth} messages waiting"
 
     def _handle_signals(self) -> None:
         def stop(number: int, _frame: FrameType | None) -> None:

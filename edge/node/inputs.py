@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
-from edge.capture.base import Source
 from edge.capture.registry import open_microphone, open_source
 from edge.capture.sensors import SensorParser
 from edge.capture.supervise import Supervisor
@@ -18,7 +17,7 @@ from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.publish.commands import Incoming
-from edge.types import Item, SourceState
+from edge.types import SourceState
 
 
 class Inputs:
@@ -32,7 +31,8 @@ class Inputs:
         self._microphones = {name: MicrophoneBuffer(name, geometry, config.health) for name in config.microphones}
         for name, microphone in config.microphones.items():
             source = open_microphone(name, microphone, geometry, clock, metrics)
-            self._supervise(f"microphone:{name}", source, self._microphones[name].push)
+            push = self._microphones[name].push
+            self._supervisors[f"microphone:{name}"] = Supervisor(source, push, clock, metrics)
         self.live: dict[str, bool] = {}
         self.buffers = {name: self._camera(name, camera) for name, camera in config.cameras.items()}
         self._sensors = SensorParser(
@@ -100,11 +100,15 @@ class Inputs:
             wake=self._came_due,
         )
         if source is not None:
-            self._supervise(name, source, buffer.push)
+            self._supervisors[name] = Supervisor(
+                source,
+                buffer.push,
+                self._clock,
+                self._metrics,
+                opened=lambda video, audio: buffer.expect(video=video, audio=audio),
+                ended=buffer.finish,
+            )
         return buffer
 
     def _came_due(self) -> None:
         self._wake()
-
-    def _supervise(self, name: str, source: Source, push: Callable[[Item], None]) -> None:
-        self._supervisors[name] = Supervisor(source, push, self._clock, self._metrics)
