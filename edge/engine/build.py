@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from edge.engine.built import BuiltEngine, EngineKey
 from edge.engine.cuda import Cuda
 from edge.engine.library import Library, load_library
 from edge.engine.manifest import ModelFolder
-from edge.engine.selftest import self_test
+from edge.engine.selftest import NotReproduced, self_test
 from edge.engine.tensorrt import TensorRtRuntime, key_for
 from edge.errors import ModelError, RuntimeUnavailable
 
+_log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], bool]
 """``progress(phase, step, steps)`` is told of each step; False stops the build. Absent before TensorRT 10."""
 
@@ -25,30 +27,20 @@ _WORKSPACE_BYTES = 1 << 30
 def build(folder: ModelFolder, precision: str, max_batch: int, progress: Progress) -> BuiltEngine:
     """Build for this machine's GPU and admit the engine if it reproduces the golden file.
 
-    RuntimeUnavailable when TensorRT, CUDA or a GPU is missing or the build fails; ModelError when the graph has
-    operators that TensorRT does not know, or the engine's answers differ too much (it is deleted then).
+    ``auto`` tries 16 bits first where the library can, and 32 when those differ too much. RuntimeUnavailable when
+    TensorRT, CUDA or a GPU is missing or the build fails; ModelError when the graph has operators that TensorRT does
+    not know, or the engine's answers differ too much (it is deleted then).
     """
     folder.verify()
     library = load_library()
     chosen = library.precision(precision)
-    cuda = Cuda()
     try:
-        key = key_for(folder, library, cuda, chosen)
-        content = _compile(folder, library, key, max_batch, progress, target=None)
-        engine = BuiltEngine(built.path_for(folder, key, max_batch), key, max_batch, is_admitted=False)
-        built.save(engine, content)
-        runtime = TensorRtRuntime(folder, library, cuda, engine, max_batch)
-    except BaseException:
-        cuda.close()
-        raise
-    try:
-        self_test(folder, runtime)
-    except ModelError:
-        built.remove(engine)
-        raise
-    finally:
-        runtime.close()
-    return _admit(engine)
+        return _build_one(folder, library, chosen, max_batch, progress)
+    except NotReproduced as error:
+        if precision != "auto" or chosen == "fp32":
+            raise
+        _log.warning("%s; building fp32 instead", error)
+        return _build_one(folder, library, "fp32", max_batch, progress)
 
 
 def build_ahead(folder: ModelFolder, target: str, max_batch: int, progress: Progress) -> BuiltEngine:
@@ -83,6 +75,27 @@ def admit(folder: ModelFolder, engine: BuiltEngine) -> BuiltEngine:
     return _admit(engine)
 
 
+def _build_one(folder: ModelFolder, library: Library, chosen: str, max_batch: int, progress: Progress) -> BuiltEngine:
+    cuda = Cuda()
+    try:
+        key = key_for(folder, library, cuda, chosen)
+        content = _compile(folder, library, key, max_batch, progress, target=None)
+        engine = BuiltEngine(built.path_for(folder, key, max_batch), key, max_batch, is_admitted=False)
+        built.save(engine, content)
+        runtime = TensorRtRuntime(folder, library, cuda, engine, max_batch)
+    except BaseException:
+        cuda.close()
+        raise
+    try:
+        self_test(folder, runtime)
+    except NotReproduced:
+        built.remove(engine)
+        raise
+    finally:
+        runtime.close()
+    return _admit(engine)
+
+
 def _demand_same(engine: BuiltEngine, here: EngineKey) -> None:
     if engine.key != here:
         raise RuntimeUnavailable(
@@ -108,6 +121,8 @@ def _compile(
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
     if key.precision == "fp16":
         config.set_flag(trt.BuilderFlag.FP16)
+    elif hasattr(trt.BuilderFlag, "TF32"):  # on by default, and ten bits of mantissa are not fp32
+        config.clear_flag(trt.BuilderFlag.TF32)
     if target is not None:
         config.num_compute_capabilities = 1
         config.set_compute_capability(_capability(library, target), 0)

@@ -14,6 +14,10 @@ from edge.engine.runtime import Runtime
 from edge.errors import ModelError
 
 
+class NotReproduced(ModelError):  # noqa: N818 - reads as what happened
+    """A runtime's answers differ from the golden ones by more than the manifest allows."""
+
+
 def load_golden(path: Path) -> tuple[dict[str, Array], dict[str, Array]]:
     """Golden inputs and outputs by tensor name (keys ``in_<name>``, ``out_<name>``); ModelError when unreadable."""
     try:
@@ -31,7 +35,8 @@ def load_golden(path: Path) -> tuple[dict[str, Array], dict[str, Array]]:
 def self_test(folder: ModelFolder, runtime: Runtime) -> None:
     """Run the golden inputs, at most ``max_batch`` rows at a time; leaves the input buffers zeroed.
 
-    ModelError names the worst tensor when ``|out - golden| <= atol + rtol * |golden|`` does not hold.
+    NotReproduced names the worst tensor when ``|out - golden| <= atol + rtol * |golden|`` does not hold;
+    ModelError when the golden file does not fit the graph.
     """
     inputs, outputs = load_golden(folder.golden)
     rows = _rows(folder.golden, runtime, inputs, outputs)
@@ -47,7 +52,7 @@ def self_test(folder: ModelFolder, runtime: Runtime) -> None:
     for buffer in runtime.inputs.values():
         buffer[...] = 0
     if worst[1] > 1:
-        raise ModelError(
+        raise NotReproduced(
             f"{runtime.info} does not reproduce {folder.golden.name}: {worst[0]} differs by {worst[2]:.3g}, "
             f"{worst[1]:.1f} times what model.yaml allows; use another runtime or precision, or build the engine again"
         )

@@ -42,7 +42,8 @@ class Recorder:
         self.calls: list[tuple[Any, ...]] = []
         self.memory: dict[int, bytearray] = {}
         self.queue: list[Any] = []
-        self.wrong = 0.0  # added to every logit
+        self.wrong = {"fp16": 0.0, "fp32": 0.0}  # added to every logit
+        self.is_fp16 = False
         self.serialized: bytes | None = b"engine bytes"
         self.parse_errors: list[str] = []
         self.refuse: str = ""
@@ -63,7 +64,7 @@ def fake_tensorrt(r: Recorder, version: str = "10.3.0", *, fp16: bool = True, mo
     return SimpleNamespace(
         __version__=version,
         ILogger=type("ILogger", (), {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2, "INFO": 3, "VERBOSE": 4}),
-        BuilderFlag=_flags("FP16") if fp16 else _flags("REFIT"),
+        BuilderFlag=_flags("FP16", "TF32") if fp16 else _flags("REFIT", "TF32"),
         NetworkDefinitionCreationFlag=_flags("EXPLICIT_BATCH") if fp16 else _flags("STRONGLY_TYPED"),
         MemoryPoolType=_flags("WORKSPACE"),
         TensorIOMode=_flags("INPUT", "OUTPUT"),
@@ -97,6 +98,11 @@ class _Config:
 
     def set_flag(self, flag: int) -> None:
         self._r.note("set_flag", flag)
+        self._r.is_fp16 = flag == 0
+
+    def clear_flag(self, flag: int) -> None:
+        self._r.note("clear_flag", flag)
+        self._r.is_fp16 = False
 
     def add_optimization_profile(self, profile: Any) -> int:
         self._r.note("add_optimization_profile", profile.shapes)
@@ -219,7 +225,7 @@ class _Context:
             flat = np.frombuffer(bytes(self._r.memory[self._addresses[name]]), NUMPY[kind], count)
             inputs[name] = flat.reshape(shape)
         outputs = toy_model.golden_outputs(inputs)
-        outputs["logits"] = outputs["logits"] + np.float32(self._r.wrong)
+        outputs["logits"] = outputs["logits"] + np.float32(self._r.wrong["fp16" if self._r.is_fp16 else "fp32"])
         for name, value in outputs.items():
             content = np.ascontiguousarray(value, np.float32).tobytes()
             self._r.memory[self._addresses[name]][: len(content)] = content

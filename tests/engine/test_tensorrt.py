@@ -132,11 +132,24 @@ def test_building_again_uses_the_timings(r: Recorder, folder: ModelFolder) -> No
 
 
 def test_an_engine_that_answers_otherwise_is_not_admitted(r: Recorder, folder: ModelFolder) -> None:
-    r.wrong = 0.1
+    r.wrong = {"fp16": 0.1, "fp32": 0.1}
     with pytest.raises(ModelError, match=r"logits differs by 0\.1"):
         building.build(folder, "auto", 4, go_on)
     assert built.listing(folder) == []
     assert "detach" in r.names()
+
+
+def test_auto_builds_32_bits_when_16_differ_too_much(
+    r: Recorder, folder: ModelFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    r.wrong["fp16"] = 0.1
+    engine = building.build(folder, "auto", 4, go_on)
+    assert (engine.key.precision, engine.is_admitted) == ("fp32", True)
+    assert built.listing(folder) == [engine]
+    assert ("clear_flag", 1) in r.calls
+    assert "building fp32 instead" in caplog.text
+    with pytest.raises(ModelError):
+        building.build(folder, "fp16", 4, go_on)
 
 
 def test_progress_is_told_and_can_stop_the_build(r: Recorder, folder: ModelFolder) -> None:
