@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from edge.clock import Clock
 from edge.config import Loaded
@@ -145,6 +146,7 @@ class EventPublisher:
         messages: list[Message] = []
         note: dict[str, bytes] = {}
         closed: list[str] = []
+        lines: list[dict[str, Any]] = []
         with self._lock:
             for event in events:
                 if not self._admit(event):
@@ -156,10 +158,12 @@ class EventPublisher:
                     note.pop(event.id, None)
                 else:
                     note[event.id] = opened.pack(event, seq)
-                if self._jsonl is not None:
-                    self._jsonl.write(event_payload(event, self._topics.site, self._topics.node, self._site.model, seq))
+                lines.append(event_payload(event, self._topics.site, self._topics.node, self._site.model, seq))
             if messages:
                 self._append(messages, note, closed, media_end_ns)
+            if self._jsonl is not None:  # after the outbox: what a line tells is already safe
+                for line in lines:
+                    self._jsonl.write(line)
 
     def publish_scores(self, scores: Iterable[Scores]) -> None:
         """Scores for plotting: at most one a second and camera, lost while the broker is away."""
