@@ -257,8 +257,8 @@ class CameraBuffer:
             self._gap()
         return self._timeline.epoch.index
 
-    def _gap(self, audio_shift_ns: int = 0) -> None:
-        self._timeline.gap()
+    def _gap(self, audio_shift_ns: int = 0, until: Stream | None = None) -> None:
+        self._timeline.gap(until)
         self._sync.restart()
         self._last_glance_ns = None
         self._audio_shift_ns = audio_shift_ns
@@ -272,7 +272,7 @@ class CameraBuffer:
         apart_ns = (audio.clock.offset_ns or 0) - (video.clock.offset_ns or 0)
         if abs(apart_ns) > _UNRELATED_NS:
             self._metrics.gaps.labels(self.name, "unrelated").inc()
-            self._gap(self._audio_shift_ns + apart_ns)
+            self._gap(self._audio_shift_ns + apart_ns, Stream.VIDEO)
 
     def _gather(self, due: Due, batch: Batch, row: int) -> Window:
         g = self._geometry

@@ -46,6 +46,7 @@ class Epoch:
     tracks: dict[Stream, Track] = field(default_factory=dict)
     origin_ns: int | None = None
     next_k: int = 1
+    end_ns: int = 0
     has_grid: bool = False
     closed: bool = False
 
@@ -111,11 +112,11 @@ class Timeline:
         self._judge_waiting()
         self._fix_origin()
 
-    def gap(self) -> None:
-        """Close the epoch; what comes next is on a new axis."""
+    def gap(self, until: Stream | None = None) -> None:
+        """Close the epoch, at the end of stream ``until`` or of what came last; what comes next is on a new axis."""
         if not self.epoch.tracks:
             return
-        hops = self._close()
+        hops = self._close(until)
         self._epochs.append(Epoch(self.epoch.index + 1, hops))
         self._drop_exhausted()
 
@@ -177,11 +178,13 @@ class Timeline:
         """Windows of a closed epoch: all whose end the media reached, and those done by lateness."""
         if epoch.origin_ns is None:
             return epoch.next_k - 1
-        end_ns = max(track.end_ns for track in epoch.tracks.values())
-        return max(epoch.next_k - 1, (end_ns + self._slack_ns - epoch.origin_ns) // self._hop_ns)
+        return max(epoch.next_k - 1, (epoch.end_ns + self._slack_ns - epoch.origin_ns) // self._hop_ns)
 
-    def _close(self) -> int:
+    def _close(self, until: Stream | None = None) -> int:
         epoch = self.epoch
+        if epoch.tracks:
+            ends = {stream: track.end_ns for stream, track in epoch.tracks.items()}
+            epoch.end_ns = ends[until] if until in ends else max(ends.values())
         if epoch.origin_ns is None and epoch.tracks:
             self._set_origin(epoch)
         epoch.closed = True
