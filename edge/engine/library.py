@@ -120,7 +120,7 @@ def load_library() -> Library:
             continue
         return wrap(name, module)
     raise RuntimeUnavailable(
-        f"TensorRT is not installed ({'; '.join(reasons)}); on a Jetson it comes with JetPack (docs/jetson.md), "
+        f"TensorRT is not installed ({', '.join(reasons)}); on a Jetson it comes with JetPack (docs/jetson.md), "
         "on a PC: pip install 'edge-monitor[gpu]'"
     )
 

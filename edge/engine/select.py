@@ -35,7 +35,7 @@ def _best(folder: ModelFolder, settings: models.Model, max_batch: int) -> tuple[
     try:
         return _tensorrt(folder, settings, max_batch), "a matching engine is built"
     except RuntimeUnavailable as error:
-        return _onnx(folder, settings, max_batch), f"no TensorRT: {error}"
+        return _onnx(folder, settings, max_batch), str(error).split(";")[0]
 
 
 def _onnx(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:

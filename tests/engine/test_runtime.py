@@ -131,7 +131,7 @@ def test_auto_says_once_what_it_chose(folder: ModelFolder, caplog: pytest.LogCap
         assert open_runtime(folder, Settings(), 1).info.name == "onnx"
     (record,) = caplog.records
     assert "on onnx" in record.getMessage()
-    assert "no TensorRT" in record.getMessage()
+    assert "TensorRT is not installed" in record.getMessage()
 
 
 @pytest.mark.parametrize(
