@@ -32,6 +32,8 @@ class Track:
     """How far one stream has come in one epoch, in pts."""
 
     first_ns: int
+    first_arrival_ns: int
+    arrival_ns: int
     passed_ns: int
     end_ns: int
     clock: MediaClock
@@ -104,10 +106,11 @@ class Timeline:
         """Note that ``stream`` delivered up to ``end_ns``: all windows up to ``passed_ns`` have what it gives them."""
         track = self.epoch.tracks.get(stream)
         if track is None:
-            track = self.epoch.tracks[stream] = Track(pts_ns, passed_ns, end_ns, MediaClock())
+            track = self.epoch.tracks[stream] = Track(pts_ns, arrival_ns, arrival_ns, passed_ns, end_ns, MediaClock())
         track.clock.to_mono(pts_ns, arrival_ns)
         track.passed_ns = max(track.passed_ns, passed_ns)
         track.end_ns = max(track.end_ns, end_ns)
+        track.arrival_ns = max(track.arrival_ns, arrival_ns)
         self._expected.add(stream)
         self._judge_waiting()
         self._fix_origin()
@@ -195,14 +198,15 @@ class Timeline:
             self._epochs.popleft()
 
     def _judge_waiting(self) -> None:
+        """Streams far behind the other are not waited for: by arrival when live, by media time in a recording."""
         tracks = self.epoch.tracks
-        lead_ns = max(track.passed_ns for track in tracks.values())
+        came = {s: t.arrival_ns if self._live else t.passed_ns for s, t in tracks.items()}
+        began_ns = min(t.first_arrival_ns if self._live else t.first_ns for t in tracks.values())
+        lead_ns = max(came.values())
         for stream in self._expected:
-            track = tracks.get(stream)
-            came_ns = track.passed_ns if track else min(t.first_ns for t in tracks.values())
-            if lead_ns - came_ns > SKEW_NS:
+            if lead_ns - came.get(stream, began_ns) > SKEW_NS:
                 self._waited.discard(stream)
-            elif track:
+            elif stream in tracks:
                 self._waited.add(stream)
 
     def _fix_origin(self) -> None:
