@@ -66,6 +66,17 @@ def access(loaded: Loaded) -> Access:
     )
 
 
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def tls_context(to: Access) -> ssl.SSLContext:
     """TLS 1.2 or newer that checks the broker's name and certificate; SinkError names a file that does not serve."""
     try:
@@ -73,6 +84,7 @@ def tls_context(to: Access) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise SinkError(f"mqtt.ca_file: {to.ca_file} is no readable PEM certificate ({_reason(error)})") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _ClosingSocket
     if to.cert_file is not None:
         try:
             context.load_cert_chain(to.cert_file, to.key_file, password=lambda: "")
@@ -153,7 +165,7 @@ def _certificate(error: ssl.SSLCertVerificationError, to: Access) -> str:
 
 def _closed_hint(to: Access) -> str:
     if to.tls:
-        return "check mqtt.cert_file if the broker wants client certificates"
+        return "is this its TLS port (often 8883)? If it wants client certificates, check mqtt.cert_file"
     return "is this an MQTT port without TLS?"
 
 

@@ -33,6 +33,7 @@ class Publisher:
     LATENCIES_AT_MOST = 2000
     PARKED_FIRST_S, PARKED_LONGEST_S = 60.0, 3600.0
     LOSSES_AT_MOST = 5
+    SHORT_S = 10.0  # a connection that lasted less is short; three in a row are no accident
     OVERHEAD = 64  # bytes of a packet beyond topic and payload, generously
 
     def __init__(
@@ -64,6 +65,8 @@ class Publisher:
         self._trouble = ""
         self._losses = 0
         self._poisoned = False
+        self._arrived_ns = 0
+        self._short = 0
         metrics.broker_up.set(0)
 
     def announce(self, messages: Iterable[Message]) -> None:
@@ -163,6 +166,7 @@ class Publisher:
 
     def _arrived(self) -> None:
         self._up = True
+        self._arrived_ns = self._clock.mono_ns()
         self._trouble = ""
         self._backoff.succeeded()
         self._metrics.broker_up.set(1)
@@ -185,7 +189,10 @@ class Publisher:
             self._unpark_ns = self._clock.mono_ns() + nanoseconds(self.PARKED_LONGEST_S)
             self._park([head])
         self._sent.clear()
-        self._failed(self._link.lost_reason)
+        is_short = seconds(self._clock.mono_ns() - self._arrived_ns) < self.SHORT_S
+        self._short = self._short + 1 if is_short else 0
+        twin = "; does another box use the same node.id and node.site?" if self._short >= 3 else ""
+        self._failed(self._link.lost_reason + twin)
 
     def _failed(self, why: str) -> None:
         delay_s = self._backoff.failed()

@@ -211,6 +211,8 @@ class MqttLink:
         self._window = min(self.WINDOW, getattr(session.properties, "ReceiveMaximum", self.WINDOW))
         if self._filters:
             client.subscribe([(topic, 1) for topic in self._filters])
+            if not self._clock.wait(session.subscribed, self.CONNECT_TIMEOUT_S) or session.closed.is_set():
+                raise SinkError(explain_closed(self.to))
 
     def _make_client(self, protocol: MQTTProtocolVersion, session: Session) -> paho.Client:
         client = paho.Client(

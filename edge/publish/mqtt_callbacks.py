@@ -23,6 +23,7 @@ class Session:
 
     def __init__(self) -> None:
         self.answered = threading.Event()
+        self.subscribed = threading.Event()
         self.closed = threading.Event()
         self.reason: ReasonCode | None = None
         self.properties: Properties | None = None
@@ -53,9 +54,11 @@ class Callbacks:
         self._session.answered.set()
 
     def _on_disconnect(self, _c: Any, _u: Any, _flags: Any, reason: ReasonCode, _p: Any) -> None:
-        self._session.lost = str(reason)
+        if not self._session.closed.is_set():  # paho calls twice; the broker's own reason comes first
+            self._session.lost = str(reason)
         self._session.closed.set()
         self._session.answered.set()
+        self._session.subscribed.set()
         self._wake()
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, reason: ReasonCode, _p: Any) -> None:
@@ -63,6 +66,7 @@ class Callbacks:
         self._wake()
 
     def _on_subscribe(self, _c: Any, _u: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
+        self._session.subscribed.set()
         refused = [str(reason) for reason in reasons if reason.is_failure]
         if refused:
             log.warning("the broker refuses subscriptions (%s): commands or sensors will not arrive; check its ACL",

@@ -239,6 +239,21 @@ def test_a_message_that_makes_the_broker_hang_up_is_set_aside(slow: Rig) -> None
     assert slow.outbox.depth == 0  # tried again after an hour, and this time it went through
 
 
+def test_short_connections_in_a_row_point_at_a_second_box_with_the_same_name(rig: Rig) -> None:
+    for n in range(3):
+        rig.turn()
+        assert rig.publisher.connected
+        rig.link.lose()
+        rig.turn(1)
+        assert ("another box" in rig.publisher.trouble) == (n == 2)
+        rig.clock.advance(61 * NS_PER_S)
+    rig.turn()
+    rig.later(11)
+    rig.link.lose()
+    rig.turn(1)
+    assert "another box" not in rig.publisher.trouble
+
+
 def test_drain_sends_what_waits_then_says_goodbye(rig: Rig) -> None:
     rig.turn()
     rig.outbox.append(numbered(20))
