@@ -1,4 +1,4 @@
-"""`edge check` and `edge devices`: one line a finding, what is wrong and what to do."""
+"""`edge check`: one line a finding, what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -72,16 +72,6 @@ def check_all(path: Path) -> Iterator[Finding]:
         yield from _check_sources(loaded, folder.manifest)
     yield _check_disk(loaded)
     yield _check_broker(loaded)
-
-
-def list_devices(*, as_json: bool, out: TextIO) -> int:
-    """Print the cameras and microphones of this machine as a piece of config.yaml, or as JSON."""
-    from edge.capture.devices import find
-
-    found = find()
-    text = json.dumps(asdict(found), indent=2) if as_json else found.as_yaml()
-    print(text, file=out)
-    return DONE
 
 
 def _check_model(loaded: Loaded, folder: ModelFolder) -> Finding:

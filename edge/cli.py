@@ -90,9 +90,9 @@ def _add_devices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="one JSON object instead of YAML")
 
     def handler(args: argparse.Namespace) -> int:
-        from edge.checks import list_devices
+        from edge.devices import run
 
-        return list_devices(as_json=args.json, out=sys.stdout)
+        return run(as_json=args.json, out=sys.stdout)
 
     parser.set_defaults(handler=handler)
 
