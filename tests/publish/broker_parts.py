@@ -37,7 +37,7 @@ persistence_location {folder}/data/
 max_packet_size 300000
 user root
 listener {plain} 127.0.0.1
-listener {tls}
+listener {tls} 127.0.0.1
 cafile {certs}/ca.crt
 certfile {certs}/server.crt
 keyfile {certs}/server.key
@@ -110,7 +110,7 @@ class Mosquitto:
 
     def start(self) -> Mosquitto:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda: all(_listens(port) for port in (self.plain, self.tls)))
+        until(lambda: all(_listens(port) for port in (self.plain, self.tls, self.expired, self.mutual)))
         return self
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
