@@ -48,6 +48,7 @@ class CameraHealth:
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
+        self._ended: dict[str, int] = {}
         self._first_ns: int | None = None
 
     def advance(self, facts: CameraFacts, limits: Health) -> list[HealthStep]:
@@ -58,16 +59,19 @@ class CameraHealth:
         for trouble in _troubles(facts, limits, self._first_ns, frozenset(self._open)):
             began = self._open.get(trouble.label)
             if trouble.is_there and began is None:
-                self._open[trouble.label] = trouble.since_ns
-                steps.append(HealthStep(trouble.label, Phase.BEGIN, trouble.since_ns, facts.now_ns, trouble.text))
+                began = max(trouble.since_ns, self._ended.get(trouble.label, trouble.since_ns))
+                self._open[trouble.label] = began
+                steps.append(HealthStep(trouble.label, Phase.BEGIN, began, facts.now_ns, trouble.text))
             elif trouble.is_there is False and began is not None:
                 del self._open[trouble.label]
+                self._ended[trouble.label] = facts.now_ns
                 steps.append(HealthStep(trouble.label, Phase.END, began, facts.now_ns, trouble.text))
         return steps
 
     def end(self, reason: str, now_ns: int) -> list[HealthStep]:
         """End all that is open."""
         steps = [HealthStep(label, Phase.END, began, now_ns, reason) for label, began in self._open.items()]
+        self._ended.update(dict.fromkeys(self._open, now_ns))
         self._open.clear()
         return steps
 

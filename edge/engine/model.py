@@ -18,11 +18,14 @@ from edge.engine.select import open_runtime
 from edge.engine.selftest import self_test
 from edge.errors import ModelError
 from edge.metrics import Metrics
-from edge.types import Batch, Scores, Window
+from edge.types import F32, Batch, Scores, Window
 
 if TYPE_CHECKING:
     from edge.config import models
     from edge.engine.contract import Array
+
+
+INAUDIBLE = 1e-15  # -300 dBFS; decaying filters reach denormals, which make a CPU call ten times as long
 
 
 class Model:
@@ -97,6 +100,7 @@ class Model:
             return []
         _check_distinct(windows)
         for window in windows:
+            _silence(self.batch.audio[window.row])
             self._bank.read(window, self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row])
         with self._metrics.infer_s.time():
             outputs = self._runtime.run(max(window.row for window in windows) + 1)
@@ -129,6 +133,11 @@ class Model:
             f"{self.info}: output {output} is not finite for camera {window.camera!r} although its input was; "
             "use precision fp32 or another runtime, or restore the model folder"
         )
+
+
+def _silence(samples: F32) -> None:
+    """Exact zeros for what nobody could hear. ONNX Runtime's own switch would alter the whole thread's arithmetic."""
+    np.copyto(samples, 0, where=np.abs(samples) < INAUDIBLE)
 
 
 def _check_distinct(windows: Sequence[Window]) -> None:

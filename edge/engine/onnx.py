@@ -105,7 +105,6 @@ def options(threads: int) -> Any:
     chosen.log_severity_level = 3
     chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a hop is long, cores are few
     chosen.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    chosen.add_session_config_entry("session.set_denormal_as_zero", "1")  # silence must not cost more than sound
     return chosen
 
 

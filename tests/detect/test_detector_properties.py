@@ -49,6 +49,7 @@ def play(script: list[tuple[Any, ...]]) -> list[Event]:
             events += subject.scores(scores(t_s, values, camera=camera, coverage=coverage, video_ok=video_ok))
         elif action == "health":
             age_s, frozen_s = given_
+            clock.advance(NS_PER_S)
             video = replace(GOOD_VIDEO, age_s=age_s, frozen_s=frozen_s)
             events += subject.health(facts(clock.mono_ns() / NS_PER_S, video))
         elif action == "armed":

@@ -40,6 +40,13 @@ def test_a_camera_that_never_came_up_is_timed_from_the_first_look() -> None:
     assert play(script) == [(110, "no_signal", "begin")]
 
 
+def test_a_new_event_never_reaches_back_into_the_last_one() -> None:
+    state, lost = CameraHealth(), replace(GOOD_VIDEO, age_s=12.0)
+    script = [facts(50, lost), facts(51), facts(52, lost)]
+    steps = [step for one in script for step in state.advance(one, Health())]
+    assert [step.begin_ns // NS_PER_S for step in steps] == [38, 38, 51]
+
+
 def test_what_cannot_be_known_without_signal_neither_begins_nor_ends() -> None:
     frozen = replace(GOOD_VIDEO, frozen_s=40.0)
     gone = replace(GOOD_VIDEO, age_s=20.0, frozen_s=0.0, quiet_s=99.0)

@@ -160,6 +160,17 @@ def test_a_model_that_answers_nonsense_is_an_error(tmp_path: Path, metrics: Metr
         model.score([window()])
 
 
+def test_inaudible_sound_is_exact_silence(model: Model) -> None:
+    model.batch.audio[0, :3] = [1e-40, -1e-16, 1e-14]
+    model.score([window()])
+    assert model.batch.audio[0, :3].tolist() == pytest.approx([0, 0, 1e-14], rel=1e-6, abs=0)
+
+
+def test_scoring_leaves_the_thread_s_arithmetic_alone(model: Model) -> None:
+    model.score([window()])
+    assert np.float64(5e-324) * 1 > 0
+
+
 def test_a_batch_takes_one_window_a_camera(model: Model) -> None:
     with pytest.raises(ValueError, match="one window a camera"):
         model.score([window(seq=0), window(seq=1, row=1)])
