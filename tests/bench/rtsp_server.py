@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+"""One RTSP camera on loopback: a recording over and over, its pts running on. For the benchmarks.
+
+Run by the system's Python (apt: python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad} ffmpeg):
+rtsp_server.py CLIP.ts PORT -> rtsp://127.0.0.1:PORT/cam. ffmpeg loops and paces, GStreamer packetises.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+FEED = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i"]
+PIPELINE = (
+    "( fdsrc fd={fd} do-timestamp=true ! tsdemux name=d latency=100 "
+    "d. ! queue ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 "
+    "d. ! queue ! aacparse ! rtpmp4gpay name=pay1 pt=97 )"
+)
+
+
+class Camera(GstRtspServer.RTSPMediaFactory):
+    """Starts the feed when the first client comes; all clients share it."""
+
+    def __init__(self, clip: str) -> None:
+        super().__init__()
+        self.clip = clip
+        self.feed: subprocess.Popen[bytes] | None = None
+        self.set_shared(True)
+
+    def do_create_element(self, _url: object) -> object:
+        """GStreamer asks for the pipeline."""
+        self.stop()
+        read, write = os.pipe()
+        command = [*FEED, self.clip, "-c", "copy", "-f", "mpegts", "-flush_packets", "1", "pipe:1"]
+        self.feed = subprocess.Popen(command, stdout=write, stdin=subprocess.DEVNULL)
+        os.close(write)
+        return Gst.parse_launch(PIPELINE.format(fd=read))
+
+    def stop(self) -> None:
+        """End the feed."""
+        if self.feed is not None:
+            self.feed.kill()
+            self.feed.wait()
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    clip, port = sys.argv[1:]
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(port)
+    camera = Camera(clip)
+    server.get_mount_points().add_factory("/cam", camera)
+    server.attach(None)
+    print("ready", flush=True)
+    loop = GLib.MainLoop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        GLib.unix_signal_add(GLib.PRIORITY_HIGH, number, loop.quit)
+    loop.run()
+    camera.stop()
+
+
+if __name__ == "__main__":
+    main()
