@@ -6,7 +6,7 @@ Own code; parameter names follow the published state_dict so that it loads after
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -95,7 +95,9 @@ def load_mn04(path: Path) -> AudioNet:
     """The published AudioSet net (mn04_as_mAP_432.pt) in this module, in eval mode."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     renamed = {
-        key.replace("conc_se_layers.0.", "").replace("classifier.2.", "classifier.0.").replace("classifier.5.", "classifier.3."): value
+        key.replace("conc_se_layers.0.", "")
+        .replace("classifier.2.", "classifier.0.")
+        .replace("classifier.5.", "classifier.3."): value
         for key, value in state.items()
     }
     net = AudioNet()
@@ -142,8 +144,8 @@ class _Block(nn.Module):
 def _kaldi_mel(n: int = 128, rate: int = 32000, lo: float = 0.0, hi: float = 15000.0) -> NDArray[np.float32]:
     """Triangular filters [128,513] on the 1127 ln(1 + f/700) scale, as Kaldi builds them."""
 
-    def mel(f: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        return np.asarray(1127.0 * np.log(1.0 + np.asarray(f) / 700.0))
+    def mel(f: Any) -> NDArray[np.float64]:
+        return np.asarray(1127.0 * np.log(1.0 + np.asarray(f) / 700.0), dtype=np.float64)
 
     edges = mel(lo) + np.arange(n + 2) * (mel(hi) - mel(lo)) / (n + 1)
     bins = mel(rate / _NFFT * np.arange(_NFFT // 2))[None]

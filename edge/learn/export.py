@@ -17,6 +17,7 @@ import yaml
 from numpy.typing import NDArray
 
 from edge.learn import labels as L
+from edge.learn.progress import Stopwatch
 
 if TYPE_CHECKING:
     import onnx
@@ -51,10 +52,8 @@ def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str]) ->
     golden = sample_inputs(3, seed=7)
     outputs = run_onnx(path, golden)
     difference = max(_compare(net, path, b) for b in (1, 2, 5))
-    np.savez_compressed(
-        folder / "golden.npz",
-        **{f"in_{k}": v for k, v in golden.items()}, **{f"out_{k}": v for k, v in outputs.items()},
-    )  # type: ignore[arg-type] # fmt: skip
+    stored: Any = {f"in_{k}": v for k, v in golden.items()} | {f"out_{k}": v for k, v in outputs.items()}
+    np.savez_compressed(folder / "golden.npz", **stored)
     (folder / "audioset527.txt").write_text("\n".join(tags) + "\n", encoding="utf-8")
     (folder / "model.yaml").write_text(manifest_text(folder, version), encoding="utf-8")
     done = Exported(path, sha256(path), path.stat().st_size / 1e6, difference, time_row(path))
@@ -166,14 +165,12 @@ def sha256(path: Path) -> str:
 
 def time_row(path: Path, runs: int = 7) -> float:
     """Median milliseconds of one row at batch 1 on one intra-op thread."""
-    import time
-
     session, x = open_session(path), sample_inputs(1, seed=1)
     took = []
     for _ in range(runs + 2):
-        start = time.perf_counter()
+        watch = Stopwatch()
         session.run(list(OUTPUTS), x)
-        took.append(time.perf_counter() - start)
+        took.append(watch.seconds())
     return float(np.median(took[2:])) * 1e3
 
 
@@ -184,6 +181,8 @@ def _write_graph(net: FusedNet, path: Path) -> None:
     batch = torch.export.Dim("batch", min=1, max=256)
     shapes = {name: {0: batch} for name in sample_inputs(2, seed=3)}
     net.eval()
+    for noisy in ("onnxscript", "onnx_ir", "torch.onnx"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     torch.onnx.export(
         net, example, str(path), input_names=list(shapes), output_names=list(OUTPUTS), dynamic_shapes=shapes,
         opset_version=18, dynamo=True, external_data=False, verbose=False,

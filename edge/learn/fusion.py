@@ -109,7 +109,8 @@ class _Layer(nn.Module):
         weights = scores.softmax(-1) * there[:, None, None]
         mixed = (weights @ self._split(v)).transpose(1, 2).reshape(b, n, d)
         x: Tensor = queries + self.out(mixed)
-        return x + self.mlp(self.norm2(x))
+        y: Tensor = x + self.mlp(self.norm2(x))
+        return y
 
     def _split(self, x: Tensor) -> Tensor:
         b, n, d = x.shape

@@ -82,6 +82,7 @@ class FusionHead(nn.Module):
         self.top_in = nn.Sequential(nn.LayerNorm(TOP + DENSE_CHANNELS + 3), nn.Linear(TOP + DENSE_CHANNELS + 3, dim))
         self.sound_in = nn.Sequential(nn.LayerNorm(EMBEDDING), nn.Linear(EMBEDDING, dim))
         self.sensor_in = nn.Linear(2 * S, dim)
+        self.heard_in, self.sensed_in = nn.Linear(C, dim, bias=False), nn.Linear(C, dim, bias=False)
         self.known_in = nn.Linear(3 * C + 6, dim)
         self.remember = nn.Sequential(nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.LayerNorm(dim))
         self.fusion = FUSIONS[fusion]()
@@ -103,10 +104,10 @@ class FusionHead(nn.Module):
         flags = torch.cat([known, f.audio_ok[:, None], f.video_ok], 1)
         facts = self.known_in(torch.cat([summary.flatten(1), flags], 1))
         picture = self.top_in(torch.cat([f.top, f.dense.clamp(-8, 8), f.objects.clamp(-8, 8)], 1))
-        sound, sensors = self.sound_in(f.sound), self.sensor_in(sensed) + facts
+        sound = self.sound_in(f.sound) + self.heard_in(summary[:, 1])
+        sensors = self.sensor_in(sensed) + self.sensed_in(summary[:, 2])
         single = torch.stack([picture, sound, sensors], 1)
-        masked = single * torch.stack([known[:, 0], known[:, 1], torch.ones_like(known[:, 2])], 1)[..., None]
-        token = self.remember(torch.cat([masked.flatten(1), facts], 1))
+        token = self.remember(torch.cat([(single * known[..., None]).flatten(1), facts], 1))
         return Hop(torch.cat([self.cell_in(f.cells), single], 1), evidence, token)
 
     def logits(self, hop: Hop, known: Tensor, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,13 +122,19 @@ class FusionHead(nn.Module):
         embedding = embedding / embedding.pow(2).sum(1, keepdim=True).add(1e-6).sqrt()
         return (alone + correction) * self.scale + self.offset, embedding
 
+    def audio_evidence(self, tags: Tensor, sound: Tensor) -> Tensor:
+        """Log-odds [B,C] from AudioSet log-odds [B,527] and the sound embedding [B,384]."""
+        picked = tags.index_select(1, self.tag_index.flatten()).reshape(-1, C, _WIDEST) + self.tag_bias
+        known = torch.logsumexp(picked, 2) * self.audio_gain + self.audio_bias
+        out: Tensor = known + self.adapter(sound)
+        return out
+
     def _evidence(self, f: HopFeatures) -> Tensor:
         """Unimodal log-odds [B,3,C]; where a modality cannot know a label the value is unused."""
         pad = torch.zeros_like(f.dense[:, :1]).expand(-1, C - 3 - DENSE_CHANNELS)
         dense = torch.cat([f.objects, f.dense[:, :2], f.dense[:, 2:], pad], 1)
         video = dense * self.video_gain + self.video_bias
-        picked = f.tags.index_select(1, self.tag_index.flatten()).reshape(-1, C, _WIDEST) + self.tag_bias
-        audio = torch.logsumexp(picked, 2) * self.audio_gain + self.audio_bias + self.adapter(f.sound)
+        audio = self.audio_evidence(f.tags, f.sound)
         sensors = self.sensor_net(torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1))
         return torch.stack([video, audio, sensors], 1).clamp(-15, 15)
 

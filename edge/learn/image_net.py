@@ -51,8 +51,7 @@ class Lite0(nn.Module):
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
         blocks: list[nn.Module] = []
         for k, st, e, i, o, repeats in _LITE0:
-            for r in range(repeats):
-                blocks.append(_MbConv(i if r == 0 else o, o, k, st if r == 0 else 1, e))
+            blocks += [_MbConv(i if r == 0 else o, o, k, st if r == 0 else 1, e) for r in range(repeats)]
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = nn.Conv2d(320, TOP, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(TOP, eps=1e-3)
@@ -103,7 +102,8 @@ def motion_grid(now: Tensor, before: Tensor) -> Tensor:
     cells = [
         F.avg_pool2d(a, 8), F.max_pool2d(luma_a, 8), spread, F.avg_pool2d(warm, 8) * 2,
         F.avg_pool2d(change.abs(), 8) * 4, F.avg_pool2d(change, 8) * 4, F.max_pool2d(change.abs(), 8),
-        global_change * 4, F.max_pool2d((warm - warm_before).abs(), 8), F.avg_pool2d((luma_a - 0.85).clamp(min=0) * 6, 8),
+        global_change * 4, F.max_pool2d((warm - warm_before).abs(), 8),
+        F.avg_pool2d((luma_a - 0.85).clamp(min=0) * 6, 8),
     ]  # fmt: skip
     return torch.cat(cells, 1)
 
@@ -162,7 +162,8 @@ class _MbConv(nn.Module):
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(_same(y, self.kernel, self.stride))))
         y = self._bn2(self._project_conv(y))
-        return x + y if self.residual else y
+        out: Tensor = x + y if self.residual else y
+        return out
 
 
 def _same(x: Tensor, k: int, st: int) -> Tensor:

@@ -72,7 +72,7 @@ class FusedNet(nn.Module):
         pictures = frames.to(torch.float32)
         ok = video_ok[:, :, None, None, None]
         now = torch.where(ok[:, 1] > 0.5, pictures[:, 1], pictures[:, 0])
-        now = torch.where((ok[:, 0] + ok[:, 1]) > 0.5, now, torch.full_like(now, float(PAD)))
+        now = torch.where((ok[:, 0] + ok[:, 1]) > 0.5, now, torch.tensor(float(PAD)))
         before = torch.where((ok[:, 0] * ok[:, 1]) > 0.5, pictures[:, 0], now)
         now, before = now.permute(0, 3, 1, 2), before.permute(0, 3, 1, 2)
         found = self.detector(now)

@@ -1,0 +1,188 @@
+"""The open data: what lies under `<data>/open`, who belongs to which split, and decoding.
+
+Reads `manifest.csv`; only rows of the tier `open` are ever returned by `training_*`. Splits are by source:
+ESC-10 by its official folds (5 is held out), videos by clip, the rest by a hash of the recording.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError
+from edge.learn.labels import FPS, HEIGHT, PAD, RATE_HZ, WIDTH
+
+U8 = NDArray[np.uint8]
+Wave = NDArray[np.float32]
+
+_SOUND_LABELS: Final = {
+    "dog": "dog_bark", "crackling_fire": "fire", "crying_baby": "crying_baby", "gun_shot": "gunshot",
+}  # fmt: skip
+_FREEDOOM: Final = {
+    "gunshot": ("DSPISTOL", "DSSHOTGN", "DSDSHTGN"),
+    "explosion": ("DSBAREXP",),
+    "scream": ("DSPLDETH", "DSPDIEHI"),
+    "": (
+        "DSDOROPN",
+        "DSDORCLS",
+        "DSSWTCHN",
+        "DSSTNMOV",
+        "DSMETAL",
+        "DSPUNCH",
+        "DSITEMUP",
+        "DSWPNUP",
+        "DSSAWIDL",
+        "DSPSTART",
+        "DSOOF",
+    ),
+}
+_HELD_CLIPS: Final = ("opencv_vtest", "intel_preview_people-detection", "intel_preview_worker-zone-detection")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One open file. `label` is ours or ""; `held_out` ones calibrate and stop training, and never train."""
+
+    path: Path
+    kind: str
+    label: str
+    group: str
+    held_out: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A decoded open sound, 32 kHz mono."""
+
+    wave: Wave
+    label: str
+    kind: str
+    held_out: bool
+
+
+def data_root(argument: str | None) -> Path:
+    """The data folder: the argument, or EDGE_DATA."""
+    root = argument or os.environ.get("EDGE_DATA", "")
+    if not root:
+        raise InputError("say where the data is: --data DIR or EDGE_DATA=DIR")
+    return Path(root)
+
+
+def recordings(root: Path) -> list[Recording]:
+    """Every open recording of `<root>/manifest.csv`."""
+    with open(root / "manifest.csv", encoding="utf-8") as f:
+        rows = [row for row in csv.DictReader(f) if row["tier"] == "open"]
+    found = []
+    for row in rows:
+        path, video = root / row["file"], row["file"].endswith(".mp4")
+        stem = path.stem
+        if row["dataset"] == "ESC-10":
+            held = row["split"] == "fold5"
+        elif video:
+            held = stem in _HELD_CLIPS
+        else:
+            held = zlib.crc32((row["group"] or stem).encode()) % 5 == 0
+        label = "" if video else _SOUND_LABELS.get(row["label"], "")
+        found.append(Recording(path, "video" if video else "audio", label, row["group"] or stem, held, row["dataset"]))
+    return found
+
+
+def training_sounds(root: Path, extra: Path | None) -> list[Sound]:
+    """All open sounds decoded, with those of a Freedoom WAD (BSD licence) where one is given."""
+    found = [r for r in recordings(root) if r.kind == "audio"]
+    sounds = [Sound(decode_sound(r.path), r.label, r.path.stem, r.held_out) for r in found]
+    if extra is not None:
+        lumps = wad_sounds(extra)
+        sounds += [
+            Sound(lumps[name], label, name, zlib.crc32(name.encode()) % 4 == 0)
+            for label, names in _FREEDOOM.items() for name in names if name in lumps
+        ]  # fmt: skip
+    return sounds
+
+
+def decode_sound(path: Path) -> Wave:
+    """A file's sound, 32 kHz mono -1..1; raises ValueError where it has none."""
+    import av
+
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise ValueError(f"{path}: no sound")
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
+        parts = []
+        for frame in container.decode(container.streams.audio[0]):
+            parts += [out.to_ndarray()[0] for out in resampler.resample(frame)]
+        parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
+    return np.asarray(np.clip(np.concatenate(parts), -1, 1), dtype=np.float32)
+
+
+def decode_video(path: Path, limit_s: float = 1e9) -> U8:
+    """A clip's pictures at the model's rate on its canvas, u8 [n,256,448,3] RGB, by pts."""
+    import av
+
+    pictures, due = [], 0.0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        first = None
+        for frame in container.decode(stream):
+            t = float(frame.time or 0.0)
+            first = t if first is None else first
+            if t - first + 1e-6 < due:
+                continue
+            if t - first > limit_s:
+                break
+            pictures.append(letterbox(frame.to_ndarray(format="rgb24")))
+            due += 1.0 / FPS
+    return np.stack(pictures)
+
+
+def letterbox(picture: U8) -> U8:
+    """Any RGB picture centred on the 448x256 canvas, scaled to fit, padding 114."""
+    import cv2
+
+    h, w = picture.shape[:2]
+    scale = min(WIDTH / w, HEIGHT / h)
+    nw, nh = max(1, round(w * scale)), max(1, round(h * scale))
+    resized = cv2.resize(picture, (nw, nh), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas = np.full((HEIGHT, WIDTH, 3), PAD, np.uint8)
+    top, left = (HEIGHT - nh) // 2, (WIDTH - nw) // 2
+    canvas[top : top + nh, left : left + nw] = resized
+    return canvas
+
+
+def read_photo(path: Path) -> U8:
+    """A picture file on the model's canvas; raises ValueError where it cannot be read."""
+    import cv2
+
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"{path}: no picture")
+    return letterbox(np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8))
+
+
+def wad_sounds(path: Path) -> dict[str, Wave]:
+    """The DMX sound lumps of a Doom WAD, resampled to 32 kHz (format: u16 3, u16 rate, u32 n, n u8 samples)."""
+    import soxr
+
+    data = path.read_bytes()
+    count, directory = struct.unpack("<ii", data[4:12])
+    found: dict[str, Wave] = {}
+    for n in range(count):
+        at, size, raw = struct.unpack("<ii8s", data[directory + 16 * n : directory + 16 * n + 16])
+        name = raw.rstrip(b"\0").decode("ascii", "replace")
+        if not name.startswith("DS") or size < 64:
+            continue
+        kind, rate, length = struct.unpack("<HHI", data[at : at + 8])
+        if kind != 3:
+            continue
+        samples = np.frombuffer(data[at + 24 : at + 8 + length - 16], np.uint8).astype(np.float32) / 128.0 - 1.0
+        found[name] = np.asarray(soxr.resample(samples, rate, RATE_HZ), dtype=np.float32)
+    return found

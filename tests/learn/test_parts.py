@@ -1,0 +1,170 @@
+"""Parts of the learning side on their own: boxes, memory, synthesis, scenes, labels."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+# ruff: noqa: E402
+from edge.learn import labels as L  # noqa: N812
+from edge.learn import synth
+from edge.learn.detector_net import boxes_from
+from edge.learn.evaluate import average_precision
+from edge.learn.soundbank import Bank
+from edge.learn.stream import Media, window
+from edge.learn.train_fusion import memories
+
+pytestmark = pytest.mark.learn
+
+
+def test_import_is_cheap() -> None:
+    heavy = "('torch', 'onnx', 'onnxruntime', 'av', 'cv2')"
+    code = f"import sys, edge.learn, edge.learn.cli; sys.exit(any(m in sys.modules for m in {heavy}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_label_tags_are_what_they_are_called() -> None:
+    names = (Path(__file__).parents[2] / "engines/fused/audioset527.txt").read_text(encoding="utf-8").splitlines()
+    expected = {
+        "gunshot": "Gunshot, gunfire", "explosion": "Explosion", "glass_break": "Shatter", "scream": "Screaming",
+        "siren": "Siren", "crying_baby": "Baby cry, infant cry", "dog_bark": "Bark", "door_knock": "Knock",
+        "fire": "Fire",
+    }  # fmt: skip
+    for label in L.LABELS:
+        if label.name in expected:
+            assert names[label.tags[0][0]] == expected[label.name]
+    assert [L.COCO[c] for c in L.LABELS[2].classes] == [
+        "bird",
+        "cat",
+        "dog",
+        "horse",
+        "sheep",
+        "cow",
+        "elephant",
+        "bear",
+        "zebra",
+        "giraffe",
+    ]
+
+
+def test_boxes_follow_a_plain_reference() -> None:
+    rng = np.random.default_rng(1)
+    raw = np.zeros((1, 300, 85), np.float32)
+    raw[..., :2] = rng.uniform(40, 200, (1, 300, 2))
+    raw[..., 2:4] = rng.uniform(20, 90, (1, 300, 2))
+    raw[..., 4] = rng.random((1, 300))
+    raw[..., 5:8] = rng.random((1, 300, 3))
+    got = boxes_from(torch.from_numpy(raw), 32, L.WIDTH, L.HEIGHT).numpy()[0]
+    want = _reference(raw[0])
+    assert np.count_nonzero(got[:, 4]) == min(32, len(want))
+    np.testing.assert_allclose(got[: len(want)], want[:32], atol=1e-5)
+    assert np.all(np.diff(got[:, 4]) <= 0)
+
+
+def _reference(raw: np.ndarray) -> np.ndarray:
+    scores = raw[:, 4:5] * raw[:, 5:]
+    best, label = scores.max(1), scores.argmax(1)
+    order = np.argsort(-best)[:128]
+    kept = []
+    for n, i in enumerate(order):
+        low, high = raw[i, :2] - raw[i, 2:4] / 2, raw[i, :2] + raw[i, 2:4] / 2
+        overlap = 0.0
+        for j in order[:n]:  # fast NMS: suppressed boxes suppress too
+            if label[i] != label[j]:
+                continue
+            a, b = raw[j, :2] - raw[j, 2:4] / 2, raw[j, :2] + raw[j, 2:4] / 2
+            side = np.clip(np.minimum(high, b) - np.maximum(low, a), 0, None)
+            inter = side[0] * side[1]
+            overlap = max(overlap, inter / (raw[i, 2] * raw[i, 3] + raw[j, 2] * raw[j, 3] - inter + 1e-6))
+        if overlap <= 0.5 and best[i] > 0.1:
+            scale = np.array([L.WIDTH, L.HEIGHT, L.WIDTH, L.HEIGHT])
+            kept.append([*np.clip(np.concatenate([low, high]) / scale, 0, 1), best[i], label[i]])
+    return np.array(kept)
+
+
+def test_memory_is_the_sixteen_hops_before_oldest_first() -> None:
+    tokens = torch.arange(64.0)[:, None].expand(-1, 4)
+    memory, there = memories(tokens, torch.tensor([0, 3, 31, 32, 50]))
+    assert there.sum(1).tolist() == [0, 3, 16, 0, 16]
+    assert memory[2, :, 0].tolist() == list(range(15, 31))
+    assert memory[1, -3:, 0].tolist() == [0, 1, 2]
+    assert memory[4, 0, 0] == 34
+
+
+def test_smoke_alarm_keeps_the_temporal_three_pattern() -> None:
+    wave = synth.temporal_three(np.random.default_rng(0))
+    on = np.abs(wave).reshape(-1, L.RATE_HZ // 100).max(1) > 0.2
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(int), [0]])))
+    starts, ends = edges[::2] / 100, edges[1::2] / 100
+    np.testing.assert_allclose(ends[:3] - starts[:3], 0.5, atol=0.03)
+    np.testing.assert_allclose(np.diff(starts[:4]), [1.0, 1.0, 2.0], atol=0.03)
+
+
+def test_carbon_monoxide_alarm_keeps_the_temporal_four_pattern() -> None:
+    wave = synth.temporal_four(np.random.default_rng(0))
+    on = np.abs(wave).reshape(-1, L.RATE_HZ // 100).max(1) > 0.2
+    starts = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(int)])) > 0) / 100
+    np.testing.assert_allclose(np.diff(starts[:5]), [0.2, 0.2, 0.2, 5.1], atol=0.03)
+
+
+@pytest.mark.parametrize(
+    "make", sorted({f for fs in synth.EVENTS.values() for f in fs} | set(synth.NEGATIVES), key=lambda f: f.__name__)
+)
+def test_sounds_are_finite_unit_and_fixed_by_their_seed(make: object) -> None:
+    one, two = (make(np.random.default_rng(3)) for _ in range(2))  # type: ignore[operator]
+    assert one.dtype == np.float32
+    assert np.isfinite(one).all()
+    assert abs(np.abs(one).max() - 1) < 1e-5
+    assert np.array_equal(one, two)
+
+
+def test_scenes_are_fixed_by_their_seed() -> None:
+    from edge.learn.backgrounds import Backgrounds
+    from edge.learn.scenes import compose, render
+
+    rng = np.random.default_rng(0)
+    bank = Bank({"gunshot": [synth.gunshot(rng)], "alarm": [synth.temporal_three(rng)]}, [synth.claps(rng)])
+    places = Backgrounds((), (), ())
+    first, again, other = compose(40, bank), compose(40, bank), compose(41, bank)
+    assert np.array_equal(first.audio, again.audio)
+    assert not np.array_equal(first.audio, other.audio)
+    assert np.array_equal(first.evident, again.evident)
+    a, b = render(first, places, range(3)), render(again, places, range(3))
+    assert np.array_equal(a.frames, b.frames)
+    assert a.frames.shape == (3, 2, L.HEIGHT, L.WIDTH, 3)
+
+
+def test_what_a_modality_cannot_know_is_never_its_evidence() -> None:
+    from edge.learn.scenes import compose
+
+    rng = np.random.default_rng(0)
+    bank = Bank({k: [fs[0](rng)] for k, fs in synth.EVENTS.items()}, [synth.claps(rng)])
+    for seed in range(25):
+        evident = compose(seed, bank).evident
+        for c, label in enumerate(L.LABELS):
+            for m, name in enumerate(L.MODALITIES):
+                if name not in label.modalities:
+                    assert evident[:, m, c].max() == 0
+
+
+def test_window_puts_the_newest_last_and_says_what_is_missing() -> None:
+    ramp = np.linspace(0, 1, 3 * L.RATE_HZ, dtype=np.float32)
+    row = window(Media("x", "", ramp, None), 0)
+    assert row["audio_ok"] == 0.25
+    assert row["audio"][-1] == ramp[L.RATE_HZ // 2 - 1]
+    assert np.all(row["audio"][: -L.RATE_HZ // 2] == 0)
+    assert row["video_ok"].sum() == 0
+    full = window(Media("x", "", ramp, None), 5)
+    assert full["audio_ok"] == 1
+    assert full["audio"][-1] == ramp[-1]
+
+
+def test_average_precision_by_hand() -> None:
+    scores = np.array([0.9, 0.8, 0.7, 0.6])
+    assert average_precision(scores, np.array([True, False, True, False])) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(np.zeros(4), np.array([True, False, False, False])) == pytest.approx(0.25)
