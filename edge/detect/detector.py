@@ -45,23 +45,18 @@ class Detector:
 
     def scores(self, scores: Scores) -> list[Event]:
         """What one window's scores began, changed or ended. Too little coverage is a hole."""
-        if scores.coverage < self._config.windows.min_coverage:
-            return self.expire(scores.camera, scores.t_end_ns)
+        is_covered = scores.coverage >= self._config.windows.min_coverage
         events: list[Event] = []
         for rule in self._rules_of(scores.camera):
             label = rule.label
-            value = scores.values.get(label.name)
-            state = self._state(scores.camera, label.name)
-            if value is None or not _was_looked_for(label, scores):
-                steps = state.expire(scores.t_end_ns)
-            else:
-                sample = Sample(scores.t_end_ns, scores.media_end_ns, scores.epoch, value)
-                steps = state.advance(sample, rule.limits)
+            value = scores.values.get(label.name) if is_covered and _was_looked_for(label, scores) else None
+            sample = Sample(scores.t_end_ns, scores.media_end_ns, scores.epoch, value)
+            steps = self._state(scores.camera, label.name).advance(sample, rule.limits)
             events += [self._event(scores.camera, rule, step, scores) for step in steps]
         return events
 
     def expire(self, camera: str, now_ns: int) -> list[Event]:
-        """End as lost what was not seen for too long before ``now_ns``."""
+        """End as lost what had no window for too long before ``now_ns``."""
         return [
             self._event(camera, self._rule(camera, label), step, None)
             for (owner, label), state in self._states.items()

@@ -1,7 +1,9 @@
 """When a score becomes an event: enter and leave thresholds, a shortest time and a cooldown, in stream time.
 
-Pure: a function of the samples given. One `Hysteresis` a camera and label. What was not seen is a hole and never a
-zero: an open event lasts over a short hole and ends as ``lost`` after a long one; a candidate does not gain time.
+Pure: a function of the samples given. One `Hysteresis` a camera and label. Time is the source's media time, whose hops
+are exact and the same in a replay; local time, which jitters, is used over breaks of the media clock alone. What was
+not seen is a hole and never a zero: an open event lasts over a short hole and ends as ``lost`` after a long one; a
+candidate does not gain time.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from edge.types import NS_PER_S, Phase
 
 LOST_NS = 10 * NS_PER_S  # the longest hole that an open event survives
+LATE_NS = 5 * NS_PER_S  # without any window it is lost this much later: the next one may only be late
 RISE = 0.05  # a peak this much above the last one told is worth an update
 RISE_EVERY_NS = 3 * NS_PER_S
 UPDATE_EVERY_NS = 30 * NS_PER_S  # a sign of life for whoever joined late
@@ -28,12 +31,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One score at the end of its window: ``t_ns`` local time, ``media_ns`` the source's own, ``epoch`` its clock's."""
+    """One window: its end in local time ``t_ns`` and in media time of ``epoch``; ``value`` is None where nothing was
+    seen that could tell."""
 
     t_ns: int
     media_ns: int
     epoch: int
-    value: float
+    value: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,8 @@ class Hysteresis:
     """
 
     __slots__ = (
-        "_cool_until_ns",
         "_cooldown_ns",
+        "_end",
         "_first",
         "_held_ns",
         "_hole_ns",
@@ -67,20 +71,20 @@ class Hysteresis:
         "_last",
         "_peak",
         "_threshold",
-        "_told_ns",
+        "_told",
         "_told_peak",
     )
 
     def __init__(self, hop_ns: int) -> None:
-        """Samples further apart than one and a half ``hop_ns`` have a hole between them."""
+        """Windows further apart than one and a half ``hop_ns`` have a hole between them."""
         self._hole_ns = hop_ns * 3 // 2
         self._first: Sample | None = None  # of the candidate or the open event
-        self._last: Sample | None = None
+        self._last: Sample | None = None  # that had a value
+        self._told: Sample | None = None  # of the last phase
+        self._end: Sample | None = None  # of the last end
         self._is_open = False
         self._held_ns = self._cooldown_ns = 0
         self._peak = self._threshold = self._told_peak = 0.0
-        self._told_ns = 0
-        self._cool_until_ns: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -88,20 +92,26 @@ class Hysteresis:
         return self._is_open
 
     def advance(self, sample: Sample, limits: Limits) -> tuple[Step, ...]:
-        """Take in the next sample; older or repeated times are ignored."""
+        """Take in the next sample; older or repeated ones are ignored."""
         last = self._last
-        if last is not None and sample.t_ns <= last.t_ns:
+        if last is not None and _elapsed_ns(last, sample) <= 0:
             return ()
-        lost = self.expire(sample.t_ns)
+        lost: tuple[Step, ...] = ()
+        if last is not None and _elapsed_ns(last, sample) > LOST_NS:
+            lost, last = self.end("lost"), None
+        if sample.value is None:
+            return lost
         self._last = sample
-        before = None if lost else last
-        step = self._follow(sample, limits) if self._is_open else self._watch(sample, before, limits)
+        if self._is_open:
+            step = self._follow(sample, sample.value, limits)
+        else:
+            step = self._watch(sample, sample.value, last, limits)
         return (*lost, step) if step is not None else lost
 
     def expire(self, now_ns: int) -> tuple[Step, ...]:
-        """End the event, or drop the candidate, when nothing was seen for too long before ``now_ns``."""
+        """End the event, or drop the candidate, when no window came for too long before local time ``now_ns``."""
         last = self._last
-        if self._first is None or last is None or now_ns - last.t_ns <= LOST_NS:
+        if last is None or now_ns - last.t_ns <= LOST_NS + LATE_NS:
             return ()
         return self.end("lost")
 
@@ -112,42 +122,50 @@ class Hysteresis:
         self._first = None
         return steps
 
-    def _watch(self, sample: Sample, last: Sample | None, limits: Limits) -> Step | None:
-        cooling = self._cool_until_ns is not None and sample.t_ns < self._cool_until_ns
-        if sample.value < limits.enter or cooling:
+    def _watch(self, sample: Sample, value: float, last: Sample | None, limits: Limits) -> Step | None:
+        cooling = self._end is not None and _elapsed_ns(self._end, sample) < self._cooldown_ns
+        if value < limits.enter or cooling:
             self._first = None
             return None
         if self._first is None:
-            self._first, self._held_ns, self._peak = sample, 0, sample.value
-        elif last is not None and last.epoch == sample.epoch and sample.t_ns - last.t_ns <= self._hole_ns:
-            self._held_ns += sample.t_ns - last.t_ns
-        self._peak = max(self._peak, sample.value)
+            self._first, self._held_ns, self._peak = sample, 0, value
+        elif last is not None and last.epoch == sample.epoch and _elapsed_ns(last, sample) <= self._hole_ns:
+            self._held_ns += _elapsed_ns(last, sample)
+        self._peak = max(self._peak, value)
         if self._held_ns < limits.min_ns:
             return None
         self._is_open, self._threshold, self._cooldown_ns = True, limits.enter, limits.cooldown_ns
         return self._tell(Phase.BEGIN, sample)
 
-    def _follow(self, sample: Sample, limits: Limits) -> Step | None:
-        self._peak = max(self._peak, sample.value)
+    def _follow(self, sample: Sample, value: float, limits: Limits) -> Step | None:
+        self._peak = max(self._peak, value)
         self._cooldown_ns = limits.cooldown_ns
-        if sample.value < limits.leave:
+        if value < limits.leave:
             step = self._ended(sample, "left")
             self._first = None
             return step
-        silent_ns = sample.t_ns - self._told_ns
+        silent_ns = _elapsed_ns(self._told, sample) if self._told is not None else 0
         rose = self._peak >= self._told_peak + RISE and silent_ns >= RISE_EVERY_NS
         return self._tell(Phase.UPDATE, sample) if rose or silent_ns >= UPDATE_EVERY_NS else None
 
     def _tell(self, phase: Phase, sample: Sample) -> Step:
-        self._told_ns, self._told_peak = sample.t_ns, self._peak
+        self._told, self._told_peak = sample, self._peak
         return self._step(phase, sample, None, "")
 
     def _ended(self, sample: Sample, reason: str) -> Step:
         step = self._step(Phase.END, sample, sample.t_ns, reason)
-        self._is_open, self._cool_until_ns = False, sample.t_ns + self._cooldown_ns
+        self._is_open, self._end = False, sample
         return step
 
     def _step(self, phase: Phase, sample: Sample, end_ns: int | None, reason: str) -> Step:
         first = self._first
         assert first is not None
+        assert sample.value is not None
         return Step(phase, first.t_ns, first.media_ns, end_ns, sample.value, self._peak, self._threshold, reason)
+
+
+def _elapsed_ns(earlier: Sample, later: Sample) -> int:
+    """Media time between two samples; local time where the media clock broke in between."""
+    if earlier.epoch == later.epoch:
+        return later.media_ns - earlier.media_ns
+    return later.t_ns - earlier.t_ns

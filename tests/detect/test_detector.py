@@ -126,8 +126,8 @@ def test_sensors_alone_can_evidence_a_label() -> None:
 def test_facts_notice_an_event_whose_camera_went_quiet() -> None:
     subject = detector("events: {person: {min_s: 0}}")
     subject.scores(scores(0, {"person": 0.9}))
-    assert subject.health(facts(10)) == []
-    (end,) = subject.health(facts(11))
+    assert subject.health(facts(15)) == []
+    (end,) = subject.health(facts(16))
     assert (end.phase, end.label, end.end_ns) == (Phase.END, "person", 0)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.detect.hysteresis import LOST_NS, RISE, RISE_EVERY_NS, Hysteresis, Limits, Sample, Step
+from edge.detect.hysteresis import LATE_NS, LOST_NS, RISE, RISE_EVERY_NS, Hysteresis, Limits, Sample, Step
 from edge.types import NS_PER_S, Phase
 
 HOP = NS_PER_S // 2
@@ -71,18 +71,50 @@ def test_expire_gives_the_same_end_whenever_it_is_asked() -> None:
     def ended(at_ns: int) -> tuple[Step, ...]:
         state = Hysteresis(HOP)
         state.advance(Sample(0, 0, 0, 0.7), limits(min_s=0))
-        assert state.expire(LOST_NS) == ()
+        assert state.expire(LOST_NS + LATE_NS) == ()
         return state.expire(at_ns)
 
-    assert ended(LOST_NS + 1) == ended(LOST_NS * 5) != ()
+    assert ended(LOST_NS + LATE_NS + 1) == ended(LOST_NS * 5) != ()
 
 
-@pytest.mark.parametrize("second", [Sample(4 * HOP, 0, 0, 0.7), Sample(HOP, 0, 1, 0.7)], ids=["missing", "epoch"])
+def test_windows_that_cannot_tell_are_a_hole() -> None:
+    state, chosen = Hysteresis(HOP), limits(min_s=0)
+    state.advance(Sample(0, 0, 0, 0.7), chosen)
+    hops = LOST_NS // HOP
+    assert [state.advance(Sample(n * HOP, n * HOP, 0, None), chosen) for n in range(1, hops + 1)] == [()] * hops
+    (end,) = state.advance(Sample(LOST_NS + HOP, LOST_NS + HOP, 0, None), chosen)
+    assert (end.phase, end.reason, end.end_ns) == (END, "lost", 0)
+
+
+def test_jitter_of_local_time_changes_nothing_but_local_times() -> None:
+    values = [0.7, 0.7, 0.7, 0.9, 0.1, *[0.8] * 30]
+
+    def seen(jitter_ns: int) -> list[tuple[Phase, int, float]]:
+        state, steps = Hysteresis(HOP), []
+        for n, value in enumerate(values):
+            t_ns = n * HOP + (jitter_ns if n % 2 else -jitter_ns)
+            steps += state.advance(Sample(t_ns, n * HOP, 0, value), limits())
+        return [(s.phase, s.media_begin_ns, s.peak) for s in steps]
+
+    assert seen(0) == seen(40_000_000) == seen(-40_000_000)
+    assert len(seen(0)) == 3
+
+
+def test_over_a_break_of_the_media_clock_local_time_counts() -> None:
+    state, chosen = Hysteresis(HOP), limits(min_s=0, cooldown_s=30)
+    state.advance(Sample(0, 0, 0, 0.7), chosen)
+    (end,) = state.advance(Sample(LOST_NS + HOP, HOP, 1, 0.7), chosen)
+    assert end.reason == "lost"
+    assert [s.phase for s in state.advance(Sample(31 * NS_PER_S, 2 * HOP, 1, 0.7), chosen)] == [BEGIN]
+
+
+@pytest.mark.parametrize("second", [Sample(4 * HOP, 4 * HOP, 0, 0.7), Sample(HOP, 0, 1, 0.7)], ids=["missing", "epoch"])
 def test_a_candidate_gains_no_time_over_a_hole(second: Sample) -> None:
     state, chosen = Hysteresis(HOP), limits(min_s=0.5)
     assert state.advance(Sample(0, 0, 0, 0.7), chosen) == ()
     assert state.advance(second, chosen) == ()
-    assert [s.phase for s in state.advance(Sample(second.t_ns + HOP, 0, second.epoch, 0.7), chosen)] == [BEGIN]
+    third = Sample(second.t_ns + HOP, second.media_ns + HOP, second.epoch, 0.7)
+    assert [s.phase for s in state.advance(third, chosen)] == [BEGIN]
 
 
 def test_updates_tell_of_a_clearly_higher_peak_and_of_life() -> None:
@@ -93,8 +125,8 @@ def test_updates_tell_of_a_clearly_higher_peak_and_of_life() -> None:
 
 def test_repeated_and_older_times_are_ignored() -> None:
     state = Hysteresis(HOP)
-    state.advance(Sample(HOP, 0, 0, 0.7), limits(min_s=0))
-    assert state.advance(Sample(HOP, 0, 0, 0.0), limits(min_s=0)) == ()
+    state.advance(Sample(HOP, HOP, 0, 0.7), limits(min_s=0))
+    assert state.advance(Sample(HOP, HOP, 0, 0.0), limits(min_s=0)) == ()
     assert state.advance(Sample(0, 0, 0, 0.0), limits(min_s=0)) == ()
     assert state.is_open
 
