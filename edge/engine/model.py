@@ -5,6 +5,7 @@ All calls on one thread, the engine's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ from edge.engine.manifest import Manifest, ModelFolder
 from edge.engine.memory import MemoryBank
 from edge.engine.runtime import Runtime, RuntimeInfo
 from edge.engine.select import open_runtime
-from edge.engine.selftest import self_test
-from edge.errors import ModelError
+from edge.engine.selftest import NotReproduced, self_test
+from edge.errors import ModelError, RuntimeUnavailable
 from edge.metrics import Metrics
 from edge.types import F32, Batch, Scores, Window
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from edge.engine.contract import Array
 
 
+_log = logging.getLogger(__name__)
 INAUDIBLE = 1e-15  # -300 dBFS; decaying filters reach denormals, which make a CPU call ten times as long
 
 
@@ -48,16 +50,12 @@ class Model:
     def open(cls, folder: ModelFolder, settings: models.Model, max_batch: int, metrics: Metrics) -> Model:
         """Verify the digests, open the runtime that ``settings`` ask for, and run the self-test.
 
+        With ``runtime: auto`` a GPU engine that fails the self-test gives way to ONNX Runtime, with a warning.
         ModelError when the folder is damaged or does not reproduce its golden file; RuntimeUnavailable when the
         runtime that was asked for cannot be used here.
         """
         folder.verify()
-        runtime = open_runtime(folder, settings, max_batch)
-        try:
-            self_test(folder, runtime)
-        except BaseException:
-            runtime.close()
-            raise
+        runtime = _proven(folder, settings, max_batch)
         info = runtime.info
         metrics.runtime.info(
             {
@@ -133,6 +131,22 @@ class Model:
             f"{self.info}: output {output} is not finite for camera {window.camera!r} although its input was; "
             "use precision fp32 or another runtime, or restore the model folder"
         )
+
+
+def _proven(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:
+    runtime = open_runtime(folder, settings, max_batch)
+    try:
+        self_test(folder, runtime)
+    except (NotReproduced, RuntimeUnavailable) as error:
+        runtime.close()
+        if settings.runtime != "auto" or runtime.info.name == "onnx":
+            raise
+        _log.warning("%s. Running on ONNX Runtime until then", error)
+        return _proven(folder, settings.model_copy(update={"runtime": "onnx", "precision": "auto"}), max_batch)
+    except BaseException:
+        runtime.close()
+        raise
+    return runtime
 
 
 def _silence(samples: F32) -> None:

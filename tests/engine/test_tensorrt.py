@@ -20,9 +20,11 @@ from edge.engine import built
 from edge.engine.library import load_library
 from edge.engine.manifest import ModelFolder
 from edge.engine.select import open_runtime
+from edge.engine.model import Model
 from edge.engine.selftest import self_test
 from edge.engine.tensorrt import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
+from edge.metrics import Metrics
 
 
 def go_on(phase: str, step: int, steps: int) -> bool:
@@ -212,6 +214,18 @@ def test_auto_takes_the_engine_when_there_is_one(
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         assert open_runtime(folder, Settings(), 2).info.name == "tensorrt"
     assert "a matching engine is built" in caplog.text
+
+
+def test_auto_goes_on_without_an_engine_that_fails_its_self_test(
+    r: Recorder, folder: ModelFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    building.build(folder, "fp32", 4, go_on)
+    r.wrong["fp32"] = 0.1
+    assert Model.open(folder, Settings(), 4, Metrics()).info.name == "onnx"
+    assert "does not reproduce" in caplog.text
+    with pytest.raises(ModelError):
+        Model.open(folder, Settings(runtime="tensorrt"), 4, Metrics())
+    assert r.names().count("push") == r.names().count("pop")
 
 
 def test_a_damaged_engine_says_to_build_again(r: Recorder, folder: ModelFolder) -> None:
