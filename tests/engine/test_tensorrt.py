@@ -19,8 +19,8 @@ from edge.engine import build as building
 from edge.engine import built
 from edge.engine.library import load_library
 from edge.engine.manifest import ModelFolder
-from edge.engine.select import open_runtime
 from edge.engine.model import Model
+from edge.engine.select import open_runtime
 from edge.engine.selftest import self_test
 from edge.engine.tensorrt import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
