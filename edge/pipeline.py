@@ -60,6 +60,8 @@ class Pipeline:
     def step(self) -> Step:
         """Score at most one window of each camera and look after the cameras' health; does not wait."""
         scores = self._model.score(self._gather())
+        for one in scores:
+            self._metrics.windows.labels(one.camera).inc()
         events = [event for one in scores for event in self._detector.scores(one)]
         facts = self._facts()
         events += [event for one in facts for event in self._detector.health(one)]

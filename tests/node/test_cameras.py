@@ -1,0 +1,167 @@
+"""The whole daemon on network cameras: the same events as replay, and a camera that dies, freezes and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from broker_parts import free_port, need
+from daemon_parts import SAMPLE, Daemon, config_text, events_in, wait_for
+
+from edge.cli import main
+
+pytestmark = pytest.mark.rtsp
+
+SERVER = Path(__file__).resolve().parent.parent / "bench" / "rtsp_server.py"
+SHOWN_S = 30
+
+
+class CameraServer:
+    """A real RTSP server in a process group of its own, on one port for its whole life."""
+
+    def __init__(self, clip: Path) -> None:
+        self.port = free_port()
+        self._clip = clip
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"rtsp://viewer:geheim@127.0.0.1:{self.port}/cam"
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            ["/usr/bin/python3", str(SERVER), str(self._clip), str(self.port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == "ready", "GStreamer's RTSP server did not start"
+
+    def signal(self, number: int) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Iterator[CameraServer]:
+    program = ["/usr/bin/python3", "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"]
+    if subprocess.run(program, check=False, capture_output=True).returncode:
+        pytest.skip("needs GStreamer's RTSP server (apt: gir1.2-gst-rtsp-server-1.0 python3-gi)")
+    clip = tmp_path / "clip.ts"
+    command = [
+        need("ffmpeg"),
+        "-loglevel",
+        "error",
+        "-i",
+        SAMPLE,
+        "-t",
+        str(SHOWN_S),
+        "-c",
+        "copy",
+        "-f",
+        "mpegts",
+        clip,
+    ]
+    subprocess.run(list(map(str, command)), check=True)
+    server = CameraServer(clip)
+    server.start()
+    yield server
+    server.kill()
+
+
+def rtsp(camera: CameraServer) -> str:
+    return f"{{type: rtsp, url: '{camera.url}', open_timeout_s: 3, read_timeout_s: 2}}"
+
+
+def begins(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event for event in events if event["phase"] == "begin" and event["kind"] == "event"]
+
+
+def seconds_of(event: dict[str, Any]) -> float:
+    hours, minutes, seconds = event["begin"][11:-1].split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def test_a_live_run_gives_the_events_that_replay_gives(tmp_path: Path, camera: CameraServer) -> None:
+    """Over a network pictures may be lost at the start, so times may differ by two windows and scores a little."""
+    config = tmp_path / "config.yaml"
+    config.write_text(config_text(tmp_path / "data", source=rtsp(camera)), encoding="utf-8")
+    replayed = tmp_path / "replayed.jsonl"
+    assert main(["replay", str(tmp_path / "clip.ts"), "--events", str(replayed)]) == 0
+    expected = begins(events_in(replayed))
+    assert len(expected) >= 2
+    daemon = Daemon(config)
+    told = tmp_path / "data" / "events.jsonl"
+    try:
+        wait_for(lambda: len(begins(events_in(told))) >= len(expected), "as many events as replay gives", 90)
+    finally:
+        assert daemon.stop() == 0
+    lived = begins(events_in(told))[: len(expected)]
+    assert [event["label"] for event in lived] == [event["label"] for event in expected]
+    for one, other in zip(lived, expected, strict=True):
+        after_first = seconds_of(one) - seconds_of(lived[0]), seconds_of(other) - seconds_of(expected[0])
+        assert after_first[0] == pytest.approx(after_first[1], abs=1.0)
+        assert one["score"] == pytest.approx(other["score"], abs=0.25)
+    assert "geheim" not in daemon.text()
+
+
+def test_a_camera_that_dies_or_freezes_is_an_event_and_leaves_the_others_alone(
+    tmp_path: Path, camera: CameraServer
+) -> None:
+    port = free_port()
+    config = tmp_path / "config.yaml"
+    steady = f"{{type: file, path: '{SAMPLE}', pace: live, loop: true}}"
+    text = config_text(tmp_path / "data", source=rtsp(camera))
+    text = text.replace("cameras: {", f"cameras: {{steady: {{source: {steady}}}, ")
+    config.write_text(f"{text}health: {{no_signal_s: 2}}\nmetrics: {{listen: '127.0.0.1:{port}'}}\n", encoding="utf-8")
+    daemon = Daemon(config)
+    told = tmp_path / "data" / "events.jsonl"
+
+    def windows(name: str) -> float:
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+        found = re.search(rf'edge_windows_total{{camera="{name}"}} (\S+)', page)
+        return float(found[1]) if found else 0.0
+
+    def no_signal(phase: str) -> int:
+        return sum(e["label"] == "no_signal" and e["camera"] == "yard" and e["phase"] == phase for e in events_in(told))
+
+    try:
+        daemon.wait_ready()
+        wait_for(lambda: windows("yard") > 4, "the camera is scored")
+        for fail, restore in (
+            (camera.kill, camera.start),
+            (lambda: camera.signal(signal.SIGSTOP), lambda: camera.signal(signal.SIGCONT)),
+        ):
+            wait_for(lambda: no_signal("begin") == no_signal("end"), "nothing is wrong")
+            times, others = no_signal("begin"), windows("steady")
+            fail()
+            wait_for(lambda n=times: no_signal("begin") == n + 1, "no_signal begins")
+            wait_for(lambda n=others: windows("steady") > n + 4, "the other camera goes on")
+            assert no_signal("end") == times
+            restore()
+            scored = windows("yard")
+            wait_for(lambda n=times: no_signal("end") == n + 1, "no_signal ends", 90)
+            wait_for(lambda n=scored: windows("yard") > n + 4, "the camera is scored again")
+    finally:
+        assert daemon.stop() == 0
+    text = daemon.text()
+    assert text.count("delivers again") == 2
+    assert "geheim" not in text + json.dumps(events_in(told))
+    assert not any(e["camera"] == "steady" and e["kind"] == "health" for e in events_in(told))
