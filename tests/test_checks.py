@@ -13,6 +13,8 @@ from edge.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = f"{{type: file, path: '{ROOT}/samples/yard.mp4'}}"
+YARD = f"cameras: {{yard: {{source: {SAMPLE}}}}}\n"
+RTSP = "cameras: {yard: {source: {type: rtsp, url: 'rtsp://u:geheim@127.0.0.1:9/x', open_timeout_s: 1}}}\n"
 
 
 def check(
@@ -38,7 +40,7 @@ def closed_port() -> int:
 
 def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events = "events: {fire: {enter: 0.9}, person: {enabled: false}}"
-    text = f"cameras: {{yard: {{source: {SAMPLE}}}}}\nmqtt: null\n{events}"
+    text = f"{YARD}mqtt: null\n{events}"
     found = check(tmp_path, capsys, text, code=0)
     assert found["cameras.yard"] == [("ok", "picture and sound arrive")]
     assert found["yard/fire"][0][1].startswith("enter 0.9 (config), leave 0.6")
@@ -57,22 +59,22 @@ def test_the_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("cameras: {yard: {source: {type: file, path: none.mp4}}}\nmqtt: null", "cameras.yard", "no such file"),
         (
-            "cameras: {yard: {source: {type: rtsp, url: 'rtsp://u:geheim@127.0.0.1:9/x', open_timeout_s: 1}}}\nmqtt: null",
+            RTSP + "mqtt: null",
             "cameras.yard",
             "rtsp://u:***@127.0.0.1:9/x",
         ),
         ("cameras: {yard: {source: {type: v4l2, device: 97}}}\nmqtt: null", "cameras.yard", "97"),
         (
-            f"cameras: {{yard: {{source: {SAMPLE}}}}}\nmqtt: {{url: 'mqtt://no-such-host.invalid'}}",
+            f"{YARD}mqtt: {{url: 'mqtt://no-such-host.invalid'}}",
             "mqtt",
             "no-such-host",
         ),
         (
-            f"cameras: {{yard: {{source: {SAMPLE}}}}}\nmqtt: null\nevents: {{fier: {{}}}}",
+            f"{YARD}mqtt: null\nevents: {{fier: {{}}}}",
             "events",
             "did you mean 'fire'?",
         ),
-        (f"cameras: {{yard: {{source: {SAMPLE}}}}}\nmqtt: null\nmodel: {{name: none}}", "model", "there is: fused"),
+        (f"{YARD}mqtt: null\nmodel: {{name: none}}", "model", "there is: fused"),
         ("camera: {}", "config", "did you mean 'cameras'?"),
     ],
 )
@@ -85,7 +87,7 @@ def test_what_is_wrong_is_said(
 
 
 def test_a_broker_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = f"cameras: {{yard: {{source: {SAMPLE}}}}}\nmqtt: {{url: 'mqtt://127.0.0.1:{closed_port()}'}}"
+    text = f"{YARD}mqtt: {{url: 'mqtt://127.0.0.1:{closed_port()}'}}"
     assert check(tmp_path, capsys, text, code=2)["mqtt"][0][0] == "error"
 
 
