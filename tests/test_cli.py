@@ -1,0 +1,100 @@
+"""Names and exit codes that people's scripts rely on, frozen."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge import cli
+from edge.errors import ConfigError, MediaError, ModelError, RuntimeUnavailable, SinkError, SourceError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+COMMANDS = {
+    "run": {"-c"},
+    "check": {"-c", "--json"},
+    "devices": {"--json"},
+    "watch": {"-c", "--json", "--count", "--until-gone"},
+    "replay": {"-c", "--events", "--scores", "--start"},
+    "engine": set(),
+    "learn": set(),
+}
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    handlers = list(logging.root.handlers)
+    yield
+    logging.root.handlers[:] = handlers
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(actions[0].choices)
+
+
+def test_commands_and_options() -> None:
+    found = subcommands(cli.build_parser())
+    assert set(found) == set(COMMANDS)
+    for name, options in COMMANDS.items():
+        assert options <= {option for action in found[name]._actions for option in action.option_strings}
+    assert {"list", "verify", "build"} <= set(subcommands(found["engine"]))
+    assert {"train", "export", "evaluate"} <= set(subcommands(found["learn"]))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError(["config.yaml:1: x"]), 2),
+        (ModelError("m"), 2),
+        (MediaError("m"), 2),
+        (SinkError("s"), 1),
+        (SourceError("s"), 1),
+        (RuntimeUnavailable("r"), 1),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 0),
+    ],
+)
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int) -> None:
+    def failing(_args: argparse.Namespace) -> int:
+        raise error
+
+    def parser() -> argparse.ArgumentParser:
+        built = argparse.ArgumentParser()
+        built.set_defaults(handler=failing, verbose=False)
+        return built
+
+    monkeypatch.setattr(cli, "build_parser", parser)
+    monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
+    assert cli.main([]) == code
+
+
+def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_args: argparse.Namespace) -> int:
+        raise RuntimeError("bug")
+
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(handler=failing, verbose=False)
+    monkeypatch.setattr(cli, "build_parser", lambda: parser)
+    with pytest.raises(RuntimeError):
+        cli.main([])
+
+
+def test_a_reader_that_goes_away_is_no_fault() -> None:
+    command = f"{sys.executable} -m edge engine list --json | true"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"`edge {name}" in readme
