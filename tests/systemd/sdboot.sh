@@ -97,6 +97,7 @@ inner() {
     pivot_root . .old
     cd /
     umount -l /.old
+    mount --make-rshared / # credentials reach a service's own mount namespace by propagation
     exec env -i container=sdboot PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
         /lib/systemd/systemd --system --log-target=journal --show-status=no
 }
