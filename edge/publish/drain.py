@@ -7,6 +7,7 @@ lets the rest pass, and is tried again after a minute, then ever more seldom, an
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -117,8 +118,10 @@ class Publisher:
         self._wake.clear()
         for incoming in self._link.take_incoming():
             self._on_message(incoming)
+        self._collect()
+        with contextlib.suppress(SinkError):  # the outbox logs it, holds it, and goes on
+            self._outbox.retry()
         try:
-            self._collect()
             if not self._link.connected:
                 return self._reconnect()
             self._unpark()
@@ -220,7 +223,8 @@ class Publisher:
         if refused:
             self._park(refused)
         if done:
-            self._outbox.acknowledge(*done)
+            with contextlib.suppress(SinkError):  # not offered again by this process
+                self._outbox.acknowledge(*done)
 
     def _measure(self, seq: int, sent_ns: int, now_ns: int) -> None:
         self._metrics.publish_s.observe(seconds(now_ns - sent_ns))
@@ -274,8 +278,9 @@ class Publisher:
         if self._unpark_ns is None:
             self._unpark_ns = self._clock.mono_ns() + nanoseconds(self._park_s)
             self._park_s = min(self.PARKED_LONGEST_S, 2 * self._park_s)
-        self._outbox.park(*seqs)
-        self._refused.difference_update(seqs)
+        with contextlib.suppress(SinkError):  # then memory alone remembers
+            self._outbox.park(*seqs)
+            self._refused.difference_update(seqs)
 
     def _unpark(self) -> None:
         if self._unpark_ns is not None and self._clock.mono_ns() >= self._unpark_ns:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -108,7 +109,6 @@ class EventPublisher:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._disk_trouble = ""
         self.fault: BaseException | None = None
         self._inbox = Inbox(site, outbox, clock, send=self._send, on_birth=self._on_birth, on_other=on_sensor)
         self._publisher: Publisher | None = None
@@ -189,10 +189,8 @@ class EventPublisher:
 
     def accept(self, command: Command, reason: str = "done") -> None:
         """Keep what the command changed over restarts, apply arming, and answer."""
-        try:
+        with contextlib.suppress(SinkError):
             self._inbox.accept(command, reason)
-        except SinkError as error:
-            self._note_disk(error)
 
     def refuse(self, command: Command, reason: str) -> None:
         """Answer a command that cannot be obeyed."""
@@ -214,7 +212,7 @@ class EventPublisher:
     @property
     def trouble(self) -> str:
         """What is wrong with the broker or the disk, as a sentence; empty when nothing is."""
-        return self._disk_trouble or ("" if self._publisher is None else self._publisher.trouble)
+        return self._outbox.trouble or ("" if self._publisher is None else self._publisher.trouble)
 
     @property
     def depth(self) -> int:
@@ -285,16 +283,10 @@ class EventPublisher:
     ) -> None:
         try:
             seqs = self._outbox.append(messages if self._publisher else [], opened=note, closed=closed)
-            self._disk_trouble = ""
-        except SinkError as error:
-            self._note_disk(error)
+        except SinkError:  # the outbox logs it, holds it, and it goes out all the same
             seqs = []
         if self._publisher is not None:
             self._publisher.nudge({} if media_end_ns is None else dict.fromkeys(seqs, media_end_ns))
-
-    def _note_disk(self, error: SinkError) -> None:
-        log.log(logging.DEBUG if str(error) == self._disk_trouble else logging.WARNING, "%s", error)
-        self._disk_trouble = str(error)
 
     def _discover(self) -> None:
         """Describe the node to Home Assistant, and take back an earlier description that no longer holds."""
@@ -307,7 +299,5 @@ class EventPublisher:
             prefix = site.home_assistant_prefix
             message = device_message(site.topics, prefix, site.version, site.cameras, site.thresholds)
             self._publisher.announce([message])
-        try:
+        with contextlib.suppress(SinkError):
             self._outbox.save(_DISCOVERED, now.encode() or None)
-        except SinkError as error:
-            self._note_disk(error)

@@ -8,6 +8,7 @@ drains. When the disk takes nothing, changes are held in memory, still go out, a
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from edge.errors import SinkError
 from edge.metrics import Metrics
 from edge.publish.store import Statement, Store
 from edge.types import Message, seconds
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -56,6 +59,7 @@ class Outbox:
         self._lock = threading.RLock()
         self._store = Store(path, _SCHEMA, clock)
         self._generation = 0
+        self.trouble = ""  # what the disk does not do, as a sentence
         self._held: dict[int, Waiting] = {}  # newer than everything on disk
         self._gone: set[int] = set()  # on disk, to be deleted
         self._dirty: set[tuple[str, str]] = set()  # facts to be written
@@ -154,7 +158,7 @@ class Outbox:
             return max(0.0, seconds(self._clock.wall_ns() - waiting[0].wall_ns)) if waiting else 0.0
 
     def retry(self) -> None:
-        """Write what is held in memory, if anything; SinkError when the disk still takes nothing."""
+        """Write what is held in memory, if anything, and measure; SinkError when the disk still takes nothing."""
         with self._lock:
             self._write()
 
@@ -200,11 +204,17 @@ class Outbox:
                     self._held.clear()
                     self._gone.clear()
                     self._dirty.clear()
-        except SinkError:
+        except SinkError as error:
+            log.log(logging.DEBUG if self.trouble == str(error) else logging.WARNING, "%s", error)
+            self.trouble = str(error)
             while len(self._held) > self.HELD_AT_MOST:
                 del self._held[next(iter(self._held))]
                 self._metrics.drops.labels("outbox", "memory_full").inc()
             raise
+        else:
+            if self.trouble:
+                log.info("the outbox is on the disk again")
+            self.trouble = ""
         finally:
             self._measure()
 

@@ -264,6 +264,9 @@ def test_a_full_disk_is_trouble_but_events_go_on(rig: Rig) -> None:
     assert "disk is full" in rig.events.trouble
     rig.turn()
     assert len(rig.sent("gate/event")) == 20
+    rig.outbox._store.read("PRAGMA max_page_count = 1000000")
+    rig.turn()
+    assert rig.events.trouble == ""
 
 
 def test_start_and_stop_with_its_thread(tmp_path: Path) -> None:

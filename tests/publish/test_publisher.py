@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from publish_parts import ScriptedLink
 
 from edge.clock import VirtualClock
+from edge.errors import SinkError
 from edge.metrics import Metrics
 from edge.publish.commands import Incoming
 from edge.publish.drain import Publisher
@@ -301,7 +302,18 @@ def test_a_full_disk_does_not_stop_the_publisher(rig: Rig) -> None:
     rig.outbox.append(numbered(1))
     pages = rig.outbox._store.read("PRAGMA page_count")[0][0]
     rig.outbox._store.read(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(SinkError):
+        rig.outbox.append([Message("t", bytes([65 + n]) * 50_000) for n in range(9)])
+    rig.turn(4)
+    assert [p[:1] for p in rig.link.payloads("t")] == [b"0", *(bytes([65 + n]) for n in range(9))]
+    assert rig.outbox.depth == 0
+    rig.outbox._store.read("PRAGMA max_page_count = 1000000")
     rig.turn()
-    assert rig.link.payloads("t") == [b"0"]
-    rig.turn()
-    assert rig.link.payloads("t") == [b"0"]
+    assert rig.outbox.trouble == ""
+
+
+def test_the_age_of_the_oldest_message_is_kept_up_to_date(rig: Rig) -> None:
+    rig.link.refuse_connecting = "no"
+    rig.outbox.append(numbered(1))
+    rig.later(120)
+    assert rig.value("edge_outbox_age_seconds") == 120
