@@ -88,6 +88,8 @@ class Supervisor:
                     self._push(item)
                     if cancel.is_set():
                         return
+            if self._source.live and not cancel.is_set():
+                raise SourceError(f"{self._source.name}: the source ended")
         except (SourceError, MediaError):
             if delivered:
                 self._gaps.inc()
@@ -95,8 +97,6 @@ class Supervisor:
             raise
         if cancel.is_set():
             return
-        if self._source.live:
-            raise SourceError(f"{self._source.name}: the source ended")
         self._now = (SourceState.ENDED, "")
         if self._ended is not None:
             self._ended()

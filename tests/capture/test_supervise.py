@@ -1,0 +1,117 @@
+"""One source kept going."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Generator
+
+import pytest
+
+from edge.capture.supervise import Supervisor
+from edge.clock import VirtualClock
+from edge.errors import MediaError, SourceError
+from edge.metrics import Metrics
+from edge.types import NS_PER_S, Gap, Glance, Item, SourceState
+
+
+class Scripted:
+    """Each opening plays the next act: a number of items, then an error or a quiet end."""
+
+    def __init__(self, acts: list[tuple[int, Exception | None]], *, live: bool = True) -> None:
+        self.name = "gate"
+        self.live = live
+        self.has_video = self.has_audio = False
+        self.closed = 0
+        self._acts = acts
+
+    def items(self) -> Generator[Item, None, None]:
+        n, error = self._acts.pop(0)
+        self.has_video = True
+        for k in range(n):
+            yield Glance(k, k, 0.0)
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def supervise(
+    acts: list[tuple[int, Exception | None]],
+    *,
+    live: bool = True,
+    stop_after: int | None = None,
+    on_item: Callable[[Supervisor], None] | None = None,
+) -> tuple[Supervisor, list[Item], VirtualClock, Metrics, list[tuple[bool, bool]]]:
+    clock, metrics, pushed, cancel, opened = VirtualClock(), Metrics(), [], threading.Event(), []
+
+    def push(item: Item) -> None:
+        pushed.append(item)
+        if on_item is not None:
+            on_item(supervisor)
+        if stop_after is not None and len(pushed) >= stop_after:
+            cancel.set()
+
+    supervisor = Supervisor(Scripted(acts, live=live), push, clock, metrics, opened=lambda v, a: opened.append((v, a)))
+    supervisor.run(cancel)
+    return supervisor, pushed, clock, metrics, opened
+
+
+LOST = SourceError("rtsp://x: the camera ended the stream;\n  it may be restarting")
+
+
+def test_gap_on_every_break_and_quiet_logging(caplog: pytest.LogCaptureFixture) -> None:
+    acts = [(2, LOST), (0, LOST), (0, LOST), (3, None)]
+    with caplog.at_level(logging.DEBUG):
+        _, pushed, clock, metrics, opened = supervise(acts, stop_after=6)
+    kinds = [type(item) for item in pushed]
+    assert kinds == [Glance, Glance, Gap, Glance, Glance, Glance]
+    assert [r.levelno for r in caplog.records] == [logging.WARNING, logging.DEBUG, logging.DEBUG, logging.INFO]
+    assert clock.mono_ns() == pytest.approx((1 + 1.8 + 3.24) * NS_PER_S)
+    assert metrics.registry.get_sample_value("edge_reconnects_total", {"source": "gate"}) == 3
+    assert opened == [(True, False), (True, False)]
+
+
+def test_state_says_why_in_one_line() -> None:
+    seen: list[tuple[SourceState, str]] = []
+    _, *_ = supervise([(1, LOST), (1, None)], stop_after=3, on_item=lambda s: seen.append((s.state, s.detail)))
+    assert seen == [(SourceState.UP, ""), (SourceState.UP, ""), (SourceState.UP, "")]
+    supervisor, pushed, *_ = supervise([(0, LOST), (0, MediaError("bad file")), (1, None)], live=False)
+    assert supervisor.state is SourceState.ENDED
+    assert len(pushed) == 1
+
+
+def test_lost_is_readable_while_it_waits() -> None:
+    clock, cancel = VirtualClock(), threading.Event()
+    supervisor = Supervisor(Scripted([(0, LOST)]), lambda _: None, clock, Metrics())
+
+    def wait(event: threading.Event, timeout_s: float) -> bool:
+        assert supervisor.state is SourceState.LOST
+        assert supervisor.detail == "rtsp://x: the camera ended the stream; it may be restarting"
+        event.set()
+        return True
+
+    clock.wait = wait  # type: ignore[method-assign]
+    supervisor.run(cancel)
+
+
+def test_end_of_a_recording_ends_it_and_tells() -> None:
+    ended: list[int] = []
+    source = Scripted([(2, None)], live=False)
+    supervisor = Supervisor(source, lambda _: None, VirtualClock(), Metrics(), ended=lambda: ended.append(1))
+    supervisor.run(threading.Event())
+    assert supervisor.state is SourceState.ENDED
+    assert ended == [1]
+    supervisor.close()
+    assert source.closed == 1
+
+
+def test_a_live_source_that_ends_is_tried_again() -> None:
+    _, pushed, *_ = supervise([(1, None), (1, None)], stop_after=3)
+    assert [type(item) for item in pushed] == [Glance, Gap, Glance]
+
+
+def test_a_bug_passes_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        supervise([(1, ZeroDivisionError())])
