@@ -35,34 +35,26 @@ def config_topic(topics: Topics, prefix: str) -> str:
 
 
 def device_message(
-    topics: Topics, prefix: str, version: str, cameras: Mapping[str, Collection[str]], thresholds: Collection[str]
+    topics: Topics,
+    prefix: str,
+    version: str,
+    cameras: Mapping[str, Collection[str]],
+    thresholds: Collection[str],
+    before: Mapping[str, str] | None = None,
 ) -> Message:
     """The description: for ``cameras`` with their labels; those in ``thresholds`` have a number to set.
 
-    Health labels have a state but no threshold.
+    Health labels have a state but no threshold. What ``before`` (see `platforms`) has beyond them is taken out.
     """
-    identity = _identity(topics)
-    components: dict[str, Any] = {}
-    for camera, labels in cameras.items():
-        for label in labels:
-            components[f"{camera}_{label}"] = _binary_sensor(topics, camera, label, label not in thresholds)
-            if label in thresholds:
-                components[f"{camera}_{label}_threshold"] = _number(topics, camera, label)
-                components[f"{camera}_{label}_score"] = _score(topics, camera, label)
-        components[f"{camera}_event"] = _event(topics, camera, labels)
-        components[f"{camera}_armed"] = _switch(topics, camera)
-        components[f"{camera}_state"] = _camera_state(topics, camera)
-    components["uptime"] = _uptime(topics)
-    for name, component in components.items():
-        component["uniq_id"] = f"{identity}_{name}"
-        component["default_entity_id"] = f"{component['p']}.{identity}_{name}".lower().replace("-", "_")
+    components = _components(topics, cameras, thresholds)
+    gone = {name: {"p": platform} for name, platform in (before or {}).items() if name not in components}
     payload = {
         "dev": {
-            "ids": [identity], "name": f"Edge {topics.node}", "mf": "edge", "mdl": "Audio-visual edge monitor",
-            "sw": version, "sa": topics.site,
+            "ids": [_identity(topics)], "name": f"Edge {topics.node}", "mf": "edge",
+            "mdl": "Audio-visual edge monitor", "sw": version, "sa": topics.site,
         },
         "o": {"name": "edge", "sw": version},
-        "cmps": components,
+        "cmps": components | gone,
         "avty": [
             {
                 "t": topics.status,
@@ -76,9 +68,35 @@ def device_message(
     return json_message(config_topic(topics, prefix), payload, retain=True)
 
 
+def platforms(topics: Topics, cameras: Mapping[str, Collection[str]], thresholds: Collection[str]) -> dict[str, str]:
+    """The described entities by name, each with its platform: to be kept for the next description."""
+    return {name: component["p"] for name, component in _components(topics, cameras, thresholds).items()}
+
+
 def removal_message(topic: str) -> Message:
     """Takes the device that was described on ``topic`` out of Home Assistant."""
     return Message(topic, b"", 1, retain=True)
+
+
+def _components(
+    topics: Topics, cameras: Mapping[str, Collection[str]], thresholds: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    identity = _identity(topics)
+    components: dict[str, dict[str, Any]] = {}
+    for camera, labels in cameras.items():
+        for label in labels:
+            components[f"{camera}_{label}"] = _binary_sensor(topics, camera, label, label not in thresholds)
+            if label in thresholds:
+                components[f"{camera}_{label}_threshold"] = _number(topics, camera, label)
+                components[f"{camera}_{label}_score"] = _score(topics, camera, label)
+        components[f"{camera}_event"] = _event(topics, camera, labels)
+        components[f"{camera}_armed"] = _switch(topics, camera)
+        components[f"{camera}_state"] = _camera_state(topics, camera)
+    components["uptime"] = _uptime(topics)
+    for name, component in components.items():
+        component["uniq_id"] = f"{identity}_{name}"
+        component["default_entity_id"] = f"{component['p']}.{identity}_{name}".lower().replace("-", "_")
+    return components
 
 
 def _identity(topics: Topics) -> str:

@@ -18,9 +18,10 @@ from edge.errors import SinkError
 from edge.metrics import Metrics
 from edge.publish import opened
 from edge.publish.commands import Command, Incoming, SetArmed, SetThreshold
-from edge.publish.discovery import birth_topic, config_topic, device_message, removal_message
+from edge.publish.discovery import birth_topic
 from edge.publish.drain import Publisher
 from edge.publish.inbox import Inbox
+from edge.publish.introduce import introduce
 from edge.publish.jsonl import JsonLines
 from edge.publish.link import Link
 from edge.publish.outbox import Outbox
@@ -43,8 +44,6 @@ from edge.publish.topics import (
 from edge.types import CameraFacts, Event, Kind, Message, Phase, Scores
 
 log = logging.getLogger(__name__)
-
-_DISCOVERED = "home_assistant_topic"
 
 
 def open_publisher(
@@ -117,7 +116,9 @@ class EventPublisher:
             self._publisher = Publisher(
                 outbox, link, clock, metrics, hello=hello, goodbye=goodbye, on_message=self._inbox.receive
             )
-            self._discover()
+            description, removals = introduce(site, outbox)
+            self._publisher.announce(description)
+            self._append(removals, {}, (), None)
 
     def resume(self) -> list[Event]:
         """End the events that a killed process left open, and publish every label's state; the events ended.
@@ -287,17 +288,3 @@ class EventPublisher:
             seqs = []
         if self._publisher is not None:
             self._publisher.nudge({} if media_end_ns is None else dict.fromkeys(seqs, media_end_ns))
-
-    def _discover(self) -> None:
-        """Describe the node to Home Assistant, and take back an earlier description that no longer holds."""
-        assert self._publisher is not None
-        site, before = self._site, self._outbox.saved().get(_DISCOVERED, b"").decode()
-        now = "" if site.home_assistant_prefix is None else config_topic(site.topics, site.home_assistant_prefix)
-        if before and before != now:
-            self._append([removal_message(before)], {}, (), None)
-        if site.home_assistant_prefix is not None:
-            prefix = site.home_assistant_prefix
-            message = device_message(site.topics, prefix, site.version, site.cameras, site.thresholds)
-            self._publisher.announce([message])
-        with contextlib.suppress(SinkError):
-            self._outbox.save(_DISCOVERED, now.encode() or None)

@@ -6,7 +6,7 @@ import json
 
 from publish_parts import TOPICS, site
 
-from edge.publish.discovery import birth_topic, config_topic, device_message, removal_message
+from edge.publish.discovery import birth_topic, config_topic, device_message, platforms, removal_message
 from edge.publish.topics import Topics
 
 # platform -> keys that platform needs, and those it knows (abbreviations of Home Assistant's MQTT integration)
@@ -61,3 +61,13 @@ def test_topics() -> None:
     assert config_topic(Topics("my-site", "n_1"), "ha") == "ha/device/edge_my-site_n_1/config"
     removal = removal_message("ha/device/x/config")
     assert (removal.payload, removal.retain) == (b"", True)
+
+
+def test_entities_that_are_no_more_are_taken_out() -> None:
+    s = site()
+    before = platforms(TOPICS, {"gate": ["fire"], "attic": ["fire"]}, ["fire"])
+    message = device_message(TOPICS, "ha", s.version, s.cameras, s.thresholds, before)
+    components = json.loads(message.payload)["cmps"]
+    assert components["attic_fire_threshold"] == {"p": "number"}
+    assert components["attic_event"] == {"p": "event"}
+    assert len(components["gate_fire"]) > 1
