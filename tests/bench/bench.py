@@ -27,7 +27,7 @@ from stage import EDGE, HERE, Daemon, Stage, broker, floor, make_clip, network_c
 SETTLE_S = 4.0
 SECTIONS = ("cost", "rtsp", "latency", "load", "throughput", "replay")
 LATENCY = "edge_end_to_end_seconds"
-DROPS = "edge_drops_total"
+WINDOWS = "edge_windows_total"
 INFERENCE = "edge_infer_seconds"
 
 
@@ -62,7 +62,8 @@ class Watched:
 def main() -> None:
     """Measure the sections asked for; the table on standard output, and in ``--out``."""
     args = arguments()
-    plan = Plan(args.rounds or (2 if args.quick else 5), 8.0 if args.quick else 20.0, 3.0 if args.quick else 6.0)
+    seconds = args.seconds or (8.0 if args.quick else 20.0)
+    plan = Plan(args.rounds or (2 if args.quick else 5), seconds, seconds / 3)
     table = Table()
     began_s, load = time.monotonic(), os.getloadavg()[0]
     print(f"load before: {load:.2f} on {os.cpu_count()} cores", file=sys.stderr)
@@ -86,6 +87,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="two short rounds each: a look, not a figure to quote")
     parser.add_argument("--rounds", type=int, help="default: 5")
+    parser.add_argument("--seconds", type=float, help="of each look; default: 20")
     parser.add_argument("--clip", choices=("720p15", "360p15"), default="720p15")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, help="default: all")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table here")
@@ -226,7 +228,7 @@ def watch(daemon: Daemon, cameras: int, seconds: float) -> Watched:
         cores(before, after),
         later.histogram(LATENCY).since(scrape.histogram(LATENCY)),
         later.histogram(INFERENCE).since(scrape.histogram(INFERENCE)),
-        1 - (later.total(DROPS, place="engine") - scrape.total(DROPS, place="engine")) / due,
+        (later.total(WINDOWS) - scrape.total(WINDOWS)) / due,
     )
 
 
