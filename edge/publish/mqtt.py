@@ -56,6 +56,7 @@ class MqttLink:
     WINDOW = 64
     CONNECT_TIMEOUT_S = 10.0
     INCOMING_AT_MOST = 1000
+    LARGEST = 256 * 1024  # bytes of a packet that comes in; a broker that speaks MQTT 5 sends nothing larger
 
     def __init__(
         self,
@@ -183,6 +184,7 @@ class MqttLink:
         options: dict[str, Any] = {}
         if protocol is _V5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = self.LARGEST
             properties.SessionExpiryInterval = min(expiry, 0xFFFFFFFF)
             options = {"clean_start": expiry == 0, "properties": properties}
         try:
@@ -192,7 +194,7 @@ class MqttLink:
         self._client = client
         before = set(threading.enumerate())
         client.loop_start()
-        session.thread = next((t for t in threading.enumerate() if t not in before and "paho" in t.name), None)
+        session.thread = next((t for t in threading.enumerate() if t not in before and self._client_id in t.name), None)
         try:
             self._await_answer(client, session)
         except SinkError:

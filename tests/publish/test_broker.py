@@ -309,6 +309,17 @@ def test_a_command_sent_while_away_arrives_and_is_answered(
     second.events.stop(5.0)
 
 
+def test_a_huge_reading_does_not_reach_the_node(mosquitto: Mosquitto, viewer: Listener, tmp_path: Path) -> None:
+    node = Node(mosquitto.access(), tmp_path, ("gate",), "yard/#")
+    until(lambda: node.events.connected)
+    viewer.send("yard/temp", bytes(280_000))
+    viewer.send("yard/temp", b"1")
+    until(lambda: node.sensor)
+    assert [i.payload for i in node.sensor] == [b"1"]  # type: ignore[attr-defined]
+    assert node.events.connected
+    node.events.stop(5.0)
+
+
 def test_a_retained_command_is_refused_once_it_comes_back(
     mosquitto: Mosquitto, viewer: Listener, tmp_path: Path
 ) -> None:
