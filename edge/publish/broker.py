@@ -33,6 +33,7 @@ class EmbeddedBroker:
                 'broker: needs the extra `broker` (pip install "edge-monitor[broker]"); '
                 "or remove `broker:` and give the address of a broker in mqtt.url"
             ) from error
+        logging.getLogger("iotcore").setLevel(logging.WARNING)  # it would say the same as we do
         self._broker: Any = Broker(port=port, listen=host, max_payload_size=_LARGEST)
 
     @property
