@@ -108,7 +108,7 @@ class CameraBuffer:
 
     def push(self, item: Item, cancel: threading.Event | None = None) -> None:
         """Take one item from the source. For a recording it waits for room, until ``cancel`` or `close`."""
-        before = self._count_due()
+        before = self._count_due() if self._wake is not None else 0
         match item:
             case Frame():
                 self._push_frame(item, cancel)
@@ -227,8 +227,10 @@ class CameraBuffer:
 
     def _push_audio(self, chunk: AudioChunk, cancel: threading.Event | None) -> None:
         self._wait_for_room(lambda: self._needs_oldest_sound(len(chunk.samples)), cancel)
+        # What arrives is the end of a chunk: that is what its clock is about.
+        length_ns = len(chunk.samples) * NS_PER_S // self._geometry.audio.rate_hz
         with self._lock:
-            epoch = self._epoch_for(Stream.AUDIO, chunk.pts_ns + self._audio_shift_ns, chunk.arrival_ns)
+            epoch = self._epoch_for(Stream.AUDIO, chunk.pts_ns + length_ns + self._audio_shift_ns, chunk.arrival_ns)
             pts_ns = chunk.pts_ns + self._audio_shift_ns
             self._audio_meter.chunk(chunk.samples, chunk.arrival_ns)
             for bang_ns in self._bangs.push(pts_ns, chunk.samples):
@@ -236,7 +238,7 @@ class CameraBuffer:
         end_ns = self._sound.push(epoch, pts_ns, chunk.samples)
         passed_ns = end_ns + NS_PER_S // (2 * self._geometry.audio.rate_hz)
         with self._lock:
-            self._timeline.advance(Stream.AUDIO, pts_ns, passed_ns, end_ns, chunk.arrival_ns)
+            self._timeline.advance(Stream.AUDIO, pts_ns, passed_ns, end_ns, chunk.arrival_ns, pts_ns + length_ns)
             if self._live:
                 self._relate_streams()
 

@@ -25,6 +25,7 @@ class MediaClock:
 
     def __init__(self) -> None:
         self.epoch = 0
+        self._least_ns = 0
         self._last_arrival_ns = 0
         self._last_pts_ns = 0
         self._last_mono_ns: int | None = None
@@ -109,13 +110,15 @@ class MediaClock:
         if self._minima and self._minima[-1][0] >= bucket:
             last, before = self._minima[-1]
             self._minima[-1] = (last, min(low, before))
-        else:
-            self._minima.append((bucket, low))
+            self._least_ns = min(low, self._least_ns)
+            return
+        self._minima.append((bucket, low))
         while self._minima[0][0] < bucket - HORIZON_NS // _BUCKET_NS:
             self._minima.popleft()
+        self._least_ns = min(low for _, low in self._minima)
 
     def _follow(self, step_ns: int) -> None:
-        target_ns = min(low for _, low in self._minima)
+        target_ns = self._least_ns
         if self._offset_ns is None or not self.settled or abs(target_ns - self._offset_ns) > JUMP_NS:
             self._offset_ns = target_ns
             return

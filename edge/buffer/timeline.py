@@ -102,12 +102,17 @@ class Timeline:
         self._expected = set(streams)
         self._fix_origin()
 
-    def advance(self, stream: Stream, pts_ns: int, passed_ns: int, end_ns: int, arrival_ns: int) -> None:
-        """Note that ``stream`` delivered up to ``end_ns``: all windows up to ``passed_ns`` have what it gives them."""
+    def advance(
+        self, stream: Stream, pts_ns: int, passed_ns: int, end_ns: int, arrival_ns: int, arrived_ns: int | None = None
+    ) -> None:
+        """Note that ``stream`` delivered up to ``end_ns``: all windows up to ``passed_ns`` have what it gives them.
+
+        ``arrived_ns`` is the pts that ``arrival_ns`` belongs to, where that is not ``pts_ns``.
+        """
         track = self.epoch.tracks.get(stream)
         if track is None:
             track = self.epoch.tracks[stream] = Track(pts_ns, arrival_ns, arrival_ns, passed_ns, end_ns, MediaClock())
-        track.clock.to_mono(pts_ns, arrival_ns)
+        track.clock.to_mono(pts_ns if arrived_ns is None else arrived_ns, arrival_ns)
         track.passed_ns = max(track.passed_ns, passed_ns)
         track.end_ns = max(track.end_ns, end_ns)
         track.arrival_ns = max(track.arrival_ns, arrival_ns)

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge.capture.epochs import Epochs, Verdict
 from edge.capture.picture import Chooser, Scaler
-from edge.capture.sound import Resampler, to_mono
+from edge.capture.sound import Collector, Resampler
 from edge.clock import Clock
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
@@ -33,6 +33,7 @@ class Decoder:
         self._chooser = Chooser(geometry.frame_ns)
         self._scaler = Scaler(geometry.video)
         self._resampler = Resampler(geometry.audio.rate_hz)
+        self._collector = Collector(geometry.hop_ns)
         self._epochs = Epochs()
         self._held: tuple[Any, int, int] | None = None
         self._arrival_ns = clock.mono_ns()
@@ -99,6 +100,7 @@ class Decoder:
         arrival_ns = self._arrive(pts_ns)
         if verdict is not Verdict.NEXT:
             self._chooser.restart(pts_ns)
+            self._collector.origin_ns = pts_ns
         else:
             self._step_ns = self._epochs.step_ns
         self.decoded += 1
@@ -125,9 +127,20 @@ class Decoder:
         if verdict is Verdict.STALE:
             self._drop("order")
             return
-        arrival_ns = self._arrive(pts_ns)
+        self._arrive(pts_ns)
         self.decoded += 1
-        yield from self._resampler.push(to_mono(frame), rate, pts_ns, arrival_ns)
+        if not self._collector.fits(rate, pts_ns):
+            yield from self._collected()
+        if self._collector.add(frame, pts_ns):
+            yield from self._collected()
+
+    def _collected(self) -> list[AudioChunk]:
+        block, pts_ns = self._collector.take()
+        if not len(block):
+            return []
+        chunks = self._resampler.push(block, self._collector.rate_hz, pts_ns, self._arrival_ns)
+        self._collector.lag_ns = max(self._collector.lag_ns, self._resampler.lag_ns)
+        return chunks
 
     def _break(self) -> Iterator[Item]:
         """The end of an epoch: what is held back belongs to it, then the Gap."""
@@ -139,8 +152,9 @@ class Decoder:
         if self._chooser.choose_last() and self._held is not None:
             yield self._frame(*self._held)
         self._held = None
-        tail: list[AudioChunk] = self._resampler.flush(self._arrival_ns)
-        yield from tail
+        yield from self._collected()
+        yield from self._resampler.flush(self._arrival_ns)
+        self._collector.origin_ns = None
 
     def _arrive(self, pts_ns: int) -> int:
         if self._pace is not None:

@@ -9,7 +9,9 @@ import numpy as np
 from edge.engine.manifest import VideoGeometry
 from edge.types import U8, Rect
 
-_LUMA_STRIDE = 8
+_LUMA_STRIDE = 16
+_PLANES = {"yuv420p", "yuv422p", "nv12"}
+_FULL_RANGE = 2
 _FIRST_PLANE_IS_LUMA = ("yuv4", "yuvj4", "yuva4", "nv12", "nv21", "nv16", "gray")
 
 
@@ -65,8 +67,12 @@ class Scaler:
         from av.video.reformatter import VideoReformatter
 
         self._g = geometry
+        self._shrinker = VideoReformatter()
         self._reformatter = VideoReformatter()
         self._luma_reformatter = VideoReformatter()
+        # A camera is one thread; newer PyAV would have libswscale take all cores for each picture.
+        can_limit = "threads" in (VideoReformatter.reformat.__doc__ or "")
+        self._options: dict[str, Any] = {"threads": 1} if can_limit else {}
         self._canvas: U8 = np.full((geometry.height, geometry.width, 3), geometry.pad, np.uint8)
         self._key: tuple[int, int, int, float] | None = None
         self._size = (0, 0)
@@ -80,7 +86,7 @@ class Scaler:
         if key != self._key:
             self._fit(*key)
         width, height = self._size
-        small = self._reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
+        small = self._shrink(frame, width, height)
         plane: Any = small.planes[0]
         pixels = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : width * 3]
         upright = np.rot90(pixels.reshape(height, width, 3), self._turns)
@@ -89,18 +95,26 @@ class Scaler:
         return self._canvas
 
     def luma(self, frame: Any) -> float:
-        """Mean luma of an ``av.VideoFrame``, full range 0..255, from every eighth pixel of every eighth row."""
+        """Mean luma of an ``av.VideoFrame``, full range 0..255, from every 16th pixel of every 16th row."""
         name = frame.format.name
         if not name.startswith(_FIRST_PLANE_IS_LUMA):
-            frame = self._luma_reformatter.reformat(frame, 64, 36, "gray", interpolation="AREA", dst_color_range="JPEG")
+            frame = self._luma_reformatter.reformat(
+                frame, 64, 36, "gray", interpolation="AREA", dst_color_range="JPEG", **self._options
+            )
             return float(_rows(frame, np.uint8, 64).mean())
         bits = frame.format.components[0].bits
         kind = np.dtype(np.uint8) if bits == 8 else np.dtype(">u2" if name.endswith("be") else "<u2")
         rows = _rows(frame, kind, frame.width)
         mean: float = float(rows[::_LUMA_STRIDE, ::_LUMA_STRIDE].mean()) / (1 << (bits - 8))
-        if name.startswith(("yuvj", "gray")) or frame.color_range == 2:
+        if name.startswith(("yuvj", "gray")) or frame.color_range == _FULL_RANGE:
             return mean
         return min(255.0, max(0.0, (mean - 16.0) * 255.0 / 219.0))
+
+    def _shrink(self, frame: Any, width: int, height: int) -> Any:
+        """At ``width`` x ``height`` in RGB: planes first where there are some, colour at the small size."""
+        if frame.format.name in _PLANES and frame.color_range != _FULL_RANGE:
+            frame = self._shrinker.reformat(frame, width, height, "yuv420p", interpolation="AREA", **self._options)
+        return self._reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **self._options)
 
     def _fit(self, width: int, height: int, rotation: int, aspect: float) -> None:
         self._key = (width, height, rotation, aspect)

@@ -34,6 +34,11 @@ class Resampler:
         """Where the next input sample belongs by the count of samples; None before the first."""
         return None if self._anchor_ns is None else self._anchor_ns + self._n_in * NS_PER_S // max(1, self._in_hz)
 
+    @property
+    def lag_ns(self) -> int:
+        """How much of the input is still in the filter."""
+        return self._n_in * NS_PER_S // max(1, self._in_hz) - self._n_out * NS_PER_S // self._rate_hz
+
     def push(self, samples: F32, in_hz: int, pts_ns: int | None, arrival_ns: int) -> list[AudioChunk]:
         """Add f32[n] of which the first sample lies at ``pts_ns`` (None: after the last one)."""
         chunks: list[AudioChunk] = []
@@ -43,7 +48,7 @@ class Resampler:
             chunks += self.flush(arrival_ns)
             self._start(in_hz, pts_ns)
         self._n_in += len(samples)
-        out = samples if self._filter is None else self._filter.resample_chunk(samples)
+        out = samples.copy() if self._filter is None else self._filter.resample_chunk(samples)
         return chunks + self._chunk(out, arrival_ns)
 
     def flush(self, arrival_ns: int) -> list[AudioChunk]:
@@ -74,16 +79,72 @@ class Resampler:
         return [AudioChunk(pts_ns, arrival_ns, samples)]
 
 
-def to_mono(frame: Any) -> F32:
-    """``av.AudioFrame`` of any format -> f32[n] in -1..1, the mean of its channels."""
-    data = frame.to_ndarray()
+class Collector:
+    """Decoded blocks as mono, put together into about one block a hop: small ones cost more than they hold.
+
+    A block is complete when it, and what the resampler holds back, reach past the end of a window; so windows do not
+    wait for it. Windows end at ``origin_ns + k * hop_ns``; ``lag_ns`` is what the resampler holds back.
+    """
+
+    def __init__(self, hop_ns: int) -> None:
+        self._hop_ns = hop_ns
+        self._mono: F32 = np.zeros(0, np.float32)
+        self._n = 0
+        self._rate_hz = 0
+        self._start_ns = 0
+        self.origin_ns: int | None = None
+        self.lag_ns = 0
+
+    @property
+    def rate_hz(self) -> int:
+        """Of the block that is collected."""
+        return self._rate_hz
+
+    def fits(self, rate_hz: int, pts_ns: int) -> bool:
+        """Whether a block continues what was collected; if not, `take` that first."""
+        if not self._n:
+            return True
+        expected_ns = self._start_ns + self._n * NS_PER_S // self._rate_hz
+        return rate_hz == self._rate_hz and abs(pts_ns - expected_ns) <= TOLERANCE_NS
+
+    def add(self, frame: Any, pts_ns: int) -> bool:
+        """Add an ``av.AudioFrame``; whether the block is complete."""
+        rate_hz, n = int(frame.sample_rate), int(frame.samples)
+        if not self._n:
+            self._start_ns, self._rate_hz = pts_ns, rate_hz
+        self.origin_ns = pts_ns if self.origin_ns is None else self.origin_ns
+        if self._n + n > len(self._mono):
+            room = max(self._n + n, rate_hz * self._hop_ns * 2 // NS_PER_S)
+            self._mono = np.concatenate((self._mono[: self._n], np.zeros(room - self._n, np.float32)))
+        to_mono(frame, self._mono[self._n : self._n + n])
+        self._n += n
+        start_ns, end_ns = self._start_ns, self._start_ns + self._n * NS_PER_S // rate_hz
+        reach_ns = self.origin_ns + self.lag_ns
+        return (end_ns - reach_ns) // self._hop_ns > (start_ns - reach_ns) // self._hop_ns
+
+    def take(self) -> tuple[F32, int]:
+        """What was collected, f32[n] valid until the next `add`, and the pts of its first sample."""
+        block, self._n = self._mono[: self._n], 0
+        return block, self._start_ns
+
+
+def to_mono(frame: Any, out: F32) -> None:
+    """``av.AudioFrame`` of any format into f32[n] in -1..1, the mean of its channels."""
     channels = len(frame.layout.channels)
+    if frame.format.name == "fltp" and channels <= 2:
+        planes: Any = frame.planes
+        first = np.frombuffer(planes[0], np.float32, len(out))
+        if channels == 1:
+            out[:] = first
+        else:
+            np.add(first, np.frombuffer(planes[1], np.float32, len(out)), out=out)
+            out *= np.float32(0.5)
+        return
+    data = frame.to_ndarray()
     if not frame.format.is_planar:
         data = data.reshape(-1, channels).T
+    np.mean(data, axis=0, dtype=np.float32, out=out)
     scale = _FULL_SCALE.get(data.dtype.str[1:], 1.0)
-    mono = data[0].astype(np.float32) if channels == 1 else data.mean(axis=0, dtype=np.float32)
-    if scale != 1.0:
-        if scale == 128.0:
-            mono -= 128.0
-        mono /= np.float32(scale)
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    if scale == 128.0:
+        out -= np.float32(128.0)
+    out /= np.float32(scale)

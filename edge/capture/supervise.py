@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 
 from edge.capture.base import Source
@@ -80,7 +80,7 @@ class Supervisor:
     def _read(self, cancel: threading.Event, backoff: Backoff) -> None:
         delivered = False
         try:
-            with closing(self._source.items()) as items:
+            with closing(self._items(cancel)) as items:
                 for item in items:
                     if not delivered:
                         self._came_up(backoff)
@@ -88,8 +88,6 @@ class Supervisor:
                     self._push(item)
                     if cancel.is_set():
                         return
-            if self._source.live and not cancel.is_set():
-                raise SourceError(f"{self._source.name}: the source ended")
         except (SourceError, MediaError):
             if delivered:
                 self._gaps.inc()
@@ -100,6 +98,12 @@ class Supervisor:
         self._now = (SourceState.ENDED, "")
         if self._ended is not None:
             self._ended()
+
+    def _items(self, cancel: threading.Event) -> Generator[Item, None, None]:
+        with closing(self._source.items()) as items:
+            yield from items
+        if self._source.live and not cancel.is_set():
+            raise SourceError(f"{self._source.name}: the source ended")
 
     def _came_up(self, backoff: Backoff) -> None:
         if self._now[0] is SourceState.LOST:
