@@ -56,7 +56,6 @@ _PHOTOS: Final = [
     "right07",
     "blox",
     "chicky_512",
-    "lena",
 ]
 
 

@@ -105,6 +105,7 @@ def calibrate_and_save(
     import torch
 
     from edge.learn.calibrate import calibrate, ordinary_rows
+    from edge.learn.compare import compare, comparison_text
     from edge.learn.train_fusion import load_rows
 
     held = load_rows(net, data, wad, work, held_out=True, unseen=unseen)
@@ -113,6 +114,7 @@ def calibrate_and_save(
     lines += [
         f"{f.label},{f.scale:.4f},{f.offset:.4f},{f.ece_before:.5f},{f.ece_after:.5f},{f.positives}" for f in fits
     ]
+    (work / "compare.md").write_text(comparison_text(compare(net.head, held)), encoding="utf-8")
     (work / "calibration.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     fusion = {"Attention": "attention", "Concat": "concat", "WeightedSum": "weighted_sum"}[
         type(net.head.fusion).__name__

@@ -119,10 +119,8 @@ def load_rows(net: FusedNet, data: Path, wad: Path | None, work: Path, held_out:
     split = "held" if held_out else "train"
     stored = np.load(work / f"pictures_{split}.npz")
     count = len(stored["seeds"]) * HOPS
-    bank = build_bank(data, wad, held_out, count=16 if held_out else 48, seed=11)
     seeds = [*stored["seeds"].tolist(), *(int(stored["seeds"][0]) + 50_000 + n for n in range(unseen))]
-    parts = [_sound_rows(net, seed, bank) for seed in seeds]
-    sound, tags, sensors, sensor_ok, evident = (torch.cat(x) for x in zip(*parts, strict=True))
+    sound, tags, sensors, sensor_ok, evident = cache_sounds(net, data, wad, work, held_out, seeds)
     n = len(sound)
     cells, top, dense, objects = torch.zeros(n, 14, MAP), torch.zeros(n, TOP), torch.zeros(n, 4), torch.zeros(n, 3)
     grid = torch.from_numpy(stored["grid"][:count])
@@ -137,6 +135,21 @@ def load_rows(net: FusedNet, data: Path, wad: Path | None, work: Path, held_out:
     features = HopFeatures(cells, top, dense, objects, sound, tags, sensors, video_ok, torch.ones(n), sensor_ok)
     _log.info("%s: %d hops, %d with pictures", split, n, count)
     return Rows(features, evident, torch.arange(n) // HOPS)
+
+
+def cache_sounds(
+    net: FusedNet, data: Path, wad: Path | None, work: Path, held_out: bool, seeds: list[int]
+) -> tuple[Tensor, ...]:
+    """Embedding, tags, sensors, their mask and `evident` of these scenes' hops; kept in <work>/sounds_<split>.pt."""
+    path = work / f"sounds_{'held' if held_out else 'train'}.pt"
+    if path.exists():
+        stored: dict[str, list[Tensor]] = torch.load(path, weights_only=True)
+        return tuple(stored["rows"])
+    bank = build_bank(data, wad, held_out, count=16 if held_out else 48, seed=11)
+    parts = [_sound_rows(net, seed, bank) for seed in seeds]
+    rows = tuple(torch.cat(x) for x in zip(*parts, strict=True))
+    torch.save({"rows": list(rows)}, path)
+    return rows
 
 
 def fit_head(head: FusionHead, train: Rows, held: Rows, run: FusionRun) -> None:
