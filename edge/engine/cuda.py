@@ -19,7 +19,7 @@ class Cuda:
         except (ImportError, OSError) as error:
             raise RuntimeUnavailable(
                 f"pycuda cannot be loaded ({error}); on a Jetson: apt install python3-pycuda or pip install pycuda, "
-                "on a PC: pip install 'edge-monitor[gpu]' with the NVIDIA driver in place"
+                "on a PC: .venv/bin/pip install -e '.[gpu]' in the checkout with the NVIDIA driver in place"
             ) from error
         self._driver = driver
         self._pinned: list[Any] = []

@@ -121,7 +121,7 @@ def load_library() -> Library:
         return wrap(name, module)
     raise RuntimeUnavailable(
         f"TensorRT is not installed ({', '.join(reasons)}); on a Jetson it comes with JetPack (docs/jetson.md), "
-        "on a PC: pip install 'edge-monitor[gpu]'"
+        "on a PC: .venv/bin/pip install -e '.[gpu]' in the checkout"
     )
 
 

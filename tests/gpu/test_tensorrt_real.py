@@ -45,7 +45,7 @@ def test_unknown_targets_are_named(folder: ModelFolder) -> None:
 
 
 def need_gpu() -> None:
-    driver = pytest.importorskip("pycuda.driver", reason="pip install 'edge-monitor[gpu]'")
+    driver = pytest.importorskip("pycuda.driver", reason="install the extra `gpu`")
     try:
         driver.init()
     except driver.Error as error:
