@@ -30,7 +30,7 @@ class EmbeddedBroker:
             from iotcore import Broker
         except ImportError as error:
             raise InputError(
-                'broker: needs the extra `broker` (.venv/bin/pip install -e '.[broker]' in the checkout); '
+                "broker: needs the extra `broker` (.venv/bin/pip install -e '.[broker]' in the checkout); "
                 "or remove `broker:` and give the address of a broker in mqtt.url"
             ) from error
         logging.getLogger("iotcore").setLevel(logging.WARNING)  # it would say the same as we do
