@@ -433,7 +433,7 @@ def test_sensors_are_scaled_and_go_stale() -> None:
 
 def test_drift_and_rates_are_published() -> None:
     rig = Rig(live=True)
-    rig.play(SourceSim([Drift(200.0), Jitter(0.01), Play(60.0)]).items())
+    rig.play(SourceSim([Drift(200.0), Jitter(0.01), Play(200.0)]).items())
     facts = rig.buffer.facts(rig.clock.mono_ns())
     assert facts.video is not None
     assert facts.audio is not None
