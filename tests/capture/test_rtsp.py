@@ -137,7 +137,7 @@ class Watch:
 def test_picture_and_sound_come(server: Server, transport: str) -> None:
     with Watch(server.config(transport=transport)) as watch:
         watch.until(Frame, 8)
-        watch.until(AudioChunk, 40)
+        watch.until(AudioChunk, 4)
         assert watch.supervisor.state is SourceState.UP
 
 
@@ -152,10 +152,10 @@ def test_clap_and_flash_is_measured_over_the_network(clips: dict[float, Path], s
         for item in source.items():
             buffer.push(item)
             windows += buffer.take(batch, 0, clock.mono_ns(), newest=True) is not None
-            if seconds(clock.mono_ns() - began_ns) > 9.0:
+            if seconds(clock.mono_ns() - began_ns) > 7.5:
                 source.close()
         assert buffer.facts(clock.mono_ns()).av_offset_s == pytest.approx(shift_s, abs=0.04)
-        assert windows >= 8
+        assert windows >= 6
     finally:
         one.kill()
 
