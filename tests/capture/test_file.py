@@ -85,7 +85,7 @@ def play(path: Path, *, most: int = 10**9, pace: str = "fast", loop: bool = Fals
 
 def check_sound(played: Played, seconds: float, hz: float = 440.0) -> None:
     """Contiguous, the right length, pitch and level."""
-    assert sum(len(c.samples) for c in played.chunks) / 32000 == pytest.approx(seconds, abs=0.1)
+    assert sum(len(c.samples) for c in played.chunks) / 32000 == pytest.approx(seconds, abs=0.25)  # AAC pads
     for a, b in pairwise(played.chunks):
         assert b.pts_ns - a.pts_ns == pytest.approx(len(a.samples) * NS_PER_S / 32000, abs=20_000_000)
     middle = played.samples[16000:48000]
@@ -235,7 +235,7 @@ def test_cover_art_is_no_picture(tmp_path: Path) -> None:
     ):
         to_sound = out.add_stream_from_template(sound.streams.audio[0])
         to_cover = out.add_stream_from_template(cover.streams.video[0])
-        to_cover.disposition = av.stream.Disposition.attached_pic
+        to_cover.disposition = av.stream.Disposition.attached_pic.value
         for stream, container in ((to_sound, sound), (to_cover, cover)):
             for packet in container.demux(container.streams[0]):
                 if packet.dts is not None:
