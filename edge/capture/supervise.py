@@ -71,28 +71,24 @@ class Supervisor:
         try:
             self._read(cancel, backoff)
         except (SourceError, MediaError) as error:
+            was_up = self._now[0] is SourceState.UP
             self._lost(error, backoff.failures)
+            if was_up:
+                self._gaps.inc()
+                self._push(Gap("reconnect", self._clock.mono_ns()))
             self._clock.wait(cancel, backoff.failed())
             self._reconnects.inc()
             return False
         return True
 
     def _read(self, cancel: threading.Event, backoff: Backoff) -> None:
-        delivered = False
-        try:
-            with closing(self._items(cancel)) as items:
-                for item in items:
-                    if not delivered:
-                        self._came_up(backoff)
-                        delivered = True
-                    self._push(item)
-                    if cancel.is_set():
-                        return
-        except (SourceError, MediaError):
-            if delivered:
-                self._gaps.inc()
-                self._push(Gap("reconnect", self._clock.mono_ns()))
-            raise
+        with closing(self._items(cancel)) as items:
+            for item in items:
+                if self._now[0] is not SourceState.UP:
+                    self._came_up(backoff)
+                self._push(item)
+                if cancel.is_set():
+                    return
         if cancel.is_set():
             return
         self._now = (SourceState.ENDED, "")

@@ -102,7 +102,7 @@ def broker(folder: Path) -> Iterator[int]:
 def rtsp_server(stage: Stage) -> Iterator[int | None]:
     """An RTSP camera that plays the clip, its port; None where GStreamer's RTSP server is not installed."""
     port = free_port()
-    command = ["/usr/bin/python3", str(HERE / "rtsp_server.py"), str(stage.transport), str(port)]
+    command = ["/usr/bin/python3", str(HERE.parent / "rtsp_server.py"), str(stage.transport), str(port)]
     with (stage.folder / "rtsp.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         ready = process.stdout is not None and process.stdout.readline() == b"ready\n"

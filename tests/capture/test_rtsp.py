@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
-import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import media
 import pytest
+from rtsp_parts import PASSWORD, USER, CameraServer, missing
 from sim import empty_batch
 from test_file import GEOMETRY
 
@@ -27,55 +25,17 @@ from edge.metrics import Metrics
 from edge.types import AudioChunk, Frame, Gap, Item, SourceState, seconds
 
 pytestmark = [pytest.mark.rtsp, pytest.mark.timeout(120)]
-SERVER = Path(__file__).with_name("rtsp_server.py")
-PYTHON = "/usr/bin/python3"
 WAIT_S = 30.0
 
-
-def _missing() -> str:
-    if shutil.which("ffmpeg") is None:
-        return "ffmpeg"
-    probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
-    found = Path(PYTHON).exists() and subprocess.run([PYTHON, "-c", probe], capture_output=True, check=False)
-    return "" if found and found.returncode == 0 else "python3-gi and gir1.2-gst-rtsp-server-1.0"
+if missing():
+    pytest.skip(f"needs apt: {missing()}", allow_module_level=True)
 
 
-if _missing():
-    pytest.skip(f"needs apt: {_missing()}", allow_module_level=True)
-
-
-class Server:
-    """One server process; may be killed, frozen and started again on the same port."""
-
-    def __init__(self, clip: Path) -> None:
-        self.clip = clip
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [PYTHON, SERVER, self.clip, str(self.port)], stdout=subprocess.PIPE, start_new_session=True
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"ready\n"
-
-    def signal(self, number: int) -> None:
-        assert self.process is not None
-        subprocess.run(["kill", f"-{number}", "--", f"-{self.process.pid}"], check=False)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.signal(signal.SIGKILL)
-            self.process.wait(10)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-            self.process = None
-
-    def config(self, login: str = "viewer:s3cret", transport: str = "tcp", path: str = "cam") -> RtspSource:
-        url = f"rtsp://{login}@127.0.0.1:{self.port}/{path}"
-        return RtspSource(type="rtsp", url=url, transport=transport, open_timeout_s=8, read_timeout_s=2)
+def camera(
+    server: CameraServer, login: str = f"{USER}:{PASSWORD}", transport: str = "tcp", path: str = "cam"
+) -> RtspSource:
+    url = server.url(login, path)
+    return RtspSource(type="rtsp", url=url, transport=transport, open_timeout_s=8, read_timeout_s=2)
 
 
 def flashing(folder: Path, shift_s: float) -> Path:
@@ -91,8 +51,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[float, Path]:
 
 
 @pytest.fixture
-def server(clips: dict[float, Path]) -> Iterator[Server]:
-    one = Server(clips[0.0])
+def server(clips: dict[float, Path]) -> Iterator[CameraServer]:
+    one = CameraServer(clips[0.0])
     one.start()
     yield one
     one.kill()
@@ -134,8 +94,8 @@ class Watch:
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_picture_and_sound_come(server: Server, transport: str) -> None:
-    with Watch(server.config(transport=transport)) as watch:
+def test_picture_and_sound_come(server: CameraServer, transport: str) -> None:
+    with Watch(camera(server, transport=transport)) as watch:
         watch.until(Frame, 8)
         watch.until(AudioChunk, 4)
         assert watch.supervisor.state is SourceState.UP
@@ -143,10 +103,10 @@ def test_picture_and_sound_come(server: Server, transport: str) -> None:
 
 @pytest.mark.parametrize("shift_s", [-0.2, 0.0, 0.2])
 def test_clap_and_flash_is_measured_over_the_network(clips: dict[float, Path], shift_s: float) -> None:
-    one, clock, metrics = Server(clips[shift_s]), SystemClock(), Metrics()
+    one, clock, metrics = CameraServer(clips[shift_s]), SystemClock(), Metrics()
     one.start()
     try:
-        source = open_source("yard", one.config(), GEOMETRY, clock, metrics, Path())
+        source = open_source("yard", camera(one), GEOMETRY, clock, metrics, Path())
         buffer = CameraBuffer("yard", GEOMETRY, clock, Windows(), Health(), metrics, live=True)
         batch, windows, began_ns = empty_batch(GEOMETRY), 0, clock.mono_ns()
         for item in source.items():
@@ -160,8 +120,8 @@ def test_clap_and_flash_is_measured_over_the_network(clips: dict[float, Path], s
         one.kill()
 
 
-def test_server_killed_and_started_again(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG), Watch(server.config()) as watch:
+def test_server_killed_and_started_again(server: CameraServer, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), Watch(camera(server)) as watch:
         watch.until(Frame, 4)
         server.kill()
         watch.until(Gap)
@@ -176,8 +136,8 @@ def test_server_killed_and_started_again(server: Server, caplog: pytest.LogCaptu
     assert "s3cret" not in caplog.text
 
 
-def test_frozen_server_is_given_up_in_bounded_time(server: Server) -> None:
-    with Watch(server.config()) as watch:
+def test_frozen_server_is_given_up_in_bounded_time(server: CameraServer) -> None:
+    with Watch(camera(server)) as watch:
         watch.until(Frame, 4)
         server.signal(signal.SIGSTOP)
         watch.until(Gap)
@@ -192,9 +152,9 @@ def test_frozen_server_is_given_up_in_bounded_time(server: Server) -> None:
     [("viewer:wr0ng", "cam", "login"), ("viewer:s3cret", "nope", "path at the end")],
 )
 def test_refusals_say_what_to_do_and_no_password(
-    server: Server, login: str, path: str, said: str, capfd: pytest.CaptureFixture[str]
+    server: CameraServer, login: str, path: str, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    config = server.config(login=login, path=path)
+    config = camera(server, login=login, path=path)
     source = open_source("yard", config, GEOMETRY, SystemClock(), Metrics(), Path())
     with pytest.raises(SourceError, match=said) as caught:
         next(iter(source.items()))

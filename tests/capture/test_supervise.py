@@ -76,7 +76,8 @@ def test_gap_on_every_break_and_quiet_logging(caplog: pytest.LogCaptureFixture) 
 def test_state_says_why_in_one_line() -> None:
     seen: list[tuple[SourceState, str]] = []
     _, *_ = supervise([(1, LOST), (1, None)], stop_after=3, on_item=lambda s: seen.append((s.state, s.detail)))
-    assert seen == [(SourceState.UP, ""), (SourceState.UP, ""), (SourceState.UP, "")]
+    gap = (SourceState.LOST, str(LOST))
+    assert seen == [(SourceState.UP, ""), gap, (SourceState.UP, "")]
     supervisor, pushed, *_ = supervise([(0, LOST), (0, MediaError("bad file")), (1, None)], live=False)
     assert supervisor.state is SourceState.ENDED
     assert len(pushed) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,55 +14,19 @@ from typing import Any
 import pytest
 from broker_parts import free_port, need
 from daemon_parts import SAMPLE, Daemon, config_text, events_in, wait_for
+from rtsp_parts import PASSWORD, CameraServer, missing
 
 from edge.cli import main
 
 pytestmark = pytest.mark.rtsp
 
-SERVER = Path(__file__).resolve().parent.parent / "bench" / "rtsp_server.py"
 SHOWN_S = 30
-
-
-class CameraServer:
-    """A real RTSP server in a process group of its own, on one port for its whole life."""
-
-    def __init__(self, clip: Path) -> None:
-        self.port = free_port()
-        self._clip = clip
-        self._process: subprocess.Popen[str] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"rtsp://viewer:geheim@127.0.0.1:{self.port}/cam"
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            ["/usr/bin/python3", str(SERVER), str(self._clip), str(self.port)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == "ready", "GStreamer's RTSP server did not start"
-
-    def signal(self, number: int) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, number)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self.signal(signal.SIGCONT)
-            self.signal(signal.SIGKILL)
-            self._process.communicate()
-            self._process = None
 
 
 @pytest.fixture
 def camera(tmp_path: Path) -> Iterator[CameraServer]:
-    program = ["/usr/bin/python3", "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"]
-    if subprocess.run(program, check=False, capture_output=True).returncode:
-        pytest.skip("needs GStreamer's RTSP server (apt: gir1.2-gst-rtsp-server-1.0 python3-gi)")
+    if missing():
+        pytest.skip(f"needs apt: {missing()}")
     clip = tmp_path / "clip.ts"
     command = [
         need("ffmpeg"),
@@ -87,7 +50,7 @@ def camera(tmp_path: Path) -> Iterator[CameraServer]:
 
 
 def rtsp(camera: CameraServer) -> str:
-    return f"{{type: rtsp, url: '{camera.url}', open_timeout_s: 3, read_timeout_s: 2}}"
+    return f"{{type: rtsp, url: '{camera.url()}', open_timeout_s: 3, read_timeout_s: 2}}"
 
 
 def begins(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -119,7 +82,7 @@ def test_a_live_run_gives_the_events_that_replay_gives(tmp_path: Path, camera: C
         after_first = seconds_of(one) - seconds_of(lived[0]), seconds_of(other) - seconds_of(expected[0])
         assert after_first[0] == pytest.approx(after_first[1], abs=1.0)
         assert one["score"] == pytest.approx(other["score"], abs=0.25)
-    assert "geheim" not in daemon.text()
+    assert PASSWORD not in daemon.text()
 
 
 def test_a_camera_that_dies_or_freezes_is_an_event_and_leaves_the_others_alone(
@@ -163,5 +126,5 @@ def test_a_camera_that_dies_or_freezes_is_an_event_and_leaves_the_others_alone(
         assert daemon.stop() == 0
     text = daemon.text()
     assert text.count("delivers again") == 2
-    assert "geheim" not in text + json.dumps(events_in(told))
+    assert PASSWORD not in text + json.dumps(events_in(told))
     assert not any(e["camera"] == "steady" and e["kind"] == "health" for e in events_in(told))

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""One RTSP camera on loopback: a recording over and over, its pts running on. For the benchmarks.
+"""One RTSP camera on loopback: a recording over and over, its pts running on. For tests and benchmarks.
 
 Run by the system's Python (apt: python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad} ffmpeg):
-rtsp_server.py CLIP.ts PORT -> rtsp://127.0.0.1:PORT/cam. ffmpeg loops and paces, GStreamer packetises.
+rtsp_server.py CLIP.ts PORT [USER:PASSWORD] -> rtsp://USER:PASSWORD@127.0.0.1:PORT/cam. ffmpeg loops and paces,
+GStreamer packetises.
 """
 
 import os
@@ -49,14 +50,28 @@ class Camera(GstRtspServer.RTSPMediaFactory):
             self.feed.wait()
 
 
+def ask_for_login(server: GstRtspServer.RTSPServer, camera: Camera, user: str, password: str) -> None:
+    """Let nobody else see the camera."""
+    auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, user)
+    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    server.set_auth(auth)
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_permission_for_role(user, GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True)
+    permissions.add_permission_for_role(user, GstRtspServer.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, True)
+    camera.set_permissions(permissions)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
-    clip, port = sys.argv[1:]
+    clip, port, *login = sys.argv[1:]
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(port)
     camera = Camera(clip)
+    if login:
+        ask_for_login(server, camera, *login[0].split(":"))
     server.get_mount_points().add_factory("/cam", camera)
     server.attach(None)
     print("ready", flush=True)
