@@ -76,7 +76,7 @@ def test_gap_on_every_break_and_quiet_logging(caplog: pytest.LogCaptureFixture) 
 def test_state_says_why_in_one_line() -> None:
     seen: list[tuple[SourceState, str]] = []
     _, *_ = supervise([(1, LOST), (1, None)], stop_after=3, on_item=lambda s: seen.append((s.state, s.detail)))
-    gap = (SourceState.LOST, str(LOST))
+    gap = (SourceState.LOST, "rtsp://x: the camera ended the stream; it may be restarting")
     assert seen == [(SourceState.UP, ""), gap, (SourceState.UP, "")]
     supervisor, pushed, *_ = supervise([(0, LOST), (0, MediaError("bad file")), (1, None)], live=False)
     assert supervisor.state is SourceState.ENDED
