@@ -69,12 +69,16 @@ def calibrate(net: FusedNet, held: Rows, ordinary: Rows) -> list[LabelFit]:
 
 
 def fit_platt(z: Tensor, y: Tensor, w: Tensor) -> tuple[float, float]:
-    """Platt's scale (held within 0.4 to 1.6) and offset by weighted cross entropy."""
-    free = torch.zeros(2, requires_grad=True)
+    """Platt's scale and offset by weighted cross entropy.
+
+    The scale stays within 0.4 and 1: composed scenes are easier than the world, so they may take certainty away
+    and never add any.
+    """
+    free = torch.tensor([0.5, 0.0], requires_grad=True)
     optimiser = torch.optim.LBFGS([free], max_iter=60, line_search_fn="strong_wolfe")
 
     def scale() -> Tensor:
-        return 1.0 + 0.6 * torch.tanh(free[0])
+        return 0.7 + 0.3 * torch.tanh(free[0])
 
     def closure() -> Tensor:
         optimiser.zero_grad()

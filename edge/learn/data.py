@@ -113,7 +113,7 @@ def decode_sound(path: Path) -> Wave:
     """A file's sound, 32 kHz mono -1..1; raises ValueError where it has none."""
     import av
 
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="ignore") as container:
         if not container.streams.audio:
             raise ValueError(f"{path}: no sound")
         resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
@@ -129,7 +129,7 @@ def decode_video(path: Path, limit_s: float = 1e9) -> U8:
     import av
 
     pictures, due = [], 0.0
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="ignore") as container:
         stream = container.streams.video[0]
         first = None
         for frame in container.decode(stream):

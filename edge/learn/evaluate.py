@@ -98,7 +98,7 @@ def evaluate_sets(engine: Path, root: Path, most: int = 24) -> list[Result]:
 
 
 def evaluate_clips(engine: Path, root: Path, most: int = 40) -> list[Result]:
-    """Clips with picture and sound: fire clips against fight-set, fall and street clips, as a whole and in part."""
+    """Clips with picture and sound: fire against fight-set, fall and street clips, as a whole and in part."""
     rows = read_rows(root)
     video = [r for r in rows if r.path.suffix == ".mp4"]
     fires = [r for r in video if r.dataset == "AV events" and r.label == "fire"]
@@ -111,14 +111,19 @@ def evaluate_clips(engine: Path, root: Path, most: int = 40) -> list[Result]:
     results = []
     for name, cut in (("fused", _whole), ("picture only", _mute), ("sound only", _blind)):
         kept = [m for m in map(cut, media) if m.audio is not None or m.pictures is not None]
-        answers = play(engine, kept, limit=24)
+        answers = play(engine, kept, limit=16)
         results.append(
-            _result(f"fire clips v ordinary clips, {name} (R)", "fire", answers, lambda label: label == "fire")
+            _result(
+                f"fire clip (open, flames trained on) v ordinary clips, {name}",
+                "fire",
+                answers,
+                lambda label: label == "fire",
+            )
         )
         _log.info("%s", results[-1])
     stills = play(engine, [_load(r, "photo") for r in smokes] + [_first(m) for m in media if m.label != "fire"])
     results.append(
-        _result("wildfire smoke photographs v ordinary clips (R)", "smoke", stills, lambda label: label == "smoke")
+        _result("wildfire smoke photographs (R) v ordinary clips", "smoke", stills, lambda label: label == "smoke")
     )
     return results
 

@@ -34,12 +34,14 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written and how far it is from torch (largest absolute difference of any output)."""
+    """What was written, and how far it is from torch: largest absolute difference of any output before
+    (`difference`) and after (`rounding`) the weights were stored in 16 bits."""
 
     path: Path
     sha256: str
     megabytes: float
     difference: float
+    rounding: float
     ms_per_row: float
 
 
@@ -48,15 +50,16 @@ def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str]) ->
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "fused.onnx"
     _write_graph(net, path)
+    difference = max(_compare(net, path, b, 0.005) for b in (1, 2, 5))
     half = halve_weights(path)
+    rounding = max(_compare(net, path, b, 0.1) for b in (1, 2, 5))
     golden = sample_inputs(3, seed=7)
     outputs = run_onnx(path, golden)
-    difference = max(_compare(net, path, b) for b in (1, 2, 5))
     stored: Any = {f"in_{k}": v for k, v in golden.items()} | {f"out_{k}": v for k, v in outputs.items()}
     np.savez_compressed(folder / "golden.npz", **stored)
     (folder / "audioset527.txt").write_text("\n".join(tags) + "\n", encoding="utf-8")
     (folder / "model.yaml").write_text(manifest_text(folder, version), encoding="utf-8")
-    done = Exported(path, sha256(path), path.stat().st_size / 1e6, difference, time_row(path))
+    done = Exported(path, sha256(path), path.stat().st_size / 1e6, difference, rounding, time_row(path))
     _log.info("exported %s: %.1f MB, %d tensors halved, max difference %.5f, %.1f ms a row",
               path, done.megabytes, half, difference, done.ms_per_row)  # fmt: skip
     return done
@@ -189,8 +192,8 @@ def _write_graph(net: FusedNet, path: Path) -> None:
     )  # fmt: skip
 
 
-def _compare(net: FusedNet, path: Path, batch: int) -> float:
-    """Largest difference of any output at this batch; raises beyond the manifest's tolerance."""
+def _compare(net: FusedNet, path: Path, batch: int, atol: float) -> float:
+    """Largest difference of any output at this batch; raises beyond `atol` and 1 %."""
     import torch
 
     x = sample_inputs(batch, seed=batch)
@@ -202,7 +205,7 @@ def _compare(net: FusedNet, path: Path, batch: int) -> float:
             raise ValueError(f"{name}: ONNX gives {got.shape}, torch {want.shape}")
         gap = np.abs(got - want)
         worst = max(worst, float(gap.max()))
-        if not np.all(gap <= 0.02 + 0.02 * np.abs(want)):
+        if not np.all(gap <= atol + 0.01 * np.abs(want)):
             raise ValueError(f"{name}: batch {batch}, ONNX is {gap.max():.4f} away from torch")
     return worst
 
