@@ -59,7 +59,8 @@ def main_train(args: argparse.Namespace) -> int:
     if not (work / "audio.pt").exists():
         train_audio(args.weights, data, args.wad, work, audio)
     _log.info("stage 2 of 5: pictures")
-    for held, part in ((True, Plan(max(2, plan.scenes // 3), plan.glimpses // 3, plan.unseen)), (False, plan)):
+    apart = Plan(scenes=2, glimpses=20) if args.fast else Plan(scenes=24, glimpses=220)
+    for held, part in ((True, apart), (False, plan)):
         cache_pictures(args.weights, data, args.wad, args.photos, work, part, held)
     _log.info("stage 3 of 5: fusion")
     net = train_fusion(args.weights, data, args.wad, work, fusion, plan.unseen)

@@ -25,8 +25,8 @@ F32 = NDArray[np.float32]
 class Plan:
     """How much to compose. `scenes` have 32 hops; `glimpses` are scenes of which two hops are rendered."""
 
-    scenes: int = 70
-    glimpses: int = 700
+    scenes: int = 56
+    glimpses: int = 600
     unseen: int = 120
     seed: int = 100_000
 

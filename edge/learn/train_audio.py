@@ -35,10 +35,10 @@ class AudioRun:
     interpolation, Wortsman et al. 2022): more of it cost zero-shot accuracy on tags outside the labels.
     """
 
-    steps: int = 600
+    steps: int = 260
     batch: int = 24
     rate: float = 1.5e-4
-    minutes: float = 10.0
+    minutes: float = 60.0
     seed: int = 11
     keep: float = 0.1
 
