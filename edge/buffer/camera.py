@@ -10,17 +10,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from edge.buffer.avsync import AvSync, BangFinder, FlashFinder
+from edge.buffer.gather import Gatherer
 from edge.buffer.meters import AudioMeter, VideoMeter
 from edge.buffer.microphone import RING_S, Listener, MicrophoneBuffer
 from edge.buffer.rings import FrameRing
 from edge.buffer.sensors import SensorBoard
 from edge.buffer.sound_track import SoundTrack
-from edge.buffer.timeline import Due, Timeline
+from edge.buffer.timeline import Timeline
 from edge.clock import Clock
 from edge.config.models import Health, Windows
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
 from edge.types import (
+    F32,
     NS_PER_S,
     AudioChunk,
     Batch,
@@ -29,7 +31,6 @@ from edge.types import (
     Gap,
     Glance,
     Item,
-    Rect,
     SensorReading,
     SourceState,
     Stream,
@@ -40,7 +41,6 @@ from edge.types import (
 _FRAMES_S = 4.0
 _UNRELATED_NS = NS_PER_S // 2
 _ROOM_S = 0.1
-_WHOLE: Rect = (0.0, 0.0, 1.0, 1.0)
 
 
 class CameraBuffer:
@@ -90,6 +90,7 @@ class CameraBuffer:
         self._audio_meter = AudioMeter(health.silent_dbfs)
         self._flashes, self._bangs, self._sync = FlashFinder(), BangFinder(rate), AvSync()
         self._sensors = SensorBoard(geometry.sensors, sensors or {})
+        self._gatherer = Gatherer(name, geometry, self._frames, self._sound, self._microphone, self._fill_sensors)
         self._last_glance_ns: int | None = None
         self._step_ns = 0
         self._audio_shift_ns = 0
@@ -159,7 +160,7 @@ class CameraBuffer:
                 due = self._timeline.pick(now_ns, newest, heard_ns)
             if due is None:
                 return None
-            window = self._gather(due, batch, row)
+            window = self._gatherer.fill(due, batch, row)
             with self._lock:
                 skipped = self._timeline.commit(due)
                 self._drop("engine", skipped)
@@ -276,31 +277,9 @@ class CameraBuffer:
             self._metrics.gaps.labels(self.name, "unrelated").inc()
             self._gap(self._audio_shift_ns + apart_ns, Stream.VIDEO)
 
-    def _gather(self, due: Due, batch: Batch, row: int) -> Window:
-        g = self._geometry
-        last_ns, n = due.end_ns + g.slack_ns, g.video.frames
-        spans = [(last_ns - (n - i) * g.frame_ns, last_ns - (n - 1 - i) * g.frame_ns) for i in range(n)]
-        video_ok, content = self._frames.gather(due.epoch, spans, batch.frames[row])
-        if self._microphone is not None:
-            audio_ok = self._microphone.read(due.t_end_ns, batch.audio[row])
-        else:
-            audio_ok = self._sound.read(due.epoch, due.end_ns, batch.audio[row])
-        batch.video_ok[row] = video_ok
-        batch.audio_ok[row] = audio_ok
+    def _fill_sensors(self, t_ns: int, values: F32, ok: F32) -> tuple[bool, ...]:
         with self._lock:
-            sensor_ok = self._sensors.fill(due.t_end_ns, batch.sensors[row], batch.sensor_ok[row])
-        return Window(
-            camera=self.name,
-            seq=due.seq,
-            t_end_ns=due.t_end_ns,
-            media_end_ns=due.seq * g.hop_ns,
-            row=row,
-            video_ok=video_ok,
-            audio_ok=audio_ok,
-            sensor_ok=sensor_ok,
-            epoch=due.epoch,
-            content=content or _WHOLE,
-        )
+            return self._sensors.fill(t_ns, values, ok)
 
     def _wait_for_room(self, is_full: Callable[[], bool], cancel: threading.Event | None) -> None:
         """For recordings: until nothing is overwritten that a window still needs."""
