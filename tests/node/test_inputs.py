@@ -1,0 +1,68 @@
+"""Sensor topics reach the cameras that name them, and nothing hostile gets further than a counter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.clock import VirtualClock
+from edge.config import parse
+from edge.engine.manifest import find_folder, load_folder
+from edge.metrics import Metrics
+from edge.node.inputs import Inputs
+from edge.publish.commands import Incoming
+from edge.types import NS_PER_S, SourceState
+
+TEXT = """
+cameras:
+  yard:
+    source: {type: file, path: a.mp4}
+    sensors: {temperature: yard/temp, light: {topic: yard/env, path: lux.0, stale_s: 60}}
+  hall: {source: {type: file, path: b.mp4}, sensors: {temperature: yard/temp}}
+  cellar: {microphone: mic}
+microphones: {mic: {type: device}}
+"""
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def inputs(clock: VirtualClock) -> Inputs:
+    geometry = load_folder(find_folder("fused")).manifest.geometry
+    return Inputs(parse(TEXT), geometry, clock, Metrics())
+
+
+def known(inputs: Inputs, camera: str, t_ns: int) -> dict[str, float]:
+    """The z-scores that the model would see of a camera's sensors."""
+    channels = [channel.name for channel in inputs._geometry.sensors]
+    values, ok = np.zeros(len(channels), np.float32), np.zeros(len(channels), np.float32)
+    there = inputs.buffers[camera]._fill_sensors(t_ns, values, ok)
+    return {name: float(v) for name, v, is_there in zip(channels, values, there, strict=True) if is_there}
+
+
+def test_a_topic_reaches_every_camera_that_names_it(inputs: Inputs, clock: VirtualClock) -> None:
+    assert inputs.sensor_topics == ["yard/env", "yard/temp"]
+    inputs.on_sensor(Incoming("yard/temp", b"30"))
+    inputs.on_sensor(Incoming("yard/env", b'{"lux": [500, 1]}'))
+    now_ns = clock.mono_ns()
+    assert known(inputs, "yard", now_ns) == {"temperature": 1.0, "light": 1.0}
+    assert known(inputs, "hall", now_ns) == {"temperature": 1.0}
+    assert set(known(inputs, "yard", now_ns + 61 * NS_PER_S)) == {"temperature"}
+
+
+@pytest.mark.parametrize("payload", [b"", b"nan", b"1e999", b"\xff\xfe", b"[" * 5000, b'{"lux": {}}', b"9" * 100_000])
+def test_what_is_no_number_changes_nothing(inputs: Inputs, clock: VirtualClock, payload: bytes) -> None:
+    inputs.on_sensor(Incoming("yard/temp", payload))
+    inputs.on_sensor(Incoming("yard/env", payload))
+    inputs.on_sensor(Incoming("elsewhere", b"1"))
+    assert known(inputs, "yard", clock.mono_ns()) == {}
+
+
+def test_states_and_who_is_live(inputs: Inputs) -> None:
+    assert inputs.live == {"yard": False, "hall": False, "cellar": True}
+    assert inputs.state("cellar") == inputs.state("yard") == (SourceState.CONNECTING, "")
+    assert inputs.summary() == "3 connecting"
+    assert not inputs.all_ended()
