@@ -1,7 +1,8 @@
-"""Makes the logits calibrated: a scale and an offset a label, on held-out scenes and ordinary material.
+"""Makes the logits calibrated: a scale and an offset a label.
 
-Events are rare where the model will run, so hops without the event count `RARITY` times: the probabilities
-hold for sites where events are that much rarer than in the composed scenes.
+Where real recordings were held out (fire, crying_baby, dog_bark) they are fitted on those, on composed held-out
+scenes and on ordinary material, every recording counting the same however long it is, and those that hold the event
+together for `SHARE` of all. Labels that only AudioSet's tags know get the offset that `labels.py` sets.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from edge.learn.soundbank import Bank, bed, build_bank, degrade
 from edge.learn.train_fusion import Rows, memories
 
 _log = logging.getLogger(__name__)
-RARITY: Final = 5.0
+SHARE: Final = 0.2
+CORRECTION: Final = 3.0
+"""The most that the fusion may add, times `corrects` (`heads.py`)."""
 OBJECT_SCALE: Final = 2.0
 OBJECT_SCORE: Final = 0.4
 """Detector scores are sharpened by 2 and a box score of 0.4 becomes 0.5: set, not fitted (no open box labels)."""
@@ -46,39 +49,46 @@ class LabelFit:
     positives: int
 
 
-def calibrate(net: FusedNet, held: Rows, ordinary: Rows) -> list[LabelFit]:
-    """Fit every label but the objects, write scale and offset into the head, and say how well it went."""
+def calibrate(net: FusedNet, held: Rows, ordinary: Rows, real: Rows) -> list[LabelFit]:
+    """Write scale, offset and picture limits into the head, and say how well it went. `real` are whole held-out
+    recordings as they are in service (`realistic.py`)."""
     head = net.head
     head.scale.fill_(1.0)
     head.offset.fill_(0.0)
-    logits, shown, weight = _judged_logits(head, [held, ordinary])
+    head.picture_limit.fill_(30.0)
+    logits, shown, weight = _judged_logits(head, [(held, 0.5), (ordinary, 0.5), (real, 1.0)])
     fits = []
     for c, label in enumerate(LABELS):
+        z, y, w = logits[:, c], shown[:, c], weight[:, c]
+        share = float((w * y).sum() / w.sum())
         if label.classes:
-            offset = -OBJECT_SCALE * float(np.log(OBJECT_SCORE / (1 - OBJECT_SCORE)))
-            head.scale[c], head.offset[c] = OBJECT_SCALE, offset
-            fits.append(LabelFit(label.name, OBJECT_SCALE, offset, float("nan"), float("nan"), 0))
-            continue
-        z, y, w = logits[:, c], shown[:, c], weight[:, c] * torch.where(shown[:, c] > 0.5, 1.0, RARITY)
-        scale, offset = fit_platt(z, y, w)
+            scale, offset = OBJECT_SCALE, -OBJECT_SCALE * float(np.log(OBJECT_SCORE / (1 - OBJECT_SCORE)))
+        elif label.tag_offset is not None:
+            scale, offset = 1.0, label.tag_offset
+        else:
+            w = w * torch.where(y > 0.5, SHARE / share, (1 - SHARE) / (1 - share))
+            scale, offset = fit_platt(z, y, w)
         head.scale[c], head.offset[c] = scale, offset
+        if label.picture_limit is not None:
+            top = float(np.log(label.picture_limit / (1 - label.picture_limit)))
+            head.picture_limit[c] = (top - offset) / scale - CORRECTION * float(head.corrects[c])
         before, after = (ece(torch.sigmoid(x).numpy(), y.numpy(), w.numpy()) for x in (z, scale * z + offset))
-        fits.append(LabelFit(label.name, scale, offset, before, after, int((y * weight[:, c]).sum())))
-        _log.info("calibrated %s: scale %.2f offset %+.2f, ECE %.4f -> %.4f", label.name, scale, offset, before, after)
+        gaps = (float("nan"), float("nan")) if label.classes else (before, after)
+        fits.append(LabelFit(label.name, scale, offset, *gaps, int((y * (weight[:, c] > 0)).sum())))
+        _log.info("calibrated %s: scale %.2f offset %+.2f, ECE %.4f -> %.4f", label.name, scale, offset, *gaps)
     return fits
 
 
 def fit_platt(z: Tensor, y: Tensor, w: Tensor) -> tuple[float, float]:
     """Platt's scale and offset by weighted cross entropy.
 
-    The scale stays within 0.4 and 1: composed scenes are easier than the world, so they may take certainty away
-    and never add any.
+    The scale stays within 0.4 and 1.4.
     """
-    free = torch.tensor([0.5, 0.0], requires_grad=True)
+    free = torch.tensor([0.2, 0.0], requires_grad=True)
     optimiser = torch.optim.LBFGS([free], max_iter=60, line_search_fn="strong_wolfe")
 
     def scale() -> Tensor:
-        return 0.7 + 0.3 * torch.tanh(free[0])
+        return 0.9 + 0.5 * torch.tanh(free[0])
 
     def closure() -> Tensor:
         optimiser.zero_grad()
@@ -158,14 +168,17 @@ def _ordinary(net: FusedNet, pictures: NDArray[np.uint8] | None, audio: NDArray[
         )  # fmt: skip
 
 
-def _judged_logits(head: FusionHead, sets: list[Rows]) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits, targets and weights of all sets in every view."""
+def _judged_logits(head: FusionHead, sets: list[tuple[Rows, float]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, targets and weights of all sets in every view that shows something; a recording weighs what its set
+    says, whatever its length."""
     logits, shown, weights = [], [], []
-    for rows in sets:
+    for rows, worth in sets:
         for view in VIEWS.values():
             z, known = scene_logits(head, rows, view)
             now = (rows.evident * known[..., None]).amax(1)
+            judged = ((now > 0.75) | (rows.evident.amax(1) < 0.25)).float() * known.amax(1)[:, None]
+            held = torch.zeros(int(rows.scene[-1]) + 1, judged.shape[1]).index_add_(0, rows.scene, judged)
             logits.append(z)
             shown.append((now > 0.75).float())
-            weights.append(((now > 0.75) | (rows.evident.amax(1) < 0.25)).float())
+            weights.append(worth / len(VIEWS) * judged / held[rows.scene].clamp(min=1))
     return torch.cat(logits), torch.cat(shown), torch.cat(weights)

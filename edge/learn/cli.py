@@ -107,10 +107,12 @@ def calibrate_and_save(
 
     from edge.learn.calibrate import calibrate, ordinary_rows
     from edge.learn.compare import compare, comparison_text
+    from edge.learn.realistic import held_takes, take_rows
     from edge.learn.train_fusion import load_rows
 
     held = load_rows(net, data, wad, work, held_out=True, unseen=unseen)
-    fits = calibrate(net, held, ordinary_rows(net, data, wad, photos))
+    real = take_rows(net, held_takes(data, wad))
+    fits = calibrate(net, held, ordinary_rows(net, data, wad, photos), real)
     lines = ["label,scale,offset,ece_before,ece_after,positive_hops"]
     lines += [
         f"{f.label},{f.scale:.4f},{f.offset:.4f},{f.ece_before:.5f},{f.ece_after:.5f},{f.positives}" for f in fits

@@ -1,13 +1,14 @@
 """The open data: what lies under `<data>/open`, who belongs to which split, and decoding.
 
-Reads `manifest.csv`; only rows of the tier `open` are ever returned by `training_*`. Splits are by source:
-ESC-10 by its official folds (5 is held out), videos by clip, the rest by a hash of the recording.
+Reads `manifest.csv`; only rows of the tier `open` whose own licence is one of `_LICENCES` are ever returned. Splits
+are by source: ESC-10 by its official folds (5 is held out), videos by clip, the rest by a hash of the recording.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ _FREEDOOM: Final = {
         "DSOOF",
     ),
 }
+_LICENCES: Final = re.compile(r"\b(CC0|CC BY(?![- ]?(NC|ND|SA))|ODbL|Apache|BSD|MIT)\b")
 _HELD_CLIPS: Final = ("opencv_vtest", "intel_preview_people-detection", "intel_preview_worker-zone-detection")
 
 
@@ -77,10 +79,15 @@ def data_root(argument: str | None) -> Path:
     return Path(root)
 
 
+def permitted(licence: str) -> bool:
+    """Whether a recording under this licence may train what ships: CC0, CC BY, ODbL, Apache, BSD or MIT."""
+    return _LICENCES.search(licence) is not None
+
+
 def recordings(root: Path) -> list[Recording]:
-    """Every open recording of `<root>/manifest.csv`."""
+    """Every open recording of `<root>/manifest.csv` whose licence permits training."""
     with open(root / "manifest.csv", encoding="utf-8") as f:
-        rows = [row for row in csv.DictReader(f) if row["tier"] == "open"]
+        rows = [row for row in csv.DictReader(f) if row["tier"] == "open" and permitted(row["licence"])]
     found = []
     for row in rows:
         path, video = root / row["file"], row["file"].endswith(".mp4")

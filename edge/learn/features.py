@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.learn.backgrounds import Backgrounds, load_backgrounds
+from edge.learn.backgrounds import Backgrounds, box_cells, fire_clip, load_backgrounds, zoomed, zoomed_picture
+from edge.learn.labels import DENSE_CHANNELS, GRID
 from edge.learn.network import FusedNet, starting_network
 from edge.learn.progress import Stopwatch
-from edge.learn.scenes import HOPS, Scene, compose, render
+from edge.learn.scenes import HOPS, Scene, compose, render, shows
 from edge.learn.soundbank import Bank, build_bank
 
 _log = logging.getLogger(__name__)
@@ -23,11 +26,14 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to compose. `scenes` have 32 hops; `glimpses` are scenes of which two hops are rendered."""
+    """How much to compose. `scenes` have 32 hops; `glimpses` are scenes of which two hops are rendered, `fires` more of
+    them in which fire is seen; `plain` are real pictures as they are, of each open clip and zoom."""
 
     scenes: int = 56
     glimpses: int = 600
     unseen: int = 120
+    plain: int = 20
+    fires: int = 220
     seed: int = 100_000
 
 
@@ -47,6 +53,8 @@ def cache_pictures(
     watch = Stopwatch()
     jobs = [(n, scene, range(HOPS)) for n, scene in enumerate(scenes)]
     jobs += [(-1, *_glimpse(seed + 10_000 + n, bank)) for n in range(plan.glimpses)]
+    seen_fire = (n for n in count(seed + 40_000) if shows(n, bank, "fire"))
+    jobs += [(-1, *_glimpse(n, bank)) for n in islice(seen_fire, plan.fires)]
     for k, (n, scene, which) in enumerate(jobs):
         g, t, o, c = _encode(net, scene, places, which)
         grids.append(g)
@@ -56,6 +64,12 @@ def cache_pictures(
         hops += [(n, h) for h in which]
         if k % 50 == 49:
             _log.info("pictures: %d of %d scenes, %.0f s", k + 1, len(jobs), watch.seconds())
+    for g, t, o, c in _plain(net, data, places, plan.plain, held_out):
+        grids.append(g)
+        tops.append(t)
+        objects.append(o)
+        covers.append(c)
+        hops += [(-2, h) for h in range(len(g))]
     np.savez(
         path, grid=np.concatenate(grids), top=np.concatenate(tops), objects=np.concatenate(objects),
         cells=np.concatenate(covers), hops=np.array(hops, np.int32), seeds=np.array([s.seed for s in scenes]),
@@ -73,11 +87,35 @@ def _glimpse(seed: int, bank: Bank) -> tuple[Scene, range]:
     return scene, range(at, at + 2)
 
 
+def _plain(
+    net: FusedNet, data: Path, places: Backgrounds, most: int, held_out: bool
+) -> Iterator[tuple[F16, F16, F32, F16]]:  # fmt: skip
+    """Open clips as they are and zoomed: nothing happens in them, but in the fire clip, whose boxes are its fire;
+    whether its haze is smoke nobody labelled (-1)."""
+    rng = np.random.default_rng(17)
+    house, boxes = fire_clip(data, held_out)
+    for clip in (*places.clips, house, *(np.stack([x, x]) for x in places.photos)):
+        burning = clip is house
+        pairs = sorted({int(x) for x in np.linspace(0, max(0, len(clip) // 2 - 1), 2 * most if burning else most)})
+        for zoom in (1.0, float(rng.uniform(1.15, 1.6)))[: 2 if len(clip) > 2 else 1]:
+            frames = np.stack([[clip[2 * n], clip[2 * n + 1]] for n in pairs if 2 * n + 1 < len(clip)])
+            cover = np.zeros((len(frames), DENSE_CHANNELS, *GRID), np.float32)
+            if burning:
+                cover[:, 0] = [box_cells(zoomed(boxes[2 * n + 1], zoom)) for n in pairs if 2 * n + 1 < len(clip)]
+                cover[:, 1] = -1
+            frames = np.stack([[zoomed_picture(p, zoom) for p in pair] for pair in frames])
+            yield _see(net, frames, cover)
+
+
 def _encode(net: FusedNet, scene: Scene, places: Backgrounds, hops: range) -> tuple[F16, F16, F32, F16]:
     pictures = render(scene, places, hops)
+    return _see(net, pictures.frames, pictures.cells)
+
+
+def _see(net: FusedNet, frames: NDArray[np.uint8], cover: F32) -> tuple[F16, F16, F32, F16]:
     with torch.no_grad():
-        seen = net.see(torch.from_numpy(pictures.frames), torch.ones(len(hops), 2))
+        seen = net.see(torch.from_numpy(frames), torch.ones(len(frames), 2))
     return (
         seen.grid.numpy().astype(np.float16), seen.top.numpy().astype(np.float16),
-        seen.objects.numpy(), pictures.cells.astype(np.float16),
+        seen.objects.numpy(), cover.astype(np.float16),
     )  # fmt: skip

@@ -58,17 +58,25 @@ class FusionHead(nn.Module):
 
     logit_c = log(e^prior_c + sum_m there_m knows_mc e^u_mc) + correction_c, |correction| <= 3, so the fused
     answer stays near its best part when the correction is wrong; then the calibration's scale and offset.
+    Labels with a `tag_offset` had no real recordings: their heard evidence stays the tags' own, and what is corrected
+    is a third of that. `picture_limit` caps what is seen, in evidence log-odds.
     """
 
     knows: Tensor
     tag_index: Tensor
     corrects: Tensor
+    by_tags: Tensor
+    tag_start: Tensor
+    picture_limit: Tensor
     scale: Tensor
     offset: Tensor
 
     def __init__(self, fusion: str = "attention", dim: int = DIM) -> None:
         super().__init__()
         knows, index, bias, corrects = _tables()
+        self.register_buffer("by_tags", torch.tensor([float(label.tag_offset is not None) for label in LABELS]))
+        self.register_buffer("tag_start", bias.clone())
+        self.register_buffer("picture_limit", torch.full((C,), -_NEVER))
         self.register_buffer("knows", knows)
         self.register_buffer("tag_index", index)
         self.register_buffer("corrects", corrects)
@@ -115,7 +123,8 @@ class FusionHead(nn.Module):
         mask = torch.cat([known[:, :1].expand(-1, CELLS), known], 1)
         vector = self.fusion(hop.tokens * mask[..., None], mask, memory * memory_ok[..., None], memory_ok)
         gate = known[..., None] * self.knows
-        parts = hop.evidence * gate + _NEVER * (1.0 - gate)
+        seen = torch.minimum(hop.evidence[:, :1], self.picture_limit)
+        parts = torch.cat([seen, hop.evidence[:, 1:]], 1) * gate + _NEVER * (1.0 - gate)
         alone = torch.logsumexp(torch.cat([self.prior.expand(parts.shape[0], 1, -1), parts], 1), 1)
         correction = _RESIDUAL * torch.tanh(self.correct(vector) / _RESIDUAL) * self.corrects * gate.amax(1)
         embedding = self.embed(vector)
@@ -124,9 +133,11 @@ class FusionHead(nn.Module):
 
     def audio_evidence(self, tags: Tensor, sound: Tensor) -> Tensor:
         """Log-odds [B,C] from AudioSet log-odds [B,527] and the sound embedding [B,384]."""
-        picked = tags.index_select(1, self.tag_index.flatten()).reshape(-1, C, _WIDEST) + self.tag_bias
-        known = torch.logsumexp(picked, 2) * self.audio_gain + self.audio_bias
-        out: Tensor = known + self.adapter(sound)
+        fixed, free = self.by_tags, 1.0 - self.by_tags
+        bias = self.tag_start * fixed[:, None] + self.tag_bias * free[:, None]
+        picked = tags.index_select(1, self.tag_index.flatten()).reshape(-1, C, _WIDEST) + bias
+        known = torch.logsumexp(picked, 2) * (self.audio_gain * free + fixed) + self.audio_bias * free
+        out: Tensor = known + self.adapter(sound) * free
         return out
 
     def _evidence(self, f: HopFeatures) -> Tensor:
@@ -147,7 +158,10 @@ def _tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
             knows[m, c] = name in label.modalities
         for n, (tag, offset) in enumerate(label.tags):
             index[c, n], bias[c, n] = tag, offset
-    corrects = np.array([0.0 if label.classes else 1.0 for label in LABELS], np.float32)
+    third = [label.tag_offset is not None or label.picture_limit is not None for label in LABELS]
+    corrects = np.array(
+        [0.0 if label.classes else 1 / 3 if t else 1.0 for label, t in zip(LABELS, third, strict=True)], np.float32
+    )
     if [label.dense for label in LABELS[3:7]] != [0, 1, 2, 3] or any(not label.classes for label in LABELS[:3]):
         raise ValueError("labels: objects first, then the dense channels in order")
     return torch.tensor(knows), torch.tensor(index), torch.tensor(bias), torch.tensor(corrects)

@@ -14,9 +14,10 @@ class Label:
 
     `tags` are AudioSet indices (engines/fused/audioset527.txt) with a prior offset in log-odds: 0 for
     "this is it", negative for "this is a hint". `classes` are COCO-80 indices. `dense` is the channel
-    of the dense picture head. `enter`, `leave` are calibrated probabilities, `min_s` seconds; `enter` is 1.5
-    times the highest probability of any hop without the event in the held-out scenes (`scenes.py`), within 0.25
-    and 0.6; smoke and explosion were then raised until ordinary material gave at most one.
+    of the dense picture head. `tag_offset`: no real recording of it was there to learn from, so its sound is the
+    tags' own log-odds, moved by this much, and no more than that is learned. `picture_limit`: no real picture of
+    it was there, so what is seen alone never gives more than this probability. `enter`, `leave` are calibrated
+    probabilities, `min_s` seconds; `enter` comes from open material alone (`edge.learn.thresholds`).
     """
 
     name: str
@@ -24,6 +25,8 @@ class Label:
     tags: tuple[tuple[int, float], ...] = ()
     classes: tuple[int, ...] = ()
     dense: int | None = None
+    tag_offset: float | None = None
+    picture_limit: float | None = None
     enter: float = 0.6
     leave: float = 0.4
     min_s: float = 0.5
@@ -34,15 +37,25 @@ LABELS: Final = (
     Label("vehicle", ("video",), classes=tuple(range(1, 9)), min_s=1.0),
     Label("animal", ("video",), classes=tuple(range(14, 24)), min_s=1.0),
     Label("fire", MODALITIES, tags=((298, 0.0), (299, -1.0)), dense=0, enter=0.55, leave=0.35, min_s=2.0),
-    Label("smoke", ("video", "sensors"), dense=1, min_s=2.0),
+    Label("smoke", ("video", "sensors"), dense=1, picture_limit=0.45, min_s=2.0),
     Label(
-        "explosion", MODALITIES, tags=((426, 0.0), (435, -0.5), (436, -1.0)), dense=2, enter=0.35, leave=0.2, min_s=0.0
+        "explosion",
+        MODALITIES,
+        tags=((426, 0.0), (435, -0.5), (436, -1.0)),
+        dense=2,
+        tag_offset=0.0,
+        picture_limit=0.2,
+        enter=0.35,
+        leave=0.2,
+        min_s=0.0,
     ),
     Label(
         "gunshot",
         ("video", "audio"),
         tags=((427, 0.0), (428, 0.0), (429, 0.0), (430, -0.5), (431, -1.0)),
         dense=3,
+        tag_offset=0.85,
+        picture_limit=0.2,
         enter=0.3,
         leave=0.2,
         min_s=0.0,
@@ -51,18 +64,34 @@ LABELS: Final = (
         "glass_break",
         ("audio", "sensors"),
         tags=((443, 0.0), (470, -1.5), (469, -2.0), (441, -2.5)),
+        tag_offset=0.85,
         enter=0.25,
         leave=0.15,
         min_s=0.0,
     ),
-    Label("scream", ("audio",), tags=((14, 0.0), (11, -1.5), (8, -2.0), (25, -2.0)), enter=0.25, leave=0.15, min_s=0.5),
+    Label(
+        "scream",
+        ("audio",),
+        tags=((14, 0.0), (11, -1.5), (8, -2.0), (25, -2.0)),
+        tag_offset=0.85,
+        enter=0.25,
+        leave=0.15,
+        min_s=0.5,
+    ),
     Label(
         "alarm",
         ("audio", "sensors"),
         tags=((399, 0.0), (400, 0.0), (388, -0.5), (398, -1.5), (310, -1.0), (395, -1.5)),
+        tag_offset=0.85,
         min_s=1.0,
     ),
-    Label("siren", ("audio",), tags=((396, 0.0), (323, 0.0), (324, 0.0), (325, 0.0), (397, 0.0)), min_s=1.0),
+    Label(
+        "siren",
+        ("audio",),
+        tags=((396, 0.0), (323, 0.0), (324, 0.0), (325, 0.0), (397, 0.0)),
+        tag_offset=0.85,
+        min_s=1.0,
+    ),
     Label("crying_baby", ("audio",), tags=((23, 0.0), (22, -1.5)), enter=0.45, leave=0.3, min_s=1.0),
     Label(
         "dog_bark",
@@ -72,7 +101,7 @@ LABELS: Final = (
         leave=0.15,
         min_s=0.5,
     ),
-    Label("door_knock", ("audio", "sensors"), tags=((359, 0.0),), enter=0.25, leave=0.15, min_s=0.0),
+    Label("door_knock", ("audio", "sensors"), tags=((359, 0.0),), tag_offset=0.85, enter=0.25, leave=0.15, min_s=0.0),
 )
 LABEL_NAMES: Final = tuple(label.name for label in LABELS)
 DENSE_CHANNELS: Final = 4

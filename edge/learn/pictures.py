@@ -78,8 +78,8 @@ def blend(scene: F32, colour: F32, alpha: F32) -> F32:
 def flames(rng: Rng, size: float | None = None) -> Layer:
     """A fire: rising turbulence inside a few teardrops, black-body colours, its glow on the surroundings."""
     noise = _noise(rng)
-    big = float(size if size is not None else rng.uniform(18, 90))
-    cx, base = float(rng.uniform(40, WIDTH - 40)), float(rng.uniform(90, HEIGHT - 8))
+    big = float(size if size is not None else np.exp(rng.uniform(np.log(12), np.log(220))))
+    cx, base = float(rng.uniform(30, WIDTH - 30)), float(rng.uniform(80, HEIGHT + 0.2 * big))
     tongues = [
         (cx + float(rng.normal(0, big * 0.5)), big * float(rng.uniform(0.5, 1.2)), float(rng.uniform(0, 9)))
         for _ in range(int(rng.integers(1, 5)))

@@ -90,6 +90,11 @@ def compose(seed: int, bank: Bank) -> Scene:
     return Scene(degrade(wave, rng), sensors, sensor_ok, _evident(placed, ends), tuple(placed), seed)
 
 
+def shows(seed: int, bank: Bank, label: str) -> bool:
+    """Whether this event is seen in the scene of that seed, without composing it."""
+    return any(event.seen and event.label == label for event in _place(np.random.default_rng(seed), bank))
+
+
 def render(scene: Scene, backgrounds: Backgrounds, hops: range = range(HOPS)) -> Pictures:
     """The scene's pictures for these hops."""
     rng = np.random.default_rng(scene.seed + 77)
@@ -153,7 +158,7 @@ def _mix(wave: F32, sound: F32, at_s: float) -> None:
 
 def _layers(event: Placed, backgrounds: Backgrounds, rng: Rng) -> list[tuple[float, float, int | None, Layer]]:
     if event.label == "fire":
-        real = bool(backgrounds.fires) and rng.random() < 0.4
+        real = bool(backgrounds.fires) and rng.random() < 0.5
         fire = real_fire(backgrounds, rng) if real else flames(rng)
         plume = [(event.begin_s, event.end_s, None, smoke(rng))] if rng.random() < 0.15 else []
         return [*plume, (event.begin_s, event.end_s, 0, fire)]

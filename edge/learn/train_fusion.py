@@ -105,13 +105,14 @@ def train_dense(dense: DenseHead, work: Path, run: FusionRun) -> None:
 
 
 def dense_loss(dense: DenseHead, grid: Tensor, cells: Tensor) -> Tensor:
-    """Cells weighted towards the rare positives, and the picture's own answer."""
+    """Cells weighted towards the rare positives, and the picture's own answer. Cells under 0 are not known."""
     logits, picture = dense(grid)
-    target = cells.clamp(0, 1)
+    target, known = cells.clamp(0, 1), (cells >= 0).float()
     entropy = F.binary_cross_entropy_with_logits
-    per_cell = entropy(logits, target, reduction="none") * (1 + 4 * target)
+    per_cell = entropy(logits, target, reduction="none") * (1 + 4 * target) * known
     whole = (cells.flatten(2).topk(2, dim=2)[0].mean(2) > 0.25).float()
-    return per_cell.sum((1, 2, 3)).mean() * 0.05 + entropy(picture, whole, reduction="none").sum(1).mean()
+    per_picture = entropy(picture, whole, reduction="none") * known.amin((2, 3))
+    return per_cell.sum((1, 2, 3)).mean() * 0.05 + per_picture.sum(1).mean()
 
 
 def load_rows(net: FusedNet, data: Path, wad: Path | None, work: Path, held_out: bool, unseen: int) -> Rows:
