@@ -1,0 +1,128 @@
+"""What may train the shipped weights, how the fire clip is read, and what bounds labels without real recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("cv2")
+# ruff: noqa: E402
+from edge.learn import labels as L  # noqa: N812
+from edge.learn.backgrounds import box_cells, fire_boxes, zoomed, zoomed_picture
+from edge.learn.calibrate import _judged_logits
+from edge.learn.data import permitted, recordings
+from edge.learn.heads import FusionHead, HopFeatures
+from edge.learn.image_net import MAP, TOP
+from edge.learn.thresholds import thresholds
+from edge.learn.train_audio import blended
+from edge.learn.train_fusion import Rows
+
+pytestmark = pytest.mark.learn
+
+
+@pytest.mark.parametrize(
+    ("licence", "allowed"),
+    [
+        ("CC0 1.0 (repo LICENSE)", True), ("CC BY 3.0 (ESC-10 subset)", True), ("CC BY 4.0", True),
+        ("ODbL 1.0 / DbCL 1.0", True), ("Freesound CC BY (per samples/README.md)", True), ("MIT", True),
+        ("Apache-2.0 AND BSD-3-Clause (Debian copyright file, Files: *)", True),
+        ("Freesound CC Sampling+ (per samples/README.md)", False), ("CC BY-NC 3.0", False), ("CC BY-NC-SA 4.0", False),
+        ("CC BY-SA 4.0", False), ("none stated", False), ("", False),
+        ("Freesound Creative Commons (variant not listed for this file) (per samples/README.md)", False),
+    ],
+)  # fmt: skip
+def test_only_named_open_licences_train(licence: str, allowed: bool) -> None:
+    assert permitted(licence) is allowed
+
+
+def test_recordings_leave_out_what_only_lies_in_the_open_folder(tmp_path: Path) -> None:
+    header = "file,label,split,group,licence,tier,dataset\n"
+    rows = "a.ogg,dog,,,CC BY 4.0,open,x\nb.ogg,dog,,,CC Sampling+,open,x\nc.ogg,dog,,,CC BY 4.0,restricted,x\n"
+    (tmp_path / "manifest.csv").write_text(header + rows, encoding="utf-8")
+    assert [r.path.name for r in recordings(tmp_path)] == ["a.ogg"]
+
+
+def test_fire_boxes_follow_the_label_file(tmp_path: Path) -> None:
+    text = """<frames><_><frameNumber>0</frameNumber>
+    <annotations>
+      <_>
+        176 84 24 33</_>
+      <_>
+        -2 152 17 44</_></annotations></_>
+  <_><frameNumber>1</frameNumber>
+    <annotations/></_></frames>"""
+    (tmp_path / "x.xml").write_text(text, encoding="utf-8")
+    assert fire_boxes(tmp_path / "x.xml") == [[(176, 84, 24, 33), (-2, 152, 17, 44)], []]
+
+
+def test_boxes_move_with_the_zoomed_picture() -> None:
+    picture = np.zeros((L.HEIGHT, L.WIDTH, 3), np.uint8)
+    picture[96:128, 192:224] = 255
+    box = [(192, 96, 32, 32)]
+    assert box_cells(box)[3, 6] == 1
+    assert box_cells(box).sum() == 1
+    ((x, y, w, h),) = zoomed(box, 1.5)
+    bright = np.argwhere(zoomed_picture(picture, 1.5)[..., 0] > 127)
+    np.testing.assert_allclose(bright.min(0), [y, x], atol=1.5)
+    np.testing.assert_allclose(bright.max(0) + 1, [y + h, x + w], atol=1.5)
+
+
+def test_the_share_moves_weights_part_of_the_way() -> None:
+    begin, tuned = {"a": torch.zeros(2), "n": torch.tensor(3)}, {"a": torch.ones(2), "n": torch.tensor(9)}
+    mixed = blended(begin, tuned, 0.25)
+    assert mixed["a"].tolist() == [0.25, 0.25]
+    assert int(mixed["n"]) == 3
+
+
+def features(n: int) -> HopFeatures:
+    g = torch.Generator().manual_seed(1)
+    return HopFeatures(
+        torch.randn(n, 14, MAP, generator=g), torch.randn(n, TOP, generator=g), torch.randn(n, 4, generator=g),
+        torch.randn(n, 3, generator=g), torch.randn(n, 384, generator=g), torch.randn(n, L.TAGS, generator=g) - 5,
+        torch.zeros(n, 8), torch.ones(n, 2), torch.ones(n), torch.zeros(n, 8),
+    )  # fmt: skip
+
+
+def test_labels_without_real_sounds_hear_the_tags_and_nothing_else() -> None:
+    head, f = FusionHead(), features(3)
+    for p in (head.adapter.weight, head.adapter.bias, head.tag_bias, head.audio_gain, head.audio_bias):
+        torch.nn.init.normal_(p)
+    got = head.audio_evidence(f.tags, f.sound)
+    for c, label in enumerate(L.LABELS):
+        if label.tags:
+            own = torch.logsumexp(torch.stack([f.tags[:, t] + b for t, b in label.tags], 1), 1)
+            assert torch.allclose(got[:, c], own, atol=1e-4) is (label.tag_offset is not None), label.name
+
+
+def test_what_is_only_seen_stays_under_the_picture_limit() -> None:
+    head, f = FusionHead().eval(), features(4)
+    f = f._replace(dense=torch.full((4, 4), 14.0), tags=torch.full((4, L.TAGS), -14.0))
+    torch.nn.init.constant_(head.correct.bias, 99.0)
+    rows = Rows(f, torch.zeros(4, 3, len(L.LABELS)), torch.zeros(4, dtype=torch.long))
+    for c, label in enumerate(L.LABELS):
+        if label.picture_limit is not None:
+            top = float(np.log(label.picture_limit / (1 - label.picture_limit)))
+            head.picture_limit[c] = top - 3.0 * float(head.corrects[c])
+    z = torch.sigmoid(_judged_logits(head, [(rows, 1.0)])[0][:4])
+    for c, label in enumerate(L.LABELS):
+        if label.picture_limit is not None:
+            assert float(z[:, c].max()) <= label.picture_limit + 0.02, label.name
+    assert float(z[:, L.LABEL_NAMES.index("fire")].min()) > 0.99
+
+
+def test_a_recording_weighs_the_same_however_long() -> None:
+    rows = Rows(features(10), torch.zeros(10, 3, len(L.LABELS)), torch.tensor([0] * 8 + [1] * 2))
+    weight = _judged_logits(FusionHead().eval(), [(rows, 1.0)])[2]
+    each = torch.zeros(2, len(L.LABELS)).index_add_(0, torch.tensor(([0] * 8 + [1] * 2) * 4), weight)
+    assert torch.allclose(each[0], each[1])
+
+
+def test_enter_stands_above_ordinary_material_within_its_bounds() -> None:
+    head, f = FusionHead().eval(), features(6)
+    rows = Rows(f, torch.zeros(6, 3, len(L.LABELS)), torch.zeros(6, dtype=torch.long))
+    for found in thresholds(head, [rows], rows, rows):
+        assert 0.25 - 1e-6 <= found.enter <= 0.6 + 1e-6
+        assert found.enter >= min(0.6, 1.25 * found.ordinary) - 1e-6
