@@ -73,7 +73,7 @@ class RecordingSource:
         if not self._path.is_file():
             raise MediaError(f"{self._path}: there is no such file; check the path of camera {self.name!r}")
         try:
-            container = av.open(str(self._path))
+            container = av.open(str(self._path), metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:
             raise self._unreadable(_reason(error)) from error
         video, audio = streams_of(container)

@@ -192,6 +192,15 @@ def test_sound_files(tmp_path: Path, name: str, codec: str) -> None:
     assert not played.gaps
 
 
+def test_tags_that_are_no_utf_8_are_no_fault(tmp_path: Path) -> None:
+    """Seen in sound libraries whose titles are in another encoding; here the encoder's own tag is damaged."""
+    path = media.write(tmp_path / "old.wav", 3.0, size=None, rate=48000, audio_codec="pcm_s16le")
+    content = path.read_bytes()
+    assert content.count(b"Lavf") == 1
+    path.write_bytes(content.replace(b"Lavf", b"\xff\xfe\xe9\xe8"))
+    check_sound(play(path), 3.0)
+
+
 def test_resampled_onset_keeps_its_time(tmp_path: Path) -> None:
     def click(t: np.ndarray) -> np.ndarray:
         return np.where(np.abs(t - 1.5) < 0.002, 0.9, 0.0)
