@@ -65,7 +65,9 @@ class NetworkCamera:
         options = {"rtsp_transport": self._config.transport, "fflags": "nobuffer", "max_delay": str(_REORDER_US)}
         limits = (self._config.open_timeout_s, self._config.read_timeout_s)
         try:
-            container = av.open(self._config.url.get_secret_value(), options=options, timeout=limits, metadata_errors="replace")
+            container = av.open(
+                self._config.url.get_secret_value(), options=options, timeout=limits, metadata_errors="replace"
+            )
         except (av.error.FFmpegError, OSError) as error:
             raise self._trouble("cannot be opened", error) from None
         video, audio = streams_of(container)
