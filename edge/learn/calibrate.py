@@ -2,14 +2,13 @@
 
 Where real recordings were held out (fire, crying_baby, dog_bark) they are fitted on those, on composed held-out
 scenes and on ordinary material, every recording counting the same however long it is, and those that hold the event
-together for `SHARE` of all. Labels that only AudioSet's tags know get the offset that `labels.py` sets.
+together for `SHARE` of all, since events are rare. Labels that only tags know get the offset of `labels.py`.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,17 +17,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.learn.backgrounds import load_backgrounds
 from edge.learn.heads import FusionHead, HopFeatures
-from edge.learn.image_net import MAP, TOP, pooled_grid
-from edge.learn.labels import LABELS, RATE_HZ, SAMPLES, SENSORS
+from edge.learn.labels import LABELS
 from edge.learn.network import FusedNet
-from edge.learn.scenes import HOPS, LEAD_S, LENGTH_S
-from edge.learn.soundbank import Bank, bed, build_bank, degrade
 from edge.learn.train_fusion import Rows, memories
 
 _log = logging.getLogger(__name__)
-SHARE: Final = 0.2
+SHARE: Final = 0.05
 CORRECTION: Final = 3.0
 """The most that the fusion may add, times `corrects` (`heads.py`)."""
 OBJECT_SCALE: Final = 2.0
@@ -50,8 +45,8 @@ class LabelFit:
 
 
 def calibrate(net: FusedNet, held: Rows, ordinary: Rows, real: Rows) -> list[LabelFit]:
-    """Write scale, offset and picture limits into the head, and say how well it went. `real` are whole held-out
-    recordings as they are in service (`realistic.py`)."""
+    """Write scale, offset and picture limits into the head, and say how well it went. `ordinary` are open recordings
+    without any event, `real` held-out ones, as they are in service (`realistic.py`)."""
     head = net.head
     head.scale.fill_(1.0)
     head.offset.fill_(0.0)
@@ -125,47 +120,6 @@ def scene_logits(head: FusionHead, rows: Rows, view: tuple[int, int, int]) -> tu
             outputs.append(head.logits(hop, known, memory, memory_ok)[0])
         knowns.append(known)
     return torch.cat(outputs), torch.cat(knowns)
-
-
-def ordinary_rows(net: FusedNet, data: Path, wad: Path | None, photos: Path | None, seed: int = 31) -> Rows:
-    """Held-out places as they are, under held-out everyday sounds: nothing here is an event."""
-    bank, places = build_bank(data, wad, True, count=8, seed=seed), load_backgrounds(data, photos, True)
-    rng = np.random.default_rng(seed)
-    parts = []
-    for clip in places.clips:
-        for at in range(0, max(1, len(clip) - 2 * HOPS), 2 * HOPS):
-            pictures = clip[(at + np.arange(2 * HOPS)) % len(clip)]
-            parts.append(_ordinary(net, pictures, everyday(bank, rng)))
-    parts += [_ordinary(net, None, everyday(bank, rng)) for _ in range(24)]
-    features = HopFeatures(*(torch.cat([p[i] for p in parts]) for i in range(len(parts[0]))))
-    n = len(features.audio_ok)
-    return Rows(features, torch.zeros(n, 3, len(LABELS)), torch.arange(n) // HOPS)
-
-
-def everyday(bank: Bank, rng: np.random.Generator) -> NDArray[np.float32]:
-    """18 s of beds and sounds that are none of our events."""
-    wave = bed(bank, rng, LENGTH_S + 0.1) * 10 ** rng.uniform(-2.5, -1.0)
-    for _ in range(int(rng.integers(0, 5))):
-        sound, at = bank.other(rng), int(rng.uniform(0, LENGTH_S - 2) * RATE_HZ)
-        part = sound[: len(wave) - at] * 10 ** rng.uniform(-1.5, 0)
-        wave[at : at + len(part)] += part
-    return degrade(wave.astype(np.float32), rng)
-
-
-def _ordinary(net: FusedNet, pictures: NDArray[np.uint8] | None, audio: NDArray[np.float32]) -> HopFeatures:
-    ends = [int((LEAD_S + h * 0.5) * RATE_HZ) for h in range(HOPS)]
-    ok = torch.ones(HOPS, 2) if pictures is not None else torch.zeros(HOPS, 2)
-    with torch.no_grad():
-        out = net.audio(torch.from_numpy(np.stack([audio[e - SAMPLES : e] for e in ends])))
-        empty = torch.zeros(HOPS, len(SENSORS))
-        if pictures is None:
-            blank = (torch.zeros(HOPS, 14, MAP), torch.zeros(HOPS, TOP), torch.zeros(HOPS, 4), torch.zeros(HOPS, 3))
-            return HopFeatures(*blank, out.embedding, out.logits, empty, ok, torch.ones(HOPS), empty)
-        seen = net.see(torch.from_numpy(pictures.reshape(HOPS, 2, *pictures.shape[1:])), ok)
-        return HopFeatures(
-            pooled_grid(seen.grid), seen.top, net.dense(seen.grid)[1], seen.objects,
-            out.embedding, out.logits, empty, ok, torch.ones(HOPS), empty,
-        )  # fmt: skip
 
 
 def _judged_logits(head: FusionHead, sets: list[tuple[Rows, float]]) -> tuple[Tensor, Tensor, Tensor]:

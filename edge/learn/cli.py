@@ -65,7 +65,7 @@ def main_train(args: argparse.Namespace) -> int:
     _log.info("stage 3 of 5: fusion")
     net = train_fusion(args.weights, data, args.wad, work, fusion, plan.unseen)
     _log.info("stage 4 of 5: calibration")
-    calibrate_and_save(net, data, args.wad, args.photos, work, plan.unseen // 3)
+    calibrate_and_save(net, data, args.wad, work, plan.unseen // 3)
     _log.info("stage 5 of 5: export")
     return main_export(args)
 
@@ -99,20 +99,18 @@ def main_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def calibrate_and_save(
-    net: FusedNet, data: Path, wad: Path | None, photos: Path | None, work: Path, unseen: int
-) -> None:
+def calibrate_and_save(net: FusedNet, data: Path, wad: Path | None, work: Path, unseen: int) -> None:
     """Calibrate on held-out scenes and ordinary material; writes calibrated.pt and calibration.csv."""
     import torch
 
-    from edge.learn.calibrate import calibrate, ordinary_rows
+    from edge.learn.calibrate import calibrate
     from edge.learn.compare import compare, comparison_text
-    from edge.learn.realistic import held_takes, take_rows
+    from edge.learn.realistic import held_takes, ordinary_takes, take_rows
     from edge.learn.train_fusion import load_rows
 
     held = load_rows(net, data, wad, work, held_out=True, unseen=unseen)
-    real = take_rows(net, held_takes(data, wad))
-    fits = calibrate(net, held, ordinary_rows(net, data, wad, photos), real)
+    real, ordinary = (take_rows(net, takes) for takes in (held_takes(data, wad), ordinary_takes(data)))
+    fits = calibrate(net, held, ordinary, real)
     lines = ["label,scale,offset,ece_before,ece_after,positive_hops"]
     lines += [
         f"{f.label},{f.scale:.4f},{f.offset:.4f},{f.ece_before:.5f},{f.ece_after:.5f},{f.positives}" for f in fits

@@ -61,14 +61,15 @@ def held_takes(data: Path, wad: Path | None, seed: int = 41) -> list[Take]:
 
 
 def ordinary_takes(data: Path) -> list[Take]:
-    """All open clips and sounds without any event of ours, those that trained too: what must stay quiet."""
+    """Open clips (their first minute) and field recordings that trained, without any event of ours: with the
+    held-out ones among `held_takes`, what must stay quiet."""
     takes = []
     for r in recordings(data):
-        if r.path.stem == "fire_furg_house6":
+        if r.held_out or r.path.stem == "fire_furg_house6":
             continue
         if r.kind == "video":
-            takes += [Take(Media(r.path.stem, "", None, part), "") for part in _chunks(decode_video(r.path, 150))]
-        elif not r.label and (r.held_out or r.source != "ESC-10"):
+            takes += [Take(Media(r.path.stem, "", None, part), "") for part in _chunks(decode_video(r.path, 60))]
+        elif not r.label and r.source != "ESC-10":
             takes.append(Take(Media(r.path.stem, "", decode_sound(r.path)), ""))
     return takes
 

@@ -179,7 +179,7 @@ def fit_head(head: FusionHead, train: Rows, held: Rows, run: FusionRun) -> None:
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimiser.step()
-        if step % 60 == 59:
+        if step % 40 == 39:
             now = check(head, held)
             shown = (step + 1, float(loss.detach()), now, watch.seconds())
             _log.info("fusion step %d: %.4f, held-out %.4f, %.0f s", *shown)
