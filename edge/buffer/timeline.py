@@ -183,10 +183,11 @@ class Timeline:
         return max(until_ns, late_ns) if self._live else until_ns
 
     def _hops(self, epoch: Epoch) -> int:
-        """Windows of a closed epoch: all whose end the media reached, and those done by lateness."""
+        """Windows of a closed epoch: all of whose last hop the media reached half, and those done by lateness."""
         if epoch.origin_ns is None:
             return epoch.next_k - 1
-        return max(epoch.next_k - 1, (epoch.end_ns + self._slack_ns - epoch.origin_ns) // self._hop_ns)
+        tail_ns = max(self._slack_ns, self._hop_ns // 2)
+        return max(epoch.next_k - 1, (epoch.end_ns + tail_ns - epoch.origin_ns) // self._hop_ns)
 
     def _close(self, until: Stream | None = None) -> int:
         epoch = self.epoch

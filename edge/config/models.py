@@ -83,7 +83,7 @@ class Windows(Section):
     """How long to wait for late media, and how little of it is still worth scoring."""
 
     max_lateness_s: Positive = 1.0
-    min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
+    min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.4
 
 
 class Mqtt(Section):

@@ -96,8 +96,8 @@ def test_why_names_two_modalities_that_agree_and_none_that_do_not_help() -> None
 def test_too_little_coverage_is_a_hole_and_not_a_zero() -> None:
     subject = detector("events: {person: {min_s: 0}}")
     assert [e.phase for e in subject.scores(scores(0, {"person": 0.9}))] == [Phase.BEGIN]
-    assert subject.scores(scores(0.5, {"person": 0.0}, coverage=0.4)) == []
-    (end,) = subject.scores(scores(10.5, {"person": 0.0}, coverage=0.4))
+    assert subject.scores(scores(0.5, {"person": 0.0}, coverage=0.3)) == []
+    (end,) = subject.scores(scores(10.5, {"person": 0.0}, coverage=0.3))
     assert (end.phase, end.end_ns) == (Phase.END, 0)
     assert "lost" in end.why
 
