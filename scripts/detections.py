@@ -37,7 +37,6 @@ ALL_OF = {"AV events", "intel sample-videos", "intel sample-videos preview", "Op
 PICTURE_FILES = (".jpg", ".jpeg", ".png")
 STILL_FRAMES = 30
 JOBS = 2
-SHORT_S = 1.0  # half of the model's window of sound
 TAIL_S = 2.5  # a sound stays in the model's window for two seconds
 SKIPPED = {"Guns-Dataset", "Guns-Dataset labels", "wildfire smoke labels"}
 
@@ -263,10 +262,7 @@ def report(
         {label for case in cases for label in case.expected} | {e.label for es in found.values() for e in es}
     )
     unread = "All could be read" if not bad else f"Not readable: {', '.join(bad)}"
-    short = sum(1 for case in cases if case.path.suffix == ".ogg" and case.length_s < SHORT_S and case.expected)
-    head = HEAD.format(
-        version=version, per_class=per_class, n=len(cases), unreadable=unread, fresh=len(fresh), short=short
-    )
+    head = HEAD.format(version=version, per_class=per_class, n=len(cases), unreadable=unread, fresh=len(fresh))
     parts = [
         head,
         in_short(count(fresh, found, labels)),
@@ -293,11 +289,11 @@ def in_short(tallies: Mapping[str, Tally]) -> str:
     known = {label: t.found / t.clips for label, t in tallies.items() if t.clips}
     groups = {
         "Found in at least half of their recordings": [name for name, share in known.items() if share >= 0.5],
-        "found in fewer": [name for name, share in known.items() if 0 < share < 0.5],
-        "**never found**": [name for name, share in known.items() if share == 0],
+        "Found in fewer": [name for name, share in known.items() if 0 < share < 0.5],
+        "**Never found**": [name for name, share in known.items() if share == 0],
     }
-    shown = "; ".join(f"{text}: {', '.join(names)}" for text, names in groups.items() if names)
-    return f"In short, among recordings that training never saw. {shown}.\n"
+    lines = [f"- {text}: {', '.join(names)}" for text, names in groups.items() if names]
+    return "\n".join(["In short, of recordings that training never saw:\n", *lines, ""])
 
 
 def totals(tallies: Mapping[str, Tally]) -> str:
@@ -371,9 +367,8 @@ How to read it
   near the start. It contains no computing time; see benchmarks.md for that.
 - Still pictures are shown for six seconds: nothing moves in them, which a real fire never does.
 - Fights, falls and break-ins are expected to give `person` only: the model has no label for what happens in them.
-- Sound clips begin with the sound, so their first hops see a window that is only partly filled; a window less than half
-  filled is not scored. {short} of the sound clips in which something is expected are shorter than that (1 s): nothing
-  could be found in them, and they are counted as missed. A running camera has no such beginning.
+- Sound clips begin with the sound, so their first hops see a window that is only partly filled, and the shortest ones
+  (under 1 s) are seen once. A running camera has no such beginning.
 - False events are counted over all recordings without the label (their length is the last column). Most of those are
   near-misses on purpose (thunder, fireworks, clatter, speech), so a rate per day does not follow from them.
 """
