@@ -6,6 +6,8 @@ import json
 import os
 import queue
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,27 +27,45 @@ def run(path: Path, *, as_json: bool, count: int | None, until_gone: int | None,
         raise InputError(f"{path}: mqtt is off (mqtt: null); `edge watch` follows events through a broker")
     arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     topic = f"{loaded.config.topic_root}/+/event"
-    clock, never, shown = SystemClock(), threading.Event(), 0
+    with ExitStack() as stack:
+
+        def connect() -> None:
+            stack.enter_context(subscribe(loaded, [topic], lambda _topic, payload: arrived.put(payload)))
+
+        if not _connect(connect, until_gone):
+            return 1
+        return _follow(arrived, as_json, count, until_gone, out)
+
+
+def _connect(connect: Callable[[], None], until_gone: int | None) -> bool:
+    """Connect; with ``until_gone`` try again as long as that process, which may still be starting, lives."""
+    clock, never = SystemClock(), threading.Event()
     while True:
         try:
-            subscription = subscribe(loaded, [topic], lambda _topic, payload: arrived.put(payload))
-            break
+            connect()
         except SinkError:
             if until_gone is None:
                 raise
             if not _alive(until_gone):
-                return 1
+                return False
             clock.wait(never, 0.2)
-    with subscription:
-        while count is None or shown < count:
-            try:
-                payload = arrived.get(timeout=0.5)
-            except queue.Empty:
-                if until_gone is not None and not _alive(until_gone):
-                    return 1
-                continue
-            _show(payload, as_json, out)
-            shown += 1
+        else:
+            return True
+
+
+def _follow(
+    arrived: queue.SimpleQueue[bytes], as_json: bool, count: int | None, until_gone: int | None, out: TextIO
+) -> int:
+    shown = 0
+    while count is None or shown < count:
+        try:
+            payload = arrived.get(timeout=0.5)
+        except queue.Empty:
+            if until_gone is not None and not _alive(until_gone):
+                return 1
+            continue
+        _show(payload, as_json, out)
+        shown += 1
     return 0
 
 
