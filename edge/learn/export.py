@@ -133,9 +133,20 @@ def halve_weights(path: Path) -> int:
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]
+    forget_origin(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return count
+
+
+def forget_origin(model: Any) -> None:
+    """Take out what the exporter notes of the machine that it ran on: stack traces with their file names."""
+    graph = model.graph
+    del model.metadata_props[:]
+    model.doc_string = ""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
 
 
 def manifest_text(folder: Path, version: str) -> str:

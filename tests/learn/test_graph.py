@@ -114,3 +114,9 @@ def test_shapes_at_every_batch(session: Any) -> None:
         assert out["evidence"].shape == (batch, *L.GRID)
         assert out["tags"].shape == (batch, L.TAGS)
         assert out["token"].shape == out["embedding"].shape == (batch, L.DIM)
+
+
+def test_the_graph_says_nothing_of_the_machine_that_made_it() -> None:
+    graph = (Path(__file__).resolve().parent.parent.parent / "engines" / "fused" / "fused.onnx").read_bytes()
+    assert b"stack_trace" not in graph
+    assert b".py" not in graph
