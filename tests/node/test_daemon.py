@@ -45,7 +45,7 @@ def test_a_saved_file_changes_thresholds_and_a_wrong_one_changes_nothing(config:
         wait_for(lambda: "did you mean 'fire'?" in daemon.text(), "the fault is logged")
         live(config, more="mqtt: null\nevents: {fire: {enter: 0.5}}\n")
         wait_for(lambda: daemon.text().count(" reloaded") >= 1, "the reload is logged")
-        live(config, more="mqtt: null\nwindows: {min_coverage: 0.4}\n")
+        live(config, more="mqtt: null\nwindows: {min_coverage: 0.7}\n")
         wait_for(lambda: "needs a restart: windows" in daemon.text(), "what needs a restart is named")
         daemon.process.send_signal(signal.SIGHUP)
         wait_for(lambda: daemon.text().count("needs a restart: windows") >= 2, "SIGHUP reloads too")
