@@ -29,14 +29,6 @@ def watchdog() -> None:
     send("WATCHDOG=1")
 
 
-def watchdog_interval_s() -> float | None:
-    """How often `watchdog` is wanted at least: half of WatchdogSec; None when systemd does not watch this process."""
-    usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
-    if not usec.isdigit() or (pid.isdigit() and int(pid) != os.getpid()):
-        return None
-    return int(usec) / 2e6 or None
-
-
 def reloading(clock: Clock) -> None:
     """The configuration is being read again; `ready` ends it."""
     send("RELOADING=1", f"MONOTONIC_USEC={clock.mono_ns() // 1000}")
@@ -45,11 +37,6 @@ def reloading(clock: Clock) -> None:
 def stopping(text: str = "") -> None:
     """The service is shutting down."""
     send("STOPPING=1", *_status(text))
-
-
-def extend_timeout(more_s: float) -> None:
-    """Starting, reloading or stopping goes on: allow ``more_s`` from now."""
-    send(f"EXTEND_TIMEOUT_USEC={round(more_s * 1e6)}")
 
 
 def send(*lines: str) -> bool:

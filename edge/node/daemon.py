@@ -39,6 +39,7 @@ TURN_S = 0.25
 JOIN_CAPTURE_S = 6.0
 JOIN_ENGINE_S = 10.0
 DRAIN_S = 3.0
+STATUS_EVERY_NS = 2 * NS_PER_S
 STUCK_NS = 10 * NS_PER_S  # an engine thread that has not turned for this long is not reported alive
 EXIT_OK, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -71,6 +72,8 @@ class Daemon:
         self._scorer = Scorer(self._open_pipeline, self._outputs, clock)
         self._orders = Orders(loaded, folder.manifest, self._scorer, self._outputs)
         self._watch = FileWatch(loaded.path)
+        self._told = ""
+        self._status_due_ns = 0
 
     def run(self) -> int:
         """Start, supervise, stop; 0, or 1 when a thread failed."""
@@ -100,7 +103,7 @@ class Daemon:
         self._wake.clear()
         if self._clock.mono_ns() - self._scorer.last_turn_ns < STUCK_NS:
             notify.watchdog()
-        notify.status(self._status())
+        self._tell_status()
         self._orders.poll()
         if self._reload.is_set() or self._watch.changed():
             self._reload.clear()
@@ -108,6 +111,17 @@ class Daemon:
         if self._inputs.all_ended() and self._scorer.idle.is_set():
             log.info("every recording has ended")
             self._stop.set()
+
+    def _tell_status(self) -> None:
+        """Now and then, and only what changed."""
+        now_ns = self._clock.mono_ns()
+        if now_ns < self._status_due_ns:
+            return
+        self._status_due_ns = now_ns + STATUS_EVERY_NS
+        status = self._status()
+        if status != self._told:
+            self._told = status
+            notify.status(status)
 
     def _reload_config(self) -> None:
         notify.reloading(self._clock)

@@ -41,8 +41,6 @@ def test_each_message(manager: socket.socket) -> None:
     assert told(manager) == "RELOADING=1\nMONOTONIC_USEC=1234567"
     notify.stopping("draining")
     assert told(manager) == "STOPPING=1\nSTATUS=draining"
-    notify.extend_timeout(2.5)
-    assert told(manager) == "EXTEND_TIMEOUT_USEC=2500000"
 
 
 def test_a_status_cannot_smuggle_in_another_message(manager: socket.socket) -> None:
@@ -66,18 +64,3 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, address: str | None) ->
     else:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
     assert not notify.send("READY=1")
-
-
-@pytest.mark.parametrize(
-    ("usec", "pid", "expected"),
-    [("30000000", None, 15.0), ("30000000", "self", 15.0), ("30000000", "1", None), ("", None, None), ("x", None, None),
-     ("0", None, None)],
-)  # fmt: skip
-def test_how_often_the_watchdog_wants_to_hear(
-    monkeypatch: pytest.MonkeyPatch, usec: str, pid: str | None, expected: float | None
-) -> None:
-    monkeypatch.setenv("WATCHDOG_USEC", usec)
-    monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    if pid is not None:
-        monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "self" else pid)
-    assert notify.watchdog_interval_s() == expected
