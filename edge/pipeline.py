@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edge.buffer.camera import CameraBuffer
 from edge.clock import Clock
 from edge.config import Config
+from edge.detect.derived import Derivers
 from edge.detect.detector import Detector
 from edge.detect.thresholds import Effective
 from edge.engine.model import Model
@@ -32,7 +33,8 @@ class Pipeline:
     """Cameras' buffers in, scores and events out.
 
     ``newest`` makes a camera that fell behind jump to its newest due window (live); without it every window is scored
-    (recordings). ``state`` says what a camera's source is doing, and a few words on it.
+    (recordings). ``state`` says what a camera's source is doing, and a few words on it. ``derivers`` add what follows
+    from the model's answer before anything is decided.
     """
 
     FACTS_EVERY_NS = NS_PER_S
@@ -46,8 +48,10 @@ class Pipeline:
         metrics: Metrics,
         newest: Mapping[str, bool],
         state: Callable[[str], tuple[SourceState, str]] = lambda _camera: (SourceState.UP, ""),
+        derivers: Derivers | None = None,
     ) -> None:
         self._model = model
+        self._derivers = derivers or Derivers()
         self._detector = detector
         self._buffers = dict(buffers)
         self._order = list(buffers)
@@ -59,7 +63,7 @@ class Pipeline:
 
     def step(self) -> Step:
         """Score at most one window of each camera and look after the cameras' health; does not wait."""
-        scores = self._model.score(self._gather())
+        scores = [self._derivers.enrich(one) for one in self._model.score(self._gather())]
         for one in scores:
             self._metrics.windows.labels(one.camera).inc()
         events = [event for one in scores for event in self._detector.scores(one)]

@@ -7,7 +7,7 @@ Frozen, slotted and small. Suffix ``_ns`` is local monotonic time, ``pts_ns`` is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
@@ -140,6 +140,34 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What the encoders say of one window, for what is learned or asked on top of the model; f32, zeros where absent.
+
+    ``tags`` [527] probabilities of the sound tags, ``sound`` [384] the sound's embedding; ``classes`` [80] the best box
+    score of each object class, ``picture_tags`` [1000] probabilities of what the picture shows as a whole, ``picture``
+    [1280] its embedding, ``motion`` [h,w,K] movement by cells of the canvas; ``aligned`` [2,D] picture and sound as
+    unit vectors in the space that text is projected into.
+    """
+
+    tags: F32
+    sound: F32
+    classes: F32
+    picture_tags: F32
+    picture: F32
+    motion: F32
+    aligned: F32
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What follows from one window about one label: a calibrated probability, what each modality added, and why."""
+
+    value: float
+    contribution: Contribution
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """One detected object; corners in 0..1 of the camera's own picture (not of the letterboxed canvas)."""
 
@@ -153,7 +181,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the model said of one window. ``values`` are calibrated probabilities by label."""
+    """What the model said of one window. ``values`` are calibrated probabilities by label.
+
+    ``reasons`` has words of their own for labels that were derived from the model's answer.
+    """
 
     camera: str
     seq: int
@@ -169,6 +200,8 @@ class Scores:
     video_ok: bool
     audio_ok: bool
     model: str
+    features: Features | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 class SourceState(str, Enum):

@@ -28,6 +28,8 @@ def why(label: Label, step: Step, scores: Scores | None) -> str:
     head = f"{label.name} {step.score:.2f} (enter {step.threshold:.2f})"
     if scores is None:
         return head
+    if reason := scores.reasons.get(label.name):
+        return f"{head}: {reason}"
     contribution = scores.contribution.get(label.name)
     facts = [_modalities(contribution) if contribution else ""]
     if "audio" in label.modalities and scores.audio_ok and scores.tags:

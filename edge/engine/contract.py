@@ -76,7 +76,7 @@ def inputs_of(folder: ModelFolder) -> tuple[Tensor, ...]:
 
 
 def outputs_of(folder: ModelFolder) -> tuple[Tensor, ...]:
-    """What the graph must give, in order; how many boxes and map cells is the graph's own affair."""
+    """What the graph must give, in order; how many boxes and cells, and how long embeddings are, is its own affair."""
     manifest = folder.manifest
     f32 = np.dtype(np.float32)
     labels, dim = len(manifest.labels), manifest.geometry.memory.dim
@@ -88,6 +88,12 @@ def outputs_of(folder: ModelFolder) -> tuple[Tensor, ...]:
         Tensor("boxes", f32, (None, BOX_VALUES)),
         Tensor("evidence", f32, (None, None)),
         Tensor("tags", f32, (len(folder.tag_names) or None,)),
+        Tensor("sound", f32, (None,)),
+        Tensor("picture", f32, (None,)),
+        Tensor("classes", f32, (len(manifest.classes) or None,)),
+        Tensor("picture_tags", f32, (len(folder.picture_tag_names) or None,)),
+        Tensor("motion", f32, (None, None, None)),
+        Tensor("aligned", f32, (2, None)),
     )
 
 

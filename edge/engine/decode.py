@@ -9,12 +9,13 @@ import numpy as np
 from edge.engine.contract import Array
 from edge.engine.manifest import Manifest
 from edge.errors import ModelError
-from edge.types import F32, Box, Contribution, Rect, Scores, Window
+from edge.types import F32, Box, Contribution, Features, Rect, Scores, Window
 
 TOP_TAGS = 5
 MIN_TAG = 0.1
 HEARD = 0.05  # share of the sound window from which the graph listens to it at all
-_CHECKED = ("logits", "contribution", "embedding", "token", "boxes", "tags")
+_FEATURES = ("tags", "sound", "classes", "picture_tags", "picture", "motion", "aligned")
+_CHECKED = ("logits", "contribution", "embedding", "token", "boxes", *_FEATURES)
 
 
 class Decoder:
@@ -46,6 +47,7 @@ class Decoder:
             video_ok=any(window.video_ok),
             audio_ok=window.audio_ok > HEARD,
             model=self._model,
+            features=Features(**{name: np.array(outputs[name][row], np.float32) for name in _FEATURES}),
         )
 
 

@@ -7,6 +7,7 @@ windows, benchmarks and replay.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -123,6 +124,7 @@ class Manifest(_Frozen):
     labels: tuple[Label, ...]
     classes: tuple[str, ...] = ()
     tags: str = ""
+    picture_tags: str = ""
 
     @model_validator(mode="after")
     def _unique_labels(self) -> Manifest:
@@ -136,14 +138,23 @@ class Manifest(_Frozen):
         """Label names in the order of the graph's outputs."""
         return tuple(label.name for label in self.labels)
 
+    def plus(self, labels: Iterable[Label]) -> Manifest:
+        """This manifest with further labels; one of a name that is there takes its place. For what looks at scores,
+        never for the graph."""
+        known = {label.name: label for label in self.labels} | {label.name: label for label in labels}
+        return self.model_copy(update={"labels": tuple(known.values())})
+
 
 class ModelFolder:
     """A folder with `model.yaml`, the graph and its golden file; digests are checked before anything is used."""
 
-    def __init__(self, path: Path, manifest: Manifest, tag_names: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, tag_names: tuple[str, ...], picture_tag_names: tuple[str, ...] = ()
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.tag_names = tag_names
+        self.picture_tag_names = picture_tag_names
 
     @property
     def graph(self) -> Path:
@@ -192,7 +203,7 @@ def load_folder(path: Path) -> ModelFolder:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ModelError(f"{source}: {faults}") from error
-    return ModelFolder(path, manifest, _read_tags(path, manifest))
+    return ModelFolder(path, manifest, _read_names(path, manifest.tags), _read_names(path, manifest.picture_tags))
 
 
 def find_folder(name: str, search: list[Path] | None = None) -> Path:
@@ -209,10 +220,11 @@ def find_folder(name: str, search: list[Path] | None = None) -> Path:
     raise ModelError(f"no model named {name!r} in {looked}; there is: {there}")
 
 
-def _read_tags(path: Path, manifest: Manifest) -> tuple[str, ...]:
-    if not manifest.tags:
+def _read_names(path: Path, file: str) -> tuple[str, ...]:
+    """The lines of a list of names; none where the manifest has no such file."""
+    if not file:
         return ()
-    source = path / manifest.tags
+    source = path / file
     try:
         return tuple(line for line in source.read_text(encoding="utf-8").splitlines() if line)
     except OSError as error:

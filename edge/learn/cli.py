@@ -80,7 +80,8 @@ def main_export(args: argparse.Namespace) -> int:
     state = torch.load(args.work / "calibrated.pt", map_location="cpu", weights_only=True)
     net = FusedNet(state["fusion"])
     net.load_state_dict(state["net"])
-    done = export_engine(net.eval(), args.out, VERSION, read_tags(args.weights / "audioset527.csv"))
+    tags, picture_tags = read_tags(args.weights / "audioset527.csv"), read_lines(args.weights / "imagenet_labels.txt")
+    done = export_engine(net.eval(), args.out, VERSION, tags, picture_tags)
     speed, gap = f"{done.ms_per_row:.1f} ms a row on one thread", f"{done.difference:.4f} from torch"
     print(f"{done.path}: {done.megabytes:.1f} MB, {speed}, {gap}")
     return 0
@@ -129,6 +130,11 @@ def read_tags(path: Path) -> list[str]:
 
     with open(path, encoding="utf-8") as f:
         return [row["display_name"] for row in csv.DictReader(f)]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list of names, one for each class."""
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def _common(parser: argparse.ArgumentParser) -> None:

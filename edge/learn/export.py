@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 ATOL: Final = 0.002
 RTOL: Final = 0.01
-OUTPUTS: Final = ("logits", "contribution", "embedding", "token", "boxes", "evidence", "tags")
+OUTPUTS: Final = (
+    "logits", "contribution", "embedding", "token", "boxes", "evidence", "tags",
+    "sound", "picture", "classes", "picture_tags", "motion", "aligned",
+)  # fmt: skip
 _log = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[Any]]
@@ -45,8 +48,8 @@ class Exported:
     ms_per_row: float
 
 
-def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str]) -> Exported:
-    """Write fused.onnx, model.yaml, golden.npz and the tag list into `folder`; raise where ONNX and torch differ."""
+def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> Exported:
+    """Write fused.onnx, model.yaml, golden.npz and the tag lists into `folder`; raise where ONNX and torch differ."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "fused.onnx"
     _write_graph(net, path)
@@ -58,6 +61,7 @@ def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str]) ->
     stored: Any = {f"in_{k}": v for k, v in golden.items()} | {f"out_{k}": v for k, v in outputs.items()}
     np.savez_compressed(folder / "golden.npz", **stored)
     (folder / "audioset527.txt").write_text("\n".join(tags) + "\n", encoding="utf-8")
+    (folder / "imagenet1000.txt").write_text("\n".join(picture_tags) + "\n", encoding="utf-8")
     (folder / "model.yaml").write_text(manifest_text(folder, version), encoding="utf-8")
     done = Exported(path, sha256(path), path.stat().st_size / 1e6, difference, rounding, time_row(path))
     _log.info("exported %s: %.1f MB, %d tensors halved, max difference %.5f, %.1f ms a row",
@@ -168,6 +172,7 @@ def manifest_text(folder: Path, version: str) -> str:
         ],
         "classes": list(L.COCO),
         "tags": "audioset527.txt",
+        "picture_tags": "imagenet1000.txt",
     }  # fmt: skip
     return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 

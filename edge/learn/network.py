@@ -27,6 +27,12 @@ class Outputs(NamedTuple):
     boxes: Tensor
     evidence: Tensor
     tags: Tensor
+    sound: Tensor
+    picture: Tensor
+    classes: Tensor
+    picture_tags: Tensor
+    motion: Tensor
+    aligned: Tensor
 
 
 class Seen(NamedTuple):
@@ -65,7 +71,12 @@ class FusedNet(nn.Module):
         logits, contribution, embedding, token = self.fuse(features, memory, memory_ok)
         boxes = boxes_from(seen.raw, BOXES, WIDTH, HEIGHT) * there[:, None, None]
         evidence = torch.sigmoid(cells.amax(1)) * there[:, None, None]
-        return Outputs(logits, contribution, embedding, token, boxes, evidence, torch.sigmoid(sound.logits) * heard)
+        return Outputs(
+            logits, contribution, embedding, token, boxes, evidence, torch.sigmoid(sound.logits) * heard,
+            sound.embedding * heard, seen.top * there[:, None], class_scores(seen.raw) * there[:, None],
+            self.lite.names(seen.top) * there[:, None], torch.zeros_like(seen.grid[:, :4, :, :].permute(0, 2, 3, 1)),
+            torch.zeros_like(torch.stack([token, token], 1)),
+        )  # fmt: skip
 
     def see(self, frames: Tensor, video_ok: Tensor) -> Seen:
         """The current picture is the newest one that is there; the earlier one, where missing, equals it."""

@@ -31,6 +31,7 @@ OUTPUTS = {
     "boxes": ("FLOAT", (-1, len(toy_model.BOXES), 6)),
     "evidence": ("FLOAT", (-1, 2, 3)),
     "tags": ("FLOAT", (-1, len(toy_model.TAGS))),
+    **{name: ("FLOAT", (-1, *tail)) for name, tail in toy_model.FEATURES.items()},
 }
 NUMPY = {"UINT8": np.uint8, "FLOAT": np.float32}
 

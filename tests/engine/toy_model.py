@@ -31,6 +31,22 @@ BOXES = np.array(
 TAGS = np.array([0.05, 0.2, 0.9, 0.11, 0.3, 0.4, 0.5], np.float32)
 
 
+FEATURES = {
+    "sound": (4,),
+    "picture": (5,),
+    "classes": (2,),
+    "picture_tags": (3,),
+    "motion": (2, 3, 4),
+    "aligned": (2, 6),
+}
+
+
+def feature(name: str) -> np.ndarray[Any, Any]:
+    """Numbers of the feature's shape, different in every place."""
+    tail = FEATURES[name]
+    return (np.arange(np.prod(tail)) / 100).reshape(tail).astype(np.float32)
+
+
 def graph(labels: int = 3, audio: int = SAMPLES, poison: bool = False) -> onnx.ModelProto:
     """``poison`` divides by the mean of the audio: no sound gives numbers that are not finite."""
     f, u = TensorProto.FLOAT, TensorProto.UINT8
@@ -52,6 +68,7 @@ def graph(labels: int = 3, audio: int = SAMPLES, poison: bool = False) -> onnx.M
         ("boxes", [len(BOXES), 6]),
         ("evidence", [2, 3]),
         ("tags", [len(TAGS)]),
+        *((name, list(tail)) for name, tail in FEATURES.items()),
     ]
     constants = {
         "eye": np.ones((1, labels, 3), np.float32),
@@ -61,6 +78,7 @@ def graph(labels: int = 3, audio: int = SAMPLES, poison: bool = False) -> onnx.M
         "boxes_all": BOXES[None],
         "evidence_all": np.full((1, 2, 3), 0.5, np.float32),
         "tags_all": TAGS[None],
+        **{f"{name}_all": feature(name)[None] for name in FEATURES},
         "rest": np.array([1], np.int64),
         "picture_axes": np.array([2, 3, 4], np.int64),
         "last": np.array([2], np.int64),
@@ -81,9 +99,14 @@ def graph(labels: int = 3, audio: int = SAMPLES, poison: bool = False) -> onnx.M
         helper.make_node("Mul", ["a", "ones"], ["token"]),
         helper.make_node("Mul", ["v", "zero"], ["nothing"]),
         helper.make_node("Unsqueeze", ["nothing", "last"], ["nothing3"]),
+        helper.make_node("Unsqueeze", ["nothing3", "last"], ["nothing4"]),
         helper.make_node("Add", ["nothing3", "boxes_all"], ["boxes"]),
         helper.make_node("Add", ["nothing3", "evidence_all"], ["evidence"]),
         helper.make_node("Add", ["nothing", "tags_all"], ["tags"]),
+        *(helper.make_node("Add", ["nothing", f"{name}_all"], [name]) for name in ("sound", "picture", "classes")),
+        helper.make_node("Add", ["nothing", "picture_tags_all"], ["picture_tags"]),
+        helper.make_node("Add", ["nothing4", "motion_all"], ["motion"]),
+        helper.make_node("Add", ["nothing3", "aligned_all"], ["aligned"]),
     ]
     constants["one"] = np.ones((), np.float32)
     if labels != 3:
@@ -125,6 +148,7 @@ def golden_outputs(inputs: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndar
         "boxes": np.repeat(BOXES[None], rows, 0),
         "evidence": np.full((rows, 2, 3), 0.5, np.float32),
         "tags": np.repeat(TAGS[None], rows, 0),
+        **{name: np.repeat(feature(name)[None], rows, 0) for name in FEATURES},
     }
 
 
@@ -147,6 +171,7 @@ def manifest(path: Path) -> dict[str, Any]:
         "labels": [{"name": name, "modalities": ["video", "audio"]} for name in LABELS],
         "classes": ["person", "car"],
         "tags": "tags.txt",
+        "picture_tags": "picture_tags.txt",
     }
 
 
@@ -154,6 +179,7 @@ def toy_folder(path: Path, proto: onnx.ModelProto | None = None, **outputs: np.n
     """Write the model folder; ``outputs`` replace golden outputs."""
     (path / "toy.onnx").write_bytes((proto or graph()).SerializeToString())
     (path / "tags.txt").write_text("".join(f"tag {n}\n" for n in range(len(TAGS))), encoding="utf-8")
+    (path / "picture_tags.txt").write_text("one\ntwo\nthree\n", encoding="utf-8")
     inputs = golden_inputs()
     golden = {**golden_outputs(inputs), **outputs}
     named = {f"in_{k}": v for k, v in inputs.items()} | {f"out_{k}": v for k, v in golden.items()}

@@ -1,0 +1,174 @@
+"""A profile: a folder of numbered versions, one of them current. A version never changes once it is there.
+
+::
+
+    profile/
+      current            the number of the version in use
+      0001/profile.json  which model it was learned with, and notes
+      0001/events.npz    a part (`edge.profile.part`)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.engine.manifest import Manifest
+from edge.errors import InputError, SinkError
+from edge.profile.part import Part, load_part, save_part, sync_folder, write_whole
+
+SCHEMA = 1
+KEPT = 20  # versions kept; older ones go when a new one is written
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version: its number, the model it was learned with, notes of whoever learned it, and its parts' files."""
+
+    number: int
+    path: Path
+    model: str
+    graph_sha256: str
+    notes: Mapping[str, Any]
+
+    def part(self, name: str) -> Part | None:
+        """A part, or None where nothing of the kind was learned; InputError when its file is damaged."""
+        file = self.path / f"{name}.npz"
+        return load_part(file) if file.exists() else None
+
+    def parts(self) -> tuple[str, ...]:
+        """The names of the parts that are there."""
+        return tuple(sorted(file.stem for file in self.path.glob("*.npz")))
+
+    def check(self, manifest: Manifest) -> None:
+        """InputError when it was learned with another model: its numbers would mean something else."""
+        if self.graph_sha256 != manifest.sha256:
+            raise InputError(
+                f"{self.path}: learned with model {self.model} ({self.graph_sha256[:12]}), but the model here is "
+                f"{manifest.name} {manifest.version} ({manifest.sha256[:12]}); learn again with this model"
+            )
+
+
+class ProfileFolder:
+    """A profile on disk. Reading a folder that does not exist yet finds nothing; writing makes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def current(self) -> Version | None:
+        """The version in use; None when nothing was learned yet. InputError when the folder is damaged."""
+        pointer = self.path / "current"
+        try:
+            text = pointer.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{pointer}: cannot be read ({error}); is this a profile folder?") from error
+        if not text.isdigit():
+            raise InputError(f"{pointer}: does not hold a version number; write one of {self._numbers()} into it")
+        return self._read(int(text))
+
+    def existing(self) -> Version:
+        """The version in use; InputError when there is none."""
+        version = self.current()
+        if version is None:
+            raise InputError(f"{self.path}: no profile here; make one with `edge learn normal` or `edge learn events`")
+        return version
+
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        return [self._read(number) for number in self._numbers()]
+
+    def write(self, manifest: Manifest, parts: Mapping[str, Part], notes: Mapping[str, Any]) -> Version:
+        """A new current version of ``parts`` and of the parts that the current one has besides; SinkError.
+
+        Parts that another model learned are not carried over. Killed at any moment, the old version stays current.
+        """
+        with self._locked():
+            before = self.current()
+            numbers = self._numbers()
+            number = numbers[-1] + 1 if numbers else 1
+            partial = self.path / f".{number:04d}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                partial.mkdir()
+                if before is not None and before.graph_sha256 == manifest.sha256:
+                    for name in set(before.parts()) - set(parts):
+                        shutil.copy2(before.path / f"{name}.npz", partial / f"{name}.npz")
+                for name, part in parts.items():
+                    save_part(partial / f"{name}.npz", part)
+                write_whole(partial / "profile.json", _description(number, manifest, notes))
+                partial.rename(self._folder(number))
+                sync_folder(self.path)
+            except OSError as error:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise SinkError(f"{self.path}: cannot be written ({error.strerror}); make room there") from error
+            self._point_to(number)
+            self._prune(number)
+            return self._read(number)
+
+    def rollback(self) -> Version:
+        """Make the version before the current one current; InputError when there is none."""
+        with self._locked():
+            now = self.existing()
+            older = [number for number in self._numbers() if number < now.number]
+            if not older:
+                raise InputError(f"{self.path}: version {now.number} is the oldest; there is nothing to go back to")
+            self._point_to(older[-1])
+            return self._read(older[-1])
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(child.name) for child in self.path.glob("[0-9]*") if child.is_dir() and child.name.isdigit())
+
+    def _folder(self, number: int) -> Path:
+        return self.path / f"{number:04d}"
+
+    def _read(self, number: int) -> Version:
+        path = self._folder(number)
+        try:
+            raw = json.loads((path / "profile.json").read_text(encoding="utf-8"))
+            if raw["schema"] != SCHEMA:
+                raise InputError(
+                    f"{path}: has schema {raw['schema']}, this program reads {SCHEMA}; update or learn again"
+                )
+            return Version(number, path, str(raw["model"]), str(raw["graph_sha256"]), dict(raw["notes"]))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); there is: {self._numbers()}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}/profile.json: is damaged ({error}); roll back or learn again") from error
+
+    def _point_to(self, number: int) -> None:
+        write_whole(self.path / "current", f"{number}\n".encode("ascii"))
+
+    def _prune(self, current: int) -> None:
+        for number in self._numbers()[:-KEPT]:
+            if number != current:
+                shutil.rmtree(self._folder(number), ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise SinkError(f"{self.path}: cannot be written ({error.strerror}); check who owns it") from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _description(number: int, manifest: Manifest, notes: Mapping[str, Any]) -> bytes:
+    body = {
+        "schema": SCHEMA,
+        "number": number,
+        "model": f"{manifest.name} {manifest.version}",
+        "graph_sha256": manifest.sha256,
+        "notes": dict(notes),
+    }
+    return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()

@@ -1,0 +1,73 @@
+"""One learned part as one file: arrays and plain facts, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError, SinkError
+
+_FACTS = "__facts__"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """``arrays`` of numbers by name and ``facts`` that JSON can hold."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_part(path: Path, part: Part) -> None:
+    """Write ``part`` so that ``path`` holds either what it held or all of it, whenever the power goes; SinkError."""
+    text = json.dumps(dict(part.facts), sort_keys=True, allow_nan=False)
+    held = io.BytesIO()
+    np.savez_compressed(held, **{_FACTS: np.frombuffer(text.encode(), np.uint8)}, **dict(part.arrays))  # type: ignore[arg-type]
+    write_whole(path, held.getvalue())
+
+
+def load_part(path: Path) -> Part:
+    """Read what `save_part` wrote; InputError when it is damaged or cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        facts = json.loads(arrays.pop(_FACTS).tobytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); learn again or roll back") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is damaged ({error}); learn again, or `edge learn rollback`") from error
+    return Part(arrays, facts)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content`` in one step that is on the disk when this returns; SinkError."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SinkError(f"{path}: cannot be written ({error.strerror}); make room or check who owns it") from error
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
