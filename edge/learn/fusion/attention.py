@@ -1,27 +1,19 @@
-"""How the modalities are related: the fusion choices, all with one signature, and their registry.
-
-A fusion sees the current hop's tokens and the camera's memory, all masked, and answers with one vector.
-"""
+"""Attention over this hop's tokens and the memory, alone and with a low-rank bilinear term."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edge.learn.fusion.parts import CELLS, parts_of
+from edge.learn.fusion.pooled import LowRank
 from edge.learn.labels import DIM, MEMORY
-
-CELLS: Final = 14
 
 
 class Attention(nn.Module):
     """Transformer, two pre-norm layers over [summary, 14 picture cells, picture, sound, sensors, 16 memories].
 
-    tokens [B,17,D], mask [B,17] (1 = there), memory [B,16,D], memory_mask [B,16] -> [B,D]. The second layer
-    answers for the summary alone, which is all that is read.
+    The second layer answers for the summary alone, which is all that is read.
     """
 
     def __init__(self, dim: int = DIM, heads: int = 4) -> None:
@@ -43,51 +35,19 @@ class Attention(nn.Module):
         return out
 
 
-class Concat(nn.Module):
-    """MLP over [mean of cells, picture, sound, sensors, mean memory, newest memory] and their masks."""
+class AttentionBilinear(nn.Module):
+    """Attention plus the low-rank bilinear terms of the five pooled parts, which start silent."""
 
     def __init__(self, dim: int = DIM) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(6 * dim + 5, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim), nn.LayerNorm(dim))
+        self.attention, self.pairs = Attention(dim), LowRank(dim)
+        nn.init.zeros_(self.pairs.out.weight)
+        nn.init.zeros_(self.pairs.out.bias)
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        parts, there = _parts(tokens, mask, memory, memory_mask)
-        newest = memory[:, -1] * memory_mask[:, -1:]
-        out: Tensor = self.net(torch.cat([parts.flatten(1), newest, there], 1))
+        pairs = self.pairs(*parts_of(tokens, mask, memory, memory_mask))
+        out: Tensor = self.attention(tokens, mask, memory, memory_mask) + pairs
         return out
-
-
-class WeightedSum(nn.Module):
-    """Each part's projection, weighted by a softmax over the parts that are there."""
-
-    def __init__(self, dim: int = DIM) -> None:
-        super().__init__()
-        self.project = nn.ModuleList(nn.Linear(dim, dim) for _ in range(5))
-        self.weight = nn.Linear(dim, 1)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        parts, there = _parts(tokens, mask, memory, memory_mask)
-        x = torch.stack([F.gelu(p(parts[:, n])) for n, p in enumerate(self.project)], 1)
-        scores = self.weight(x)[..., 0] - 30.0 * (1.0 - there)
-        out: Tensor = self.norm(((scores.softmax(1) * there)[..., None] * x).sum(1))
-        return out
-
-
-FUSIONS: Final[dict[str, Callable[[], nn.Module]]] = {
-    "attention": Attention,
-    "concat": Concat,
-    "weighted_sum": WeightedSum,
-}
-
-
-def _parts(tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The five parts [B,5,D] (cells, picture, sound, sensors, memory) and whether each is there [B,5]."""
-    cells = (tokens[:, :CELLS] * mask[:, :CELLS, None]).sum(1) / mask[:, :CELLS].sum(1, keepdim=True).clamp(min=1)
-    past = (memory * memory_mask[..., None]).sum(1) / memory_mask.sum(1, keepdim=True).clamp(min=1)
-    single = tokens[:, CELLS:] * mask[:, CELLS:, None]
-    there = torch.cat([mask[:, :1], mask[:, CELLS:], memory_mask.amax(1, keepdim=True)], 1)
-    return torch.cat([cells[:, None], single, past[:, None]], 1), there
 
 
 class _Layer(nn.Module):
