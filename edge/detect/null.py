@@ -1,0 +1,219 @@
+"""A site's quiet time, and thresholds for so many false alarms a day that follow from it. Numpy alone, no threads.
+
+Of every label the highest score of each quiet minute is looked at, and the largest of these maxima are kept. Their tail
+is a generalised Pareto distribution (peaks over threshold; Pickands 1975), fitted by probability-weighted moments
+(Hosking & Wallis 1987), in log-odds, where scores near 1 do not crowd. It is a rate from a null, not a quota: a day
+that is as quiet as those seen gives that many false alarms on average, and a quieter one gives none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engine.manifest import Label, Modality
+from edge.errors import InputError
+from edge.profile import Part
+from edge.types import NS_PER_S, Scores
+
+F64 = NDArray[np.float64]
+
+MINUTE_NS: Final = 60 * NS_PER_S
+MINUTES_A_DAY: Final = 1440
+KEPT: Final = 256
+"""Maxima kept of a label and generation: what bounds the memory."""
+GENERATION: Final = 14 * MINUTES_A_DAY
+"""Minutes after which what was seen becomes the older generation and the one before it is forgotten."""
+LEAST_MINUTES: Final = 180
+LEAST_COVERED: Final = 0.5
+"""Share of a minute that must have been looked at for it to count."""
+FARTHEST: Final = 10.0
+"""How many times longer than what was seen the time may be in which one false alarm is asked for."""
+_TAIL, _LEAST_TAIL, _MOST_TAIL = 0.1, 20, 128
+_SHAPES = (-0.5, 0.4)
+_LEAST_SCALE = 0.02
+_EDGE = 1e-6
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Excesses over a level as a generalised Pareto distribution: P(Y > y) = (1 + shape y / scale)^(-1 / shape)."""
+
+    shape: float
+    scale: float
+
+    def excess(self, odds: float) -> float:
+        """The y that is exceeded with probability 1 / ``odds``; 0 for odds of at most 1."""
+        if odds <= 1:
+            return 0.0
+        if abs(self.shape) < 1e-6:
+            return self.scale * float(np.log(odds))
+        return self.scale / self.shape * float(odds**self.shape - 1)
+
+
+def fit_tail(excesses: F64) -> Tail:
+    """Probability-weighted moments of ``excesses`` [n >= 2], none negative (Hosking & Wallis 1987).
+
+    Plotting positions are theirs, (i - 0.35) / n. The shape is kept within -0.5 and 0.4, where the estimate is good.
+    """
+    y = np.sort(np.asarray(excesses, np.float64))
+    position = (np.arange(1, len(y) + 1) - 0.35) / len(y)
+    mean, weighted = float(y.mean()), float(((1 - position) * y).mean())
+    if mean <= 0:
+        return Tail(0.0, _LEAST_SCALE)
+    shape = 2 - mean / max(mean - 2 * weighted, 1e-12)
+    shape = min(max(shape, _SHAPES[0]), _SHAPES[1])
+    return Tail(shape, max(mean * (1 - shape), _LEAST_SCALE))
+
+
+class QuietTimes:
+    """What the scores of ``labels`` reach while nothing happens; all cameras of a site together.
+
+    A minute of a camera counts when no event was open in it and at least half of it was looked at. What a label's own
+    modalities did not see is not looked at: no microphone, no quiet time of a scream.
+    """
+
+    def __init__(self, labels: Iterable[Label], hop_s: float) -> None:
+        self._modalities: dict[str, frozenset[Modality]] = {x.name: frozenset(x.modalities) for x in labels}
+        self._least_windows = LEAST_COVERED * 60 / hop_s
+        self._running: dict[str, _Minute] = {}
+        self._seen = {name: _Seen() for name in self._modalities}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that are looked at."""
+        return tuple(self._modalities)
+
+    def observe(self, scores: Scores, event_open: bool) -> None:
+        """Take in one window; ``event_open``: whether any event of the scene is open on its camera."""
+        number = scores.t_end_ns // MINUTE_NS
+        minute = self._running.get(scores.camera)
+        if minute is None or minute.number != number:
+            self._close(minute)
+            minute = self._running[scores.camera] = _Minute(number)
+        minute.is_quiet &= not event_open
+        for name, modalities in self._modalities.items():
+            value = scores.values.get(name)
+            if value is not None and _was_seen(modalities, name, scores):
+                highest, windows = minute.maxima.get(name, (0.0, 0))
+                minute.maxima[name] = (max(highest, value), windows + 1)
+
+    def minutes(self, label: str) -> int:
+        """How many quiet minutes of ``label`` count so far."""
+        seen = self._seen[label]
+        return seen.newer.minutes + seen.older.minutes
+
+    def threshold(self, label: str, per_day: float) -> float | None:
+        """The score that quiet time reaches ``per_day`` times a day and camera, 0..1.
+
+        None when too little was seen: less than three hours, or a rate asked for that is rarer than once in ten times
+        the time seen. InputError for an unknown label or a rate that is not above 0. Quiet minutes that follow each
+        other count one by one, so long false alarms make the threshold rather too high than too low.
+        """
+        if label not in self._seen:
+            raise InputError(f"no quiet time is kept of {label!r}; there is: {', '.join(self._seen) or 'nothing'}")
+        if not per_day > 0:
+            raise InputError(f"{per_day:g} false alarms a day: give a number above 0, such as 0.2 for one in five days")
+        n, asked = self.minutes(label), min(per_day / MINUTES_A_DAY, 1.0)
+        if n < LEAST_MINUTES or n * asked * FARTHEST < 1:
+            return None
+        maxima = self._seen[label].highest()
+        tail = min(len(maxima) - 1, _MOST_TAIL, max(_LEAST_TAIL, round(_TAIL * n)))
+        level = float(maxima[tail])
+        if asked * n >= tail:
+            return float(_probability(maxima[min(len(maxima) - 1, round(asked * n))]))
+        z = level + fit_tail(maxima[:tail] - level).excess(tail / n / asked)
+        return float(_probability(z))
+
+    def to_part(self) -> Part:
+        """A profile's part `null`; minutes not finished yet are left out."""
+        names = list(self._modalities)
+        generations = [(seen.newer, seen.older) for seen in self._seen.values()]
+        arrays = {
+            "minutes": np.array([[g.minutes for g in pair] for pair in generations], np.int64).reshape(-1, 2),
+            "counts": np.array([[len(g.highest) for g in pair] for pair in generations], np.int64).reshape(-1, 2),
+            "highest": np.concatenate([g.highest for pair in generations for g in pair] or [np.zeros(0)]),
+        }
+        return Part(arrays, {"schema": _SCHEMA, "labels": names})
+
+    @classmethod
+    def from_part(cls, labels: Iterable[Label], hop_s: float, part: Part) -> QuietTimes:
+        """Quiet times that go on from ``part``; labels no longer looked at are dropped. InputError if unreadable."""
+        quiet = cls(labels, hop_s)
+        quiet._take(part.arrays, part.facts)
+        return quiet
+
+    def _take(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        try:
+            if facts["schema"] != _SCHEMA:
+                raise ValueError(f"schema {facts['schema']}, not {_SCHEMA}")  # noqa: TRY301
+            counts = np.asarray(arrays["counts"], np.int64).reshape(-1, 2)
+            minutes = np.asarray(arrays["minutes"], np.int64).reshape(-1, 2)
+            parts = np.split(np.asarray(arrays["highest"], np.float64), np.cumsum(counts.ravel())[:-1])
+            for k, name in enumerate(facts["labels"]):
+                if name in self._seen:
+                    newer, older = (_Generation(int(minutes[k, g]), parts[2 * k + g][:KEPT]) for g in (0, 1))
+                    self._seen[name] = _Seen(newer, older)
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise InputError(f"the part `null` of the profile cannot be read ({error}); learn it again") from error
+
+    def _close(self, minute: _Minute | None) -> None:
+        if minute is None or not minute.is_quiet:
+            return
+        for name, (highest, windows) in minute.maxima.items():
+            if windows >= self._least_windows:
+                self._seen[name].add(_log_odds(highest))
+
+
+@dataclass(slots=True)
+class _Minute:
+    number: int
+    is_quiet: bool = True
+    maxima: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Generation:
+    minutes: int = 0
+    highest: F64 = field(default_factory=lambda: np.zeros(0))  # log-odds, descending, at most KEPT
+
+
+@dataclass(slots=True)
+class _Seen:
+    newer: _Generation = field(default_factory=_Generation)
+    older: _Generation = field(default_factory=_Generation)
+
+    def add(self, z: float) -> None:
+        if self.newer.minutes >= GENERATION:
+            self.older, self.newer = self.newer, _Generation()
+        self.newer.minutes += 1
+        kept = self.newer.highest
+        if len(kept) < KEPT or z > kept[-1]:
+            self.newer.highest = np.insert(kept, np.searchsorted(-kept, -z, side="right"), z)[:KEPT]
+
+    def highest(self) -> F64:
+        """The largest maxima of both generations, descending: as many as are complete."""
+        full = [g.highest[-1] for g in (self.newer, self.older) if len(g.highest) < g.minutes]
+        both = np.sort(np.concatenate([self.newer.highest, self.older.highest]))[::-1]
+        return both[both >= max(full)] if full else both
+
+
+def _was_seen(modalities: frozenset[Modality], name: str, scores: Scores) -> bool:
+    if ("video" in modalities and scores.video_ok) or ("audio" in modalities and scores.audio_ok):
+        return True
+    contribution = scores.contribution.get(name)
+    return "sensors" in modalities and contribution is not None and contribution.sensors != 0.0
+
+
+def _log_odds(p: float) -> float:
+    p = min(max(p, _EDGE), 1 - _EDGE)
+    return float(np.log(p / (1 - p)))
+
+
+def _probability(z: float) -> float:
+    return float(1 / (1 + np.exp(-z)))
