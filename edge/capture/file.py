@@ -18,7 +18,7 @@ from edge.metrics import Metrics
 from edge.types import NS_PER_S, Frame, Glance, Item, seconds
 
 _log = logging.getLogger(__name__)
-_STILL_S = 2.0
+_STILL_S = 3.0  # longer than any label must last to become an event
 
 
 class RecordingSource:
@@ -84,7 +84,7 @@ class RecordingSource:
         return container
 
     def _still(self, container: Any, pace: _Pace) -> Iterator[Item]:
-        """The picture at the model's rate for two seconds, or for ever."""
+        """The picture at the model's rate for three seconds, or for ever."""
         import av
 
         scaler = Scaler(self._geometry.video)

@@ -222,14 +222,14 @@ def test_video_without_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_still_picture_is_shown_for_two_seconds(tmp_path: Path, name: str) -> None:
+def test_still_picture_is_shown_for_three_seconds(tmp_path: Path, name: str) -> None:
     import cv2
 
     cv2.imwrite(str(tmp_path / name), media.moving(320, 180)(0.0)[:, :, ::-1])
     played = play(tmp_path / name)
-    assert played.frames == [k / 4 for k in range(9)]
+    assert played.frames == [k / 4 for k in range(13)]
     assert played.images[0][5, 5].argmax() == 0
-    assert played.arrivals[-1] == 2 * NS_PER_S
+    assert played.arrivals[-1] == 3 * NS_PER_S
 
 
 def test_cover_art_is_no_picture(tmp_path: Path) -> None:
