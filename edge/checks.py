@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TextIO
 
+from edge.assemble import assemble, learned
 from edge.capture.base import Source
 from edge.capture.registry import open_microphone, open_source
 from edge.clock import SystemClock
@@ -68,7 +69,7 @@ def check_all(path: Path) -> Iterator[Finding]:
     except EdgeError as error:
         yield Finding("model", "error", str(error))
     if folder is not None:
-        yield from _check_events(loaded, folder.manifest)
+        yield from _check_events(loaded, folder)
         yield from _check_sources(loaded, folder.manifest)
     yield _check_disk(loaded)
     yield _check_broker(loaded)
@@ -81,7 +82,13 @@ def _check_model(loaded: Loaded, folder: ModelFolder) -> Finding:
     return Finding("model", "ok", text)
 
 
-def _check_events(loaded: Loaded, manifest: Manifest) -> Iterator[Finding]:
+def _check_events(loaded: Loaded, folder: ModelFolder) -> Iterator[Finding]:
+    try:
+        derivers = assemble(loaded, folder, learned(loaded, folder))
+    except InputError as error:
+        yield Finding("learned", "error", str(error))
+        return
+    manifest = folder.manifest.plus(derivers.labels)
     faults = check(loaded.config, manifest)
     yield from (Finding("events", "error", loaded.fault(key, message)) for key, message in faults)
     if faults:

@@ -118,12 +118,22 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("-c", "--config", type=Path, help="thresholds and model from this file; else the defaults")
     parser.add_argument("--events", type=Path, metavar="JSONL", help="write events here instead of standard output")
     parser.add_argument("--scores", type=Path, metavar="CSV", help="write every window's scores here")
+    parser.add_argument(
+        "--profile", type=Path, help="what was learned of the site (edge learn normal, edge learn events)"
+    )
     parser.add_argument("--start", metavar="TIME", help="ISO 8601 time at which the recordings start; default 1970")
 
     def handler(args: argparse.Namespace) -> int:
         from edge.replay import run
 
-        return run(args.files, args.config, events=args.events, scores=args.scores, start=args.start)
+        return run(
+            args.files,
+            args.config,
+            events=args.events,
+            scores=args.scores,
+            start=args.start,
+            profile=args.profile,
+        )
 
     parser.set_defaults(handler=handler)
 

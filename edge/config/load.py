@@ -134,6 +134,8 @@ def _explain(path: Path, lines: Mapping[KeyPath, int], error: dict[str, Any]) ->
         message = "is missing"
     elif error["type"] == "string_pattern_mismatch" and key and key[-1] == "[key]":
         message = "names are letters, digits, - and _, at most 64"
+        if key[0] == "prompts":
+            message = "event names are lower-case letters, digits and _, and start with a letter"
     return _fault(path, lines, _without_tags(key, lines), message)
 
 

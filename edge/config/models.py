@@ -12,6 +12,7 @@ from edge.config.sources import Camera, DeviceMicrophone, Name, Positive, Sectio
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Duration = Annotated[float, Field(ge=0)]
+EventName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Severity = Literal["info", "warning", "alert"]
 
 
@@ -46,6 +47,21 @@ class Model(Section):
     runtime: Literal["auto", "onnx", "tensorrt"] = "auto"
     precision: Literal["auto", "fp32", "fp16", "int8"] = "auto"
     threads: Annotated[int, Field(ge=0, le=256)] = 1
+    profile: Path | None = None
+
+
+class Prompt(Section):
+    """An event described in words: what it looks or sounds like, and what it must not be taken for."""
+
+    text: Annotated[str, Field(min_length=3, max_length=200)]
+    unlike: Annotated[tuple[Annotated[str, Field(min_length=3, max_length=200)], ...], Field(max_length=8)] = ()
+
+
+class Anomaly(Section):
+    """Learning what is normal at each camera, and how often what is not may be told."""
+
+    learn_h: Positive = 24.0
+    false_alarms_per_day: Positive = 1.0
 
 
 class Rule(Section):
@@ -167,6 +183,8 @@ class Config(Section):
     cameras: Annotated[dict[Name, Camera], Field(min_length=1)]
     microphones: dict[Name, DeviceMicrophone] = Field(default_factory=dict)
     events: dict[str, Rule] = Field(default_factory=dict)
+    prompts: dict[EventName, Prompt] = Field(default_factory=dict)
+    anomaly: Anomaly | None = None
     health: Health = Health()
     windows: Windows = Windows()
     mqtt: Mqtt | None = Mqtt()

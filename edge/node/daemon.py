@@ -14,8 +14,10 @@ from pathlib import Path
 from types import FrameType
 
 from edge import __version__, notify
+from edge.assemble import assemble, learned
 from edge.clock import Clock, SystemClock
 from edge.config import Loaded, load
+from edge.detect.derived import Derivers
 from edge.detect.detector import Detector
 from edge.detect.thresholds import check
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
@@ -48,29 +50,32 @@ def run(path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT, or until every recording has ended; its exit code."""
     loaded = load(path)
     folder = load_folder(find_folder(loaded.config.model.name))
-    faults = check(loaded.config, folder.manifest)
+    derivers = assemble(loaded, folder, learned(loaded, folder))
+    faults = check(loaded.config, folder.manifest.plus(derivers.labels))
     if faults:
         raise ConfigError([loaded.fault(key, message) for key, message in faults])
     with hold(loaded.resolve(loaded.config.node.data_dir)):
-        return Daemon(loaded, folder, SystemClock()).run()
+        return Daemon(loaded, folder, SystemClock(), derivers).run()
 
 
 class Daemon:
     """One node, from start to exit code."""
 
-    def __init__(self, loaded: Loaded, folder: ModelFolder, clock: Clock) -> None:
+    def __init__(self, loaded: Loaded, folder: ModelFolder, clock: Clock, derivers: Derivers | None = None) -> None:
         self._loaded = loaded
         self._folder = folder
+        self._derivers = derivers or Derivers()
+        self._manifest = folder.manifest.plus(self._derivers.labels)
         self._clock = clock
         self._metrics = Metrics()
         self._wake, self._stop, self._reload = threading.Event(), threading.Event(), threading.Event()
         self._crew = Crew(clock, self._wake.set)
         self._inputs = Inputs(loaded, folder.manifest.geometry, clock, self._metrics)
         self._outputs = Outputs(
-            loaded, folder.manifest, clock, self._metrics, self._inputs.sensor_topics, self._inputs.on_sensor
+            loaded, self._manifest, clock, self._metrics, self._inputs.sensor_topics, self._inputs.on_sensor
         )
         self._scorer = Scorer(self._open_pipeline, self._outputs, clock)
-        self._orders = Orders(loaded, folder.manifest, self._scorer, self._outputs)
+        self._orders = Orders(loaded, self._manifest, self._scorer, self._outputs)
         self._watch = FileWatch(loaded.path)
         self._told = ""
         self._status_due_ns = 0
@@ -150,7 +155,7 @@ class Daemon:
         config = self._loaded.config
         model = Model.open(self._folder, config.model, len(config.cameras), self._metrics)
         self._outputs.runtime = str(model.info)
-        detector = Detector(config, self._folder.manifest, self._clock)
+        detector = Detector(config, self._manifest, self._clock)
         for order in self._outputs.publisher.overrides():
             if isinstance(order, SetArmed):
                 detector.set_armed(order.camera, order.on)
@@ -160,7 +165,14 @@ class Daemon:
             log.info("%s end: %s", event.camera, event.why)
         inputs = self._inputs
         pipeline = Pipeline(
-            model, detector, inputs.buffers, self._clock, self._metrics, inputs.live, state=inputs.state
+            model,
+            detector,
+            inputs.buffers,
+            self._clock,
+            self._metrics,
+            inputs.live,
+            state=inputs.state,
+            derivers=self._derivers,
         )
         self._outputs.publish_thresholds(pipeline.thresholds())
         return Opened(pipeline, model.close)

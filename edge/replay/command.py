@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
+from edge.assemble import assemble, learned
 from edge.config import load, parse
 from edge.detect.thresholds import check
 from edge.engine.manifest import find_folder, load_folder
@@ -26,12 +27,23 @@ _DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt
 
 
 def run(
-    files: Sequence[Path], config_path: Path | None, *, events: Path | None, scores: Path | None, start: str | None
+    files: Sequence[Path],
+    config_path: Path | None,
+    *,
+    events: Path | None,
+    scores: Path | None,
+    start: str | None,
+    profile: Path | None = None,
 ) -> int:
-    """Replay ``files``: 0, or 2 when any could not be read (the others are replayed all the same)."""
+    """Replay ``files``: 0, or 2 when any could not be read (the others are replayed all the same).
+
+    ``profile`` is what was learned of the site; it takes the place of the configuration's.
+    """
     loaded = load(config_path) if config_path else parse(_DEFAULTS)
     folder = load_folder(find_folder(loaded.config.model.name))
-    faults = check(loaded.config, folder.manifest)
+    derivers = assemble(loaded, folder, learned(loaded, folder, profile))
+    manifest = folder.manifest.plus(derivers.labels)
+    faults = check(loaded.config, manifest)
     if faults:
         raise ConfigError([loaded.fault(key, message) for key, message in faults])
     wall_start_ns = parse_start(start)
@@ -41,8 +53,8 @@ def run(
         lines = EventLines(_open(stack, events) or sys.stdout, loaded.config, model.name)
         out = _open(stack, scores)
         geometry = folder.manifest.geometry
-        table = ScoreTable(out, folder.manifest.label_names, geometry.hop_s) if out else None
-        replay = Replay(loaded.config, model, wall_start_ns)
+        table = ScoreTable(out, manifest.label_names, geometry.hop_s) if out else None
+        replay = Replay(loaded.config, model, wall_start_ns, derivers)
         unreadable = [path for path in _shown(files) if not _replay(replay, _Writer(path, lines, table))]
     return 2 if unreadable else 0
 

@@ -12,6 +12,7 @@ from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config import Config
 from edge.config.sources import FileSource
+from edge.detect.derived import Derivers
 from edge.detect.detector import Detector
 from edge.engine.model import Model
 from edge.metrics import Metrics
@@ -48,12 +49,15 @@ def camera_name(path: Path) -> str:
 class Replay:
     """Runs recordings one after another through one opened model; each starts from a clean state.
 
-    ``wall_start_ns`` is the Unix time at which every recording is taken to start.
+    ``wall_start_ns`` is the Unix time at which every recording is taken to start; ``derivers`` add labels to the
+    model's.
     """
 
-    def __init__(self, config: Config, model: Model, wall_start_ns: int = 0) -> None:
+    def __init__(self, config: Config, model: Model, wall_start_ns: int = 0, derivers: Derivers | None = None) -> None:
         self._config = config
         self._model = model
+        self._derivers = derivers or Derivers()
+        self._manifest = model.manifest.plus(self._derivers.labels)
         self._wall_start_ns = wall_start_ns
         self._metrics = Metrics()
 
@@ -65,9 +69,12 @@ class Replay:
         file = FileSource(type="file", path=path.absolute(), pace="fast")
         source = open_source(name, file, geometry, clock, self._metrics, Path())
         buffer = CameraBuffer(name, geometry, clock, self._config.windows, self._config.health, self._metrics)
-        detector = Detector(self._config, self._model.manifest, clock, cameras=[name])
+        detector = Detector(self._config, self._manifest, clock, cameras=[name])
         self._model.reset(name)
-        pipeline = Pipeline(self._model, detector, {name: buffer}, clock, self._metrics, {name: False})
+        self._derivers.forget(name)
+        pipeline = Pipeline(
+            self._model, detector, {name: buffer}, clock, self._metrics, {name: False}, derivers=self._derivers
+        )
         tally = _Tally(listener)
         try:
             for item in source.items():

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from edge.config import Config
 from edge.publish.payloads import event_payload
-from edge.types import Event, Scores, seconds
+from edge.types import Contribution, Event, Scores, seconds
 
 ANOMALY = "anomaly"
 CONTRIBUTIONS = ("contribution_video", "contribution_audio")
@@ -19,11 +19,12 @@ CONTRIBUTIONS = ("contribution_video", "contribution_audio")
 class ScoreTable:
     """One row a window: ``file,t_s``, a column a label, ``anomaly``, and what picture and sound added to the top label.
 
-    A window that could not be scored has empty cells; ``anomaly`` is empty as long as nothing was learned of a site.
+    A window that could not be scored has empty cells, and so has a label that nothing in the window could evidence;
+    ``anomaly`` is empty as long as nothing was learned of a site.
     """
 
     def __init__(self, out: TextIO, labels: Sequence[str], hop_s: float) -> None:
-        self._labels = list(labels)
+        self._labels = [label for label in labels if label != ANOMALY]
         self._hop_s = hop_s
         self._writer = csv.writer(out, lineterminator="\n")
         self._writer.writerow(["file", "t_s", *self._labels, ANOMALY, *CONTRIBUTIONS])
@@ -33,10 +34,11 @@ class ScoreTable:
         """Add one window, and before it the empty rows of windows that were left out."""
         t_s = seconds(scores.media_end_ns)
         self._fill(path, scores.epoch, t_s)
-        top = max(self._labels, key=lambda label: scores.values[label])
-        added = scores.contribution[top]
-        cells = [f"{scores.values[label]:.6f}" for label in self._labels]
-        self._writer.writerow([path, f"{t_s:.3f}", *cells, "", f"{added.video:.4f}", f"{added.audio:.4f}"])
+        cells = [_cell(scores.values.get(label)) for label in [*self._labels, ANOMALY]]
+        there = [label for label in self._labels if label in scores.values]
+        top = max(there, key=lambda label: scores.values[label], default=None)
+        added = scores.contribution[top] if top is not None else Contribution(0.0, 0.0, 0.0)
+        self._writer.writerow([path, f"{t_s:.3f}", *cells, f"{added.video:.4f}", f"{added.audio:.4f}"])
         self._last = (path, scores.epoch, t_s)
 
     def _fill(self, path: Path, epoch: int, t_s: float) -> None:
@@ -46,6 +48,10 @@ class ScoreTable:
         for k in range(1, missing + 1):
             empty = [""] * (len(self._labels) + 3)
             self._writer.writerow([path, f"{self._last[2] + k * self._hop_s:.3f}", *empty])
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
 
 
 class EventLines:

@@ -1,0 +1,28 @@
+"""What is looked for beside the model's own labels: put together from the configuration and what was learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.config import Loaded
+from edge.detect.derived import Derived, Derivers
+from edge.engine.manifest import ModelFolder
+from edge.profile import ProfileFolder, Version
+
+
+def learned(loaded: Loaded, folder: ModelFolder, profile: Path | None = None) -> Version | None:
+    """What was learned of the site, from ``profile`` or the configuration's ``model.profile``; None where neither is
+    given. InputError when there is no profile, or one that another model learned."""
+    own = loaded.config.model.profile
+    path = profile or (loaded.resolve(own) if own is not None else None)
+    if path is None:
+        return None
+    version = ProfileFolder(path).existing()
+    version.check(folder.manifest)
+    return version
+
+
+def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None) -> Derivers:  # noqa: ARG001
+    """The derived labels in the order in which they replace one another."""
+    parts: list[Derived] = []
+    return Derivers(parts)
