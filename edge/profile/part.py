@@ -38,7 +38,7 @@ def save_part(path: Path, part: Part) -> None:
 def load_part(path: Path) -> Part:
     """Read what `save_part` wrote; InputError when it is damaged or cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         facts = json.loads(arrays.pop(_FACTS).tobytes())
     except OSError as error:
