@@ -6,7 +6,8 @@ from pathlib import Path
 
 from edge.config import Loaded
 from edge.detect.derived import Derived, Derivers
-from edge.engine.manifest import ModelFolder
+from edge.detect.null import QuietTimes
+from edge.engine.manifest import Manifest, ModelFolder
 from edge.profile import ProfileFolder, Version
 
 
@@ -26,3 +27,9 @@ def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None) -> De
     """The derived labels in the order in which they replace one another."""
     parts: list[Derived] = []
     return Derivers(parts)
+
+
+def quiet_times(manifest: Manifest, version: Version | None) -> QuietTimes | None:
+    """The quiet time that a profile holds, for the labels of ``manifest``."""
+    part = version.part("null") if version is not None else None
+    return QuietTimes.from_part(manifest.labels, manifest.geometry.hop_s, part) if part is not None else None

@@ -14,6 +14,7 @@ from edge.clock import Clock
 from edge.config import Config
 from edge.detect.derived import Derivers
 from edge.detect.detector import Detector
+from edge.detect.null import QuietTimes
 from edge.detect.thresholds import Effective
 from edge.engine.model import Model
 from edge.metrics import Metrics
@@ -34,10 +35,11 @@ class Pipeline:
 
     ``newest`` makes a camera that fell behind jump to its newest due window (live); without it every window is scored
     (recordings). ``state`` says what a camera's source is doing, and a few words on it. ``derivers`` add what follows
-    from the model's answer before anything is decided.
+    from the model's answer before anything is decided; ``quiet`` is what thresholds by false alarms a day follow from.
     """
 
     FACTS_EVERY_NS = NS_PER_S
+    LEARN_EVERY_NS = 600 * NS_PER_S
 
     def __init__(
         self,
@@ -49,9 +51,12 @@ class Pipeline:
         newest: Mapping[str, bool],
         state: Callable[[str], tuple[SourceState, str]] = lambda _camera: (SourceState.UP, ""),
         derivers: Derivers | None = None,
+        quiet: QuietTimes | None = None,
     ) -> None:
         self._model = model
         self._derivers = derivers or Derivers()
+        self._quiet = quiet
+        self._next_learn_ns = clock.mono_ns()
         self._detector = detector
         self._buffers = dict(buffers)
         self._order = list(buffers)
@@ -66,7 +71,8 @@ class Pipeline:
         scores = [self._derivers.enrich(one) for one in self._model.score(self._gather())]
         for one in scores:
             self._metrics.windows.labels(one.camera).inc()
-        events = [event for one in scores for event in self._detector.scores(one)]
+        self._learn_thresholds()
+        events = [event for one in scores for event in self._scored(one)]
         facts = self._facts()
         events += [event for one in facts for event in self._detector.health(one)]
         self._count(events)
@@ -96,6 +102,19 @@ class Pipeline:
     def set_armed(self, camera: str, armed: bool) -> list[Event]:
         """Arm or disarm a camera; the events that disarming ended."""
         return self._detector.set_armed(camera, armed)
+
+    def _scored(self, scores: Scores) -> list[Event]:
+        events = self._detector.scores(scores)
+        if self._quiet is not None:
+            self._quiet.observe(scores, self._detector.open_labels(scores.camera))
+        return events
+
+    def _learn_thresholds(self) -> None:
+        """Now and then: the thresholds that follow from quiet time, for labels that ask for false alarms a day."""
+        now_ns = self._clock.mono_ns()
+        if self._quiet is not None and now_ns >= self._next_learn_ns:
+            self._next_learn_ns = now_ns + self.LEARN_EVERY_NS
+            self._detector.learn(self._quiet.thresholds(self._detector.rates()))
 
     def _gather(self) -> list[Window]:
         now_ns = self._clock.mono_ns()

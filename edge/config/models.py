@@ -73,6 +73,13 @@ class Rule(Section):
     cooldown_s: Duration | None = None
     severity: Severity | None = None
     enabled: bool | None = None
+    false_alarms_per_day: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Rule:
+        if self.enter is not None and self.false_alarms_per_day is not None:
+            raise ValueError("give enter or false_alarms_per_day, not both: the second is learned at the site")
+        return self
 
     @model_validator(mode="after")
     def _leave_below_enter(self) -> Rule:

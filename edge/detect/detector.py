@@ -98,6 +98,19 @@ class Detector:
         self._rules.pop(camera, None)
         return effective
 
+    def rates(self) -> dict[str, float]:
+        """The labels whose enter threshold is to follow from so many false alarms a day, and how many."""
+        return self._thresholds.rates()
+
+    def learn(self, enter: Mapping[str, float]) -> None:
+        """Enter thresholds that quiet time gave for labels of `rates`."""
+        self._thresholds.learn(enter)
+        self._rules.clear()
+
+    def open_labels(self, camera: str) -> tuple[str, ...]:
+        """The labels of the scene's events that are open on ``camera``."""
+        return tuple(e.label for (owner, _), e in self._open.items() if owner == camera and e.kind is Kind.EVENT)
+
     def set_armed(self, camera: str, armed: bool) -> list[Event]:
         """Arm or disarm a camera; disarming ends its open events, not those of its equipment. InputError if unknown."""
         self._thresholds.set_armed(camera, armed)

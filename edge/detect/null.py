@@ -8,7 +8,7 @@ that is as quiet as those seen gives that many false alarms on average, and a qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -74,8 +74,9 @@ def fit_tail(excesses: F64) -> Tail:
 class QuietTimes:
     """What the scores of ``labels`` reach while nothing happens; all cameras of a site together.
 
-    A minute of a camera counts when no event was open in it and at least half of it was looked at. What a label's own
-    modalities did not see is not looked at: no microphone, no quiet time of a scream.
+    A minute of a camera counts for a label when no event of another label was open in it and at least half of it was
+    looked at. Its own events count: they are the alarms whose rate is wanted, so this is for labels that are rare at
+    the site. What a label's own modalities did not see is not looked at: no microphone, no quiet time of a scream.
     """
 
     def __init__(self, labels: Iterable[Label], hop_s: float) -> None:
@@ -89,14 +90,14 @@ class QuietTimes:
         """The labels that are looked at."""
         return tuple(self._modalities)
 
-    def observe(self, scores: Scores, event_open: bool) -> None:
-        """Take in one window; ``event_open``: whether any event of the scene is open on its camera."""
+    def observe(self, scores: Scores, open_labels: Collection[str] = ()) -> None:
+        """Take in one window; ``open_labels``: the labels of the scene's events that are open on its camera."""
         number = scores.t_end_ns // MINUTE_NS
         minute = self._running.get(scores.camera)
         if minute is None or minute.number != number:
             self._close(minute)
             minute = self._running[scores.camera] = _Minute(number)
-        minute.is_quiet &= not event_open
+        minute.open_labels.update(open_labels)
         for name, modalities in self._modalities.items():
             value = scores.values.get(name)
             if value is not None and _was_seen(modalities, name, scores):
@@ -129,6 +130,11 @@ class QuietTimes:
             return float(_probability(maxima[min(len(maxima) - 1, round(asked * n))]))
         z = level + fit_tail(maxima[:tail] - level).excess(tail / n / asked)
         return float(_probability(z))
+
+    def thresholds(self, rates: Mapping[str, float]) -> dict[str, float]:
+        """`threshold` of every label of ``rates`` (false alarms a day) of which enough was seen."""
+        found = {label: self.threshold(label, rate) for label, rate in rates.items() if label in self._seen}
+        return {label: value for label, value in found.items() if value is not None}
 
     def to_part(self) -> Part:
         """A profile's part `null`; minutes not finished yet are left out."""
@@ -163,17 +169,17 @@ class QuietTimes:
             raise InputError(f"the part `null` of the profile cannot be read ({error}); learn it again") from error
 
     def _close(self, minute: _Minute | None) -> None:
-        if minute is None or not minute.is_quiet:
+        if minute is None:
             return
         for name, (highest, windows) in minute.maxima.items():
-            if windows >= self._least_windows:
+            if windows >= self._least_windows and minute.open_labels <= {name}:
                 self._seen[name].add(_log_odds(highest))
 
 
 @dataclass(slots=True)
 class _Minute:
     number: int
-    is_quiet: bool = True
+    open_labels: set[str] = field(default_factory=set)
     maxima: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 

@@ -1,6 +1,7 @@
 """Which thresholds hold for each camera and label, and where each value came from.
 
-Highest first: a runtime command (enter only), ``events.<label>``, ``events.defaults``, the model's advice, built-in.
+Highest first: a runtime command (enter only), ``events.<label>``, what quiet time taught where false alarms a day are
+asked for (enter only), ``events.defaults``, the model's advice, built-in.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Origin(str, Enum):
     """Where a value came from; ``default`` is the model's advice or built in."""
 
     DEFAULT = "default"
+    LEARNED = "learned"
     CONFIG = "config"
     COMMAND = "command"
 
@@ -55,6 +57,7 @@ class Thresholds:
         self._fixed_cameras = None if cameras is None else tuple(cameras)
         self._events: Mapping[str, Rule] = {}
         self._commands: dict[tuple[str, str], float] = {}
+        self._learned: Mapping[str, float] = {}
         self._disarmed: set[str] = set()
         self.replace(config)
 
@@ -80,8 +83,8 @@ class Thresholds:
         advice = self._labels[self._known("label", label, list(self._labels))]
         self._known("camera", camera, list(self._cameras))
         own, defaults = self._events.get(label, Rule()), self._events.get(DEFAULTS, Rule())
-        command = self._commands.get((camera, label))
-        enter, enter_from, leave, leave_from = _pair(command, own, defaults, advice)
+        command, taught = self._commands.get((camera, label)), self._learned.get(label)
+        enter, enter_from, leave, leave_from = _pair(command, own, taught, defaults, advice)
         min_s, min_from = _first(own.min_s, defaults.min_s, advice.min_s)
         cooldown_s, cooldown_from = _first(own.cooldown_s, defaults.cooldown_s, COOLDOWN_S)
         severity, severity_from = _first(own.severity, defaults.severity, SEVERITY)
@@ -110,6 +113,20 @@ class Thresholds:
             raise InputError(f"threshold of {camera}/{label}: {value} is not a number above 0 and at most 1")
         self._commands[camera, label] = float(value)
         return self.effective(camera, label)
+
+    def rates(self) -> dict[str, float]:
+        """The labels whose enter threshold is to follow from so many false alarms a day, and how many."""
+        own = {label: self._events.get(label, Rule()) for label in self._labels}
+        general = self._events.get(DEFAULTS, Rule()).false_alarms_per_day
+        wanted = {
+            label: rule.false_alarms_per_day or (general if rule.enter is None else None) for label, rule in own.items()
+        }
+        return {label: rate for label, rate in wanted.items() if rate is not None}
+
+    def learn(self, enter: Mapping[str, float]) -> None:
+        """Enter thresholds that quiet time gave for labels of `rates`; others are as if none had been learned."""
+        rates = self.rates()
+        self._learned = {label: value for label, value in enter.items() if label in rates and 0 < value <= 1}
 
     def is_armed(self, camera: str) -> bool:
         """Whether events of ``camera`` may begin."""
@@ -140,7 +157,7 @@ def check(config: Config, manifest: Manifest) -> list[tuple[KeyPath, str]]:
         if name not in labels:
             faults.append((("events", name), f"the model knows no such event; {nearest(name, [*labels, DEFAULTS])}"))
             continue
-        enter = _pair(None, rule, config.events.get(DEFAULTS, Rule()), labels[name])[0]
+        enter = _pair(None, rule, None, config.events.get(DEFAULTS, Rule()), labels[name])[0]
         if rule.leave is not None and rule.leave > enter:
             faults.append(
                 (
@@ -183,11 +200,14 @@ def _first(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T, Orig
     return otherwise, Origin.DEFAULT
 
 
-def _pair(command: float | None, own: Rule, defaults: Rule, advice: Label) -> tuple[float, Origin, float, Origin]:
+def _pair(
+    command: float | None, own: Rule, taught: float | None, defaults: Rule, advice: Label
+) -> tuple[float, Origin, float, Origin]:
     """enter and leave. A leave below the level that sets enter was meant for another enter: 2/3 of enter then."""
     levels: tuple[tuple[Origin, float | None, float | None], ...] = (
         (Origin.COMMAND, command, None),
         (Origin.CONFIG, own.enter, own.leave),
+        (Origin.LEARNED, taught, None),
         (Origin.CONFIG, defaults.enter, defaults.leave),
         (Origin.DEFAULT, advice.enter, advice.leave),
     )

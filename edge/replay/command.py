@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
-from edge.assemble import assemble, learned
+from edge.assemble import assemble, learned, quiet_times
 from edge.config import load, parse
 from edge.detect.thresholds import check
 from edge.engine.manifest import find_folder, load_folder
@@ -41,7 +41,8 @@ def run(
     """
     loaded = load(config_path) if config_path else parse(_DEFAULTS)
     folder = load_folder(find_folder(loaded.config.model.name))
-    derivers = assemble(loaded, folder, learned(loaded, folder, profile))
+    version = learned(loaded, folder, profile)
+    derivers = assemble(loaded, folder, version)
     manifest = folder.manifest.plus(derivers.labels)
     faults = check(loaded.config, manifest)
     if faults:
@@ -54,7 +55,7 @@ def run(
         out = _open(stack, scores)
         geometry = folder.manifest.geometry
         table = ScoreTable(out, manifest.label_names, geometry.hop_s) if out else None
-        replay = Replay(loaded.config, model, wall_start_ns, derivers)
+        replay = Replay(loaded.config, model, wall_start_ns, derivers, quiet_times(manifest, version))
         unreadable = [path for path in _shown(files) if not _replay(replay, _Writer(path, lines, table))]
     return 2 if unreadable else 0
 

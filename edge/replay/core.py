@@ -14,6 +14,7 @@ from edge.config import Config
 from edge.config.sources import FileSource
 from edge.detect.derived import Derivers
 from edge.detect.detector import Detector
+from edge.detect.null import QuietTimes
 from edge.engine.model import Model
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
@@ -50,13 +51,21 @@ class Replay:
     """Runs recordings one after another through one opened model; each starts from a clean state.
 
     ``wall_start_ns`` is the Unix time at which every recording is taken to start; ``derivers`` add labels to the
-    model's.
+    model's; ``quiet`` is the quiet time that thresholds by false alarms a day follow from.
     """
 
-    def __init__(self, config: Config, model: Model, wall_start_ns: int = 0, derivers: Derivers | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        model: Model,
+        wall_start_ns: int = 0,
+        derivers: Derivers | None = None,
+        quiet: QuietTimes | None = None,
+    ) -> None:
         self._config = config
         self._model = model
         self._derivers = derivers or Derivers()
+        self._quiet = quiet
         self._manifest = model.manifest.plus(self._derivers.labels)
         self._wall_start_ns = wall_start_ns
         self._metrics = Metrics()
@@ -70,6 +79,8 @@ class Replay:
         source = open_source(name, file, geometry, clock, self._metrics, Path())
         buffer = CameraBuffer(name, geometry, clock, self._config.windows, self._config.health, self._metrics)
         detector = Detector(self._config, self._manifest, clock, cameras=[name])
+        if self._quiet is not None:
+            detector.learn(self._quiet.thresholds(detector.rates()))
         self._model.reset(name)
         self._derivers.forget(name)
         pipeline = Pipeline(

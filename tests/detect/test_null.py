@@ -24,9 +24,9 @@ def quiet(maxima: Sequence[float], label: str = "fire") -> QuietTimes:
     """Quiet times of one camera whose minutes reached ``maxima``."""
     times = QuietTimes(MANIFEST.labels, HOP_S)
     for minute, p in enumerate(maxima):
-        times.observe(scores(60 * minute + 10, {label: float(p) / 2}), event_open=False)
-        times.observe(scores(60 * minute + 40, {label: float(p)}), event_open=False)
-    times.observe(scores(60 * len(maxima) + 1, {label: 0.0}), event_open=False)
+        times.observe(scores(60 * minute + 10, {label: float(p) / 2}))
+        times.observe(scores(60 * minute + 40, {label: float(p)}))
+    times.observe(scores(60 * len(maxima) + 1, {label: 0.0}))
     return times
 
 
@@ -119,8 +119,10 @@ def test_minutes_with_an_event_and_half_seen_minutes_do_not_count() -> None:
     times = QuietTimes(MANIFEST.labels, 10.0)
     for minute in range(4):
         for k in range(6 if minute != 2 else 2):
-            times.observe(scores(60 * minute + 10 * k, {"fire": 0.2}), event_open=minute == 1 and k == 3)
-    times.observe(scores(240, {}), event_open=False)
+            times.observe(
+                scores(60 * minute + 10 * k, {"fire": 0.2}), open_labels=["smoke"] if minute == 1 and k == 3 else []
+            )
+    times.observe(scores(240, {}))
     assert times.minutes("fire") == 2
 
 
@@ -128,18 +130,20 @@ def test_cameras_have_minutes_of_their_own() -> None:
     times = QuietTimes(MANIFEST.labels, HOP_S)
     for t_s in range(0, 180, 30):
         for camera in ("gate", "yard"):
-            times.observe(scores(t_s, {"fire": 0.2}, camera=camera), event_open=camera == "yard")
+            times.observe(
+                scores(t_s, {"fire": 0.2}, camera=camera), open_labels=["smoke"] if camera == "yard" else ["fire"]
+            )
     assert times.minutes("fire") == 2
 
 
 def test_what_was_not_looked_at_is_not_quiet() -> None:
     times = QuietTimes(MANIFEST.labels, HOP_S)
     for t_s in range(0, 300, 30):
-        times.observe(scores(t_s, {}, audio_ok=False), event_open=False)
+        times.observe(scores(t_s, {}, audio_ok=False))
     assert (times.minutes("person"), times.minutes("fire"), times.minutes("glass_break")) == (4, 4, 0)
     sensed = {"glass_break": Contribution(0.0, 0.0, 0.3)}
     for t_s in range(300, 600, 30):
-        times.observe(scores(t_s, {}, audio_ok=False, contribution=sensed), event_open=False)
+        times.observe(scores(t_s, {}, audio_ok=False, contribution=sensed))
     assert times.minutes("glass_break") == 4
 
 
@@ -150,7 +154,7 @@ def test_memory_is_bounded_and_old_times_are_forgotten(monkeypatch: pytest.Monke
     monkeypatch.setattr(null, "GENERATION", 1000)
     for day, highest in enumerate((0.9, 0.1, 0.1)):
         for k in range(2000):
-            times.observe(scores(600_000 * (day + 1) + 30 * k, {"fire": highest}), event_open=False)
+            times.observe(scores(600_000 * (day + 1) + 30 * k, {"fire": highest}))
         assert (times.threshold("fire", 10) > 0.9) == (day < 2)
     assert times.to_part().arrays["highest"].size <= 2 * KEPT * len(MANIFEST.labels)
 

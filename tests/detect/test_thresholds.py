@@ -4,7 +4,7 @@ import pytest
 from detect_parts import MANIFEST, config
 
 from edge.detect.thresholds import Origin, Thresholds, check
-from edge.errors import InputError
+from edge.errors import ConfigError, InputError
 
 
 def values(extra: str = "", label: str = "person") -> tuple[float, str, float, str]:
@@ -105,3 +105,23 @@ def test_check_names_unknown_sensors() -> None:
 
 def test_check_is_content_with_a_fitting_configuration() -> None:
     assert check(config("events: {defaults: {enter: 0.7, leave: 0.5}, fire: {enter: 0.8}}"), MANIFEST) == []
+
+
+def test_quiet_time_teaches_enter_only_where_a_rate_is_asked_for() -> None:
+    extra = "events: {defaults: {false_alarms_per_day: 2}, person: {enter: 0.8}, fire: {false_alarms_per_day: 0.5}}"
+    thresholds = Thresholds(config(extra), MANIFEST)
+    assert thresholds.rates() == {"glass_break": 2, "fire": 0.5}
+    thresholds.learn({"person": 0.95, "glass_break": 0.93})
+    assert thresholds.effective("gate", "person").enter == 0.8
+    taught = thresholds.effective("yard", "glass_break")
+    assert (taught.enter, taught.origins["enter"], taught.leave) == (0.93, Origin.LEARNED, 0.62)
+    assert thresholds.effective("gate", "fire").origins["enter"] is Origin.DEFAULT
+    assert thresholds.set("gate", "glass_break", 0.5).origins["enter"] is Origin.COMMAND
+    thresholds.replace(config())
+    thresholds.learn({"glass_break": 0.93})
+    assert thresholds.effective("yard", "glass_break").enter == 0.6
+
+
+def test_a_rule_says_enter_or_a_rate_and_not_both() -> None:
+    with pytest.raises(ConfigError, match="not both"):
+        config("events: {person: {enter: 0.8, false_alarms_per_day: 1}}")
