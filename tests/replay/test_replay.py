@@ -94,7 +94,7 @@ def test_pictures_of_any_size_and_rate(tmp_path: Path, width: int, height: int, 
 @pytest.mark.parametrize("name", ["p.jpg", "p.png"])
 def test_a_still_picture(tmp_path: Path, name: str) -> None:
     rows, _ = replay(tmp_path, write_picture(tmp_path / name))
-    assert len(rows) == 4
+    assert len(rows) == 6
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_replayed(
