@@ -1,9 +1,10 @@
 """Movement by cells, from two pictures: parameter-free block matching that exports to plain ONNX operators.
 
 For every 16-pixel cell the earlier picture is shifted within a search range; the shift that leaves the smallest
-difference is the movement, to a fraction of a pixel by a soft minimum over the cost of all shifts (a cost volume as in
-Dosovitskiy et al., FlowNet, ICCV 2015, without learned features). Differences are cut off, so that what was uncovered
-does not outweigh what moved, and weighted over two cells' width, so that one small body gives one answer.
+difference is the movement (a cost volume as in Dosovitskiy et al., FlowNet, ICCV 2015, without learned features); two lines of
+equal slope through its neighbours' costs give the fraction of a pixel (Shimizu & Okutomi 2005). Differences are cut
+off, so that what was uncovered does not outweigh what moved, and weighted over two cells' width, so that one small
+body gives one answer.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ COLUMNS: Final = 28
 CELL: Final = 16  # pixels of the canvas
 _LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _CUT: Final = 50.0  # grey levels beyond which a pixel is another thing, not a worse match
-_SOFTNESS: Final = 0.3  # grey levels: temperature of the soft minimum, and
-_SPREAD: Final = 0.1  # as a share of the gain, so that a strong contrast does not snap to whole shifts
+_SOFTNESS: Final = 0.1  # grey levels: shifts whose costs are nearer than this share the minimum
 _STILLNESS: Final = 0.2  # grey levels for 4 pixels: of two shifts that fit alike the shorter one is believed
 _SURE: Final = 0.5  # grey levels of gain from which a movement counts in full
+_FLAT: Final = 0.05  # grey levels: a minimum shallower than this has no place between the steps
 _LEAST: Final = -60.0  # exponents below it would leave the normal numbers, which are many times slower
 
 
@@ -68,7 +69,15 @@ class MotionNet(nn.Module):
         self.register_buffer("luma", weight.clone())
 
     def forward(self, now: Tensor, before: Tensor) -> Tensor:
-        a, b = F.conv2d(now, self.luma, stride=4), F.conv2d(before, self.luma, stride=4)
+        return self.moved(F.conv2d(now, self.luma, stride=4), F.conv2d(before, self.luma, stride=4))
+
+    def of_halves(self, now: Tensor, before: Tensor) -> Tensor:
+        """The same from pictures that were halved by averaging [B,3,128,224]."""
+        weight = self.luma[..., ::2, ::2] * 4
+        return self.moved(F.conv2d(now, weight, stride=2), F.conv2d(before, weight, stride=2))
+
+    def moved(self, a: Tensor, b: Tensor) -> Tensor:
+        """From the mean luma of 4-pixel squares [B,1,64,112], now and before."""
         signed = a - b
         change = signed.abs()
         quarters = F.avg_pool2d(change, 2)
@@ -81,18 +90,16 @@ class MotionNet(nn.Module):
 class Matcher(nn.Module):
     """Block matching at one scale: pictures shrunk `shrink` times, shifts to +-`across` and +-`down` small pixels."""
 
-    moved: Tensor
+    steps: Tensor
     toll: Tensor
     over_columns: Tensor
     over_rows: Tensor
 
     def __init__(self, shrink: int, across: int, down: int) -> None:
         super().__init__()
-        self.across, self.down = across, down
+        self.shrink, self.across, self.down = shrink, across, down
         y, x = torch.meshgrid(torch.arange(-down, down + 1), torch.arange(-across, across + 1), indexing="ij")
-        # What is here now was at the shifted place before: it moved the other way.
-        moved = torch.stack([-x, -y, torch.ones_like(x)]).flatten(1).float()
-        self.register_buffer("moved", (moved * torch.tensor([[shrink], [shrink], [1.0]]))[..., None, None])
+        self.register_buffer("steps", torch.stack([x, y]).flatten(1).float()[..., None, None])
         length = (x * x + y * y).flatten().float().sqrt()[None, :, None, None]
         self.register_buffer("toll", length * _STILLNESS * shrink / 4)
         self.register_buffer("over_columns", _weights(COLUMNS, CELL // shrink).T.contiguous())
@@ -100,14 +107,25 @@ class Matcher(nn.Module):
 
     def forward(self, now: Tensor, before: Tensor) -> Match:
         """Luma [B,1,256/shrink,448/shrink] 0..255 of both pictures -> Match."""
-        cost = self._cost(now, before) + self.toll
+        raw = self._cost(now, before)
+        cost = raw + self.toll
         still, least = cost[:, self.toll.shape[1] // 2], cost.amin(1, keepdim=True)
-        gain = still - least[:, 0]
-        softness = (gain * _SPREAD).clamp(min=_SOFTNESS)[:, None]
-        weight = ((least - cost) / softness).clamp(min=_LEAST).exp()
-        total = F.conv2d(weight, self.moved)
-        sure = (gain * (1 / _SURE)).clamp(max=1) / total[:, 2]
-        return Match(total[:, 0] * sure, total[:, 1] * sure, gain, gain / (still + _SURE))
+        weight = ((least - cost) * (1 / _SOFTNESS)).clamp(min=_LEAST).exp()
+        weight = weight / weight.sum(1, keepdim=True)
+        whole, gain = F.conv2d(weight, self.steps), still - least[:, 0]
+        part = self._fraction(raw, weight)
+        sure = (gain * (1 / _SURE)).clamp(max=1) * self.shrink
+        # What is here now was at the shifted place before: it moved the other way.
+        dx, dy = -(whole[:, 0] + part[0]) * sure, -(whole[:, 1] + part[1]) * sure
+        return Match(dx, dy, gain, gain / (still + _SURE))
+
+    def _fraction(self, cost: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """How far right and down of the best whole step the minimum lies, each [B,16,28] within +-0.5."""
+        n, line = cost.shape[1], 2 * self.across + 1
+        wide = torch.cat([cost[:, :line], cost, cost[:, -line:]], 1)
+        starts = (line, line - 1, line + 1, 0, 2 * line)
+        best, left, right, above, below = ((weight * wide[:, k : k + n]).sum(1) for k in starts)
+        return _between(left, best, right), _between(above, best, below)
 
     def _cost(self, now: Tensor, before: Tensor) -> Tensor:
         """Weighted mean absolute difference [B,shifts,16,28] around each cell."""
@@ -117,6 +135,12 @@ class Matcher(nn.Module):
         across = torch.cat([wide[:, :, :, i : i + columns] for i in range(2 * a + 1)], 1)
         strips = [(now - across[:, :, j : j + rows]).clamp(-_CUT, _CUT).abs() for j in range(2 * d + 1)]
         return torch.cat([self.over_rows @ (strip @ self.over_columns) for strip in strips], 1)
+
+
+def _between(one: Tensor, best: Tensor, other: Tensor) -> Tensor:
+    """Where between its neighbours the minimum of a cost lies, -0.5 to 0.5."""
+    share = 0.5 * (one - other) / (torch.maximum(one, other) - best + _FLAT)
+    return share.clamp(-0.5, 0.5)
 
 
 def _weights(cells: int, size: int) -> Tensor:

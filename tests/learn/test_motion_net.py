@@ -70,7 +70,7 @@ def test_half_a_pixel_is_seen(net: MotionNet) -> None:
         return torch.from_numpy(np.broadcast_to(row, (1, 3, 256, 448)).astype(np.float32).copy())
 
     slow, fast = (net(wave(shift), wave(0.0))[0, 4:12, 6:22, X].numpy() for shift in (4.0, 6.0))
-    assert np.median(fast) - np.median(slow) == pytest.approx(2.0, abs=0.8)
+    assert np.median(fast) - np.median(slow) == pytest.approx(2.0, abs=0.4)
 
 
 def test_what_is_too_fast_for_the_near_search_is_found_by_the_far_one(net: MotionNet) -> None:
