@@ -1,10 +1,10 @@
 """Movement by cells, from two pictures: parameter-free block matching that exports to plain ONNX operators.
 
-For every 16-pixel cell the earlier picture is shifted within a search range; the shift that leaves the smallest
-difference is the movement (a cost volume as in Dosovitskiy et al., FlowNet, ICCV 2015, without learned features); two lines of
-equal slope through its neighbours' costs give the fraction of a pixel (Shimizu & Okutomi 2005). Differences are cut
-off, so that what was uncovered does not outweigh what moved, and weighted over two cells' width, so that one small
-body gives one answer.
+For every 16-pixel cell the earlier picture is shifted within a search range. The shift that leaves the smallest
+difference is the movement (a cost volume as in Dosovitskiy et al., FlowNet, ICCV 2015, without learned features); two
+lines of equal slope through its neighbours' costs give the fraction of a pixel (Shimizu & Okutomi 2005). Differences
+are cut off, so that what was uncovered does not outweigh what moved, and weighted over two cells' width, so that one
+small body gives one answer.
 """
 
 from __future__ import annotations
