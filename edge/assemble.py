@@ -7,6 +7,7 @@ from pathlib import Path
 from edge.config import Loaded
 from edge.detect.derived import Derived, Derivers
 from edge.detect.null import QuietTimes
+from edge.detect.taught import Taught
 from edge.engine.manifest import Manifest, ModelFolder
 from edge.profile import ProfileFolder, Version
 
@@ -26,6 +27,9 @@ def learned(loaded: Loaded, folder: ModelFolder, profile: Path | None = None) ->
 def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None) -> Derivers:  # noqa: ARG001
     """The derived labels in the order in which they replace one another."""
     parts: list[Derived] = []
+    events = version.part("events") if version is not None else None
+    if events is not None:
+        parts.append(Taught(events))
     return Derivers(parts)
 
 

@@ -1,0 +1,163 @@
+"""What one window says to events that are taught by examples: a few short vectors, called sources, a modality each.
+
+The same function serves learning and service. Sources of one modality see nothing of the other, so a modality that is
+missing is left out and never guessed.
+
+* ``sound``: the encoder's embedding and the log-odds of its tags.
+* ``kinds``: how clearly each kind of sound is heard (raised voices, blows, engines ...): few numbers, for few examples.
+* ``picture``: the encoder's embedding and the object classes.
+* ``movement``: how much moves, how unevenly, and how many people there are and how close, over the last two seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from edge.types import F32, Box, Scores
+
+VERSION: Final = 1
+"""Goes up whenever a source's numbers mean something else; what was kept on disk is then described anew."""
+
+AUDIO: Final = "audio"
+VIDEO: Final = "video"
+MODALITY: Final[Mapping[str, str]] = {"sound": AUDIO, "kinds": AUDIO, "picture": VIDEO, "movement": VIDEO}
+
+LEAST, MOST = -12.0, 4.0  # log-odds of tags beyond these say nothing more
+PERSON: Final = "person"
+PERSON_SCORE: Final = 0.25
+MOVING_CELLS: Final = 22  # a twentieth of the cells of the canvas: what moves most
+RECENT: Final = 4  # windows that movement is summed up over
+
+_AUDIOSET: Final = 527
+# Kinds of sound: first and past-the-last index of AudioSet's classes, in the order in which its ontology lists them.
+KINDS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
+    "speech": ((0, 8),),
+    "raised voices": ((8, 15), (22, 27), (38, 40)),
+    "laughter": ((16, 22),),
+    "singing": ((27, 38),),
+    "breath and steps": ((15, 16), (40, 66)),
+    "crowd": ((66, 72),),
+    "animals": ((72, 137),),
+    "music": ((137, 283),),
+    "wind and thunder": ((283, 288),),
+    "water": ((288, 298), (444, 457)),
+    "fire": ((298, 300),),
+    "vehicles": ((300, 322), (326, 354)),
+    "alarms": ((322, 326), (388, 404)),
+    "doors and household": ((354, 388),),
+    "machines and tools": ((404, 426),),
+    "shots and explosions": ((426, 437),),
+    "blows and breaking": ((437, 444), (457, 472)),
+    "rubbing and rattling": ((472, 481), (484, 500)),
+    "tones": ((481, 484), (501, 506)),
+    "noise": ((513, 527),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A window's sources, f32 vectors; those of a modality that is not there are None."""
+
+    sound: F32 | None
+    kinds: F32 | None
+    picture: F32 | None
+    movement: F32 | None
+
+    def source(self, name: str) -> F32 | None:
+        """One of `MODALITY`'s sources."""
+        vector: F32 | None = getattr(self, name)
+        return vector
+
+
+class Recent:
+    """One camera's last windows: what movement is summed up over. A new epoch starts anew."""
+
+    def __init__(self) -> None:
+        self._moved: deque[F32] = deque(maxlen=RECENT)
+        self._epoch: int | None = None
+
+    def describe(self, scores: Scores) -> Described:
+        """The next window of the camera, described; windows come in order."""
+        if scores.epoch != self._epoch:
+            self._moved.clear()
+            self._epoch = scores.epoch
+        features = scores.features
+        if features is None:
+            return Described(None, None, None, None)
+        sound = kinds = picture = movement = None
+        if scores.audio_ok:
+            heard = log_odds(features.tags)
+            sound = np.concatenate([features.sound, heard])
+            kinds = np.concatenate([kinds_of(heard), _own(scores, AUDIO)])
+        if scores.video_ok:
+            self._moved.append(np.concatenate([moved(features.motion), people(scores.boxes)]))
+            past = np.stack(self._moved)
+            picture = np.concatenate([features.picture, log_odds(features.classes)])
+            movement = np.concatenate([past.mean(0), past.max(0), _own(scores, VIDEO)])
+        return Described(sound, kinds, picture, movement)
+
+
+def describe_all(windows: Sequence[Scores]) -> list[Described]:
+    """The windows of one recording, from its first."""
+    recent = Recent()
+    return [recent.describe(scores) for scores in windows]
+
+
+def log_odds(probabilities: F32) -> F32:
+    """ln(p / (1 - p)) within `LEAST` and `MOST`."""
+    p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.asarray(np.clip(np.log(p) - np.log1p(-p), LEAST, MOST), np.float32)
+
+
+def kinds_of(heard: F32) -> F32:
+    """The clearest log-odds of each of `KINDS`; of any other list of tags, the ten clearest."""
+    if len(heard) != _AUDIOSET:
+        return np.asarray(np.sort(heard)[::-1][:10], np.float32)
+    return np.array([max(heard[a:b].max() for a, b in spans) for spans in KINDS.values()], np.float32)
+
+
+def moved(motion: F32) -> F32:
+    """Of each channel of movement [h,w,K], how large it is: on average, where it is largest, and its spread -> [3K].
+
+    On a scale of ln(1 + x), so that a camera close to things counts little more than one far away.
+    """
+    cells = motion.reshape(-1, motion.shape[-1]).astype(np.float64)
+    if not cells.size:
+        return np.zeros(0, np.float32)
+    size = np.abs(cells)
+    most = np.sort(size, 0)[-MOVING_CELLS:]
+    described: F32 = np.log1p(np.concatenate([size.mean(0), most.mean(0), cells.std(0)])).astype(np.float32)
+    return described
+
+
+def people(boxes: Sequence[Box]) -> F32:
+    """How many people, how large the largest and all of them, and how much the closest two overlap (0..1) -> [4]."""
+    there = [b for b in boxes if b.label == PERSON and b.score >= PERSON_SCORE]
+    if not there:
+        return np.zeros(4, np.float32)
+    areas = [(b.x2 - b.x1) * (b.y2 - b.y1) for b in there]
+    closest = max((_overlap(a, b) for n, a in enumerate(there) for b in there[:n]), default=0.0)
+    return np.array([np.log1p(len(there)), np.sqrt(max(areas)), np.sqrt(sum(areas)), closest], np.float32)
+
+
+def _overlap(a: Box, b: Box) -> float:
+    width = min(a.x2, b.x2) - max(a.x1, b.x1)
+    height = min(a.y2, b.y2) - max(a.y1, b.y1)
+    smaller = min((a.x2 - a.x1) * (a.y2 - a.y1), (b.x2 - b.x1) * (b.y2 - b.y1))
+    return width * height / smaller if width > 0 and height > 0 and smaller > 0 else 0.0
+
+
+def _own(scores: Scores, modality: str) -> F32:
+    """The model's own labels as log-odds, without what the other modality added to them."""
+    rest = []
+    for name, value in scores.values.items():
+        p = min(max(value, 1e-6), 1 - 1e-6)
+        added = scores.contribution[name]
+        other = added.audio if modality == VIDEO else added.video
+        rest.append(np.log(p / (1 - p)) - other)
+    return np.asarray(np.clip(rest, LEAST, MOST), np.float32)

@@ -1,0 +1,104 @@
+"""Clips as learning sees them: arrays of described windows, with what was heard and seen in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.detect.taught_features import AUDIO, MODALITY, Described
+from edge.detect.taught_head import is_silence
+from edge.errors import InputError
+from edge.types import F32
+
+NONE: Final = ""
+"""The label of clips without any event."""
+
+REST: Final = ":rest"
+"""How the key of what remains of a recording ends, of which a part was marked."""
+
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One marked clip: ``rows`` by source f32[n,d], zeros where a window lacks the modality; ``heard`` and ``seen``
+    [n]; ``model`` the model's own highest value by label. ``key`` names the recording's content and the part of it."""
+
+    key: str
+    path: str
+    label: str
+    group: str
+    rows: Mapping[str, F32]
+    heard: Bool
+    seen: Bool
+    model: Mapping[str, float]
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether it is what remains of a recording of which a part was marked."""
+        return self.key.endswith(REST)
+
+    def there(self, source: str) -> Bool:
+        """Which windows have a source [n]."""
+        return self.heard if MODALITY[source] == AUDIO else self.seen
+
+
+def arrays_of(windows: Sequence[Described], silence: F32) -> tuple[dict[str, F32], Bool, Bool]:
+    """Described windows -> rows by source, heard and seen; what a dead microphone gives was not heard."""
+    heard = np.array(
+        [w.sound is not None and not is_silence(w.sound[: len(silence)], silence) for w in windows], np.bool_
+    )
+    seen = np.array([w.picture is not None for w in windows], np.bool_)
+    rows = {}
+    for source, modality in MODALITY.items():
+        there = heard if modality == AUDIO else seen
+        given = [w.source(source) for w in windows]
+        length = next((len(v) for v in given if v is not None), 0)
+        if not there.any():
+            continue
+        nothing = np.zeros(length, np.float32)
+        rows[source] = np.stack([v if v is not None and ok else nothing for v, ok in zip(given, there, strict=True)])
+    return rows, heard, seen
+
+
+def without_doubles(clips: Sequence[Clip]) -> list[Clip]:
+    """Each clip once; InputError for a clip that is marked with two labels."""
+    found: dict[str, Clip] = {}
+    for clip in clips:
+        first = found.setdefault(clip.key, clip)
+        if first.label != clip.label:
+            names = " and as ".join(sorted(repr(c.label or "normal") for c in (first, clip)))
+            raise InputError(
+                f"{clip.path} and {first.path} are the same recording, marked as {names}; keep one of the marks, "
+                "or mark different parts of it with start_s and end_s"
+            )
+    return list(found.values())
+
+
+def group_folds(clips: Sequence[Clip], most: int = 5) -> NDArray[np.int64]:
+    """A fold for each clip so that no group straddles two and every label is spread evenly; fewer folds where a label
+    has fewer groups. Greedy, largest groups first; the same clips give the same folds. InputError: one group alone."""
+    labels = sorted({clip.label for clip in clips})
+    members: dict[str, NDArray[np.int64]] = {}
+    for clip in clips:
+        count = members.setdefault(clip.group, np.zeros(len(labels), np.int64))
+        count[labels.index(clip.label)] += 1
+    for n, label in enumerate(labels):
+        if sum(count[n] > 0 for count in members.values()) < 2:
+            raise InputError(
+                f"all clips of {label or 'normal'!r} are of one group: nothing can be held out. Give clips of a second "
+                "recording, place or day"
+            )
+    folds = min(most, *(sum(int(count[n] > 0) for count in members.values()) for n in range(len(labels))))
+    total = np.sum(list(members.values()), axis=0)
+    load, chosen = np.zeros((folds, len(labels))), {}
+    for group in sorted(members, key=lambda g: (-int(members[g].sum()), g)):
+        after = (load + members[group]) / total
+        growth = (after**2 - (load / total) ** 2).sum(1) + (after.sum(1) ** 2 - (load / total).sum(1) ** 2)
+        chosen[group] = int(np.argmin(growth))
+        load[chosen[group]] += members[group]
+    return np.array([chosen[clip.group] for clip in clips], np.int64)

@@ -1,0 +1,96 @@
+"""How well labels are told apart on clips that were not learned from, and whether a new version may replace the old.
+
+A clip's value is the highest of its windows, as `edge replay --scores` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+THRESHOLDS: Final = tuple(round(0.3 + 0.05 * n, 2) for n in range(9))
+_USUAL: Final = 0.5
+_SAME: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Over ``clips`` clips, ``events`` of them with the label: precision and recall at ``enter``, average precision."""
+
+    enter: float
+    precision: float
+    recall: float
+    average_precision: float
+    clips: int
+    events: int
+
+    def falls_below(self, other: Measured) -> bool:
+        """Whether precision or recall is lower than the other's."""
+        return self.precision < other.precision - _SAME or self.recall < other.recall - _SAME
+
+
+def measure(values: F64, is_event: Bool, enter: float) -> Measured:
+    """A label's figures. Clips that could not be judged (NaN) count as not found; precision of nothing found is 0."""
+    told = np.nan_to_num(values, nan=0.0)
+    found = told >= enter
+    right = int((found & is_event).sum())
+    return Measured(
+        enter,
+        right / int(found.sum()) if found.any() else 0.0,
+        right / int(is_event.sum()) if is_event.any() else 0.0,
+        average_precision(told, is_event),
+        len(told),
+        int(is_event.sum()),
+    )
+
+
+def choose_enter(values: F64, is_event: Bool, at_least: Measured | None) -> Measured:
+    """The figures at the threshold with the best F1 (nearest to 0.5 among equals); among those at which neither
+    precision nor recall is below ``at_least``, if there are any."""
+    options = [measure(values, is_event, enter) for enter in THRESHOLDS]
+    if at_least is not None:
+        options = [m for m in options if not m.falls_below(at_least)] or options
+    return max(options, key=lambda m: (round(_f1(m), 9), -abs(m.enter - _USUAL)))
+
+
+def average_precision(values: F64, is_event: Bool) -> float:
+    """Mean precision at each event, equal values taken together; 0 without events."""
+    if not is_event.any():
+        return 0.0
+    order = np.argsort(-values, kind="stable")
+    ranked, right = values[order], np.cumsum(is_event[order])
+    last = np.append(ranked[1:] != ranked[:-1], True)
+    recall = right[last] / right[-1]
+    precision = right[last] / (np.flatnonzero(last) + 1)
+    return float((np.diff(np.concatenate([[0.0], recall])) * precision).sum())
+
+
+def area_under_roc(values: F64, is_event: Bool) -> float:
+    """The chance that an event's value is above another clip's, ties half; NaN without either."""
+    here, there = values[is_event], values[~is_event]
+    if not len(here) or not len(there):
+        return float("nan")
+    above = (here[:, None] > there[None]).mean() + 0.5 * (here[:, None] == there[None]).mean()
+    return float(above)
+
+
+def fallen(old: Mapping[str, Measured], new: Mapping[str, Measured]) -> list[str]:
+    """The labels of ``old`` whose precision or recall is lower in ``new``, or that are not there any more."""
+    return [label for label, before in old.items() if label not in new or new[label].falls_below(before)]
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as aligned lines, the first row as the heading."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _f1(m: Measured) -> float:
+    both = m.precision + m.recall
+    return 2 * m.precision * m.recall / both if both > 0 else 0.0
