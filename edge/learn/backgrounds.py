@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _FIRE_CLIP: Final = "fire_furg_house6"
 _FIRE_SIZE: Final = (426, 240)
 _FIRE_RATE: Final = 29.97
-# photographs in Debian's opencv-doc (Apache-2.0 / BSD-3-Clause); the test patterns and drawings there are left out
+# photographs in Debian's opencv-doc (Apache-2.0 / BSD-3-Clause), without test patterns and drawings
 _PHOTOS: Final = [
     "fruits",
     "aloeL",
@@ -58,6 +58,17 @@ _PHOTOS: Final = [
     "right07",
     "blox",
     "chicky_512",
+    # Debian's lomiri-wallpapers-16.04, those under CC BY 4.0 or CC0
+    "aitzgorri_by_Aitzol_Berasategi",
+    "friends_by_Aitzol_Berasategi",
+    "life_by_Aitzol_Berasategi",
+    "picosdeeuropa_by_Aitzol_Berasategi",
+    "Picture_0B_by_freespace",
+    "Picture_1A_by_freespace",
+    "seeding_by_Clements_Engelhardt",
+    "sunset_by_Aitzol_Berasategi",
+    "umang_by_Abhishek_Mudgal",
+    "Wine_by_Jakkub_Mede",
 ]
 
 
@@ -70,8 +81,9 @@ class Backgrounds:
     photos: tuple[U8, ...]
     fires: tuple[tuple[F32, F32], ...]
 
-    def draw(self, rng: Rng, length: int) -> U8:
-        """`length` consecutive pictures of one place, sometimes mirrored or zoomed: u8 [length,256,448,3]."""
+    def draw(self, rng: Rng, length: int, rooms: float = 0.2) -> U8:
+        """`length` consecutive pictures of one place, sometimes mirrored or zoomed: u8 [length,256,448,3]; this share
+        of them are made-up rooms."""
         kind = rng.random()
         if kind < 0.5 and self.clips:
             clip = self.clips[int(rng.integers(len(self.clips)))]
@@ -80,7 +92,7 @@ class Backgrounds:
             index = np.where(index >= len(clip), 2 * len(clip) - 1 - index, index)
             pictures = clip[index]
         else:
-            still = self.photos[int(rng.integers(len(self.photos)))] if kind < 0.8 and self.photos else room(rng)
+            still = self.photos[int(rng.integers(len(self.photos)))] if kind < 1 - rooms and self.photos else room(rng)
             pictures = np.broadcast_to(still, (length, *still.shape))
         if rng.random() < 0.5:
             pictures = pictures[:, :, ::-1]

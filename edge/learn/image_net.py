@@ -25,22 +25,22 @@ MIDDLE: Final = 112
 TOP: Final = 1280
 PICTURE_TAGS: Final = 1000
 MOTION: Final = 12
-MAP: Final = 2 * MIDDLE + 64 + 128 + 256 + MOTION
-"""Channels of the stride-32 feature map: Lite0 now, Lite0 change, neck p3 p4 p5, motion and colour."""
+MAP: Final = MIDDLE + 64 + 128 + 256 + MOTION
+"""Channels of the stride-32 feature map: Lite0, neck p3 p4 p5, motion and colour."""
 
 
 class Lite0Features(NamedTuple):
-    """`middle` [N,112,8,14] and pooled `top` [N,1280] for a 224x128 picture."""
+    """`middle` [N,112,8,14] and the last map `deep` [N,1280,4,7] for a 224x128 picture."""
 
     middle: Tensor
-    top: Tensor
+    deep: Tensor
 
 
 class PictureFeatures(NamedTuple):
-    """`grid` [B,MAP,8,14] at stride 32 of the canvas and `top` [B,1280] of the current picture."""
+    """`grid` [B,MAP,8,14] at stride 32 of the canvas and `deep` [B,1280,4,7] of the current picture."""
 
     grid: Tensor
-    top: Tensor
+    deep: Tensor
 
 
 class Lite0(nn.Module):
@@ -70,7 +70,7 @@ class Lite0(nn.Module):
             x = block(x)
             if n == _MIDDLE_BLOCK:
                 middle = x
-        return Lite0Features(middle, F.relu6(self._bn1(self._conv_head(x))).mean((2, 3)))
+        return Lite0Features(middle, F.relu6(self._bn1(self._conv_head(x))))
 
 
 def load_lite0() -> Lite0:
@@ -84,20 +84,17 @@ def load_lite0() -> Lite0:
 
 
 def picture_features(lite: Lite0, detections: Detections, now: Tensor, before: Tensor) -> PictureFeatures:
-    """Everything later heads look at, from two pictures [B,3,256,448] (equal ones mean: no motion known)."""
-    small = F.avg_pool2d(torch.cat([now, before], 0), 2)
-    both = lite(small)
-    b = now.shape[0]
-    middle, previous = both.middle[:b], both.middle[b:]
+    """Everything later heads look at, from the detector's answer and the halved pictures [B,3,128,224], now and before
+    (equal ones mean: no motion known)."""
+    seen = lite(now)
     neck = [F.avg_pool2d(detections.p3, 4), F.avg_pool2d(detections.p4, 2), detections.p5]
-    grid = torch.cat([middle, (middle - previous).abs(), *neck, motion_grid(now, before)], 1)
-    return PictureFeatures(grid, both.top[:b])
+    return PictureFeatures(torch.cat([seen.middle, *neck, motion_grid(now, before)], 1), seen.deep)
 
 
 def motion_grid(now: Tensor, before: Tensor) -> Tensor:
-    """[B,12,8,14] per 32-pixel cell: mean colour (3), brightest, its spread, warm excess, mean, signed and
-    largest change, change of the whole picture, flicker of warm light, share of saturated pixels; about -1..1."""
-    a, b = F.avg_pool2d(now, 4) / 255.0, F.avg_pool2d(before, 4) / 255.0
+    """Halved pictures -> [B,12,8,14], per 32-pixel cell: mean colour (3), brightest, its spread, warm excess, mean,
+    signed and largest change, the whole picture's, flicker of warm light, share of saturated pixels; about -1..1."""
+    a, b = F.avg_pool2d(now, 2) / 255.0, F.avg_pool2d(before, 2) / 255.0
     luma_a, luma_b = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
     change = luma_a - luma_b
     warm = (a[:, :1] - a[:, 2:]).clamp(min=0)
@@ -115,32 +112,41 @@ def motion_grid(now: Tensor, before: Tensor) -> Tensor:
 
 
 class DenseHead(nn.Module):
-    """Feature map [B,MAP,8,14] -> event log-odds per cell [B,4,8,14] and per picture [B,4].
+    """Map [B,MAP,8,14] and pooled features [B,1280] -> event log-odds per cell [B,4,8,14] and per picture [B,4].
 
-    The picture's log-odds are the mean of its four strongest cells, so that the map is what is decided on.
+    A picture's log-odds are the mean of its four strongest cells plus what the picture as a whole says: `top` is where
+    ImageNet's volcanoes, torches, stoves and fireplaces are told apart from lamps and sunsets.
     """
 
     mean: Tensor
     scale: Tensor
+    top_mean: Tensor
+    top_scale: Tensor
 
     def __init__(self, hidden: int = 96) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(MAP))
-        self.register_buffer("scale", torch.ones(MAP))
+        for name, size in (("", MAP), ("top_", TOP)):
+            self.register_buffer(f"{name}mean", torch.zeros(size))
+            self.register_buffer(f"{name}scale", torch.ones(size))
         self.reduce = nn.Conv2d(MAP, hidden, 1)
         self.local = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.mix = nn.Conv2d(hidden, hidden, 1)
         self.out = nn.Conv2d(hidden, DENSE_CHANNELS, 1)
-        self.drop = nn.Dropout2d(0.1)
-        nn.init.constant_(self.out.bias if self.out.bias is not None else torch.zeros(1), -6.0)
+        self.whole = nn.Linear(TOP, DENSE_CHANNELS)
+        self.gain = nn.Parameter(torch.ones(DENSE_CHANNELS))
+        self.drop, self.drop_top = nn.Dropout2d(0.1), nn.Dropout(0.3)
+        nn.init.constant_(self.out.bias if self.out.bias is not None else torch.zeros(1), -5.0)
         nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.whole.weight)
+        nn.init.zeros_(self.whole.bias)
 
-    def forward(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, grid: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
         x = (grid - self.mean[:, None, None]) * self.scale[:, None, None]
         x = self.drop(F.relu(self.reduce(x.clamp(-6, 6))))
         x = x + F.relu(self.mix(F.relu(self.local(x))))
         cells = self.out(x)
-        return cells, cells.flatten(2).topk(4, dim=2)[0].mean(2)
+        seen = self.whole(self.drop_top(((top - self.top_mean) * self.top_scale).clamp(-6, 6)))
+        return cells, cells.flatten(2).topk(4, dim=2)[0].mean(2) * self.gain + seen
 
 
 def pooled_grid(grid: Tensor) -> Tensor:
@@ -179,6 +185,6 @@ def _same(x: Tensor, k: int, st: int) -> Tensor:
 
 
 def channel_stats(grids: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and 1/std per channel of feature maps [N,MAP,h,w], for DenseHead's buffers."""
-    flat = grids.float().permute(1, 0, 2, 3).flatten(1)
+    """Mean and 1/std per channel of feature maps [N,C,h,w] or features [N,C], for DenseHead's buffers."""
+    flat = grids.float().transpose(0, 1).flatten(1)
     return flat.mean(1), 1.0 / (flat.std(1) + 0.05 * float(np.sqrt(flat.var(1).mean())) + 1e-3)

@@ -1,0 +1,144 @@
+"""Trains the dense head: fire and smoke on made shots (`flames_cache.py`), explosions and flashes on composed scenes.
+
+What is kept is the step that does best on shots of other places, other panoramas and other simulated fires.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edge.learn.flames_cache import ShotPlan, cache_shots, read_shots
+from edge.learn.image_net import DenseHead, channel_stats
+from edge.learn.network import FusedNet
+from edge.learn.progress import Stopwatch
+
+_log = logging.getLogger(__name__)
+_SURE: Final = 0.25
+"""Mean cover of a picture's two fullest cells from which the event is there; under a tenth of it, it is not."""
+
+
+class Maps(NamedTuple):
+    """`grid` [N,MAP,8,14], `top` [N,1280], `cells` [N,4,8,14] with -1 where nobody knows."""
+
+    grid: Tensor
+    top: Tensor
+    cells: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class DenseRun:
+    """Sizes and seed; of a batch two thirds are shots. Where `minutes` end it first it is not repeatable to the bit."""
+
+    shots: ShotPlan = field(default_factory=ShotPlan)
+    held: ShotPlan = field(default_factory=lambda: ShotPlan(shards=2, shots=200, burns=14))
+    steps: int = 600
+    batch: int = 48
+    rate: float = 2e-3
+    minutes: float = 40.0
+    seed: int = 5
+
+
+def train_dense(net: FusedNet, data: Path, photos: Path | None, work: Path, run: DenseRun) -> None:
+    """Train `net.dense` in place. Needs <work>/pictures_train.npz; makes <work>/shots_*.npz where they are missing."""
+    torch.manual_seed(run.seed)
+    shots = _maps(cache_shots(net, data, photos, work, run.shots, False))
+    held = _maps(cache_shots(net, data, photos, work, run.held, True))
+    fit_dense(net.dense, shots, scene_maps(work / "pictures_train.npz"), held, run)
+
+
+def fit_dense(dense: DenseHead, shots: Maps, scenes: Maps, held: Maps, run: DenseRun) -> float:
+    """The best held-out loss. Per-cell and per-picture cross entropy."""
+    dense.mean, dense.scale = channel_stats(shots.grid[::5])
+    dense.top_mean, dense.top_scale = channel_stats(shots.top)
+    optimiser = torch.optim.AdamW(dense.parameters(), lr=run.rate, weight_decay=0.05)
+    rng, watch = np.random.default_rng(run.seed), Stopwatch()
+    best, kept, every = 1e9, dense.state_dict(), max(1, run.steps // 8)
+    for step in range(run.steps):
+        fraction = watch.used(step, run.steps, run.minutes)
+        if fraction >= 1:
+            break
+        optimiser.param_groups[0]["lr"] = (
+            run.rate * min(1, (step + 1) / 20) * (0.5 + 0.5 * float(np.cos(np.pi * fraction)))
+        )
+        dense.train()
+        loss = dense_loss(dense, *_jittered(dense, _batch(rng, shots, scenes, run.batch), rng))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % every == every - 1:
+            now = held_loss(dense, held)
+            _log.info(
+                "dense step %d: %.4f, held-out %.4f, %.0f s", step + 1, float(loss.detach()), now, watch.seconds()
+            )
+            if now < best:
+                best, kept = now, {k: v.clone() for k, v in dense.state_dict().items()}
+    dense.load_state_dict(kept)
+    dense.eval()
+    return best
+
+
+def dense_loss(dense: DenseHead, grid: Tensor, top: Tensor, cells: Tensor) -> Tensor:
+    """Cells weighted towards the rarer positives, and the picture's own answer."""
+    logits, picture = dense(grid, top)
+    target, known = cells.clamp(0, 1), (cells >= 0).float()
+    entropy = F.binary_cross_entropy_with_logits
+    per_cell = entropy(logits, target, reduction="none") * (1 + 2 * target) * known
+    shown, sure = whole(cells)
+    per_picture = entropy(picture, shown, reduction="none") * sure
+    return per_cell.sum((1, 2, 3)).mean() * 0.03 + per_picture.sum(1).mean()
+
+
+def whole(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each event is in each picture [N,4], and whether that can be said: it clearly is, or nothing of it is
+    there and no cell is unknown."""
+    fullest = cells.clamp(0, 1).flatten(2).topk(2, dim=2)[0].mean(2)
+    unknown = (cells < 0).float().amax((2, 3))
+    shown = (fullest > _SURE).float()
+    return shown, torch.maximum(shown, (fullest < 0.1 * _SURE).float() * (1 - unknown))
+
+
+def held_loss(dense: DenseHead, held: Maps) -> float:
+    """The loss without dropout."""
+    dense.eval()
+    with torch.no_grad():
+        parts = zip(*(x.split(64) for x in held), strict=True)
+        return float(np.mean([float(dense_loss(dense, *(x.float() for x in part))) for part in parts]))
+
+
+def scene_maps(path: Path) -> Maps:
+    """The composed scenes' features of `features.cache_pictures`."""
+    with np.load(path) as stored:
+        grid, deep, cells = (torch.from_numpy(stored[k]) for k in ("grid", "deep", "cells"))
+    return Maps(grid, deep.float().mean((2, 3)), cells)
+
+
+def _maps(paths: list[Path]) -> Maps:
+    seen = read_shots(paths)
+    return Maps(seen.grid, seen.top.float(), seen.cells)
+
+
+def _batch(rng: np.random.Generator, shots: Maps, scenes: Maps, size: int) -> Maps:
+    """Two thirds shots, one third scenes, mirrored half of the time."""
+    some, others = (
+        rng.integers(0, len(shots.grid), size * 2 // 3),
+        rng.integers(0, len(scenes.grid), size - size * 2 // 3),
+    )
+    grid, top, cells = (torch.cat([a[some].float(), b[others].float()]) for a, b in zip(shots, scenes, strict=True))
+    return Maps(grid.flip(3), top, cells.flip(3)) if rng.random() < 0.5 else Maps(grid, top, cells)
+
+
+def _jittered(dense: DenseHead, maps: Maps, rng: np.random.Generator) -> Maps:
+    """Every channel of every picture moved a little, as another camera would."""
+    n = len(maps.grid)
+    moved = maps.grid + 0.15 * torch.randn(n, maps.grid.shape[1], 1, 1) / dense.scale[:, None, None]
+    return Maps(
+        moved, maps.top + float(rng.uniform(0, 0.25)) * torch.randn_like(maps.top) / dense.top_scale, maps.cells
+    )
