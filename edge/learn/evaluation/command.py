@@ -1,0 +1,112 @@
+"""`edge learn evaluate`: the options, what is run, progress, and where the report goes. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from edge.errors import InputError
+
+_log = logging.getLogger(__name__)
+SAY_EVERY: Final = 25
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """The options of `edge learn evaluate`, and `main_evaluate` as its handler."""
+    parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
+    parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder to measure")
+    parser.add_argument("--only", default="", metavar="SET,...", help="these sets alone")
+    parser.add_argument("--most", type=int, default=20, metavar="N", help="recordings of each set and class at most")
+    parser.add_argument("--work", type=Path, default=Path("build/evaluate"), help="answers kept from run to run")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that play recordings")
+    parser.add_argument(
+        "--out", type=Path, default=None, metavar="FILE", help="write the report as Markdown, plots beside it"
+    )
+    parser.add_argument("--html", type=Path, default=None, metavar="FILE", help="write it as one HTML file too")
+    parser.add_argument(
+        "--yamnet", type=Path, default=None, metavar="DIR", help="a SavedModel of YAMNet to compare with"
+    )
+    parser.add_argument(
+        "--weights", type=Path, default=None, help="starting weights, for the bare loop of separate nets"
+    )
+    parser.add_argument(
+        "--skip", default="", metavar="PART,...", help="leave out: latency, learned, compute, or a protocol"
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget the answers kept of this model")
+    parser.set_defaults(handler=main_evaluate)
+
+
+def main_evaluate(args: argparse.Namespace) -> int:
+    """Measure and write; the Markdown goes to standard output when no file is given."""
+    from edge.learn.evaluation.collect import Asked, Findings, collect
+    from edge.learn.evaluation.document import markdown, write
+    from edge.learn.evaluation.learned import measure_learned
+    from edge.learn.evaluation.recordings import Bench
+    from edge.learn.evaluation.report import blocks
+
+    asked = Asked(
+        data=_data(args.data),
+        engine=args.engine,
+        work=args.work,
+        only=_names(args.only),
+        most=args.most,
+        workers=args.workers,
+        yamnet=args.yamnet,
+        weights=args.weights,
+        skip=_names(args.skip),
+    )
+    if asked.most < 1:
+        raise InputError("--most must be at least 1")
+    bench = Bench(asked.engine, asked.work, asked.workers)
+    if args.fresh:
+        bench.forget()
+    manifest = bench.folder.manifest
+    findings = Findings(
+        f"{manifest.name} {manifest.version}", manifest.sha256[:16], manifest.labels, _command(args), asked.most
+    )
+    collect(asked, findings, bench, say)
+    if "learned" not in asked.skip:
+        findings.learned = measure_learned(asked, bench.cache)
+    findings.ablation = _json(asked.engine / "ablation.json") or _json(asked.work / "ablation.json")
+    if "compute" not in asked.skip:
+        findings.compute = _json(asked.work / "compute.json")
+    report = blocks(findings)
+    if args.out is not None:
+        write(report, args.out, args.html)
+        _log.info("written: %s", args.out)
+    else:
+        sys.stdout.write(markdown(report, "images"))
+    return 0
+
+
+def say(done: int, total: int, name: str) -> None:
+    """One line now and then, or one that is written over on a terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done}/{total} {name[:50]:50}" + ("\n" if done == total else ""))
+    elif done % SAY_EVERY == 0 or done == total:
+        _log.info("%d of %d: %s", done, total, name)
+
+
+def _data(argument: str | None) -> Path:
+    from edge.learn.data import data_root
+
+    return data_root(argument)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _command(args: argparse.Namespace) -> str:
+    parts = ["edge learn evaluate --data DIR", f"--most {args.most}"]
+    parts += [f"--only {args.only}"] if args.only else []
+    parts += ["--yamnet DIR"] if args.yamnet else []
+    return " ".join(parts)

@@ -1,0 +1,256 @@
+"""Recordings through `edge.replay`, whole or with a stream removed; what came out is kept on disk.
+
+A recording's answer is kept under the digest of the model folder, of the file and of what was removed, so a second
+report with the same weights costs seconds, and a new recording only its own time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.assemble import assemble
+from edge.config import parse
+from edge.engine.manifest import ModelFolder, load_folder
+from edge.engine.model import Model
+from edge.errors import MediaError
+from edge.metrics import Metrics
+from edge.replay import Replay
+from edge.types import Event, Kind, Phase, Scores, seconds
+
+F32 = NDArray[np.float32]
+View = Literal["whole", "picture", "sound"]
+VIEWS: Final[tuple[View, ...]] = ("whole", "picture", "sound")
+
+_SCHEMA: Final = 2
+_CONFIG: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An event of a recording: its label, where it begins, and the media time at which it was told."""
+
+    label: str
+    begin_s: float
+    told_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model and the detector said of one recording: ``values`` [N,C] at ``t_s`` [N], NaN where not scored."""
+
+    t_s: NDArray[np.float64]
+    values: F32
+    labels: tuple[str, ...]
+    begun: tuple[Begun, ...]
+    media_s: float
+
+    def column(self, label: str) -> NDArray[np.float64]:
+        """The scores of ``label``, NaN-free; empty when nothing was scored or the model has no such label."""
+        if label not in self.labels:
+            return np.zeros(0)
+        values = self.values[:, self.labels.index(label)].astype(np.float64)
+        return values[np.isfinite(values)]
+
+    def peak(self, label: str) -> float:
+        """The highest score of ``label``; 0 when nothing was scored."""
+        column = self.column(label)
+        return float(column.max()) if len(column) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One recording to be looked at, and what of it."""
+
+    path: Path
+    view: View = "whole"
+
+
+class Bench:
+    """Runs jobs through one model folder and keeps their answers in ``cache``.
+
+    Jobs are spread over ``workers`` processes, each with a model of its own.
+    """
+
+    def __init__(self, engine: Path, cache: Path, workers: int = 1) -> None:
+        self._folder = load_folder(engine)
+        self._engine, self._workers = engine, workers
+        self.digest = _digest_of(self._folder)
+        self._cache = cache / self.digest[:16]
+        self._cache.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def folder(self) -> ModelFolder:
+        """The model folder that is measured."""
+        return self._folder
+
+    @property
+    def cache(self) -> Path:
+        """Where everything that these weights gave is kept."""
+        return self._cache
+
+    def forget(self) -> None:
+        """Drop the answers that are kept of these weights."""
+        for file in self._cache.glob("*.npz"):
+            file.unlink()
+
+    def missing(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs without an answer on disk."""
+        return [job for job in jobs if not self._place(job).exists()]
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer | None]]:
+        """Every job's answer, in the order in which they are ready; None where the file cannot be read."""
+        todo = []
+        for job in dict.fromkeys(jobs):
+            place = self._place(job)
+            if place.exists():
+                yield job, load(place)
+            else:
+                todo.append(job)
+        if self._workers < 2 or len(todo) < 4:
+            if todo:
+                player = _Player(self._engine)
+                for job in todo:
+                    yield job, self._keep(job, player.play(job))
+                player.close()
+            return
+        yield from self._spread(todo)
+
+    def _spread(self, todo: Sequence[Job]) -> Iterator[tuple[Job, Answer | None]]:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(self._workers, context, _open_player, (self._engine,)) as pool:
+            running = {pool.submit(_play, job): job for job in todo}
+            for done in as_completed(running):
+                job = running[done]
+                yield job, self._keep(job, done.result())
+
+    def _keep(self, job: Job, answer: Answer | None) -> Answer | None:
+        save(self._place(job), answer)
+        return answer
+
+    def _place(self, job: Job) -> Path:
+        return self._cache / f"{_file_digest(job.path)}-{job.view}.npz"
+
+
+def save(path: Path, answer: Answer | None) -> None:
+    """Write an answer whole or not at all."""
+    facts: dict[str, Any] = {"readable": answer is not None}
+    arrays: dict[str, NDArray[Any]] = {}
+    if answer is not None:
+        facts |= {"labels": answer.labels, "media_s": answer.media_s}
+        facts["begun"] = [[b.label, b.begin_s, b.told_s] for b in answer.begun]
+        arrays = {"t_s": answer.t_s, "values": answer.values}
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def load(path: Path) -> Answer | None:
+    """What `save` wrote."""
+    with np.load(path) as held:
+        facts: Mapping[str, Any] = json.loads(str(held["facts"]))
+        if not facts["readable"]:
+            return None
+        begun = tuple(Begun(*b) for b in facts["begun"])
+        return Answer(held["t_s"], held["values"], tuple(facts["labels"]), begun, facts["media_s"])
+
+
+def without(path: Path, stream: Literal["video", "audio"], out: Path) -> bool:
+    """Copy a recording's packets to ``out`` (a suffix for the container) without its picture or its sound; False when
+    nothing would be left."""
+    import av
+
+    with av.open(str(path), metadata_errors="replace") as source:
+        kept = source.streams.audio[:1] if stream == "video" else source.streams.video[:1]
+        if not kept:
+            return False
+        with av.open(str(out), "w") as target:
+            copy = target.add_stream_from_template(kept[0])
+            for packet in source.demux(kept[0]):
+                if packet.dts is not None:
+                    packet.stream = copy
+                    target.mux(packet)
+    return True
+
+
+class _Player:
+    """A model and the replay around it, as `edge replay` has them."""
+
+    def __init__(self, engine: Path) -> None:
+        loaded = parse(_CONFIG)
+        folder = load_folder(engine)
+        derivers = assemble(loaded, folder, None)
+        self._model = Model.open(folder, loaded.config.model, 1, Metrics())
+        self._labels = folder.manifest.plus(derivers.labels).label_names
+        self._replay = Replay(loaded.config, self._model, 0, derivers)
+
+    def play(self, job: Job) -> Answer | None:
+        """One recording; None when it cannot be read or nothing of it is left."""
+        if job.view == "whole":
+            return self._answer(job.path)
+        with tempfile.TemporaryDirectory(prefix="edge-evaluate-") as name:
+            cut = Path(name) / f"{job.path.stem}.mp4"
+            removed: Literal["video", "audio"] = "audio" if job.view == "picture" else "video"
+            return self._answer(cut) if without(job.path, removed, cut) else None
+
+    def close(self) -> None:
+        self._model.close()
+
+    def _answer(self, path: Path) -> Answer | None:
+        collected = _Collected(self._labels)
+        try:
+            played = self._replay.run(path, collected)
+        except MediaError:
+            return None
+        values = np.array(collected.values, np.float32).reshape(-1, len(self._labels))
+        return Answer(np.array(collected.t_s), values, self._labels, tuple(collected.begun), played.media_s)
+
+
+class _Collected:
+    """Listens to a replay."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self._labels = labels
+        self.t_s: list[float] = []
+        self.values: list[list[float]] = []
+        self.begun: list[Begun] = []
+
+    def on_scores(self, scores: Scores) -> None:
+        self.t_s.append(seconds(scores.media_end_ns))
+        self.values.append([scores.values.get(label, float("nan")) for label in self._labels])
+
+    def on_event(self, event: Event) -> None:
+        if event.phase is Phase.BEGIN and event.kind is Kind.EVENT:
+            self.begun.append(Begun(event.label, seconds(event.media_begin_ns), self.t_s[-1] if self.t_s else 0.0))
+
+
+_players: list[_Player] = []
+
+
+def _open_player(engine: Path) -> None:
+    _players.append(_Player(engine))
+
+
+def _play(job: Job) -> Answer | None:
+    return _players[0].play(job)
+
+
+def _digest_of(folder: ModelFolder) -> str:
+    """Of the graph, and of the thresholds that events depend on."""
+    labels = json.dumps([label.model_dump() for label in folder.manifest.labels], sort_keys=True)
+    return hashlib.sha256(f"{_SCHEMA} {folder.manifest.sha256} {labels}".encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()

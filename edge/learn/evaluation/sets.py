@@ -1,0 +1,159 @@
+"""Which recordings there are, what each holds, which of our labels that is evidence of, and which may not be judged."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from edge.errors import InputError
+
+Kind = Literal["sound", "picture", "clip"]
+_KINDS: Final[Mapping[str, Kind]] = {
+    ".ogg": "sound", ".flac": "sound", ".wav": "sound", ".mp3": "sound",
+    ".jpg": "picture", ".jpeg": "picture", ".png": "picture", ".mp4": "clip",
+}  # fmt: skip
+
+TRUTH: Final[Mapping[str, tuple[str, ...]]] = {
+    "dog": ("dog_bark",), "dog_bark": ("dog_bark",), "crying_baby": ("crying_baby",), "crackling_fire": ("fire",),
+    "fire": ("fire",), "smoke": ("smoke",), "explosion": ("explosion",), "glass_breaking": ("glass_break",),
+    "siren": ("siren",), "clock_alarm": ("alarm",), "gun_shot": ("gunshot",), "scream": ("scream",),
+    "knock": ("door_knock",), "fight": ("fight",), "fall": ("fall",), "earthquake_panic": ("crowd_panic",),
+    "normal_person": ("person",), "normal_crowd": ("person",), "normal_car": ("vehicle",),
+}  # fmt: skip
+"""What a data set's class says of our labels. Everything else in it is a negative, but for the next table."""
+
+UNCLEAR: Final[Mapping[str, tuple[str, ...]]] = {
+    "fireworks": ("explosion", "gunshot", "fire", "smoke"),
+    "explosion": ("fire", "smoke", "gunshot", "glass_break"),
+    "fire": ("smoke",), "smoke": ("fire",), "crackling_fire": ("smoke",),
+    "children_playing": ("scream", "crying_baby", "dog_bark"),
+    "crowd": ("scream",), "crowd_cheering": ("scream",), "crying_baby": ("scream",),
+    "siren": ("alarm",), "car_horn": ("alarm",), "phone": ("alarm",), "clock_alarm": ("siren",),
+    "fight": ("scream", "fall", "crowd_panic", "glass_break"),
+    "fall": ("fight",), "intrusion": ("glass_break", "scream", "fight"),
+    "earthquake_panic": ("scream", "alarm", "siren", "fall", "fight", "glass_break"),
+    "gun_shot": ("explosion",), "normal+anomaly (see gt)": ("anomaly",),
+}  # fmt: skip
+"""Classes that may hold a label without being named for it: they count neither way for it."""
+
+UNLISTED: Final = frozenset({"person", "vehicle", "animal"})
+"""May be in any picture, whatever the class: judged only where a class names them."""
+
+
+TIMES: Final[Mapping[str, int]] = {"fire_cair": 4, "fight_surv": 3, "fall_upfall": 2, "fall_urfd": 2}
+"""Sets with a goal of their own, of which more is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recording of `manifest.csv`. ``was_trained``: it, or another cut of its source, was open to training."""
+
+    path: Path
+    set_name: str
+    label: str
+    split: str
+    group: str
+    tier: str
+    dataset: str
+    kind: Kind
+    was_trained: bool = False
+
+    def truth(self, label: str) -> bool | None:
+        """Whether ``label`` is in it; None where its class does not say."""
+        if label in TRUTH.get(self.label, ()):
+            return True
+        if label in UNCLEAR.get(self.label, ()) or label in UNLISTED:
+            return None
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is said of a set in the report."""
+
+    title: str
+    note: str = ""
+
+
+ABOUT: Final[Mapping[str, About]] = {
+    "esc10": About("ESC-10", "folds 1 to 4 open to training, fold 5 not"),
+    "esc50_part": About("ESC-50, part", "twelve classes of folds 1 and 2"),
+    "us8k_part": About("UrbanSound8K, part", "fold 1 and part of 3"),
+    "donateacry": About("donateacry", "crying alone, 8 kHz telephones; a fifth of the babies not trained on"),
+    "max_samples": About("MAX samples", "one recording of each class"),
+    "dcase2016_task2_train": About("DCASE 2016 task 2", "isolated office sounds"),
+    "glass_prathambansal": About("glass v background", "pieces of 1 s"),
+    "gunshot_forest": About("forest gunshots", "8 kHz, at a distance"),
+    "room_silence": About("room silence", "no event in it"),
+    "scream": About("screams v speech", "negatives are clean read speech: easier than life"),
+    "fire_cair": About("fire photographs", "still pictures; lit rooms and sunsets among the negatives"),
+    "smoke_hpwren": About("wildfire smoke", "still pictures, small and far; no negatives of its own"),
+    "av_events": About("clips of events", "one clip each: cases, not statistics"),
+    "fall_urfd": About("URFD falls", "falls alone"),
+    "fall_upfall": About("UP-Fall", "one person; daily activities as negatives"),
+    "fight_surv": About("surveillance fights", "clip format alone gives 0.56 on grouped folds"),
+    "surveillance": About("surveillance clips", "ordinary scenes; parts of the open ones trained on"),
+    "ucsd_ped2": About("UCSD Ped2", "walkers; anomalies are other things on the path"),
+}
+
+
+def read_rows(root: Path) -> list[Row]:
+    """Every recording of ``root``/manifest.csv that is there, by path; InputError when there is no manifest."""
+    source = root / "manifest.csv"
+    try:
+        text = source.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror}); give the data folder with --data") from error
+    rows = []
+    for r in csv.DictReader(text.splitlines()):
+        path = root / r["file"]
+        kind = _KINDS.get(path.suffix)
+        if kind is not None and path.exists():
+            name = path.relative_to(root).parts[2] if len(path.relative_to(root).parts) > 3 else "other"
+            group = r["group"] or path.stem
+            rows.append(Row(path, name, r["label"], r["split"], group, r["tier"], r["dataset"], kind))
+    return sorted(rows, key=lambda row: str(row.path))
+
+
+def mark_trained(rows: Iterable[Row], trained: Iterable[Path]) -> list[Row]:
+    """``rows`` with `Row.was_trained` set for the paths in ``trained`` and everything else of their sources."""
+    rows, paths = list(rows), {path.resolve() for path in trained}
+    sources = {row.group for row in rows if row.path.resolve() in paths}
+    return [replace(row, was_trained=row.group in sources) for row in rows]
+
+
+def pick(rows: Iterable[Row], most: int) -> list[Row]:
+    """At most ``most`` of each set and class (times `TIMES`), evenly spread over the files by name, of unseen sources
+    first."""
+    by: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by.setdefault((row.set_name, row.label), []).append(row)
+    chosen = []
+    for (name, _), group in by.items():
+        here = most * TIMES.get(name, 1)
+        unseen, seen = ([r for r in group if r.was_trained is flag] for flag in (False, True))
+        first = _spread(unseen, here)
+        chosen += first + _spread(seen, here - len(first))
+    return sorted(chosen, key=lambda row: str(row.path))
+
+
+def judged(rows: Sequence[Row], label: str) -> tuple[list[int], list[bool]]:
+    """Which of ``rows`` say anything of ``label``, by index, and whether they hold it."""
+    found = [(k, truth) for k, row in enumerate(rows) if (truth := row.truth(label)) is not None]
+    return [k for k, _ in found], [truth for _, truth in found]
+
+
+def unclear_classes(label: str) -> list[str]:
+    """The classes that count neither way for ``label``."""
+    return sorted(name for name, labels in UNCLEAR.items() if label in labels)
+
+
+def _spread(rows: list[Row], most: int) -> list[Row]:
+    if most <= 0:
+        return []
+    return [rows[int(k)] for k in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]

@@ -1,0 +1,270 @@
+"""The report's figures against plain references, what is judged, and documents and plots that can be read."""
+
+from __future__ import annotations
+
+import csv
+import struct
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.errors import InputError
+from edge.learn.evaluation import bars, document, figures, metrics, onsets, plots, sets, yamnet
+from edge.learn.evaluation.document import Bullets, Heading, Plot, Table, Text
+from edge.learn.evaluation.figures import Scored
+from edge.learn.evaluation.recordings import Answer, Begun, load, save
+from edge.learn.evaluation.sets import Row
+
+ROWS = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=2, max_size=30)
+
+
+def split(rows: list[tuple[int, bool]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([s / 20 for s, _ in rows]), np.array([t for _, t in rows])
+
+
+@given(ROWS)
+def test_auc_is_the_chance_of_the_right_order(rows: list[tuple[int, bool]]) -> None:
+    scores, truth = split(rows)
+    pairs = [(a > b) + (a == b) / 2 for a in scores[truth] for b in scores[~truth]]
+    found = metrics.roc_auc(scores, truth)
+    assert found == pytest.approx(np.mean(pairs)) if pairs else np.isnan(found)
+
+
+@given(ROWS)
+def test_average_precision_is_the_area_of_its_steps(rows: list[tuple[int, bool]]) -> None:
+    scores, truth = split(rows)
+    ranked = sorted(zip(scores, truth, strict=True), key=lambda x: (-x[0], x[1]))
+    hits, area = 0, 0.0
+    for rank, (_, holds) in enumerate(ranked, 1):
+        hits += bool(holds)
+        area += hits / rank if holds else 0.0
+    assert metrics.average_precision(scores, truth) == pytest.approx(area / max(1, hits))
+
+
+@given(ROWS)
+def test_calibration_error_is_between_its_bounds_and_zero_when_shares_are_right(rows: list[tuple[int, bool]]) -> None:
+    p, truth = split(rows)
+    error = metrics.expected_calibration_error(p, truth)
+    assert abs(p.mean() - truth.mean()) - 1e-9 <= error <= 1
+    assert sum(b.count for b in metrics.reliability(p, truth)) == len(p)
+
+
+def test_calibration_error_by_hand() -> None:
+    p, truth = np.array([0.05, 0.15, 0.95, 1.0]), np.array([False, True, True, False])
+    assert metrics.expected_calibration_error(p, truth) == pytest.approx((0.05 + 0.85 + 2 * abs(0.975 - 0.5)) / 4)
+    assert np.isnan(metrics.expected_calibration_error(np.zeros(0), np.zeros(0, bool)))
+
+
+def test_alarms_are_counted_once_a_stretch() -> None:
+    t_s = np.arange(0, 90, 0.5)
+    scores = np.where((t_s > 10) & (t_s < 14), 0.9, 0.1)
+    assert metrics.alarm_peaks(t_s, scores).tolist() == [0.9, 0.1, 0.1]
+    assert not len(metrics.alarm_peaks(np.zeros(0), np.zeros(0)))
+
+
+def test_recall_at_a_rate_of_alarms() -> None:
+    positives, alarms = np.array([0.9, 0.6, 0.4]), np.array([0.8, 0.5, 0.1])
+    assert metrics.recall_at_alarm_rate(positives, alarms, hours=0.5) == (pytest.approx(1 / 3), 0.8)
+    assert metrics.recall_at_alarm_rate(positives, alarms, hours=1.5) == (pytest.approx(2 / 3), 0.5)
+    assert metrics.recall_at_alarm_rate(positives, alarms, hours=9) == (1.0, 0.0)
+
+
+def test_bootstrap_draws_whole_sources() -> None:
+    scores, truth = np.array([0.9, 0.8, 0.2, 0.1] * 10), np.array([True, False] * 20)
+    wide = metrics.bootstrap(metrics.roc_auc, scores, truth, ["a", "a", "b", "b"] * 10)
+    narrow = metrics.bootstrap(metrics.roc_auc, scores, truth, [str(k) for k in range(40)])
+    assert wide.value == narrow.value == pytest.approx(0.75)
+    assert wide.low == wide.value or wide.low < narrow.low
+    assert narrow.low < narrow.value < narrow.high
+
+
+def row(name: str, label: str, group: str = "", kind: str = "sound", **changes: object) -> Row:
+    given = {"split": "", "tier": "open", "dataset": "set", "was_trained": False, "set_name": "esc10", **changes}
+    return Row(path=Path(name), label=label, group=group or name, kind=kind, **given)  # type: ignore[arg-type]
+
+
+def answer(values: list[float], *begun: Begun, label: str = "siren") -> Answer:
+    t_s = np.arange(1, len(values) + 1) / 2
+    return Answer(t_s, np.array(values, np.float32)[:, None], (label,), begun, float(t_s[-1]))
+
+
+def test_a_class_says_yes_no_or_nothing() -> None:
+    assert row("a.ogg", "siren").truth("siren") is True
+    assert row("a.ogg", "siren").truth("gunshot") is False
+    assert row("a.ogg", "siren").truth("alarm") is None
+    assert row("a.mp4", "normal", kind="clip").truth("person") is None
+    assert row("a.mp4", "normal_person", kind="clip").truth("person") is True
+    for labels in (*sets.TRUTH.items(), *sets.UNCLEAR.items()):
+        assert not set(sets.TRUTH.get(labels[0], ())) & set(sets.UNCLEAR.get(labels[0], ()))
+
+
+def manifest(folder: Path) -> list[Row]:
+    files = [f"open/audio/esc10/{k}.ogg" for k in range(6)] + ["restricted/audio/scream/9.ogg"]
+    with (folder / "manifest.csv").open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["file", "label", "split", "group", "tier", "dataset"])
+        for k, name in enumerate(files):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"x")
+            writer.writerow([name, "dog" if k < 6 else "scream", "", f"g{k // 2}", name.split("/")[0], "d"])
+        writer.writerow(["open/audio/esc10/gone.ogg", "dog", "", "g", "open", "d"])
+    return sets.read_rows(folder)
+
+
+def test_recordings_that_are_there_are_read_and_picked_evenly_unseen_first(tmp_path: Path) -> None:
+    rows = manifest(tmp_path)
+    assert [r.path.name for r in rows] == ["0.ogg", "1.ogg", "2.ogg", "3.ogg", "4.ogg", "5.ogg", "9.ogg"]
+    assert rows[-1].set_name == "scream"
+    marked = sets.mark_trained(rows, [rows[0].path])
+    assert [r.was_trained for r in marked] == [True, True, False, False, False, False, False]
+    picked = [r.path.name for r in sets.pick(marked, 2)]
+    assert picked == ["2.ogg", "5.ogg", "9.ogg"]
+    assert len(sets.pick(marked, 5)) == 6
+    with pytest.raises(InputError, match="--data"):
+        sets.read_rows(tmp_path / "elsewhere")
+
+
+def some() -> list[Scored]:
+    return [
+        Scored(row("a.ogg", "siren"), answer([0.1, 0.9], Begun("siren", 0.5, 1.0))),
+        Scored(row("b.ogg", "siren"), answer([0.2, 0.3])),
+        Scored(row("c.ogg", "rain"), answer([0.4, 0.5], Begun("siren", 0.5, 1.0))),
+        Scored(row("d.ogg", "cat"), answer([0.0, 0.1])),
+        Scored(row("e.ogg", "clock_alarm"), answer([1.0, 1.0])),
+    ]
+
+
+def test_figures_of_a_label() -> None:
+    f = figures.figures(some(), "siren", replicates=20)
+    assert (f.positives, f.negatives, f.false_events, f.recall) == (2, 2, 1, 0.5)
+    assert f.precision.value == pytest.approx((1 + 2 / 3) / 2)
+    assert f.auc == pytest.approx(0.75)
+    assert f.recall_hour == 0.5
+    assert f.hours == pytest.approx(2 / 3600)
+    assert figures.confusions(some(), "siren") == [("rain", 1, 1)]
+    assert figures.missed(some(), "siren") == [("esc10/b.ogg", pytest.approx(0.3))]
+
+
+def test_another_models_scores_are_held_against_ours() -> None:
+    theirs = {"a.ogg": 0.1, "b.ogg": 0.2, "c.ogg": 0.3, "d.ogg": 0.4}
+    assert figures.precision_of(some(), theirs, "siren") == pytest.approx((1 / 3 + 2 / 4) / 2)
+    x = figures.gain(some(), theirs, "siren", replicates=20)
+    assert x.value == pytest.approx(5 / 6 - 5 / 12)
+    ours, other, more = figures.macro_gain(some(), {"siren": theirs}, ["siren"], replicates=20)
+    assert (ours.value, other.value, more.value) == pytest.approx((5 / 6, 5 / 12, 5 / 12))
+
+
+def test_calibration_counts_windows_where_the_event_is_going_on() -> None:
+    lot = [
+        Scored(row("a.ogg", "siren"), answer([0.2, 0.2, 1.0, 1.0])),
+        Scored(row("c.ogg", "rain"), answer([0.0, 0.0, 0.0, 0.0])),
+    ]
+    found = figures.calibration(lot, "siren", {"a.ogg": [(1.0, 2.0)]})
+    assert found is not None
+    assert (found.by_recording, found.by_window) == (pytest.approx(0.0), pytest.approx(0.0))
+    early = figures.calibration(lot, "siren", {"a.ogg": [(0.0, 2.0)]})
+    assert early is not None
+    assert early.by_window > 0.1
+    assert figures.calibration(lot[:1], "siren", {}) is None
+
+
+def test_an_answer_is_kept_as_it_was(tmp_path: Path) -> None:
+    said = answer([0.1, float("nan"), 0.9], Begun("siren", 0.5, 1.0))
+    save(tmp_path / "a.npz", said)
+    again = load(tmp_path / "a.npz")
+    assert again is not None
+    np.testing.assert_array_equal(again.values, said.values)
+    assert (again.begun, again.labels, again.media_s) == (said.begun, said.labels, said.media_s)
+    assert again.peak("siren") == pytest.approx(0.9)
+    assert again.peak("fire") == 0
+    save(tmp_path / "b.npz", None)
+    assert load(tmp_path / "b.npz") is None
+
+
+def test_sound_is_active_where_it_is_loud() -> None:
+    samples = np.zeros(16000 * 3, np.float32)
+    samples[16000:24000] = 0.5
+    samples[40000:41600] = 0.2
+    assert [tuple(np.round(span, 2)) for span in onsets.active_spans(samples)] == [(1.0, 1.5), (2.5, 2.6)]
+
+
+def test_latency_is_counted_from_the_onset() -> None:
+    said = answer([0.0] * 20, Begun("siren", 1.0, 1.5), Begun("siren", 4.0, 5.5))
+    assert onsets.latency(said, "siren", 3.0) == 2.5
+    assert onsets.latency(said, "fire", 3.0) is None
+
+
+def test_verdicts_say_by_how_much() -> None:
+    found = {v.bar.name: v for v in bars.verdicts({"fire": (0.9, "n"), "ece": (0.08, "")})}
+    assert (found["fire"].is_met, found["ece"].is_met, found["esc10"].is_met) == (True, False, None)
+    assert (found["fire"].margin, found["ece"].margin) == (pytest.approx(0.05), pytest.approx(-0.03))
+    cells = {r[0]: r for r in bars.rows_of(list(found.values()))}
+    assert cells[found["ece"].bar.figure][3:5] == ["-0.030", "**missed**"]
+    assert cells[found["esc10"].bar.figure][2:5] == ["", "", "not measured"]
+
+
+def report() -> list[document.Block]:
+    dots = [("siren", [plots.Dot("ours", 0.9, 0.8, 1.0), plots.Dot("theirs", float("nan"))]), ("a<b", [])]
+    bins = metrics.reliability(np.linspace(0, 1, 30), np.linspace(0, 1, 30) > 0.4)
+    table = Table(["a", "b"], [["x|y", "**z** <1"]])
+    drawn = [
+        Plot("dots", "dots", plots.dot_plot(dots, "AP")),
+        Plot("bins", "bins", plots.reliability_plot({"x": bins})),
+    ]
+    return [Heading(1, "Title"), Text("see [this](that.md) and `code`"), Bullets(["one"]), table, *drawn]
+
+
+def test_a_report_is_written_as_markdown_and_as_one_page(tmp_path: Path) -> None:
+    document.write(report(), tmp_path / "evaluation.md", tmp_path / "page.html")
+    text, page = (tmp_path / "evaluation.md").read_text(), (tmp_path / "page.html").read_text()
+    assert "| x\\|y | **z** <1 |" in text
+    assert "![dots](images/evaluation/dots.svg)" in text
+    assert "<td>x|y</td><td><strong>z</strong> &lt;1</td>" in page
+    assert '<a href="that.md">this</a>' in page
+    for name in ("dots", "bins"):
+        svg = (tmp_path / "images/evaluation" / f"{name}.svg").read_text()
+        ET.fromstring(svg)
+        assert svg in page
+        assert len(svg) < 60_000
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(), max_size=6))
+def test_plots_take_any_numbers(values: list[float]) -> None:
+    ET.fromstring(plots.dot_plot([("x", [plots.Dot("a", v, v - 1, v + 1) for v in values])], "AP"))
+
+
+def varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+
+
+def block(entries: list[tuple[bytes, bytes]]) -> bytes:
+    body = b"".join(b"\0" + varint(len(k)) + varint(len(v)) + k + v for k, v in entries)
+    return body + struct.pack("<II", 0, 1)
+
+
+def test_a_checkpoint_is_read_without_tensorflow(tmp_path: Path) -> None:
+    values = np.arange(6, dtype="<f4")
+    (tmp_path / "v.data-00000-of-00001").write_bytes(b"\0" * 200 + values.tobytes())
+    shape = b"\x12\x08" + b"\x12\x02\x08\x02" + b"\x12\x02\x08\x03"
+    data = block([(b"", b""), (b"a/kernel", b"\x08\x01" + shape + b"\x20" + varint(200) + b"\x28\x18")])
+    index = block([(b"b", b"\0" + varint(len(data)))])
+    footer = b"\0\0" + varint(len(data) + 5) + varint(len(index))
+    (tmp_path / "v.index").write_bytes(data + b"\0" * 5 + index + b"\0" * 5 + footer.ljust(48, b"\0"))
+    ((name, found),) = yamnet.read_variables(tmp_path / "v")
+    assert name == "a/kernel"
+    np.testing.assert_array_equal(found, values.reshape(2, 3))
+    with pytest.raises(InputError, match="SavedModel"):
+        list(yamnet.read_variables(tmp_path / "none"))
+
+
+def test_mel_triangles_cover_the_band() -> None:
+    matrix = yamnet.mel_matrix()
+    assert matrix.shape == (257, 64)
+    assert (matrix >= 0).all()
+    assert (matrix.sum(0) > 0).all()
+    assert matrix[:3].sum() == 0

@@ -1,0 +1,101 @@
+"""Recordings through a model folder: whole and in part, kept on disk, and from the command line to a report."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+sys.path += [str(Path(__file__).parents[1] / room) for room in ("engine", "capture")]
+import media
+import toy_model
+
+from edge.cli import main
+from edge.learn.evaluation import recordings
+from edge.learn.evaluation.onsets import compose, decode
+from edge.learn.evaluation.recordings import Bench, Job, without
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return media.write(tmp_path / "clip.mp4", 3.0)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    (tmp_path / "toy").mkdir()
+    return toy_model.toy_folder(tmp_path / "toy").path
+
+
+def test_a_stream_is_taken_out_without_touching_the_other(tmp_path: Path, clip: Path) -> None:
+    assert without(clip, "video", tmp_path / "sound.mp4")
+    assert without(clip, "audio", tmp_path / "picture.mp4")
+    with av.open(str(tmp_path / "sound.mp4")) as sound, av.open(str(tmp_path / "picture.mp4")) as picture:
+        assert (len(sound.streams.video), len(sound.streams.audio)) == (0, 1)
+        assert (len(picture.streams.video), len(picture.streams.audio)) == (1, 0)
+    np.testing.assert_array_equal(decode(tmp_path / "sound.mp4"), decode(clip))
+    assert not without(tmp_path / "sound.mp4", "audio", tmp_path / "nothing.mp4")
+
+
+def test_answers_are_kept_until_the_file_or_the_model_changes(
+    tmp_path: Path, clip: Path, engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(engine, tmp_path / "work")
+    jobs = [Job(clip, view) for view in recordings.VIEWS] + [Job(tmp_path / "broken.mp4")]
+    (tmp_path / "broken.mp4").write_bytes(b"no media")
+    first = dict(bench.run(jobs))
+    assert first[jobs[3]] is None
+    whole = first[jobs[0]]
+    assert whole is not None
+    assert len(whole.t_s) == len(whole.values) >= 5
+    assert whole.labels == bench.folder.manifest.label_names
+    monkeypatch.setattr(recordings, "_Player", None)
+    again = dict(Bench(engine, tmp_path / "work").run(jobs))
+    for job in jobs[:3]:
+        np.testing.assert_array_equal(again[job].values, first[job].values)  # type: ignore[union-attr]
+    assert not bench.missing(jobs)
+    clip.write_bytes(clip.read_bytes() + b"\0")
+    assert bench.missing(jobs) == jobs[:3]
+    bench.forget()
+    assert bench.missing(jobs[3:]) == jobs[3:]
+
+
+def test_an_onset_is_where_it_was_put(tmp_path: Path, clip: Path) -> None:
+    onset_s = compose(clip, tmp_path / "onset.wav")
+    samples = decode(tmp_path / "onset.wav")
+    before, after = samples[: round((onset_s - 0.1) * 16000)], samples[round((onset_s + 0.1) * 16000) :][:8000]
+    assert np.abs(before).max() < 0.01 < np.abs(after).max()
+
+
+def test_one_command_makes_the_report(tmp_path: Path, engine: Path) -> None:
+    rows = [("open/audio/esc10/a.wav", "knock"), ("open/audio/esc10/b.wav", "rain")]
+    rows.append(("restricted/video/av_events/c.mp4", "fight"))
+    with (tmp_path / "manifest.csv").open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["file", "label", "split", "group", "tier", "dataset", "licence"])
+        for name, label in rows:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            media.write(path, 1.5, size=None, audio_codec="pcm_s16le") if path.suffix == ".wav" else media.write(
+                path, 1.5
+            )
+            writer.writerow([name, label, "", "", name.split("/")[0], "set", "none"])
+    options = ["--data", str(tmp_path), "--engine", str(engine), "--work", str(tmp_path / "work")]
+    written = [
+        "--out",
+        str(tmp_path / "report.md"),
+        "--html",
+        str(tmp_path / "report.html"),
+        "--skip",
+        "learned,compute",
+    ]
+    assert main(["learn", "evaluate", *options, *written]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert "Model toy" in text
+    assert "c.mp4" in text
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    assert main(["learn", "evaluate", *options, "--only", "nosuch"]) == 2
