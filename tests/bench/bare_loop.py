@@ -83,8 +83,8 @@ def summary(rounds: list[dict[str, float]], args: argparse.Namespace) -> dict[st
     about = (
         f"One thread, ONNX Runtime, {args.clip.name}, {args.rounds} rounds in alternation, medians of CPU time. The "
         "bare loop decodes, scales and runs YOLOX-nano (416 x 416) and, where said, EfficientNet-Lite0 at 5 fps, and "
-        "the sound tagger mn04 on two seconds twice a second. Ours runs the fused graph, which has all three kinds inside, "
-        "on two pictures and two seconds of sound twice a second. `tests/bench/bare_loop.py`."
+        "the sound tagger mn04 on two seconds twice a second. Ours runs the fused graph, which has all three kinds "
+        "inside, on two pictures and two seconds of sound twice a second. `tests/bench/bare_loop.py`."
     )
     return {"about": about, "lines": lines, "ratio": ratio[ours], "note": note}
 
