@@ -38,6 +38,15 @@ CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
     "crying_baby": ("Baby cry, infant cry", "Crying, sobbing"),
     "door_knock": ("Knock",),
 }  # fmt: skip
+ESC50: Final[Mapping[str, tuple[str, ...]]] = {
+    "car_horn": ("Vehicle horn, car horn, honking",), "cat": ("Cat", "Meow"), "church_bells": ("Bell", "Church bell"),
+    "chirping_birds": ("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet"),
+    "clock_alarm": ("Alarm clock", "Alarm"), "cow": ("Moo", "Cattle, bovinae"), "glass_breaking": ("Glass", "Shatter"),
+    "keyboard_typing": ("Typing", "Computer keyboard"), "siren": ("Siren",), "snoring": ("Snoring",),
+    "thunderstorm": ("Thunder", "Thunderstorm"), "wind": ("Wind",),
+}  # fmt: skip
+"""The classes of the ESC-50 part by YAMNet's own names: what it knows without any example."""
+CLASS: Final = "class "
 _RATE_HZ, _PATCH, _STEP = 16000, 96, 48
 _STRIDES: Final = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 _EPSILON: Final = 1e-4
@@ -61,9 +70,10 @@ class Yamnet:
         self._mel = torch.from_numpy(mel_matrix())
 
     def scores(self, path: Path) -> dict[str, float]:
-        """Each label's score of one recording."""
+        """Each label's score of one recording, and each class's of the ESC-50 part (`CLASS` and its name)."""
         highest = self.run(decode(path, _RATE_HZ)).max(0)
-        return {label: float(max(highest[self.names.index(n)] for n in names)) for label, names in CLASSES.items()}
+        asked = {**CLASSES, **{CLASS + name: names for name, names in ESC50.items()}}
+        return {label: float(max(highest[self.names.index(n)] for n in names)) for label, names in asked.items()}
 
     def run(self, samples: F32) -> F32:
         """Probabilities [patches,521] of mono sound at 16 kHz."""
