@@ -1,0 +1,6 @@
+"""How unusual a window is at its site: a compact density over parts that a person can name, learned without labels."""
+
+from edge.detect.anomaly.scorer import ANOMALY, ANY_CAMERA, LABEL, AnomalyScorer, normals_of, part_of
+from edge.detect.anomaly.site import SiteNormal
+
+__all__ = ["ANOMALY", "ANY_CAMERA", "LABEL", "AnomalyScorer", "SiteNormal", "normals_of", "part_of"]

@@ -1,0 +1,118 @@
+"""Points that were seen often enough to be normal, in bounded memory: what is unusual is far from all of them.
+
+A point near a kept one adds to its count; another is kept itself (leader clustering, Hartigan 1975). When there are too
+many, the grain gets coarser. The distance is the one within which three points had been seen (k nearest neighbours, as
+in Reiss & Hoshen, "Attribute-based representations for accurate and interpretable video anomaly detection", 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.types import F32
+
+F64 = NDArray[np.float64]
+SEEN: Final = 3.0
+"""How many points must have been seen within the distance."""
+FARTHEST: Final = 50.0
+"""The distance where nothing was ever seen."""
+_COARSER: Final = 1.25
+_FORGOTTEN: Final = 0.25
+
+
+class Bank:
+    """At most ``kept`` points of ``size`` numbers with how often each was seen; those nearer than ``grain`` are one."""
+
+    def __init__(self, size: int, kept: int, grain: float) -> None:
+        self.size, self.kept, self.grain = size, kept, grain
+        self._points: F32 = np.zeros((0, size), np.float32)
+        self._counts: F64 = np.zeros(0)
+        self._squares: F32 = np.zeros(0, np.float32)
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    @property
+    def points(self) -> F32:
+        """What is kept, f32[m,size]."""
+        return self._points
+
+    def distances(self, points: F32) -> F32:
+        """How far each of ``points`` [n,size] is from what was seen at least three times, 0 to `FARTHEST`."""
+        if not len(points) or self._counts.sum() < SEEN:
+            return np.full(len(points), FARTHEST, np.float32)
+        squares = self._squares_to(points)
+        k = min(int(SEEN), len(self._points))
+        nearest = np.argpartition(squares, k - 1, axis=1)[:, :k]
+        near = np.take_along_axis(squares, nearest, 1)
+        order = np.argsort(near, axis=1)
+        near, nearest = np.take_along_axis(near, order, 1), np.take_along_axis(nearest, order, 1)
+        enough = np.cumsum(self._counts[nearest], axis=1) >= SEEN - 1e-9
+        first = np.where(enough.any(1), enough.argmax(1), k - 1)
+        found = np.sqrt(np.maximum(near[np.arange(len(points)), first], 0))
+        return np.minimum(found, FARTHEST).astype(np.float32)
+
+    def add(self, points: F32) -> None:
+        """Take in ``points`` [n,size] as normal."""
+        if not len(points):
+            return
+        if len(self._points):
+            squares = self._squares_to(points)
+            nearest = squares.argmin(1)
+            alike = squares[np.arange(len(points)), nearest] < self.grain**2
+            np.add.at(self._counts, nearest[alike], 1.0)
+            points = points[~alike]
+        if len(points):
+            self._lead(points, np.ones(len(points)))
+        while len(self._points) > self.kept:
+            self._coarser()
+
+    def fade(self, share: float) -> None:
+        """Keep ``share`` of every count; what is hardly seen any more is forgotten."""
+        self._counts *= share
+        keep = self._counts >= _FORGOTTEN
+        self._hold(self._points[keep], self._counts[keep])
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """What `restore` takes, half the precision."""
+        return {"points": self._points.astype(np.float16), "counts": self._counts.astype(np.float32)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], grain: float) -> None:
+        """Go on from what `arrays` gave; ValueError when the sizes do not fit."""
+        points, counts = arrays["points"].astype(np.float32), arrays["counts"].astype(np.float64)
+        if points.ndim != 2 or points.shape[1] != self.size or counts.shape != points.shape[:1]:
+            raise ValueError(f"points of shape {points.shape}, wanted [n,{self.size}]")
+        self.grain = grain
+        self._hold(points, counts)
+
+    def _squares_to(self, points: F32) -> F32:
+        product: F32 = points @ self._points.T
+        return np.asarray((points**2).sum(1)[:, None] + self._squares[None] - 2 * product, np.float32)
+
+    def _lead(self, points: F32, counts: F64) -> None:
+        """Keep those of ``points`` that are apart from each other, the first ones lead."""
+        left = np.arange(len(points))
+        leaders: list[int] = []
+        tallies: list[float] = []
+        while len(left):
+            apart = ((points[left] - points[left[0]]) ** 2).sum(1) >= self.grain**2
+            apart[0] = False
+            leaders.append(int(left[0]))
+            tallies.append(float(counts[left[~apart]].sum()))
+            left = left[apart]
+        self._hold(np.concatenate([self._points, points[leaders]]), np.concatenate([self._counts, tallies]))
+
+    def _coarser(self) -> None:
+        self.grain *= _COARSER
+        order = np.argsort(-self._counts, kind="stable")
+        points, counts = self._points[order], self._counts[order]
+        self._hold(self._points[:0], self._counts[:0])
+        self._lead(points, counts)
+
+    def _hold(self, points: F32, counts: F64) -> None:
+        self._points, self._counts = points, counts
+        self._squares = (points**2).sum(1)

@@ -1,0 +1,98 @@
+"""Learning a normal from recordings at hand: how rare things are is measured on recordings that were held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.detect.anomaly.normal import Normal, Strangeness, total, value_of
+from edge.detect.anomaly.surprise import LEAST
+from edge.detect.anomaly.views import View
+from edge.errors import InputError
+from edge.types import Scores
+
+F64 = NDArray[np.float64]
+FOLDS: Final = 4
+MOST: Final = 16_384
+"""Windows kept; of longer recordings every second, fourth, ... window is learned."""
+_BLOCKS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A normal, and the value of each window it was learned from as long as that window was held out."""
+
+    normal: Normal
+    held_out: F64
+
+
+class Collector:
+    """Gathers what the parts saw of all recordings, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._normal = Normal()
+        self._views: list[tuple[int, int, Mapping[str, View]]] = []
+        self._count = 0
+        self._any: Scores | None = None
+        self.stride = 1
+        """Of so many windows one is kept."""
+
+    def add(self, recording: int, scores: Scores) -> bool:
+        """Take in a window of the recording of that number; whether it was kept."""
+        number = self._count
+        self._count += 1
+        self._any = scores if self._any is None else self._any
+        if number % self.stride:
+            return False
+        self._views.append((number, recording, self._normal.look(scores)))
+        if len(self._views) > MOST:
+            self.stride *= 2
+            self._views = [one for one in self._views if one[0] % self.stride == 0]
+        return True
+
+    @property
+    def numbers(self) -> list[int]:
+        """Which windows are kept, counted over all recordings."""
+        return [number for number, _, _ in self._views]
+
+    def fit(self, tell: Callable[[], None] = lambda: None) -> Fitted:
+        """Learn them; ``tell`` is called after each of five rounds. InputError when there are too few."""
+        views = [view for _, _, view in self._views]
+        if self._any is None or len(views) < LEAST:
+            raise InputError(
+                f"{len(views)} windows are too few to learn what is normal: give at least {LEAST} (a minute is 120)"
+            )
+        fold_of = _folds([recording for _, recording, _ in self._views])
+        held_out: list[Strangeness | None] = [None] * len(views)
+        for fold in range(FOLDS):
+            others = self._learned([v for v, f in zip(views, fold_of, strict=True) if f != fold])
+            for i in np.flatnonzero(fold_of == fold).tolist():
+                held_out[i] = others.strangeness(views[i])
+            tell()
+        normal = self._learned(views)
+        found = [one for one in held_out if one is not None]
+        for one in found:
+            normal.weigh(one)
+        tell()
+        values = [value_of(total(normal.judge(v, one))) for v, one in zip(views, found, strict=True)]
+        return Fitted(normal, np.array(values))
+
+    def _learned(self, views: Sequence[Mapping[str, View]]) -> Normal:
+        normal = Normal()
+        if self._any is not None:
+            normal.look(self._any)
+        for view in views:
+            normal.add(view)
+        return normal
+
+
+def _folds(recordings: Sequence[int]) -> NDArray[np.int64]:
+    """Which fold each window is held out with: whole recordings, or stretches of time where there are few."""
+    names = sorted(set(recordings))
+    if len(names) >= FOLDS:
+        return np.array([names.index(one) % FOLDS for one in recordings], np.int64)
+    return (np.arange(len(recordings)) * _BLOCKS // len(recordings)) % FOLDS

@@ -1,0 +1,94 @@
+"""The label `anomaly`: every window of a camera against what was learned to be normal there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from edge.detect.anomaly.normal import Normal, Unusual, total, value_of
+from edge.detect.anomaly.words import why
+from edge.engine.manifest import Label
+from edge.errors import InputError
+from edge.profile import Part
+from edge.types import Contribution, Finding, Scores
+
+ANOMALY: Final = "anomaly"
+ANY_CAMERA: Final = "*"
+"""The normal of cameras that have none of their own, such as recordings replayed against a profile."""
+LABEL: Final = Label(name=ANOMALY, modalities=("video", "audio", "sensors"), enter=0.6, leave=0.45, min_s=1.0)
+_SCHEMA: Final = 1
+_LEAST: Final = 0.1  # rarity below which a logit would say more than is known
+
+
+class AnomalyScorer:
+    """Says of each window how unusual it is; learns nothing. One normal a camera, or one for any."""
+
+    def __init__(self, normals: Mapping[str, Normal]) -> None:
+        self._normals = dict(normals)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """`anomaly`."""
+        return (LABEL,)
+
+    @classmethod
+    def from_part(cls, part: Part) -> AnomalyScorer:
+        """What a profile's part `normal` holds; InputError when it cannot be read."""
+        return cls(normals_of(part))
+
+    def derive(self, scores: Scores) -> Mapping[str, Finding]:
+        """How unusual the window is; nothing as long as nothing was learned of its camera."""
+        normal = self._normals.get(scores.camera) or self._normals.get(ANY_CAMERA)
+        if normal is None or not normal.is_known:
+            return {}
+        views = normal.look(scores)
+        return finding(normal, normal.judge(views, normal.strangeness(views)), scores)
+
+    def forget(self, camera: str) -> None:
+        """Nothing is kept between windows."""
+
+
+def finding(normal: Normal, found: Sequence[Unusual], scores: Scores) -> Mapping[str, Finding]:
+    """The label's value, what each modality added to its log-odds, and the words of the rarest part."""
+    if not found:
+        return {}
+    rarity = total(found)
+    whole = _logit(rarity)
+    video = whole - _logit(total(one for one in found if one.modality == "audio"))
+    audio = whole - _logit(total(one for one in found if one.modality == "video"))
+    contribution = Contribution(max(video, 0.0), max(audio, 0.0), 0.0)
+    told = why(found[0], normal.bank(found[0].part), scores)
+    return {ANOMALY: Finding(value_of(rarity), contribution, told)}
+
+
+def part_of(normals: Mapping[str, Normal], ready: Collection[str]) -> Part:
+    """A profile's part `normal`; ``ready`` are the cameras of which enough was learned to judge them."""
+    arrays = {f"{camera}/{key}": array for camera, n in normals.items() for key, array in n.arrays().items()}
+    cameras = {camera: {**n.facts(), "ready": camera in ready} for camera, n in normals.items()}
+    return Part(arrays, {"schema": _SCHEMA, "cameras": cameras})
+
+
+def ready_of(part: Part) -> set[str]:
+    """The cameras of which enough was learned."""
+    return {camera for camera, facts in part.facts["cameras"].items() if facts["ready"]}
+
+
+def normals_of(part: Part) -> dict[str, Normal]:
+    """The normals that a profile's part holds, by camera; InputError when it cannot be read."""
+    try:
+        if part.facts["schema"] != _SCHEMA:
+            raise ValueError(f"schema {part.facts['schema']}, not {_SCHEMA}")  # noqa: TRY301
+        out = {}
+        for camera, facts in part.facts["cameras"].items():
+            own = {k[len(camera) + 1 :]: v for k, v in part.arrays.items() if k.startswith(f"{camera}/")}
+            out[camera] = Normal.restored(own, facts)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"the part `normal` of the profile cannot be read ({error}); learn it again") from error
+    return out
+
+
+def _logit(rarity: float) -> float:
+    value = value_of(max(rarity, _LEAST))
+    return float(np.log(value / (1 - value)))

@@ -1,0 +1,158 @@
+"""Learning in service: nothing is said until enough quiet time was seen; then what is normal follows the site slowly.
+
+A window is learned some minutes after it was seen, so that it is judged by what was known before it came and not by
+the half second before; and only when no event came in between. No threads; all calls on the engine's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from edge.detect.anomaly.normal import Normal, Strangeness
+from edge.detect.anomaly.scorer import ANOMALY, ANY_CAMERA, LABEL, finding, normals_of, part_of, ready_of
+from edge.detect.anomaly.views import View
+from edge.engine.manifest import Label
+from edge.profile import Part
+from edge.types import NS_PER_S, Finding, Scores
+
+EVERY: Final = 4
+"""Of so many quiet windows one is learned."""
+DELAY_S: Final = 300.0
+SAVE_EVERY_S: Final = 600.0
+_BEFORE_EVENT_S: Final = 10.0  # what came right before an event is not learned either
+_LASTING: Final = 300  # of so many unusual windows that were to be learned, one is: what stays becomes normal
+_UNUSUAL: Final = LABEL.leave
+_FADE_S: Final = 3600.0
+_HALF_LIFE_S: Final = 14 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    key: tuple[int, int]
+    views: Mapping[str, View]
+    strange: Strangeness
+
+
+@dataclass(slots=True)
+class _Camera:
+    normal: Normal
+    waiting: deque[tuple[int, Mapping[str, View], Strangeness]] = field(default_factory=deque)
+    looked: _Looked | None = None
+    value: float | None = None
+    windows: int = 0
+    unusual: int = 0
+    learned_since_fade: int = 0
+
+
+class SiteNormal:
+    """The label `anomaly` in the daemon: one normal a camera, learned while it runs.
+
+    ``learn_h`` hours of quiet time come first; ``part`` is what was saved before, or a profile's, whose normal for any
+    camera is where cameras without one of their own start, as learned. InputError when it cannot be read.
+    """
+
+    def __init__(self, hop_s: float, learn_h: float, part: Part | None = None) -> None:
+        self._every_s = hop_s * EVERY
+        self._wanted = max(learn_h * 3600 / self._every_s, 1.0)
+        self._stored = part
+        self._normals = normals_of(part) if part is not None else {}
+        self._ready = ready_of(part) if part is not None else set()
+        self._cameras: dict[str, _Camera] = {}
+        self._changed = False
+        self._saved_ns: int | None = None
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """`anomaly`."""
+        return (LABEL,)
+
+    def learned(self, camera: str) -> float:
+        """Share of the first learning that is done, 0..1; at 1 the camera is judged."""
+        own = self._camera(camera)
+        return 1.0 if camera in self._ready else min(own.normal.windows / self._wanted, 1.0)
+
+    def derive(self, scores: Scores) -> Mapping[str, Finding]:
+        """How unusual a window is; nothing while the camera is still being learned."""
+        own = self._camera(scores.camera)
+        looked = self._look(own, scores)
+        own.value = None
+        if self.learned(scores.camera) < 1 or not own.normal.is_known:
+            return {}
+        found = finding(own.normal, own.normal.judge(looked.views, looked.strange), scores)
+        own.value = found[ANOMALY].value if ANOMALY in found else None
+        return found
+
+    def observe(self, scores: Scores, open_labels: Collection[str] = ()) -> None:
+        """Take in a window after `derive`; ``open_labels``: the labels of the events that are open on its camera."""
+        own = self._camera(scores.camera)
+        t_ns = scores.t_end_ns
+        if set(open_labels) - {ANOMALY}:
+            while own.waiting and t_ns - own.waiting[-1][0] < _BEFORE_EVENT_S * NS_PER_S:
+                own.waiting.pop()
+            return
+        own.windows += 1
+        if own.windows % EVERY == 0 and self._is_wanted(own, ANOMALY in open_labels):
+            looked = self._look(own, scores)
+            own.waiting.append((t_ns, looked.views, looked.strange))
+        while own.waiting and t_ns - own.waiting[0][0] >= DELAY_S * NS_PER_S:
+            self._learn(scores.camera, own)
+
+    def due_save(self, now_ns: int) -> bool:
+        """Whether something was learned that should be on the disk by now."""
+        if self._saved_ns is None:
+            self._saved_ns = now_ns
+        return self._changed and now_ns - self._saved_ns >= SAVE_EVERY_S * NS_PER_S
+
+    def part(self) -> Part:
+        """Everything learned, to be saved with `edge.profile.save_part` or into a profile; see `saved`."""
+        normals = {**self._normals, **{name: own.normal for name, own in self._cameras.items()}}
+        full = {name for name, normal in normals.items() if normal.windows >= self._wanted}
+        return part_of(normals, self._ready | full)
+
+    def saved(self, now_ns: int) -> None:
+        """`part` is on the disk."""
+        self._changed, self._saved_ns = False, now_ns
+
+    def forget(self, camera: str) -> None:
+        """Drop what waits to be learned; what was learned stays."""
+        if camera in self._cameras:
+            own = self._cameras[camera]
+            own.waiting.clear()
+            own.looked = None
+
+    def _camera(self, name: str) -> _Camera:
+        if name not in self._cameras:
+            if name not in self._normals and ANY_CAMERA in self._normals and self._stored is not None:
+                self._normals[name] = normals_of(self._stored)[ANY_CAMERA]
+                if ANY_CAMERA in self._ready:
+                    self._ready.add(name)
+            self._cameras[name] = _Camera(self._normals.get(name) or Normal())
+        return self._cameras[name]
+
+    def _look(self, own: _Camera, scores: Scores) -> _Looked:
+        key = (scores.epoch, scores.seq)
+        if own.looked is None or own.looked.key != key:
+            views = own.normal.look(scores)
+            own.looked = _Looked(key, views, own.normal.strangeness(views))
+        return own.looked
+
+    def _is_wanted(self, own: _Camera, is_open: bool) -> bool:
+        if not is_open and (own.value is None or own.value < _UNUSUAL):
+            return True
+        own.unusual += 1
+        return own.unusual % _LASTING == 0
+
+    def _learn(self, camera: str, own: _Camera) -> None:
+        _, views, strange = own.waiting.popleft()
+        # What was strange to one who knew little says nothing; in a profile's normal it does from the start.
+        if camera in self._ready or own.normal.windows >= self._wanted / 2:
+            own.normal.weigh(strange)
+        own.normal.add(views)
+        own.learned_since_fade += 1
+        if own.learned_since_fade * self._every_s >= _FADE_S:
+            own.learned_since_fade = 0
+            own.normal.fade(0.5 ** (_FADE_S / _HALF_LIFE_S))
+        self._changed = True
