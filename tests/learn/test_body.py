@@ -1,0 +1,180 @@
+"""Body features, the body head and the made people it learns from."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from edge.learn import body as bodies  # noqa: E402
+from edge.learn import body_scenes as scenes  # noqa: E402
+from edge.learn.body_people import STAND, Script, joints, pose  # noqa: E402
+from edge.learn.labels import BODY, MEMORY  # noqa: E402
+from edge.learn.train_body import BodyRun, Rows, all_logits, fit_body, windows  # noqa: E402
+
+pytestmark = pytest.mark.learn
+SEEN = torch.ones(1, 2)
+STILL = torch.zeros(1, 16, 28, 14)
+
+
+def raw(*found: tuple[float, float, float, float, float], anchors: int = 60) -> torch.Tensor:
+    """Detections [1,anchors,85] with these people: centre, size, score."""
+    out = torch.zeros(1, anchors, 85)
+    for n, (*box, score) in enumerate(found):
+        out[0, n, :4] = torch.tensor(box)
+        out[0, n, 4], out[0, n, 5] = 1.0, score
+    return out
+
+
+NOBODY = torch.zeros(2, 60, 85)
+
+
+def test_turned_pictures_and_boxes_agree() -> None:
+    now = torch.zeros(1, 3, 256, 448)
+    now[:, :, 100:140, 300:420] = 200.0  # lies to the right
+    for n, picture in enumerate(bodies.turn(now)):
+        rows, columns = np.nonzero(picture[0].numpy() > 100)
+        x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+        turned = torch.zeros(2, 60, 85)
+        turned[n, 0, :6] = torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, 1.0, 0.8])
+        found = bodies.lying(turned)
+        assert found.box[0, 0].tolist() == [360.0, 120.0, 120.0, 40.0]
+        assert found.score[0, 0] == pytest.approx(0.8)
+
+
+def test_one_who_stands_and_one_who_lies_are_told_apart() -> None:
+    stands = bodies.body_features(raw((200, 128, 50, 140, 0.9)), NOBODY, STILL, SEEN)[0]
+    turned = NOBODY.clone()
+    turned[0, 0, :6] = torch.tensor([90.0, 100.0, 25.0, 70.0, 1.0, 0.9])
+    lies = bodies.body_features(raw(), turned, STILL, SEEN)[0]
+    assert stands[0] == pytest.approx(0.9)
+    assert stands[4] == 0
+    assert stands[2] > 0.5
+    assert lies[0] == 0
+    assert lies[4] == pytest.approx(0.9)
+    assert lies[6] > 0.5
+
+
+def test_a_double_box_is_one_person_and_two_close_ones_are_a_pair() -> None:
+    double = bodies.body_features(raw((200, 128, 50, 140, 0.9), (204, 128, 52, 140, 0.8)), NOBODY, STILL, SEEN)[0]
+    pair = bodies.body_features(raw((200, 128, 50, 140, 0.9), (240, 128, 50, 140, 0.8)), NOBODY, STILL, SEEN)[0]
+    apart = bodies.body_features(raw((60, 128, 50, 140, 0.9), (390, 128, 50, 140, 0.8)), NOBODY, STILL, SEEN)[0]
+    assert double[21] < 0.01
+    assert apart[21] < 0.01
+    assert pair[21] > 0.7
+    assert pair[20] > double[20]
+
+
+def test_features_are_bounded_and_silent_without_a_picture() -> None:
+    torch.manual_seed(1)
+    wild = torch.rand(1, 60, 85) * 500
+    motion = torch.randn(1, 16, 28, 14) * 50
+    out = bodies.body_features(wild.clamp(max=300), torch.rand(2, 60, 85) * 100, motion, SEEN)
+    assert out.shape == (1, BODY)
+    assert out.abs().max() <= 1
+    assert out.isfinite().all()
+    assert not bodies.body_features(wild, NOBODY, motion, torch.zeros(1, 2)).any()
+
+
+def test_what_lies_beyond_the_mask_does_not_count_and_sound_only_leans() -> None:
+    torch.manual_seed(2)
+    head = bodies.BodyHead().requires_grad_(False).eval()
+    now, past, ok = torch.rand(1, BODY), torch.rand(1, MEMORY, BODY), torch.zeros(1, MEMORY)
+    ok[:, -3:] = 1
+    other = past.clone()
+    other[:, :-3] = 9.0
+    torch.testing.assert_close(head(now, past, ok), head(now, other, ok))
+    tags = torch.full((1, 527), -20.0)
+    torch.testing.assert_close(head(now, past, ok, tags), head(now, past, ok))
+    loud = tags.clone()
+    loud[:, list(bodies.FIGHT_TAGS)] = 5.0
+    gain = (head(now, past, ok, loud) - head(now, past, ok))[0]
+    assert abs(gain[0]) < 1e-5
+    assert gain[1] == pytest.approx(bodies.HEARD[1], abs=1e-5)
+    head.limit[1] = -3.0
+    assert head(now, past, ok, loud)[0, 1] <= -3.0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_everything_exports() -> None:
+    ort = pytest.importorskip("onnxruntime")
+
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = bodies.BodyHead()
+
+        def forward(self, picture, raw, turned, motion, ok, past, past_ok):  # type: ignore[no-untyped-def]
+            body = bodies.body_features(raw, turned, motion, ok)
+            return bodies.turn(picture), body, self.head(body, past, past_ok)
+
+    torch.manual_seed(3)
+    net = Whole().eval()
+    inputs = (
+        torch.rand(2, 3, 256, 448) * 255, torch.rand(2, 80, 85) * 100, torch.rand(4, 80, 85) * 60,
+        torch.randn(2, 16, 28, 14) * 5, torch.ones(2, 2), torch.rand(2, MEMORY, BODY), torch.ones(2, MEMORY),
+    )  # fmt: skip
+    inputs[1][..., 4:] /= 100
+    inputs[2][..., 4:] /= 100
+    names = ["picture", "raw", "turned", "motion", "ok", "past", "past_ok"]
+    buffer = io.BytesIO()
+    axes = {name: {0: "turned_b" if name == "turned" else "b"} for name in names}
+    torch.onnx.export(net, inputs, buffer, input_names=names, dynamic_axes=axes, opset_version=17, dynamo=False)
+    session = ort.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
+    for rows in (2, 1):
+        part = [x[: 2 * rows if name == "turned" else rows] for name, x in zip(names, inputs, strict=True)]
+        found = session.run(None, {n: x.numpy() for n, x in zip(names, part, strict=True)})
+        for theirs, ours in zip(found, net.requires_grad_(False)(*part), strict=True):
+            np.testing.assert_allclose(theirs, ours.detach().numpy(), atol=2e-4)
+
+
+def test_made_people_stand_on_the_floor_and_lie_flat() -> None:
+    rng = np.random.default_rng(4)
+    script = Script(8, rng)
+    script.be(STAND)
+    script.hold(1.0, 0.0)
+    script.go(pose(pitch=1.57), 0.5, power=2.0)
+    script.hold(2.0, 0.0)
+    track = script.track(np.zeros(2), 0.3)
+    z = joints(track)[..., 2]
+    assert z.min(1) == pytest.approx(0.05)
+    assert z[0].max() > 0.85 * track.height
+    assert z[-1].max() < 0.25 * track.height
+
+
+def test_a_fall_is_told_by_its_truth_and_scenes_repeat() -> None:
+    seed = next(n for n in range(50) if scenes.truth(scenes.stage(n, scenes.TRAIN))[:, 0].max() > 0)
+    one, again = scenes.stage(seed, scenes.TRAIN), scenes.stage(seed, scenes.TRAIN)
+    luma = scenes.film(one, scenes.TRAIN)
+    assert np.array_equal(luma, scenes.film(again, scenes.TRAIN))
+    truth = scenes.truth(one)
+    assert truth[:, 0].max() == 1
+    assert (truth[:, 1] <= 0).all()
+    assert luma.shape == (scenes.STEPS, 128, 224)
+    first = int(np.argmax(truth[:, 0] == 1))
+    assert (truth[: max(first - 3, 0), 0] <= 0).all()
+
+
+def test_windows_keep_the_order() -> None:
+    body = torch.arange(24.0)[None, :, None].expand(1, 24, BODY)
+    now, past, ok = windows(body, torch.tensor([0, 0]), torch.tensor([3, 20]))
+    assert now[:, 0].tolist() == [3.0, 20.0]
+    assert past[1, :, 0].tolist() == list(range(4, 20))
+    assert ok[1].all()
+    assert past[0, -3:, 0].tolist() == [0.0, 1.0, 2.0]
+    assert ok[0].sum() == 3
+
+
+def test_the_head_learns_to_look_back() -> None:
+    generator = torch.Generator().manual_seed(5)
+    body = torch.rand(64, scenes.HOPS, BODY, generator=generator) * 0.2
+    truth = torch.zeros(64, scenes.HOPS, 2)
+    body[::2, 8, 0] = 1.0  # seen once, true for three hops after
+    truth[::2, 9:12, 0] = 1
+    rows = Rows(body, truth)
+    head = fit_body(rows, rows, BodyRun(steps=150, batch=128, seed=1))
+    logits = all_logits(head, rows)
+    assert logits[::2, 10, 0].mean() > logits[1::2, 10, 0].mean() + 2
