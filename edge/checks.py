@@ -22,6 +22,7 @@ from edge.engine.manifest import Manifest, ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import ConfigError, EdgeError, InputError
 from edge.metrics import Metrics
+from edge.prompts.ask import Interpreter, wordings
 from edge.publish.saved import saved_thresholds
 from edge.types import AudioChunk, Frame
 
@@ -69,6 +70,7 @@ def check_all(path: Path) -> Iterator[Finding]:
     except EdgeError as error:
         yield Finding("model", "error", str(error))
     if folder is not None:
+        yield from _check_prompts(loaded, folder)
         yield from _check_events(loaded, folder)
         yield from _check_sources(loaded, folder.manifest)
     yield _check_disk(loaded)
@@ -82,11 +84,32 @@ def _check_model(loaded: Loaded, folder: ModelFolder) -> Finding:
     return Finding("model", "ok", text)
 
 
+def _check_prompts(loaded: Loaded, folder: ModelFolder) -> Iterator[Finding]:
+    """What each prompt rests on, or why it is refused."""
+    if not loaded.config.prompts:
+        return
+    try:
+        heeded = Interpreter(folder).understand(wordings(loaded.config))
+    except InputError as error:
+        yield Finding("prompts", "error", str(error))
+        return
+    for one in heeded:
+        area = f"prompts.{one.wording.name}"
+        if one.refusal:
+            yield Finding(area, "error", one.refusal)
+            continue
+        yield Finding(area, "ok", one.asked.wanted.described())
+        if one.wording.name in folder.manifest.label_names:
+            yield Finding(area, "warning", "takes the place of the model's own label of this name")
+        yield from (Finding(area, "warning", warning) for warning in one.warnings)
+
+
 def _check_events(loaded: Loaded, folder: ModelFolder) -> Iterator[Finding]:
     try:
         derivers = assemble(loaded, folder, learned(loaded, folder))
     except InputError as error:
-        yield Finding("learned", "error", str(error))
+        if not isinstance(error, ConfigError):  # a prompt's fault is told by now
+            yield Finding("learned", "error", str(error))
         return
     manifest = folder.manifest.plus(derivers.labels)
     faults = check(loaded.config, manifest)

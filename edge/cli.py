@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_devices(commands)
     _add_watch(commands)
     _add_replay(commands)
+    _add_prompts(commands)
     _add_engine(commands)
     _add_learn(commands)
     return parser
@@ -134,6 +135,21 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             start=args.start,
             profile=args.profile,
         )
+
+    parser.set_defaults(handler=handler)
+
+
+def _add_prompts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("prompts", help="what the model would rest a sentence on, before you ask for it")
+    parser.add_argument("text", help='what happens, in words: "a dog barking at the gate"')
+    parser.add_argument("--unlike", action="append", default=[], metavar="TEXT", help="what it must not be taken for")
+    parser.add_argument("--model", default="fused", help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+
+    def handler(args: argparse.Namespace) -> int:
+        from edge.prompts.command import run
+
+        return run(args.text, args.unlike, model=args.model, as_json=args.json, out=sys.stdout)
 
     parser.set_defaults(handler=handler)
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": {"-c", "--json"},
     "devices": {"--json"},
     "watch": {"-c", "--json", "--count", "--until-gone"},
+    "prompts": {"--unlike", "--model", "--json"},
     "replay": {"-c", "--events", "--scores", "--start"},
     "engine": set(),
     "learn": set(),

@@ -29,6 +29,7 @@ from edge.learn.align_text import KINDS, Phrase, phrases_of
 from edge.learn.backgrounds import load_backgrounds
 from edge.profile import Part, load_part, save_part
 from edge.prompts.encoder import TextEncoder, find_text_model
+from edge.prompts.ground import plain
 from edge.prompts.knowledge import FILE, SCHEMA, Calibration, Knowledge, names_in
 from edge.types import F32, U8
 
@@ -66,7 +67,7 @@ def fit(
     manifest = folder.manifest
     phrases = phrases_of(folder.tag_names, manifest.classes, folder.picture_tag_names, manifest.label_names)
     encoder = TextEncoder(find_text_model())
-    embeddings = encoder.encode([phrase.text for phrase in phrases])
+    embeddings = encoder.encode([plain(phrase.text) for phrase in phrases])
     return assemble(folder, heard, seen, phrases, embeddings, encoder, senses.listen, data)
 
 
@@ -146,30 +147,43 @@ class Senses:
     """The encoders of an exported graph, the two of them apart."""
 
     def __init__(self, graph: Path) -> None:
-        self._sound = _part(graph, ("audio", "audio_ok"), ("tags",))
-        self._picture = _part(graph, ("frames", "video_ok"), ("picture_tags", "classes"))
+        self._sound = _Piece(graph, ("tags",))
+        self._picture = _Piece(graph, ("picture_tags", "classes"))
 
     def listen(self, waves: F32) -> F32:
         """Windows [n,64000] -> log-odds of the tags [n,527]."""
-        (tags,) = self._sound.run(None, {"audio": waves, "audio_ok": np.ones(len(waves), np.float32)})
+        (tags,) = self._sound.run(audio=waves, audio_ok=np.ones(len(waves), np.float32))
         return _log_odds(tags)
 
     def look(self, pictures: U8) -> tuple[F32, F32]:
         """Pictures u8 [n,256,448,3] -> log-odds of picture tags [n,1000] and classes [n,80]."""
         frames = np.stack([pictures, pictures], 1)
-        tags, classes = self._picture.run(None, {"frames": frames, "video_ok": np.ones(frames.shape[:2], np.float32)})
+        tags, classes = self._picture.run(frames=frames, video_ok=np.ones(frames.shape[:2], np.float32))
         return _log_odds(tags), _log_odds(classes)
 
 
-def _part(graph: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-    """A session of the piece of a graph between these tensors, on one thread."""
-    import onnx
-    import onnxruntime as ort
+class _Piece:
+    """What leads to these outputs of a graph, on one thread. Inputs that are not given are zero."""
 
-    model = onnx.utils.Extractor(onnx.load(str(graph))).extract_model(list(inputs), list(outputs))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    def __init__(self, graph: Path, outputs: tuple[str, ...]) -> None:
+        import onnx
+        import onnxruntime as ort
+
+        model = onnx.load(str(graph))
+        inputs = [tensor.name for tensor in model.graph.input]
+        piece = onnx.utils.Extractor(model).extract_model(inputs, list(outputs))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(piece.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def run(self, **given: NDArray[Any]) -> list[F32]:
+        rows = len(next(iter(given.values())))
+        feed = {
+            tensor.name: given[tensor.name] if tensor.name in given else np.zeros((rows, *tensor.shape[1:]), np.float32)
+            for tensor in self._session.get_inputs()
+        }
+        return [np.asarray(value, np.float32) for value in self._session.run(None, feed)]
 
 
 def _log_odds(p: F32) -> F32:

@@ -70,7 +70,7 @@ def log_odds(probability: Tensor) -> Tensor:
 
 def unit(x: Tensor) -> Tensor:
     """Rows of length 1."""
-    return x / x.pow(2).sum(1, keepdim=True).add(1e-8).sqrt()
+    return x / x.pow(2).sum(1, keepdim=True).add(1e-6).sqrt()
 
 
 def load_align(path: Path) -> Align:

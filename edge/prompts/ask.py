@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from edge.config import Config
 from edge.engine.manifest import Label, Modality, ModelFolder
 from edge.prompts.encoder import TextEncoder, find_text_model
-from edge.prompts.ground import Grounding, ground
+from edge.prompts.ground import Grounding, Near, ground
 from edge.prompts.knowledge import Knowledge, load_knowledge
 from edge.prompts.panel import Asked, Panel, Verdict
 from edge.prompts.steady import Steady
 from edge.types import Scores
+
+ENTER, LEAVE, MIN_S = 0.6, 0.4, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,9 @@ class Heeded:
     def label(self) -> Label:
         """As a label of the catalogue."""
         wanted = self.asked.wanted
-        found: list[Modality] = [*(["video"] if wanted.seen else []), *(["audio"] if wanted.heard else [])]  # type: ignore[list-item]
-        return Label(name=self.wording.name, modalities=tuple(found), enter=0.6, leave=0.4, min_s=0.5)
+        ways: tuple[tuple[Modality, bool], ...] = (("video", bool(wanted.seen)), ("audio", bool(wanted.heard)))
+        modalities = tuple(modality for modality, there in ways if there)
+        return Label(name=self.wording.name, modalities=modalities, enter=ENTER, leave=LEAVE, min_s=MIN_S)
 
 
 class Interpreter:
@@ -57,10 +61,35 @@ class Interpreter:
 
     def _understand(self, wording: Wording) -> Heeded:
         wanted, *others = ground(self.knowledge, self._encoder, [wording.text, *wording.unlike])
-        warnings = [warning for other in others if (warning := _against(wanted, other))]
         refusal = "" if wanted.grounded else f"{wording.text!r} {wanted.described()}; say it with such words"
-        known = tuple(other for other in others if other.grounded)
-        return Heeded(wording, Asked(wording.name, wanted, known), refusal, tuple(warnings))
+        told = [apart(wanted, other) for other in others]
+        asked = Asked(wording.name, wanted, tuple(other for other, _ in told if other.grounded))
+        return Heeded(wording, asked, refusal, tuple(warning for _, warning in told if warning))
+
+
+def apart(wanted: Grounding, other: Grounding) -> tuple[Grounding, str]:
+    """``other`` without the modalities in which it rests on the same thing as ``wanted``, and what that means in words.
+
+    There the two look or sound alike to the model, and holding one against the other would silence both.
+    """
+    if not other.grounded:
+        return other, f"unlike {other.text!r} cannot be grounded and is not used"
+    same_heard, same_seen = _same(wanted.heard, other.heard), _same(wanted.seen, other.seen)
+    if not (same_heard or same_seen):
+        return other, ""
+    left = replace(other, heard=() if same_heard else other.heard, seen=() if same_seen else other.seen)
+    by = " or ".join(word for word, same in (("sound", same_heard), ("picture", same_seen)) if same)
+    name = (wanted.heard if same_heard else wanted.seen)[0].name
+    return left, f"cannot be told from {other.text!r} by {by}: the model knows both as {name}"
+
+
+def _same(wanted: tuple[Near, ...], other: tuple[Near, ...]) -> bool:
+    return bool(wanted and other) and (wanted[0].kind, wanted[0].index) == (other[0].kind, other[0].index)
+
+
+def wordings(config: Config) -> list[Wording]:
+    """The prompts of a configuration."""
+    return [Wording(name, prompt.text, prompt.unlike) for name, prompt in config.prompts.items()]
 
 
 class Stream:
@@ -76,16 +105,3 @@ class Stream:
         if scores.epoch != self._epoch:
             self._steady, self._epoch = Steady(), scores.epoch
         return self._panel.decide(self._steady.add(self._panel.evidence(scores)), scores)
-
-
-def _against(wanted: Grounding, other: Grounding) -> str:
-    """Why an `unlike` cannot help, "" when it can."""
-    if not other.grounded:
-        return f"unlike {other.text!r} cannot be grounded and is not used"
-    tops = [(found[0].kind, found[0].index) for found in (wanted.heard, wanted.seen) if found]
-    theirs = [(found[0].kind, found[0].index) for found in (other.heard, other.seen) if found]
-    if tops and tops == theirs:
-        return (
-            f"cannot be told from {other.text!r}: the model knows both only as {(wanted.heard or wanted.seen)[0].name}"
-        )
-    return ""

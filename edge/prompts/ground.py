@@ -16,7 +16,8 @@ from edge.prompts.knowledge import KINDS, Kind, Knowledge
 from edge.types import F32
 
 LEAST = 0.56  # cosine below which nothing that the model knows means the sentence
-MARGIN = 0.15  # a modality whose best word is this much further than the other's is not what is meant
+MARGIN = 0.15  # a modality whose best word is this much further than the other's is not what is meant,
+SURE = 0.8  # unless its own is this close
 TEMPERATURE = 0.12  # of the weights, in cosine
 REACH = 0.35  # how much further than the best a word may be and still count
 ALIKE = 0.5  # correlation with the best tag from which another tag's words count
@@ -68,14 +69,15 @@ def ground(knowledge: Knowledge, encoder: TextEncoder, texts: Sequence[str]) -> 
 
 
 def plain(text: str) -> str:
-    """A name as words: ``glass_breaking`` is "glass breaking"."""
-    return " ".join(text.replace("_", " ").split())
+    """As compared: ``glass_breaking`` is "glass breaking", and a leading article says nothing."""
+    words = text.replace("_", " ").split()
+    return " ".join(words[1:] if len(words) > 1 and words[0].lower() in {"a", "an", "the"} else words)
 
 
 def _ground(knowledge: Knowledge, text: str, vector: F32) -> Grounding:
     closeness = {kind: _closeness(knowledge, kind, vector) for kind in KINDS}
     best = {kinds: max(float(closeness[k].max(initial=-1.0)) for k in kinds) for kinds in (HEARD, SEEN)}
-    least = max(LEAST, max(best.values()) - MARGIN)
+    least = max(LEAST, min(SURE, max(best.values()) - MARGIN))
     heard = _heard(knowledge, closeness["tags"]) if best[HEARD] >= least else ()
     seen = _seen(knowledge, closeness) if best[SEEN] >= least else ()
     nearest = sorted(

@@ -1,0 +1,69 @@
+"""`edge prompts "a sentence"`: what the model would rest it on, before it goes into config.yaml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from edge.engine.manifest import find_folder, load_folder
+from edge.prompts.ask import Heeded, Interpreter, Wording
+from edge.prompts.ground import Grounding, Near
+
+DONE, BAD = 0, 2
+
+
+def run(text: str, unlike: Sequence[str], *, model: str, as_json: bool, out: TextIO) -> int:
+    """Print what the sentence and those it must not be taken for rest on: 0, or 2 when it cannot be asked.
+
+    InputError when the text model is not installed, ModelError when the model is not found.
+    """
+    (heeded,) = Interpreter(load_folder(find_folder(model))).understand([Wording("prompt", text, tuple(unlike))])
+    if as_json:
+        print(json.dumps(as_object(heeded), indent=2, ensure_ascii=False), file=out)
+    else:
+        for line in lines(heeded):
+            print(line, file=out)
+    return BAD if heeded.refusal else DONE
+
+
+def lines(heeded: Heeded) -> list[str]:
+    """For people: a line a sentence, then what it cannot do."""
+    if heeded.refusal:
+        return [f"refused: {heeded.refusal}"]
+    found = [heeded.asked.wanted, *heeded.asked.unlike]
+    told = [f"{word:<8} {one.text!r}: {one.described()}" for word, one in zip(_words(len(found)), found, strict=True)]
+    return [*told, *(f"warning  {warning}" for warning in heeded.warnings)]
+
+
+def as_object(heeded: Heeded) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "grounded": not heeded.refusal,
+        "refusal": heeded.refusal,
+        "warnings": list(heeded.warnings),
+        **_grounding(heeded.asked.wanted),
+        "unlike": [_grounding(other) for other in heeded.asked.unlike],
+    }
+
+
+def _grounding(found: Grounding) -> dict[str, Any]:
+    return {
+        "text": found.text,
+        "heard": [_near(near) for near in found.heard],
+        "seen": [_near(near) for near in found.seen],
+        "nearest": [_near(near) for near in found.nearest],
+    }
+
+
+def _near(near: Near) -> dict[str, Any]:
+    return {
+        "kind": near.kind,
+        "name": near.name,
+        "closeness": round(near.closeness, 3),
+        "weight": round(near.weight, 3),
+    }
+
+
+def _words(count: int) -> list[str]:
+    return ["prompt", *["unlike"] * (count - 1)]
