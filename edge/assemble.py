@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.config import Loaded
+from edge.detect.anomaly import AnomalyScorer
 from edge.detect.derived import Derived, Derivers
 from edge.detect.null import QuietTimes
+from edge.detect.prompts import Prompts
 from edge.detect.taught import Taught
 from edge.engine.manifest import Manifest, ModelFolder
+from edge.errors import ConfigError
 from edge.profile import ProfileFolder, Version
+from edge.prompts.ask import Interpreter, Stream, wordings
+from edge.prompts.panel import Panel
 
 
 def learned(loaded: Loaded, folder: ModelFolder, profile: Path | None = None) -> Version | None:
@@ -24,13 +29,29 @@ def learned(loaded: Loaded, folder: ModelFolder, profile: Path | None = None) ->
     return version
 
 
-def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None) -> Derivers:  # noqa: ARG001
-    """The derived labels in the order in which they replace one another."""
+def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None) -> Derivers:
+    """The derived labels in the order in which they replace one another. InputError when what was learned cannot be
+    read or a prompt cannot be asked."""
     parts: list[Derived] = []
-    events = version.part("events") if version is not None else None
-    if events is not None:
+    if loaded.config.prompts:
+        parts.append(prompts(loaded, folder))
+    if version is not None and (normal := version.part("normal")) is not None:
+        parts.append(AnomalyScorer.from_part(normal))
+    if version is not None and (events := version.part("events")) is not None:
         parts.append(Taught(events))
     return Derivers(parts)
+
+
+def prompts(loaded: Loaded, folder: ModelFolder) -> Prompts:
+    """The configuration's prompts as labels; ConfigError for those that cannot be grounded, InputError when the text
+    model is not installed."""
+    interpreter = Interpreter(folder)
+    heeded = interpreter.understand(wordings(loaded.config))
+    refused = [loaded.fault(("prompts", one.wording.name), one.refusal) for one in heeded if one.refusal]
+    if refused:
+        raise ConfigError(refused)
+    panel = Panel(interpreter.knowledge, [one.asked for one in heeded])
+    return Prompts([one.label for one in heeded], lambda: Stream(panel))
 
 
 def quiet_times(manifest: Manifest, version: Version | None) -> QuietTimes | None:
