@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -44,6 +44,8 @@ class Clip:
 
     def there(self, source: str) -> Bool:
         """Which windows have a source [n]."""
+        if source not in self.rows:
+            return np.zeros_like(self.heard)
         return self.heard if MODALITY[source] == AUDIO else self.seen
 
 
@@ -79,26 +81,35 @@ def without_doubles(clips: Sequence[Clip]) -> list[Clip]:
     return list(found.values())
 
 
-def group_folds(clips: Sequence[Clip], most: int = 5) -> NDArray[np.int64]:
-    """A fold for each clip so that no group straddles two and every label is spread evenly; fewer folds where a label
-    has fewer groups. Greedy, largest groups first; the same clips give the same folds. InputError: one group alone."""
-    labels = sorted({clip.label for clip in clips})
-    members: dict[str, NDArray[np.int64]] = {}
+def split_single_groups(clips: Sequence[Clip]) -> tuple[list[Clip], list[str]]:
+    """Where all clips of a label are of one group, each clip becomes a group of its own, or nothing could be held out;
+    those labels are named, for their held-out figures flatter."""
+    groups: dict[str, set[str]] = {}
     for clip in clips:
-        count = members.setdefault(clip.group, np.zeros(len(labels), np.int64))
-        count[labels.index(clip.label)] += 1
-    for n, label in enumerate(labels):
-        if sum(count[n] > 0 for count in members.values()) < 2:
-            raise InputError(
-                f"all clips of {label or 'normal'!r} are of one group: nothing can be held out. Give clips of a second "
-                "recording, place or day"
-            )
-    folds = min(most, *(sum(int(count[n] > 0) for count in members.values()) for n in range(len(labels))))
-    total = np.sum(list(members.values()), axis=0)
+        groups.setdefault(clip.label, set()).add(clip.group)
+    single = sorted(label for label, of in groups.items() if len(of) == 1)
+    return [replace(c, group=f"{c.group} {c.key}") if c.label in single else c for c in clips], single
+
+
+def group_folds(clips: Sequence[Clip], most: int = 5) -> NDArray[np.int64]:
+    """`balanced_folds` of clips."""
+    return balanced_folds([clip.label for clip in clips], [clip.group for clip in clips], most)
+
+
+def balanced_folds(label_of: Sequence[str], group_of: Sequence[str], most: int) -> NDArray[np.int64]:
+    """A fold for each clip so that no group straddles two and every label is spread evenly; fewer folds where a label
+    has fewer groups, two at least. Greedy, largest groups first; the same clips give the same folds."""
+    labels = sorted(set(label_of))
+    members: dict[str, NDArray[np.int64]] = {}
+    for label, group in zip(label_of, group_of, strict=True):
+        members.setdefault(group, np.zeros(len(labels), np.int64))[labels.index(label)] += 1
+    counts = np.stack(list(members.values()))
+    folds = max(2, min(most, int((counts > 0).sum(0).min())))
+    total = counts.sum(0)
     load, chosen = np.zeros((folds, len(labels))), {}
     for group in sorted(members, key=lambda g: (-int(members[g].sum()), g)):
         after = (load + members[group]) / total
         growth = (after**2 - (load / total) ** 2).sum(1) + (after.sum(1) ** 2 - (load / total).sum(1) ** 2)
         chosen[group] = int(np.argmin(growth))
         load[chosen[group]] += members[group]
-    return np.array([chosen[clip.group] for clip in clips], np.int64)
+    return np.array([chosen[group] for group in group_of], np.int64)

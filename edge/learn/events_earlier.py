@@ -16,7 +16,7 @@ from edge.engine.manifest import Manifest
 from edge.errors import InputError
 from edge.learn.events_clips import Clip
 from edge.learn.events_examples import Example
-from edge.learn.events_head import Learned, evidence_of, values_of
+from edge.learn.events_head import Learned, evidence_of
 from edge.learn.events_measure import Measured
 from edge.learn.events_weigh import judge
 from edge.profile import Part, Version
@@ -79,10 +79,9 @@ def part_of(
     hop_s: float,
 ) -> Part:
     """What was learned, as the part to be written."""
-    values = values_of(learned)
     held_out = {
         clip.key: [None if np.isnan(v) else round(float(v), 6) for v in row]
-        for clip, row in zip(clips, values, strict=True)
+        for clip, row in zip(clips, learned.both, strict=True)
     }
     modalities = [m for m, case in (("video", VIDEO), ("audio", AUDIO)) if case in learned.head.reliability.weight]
     advice = {

@@ -23,7 +23,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "sound": Recipe(ridge=0.1),
     "kinds": Recipe(ridge=1.0),
     "picture": Recipe(ridge=0.03),
-    "movement": Recipe(ridge=0.3),
+    "movement": Recipe(ridge=3.0),
 }
 LEAST_CLIPS: Final = 3  # clips that have a source, below which a label learns nothing from it
 
@@ -71,11 +71,6 @@ def learn(
     head = Head(tuple(labels), sources, weigh(held, columns, names), silence)
     tell("")
     return Learned(head, values["both"], values[AUDIO], values[VIDEO], windows)
-
-
-def values_of(learned: Learned) -> F64:
-    """The held-out values [N,K] from everything that is there."""
-    return learned.both
 
 
 def fit_sources(

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from edge.clock import Clock, SystemClock, iso8601
 from edge.config import Loaded, load, parse
-from edge.engine.manifest import Manifest, ModelFolder, find_folder, load_folder
+from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
-from edge.learn.events_clips import NONE, Clip, without_doubles
+from edge.learn.events_clips import NONE, Clip, split_single_groups, without_doubles
 from edge.learn.events_earlier import Earlier, earlier_events, part_of
 from edge.learn.events_examples import Example, check_counts, read_examples
-from edge.learn.events_head import Learned, learn, values_of
-from edge.learn.events_measure import Measured, choose_enter, fallen, measure
-from edge.learn.events_read import Reader, Shown, clips_of, read_all
+from edge.learn.events_gate import compare
+from edge.learn.events_head import learn
+from edge.learn.events_read import Reader, Recording, Shown, clips_of, read_all
 from edge.learn.events_report import Outcome, report
 from edge.metrics import Metrics
 from edge.profile import ProfileFolder, Version
@@ -57,17 +55,19 @@ def learn_events(request: Request, shown: Shown, clock: Clock | None = None) -> 
     folder = load_folder(find_folder(loaded.config.model.name))
     profile = ProfileFolder(request.profile)
     earlier = earlier_events(profile.current(), folder.manifest)
+    if earlier is None:
+        check_counts(Counter(example.label for example in given))
     read = _read(request, given, earlier, folder, loaded, shown)
     check_counts(Counter(clip.label for clip in read.clips if not clip.is_rest))
-    labels = sorted({clip.label for clip in read.clips} - {NONE})
+    clips, single = split_single_groups(read.clips)
+    labels = sorted({clip.label for clip in clips} - {NONE})
     with shown("learning", 7) as tell:
-        learned = learn(read.clips, labels, read.silence, tell)
-    before = _before(read.clips, labels, earlier, folder.manifest)
-    after = _after(read.clips, labels, learned, before)
-    outcome = Outcome(read.clips, learned, before, after, fallen(before, after), read.faults)
-    if outcome.fallen and not request.force:
+        learned = learn(clips, labels, read.silence, tell)
+    comparison = compare(clips, learned, earlier, read.earlier, {x.name: x.enter for x in folder.manifest.labels})
+    outcome = Outcome(clips, learned, comparison, read.faults, single)
+    if comparison.fallen and not request.force:
         return Done(None, report(outcome, request.profile, None), outcome)
-    part = part_of(read.examples, read.clips, learned, after, folder.manifest.geometry.hop_s)
+    part = part_of(read.examples, clips, learned, comparison.now, folder.manifest.geometry.hop_s)
     notes = {"at": iso8601((clock or SystemClock()).wall_ns()), "learned": PART, "from": str(request.source)}
     version = profile.write(folder.manifest, {PART: part}, notes)
     return Done(version, report(outcome, request.profile, version), outcome)
@@ -75,8 +75,11 @@ def learn_events(request: Request, shown: Shown, clock: Clock | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
+    """Clips to learn from, the ``earlier`` ones as they were marked then, and lines on what could not be read."""
+
     examples: Sequence[tuple[Example, str]]
     clips: Sequence[Clip]
+    earlier: Sequence[Clip]
     silence: F32
     faults: Sequence[str]
 
@@ -94,45 +97,26 @@ def _read(
     try:
         reader = Reader(model, loaded.config, request.profile)
         found, faults = read_all(given, reader, shown)
-        marked = {recording.digest for _, recording in found}
-        if earlier is not None and not request.only:
-            for example, digest in earlier.examples:
-                recording = None if digest in marked else reader.again(example.path, digest)
-                if recording is not None:
-                    found.append((example, recording))
-                elif digest not in marked:
-                    faults.append(f"{example.path}: learned from before, is not there any more; left out")
+        past, gone = _again(earlier, reader)
     finally:
         model.close()
+    marked = {recording.digest for _, recording in found}
+    if not request.only:
+        found += [(example, recording) for example, recording in past if recording.digest not in marked]
+        faults += gone
     clips = [clip for example, recording in found for clip in clips_of(example, recording, reader.silence)]
+    then = [clip for example, recording in past for clip in clips_of(example, recording, reader.silence)]
     examples = [(example, recording.digest) for example, recording in found]
-    return _Read(examples, without_doubles(clips), reader.silence, faults)
+    return _Read(examples, without_doubles(clips), without_doubles(then), reader.silence, faults)
 
 
-def _before(
-    clips: Sequence[Clip], labels: Sequence[str], earlier: Earlier | None, manifest: Manifest
-) -> dict[str, Measured]:
-    """Figures of the labels that were there before: the profile's, else the model's own of the same name. Clips that
-    the profile learned from count with the value held out then; labels that are to go, as they were measured then."""
-    figures = {}
-    own = {label.name: label.enter for label in manifest.labels}
-    for label in labels:
-        is_event = np.array([clip.label == label for clip in clips])
-        if earlier is not None and label in earlier.measured:
-            figures[label] = measure(earlier.values(clips, label), is_event, earlier.measured[label].enter)
-        elif label in own:
-            values = np.array([clip.model.get(label, np.nan) for clip in clips])
-            figures[label] = measure(values, is_event, own[label])
-    if earlier is not None:
-        figures |= {label: m for label, m in earlier.measured.items() if label not in labels}
-    return figures
-
-
-def _after(
-    clips: Sequence[Clip], labels: Sequence[str], learned: Learned, before: Mapping[str, Measured]
-) -> dict[str, Measured]:
-    values = values_of(learned)
-    return {
-        label: choose_enter(values[:, k], np.array([clip.label == label for clip in clips]), before.get(label))
-        for k, label in enumerate(labels)
-    }
+def _again(earlier: Earlier | None, reader: Reader) -> tuple[list[tuple[Example, Recording]], list[str]]:
+    """What was learned from before, and a line for each clip that is gone."""
+    past, gone = [], []
+    for example, digest in earlier.examples if earlier is not None else ():
+        recording = reader.again(example.path, digest)
+        if recording is None:
+            gone.append(f"{example.path}: learned from before, is not there any more; left out")
+        else:
+            past.append((example, recording))
+    return past, gone

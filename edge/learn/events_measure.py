@@ -1,11 +1,11 @@
-"""How well labels are told apart on clips that were not learned from, and whether a new version may replace the old.
+"""How well labels are told apart on clips that were not learned from.
 
 A clip's value is the highest of its windows, as `edge replay --scores` shows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-THRESHOLDS: Final = tuple(round(0.3 + 0.05 * n, 2) for n in range(9))
+THRESHOLDS: Final = tuple(round(0.3 + 0.02 * n, 2) for n in range(23))
 _USUAL: Final = 0.5
 _SAME: Final = 1e-9
 
@@ -50,12 +50,8 @@ def measure(values: F64, is_event: Bool, enter: float) -> Measured:
     )
 
 
-def choose_enter(values: F64, is_event: Bool, at_least: Measured | None) -> Measured:
-    """The figures at the threshold with the best F1 (nearest to 0.5 among equals); among those at which neither
-    precision nor recall is below ``at_least``, if there are any."""
-    options = [measure(values, is_event, enter) for enter in THRESHOLDS]
-    if at_least is not None:
-        options = [m for m in options if not m.falls_below(at_least)] or options
+def best_of(options: Sequence[Measured]) -> Measured:
+    """The figures with the best F1, of the threshold nearest to 0.5 among equals."""
     return max(options, key=lambda m: (round(_f1(m), 9), -abs(m.enter - _USUAL)))
 
 
@@ -78,11 +74,6 @@ def area_under_roc(values: F64, is_event: Bool) -> float:
         return float("nan")
     above = (here[:, None] > there[None]).mean() + 0.5 * (here[:, None] == there[None]).mean()
     return float(above)
-
-
-def fallen(old: Mapping[str, Measured], new: Mapping[str, Measured]) -> list[str]:
-    """The labels of ``old`` whose precision or recall is lower in ``new``, or that are not there any more."""
-    return [label for label, before in old.items() if label not in new or new[label].falls_below(before)]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

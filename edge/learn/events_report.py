@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge.learn.events_clips import NONE, Clip
+from edge.learn.events_gate import Comparison
 from edge.learn.events_head import Learned
 from edge.learn.events_measure import Measured, average_precision, table
 from edge.profile import Version
@@ -17,14 +18,13 @@ from edge.profile import Version
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that a report speaks of; ``fallen`` are the labels of ``before`` that got worse."""
+    """All that a report speaks of; ``single`` are the labels whose clips are all of one group."""
 
     clips: Sequence[Clip]
     learned: Learned
-    before: Mapping[str, Measured]
-    after: Mapping[str, Measured]
-    fallen: Sequence[str]
+    comparison: Comparison
     faults: Sequence[str]
+    single: Sequence[str] = ()
 
 
 def report(outcome: Outcome, profile: Path, version: Version | None) -> list[str]:
@@ -49,19 +49,31 @@ def _learned_from(outcome: Outcome) -> str:
 
 
 def _figures(outcome: Outcome) -> list[str]:
-    """Held-out figures now and, for labels that were there, before."""
-    rows = [
-        ["label", "clips", "precision", "recall", "average precision", "enter", "before: precision", "recall", "AP", ""]
-    ]
-    for label, m in outcome.after.items():
-        was = outcome.before.get(label)
-        verdict = "worse" if label in outcome.fallen else ""
-        rows.append(
-            [label, str(m.events), *_three(m), f"{m.enter:.2f}", *(_three(was) if was else ("new", "", "")), verdict]
-        )
-    gone = [label for label in outcome.before if label not in outcome.after]
-    title = "held out (each clip judged by what was learned from clips of other groups):"
-    return [title, *(f"  {line}" for line in table(rows)), *(f"  {label} would be gone" for label in gone)]
+    """Held-out figures now and, for labels that were there, before and after on the same clips."""
+    heading = ["label", "clips", "precision", "recall", "average precision", "enter"]
+    rows = [heading]
+    rows += [[label, str(m.events), *_three(m), f"{m.enter:.2f}"] for label, m in outcome.comparison.now.items()]
+    lines = ["held out (each clip judged by what was learned from clips of other groups):", *_indented(rows)]
+    return [*lines, *_compared(outcome)]
+
+
+def _compared(outcome: Outcome) -> list[str]:
+    """What is replaced, and how that did on the clips that both are compared on."""
+    c = outcome.comparison
+    rows = [["label", "in the place of", "clips", "precision", "recall", ""]]
+    for label, was in c.before.items():
+        m = c.after[label]
+        verdict = "worse" if label in c.fallen else ""
+        told = (f"{was.precision:.2f} -> {m.precision:.2f}", f"{was.recall:.2f} -> {m.recall:.2f}")
+        rows.append([label, c.origin[label], f"{was.events} of {was.clips}", *told, verdict])
+    gone = [f"  {label} would be gone" for label in c.fallen if label not in c.now]
+    new = [label for label in c.now if label not in c.before]
+    lines = ["", "before -> now, on the same clips:", *_indented(rows)] if len(rows) > 1 else []
+    return [*lines, *gone, *([f"new: {', '.join(new)}"] if new else [])]
+
+
+def _indented(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"  {line}" for line in table(rows)]
 
 
 def _three(m: Measured) -> tuple[str, str, str]:
@@ -72,7 +84,7 @@ def _modalities(outcome: Outcome) -> list[str]:
     """Average precision of everything, of the picture and of the sound."""
     rows = [["average precision", "all", "picture alone", "sound alone"]]
     values = (outcome.learned.both, outcome.learned.seen, outcome.learned.heard)
-    for k, label in enumerate(outcome.after):
+    for k, label in enumerate(outcome.comparison.now):
         is_event = np.array([clip.label == label for clip in outcome.clips])
         rows.append([label, *(_told(v[:, k], is_event) for v in values)])
     return table(rows)
@@ -95,7 +107,10 @@ def _advice(outcome: Outcome) -> list[str]:
             "No clips without an event were given: the labels are told from one another, not from ordinary moments. "
             "Add a sub-folder `normal` with clips of them, or expect false alarms."
         )
-    for label, m in outcome.after.items():
+    if outcome.single:
+        told = ", ".join(label or "normal" for label in outcome.single)
+        lines.append(f"All clips of {told} are of one group, so they were held out one by one: these figures flatter.")
+    for label, m in outcome.comparison.now.items():
         chance = m.events / m.clips
         if m.average_precision < chance + 0.25 * (1 - chance):
             lines.append(
@@ -108,9 +123,11 @@ def _advice(outcome: Outcome) -> list[str]:
 def _end(outcome: Outcome, profile: Path, version: Version | None) -> list[str]:
     if version is None:
         return [
-            f"refused: {', '.join(outcome.fallen)} got worse; {profile} stays as it is.",
+            f"refused: {', '.join(outcome.comparison.fallen)} got worse; {profile} stays as it is.",
             "Look at the figures, put wrong marks right or give more clips; --force takes it all the same.",
         ]
-    forced = f" although {', '.join(outcome.fallen)} got worse (--force)" if outcome.fallen else ""
+    forced = (
+        f" although {', '.join(outcome.comparison.fallen)} got worse (--force)" if outcome.comparison.fallen else ""
+    )
     back = f"; back: edge learn rollback {profile}" if version.number > 1 else ""
     return [f"version {version.number} of {profile} is current now{forced}{back}"]

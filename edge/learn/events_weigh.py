@@ -16,7 +16,7 @@ from edge.learn.events_fit import minimise
 
 F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-TRUST: Final[Mapping[str, float]] = {"sound": 0.7, "kinds": 0.0, "picture": 0.3, "movement": 0.4}
+TRUST: Final[Mapping[str, float]] = {"sound": 0.3, "kinds": 0.0, "picture": 0.3, "movement": 0.4}
 """What a source's weight is drawn to; few clips leave it there."""
 _LEAST: Final = 0.05  # where a weight that is drawn to 0 starts from
 _STEP: Final = 1e-4

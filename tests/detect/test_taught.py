@@ -1,0 +1,192 @@
+"""Events taught by examples at work: what is there decides, each modality's part is by ablation, silence is silence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge.detect.taught import NOTHING, Taught
+from edge.detect.taught_features import VERSION, Recent, kinds_of, log_odds, moved, people
+from edge.detect.taught_head import Head, Reliability, Source, to_part
+from edge.errors import InputError
+from edge.profile import Part
+from edge.types import Box, Contribution, Features, Scores
+
+SOUND, TAGS, PICTURE, CLASSES, MOVED, PEOPLE = 4, 7, 5, 2, 3 * 2, 4
+SILENCE = np.full(SOUND, 2.0, np.float32)
+
+
+def features(sound: float = 0.0, picture: float = 0.0) -> Features:
+    return Features(
+        tags=np.full(TAGS, 0.5, np.float32),
+        classes=np.full(CLASSES, 0.5, np.float32),
+        picture_tags=np.zeros(3, np.float32),
+        sound=np.full(SOUND, sound, np.float32),
+        picture=np.full(PICTURE, picture, np.float32),
+        motion=np.zeros((2, 3, 2), np.float32),
+        aligned=np.zeros((2, 6), np.float32),
+    )
+
+
+def scores(sound: float | None = None, picture: float | None = None, seq: int = 0, epoch: int = 0) -> Scores:
+    return Scores(
+        camera="gate",
+        seq=seq,
+        t_end_ns=seq,
+        media_end_ns=seq,
+        epoch=epoch,
+        values={"bark": 0.7},
+        contribution={"bark": Contribution(0.5, 1.5, 0.0)},
+        embedding=np.zeros(2, np.float32),
+        boxes=(),
+        tags={},
+        coverage=1.0,
+        video_ok=picture is not None,
+        audio_ok=sound is not None,
+        model="toy",
+        features=features(sound or 0.0, picture or 0.0),
+    )
+
+
+def source(length: int, first: int, gain: float) -> Source:
+    """Evidence for the one label: the sum of the first entries times a gain."""
+    weights = np.zeros((length, 2), np.float32)
+    weights[:first, 1] = gain / first
+    return Source(np.zeros(length, np.float32), np.ones(length, np.float32), weights, np.zeros(2, np.float32))
+
+
+def part(**changes: object) -> Part:
+    head = Head(
+        ("slam",),
+        {"sound": source(SOUND + TAGS, SOUND, 1.0), "picture": source(PICTURE + CLASSES, PICTURE, 1.0)},
+        Reliability({"both": {"sound": 1.0, "picture": 1.0}, "audio": {"sound": 1.0}, "video": {"picture": 1.0}}, -1.0),
+        SILENCE,
+    )
+    advice = {"slam": {"modalities": ["video", "audio"], "enter": 0.5, "leave": 0.3, "min_s": 0.0}}
+    return to_part(head, {"features": VERSION, "advice": advice, **changes})
+
+
+def value(taught: Taught, given: Scores) -> float:
+    return taught.derive(given)["slam"].value
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + np.exp(-x))
+
+
+def test_evidence_of_both_modalities_adds_up() -> None:
+    assert value(Taught(part()), scores(sound=3.0, picture=1.5)) == pytest.approx(sigmoid(3.0 + 1.5 - 1.0))
+
+
+@pytest.mark.parametrize(("given", "logit"), [(scores(sound=3.0), 2.0), (scores(picture=1.5), 0.5)])
+def test_a_missing_modality_is_left_out(given: Scores, logit: float) -> None:
+    assert value(Taught(part()), given) == pytest.approx(sigmoid(logit))
+
+
+def test_contribution_is_what_a_modality_adds() -> None:
+    added = Taught(part()).derive(scores(sound=3.0, picture=1.5))["slam"].contribution
+    assert (added.video, added.audio, added.sensors) == (pytest.approx(1.5), pytest.approx(3.0), 0.0)
+
+
+def test_contribution_of_the_only_modality_is_against_nothing() -> None:
+    added = Taught(part()).derive(scores(sound=3.0))["slam"].contribution
+    assert (added.video, added.audio) == (0.0, pytest.approx(3.0))
+
+
+def test_a_silent_track_says_nothing_about_what_is_seen() -> None:
+    taught = Taught(part())
+    assert value(taught, scores(sound=2.0, picture=1.5)) == value(taught, scores(picture=1.5))
+
+
+def test_where_only_a_silent_track_is_there_nothing_happens() -> None:
+    assert value(Taught(part()), scores(sound=2.0)) == NOTHING
+
+
+def test_without_evidence_the_label_is_left_out() -> None:
+    assert Taught(part()).derive(scores()) == {}
+
+
+def test_labels_have_the_learned_advice() -> None:
+    (label,) = Taught(part()).labels
+    assert (label.name, label.enter, label.leave, label.modalities) == ("slam", 0.5, 0.3, ("video", "audio"))
+
+
+def test_the_part_survives_the_disk_format() -> None:
+    once = part()
+    again = Part(dict(once.arrays), dict(once.facts))
+    given = scores(sound=1.0, picture=2.0)
+    assert value(Taught(again), given) == value(Taught(once), given)
+
+
+def test_a_part_of_another_release_is_refused() -> None:
+    with pytest.raises(InputError, match="learn them again"):
+        Taught(part(features=VERSION + 1))
+
+
+def test_a_damaged_part_is_refused() -> None:
+    whole = part()
+    arrays = {name: a for name, a in whole.arrays.items() if name != "sound.bias"}
+    with pytest.raises(InputError, match="damaged"):
+        Taught(Part(arrays, whole.facts))
+
+
+def test_a_damaged_advice_is_refused() -> None:
+    with pytest.raises(InputError, match="damaged"):
+        Taught(part(advice={"slam": {"enter": "often"}}))
+
+
+def test_movement_is_summed_up_over_recent_windows_and_forgotten() -> None:
+    recent = Recent()
+    moving = replace(scores(picture=1.0), features=replace(features(), motion=np.ones((2, 3, 2), np.float32)))
+    still = scores(picture=1.0, seq=1)
+    first = recent.describe(moving).movement
+    second = recent.describe(still).movement
+    anew = recent.describe(replace(still, epoch=1)).movement
+    assert first is not None
+    assert second is not None
+    assert anew is not None
+    moving_now, largest = slice(0, MOVED), slice(MOVED + PEOPLE, 2 * MOVED + PEOPLE)
+    assert 0 < second[moving_now].sum() < first[moving_now].sum()
+    assert second[largest].sum() == first[largest].sum()
+    assert anew[largest].sum() == 0
+
+
+def test_what_is_seen_knows_nothing_of_what_is_heard() -> None:
+    quiet, loud = scores(sound=0.0, picture=1.0), scores(sound=9.0, picture=1.0)
+    louder = replace(
+        loud, values={"bark": sigmoid(np.log(7 / 3) + 2.0)}, contribution={"bark": Contribution(0.5, 3.5, 0.0)}
+    )
+    for name in ("picture", "movement"):
+        one, other = Recent().describe(quiet).source(name), Recent().describe(louder).source(name)
+        assert one is not None
+        assert other is not None
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_log_odds_are_bounded() -> None:
+    np.testing.assert_allclose(log_odds(np.array([0.0, 0.5, 1.0], np.float32)), [-12.0, 0.0, 4.0], atol=1e-6)
+
+
+def test_kinds_are_the_clearest_of_each_family() -> None:
+    heard = np.full(527, -10.0, np.float32)
+    heard[14] = 2.0  # Screaming
+    kinds = kinds_of(heard)
+    assert kinds[1] == 2.0
+    assert (np.delete(kinds, 1) == -10.0).all()
+
+
+def test_people_near_each_other_overlap() -> None:
+    apart = (Box("person", 0.9, 0.0, 0.0, 0.2, 0.5), Box("person", 0.9, 0.5, 0.0, 0.7, 0.5))
+    close = (Box("person", 0.9, 0.0, 0.0, 0.2, 0.5), Box("person", 0.9, 0.1, 0.0, 0.3, 0.5))
+    assert people(apart)[3] == 0.0
+    assert people(close)[3] == pytest.approx(0.5)
+    assert people((Box("car", 0.9, 0.0, 0.0, 1.0, 1.0),)).sum() == 0
+
+
+def test_moved_knows_size_not_direction() -> None:
+    motion = np.zeros((4, 5, 1), np.float32)
+    motion[0, 0] = 3.0
+    np.testing.assert_allclose(moved(motion)[:2], moved(-motion)[:2])
+    assert moved(motion)[1] > 0
