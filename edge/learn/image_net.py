@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -187,4 +186,4 @@ def _same(x: Tensor, k: int, st: int) -> Tensor:
 def channel_stats(grids: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and 1/std per channel of feature maps [N,C,h,w] or features [N,C], for DenseHead's buffers."""
     flat = grids.float().transpose(0, 1).flatten(1)
-    return flat.mean(1), 1.0 / (flat.std(1) + 0.05 * float(np.sqrt(flat.var(1).mean())) + 1e-3)
+    return flat.mean(1), 1.0 / (flat.std(1) + 0.05 * float(flat.var(1).mean()) ** 0.5 + 1e-3)
