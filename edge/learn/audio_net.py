@@ -45,20 +45,29 @@ class LogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        n = np.arange(_WIN)
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * n / (_WIN - 1))
-        angle = 2 * np.pi * np.arange(_BINS)[:, None] * (n[None] + (_NFFT - _WIN) // 2) / _NFFT
-        for name, table in (("re", np.cos(angle) * window), ("im", np.sin(angle) * window)):
-            self.register_buffer(name, torch.tensor(table[:, None], dtype=torch.float32), persistent=False)
+        half = np.arange(_WIN // 2) + 0.5  # samples from the window's middle; power does not depend on the phase there
+        window = 0.5 + 0.5 * np.cos(2 * np.pi * half / (_WIN - 1))
+        angle = 2 * np.pi * half[:, None] * np.arange(_BINS)[None] / _NFFT
+        for name, table in (("re", np.cos(angle)), ("im", np.sin(angle))):
+            self.register_buffer(name, torch.tensor(table * window[:, None], dtype=torch.float32), persistent=False)
         self.register_buffer("mel", torch.tensor(_kaldi_mel()[:, :_BINS]), persistent=False)
 
     def forward(self, wave: Tensor) -> Tensor:
         x = wave[:, 1:] - 0.97 * wave[:, :-1]
-        x = x[:, None]
         half = _WIN // 2  # reflect by slices: Pad(reflect) is not everywhere in TensorRT
-        x = torch.cat([x[..., 1 : half + 1].flip(-1), x, x[..., -half - 1 : -1].flip(-1)], -1)
-        power = F.conv1d(x, self.re, stride=_HOP) ** 2 + F.conv1d(x, self.im, stride=_HOP) ** 2
-        return (torch.log(self.mel @ power + 1e-5) + 4.5) / 5.0
+        x = torch.cat([x[:, 1 : half + 1].flip(-1), x, x[:, -half - 1 : -1].flip(-1)], -1)
+        late, early = self._halves(x, half, False), self._halves(x, 0, True)
+        power = ((late + early) @ self.re) ** 2 + ((late - early) @ self.im) ** 2
+        return (torch.log(self.mel @ power.transpose(1, 2) + 1e-5) + 4.5) / 5.0
+
+    def _halves(self, x: Tensor, first: int, mirrored: bool) -> Tensor:
+        """[B,n] -> [B,T,400]: of every window, a hop apart, its 400 samples from `first` on, perhaps reversed. A sum
+        over a window symmetric about its middle is half as many products over what mirrored samples have in common."""
+        count = (x.shape[1] - _WIN) // _HOP + 1
+        blocks = x[:, first : first + (count + 1) * _HOP]
+        rows = blocks.reshape(x.shape[0], -1, _HOP)
+        part = torch.cat([rows[:, :count], rows[:, 1 : count + 1, : _WIN // 2 - _HOP]], 2)
+        return part.flip(-1) if mirrored else part
 
 
 class AudioNet(nn.Module):

@@ -25,9 +25,11 @@ FUSION = "attention"
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Give `edge learn` its commands (`train`, `ablate`, `export`, `evaluate`, ...), each with its `handler`."""
     from edge.learn.events import add_commands as add_events
+    from edge.learn.normal import add_commands as add_normal
 
     subparsers = parser.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
     add_events(subparsers)
+    add_normal(subparsers)
     train = subparsers.add_parser("train", help="train the fused model and export it")
     _common(train)
     _material(train)

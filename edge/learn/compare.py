@@ -7,12 +7,13 @@ from typing import Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from edge.learn.calibrate import scene_logits
 from edge.learn.evaluate import average_precision
-from edge.learn.heads import FusionHead
+from edge.learn.heads import FusionHead, decided
 from edge.learn.labels import LABELS
-from edge.learn.train_fusion import Rows
+from edge.learn.rows import Rows
 
 VIEWS: Final = {
     "fused": (1, 1, 1), "picture only": (1, 0, 0), "sound only": (0, 1, 0), "sensors only": (0, 0, 1),
@@ -31,19 +32,24 @@ class Compared:
 
 def compare(head: FusionHead, rows: Rows) -> list[Compared]:
     """Every view over the hops that have a picture."""
-    anywhere = rows.evident.amax(1)
     table = []
     for name, view in VIEWS.items():
         with torch.no_grad():
             logits, _ = scene_logits(head, rows, view)
-        found = {}
-        for c, label in enumerate(LABELS):
-            judged = ((anywhere[:, c] - 0.5).abs() > 0.25) & (rows.features.video_ok[:, 1] > 0)
-            truth = (anywhere[judged, c] > 0.75).numpy()
-            if not label.classes and truth.any():
-                found[label.name] = average_precision(logits[judged, c].double().numpy(), truth)
-        table.append(Compared(name, found))
+        table.append(Compared(name, precisions(logits, rows, rows.features.video_ok[:, 1] > 0)))
     return table
+
+
+def precisions(logits: Tensor, rows: Rows, among: Tensor | None = None) -> dict[str, float]:
+    """Average precision of each label that occurs, over hops (those of `among` [N] where given)."""
+    anywhere, found = rows.evident.amax(1), {}
+    for c, label in enumerate(LABELS):
+        judged = (anywhere[:, c] - 0.5).abs() > 0.25
+        judged = judged if among is None else judged & among
+        truth = (anywhere[judged, c] > 0.75).numpy()
+        if not decided(label) and truth.any():
+            found[label.name] = average_precision(logits[judged, c].double().numpy(), truth)
+    return found
 
 
 def comparison_text(table: list[Compared]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.learn.labels import FPS, HEIGHT, PAD, RATE_HZ, WIDTH
+from edge.learn.packages import packaged_sounds
 
 U8 = NDArray[np.uint8]
 Wave = NDArray[np.float32]
@@ -27,24 +27,6 @@ Wave = NDArray[np.float32]
 _SOUND_LABELS: Final = {
     "dog": "dog_bark", "crackling_fire": "fire", "crying_baby": "crying_baby", "gun_shot": "gunshot",
 }  # fmt: skip
-_FREEDOOM: Final = {
-    "gunshot": ("DSPISTOL", "DSSHOTGN", "DSDSHTGN"),
-    "explosion": ("DSBAREXP",),
-    "scream": ("DSPLDETH", "DSPDIEHI"),
-    "": (
-        "DSDOROPN",
-        "DSDORCLS",
-        "DSSWTCHN",
-        "DSSTNMOV",
-        "DSMETAL",
-        "DSPUNCH",
-        "DSITEMUP",
-        "DSWPNUP",
-        "DSSAWIDL",
-        "DSPSTART",
-        "DSOOF",
-    ),
-}
 _LICENCES: Final = re.compile(r"\b(CC0|CC BY(?![- ]?(NC|ND|SA))|ODbL|Apache|BSD|MIT)\b")
 _HELD_CLIPS: Final = ("opencv_vtest", "intel_preview_people-detection", "intel_preview_worker-zone-detection")
 
@@ -103,16 +85,12 @@ def recordings(root: Path) -> list[Recording]:
     return found
 
 
-def training_sounds(root: Path, extra: Path | None) -> list[Sound]:
-    """All open sounds decoded, with those of a Freedoom WAD (BSD licence) where one is given."""
+def training_sounds(root: Path, packages: Path | None) -> list[Sound]:
+    """All open sounds decoded, with those of the Debian packages under `packages` where it is given."""
     found = [r for r in recordings(root) if r.kind == "audio"]
     sounds = [Sound(decode_sound(r.path), r.label, r.path.stem, r.held_out) for r in found]
-    if extra is not None:
-        lumps = wad_sounds(extra)
-        sounds += [
-            Sound(lumps[name], label, name, zlib.crc32(name.encode()) % 4 == 0)
-            for label, names in _FREEDOOM.items() for name in names if name in lumps
-        ]  # fmt: skip
+    if packages is not None:
+        sounds += [Sound(x.wave, x.label, x.name, x.held_out) for x in packaged_sounds(packages)]
     return sounds
 
 
@@ -173,23 +151,3 @@ def read_photo(path: Path) -> U8:
     if picture is None:
         raise ValueError(f"{path}: no picture")
     return letterbox(np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8))
-
-
-def wad_sounds(path: Path) -> dict[str, Wave]:
-    """The DMX sound lumps of a Doom WAD, resampled to 32 kHz (format: u16 3, u16 rate, u32 n, n u8 samples)."""
-    import soxr
-
-    data = path.read_bytes()
-    count, directory = struct.unpack("<ii", data[4:12])
-    found: dict[str, Wave] = {}
-    for n in range(count):
-        at, size, raw = struct.unpack("<ii8s", data[directory + 16 * n : directory + 16 * n + 16])
-        name = raw.rstrip(b"\0").decode("ascii", "replace")
-        if not name.startswith("DS") or size < 64:
-            continue
-        kind, rate, length = struct.unpack("<HHI", data[at : at + 8])
-        if kind != 3:
-            continue
-        samples = np.frombuffer(data[at + 24 : at + 8 + length - 16], np.uint8).astype(np.float32) / 128.0 - 1.0
-        found[name] = np.asarray(soxr.resample(samples, rate, RATE_HZ), dtype=np.float32)
-    return found

@@ -35,7 +35,7 @@ class YoloxNano(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _Conv(12, 16, 3)
+        self.stem = _Conv(3, 16, 6, 2)
         self.dark2 = nn.Sequential(_Depthwise(16, 32, 2), _Csp(32, 32, 1))
         self.dark3 = nn.Sequential(_Depthwise(32, 64, 2), _Csp(64, 64, 3))
         self.dark4 = nn.Sequential(_Depthwise(64, 128, 2), _Csp(128, 128, 3))
@@ -56,8 +56,7 @@ class YoloxNano(nn.Module):
         return Detections(torch.cat([_decode(m, s) for m, s in zip(maps, STRIDES, strict=True)], 1), p3, p4, p5)
 
     def _neck(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        patches = [x[:, :, i::2, j::2] for j in (0, 1) for i in (0, 1)]
-        c3 = self.dark3(self.dark2(self.stem(torch.cat(patches, 1))))
+        c3 = self.dark3(self.dark2(self.stem(x)))
         c4 = self.dark4(c3)
         f5 = self.lateral5(self.dark5(c4))
         f4 = self.lateral4(self.top4(torch.cat([_double(f5), c4], 1)))
@@ -80,18 +79,30 @@ def load_yolox(path: Path) -> YoloxNano:
     if len(nodes) != len(convolutions):
         raise ValueError(f"{path}: {len(nodes)} convolutions, expected {len(convolutions)}")
     for module, node in zip(convolutions, nodes, strict=True):
-        module.weight.data.copy_(torch.from_numpy(table[node.input[1]].copy()))
+        weight = torch.from_numpy(table[node.input[1]].copy())
+        module.weight.data.copy_(focus_kernel(weight) if module is convolutions[0] else weight)
         if module.bias is None:
             raise ValueError("every convolution here has a bias")
         module.bias.data.copy_(torch.from_numpy(table[node.input[2]].copy()))
-    first = convolutions[0].weight.data
-    first.copy_(first[:, np.arange(12).reshape(4, 3)[:, ::-1].ravel().copy()])
     return net.eval()
+
+
+def focus_kernel(weight: Tensor) -> Tensor:
+    """The published stem, 3x3 over the four phases of a BGR picture [O,12,3,3], as one 6x6 convolution of stride 2 over
+    the RGB picture itself [O,3,6,6]: the same sums."""
+    phases = weight.reshape(-1, 2, 2, 3, 3, 3).flip(3)  # out, column phase, row phase, colour, row, column
+    return phases.permute(0, 3, 4, 2, 5, 1).reshape(-1, 3, 6, 6)
 
 
 def class_scores(raw: Tensor) -> Tensor:
     """raw [B,A,85] -> the best score of each class in the picture [B,80]."""
     return (raw[..., 4:5] * raw[..., 5:]).amax(1)
+
+
+def class_and_boxes(raw: Tensor, keep: int, width: int, height: int) -> tuple[Tensor, Tensor]:
+    """raw [B,A,85] -> the best score of each class in the picture [B,80] and `boxes_from`, computed together."""
+    scores = raw[..., 4:5] * raw[..., 5:]
+    return scores.amax(1), _boxes(raw, scores, keep, width, height)
 
 
 def boxes_from(raw: Tensor, keep: int, width: int, height: int) -> Tensor:
@@ -100,13 +111,16 @@ def boxes_from(raw: Tensor, keep: int, width: int, height: int) -> Tensor:
     Each anchor speaks for its best class; "fast NMS" (Bolya et al. 2019): a candidate falls when any better
     one of its class overlaps it by more than 0.5. Scores under 0.1 are dropped.
     """
-    score, label = (raw[..., 4:5] * raw[..., 5:]).max(-1)
+    return _boxes(raw, raw[..., 4:5] * raw[..., 5:], keep, width, height)
+
+
+def _boxes(raw: Tensor, scores: Tensor, keep: int, width: int, height: int) -> Tensor:
+    score, label = scores.max(-1)
     score, order = score.topk(_CANDIDATES, dim=1)
     label = label.gather(1, order).to(raw.dtype)
     centre = raw[..., :4].gather(1, order[..., None].expand(-1, -1, 4))
     low, high = centre[..., :2] - centre[..., 2:] / 2, centre[..., :2] + centre[..., 2:] / 2
-    size = (torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])).clamp(min=0)
-    inter = size[..., 0] * size[..., 1]
+    inter = _shared(low[..., 0], high[..., 0]) * _shared(low[..., 1], high[..., 1])
     area = centre[..., 2] * centre[..., 3]
     iou = inter / (area[:, :, None] + area[:, None] - inter + 1e-6)
     same = (label[:, :, None] - label[:, None]).abs() < 0.5
@@ -120,10 +134,14 @@ def boxes_from(raw: Tensor, keep: int, width: int, height: int) -> Tensor:
     return rows.gather(1, best[..., None].expand(-1, -1, 6))
 
 
+def _shared(low: Tensor, high: Tensor) -> Tensor:
+    """Length that each pair of intervals [B,K] has in common, [B,K,K]."""
+    return (torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])).clamp(min=0)
+
+
 def _double(x: Tensor) -> Tensor:
-    """Nearest 2x upsampling by expand and reshape: exact, and plain in every runtime."""
-    b, c, h, w = x.shape
-    return x[:, :, :, None, :, None].expand(b, c, h, 2, w, 2).reshape(b, c, h * 2, w * 2)
+    """Nearest 2x upsampling."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 def _decode(m: Tensor, stride: int) -> Tensor:
@@ -138,7 +156,7 @@ def _decode(m: Tensor, stride: int) -> Tensor:
 class _Conv(nn.Module):
     def __init__(self, i: int, o: int, k: int = 1, st: int = 1, g: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(i, o, k, st, k // 2, groups=g)
+        self.conv = nn.Conv2d(i, o, k, st, (k - 1) // 2, groups=g)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(self.conv(x))

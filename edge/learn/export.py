@@ -6,9 +6,11 @@ spectral tables stay float32.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import logging
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 ATOL: Final = 0.002
 RTOL: Final = 0.01
+PICTURE_TAGS: Final = 1000
 OUTPUTS: Final = (
     "logits", "contribution", "embedding", "token", "boxes", "evidence", "tags",
     "sound", "picture", "classes", "picture_tags", "motion", "aligned",
@@ -67,6 +70,33 @@ def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str], pi
     _log.info("exported %s: %.1f MB, %d tensors halved, max difference %.5f, %.1f ms a row",
               path, done.megabytes, half, difference, done.ms_per_row)  # fmt: skip
     return done
+
+
+def export_work(work: Path, weights: Path, folder: Path, version: str) -> Exported:
+    """<work>/calibrated.pt -> the engine folder. Everything is written and checked beside it and then moved in, so that
+    whoever runs the engine meanwhile never meets half of it."""
+    import torch
+
+    from edge.learn.network import FusedNet
+
+    state = torch.load(work / "calibrated.pt", map_location="cpu", weights_only=True)
+    net = FusedNet(state["fusion"])
+    net.load_state_dict(state["net"])
+    names = (weights / "imagenet_labels.txt").read_text(encoding="utf-8").split("\n")[:PICTURE_TAGS]
+    aside = work / "engine"
+    done = export_engine(net.eval(), aside, version, read_tags(weights / "audioset527.csv"), names)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted(aside.iterdir()):
+        shutil.copyfile(file, folder / f".{file.name}.new")
+    for file in sorted(aside.iterdir()):
+        (folder / f".{file.name}.new").replace(folder / file.name)
+    return replace(done, path=folder / done.path.name)
+
+
+def read_tags(path: Path) -> list[str]:
+    """The 527 AudioSet display names in index order."""
+    with open(path, encoding="utf-8") as f:
+        return [row["display_name"] for row in csv.DictReader(f)]
 
 
 def sample_inputs(batch: int, seed: int) -> Arrays:
@@ -227,4 +257,4 @@ def _compare(net: FusedNet, path: Path, batch: int, atol: float) -> float:
 
 
 def _spectral_names(model: onnx.ModelProto) -> set[str]:
-    return {t.name for t in model.graph.initializer if list(t.dims) in ([481, 1, 800], [1, 128, 481], [128, 481])}
+    return {t.name for t in model.graph.initializer if list(t.dims) in ([400, 481], [128, 481])}

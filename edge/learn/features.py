@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.learn.backgrounds import Backgrounds, box_cells, fire_clip, load_backgrounds, zoomed, zoomed_picture
 from edge.learn.labels import DENSE_CHANNELS, GRID
-from edge.learn.network import FusedNet, starting_network
+from edge.learn.network import FusedNet
 from edge.learn.progress import Stopwatch
 from edge.learn.scenes import HOPS, Scene, compose, render, shows
 from edge.learn.soundbank import Bank, build_bank
@@ -22,6 +24,9 @@ from edge.learn.soundbank import Bank, build_bank
 _log = logging.getLogger(__name__)
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
+_Job = tuple[int, int]
+_Rows = tuple[F16, F16, F32, F16, list[tuple[int, int]]]
+_PART: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +43,61 @@ class Plan:
 
 
 def cache_pictures(
-    weights: Path, data: Path, wad: Path | None, photos: Path | None, work: Path, plan: Plan, held_out: bool
+    net: FusedNet, data: Path, packages: Path | None, photos: Path | None, work: Path, plan: Plan, held_out: bool
 ) -> Path:  # fmt: skip
-    """Compose and encode one split; writes <work>/pictures_<split>.npz and returns it. Resumable: kept if there."""
+    """Compose and encode one split; writes <work>/pictures_<split>.npz and returns it. Resumable: kept if there, and
+    its parts in <work>/pictures_<split>/ until it is."""
     path = work / f"pictures_{'held' if held_out else 'train'}.npz"
     if path.exists():
         return path
-    bank = build_bank(data, wad, held_out, count=16 if held_out else 48, seed=11)
+    bank = build_bank(data, packages, held_out, count=16 if held_out else 48, seed=11)
     places = load_backgrounds(data, photos, held_out)
-    net = starting_network(weights)
     seed = plan.seed + (5_000_000 if held_out else 0)
-    scenes = [compose(seed + n, bank) for n in range(plan.scenes)]
-    grids, tops, objects, covers, hops = [], [], [], [], []
-    watch = Stopwatch()
-    jobs = [(n, scene, range(HOPS)) for n, scene in enumerate(scenes)]
-    jobs += [(-1, *_glimpse(seed + 10_000 + n, bank)) for n in range(plan.glimpses)]
+    jobs: list[_Job] = [(n, seed + n) for n in range(plan.scenes)]
+    jobs += [(-1, seed + 10_000 + n) for n in range(plan.glimpses)]
     seen_fire = (n for n in count(seed + 40_000) if shows(n, bank, "fire"))
-    jobs += [(-1, *_glimpse(n, bank)) for n in islice(seen_fire, plan.fires)]
-    for k, (n, scene, which) in enumerate(jobs):
-        g, t, o, c = _encode(net, scene, places, which)
-        grids.append(g)
-        tops.append(t)
-        objects.append(o)
-        covers.append(c)
-        hops += [(n, h) for h in which]
-        if k % 50 == 49:
-            _log.info("pictures: %d of %d scenes, %.0f s", k + 1, len(jobs), watch.seconds())
-    for g, t, o, c in _plain(net, data, places, plan.plain, held_out):
-        grids.append(g)
-        tops.append(t)
-        objects.append(o)
-        covers.append(c)
-        hops += [(-2, h) for h in range(len(g))]
-    np.savez(
-        path, grid=np.concatenate(grids), top=np.concatenate(tops), objects=np.concatenate(objects),
-        cells=np.concatenate(covers), hops=np.array(hops, np.int32), seeds=np.array([s.seed for s in scenes]),
-    )  # fmt: skip
+    jobs += [(-1, n) for n in islice(seen_fire, plan.fires)]
+    folder, watch = work / path.stem, Stopwatch()
+    folder.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(jobs), _PART):
+        part = folder / f"{start:05d}.npz"
+        if not part.exists():
+            _save(part, [_scene_rows(net, bank, places, job) for job in jobs[start : start + _PART]])
+        _log.info("pictures: %d of %d scenes, %.0f s", min(start + _PART, len(jobs)), len(jobs), watch.seconds())
+    last = folder / "plain.npz"
+    if plan.plain and not last.exists():
+        _save(
+            last,
+            [(*row, [(-2, h) for h in range(len(row[0]))]) for row in _plain(net, data, places, plan.plain, held_out)],
+        )
+    parts = [np.load(f) for f in sorted(p for p in folder.glob("*.npz") if ".tmp" not in p.name)]
+    stored = {
+        k: np.concatenate([p[k] for p in parts if len(p["hops"])]) for k in ("grid", "top", "objects", "cells", "hops")
+    }
+    _write(path, stored | {"seeds": np.array([seed + n for n in range(plan.scenes)])})
+    shutil.rmtree(folder)
     return path
+
+
+def _scene_rows(net: FusedNet, bank: Bank, places: Backgrounds, job: _Job) -> _Rows:
+    """A whole scene, or of a glimpse (scene -1) two hops."""
+    number, seed = job
+    scene, which = (compose(seed, bank), range(HOPS)) if number >= 0 else _glimpse(seed, bank)
+    return *_encode(net, scene, places, which), [(number, h) for h in which]
+
+
+def _save(path: Path, rows: list[_Rows]) -> None:
+    """One part of the cache, whole or not at all."""
+    empty = np.zeros((0,), np.float32)
+    columns = [np.concatenate(c) if rows else empty for c in list(zip(*(r[:4] for r in rows), strict=True)) or [()] * 4]
+    hops = np.array([h for r in rows for h in r[4]], np.int32).reshape(-1, 2)
+    _write(path, dict(zip(("grid", "top", "objects", "cells"), columns, strict=True)) | {"hops": hops})
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".tmp.npz")
+    np.savez(unfinished, **arrays)
+    unfinished.replace(path)
 
 
 def _glimpse(seed: int, bank: Bank) -> tuple[Scene, range]:

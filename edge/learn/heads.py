@@ -13,15 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from edge.learn.audio_net import EMBEDDING
+from edge.learn.body import lean
 from edge.learn.fusion import CELLS, FUSIONS
 from edge.learn.image_net import MAP, TOP
-from edge.learn.labels import DENSE_CHANNELS, DIM, LABELS, MODALITIES, SENSORS
+from edge.learn.labels import BODY, BODY_CHANNELS, DENSE_CHANNELS, DIM, LABELS, MODALITIES, SENSORS, Label
 
 C: Final = len(LABELS)
 S: Final = len(SENSORS)
 _NEVER: Final = -30.0
 _RESIDUAL: Final = 3.0
 _WIDEST: Final = max(len(label.tags) for label in LABELS)
+_RIVALS: Final = max(len(label.rivals) for label in LABELS)
+UNSEEN_ACTS: Final = -8.0
+"""Log-odds of a body event where nobody is seen."""
 
 
 class HopFeatures(NamedTuple):
@@ -31,6 +35,8 @@ class HopFeatures(NamedTuple):
     top: Tensor  # [B,1280] picture
     dense: Tensor  # [B,4] log-odds of the dense picture head
     objects: Tensor  # [B,3] log-odds of the best person, vehicle, animal box
+    acts: Tensor  # [B,2] log-odds of the body head
+    body: Tensor  # [B,24] what it remembers of this hop
     sound: Tensor  # [B,384]
     tags: Tensor  # [B,527] log-odds
     sensors: Tensor  # [B,8] z-scores
@@ -46,11 +52,13 @@ class HopFeatures(NamedTuple):
 
 
 class Hop(NamedTuple):
-    """A hop ready for fusion: tokens [B,17,D], unimodal log-odds [B,3,C], memory token [B,D]."""
+    """A hop ready for fusion: tokens [B,17,D], unimodal log-odds [B,3,C], memory token [B,D], and what sound adds to
+    what bodies show [B,C]."""
 
     tokens: Tensor
     evidence: Tensor
     token: Tensor
+    lean: Tensor
 
 
 class FusionHead(nn.Module):
@@ -59,11 +67,15 @@ class FusionHead(nn.Module):
     logit_c = log(e^prior_c + sum_m there_m knows_mc e^u_mc) + correction_c, |correction| <= 3, so the fused
     answer stays near its best part when the correction is wrong; then the calibration's scale and offset.
     Labels with a `tag_offset` had no real recordings: their heard evidence stays the tags' own, and what is corrected
-    is a third of that. `picture_limit` caps what is seen, in evidence log-odds.
+    is a third of that; what the detector or the body head decides is not corrected. `picture_limit` caps what is seen,
+    in evidence log-odds.
     """
 
     knows: Tensor
     tag_index: Tensor
+    rival_index: Tensor
+    rival_bias: Tensor
+    remembered: Tensor
     corrects: Tensor
     by_tags: Tensor
     tag_start: Tensor
@@ -79,6 +91,9 @@ class FusionHead(nn.Module):
         self.register_buffer("picture_limit", torch.full((C,), -_NEVER))
         self.register_buffer("knows", knows)
         self.register_buffer("tag_index", index)
+        for name, table in zip(("rival_index", "rival_bias"), _rivals(), strict=True):
+            self.register_buffer(name, table)
+        self.register_buffer("remembered", torch.cat([torch.ones(dim - BODY), torch.zeros(BODY)]))
         self.register_buffer("corrects", corrects)
         self.tag_bias = nn.Parameter(bias)
         self.prior = nn.Parameter(torch.full((C,), -6.0))
@@ -92,7 +107,9 @@ class FusionHead(nn.Module):
         self.sensor_in = nn.Linear(2 * S, dim)
         self.heard_in, self.sensed_in = nn.Linear(C, dim, bias=False), nn.Linear(C, dim, bias=False)
         self.known_in = nn.Linear(3 * C + 6, dim)
-        self.remember = nn.Sequential(nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.LayerNorm(dim))
+        self.remember = nn.Sequential(
+            nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, dim - BODY), nn.LayerNorm(dim - BODY)
+        )
         self.fusion = FUSIONS[fusion]()
         self.correct = nn.Linear(dim, C)
         self.embed = nn.Linear(dim, dim)
@@ -105,7 +122,7 @@ class FusionHead(nn.Module):
 
     def hop(self, f: HopFeatures) -> Hop:
         """Everything that depends on this hop alone; the memory token is a part of it, so memory is a window
-        of the last 16 hops and never feeds on itself."""
+        of the last 16 hops and never feeds on itself. The fusion does not see its last 24 numbers, the bodies'."""
         evidence, known = self._evidence(f), f.available()
         sensed = torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1)
         summary = torch.tanh(evidence / 6.0) * known[..., None]
@@ -115,16 +132,19 @@ class FusionHead(nn.Module):
         sound = self.sound_in(f.sound) + self.heard_in(summary[:, 1])
         sensors = self.sensor_in(sensed) + self.sensed_in(summary[:, 2])
         single = torch.stack([picture, sound, sensors], 1)
-        token = self.remember(torch.cat([(single * known[..., None]).flatten(1), facts], 1))
-        return Hop(torch.cat([self.cell_in(f.cells), single], 1), evidence, token)
+        learned = self.remember(torch.cat([(single * known[..., None]).flatten(1), facts], 1))
+        token = torch.cat([learned, f.body * known[:, :1]], 1)
+        pad = torch.zeros_like(evidence[:, 0, :-BODY_CHANNELS])
+        return Hop(torch.cat([self.cell_in(f.cells), single], 1), evidence, token, torch.cat([pad, lean(f.tags)], 1))
 
     def logits(self, hop: Hop, known: Tensor, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor]:
         """Calibrated label log-odds [B,C] and embedding [B,D] (unit length) with the modalities in known [B,3]."""
         mask = torch.cat([known[:, :1].expand(-1, CELLS), known], 1)
-        vector = self.fusion(hop.tokens * mask[..., None], mask, memory * memory_ok[..., None], memory_ok)
+        past = memory * memory_ok[..., None] * self.remembered
+        vector = self.fusion(hop.tokens * mask[..., None], mask, past, memory_ok)
         gate = known[..., None] * self.knows
-        seen = torch.minimum(hop.evidence[:, :1], self.picture_limit)
-        parts = torch.cat([seen, hop.evidence[:, 1:]], 1) * gate + _NEVER * (1.0 - gate)
+        seen = torch.minimum(hop.evidence[:, 0], self.picture_limit) + hop.lean * known[:, 1:2]
+        parts = torch.cat([seen[:, None], hop.evidence[:, 1:]], 1) * gate + _NEVER * (1.0 - gate)
         alone = torch.logsumexp(torch.cat([self.prior.expand(parts.shape[0], 1, -1), parts], 1), 1)
         correction = _RESIDUAL * torch.tanh(self.correct(vector) / _RESIDUAL) * self.corrects * gate.amax(1)
         embedding = self.embed(vector)
@@ -132,19 +152,22 @@ class FusionHead(nn.Module):
         return (alone + correction) * self.scale + self.offset, embedding
 
     def audio_evidence(self, tags: Tensor, sound: Tensor) -> Tensor:
-        """Log-odds [B,C] from AudioSet log-odds [B,527] and the sound embedding [B,384]."""
+        """Log-odds [B,C] from AudioSet log-odds [B,527] and the sound embedding [B,384]: those of the label's tags,
+        plus the log-probability that it is they rather than the strongest of its rivals."""
         fixed, free = self.by_tags, 1.0 - self.by_tags
         bias = self.tag_start * fixed[:, None] + self.tag_bias * free[:, None]
         picked = tags.index_select(1, self.tag_index.flatten()).reshape(-1, C, _WIDEST) + bias
-        known = torch.logsumexp(picked, 2) * (self.audio_gain * free + fixed) + self.audio_bias * free
+        own = torch.logsumexp(picked, 2)
+        rivals = (tags.index_select(1, self.rival_index.flatten()).reshape(-1, C, _RIVALS) + self.rival_bias).amax(2)
+        own = own + (-nn.functional.softplus(rivals - own))
+        known = own * (self.audio_gain * free + fixed) + self.audio_bias * free
         out: Tensor = known + self.adapter(sound) * free
         return out
 
     def _evidence(self, f: HopFeatures) -> Tensor:
         """Unimodal log-odds [B,3,C]; where a modality cannot know a label the value is unused."""
-        pad = torch.zeros_like(f.dense[:, :1]).expand(-1, C - 3 - DENSE_CHANNELS)
-        dense = torch.cat([f.objects, f.dense[:, :2], f.dense[:, 2:], pad], 1)
-        video = dense * self.video_gain + self.video_bias
+        pad = torch.zeros_like(f.dense[:, :1]).expand(-1, C - 3 - DENSE_CHANNELS - BODY_CHANNELS)
+        video = torch.cat([f.objects, f.dense, pad, f.acts], 1) * self.video_gain + self.video_bias
         audio = self.audio_evidence(f.tags, f.sound)
         sensors = self.sensor_net(torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1))
         return torch.stack([video, audio, sensors], 1).clamp(-15, 15)
@@ -159,9 +182,22 @@ def _tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
         for n, (tag, offset) in enumerate(label.tags):
             index[c, n], bias[c, n] = tag, offset
     third = [label.tag_offset is not None or label.picture_limit is not None for label in LABELS]
-    corrects = np.array(
-        [0.0 if label.classes else 1 / 3 if t else 1.0 for label, t in zip(LABELS, third, strict=True)], np.float32
-    )
-    if [label.dense for label in LABELS[3:7]] != [0, 1, 2, 3] or any(not label.classes for label in LABELS[:3]):
-        raise ValueError("labels: objects first, then the dense channels in order")
-    return torch.tensor(knows), torch.tensor(index), torch.tensor(bias), torch.tensor(corrects)
+    corrects = np.array([0.0 if decided(x) else 1 / 3 if t else 1.0 for x, t in zip(LABELS, third, strict=True)])
+    ordered = [x.dense for x in LABELS[3:7]] == [0, 1, 2, 3] and [x.body for x in LABELS[-2:]] == [0, 1]
+    if not ordered or any(not label.classes for label in LABELS[:3]):
+        raise ValueError("labels: objects first, then the dense channels in order, the body's last")
+    return torch.tensor(knows), torch.tensor(index), torch.tensor(bias), torch.tensor(corrects, dtype=torch.float32)
+
+
+def decided(label: Label) -> bool:
+    """Whether another head (detector, body) decides this label and the fusion leaves it alone."""
+    return bool(label.classes) or label.body is not None
+
+
+def _rivals() -> tuple[Tensor, Tensor]:
+    """Tag indices [C,R] and what is added to their log-odds: nothing, or much less than any where there is none."""
+    index, bias = np.zeros((C, _RIVALS), np.int64), np.full((C, _RIVALS), 2 * _NEVER, np.float32)
+    for c, label in enumerate(LABELS):
+        index[c, : len(label.rivals)] = label.rivals
+        bias[c, : len(label.rivals)] = 0.0
+    return torch.tensor(index), torch.tensor(bias)

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edge.learn.align_net import Align
 from edge.learn.audio_net import AudioNet, load_mn04
-from edge.learn.detector_net import YoloxNano, boxes_from, class_scores, load_yolox
-from edge.learn.heads import FusionHead, HopFeatures
+from edge.learn.body import BodyHead, body_features, turn_half
+from edge.learn.detector_net import YoloxNano, class_and_boxes, load_yolox
+from edge.learn.heads import UNSEEN_ACTS, FusionHead, HopFeatures
 from edge.learn.image_net import DenseHead, Lite0, load_lite0, picture_features, pooled_grid
-from edge.learn.labels import BOXES, HEIGHT, LABELS, PAD, WIDTH
+from edge.learn.labels import BODY, BODY_CHANNELS, BOXES, HEIGHT, LABELS, WIDTH
+from edge.learn.motion_net import MotionNet
 
 INPUTS: Final = ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok", "memory", "memory_ok")
 
@@ -36,12 +40,16 @@ class Outputs(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The picture side of a hop: `grid` [B,MAP,8,14], `top` [B,1280], raw detections and object log-odds [B,3]."""
+    """The picture side of a hop: `grid` [B,MAP,8,14], `top` [B,1280], best score of each
+    class [B,80], boxes [B,32,6], object log-odds [B,3], movement [B,16,28,14], bodies [B,24]."""
 
     grid: Tensor
     top: Tensor
-    raw: Tensor
+    classes: Tensor
+    boxes: Tensor
     objects: Tensor
+    motion: Tensor
+    body: Tensor
 
 
 class FusedNet(nn.Module):
@@ -51,6 +59,7 @@ class FusedNet(nn.Module):
         super().__init__()
         self.detector, self.lite, self.audio = YoloxNano(), Lite0(), AudioNet()
         self.dense = DenseHead()
+        self.movement, self.acts, self.align = MotionNet(), BodyHead(), Align()
         self.head = FusionHead(fusion)
 
     def forward(
@@ -63,32 +72,38 @@ class FusedNet(nn.Module):
         there = video_ok.amax(1)
         heard = (audio_ok > 0.05).to(audio.dtype)[:, None]
         sound = self.audio(audio * heard)
-        cells, dense = self.dense(seen.grid)
+        cells, dense = self.dense(seen.grid, seen.top)
+        acts = self.acts(seen.body, memory[..., -BODY:], memory_ok)
         features = HopFeatures(
-            pooled_grid(seen.grid), seen.top, dense, seen.objects, sound.embedding, sound.logits,
+            pooled_grid(seen.grid), seen.top, dense, seen.objects, acts, seen.body, sound.embedding, sound.logits,
             sensors, video_ok, audio_ok, sensor_ok,
         )  # fmt: skip
         logits, contribution, embedding, token = self.fuse(features, memory, memory_ok)
-        boxes = boxes_from(seen.raw, BOXES, WIDTH, HEIGHT) * there[:, None, None]
+        boxes = seen.boxes * there[:, None, None]
         evidence = torch.sigmoid(cells.amax(1)) * there[:, None, None]
+        names = self.lite.names(seen.top)
+        aligned = self.align(sound.logits, heard, names, seen.classes, there)
         return Outputs(
             logits, contribution, embedding, token, boxes, evidence, torch.sigmoid(sound.logits) * heard,
-            sound.embedding * heard, seen.top * there[:, None], class_scores(seen.raw) * there[:, None],
-            self.lite.names(seen.top) * there[:, None], torch.zeros_like(seen.grid[:, :4, :, :].permute(0, 2, 3, 1)),
-            torch.zeros_like(torch.stack([token, token], 1)),
+            sound.embedding * heard, seen.top * there[:, None], seen.classes * there[:, None], names * there[:, None],
+            seen.motion * there[:, None, None, None], aligned,
         )  # fmt: skip
 
     def see(self, frames: Tensor, video_ok: Tensor) -> Seen:
-        """The current picture is the newest one that is there; the earlier one, where missing, equals it."""
-        pictures = frames.to(torch.float32)
-        ok = video_ok[:, :, None, None, None]
-        now = torch.where(ok[:, 1] > 0.5, pictures[:, 1], pictures[:, 0])
-        now = torch.where((ok[:, 0] + ok[:, 1]) > 0.5, now, torch.tensor(float(PAD)))
-        before = torch.where((ok[:, 0] * ok[:, 1]) > 0.5, pictures[:, 0], now)
-        now, before = now.permute(0, 3, 1, 2), before.permute(0, 3, 1, 2)
-        found = self.detector(now)
-        features = picture_features(self.lite, found, now, before)
-        return Seen(features.grid, features.top, found.raw, object_logits(found.raw))
+        """The current picture is the newest one that is there; the earlier one, where missing, equals it. Where neither
+        is there the answer is that of whatever lies in `frames`, and `video_ok` masks it later."""
+        rows, pictures = torch.arange(frames.shape[0]) * 2, frames.flatten(0, 1).to(torch.float32).permute(0, 3, 1, 2)
+        now = rows + (video_ok[:, 1] > 0.5).long()
+        before = torch.where(video_ok[:, 0] > 0.5, rows, now)
+        found = self.detector(pictures.index_select(0, now))
+        halves = F.avg_pool2d(pictures, 2)
+        half, earlier = halves.index_select(0, now), halves.index_select(0, before)
+        features = picture_features(self.lite, found, half, earlier)
+        motion = self.movement.of_halves(half, earlier)
+        body = body_features(found.raw, self.detector(turn_half(half)).raw, motion, video_ok)
+        classes, boxes = class_and_boxes(found.raw, BOXES, WIDTH, HEIGHT)
+        top = features.deep.mean((2, 3))
+        return Seen(features.grid, top, classes, boxes, object_logits(classes), motion, body)
 
     def fuse(self, f: HopFeatures, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """logits [B,C], contribution [B,C,3] (with everything, less without that modality), embedding, token."""
@@ -102,9 +117,14 @@ class FusedNet(nn.Module):
         return full, (full[..., None] - without) * known[:, None], embedding[:b], hop.token
 
 
-def object_logits(raw: Tensor) -> Tensor:
-    """raw [B,A,85] -> log-odds of the best person, vehicle and animal box [B,3]."""
-    scores = class_scores(raw)
+def no_bodies(top: Tensor) -> tuple[Tensor, Tensor]:
+    """`acts` and `body` of hops in which nobody is seen, as many as `top` [B,...] has."""
+    zero = torch.zeros_like(top[:, :1])
+    return (zero + UNSEEN_ACTS).expand(-1, BODY_CHANNELS), zero.expand(-1, BODY)
+
+
+def object_logits(scores: Tensor) -> Tensor:
+    """Best scores [B,80] -> log-odds of the best person, vehicle and animal box [B,3]."""
     groups = [scores[:, label.classes[0] : label.classes[-1] + 1].amax(1) for label in LABELS[:3]]
     p = torch.stack(groups, 1).clamp(1e-4, 1 - 1e-4)
     return torch.log(p) - torch.log(1.0 - p)

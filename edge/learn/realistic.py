@@ -16,11 +16,11 @@ from edge.learn.data import Wave, decode_sound, decode_video, recordings, traini
 from edge.learn.heads import HopFeatures
 from edge.learn.image_net import pooled_grid
 from edge.learn.labels import LABEL_NAMES, LABELS, RATE_HZ, SENSORS
-from edge.learn.network import FusedNet
+from edge.learn.network import FusedNet, no_bodies
+from edge.learn.rows import Rows
 from edge.learn.scenes import HOPS
 from edge.learn.soundbank import Bank, bed, degrade
 from edge.learn.stream import Media, window
-from edge.learn.train_fusion import Rows
 
 _log = logging.getLogger(__name__)
 _QUIET: Final = 0.08
@@ -36,11 +36,11 @@ class Take:
     seen: bool = False
 
 
-def held_takes(data: Path, wad: Path | None, seed: int = 41) -> list[Take]:
+def held_takes(data: Path, packages: Path | None, seed: int = 41) -> list[Take]:
     """Every held-out sound as it is and through a worse microphone in a louder place; held-out clips; the held-out
     part of the fire clip with its own sound."""
     rng, takes, empty = np.random.default_rng(seed), [], Bank()
-    for sound in training_sounds(data, wad):
+    for sound in training_sounds(data, packages):
         if not sound.held_out:
             continue
         whole = np.concatenate([np.zeros(RATE_HZ, np.float32), sound.wave, np.zeros(RATE_HZ // 2, np.float32)])
@@ -76,16 +76,19 @@ def ordinary_takes(data: Path) -> list[Take]:
 
 def take_rows(net: FusedNet, takes: list[Take]) -> Rows:
     """Encode takes (at most 32 hops each) into rows, a scene a take."""
-    parts, evident, scene = [], [], []
+    parts, evident, scene, loud = [], [], [], []
     for n, take in enumerate(takes):
         hops = take.media.hops(HOPS)
         inputs = [window(take.media, h) for h in range(hops)]
         parts.append(_encode(net, {k: torch.from_numpy(np.stack([x[k] for x in inputs])) for k in inputs[0]}))
         evident.append(_truth(take, hops))
+        heard = take.media.audio
+        loud.append(torch.ones(hops) if heard is None else torch.from_numpy(_loudness(heard, hops) > _QUIET).float())
         scene += [n] * hops
     features = HopFeatures(*(torch.cat([p[i] for p in parts]) for i in range(len(parts[0]))))
     _log.info("recordings: %d, %d hops", len(takes), len(scene))
-    return Rows(features, torch.cat(evident), torch.tensor(scene))
+    names = tuple(take.media.name for take in takes)
+    return Rows(features, torch.cat(evident), torch.tensor(scene), names, torch.cat(loud))
 
 
 def _truth(take: Take, hops: int) -> torch.Tensor:
@@ -127,6 +130,6 @@ def _encode(net: FusedNet, x: dict[str, torch.Tensor]) -> HopFeatures:
         times = n if blank else 1
         grid, top = seen.grid.repeat(times, 1, 1, 1), seen.top.repeat(times, 1)
         return HopFeatures(
-            pooled_grid(grid), top, net.dense(grid)[1], seen.objects.repeat(times, 1), sound.embedding, sound.logits,
-            empty, x["video_ok"], x["audio_ok"], empty,
+            pooled_grid(grid), top, net.dense(grid, top)[1], seen.objects.repeat(times, 1), *no_bodies(top),
+            sound.embedding, sound.logits, empty, x["video_ok"], x["audio_ok"], empty,
         )  # fmt: skip

@@ -6,16 +6,17 @@ so that a hidden modality never asks for what nobody could tell.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.learn.backgrounds import Backgrounds, real_fire
-from edge.learn.labels import DENSE_CHANNELS, GRID, HEIGHT, HOP_S, LABEL_NAMES, LABELS, RATE_HZ, SENSORS, WIDTH
+from edge.learn.labels import DENSE_CHANNELS, GRID, HEIGHT, HOP_S, LABEL_NAMES, LABELS, RATE_HZ, WIDTH
 from edge.learn.pictures import (
     U8,
+    Camera,
     Layer,
     blend,
     cells,
@@ -29,31 +30,18 @@ from edge.learn.pictures import (
     smoke,
 )
 from edge.learn.soundbank import Bank, bed, degrade
+from edge.learn.traces import Ordinary, Placed, draw_ordinary, readings
 
 F32 = NDArray[np.float32]
 Rng = np.random.Generator
 HOPS: Final = 32
 LEAD_S: Final = 2.0
 LENGTH_S: Final = LEAD_S + HOPS * HOP_S
-_LABELS: Final = tuple(x.name for x in LABELS[3:])
+_LABELS: Final = tuple(x.name for x in LABELS if not x.classes and x.body is None)
 _CHANCE: Final = np.array([3, 2.5, 1.5, 1.5, 1, 1, 1.3, 1, 1, 1, 1]) / 15.8
 _SEEN: Final = {"fire": 0.75, "smoke": 0.9, "explosion": 0.6, "gunshot": 0.3}
 _HEARD: Final = {"fire": 0.5, "smoke": 0.0}
 _SENSED: Final = {"fire": 0.5, "smoke": 0.5, "explosion": 0.5, "glass_break": 0.4, "alarm": 0.2, "door_knock": 0.4}
-_BASE: Final = np.array([20, 50, 200, 600, 0.2, 0, 0, 0.1])
-_WOBBLE: Final = np.array([6, 12, 150, 150, 0.15, 0, 0, 0.05])
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """One event on the scene's clock, and which modalities show it."""
-
-    label: str
-    begin_s: float
-    end_s: float
-    seen: bool
-    heard: bool
-    sensed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +54,7 @@ class Scene:
     sensor_ok: F32
     evident: F32
     placed: tuple[Placed, ...]
+    ordinary: Ordinary
     seed: int
 
 
@@ -85,9 +74,10 @@ def compose(seed: int, bank: Bank) -> Scene:
     for _ in range(int(rng.integers(0, 3))):
         sound = bank.other(rng)
         _mix(wave, sound * 10 ** rng.uniform(-1.3, 0), float(rng.uniform(0, LENGTH_S - 1)))
-    wave = wave + bed(bank, rng, len(wave) / RATE_HZ)[: len(wave)] * 10 ** rng.uniform(-3.2, -1.2)
-    sensors, sensor_ok = _sensors(rng, placed)
-    return Scene(degrade(wave, rng), sensors, sensor_ok, _evident(placed, ends), tuple(placed), seed)
+    wave = wave + bed(bank, rng, np.ceil(len(wave) / RATE_HZ))[: len(wave)] * 10 ** rng.uniform(-3.2, -1.2)
+    ordinary = draw_ordinary(np.random.default_rng(seed + 13), LENGTH_S)
+    sensors, sensor_ok = readings(rng, LEAD_S + np.arange(HOPS, dtype=np.float64) * HOP_S, tuple(placed), ordinary)
+    return Scene(degrade(wave, rng), sensors, sensor_ok, _evident(placed, ends), tuple(placed), ordinary, seed)
 
 
 def shows(seed: int, bank: Bank, label: str) -> bool:
@@ -112,7 +102,7 @@ def render(scene: Scene, backgrounds: Backgrounds, hops: range = range(HOPS)) ->
     for n, hop in enumerate(hops):
         for k in range(2):
             t = LEAD_S + hop * HOP_S - 0.25 * (1 - k)
-            picture = darken(places[2 * hop + k], camera)
+            picture = darken(places[2 * hop + k], _lit(camera, scene.ordinary, t))
             for begin, end, channel, layer in layers:
                 if begin <= t < end:
                     colour, alpha = layer(t - begin)
@@ -121,6 +111,13 @@ def render(scene: Scene, backgrounds: Backgrounds, hops: range = range(HOPS)) ->
                         cover[n, channel] = np.maximum(cover[n, channel], cells(alpha))
             frames[n, k] = expose(picture, camera, rng)
     return Pictures(frames, cover)
+
+
+def _lit(camera: Camera, ordinary: Ordinary, t: float) -> Camera:
+    """The scene's light at that second: dark until somebody switches the lamp on."""
+    if ordinary.switch_s is None or t >= ordinary.switch_s + 0.2:
+        return camera
+    return replace(camera, gain=camera.gain * (0.2 if t < ordinary.switch_s else 0.6))
 
 
 def _place(rng: Rng, bank: Bank) -> list[Placed]:
@@ -167,35 +164,6 @@ def _layers(event: Placed, backgrounds: Backgrounds, rng: Rng) -> list[tuple[flo
     if event.label == "explosion":
         return [(event.begin_s, event.begin_s + 2.5, 2, fireball(rng))]
     return [(event.begin_s, event.begin_s + 0.4, 3, muzzle(rng))]
-
-
-def _sensors(rng: Rng, placed: list[Placed]) -> tuple[F32, F32]:
-    t = LEAD_S + np.arange(HOPS) * HOP_S
-    values = _BASE + _WOBBLE * rng.standard_normal(8) + 0.05 * _WOBBLE * rng.standard_normal((HOPS, 8))
-    values[:, 0] += rng.uniform(-0.05, 0.05) * t
-    values[:, 5] = np.cumsum(rng.random(HOPS) < 0.1) % 2
-    values[:, 6] = (np.cumsum(rng.random(HOPS) < 0.04) + int(rng.random() < 0.3)) % 2
-    values[:, 7] += (rng.random(HOPS) < 0.03) * rng.uniform(0.1, 0.8, HOPS)
-    if rng.random() < 0.15:
-        values[:, 4] += rng.uniform(0.1, 0.7)
-    if rng.random() < 0.2:
-        values[:, 2] += (t > rng.uniform(0, LENGTH_S)) * rng.uniform(-150, 500)
-    for event in placed:
-        on = np.clip((t - event.begin_s) / 6.0, 0, 1) * (t < event.end_s + 3)
-        if not event.sensed:
-            continue
-        if event.label == "fire":
-            rises = rng.uniform([6, -15, 100, 100, 1, 0, 0, 0], [45, -3, 900, 1500, 8, 0, 0, 0])
-            values += on[:, None] * rises
-        elif event.label in ("smoke", "alarm"):
-            values[:, 4] += on * rng.uniform(1.5, 7)
-        else:
-            hit = (t >= event.begin_s) & (t < event.begin_s + 1.0)
-            values[:, 7] += hit * (rng.uniform(0.3, 1.2) if event.label == "door_knock" else rng.uniform(1.0, 5.0))
-    values = np.maximum(values, [-40, 0, 0, 300, 0, 0, 0, 0])
-    z = (values - [s.mean for s in SENSORS]) / [s.std for s in SENSORS]
-    ok = (rng.random(8) < 0.7) * (rng.random() < 0.6)
-    return z.astype(np.float32), ok.astype(np.float32)
 
 
 def _evident(placed: list[Placed], sound_ends: list[float]) -> F32:

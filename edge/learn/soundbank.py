@@ -39,10 +39,10 @@ class Bank:
         return self.others[int(rng.integers(len(self.others)))]
 
 
-def build_bank(data: Path, wad: Path | None, held_out: bool, count: int, seed: int) -> Bank:
+def build_bank(data: Path, packages: Path | None, held_out: bool, count: int, seed: int) -> Bank:
     """Real open sounds of the split and `count` synthesised ones a recipe, from the seed."""
     bank = Bank()
-    for sound in training_sounds(data, wad):
+    for sound in training_sounds(data, packages):
         if sound.held_out == held_out:
             _place(bank, sound)
     rng = np.random.default_rng(seed + (1_000_003 if held_out else 0))
@@ -90,7 +90,7 @@ def bed(bank: Bank, rng: np.random.Generator, seconds: float) -> Wave:
 def degrade(wave: Wave, rng: np.random.Generator) -> Wave:
     """A microphone's view: room, band limit (half are 8 kHz wide, as 16 kHz sources are), gain, clipping."""
     n = len(wave)
-    size = n + RATE_HZ // 2
+    size = -(-n // 16000) * 16000 + RATE_HZ // 2  # a length that Fourier transforms like
     spectrum = np.fft.rfft(wave, size)
     if rng.random() < 0.4:
         t = np.arange(RATE_HZ // 2) / RATE_HZ

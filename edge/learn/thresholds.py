@@ -10,7 +10,7 @@ import torch
 from edge.learn.calibrate import VIEWS, scene_logits
 from edge.learn.heads import FusionHead
 from edge.learn.labels import LABELS
-from edge.learn.train_fusion import Rows
+from edge.learn.rows import Rows
 
 MARGIN: Final = 1.25
 LOWEST: Final = 0.25

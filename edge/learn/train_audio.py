@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edge.learn import checkpoint
 from edge.learn.audio_net import AudioNet, load_mn04
 from edge.learn.data import Wave, training_sounds
 from edge.learn.heads import C, FusionHead
@@ -54,11 +55,11 @@ class Batch(NamedTuple):
     target: Tensor
 
 
-def train_audio(weights: Path, data: Path, wad: Path | None, work: Path, run: AudioRun) -> None:
-    """Writes work/audio.pt: the student, and the fusion head's audio evidence, trained on it."""
+def train_audio(weights: Path, data: Path, packages: Path | None, work: Path, run: AudioRun) -> None:
+    """Writes work/audio.pt: the student, and the fusion head's audio evidence, trained on it. The run is kept in
+    work/audio_run.pt at every check, and goes on from it."""
     torch.manual_seed(run.seed)
-    rng = np.random.default_rng(run.seed)
-    bank, held = (build_bank(data, wad, h, count=48 if not h else 16, seed=run.seed) for h in (False, True))
+    bank, held = (build_bank(data, packages, h, count=48 if not h else 16, seed=run.seed) for h in (False, True))
     start = weights / "mn04_as_mAP_432.pt"
     teacher, student, head = load_mn04(start), load_mn04(start), FusionHead()
     front = [*student.features[:4].parameters()]
@@ -72,16 +73,23 @@ def train_audio(weights: Path, data: Path, wad: Path | None, work: Path, run: Au
     ]
     optimiser = torch.optim.AdamW(groups)
     checks = [make_batch(held, np.random.default_rng(900 + n), 40) for n in range(5)]
-    best, watch = _check(student, teacher, head, checks), Stopwatch()
-    _log.info("audio start: held-out loss %.4f", best)
-    _save(work, student, head)
-    for step in range(run.steps):
+    best, watch, start_step = _check(student, teacher, head, checks), Stopwatch(), 0
+    before = checkpoint.found(work / "audio_run.pt")
+    if before is None:
+        _log.info("audio start: held-out loss %.4f", best)
+        _save(work / "audio_best.pt", student, head)
+    else:
+        student.load_state_dict(before["audio"])
+        head.load_state_dict(before["head"])
+        optimiser.load_state_dict(before["optimiser"])
+        best, start_step = before["best"], before["step"]
+    for step in range(start_step, run.steps):
         fraction = watch.used(step, run.steps, run.minutes)
         if fraction >= 1:
             break
         for group, rate in zip(optimiser.param_groups, (run.rate, 2e-2, 2e-3), strict=True):
             group["lr"] = rate * min(1.0, (step + 1) / 20) * (0.5 + 0.5 * float(np.cos(np.pi * fraction)))
-        loss = _loss(student, teacher, head, make_batch(bank, rng, run.batch))
+        loss = _loss(student, teacher, head, make_batch(bank, np.random.default_rng([run.seed, step]), run.batch))
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -92,11 +100,15 @@ def train_audio(weights: Path, data: Path, wad: Path | None, work: Path, run: Au
             _log.info("audio step %d: loss %.4f, held-out %.4f, %.0f s", *shown)
             if now < best:
                 best = now
-                _save(work, student, head)
-    interpolate(work, teacher, choose_share(work, teacher, data) if run.keep is None else run.keep)
+                _save(work / "audio_best.pt", student, head)
+            state = {"audio": student.state_dict(), "head": head.state_dict(), "optimiser": optimiser.state_dict()}
+            checkpoint.keep(work / "audio_run.pt", state | {"best": best, "step": step + 1})
+    tuned = torch.load(work / "audio_best.pt", weights_only=True)
+    share = choose_share(tuned["audio"], teacher, data) if run.keep is None else run.keep
+    checkpoint.keep(work / "audio.pt", interpolated(tuned, teacher, share))
 
 
-def choose_share(work: Path, start: AudioNet, data: Path) -> float:
+def choose_share(tuned: dict[str, Tensor], start: AudioNet, data: Path) -> float:
     """The largest of SHARES at which the tuned net's best tag is still the starting net's in AGREEMENT of the 2 s
     windows of held-out open recordings of classes that are none of the labels; 0 where none is."""
     windows = []
@@ -105,7 +117,7 @@ def choose_share(work: Path, start: AudioNet, data: Path) -> float:
             starts = range(0, max(1, len(sound.wave) - SAMPLES + 1), RATE_HZ)
             windows += [np.resize(sound.wave[s : s + SAMPLES], SAMPLES) for s in starts]
     loud = torch.from_numpy(np.stack([w for w in windows if float(np.abs(w).max()) > 1e-3]))
-    begin, tuned = start.state_dict(), torch.load(work / "audio.pt", weights_only=True)["audio"]
+    begin = start.state_dict()
     trial = AudioNet().eval()
     with torch.no_grad():
         before = torch.cat([start.eval()(part).logits.argmax(1) for part in loud.split(32)])
@@ -124,13 +136,10 @@ def blended(begin: dict[str, Tensor], tuned: dict[str, Tensor], share: float) ->
     return {k: v + share * (tuned[k] - v) if v.is_floating_point() else v for k, v in begin.items()}
 
 
-def interpolate(work: Path, start: AudioNet, keep: float) -> None:
-    """Move work/audio.pt back towards the starting net. The adapter was fitted to the tuned embedding: it goes."""
-    stage = torch.load(work / "audio.pt", map_location="cpu", weights_only=True)
-    begin, tuned = start.state_dict(), stage["audio"]
-    stage["audio"] = blended(begin, tuned, keep)
-    stage["head"] = {k: v for k, v in stage["head"].items() if not k.startswith("adapter")}
-    torch.save(stage, work / "audio.pt")
+def interpolated(tuned: dict[str, dict[str, Tensor]], start: AudioNet, share: float) -> dict[str, dict[str, Tensor]]:
+    """What was tuned, moved back towards the starting net. The adapter was fitted to the tuned embedding: it goes."""
+    head = {k: v for k, v in tuned["head"].items() if not k.startswith("adapter")}
+    return {"audio": blended(start.state_dict(), tuned["audio"], share), "head": head}
 
 
 def make_batch(bank: Bank, rng: np.random.Generator, size: int) -> Batch:
@@ -192,6 +201,6 @@ def _check(student: AudioNet, teacher: AudioNet, head: FusionHead, checks: list[
         return float(np.mean([float(_loss(student, teacher, head, b)) for b in checks]))
 
 
-def _save(work: Path, student: AudioNet, head: FusionHead) -> None:
+def _save(path: Path, student: AudioNet, head: FusionHead) -> None:
     kept = {k: v for k, v in head.state_dict().items() if k.startswith(("tag_bias", "audio_", "adapter"))}
-    torch.save({"audio": student.state_dict(), "head": kept}, work / "audio.pt")
+    checkpoint.keep(path, {"audio": student.state_dict(), "head": kept})

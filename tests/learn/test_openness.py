@@ -12,13 +12,14 @@ pytest.importorskip("cv2")
 # ruff: noqa: E402
 from edge.learn import labels as L  # noqa: N812
 from edge.learn.backgrounds import box_cells, fire_boxes, zoomed, zoomed_picture
-from edge.learn.calibrate import _judged_logits
+from edge.learn.calibrate import Samples, balanced, crossed, fit_platt, scene_logits, shared_samples
 from edge.learn.data import permitted, recordings
 from edge.learn.heads import FusionHead, HopFeatures
 from edge.learn.image_net import MAP, TOP
+from edge.learn.network import no_bodies
+from edge.learn.rows import Rows
 from edge.learn.thresholds import thresholds
 from edge.learn.train_audio import blended
-from edge.learn.train_fusion import Rows
 
 pytestmark = pytest.mark.learn
 
@@ -81,7 +82,8 @@ def features(n: int) -> HopFeatures:
     g = torch.Generator().manual_seed(1)
     return HopFeatures(
         torch.randn(n, 14, MAP, generator=g), torch.randn(n, TOP, generator=g), torch.randn(n, 4, generator=g),
-        torch.randn(n, 3, generator=g), torch.randn(n, 384, generator=g), torch.randn(n, L.TAGS, generator=g) - 5,
+        torch.randn(n, 3, generator=g), *no_bodies(torch.zeros(n, TOP)),
+        torch.randn(n, 384, generator=g), torch.randn(n, L.TAGS, generator=g) - 5,
         torch.zeros(n, 8), torch.ones(n, 2), torch.ones(n), torch.zeros(n, 8),
     )  # fmt: skip
 
@@ -94,6 +96,7 @@ def test_labels_without_real_sounds_hear_the_tags_and_nothing_else() -> None:
     for c, label in enumerate(L.LABELS):
         if label.tags:
             own = torch.logsumexp(torch.stack([f.tags[:, t] + b for t, b in label.tags], 1), 1)
+            own = own + torch.nn.functional.logsigmoid(own - f.tags[:, list(label.rivals)].amax(1))
             assert torch.allclose(got[:, c], own, atol=1e-4) is (label.tag_offset is not None), label.name
 
 
@@ -106,18 +109,57 @@ def test_what_is_only_seen_stays_under_the_picture_limit() -> None:
         if label.picture_limit is not None:
             top = float(np.log(label.picture_limit / (1 - label.picture_limit)))
             head.picture_limit[c] = top - 3.0 * float(head.corrects[c])
-    z = torch.sigmoid(_judged_logits(head, [(rows, 1.0)])[0][:4])
+    z = torch.sigmoid(scene_logits(head, rows, (1, 1, 1))[0])
     for c, label in enumerate(L.LABELS):
         if label.picture_limit is not None:
             assert float(z[:, c].max()) <= label.picture_limit + 0.02, label.name
     assert float(z[:, L.LABEL_NAMES.index("fire")].min()) > 0.99
 
 
-def test_a_recording_weighs_the_same_however_long() -> None:
-    rows = Rows(features(10), torch.zeros(10, 3, len(L.LABELS)), torch.tensor([0] * 8 + [1] * 2))
-    weight = _judged_logits(FusionHead().eval(), [(rows, 1.0)])[2]
-    each = torch.zeros(2, len(L.LABELS)).index_add_(0, torch.tensor(([0] * 8 + [1] * 2) * 4), weight)
-    assert torch.allclose(each[0], each[1])
+def samples(z: list[float], y: list[float], source: list[int], whole: list[float]) -> Samples:
+    return Samples(torch.tensor(z), torch.tensor(y), torch.ones(len(z)), torch.tensor(source), torch.tensor(whole))
+
+
+def test_positives_are_their_share_and_recordings_count_as_much_as_windows() -> None:
+    x = samples([0.0] * 10, [1, 0, 0, 0, 0, 0, 0, 0, 1, 0], list(range(10)), [0] * 8 + [1, 1])
+    weight = balanced(x)
+    for kind in (0, 1):
+        part = x.whole == kind
+        assert float(weight[part].sum()) == pytest.approx(1.0)
+        assert float(weight[part & (x.y > 0.5)].sum()) == pytest.approx(0.1)
+
+
+def test_the_fit_finds_the_scale_and_offset_that_made_the_scores() -> None:
+    odds = torch.linspace(-6, 6, 4001)
+    p = torch.sigmoid(odds)
+    whole = (torch.arange(8002) % 2).float()
+    truth = torch.cat([torch.ones(4001), torch.zeros(4001)])
+    weight = torch.cat([p / p.sum() * 0.1, (1 - p) / (1 - p).sum() * 0.9])  # every score, as often true as it should be
+    z = torch.cat([odds, odds])
+    shift = float(np.log(0.1 / 0.9) - torch.log(p.sum() / (1 - p).sum()))
+    scale, offset = fit_platt(Samples((z + shift - 0.7) / 1.4, truth, weight, torch.arange(8002), whole))
+    assert scale == pytest.approx(1.4, abs=0.05)
+    assert offset == pytest.approx(0.7, abs=0.1)
+
+
+def test_calibration_error_is_judged_on_sources_that_the_fit_had_not_seen() -> None:
+    z = torch.cat([torch.full((40,), 3.0), torch.full((40,), -3.0)])
+    y = torch.cat([torch.ones(40), torch.zeros(40)])
+    source = (torch.arange(80) % 4).long()
+    y[(source == 0)] = 1 - y[source == 0]  # one quarter of the sources says the opposite
+    both = torch.arange(80) // 4 % 2
+    x = Samples(z, y, torch.ones(80), source, both.float())
+    assert min(crossed(x)) > 0.1
+
+
+def test_the_shared_fit_reads_classes_from_the_names_of_their_recordings() -> None:
+    f = features(6)
+    f = f._replace(tags=torch.full((6, L.TAGS), -6.0))
+    f.tags[:3, 289] = 4.0
+    rows = Rows(f, torch.zeros(6, 3, len(L.LABELS)), torch.tensor([0, 0, 0, 1, 1, 1]), ("5-1-A-10", "5-2-A-49"))
+    x = shared_samples(rows)
+    assert len(x.z) == 10 * 4  # three windows and the recording, for each of ten classes; class 49 is not of ESC-10
+    assert float(x.z[x.y > 0.5].min()) > 3
 
 
 def test_enter_stands_above_ordinary_material_within_its_bounds() -> None:

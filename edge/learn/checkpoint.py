@@ -1,0 +1,20 @@
+"""Training that goes on where it was killed: state on disk, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def keep(path: Path, state: Any) -> None:
+    """Write `state` (tensors, numbers, strings, dicts and lists of them) in place of what was there."""
+    unfinished = path.with_suffix(".tmp")
+    torch.save(state, unfinished)
+    unfinished.replace(path)
+
+
+def found(path: Path) -> Any:
+    """What was kept, or None."""
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
