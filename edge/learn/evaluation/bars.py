@@ -39,6 +39,17 @@ class Verdict:
         return None if math.isnan(self.margin) else self.margin >= 0
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure of a protocol of what is learned; ``bar`` names the goal that it answers, if any."""
+
+    setting: str
+    figure: str
+    value: float
+    note: str = ""
+    bar: str = ""
+
+
 BARS: Final = (
     Bar("esc10", "ESC-10 from examples, accuracy over its five folds", 0.95),
     Bar("esc50_5s", "ESC-50 part from names alone, 5 s, accuracy", 0.80),

@@ -13,13 +13,15 @@ from edge.engine.manifest import Label
 from edge.errors import InputError
 from edge.learn.evaluation.figures import Scored
 from edge.learn.evaluation.onsets import Latency, active_spans, compose, decode, latency
-from edge.learn.evaluation.recordings import Answer, Bench, Job, View
+from edge.learn.evaluation.recordings import VIEWS, Answer, Bench, Job, View
 from edge.learn.evaluation.sets import ABOUT, Row, mark_trained, pick, read_rows
 
 _log = logging.getLogger(__name__)
 
 CUT: Final = ("fight_surv", "av_events")
 """Sets whose recordings are also played without their sound and without their picture."""
+KEPT: Final = ("esc10", "esc50_part", "fight_surv")
+"""Sets that prompts and taught events are tried on: their windows are kept whole."""
 LATENCY_MOST: Final = 8
 _NOT_SCORED: Final = ("ucsd_ped2",)
 """Measured by its own protocol (`edge.learn.evaluation.learned`): without a normal learned there is no anomaly."""
@@ -81,19 +83,23 @@ def collect(asked: Asked, findings: Findings, bench: Bench, say: Say) -> None:
     """Fill ``findings`` but for what is learned, the ablation and the cost."""
     rows = findings.rows = chosen_rows(asked)
     played = [row for row in rows if row.set_name not in _NOT_SCORED]
-    jobs = [Job(row.path) for row in played]
-    jobs += [Job(row.path, view) for row in played if row.set_name in CUT for view in ("picture", "sound")]
+    jobs = [job_of(row) for row in played]
+    jobs += [job_of(row, view) for row in played if row.set_name in CUT for view in VIEWS[1:]]
     answers = play(bench, jobs, say)
     findings.unreadable = [job.path.name for job in jobs if answers[job] is None and job.view == "whole"]
     findings.whole = _scored(played, answers, "whole")
-    cut = [row for row in played if row.set_name in CUT and answers[Job(row.path, "sound")] is not None]
-    views: tuple[View, ...] = ("whole", "picture", "sound")
-    findings.cut = {view: _scored(cut, answers, view) for view in views}
+    cut = [row for row in played if row.set_name in CUT and answers[job_of(row, "sound")] is not None]
+    findings.cut = {view: _scored(cut, answers, view) for view in VIEWS}
     findings.spans = spans_of(bench, played)
     if "latency" not in asked.skip:
         findings.latencies = latencies(bench, played, findings.labels, say)
     if asked.yamnet is not None:
         findings.yamnet = heard_by_yamnet(asked.yamnet, asked.work, played, say)
+
+
+def job_of(row: Row, view: View = "whole") -> Job:
+    """How ``row`` is played."""
+    return Job(row.path, view, keeps=row.set_name in KEPT and view != "sound")
 
 
 def play(bench: Bench, jobs: Sequence[Job], say: Say) -> dict[Job, Answer | None]:
@@ -167,4 +173,4 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _scored(rows: Iterable[Row], answers: Mapping[Job, Answer | None], view: View) -> list[Scored]:
-    return [Scored(row, answer) for row in rows if (answer := answers.get(Job(row.path, view))) is not None]
+    return [Scored(row, answer) for row in rows if (answer := answers.get(job_of(row, view))) is not None]

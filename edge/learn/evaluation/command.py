@@ -70,7 +70,7 @@ def main_evaluate(args: argparse.Namespace) -> int:
     )
     collect(asked, findings, bench, say)
     if "learned" not in asked.skip:
-        findings.learned = measure_learned(asked, bench.cache)
+        findings.learned = measure_learned(asked, bench)
     findings.ablation = _json(asked.engine / "ablation.json") or _json(asked.work / "ablation.json")
     if "compute" not in asked.skip:
         findings.compute = _json(asked.work / "compute.json")

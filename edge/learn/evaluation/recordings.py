@@ -24,6 +24,7 @@ from edge.config import parse
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.model import Model
 from edge.errors import MediaError
+from edge.learn.evaluation.kept import save_scores
 from edge.metrics import Metrics
 from edge.replay import Replay
 from edge.types import Event, Kind, Phase, Scores, seconds
@@ -70,10 +71,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One recording to be looked at, and what of it."""
+    """One recording to be looked at, what of it, and whether its windows are kept whole (`kept`)."""
 
     path: Path
     view: View = "whole"
+    keeps: bool = False
 
 
 class Bench:
@@ -106,22 +108,25 @@ class Bench:
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs without an answer on disk."""
-        return [job for job in jobs if not self._place(job).exists()]
+        return [job for job in jobs if not self._is_there(job)]
+
+    def windows(self, job: Job) -> Path:
+        """Where the windows of a job that keeps them are."""
+        return self._place(job).with_suffix(".windows.npz")
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer | None]]:
         """Every job's answer, in the order in which they are ready; None where the file cannot be read."""
         todo = []
         for job in dict.fromkeys(jobs):
-            place = self._place(job)
-            if place.exists():
-                yield job, load(place)
+            if self._is_there(job):
+                yield job, load(self._place(job))
             else:
                 todo.append(job)
         if self._workers < 2 or len(todo) < 4:
             if todo:
                 player = _Player(self._engine)
                 for job in todo:
-                    yield job, self._keep(job, player.play(job))
+                    yield job, self._keep(job, player.play(job, self.windows(job)))
                 player.close()
             return
         yield from self._spread(todo)
@@ -129,7 +134,7 @@ class Bench:
     def _spread(self, todo: Sequence[Job]) -> Iterator[tuple[Job, Answer | None]]:
         context = get_context("spawn")
         with ProcessPoolExecutor(self._workers, context, _open_player, (self._engine,)) as pool:
-            running = {pool.submit(_play, job): job for job in todo}
+            running = {pool.submit(_play, job, self.windows(job)): job for job in todo}
             for done in as_completed(running):
                 job = running[done]
                 yield job, self._keep(job, done.result())
@@ -137,6 +142,10 @@ class Bench:
     def _keep(self, job: Job, answer: Answer | None) -> Answer | None:
         save(self._place(job), answer)
         return answer
+
+    def _is_there(self, job: Job) -> bool:
+        place = self._place(job)
+        return place.exists() and (not job.keeps or self.windows(job).exists() or load(place) is None)
 
     def _place(self, job: Job) -> Path:
         return self._cache / f"{_file_digest(job.path)}-{job.view}.npz"
@@ -195,24 +204,27 @@ class _Player:
         self._labels = folder.manifest.plus(derivers.labels).label_names
         self._replay = Replay(loaded.config, self._model, 0, derivers)
 
-    def play(self, job: Job) -> Answer | None:
-        """One recording; None when it cannot be read or nothing of it is left."""
+    def play(self, job: Job, windows: Path) -> Answer | None:
+        """One recording; None when it cannot be read or nothing of it is left. ``windows``: where it may keep them."""
+        keep = windows if job.keeps else None
         if job.view == "whole":
-            return self._answer(job.path)
+            return self._answer(job.path, keep)
         with tempfile.TemporaryDirectory(prefix="edge-evaluate-") as name:
             cut = Path(name) / f"{job.path.stem}.mp4"
             removed: Literal["video", "audio"] = "audio" if job.view == "picture" else "video"
-            return self._answer(cut) if without(job.path, removed, cut) else None
+            return self._answer(cut, keep) if without(job.path, removed, cut) else None
 
     def close(self) -> None:
         self._model.close()
 
-    def _answer(self, path: Path) -> Answer | None:
-        collected = _Collected(self._labels)
+    def _answer(self, path: Path, keep: Path | None) -> Answer | None:
+        collected = _Collected(self._labels, keep is not None)
         try:
             played = self._replay.run(path, collected)
         except MediaError:
             return None
+        if keep is not None:
+            save_scores(keep, collected.windows)
         values = np.array(collected.values, np.float32).reshape(-1, len(self._labels))
         return Answer(np.array(collected.t_s), values, self._labels, tuple(collected.begun), played.media_s)
 
@@ -220,8 +232,10 @@ class _Player:
 class _Collected:
     """Listens to a replay."""
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
+    def __init__(self, labels: tuple[str, ...], keeps: bool) -> None:
         self._labels = labels
+        self._keeps = keeps
+        self.windows: list[Scores] = []
         self.t_s: list[float] = []
         self.values: list[list[float]] = []
         self.begun: list[Begun] = []
@@ -229,6 +243,8 @@ class _Collected:
     def on_scores(self, scores: Scores) -> None:
         self.t_s.append(seconds(scores.media_end_ns))
         self.values.append([scores.values.get(label, float("nan")) for label in self._labels])
+        if self._keeps:
+            self.windows.append(scores)
 
     def on_event(self, event: Event) -> None:
         if event.phase is Phase.BEGIN and event.kind is Kind.EVENT:
@@ -242,8 +258,8 @@ def _open_player(engine: Path) -> None:
     _players.append(_Player(engine))
 
 
-def _play(job: Job) -> Answer | None:
-    return _players[0].play(job)
+def _play(job: Job, windows: Path) -> Answer | None:
+    return _players[0].play(job, windows)
 
 
 def _digest_of(folder: ModelFolder) -> str:

@@ -13,7 +13,7 @@ from edge.learn.evaluation.bars import learned_figures, number, rows_of, shown, 
 from edge.learn.evaluation.collect import Findings
 from edge.learn.evaluation.document import Block, Heading, Table, Text
 from edge.learn.evaluation.figures import Calibration, LabelFigures, gain, macro_gain, precision_of
-from edge.learn.evaluation.sets import ABOUT, TIMES
+from edge.learn.evaluation.sets import ABOUT, ALL
 from edge.learn.evaluation.yamnet import CLASS
 
 
@@ -130,10 +130,11 @@ def _from_compute(found: Mapping[str, Any] | None) -> dict[str, tuple[float, str
 def _opening(findings: Findings) -> str:
     trained = sum(row.was_trained for row in findings.rows)
     minutes = sum(one.answer.media_s for one in findings.whole) / 60
-    times = ", ".join(f"{n} x in {ABOUT[name].title}" for name, n in TIMES.items())
+    whole = ", ".join(ABOUT[name].title for name in sorted(ALL))
     text = (
         f"Model {findings.model} (`{findings.digest}`), {len(findings.whole)} recordings, {minutes:.0f} minutes, at "
-        f"most {findings.most} of each class of each set ({times}), evenly by name. All went through the pipeline of "
+        f"most {findings.most} of each class of each set (all of {whole}), evenly by "
+        "name. All went through the pipeline of "
         "[`edge replay`](replay.md), which is the daemon's, with the shipped thresholds and nothing learned of a site "
         f"unless a line says so. {trained} of the recordings come from sources that training could use; nothing was "
         f"chosen by results. Made by `{findings.command}`."

@@ -45,8 +45,8 @@ UNLISTED: Final = frozenset({"person", "vehicle", "animal"})
 """May be in any picture, whatever the class: judged only where a class names them."""
 
 
-TIMES: Final[Mapping[str, int]] = {"fire_cair": 4, "fight_surv": 3, "fall_upfall": 2, "fall_urfd": 2}
-"""Sets with a goal of their own, of which more is taken."""
+ALL: Final = frozenset({"esc10", "esc50_part", "fire_cair", "fight_surv", "fall_upfall", "fall_urfd"})
+"""Sets with a goal or a protocol of their own: taken whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +128,14 @@ def mark_trained(rows: Iterable[Row], trained: Iterable[Path]) -> list[Row]:
 
 
 def pick(rows: Iterable[Row], most: int) -> list[Row]:
-    """At most ``most`` of each set and class (times `TIMES`), evenly spread over the files by name, of unseen sources
-    first."""
+    """At most ``most`` of each set and class (of `ALL` everything), evenly spread over the files by name, of unseen
+    sources first."""
     by: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         by.setdefault((row.set_name, row.label), []).append(row)
     chosen = []
     for (name, _), group in by.items():
-        here = most * TIMES.get(name, 1)
+        here = len(group) if name in ALL else most
         unseen, seen = ([r for r in group if r.was_trained is flag] for flag in (False, True))
         first = _spread(unseen, here)
         chosen += first + _spread(seen, here - len(first))
