@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.config import Loaded
-from edge.detect.anomaly import AnomalyScorer
+from edge.detect.anomaly import AnomalyScorer, SiteNormal
 from edge.detect.derived import Derived, Derivers
 from edge.detect.null import QuietTimes
 from edge.detect.prompts import Prompts
@@ -29,14 +29,18 @@ def learned(loaded: Loaded, folder: ModelFolder, profile: Path | None = None) ->
     return version
 
 
-def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None) -> Derivers:
+def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None, normal: Derived | None = None) -> Derivers:
     """The derived labels in the order in which they replace one another. InputError when what was learned cannot be
-    read or a prompt cannot be asked."""
+    read or a prompt cannot be asked. ``normal`` judges what is unusual in the profile's stead."""
     parts: list[Derived] = []
     if loaded.config.prompts:
         parts.append(prompts(loaded, folder))
-    if version is not None and (normal := version.part("normal")) is not None:
-        parts.append(AnomalyScorer.from_part(normal))
+    if normal is not None:
+        parts.append(normal)
+    elif version is not None and (part := version.part("normal")) is not None:
+        parts.append(AnomalyScorer.from_part(part))
+    elif loaded.config.anomaly is not None:
+        parts.append(SiteNormal(folder.manifest.geometry.hop_s, loaded.config.anomaly.learn_h))
     if version is not None and (events := version.part("events")) is not None:
         parts.append(Taught(events))
     return Derivers(parts)

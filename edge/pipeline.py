@@ -6,8 +6,9 @@ waits. It runs on one thread, the one that opened the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
 from edge.clock import Clock
@@ -30,12 +31,21 @@ class Step:
     facts: Sequence[CameraFacts] = ()
 
 
+class Learner(Protocol):
+    """Learns from what passes."""
+
+    def observe(self, scores: Scores, open_labels: Collection[str] = ()) -> None:
+        """One window, and the labels of the scene's events that are open on its camera."""
+        ...
+
+
 class Pipeline:
     """Cameras' buffers in, scores and events out.
 
     ``newest`` makes a camera that fell behind jump to its newest due window (live); without it every window is scored
     (recordings). ``state`` says what a camera's source is doing, and a few words on it. ``derivers`` add what follows
-    from the model's answer before anything is decided; ``quiet`` is what thresholds by false alarms a day follow from.
+    from the model's answer before anything is decided; ``quiet`` is what thresholds by false alarms a day follow from,
+    and ``learners`` are shown every window after it was decided on.
     """
 
     FACTS_EVERY_NS = NS_PER_S
@@ -52,10 +62,12 @@ class Pipeline:
         state: Callable[[str], tuple[SourceState, str]] = lambda _camera: (SourceState.UP, ""),
         derivers: Derivers | None = None,
         quiet: QuietTimes | None = None,
+        learners: Sequence[Learner] = (),
     ) -> None:
         self._model = model
         self._derivers = derivers or Derivers()
         self._quiet = quiet
+        self._learners = tuple(learners)
         self._next_learn_ns = clock.mono_ns()
         self._detector = detector
         self._buffers = dict(buffers)
@@ -105,8 +117,8 @@ class Pipeline:
 
     def _scored(self, scores: Scores) -> list[Event]:
         events = self._detector.scores(scores)
-        if self._quiet is not None:
-            self._quiet.observe(scores, self._detector.open_labels(scores.camera))
+        for learner in self._learners:
+            learner.observe(scores, self._detector.open_labels(scores.camera))
         return events
 
     def _learn_thresholds(self) -> None:

@@ -18,6 +18,7 @@ from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
 
 DEFAULTS = "defaults"
+ANOMALY = "anomaly"
 COOLDOWN_S = 30.0
 SEVERITY = "alert"
 _T = TypeVar("_T")
@@ -56,6 +57,7 @@ class Thresholds:
         self._cameras: tuple[str, ...] = ()
         self._fixed_cameras = None if cameras is None else tuple(cameras)
         self._events: Mapping[str, Rule] = {}
+        self._anomaly_rate: float | None = None
         self._commands: dict[tuple[str, str], float] = {}
         self._learned: Mapping[str, float] = {}
         self._disarmed: set[str] = set()
@@ -75,6 +77,7 @@ class Thresholds:
         """Take over another configuration; commands for cameras that are still there stay in force."""
         self._cameras = tuple(config.cameras) if self._fixed_cameras is None else self._fixed_cameras
         self._events = config.events
+        self._anomaly_rate = config.anomaly.false_alarms_per_day if config.anomaly is not None else None
         self._commands = {key: value for key, value in self._commands.items() if key[0] in self._cameras}
         self._disarmed &= set(self._cameras)
 
@@ -121,6 +124,8 @@ class Thresholds:
         wanted = {
             label: rule.false_alarms_per_day or (general if rule.enter is None else None) for label, rule in own.items()
         }
+        if ANOMALY in wanted and wanted[ANOMALY] is None and own[ANOMALY].enter is None:
+            wanted[ANOMALY] = self._anomaly_rate
         return {label: rate for label, rate in wanted.items() if rate is not None}
 
     def learn(self, enter: Mapping[str, float]) -> None:

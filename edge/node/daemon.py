@@ -27,6 +27,7 @@ from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.node.folder import hold
 from edge.node.inputs import Inputs
+from edge.node.learning import Learning
 from edge.node.orders import Orders
 from edge.node.outputs import Outputs
 from edge.node.reload import FileWatch
@@ -50,21 +51,29 @@ def run(path: Path) -> int:
     """Run the daemon until SIGTERM or SIGINT, or until every recording has ended; its exit code."""
     loaded = load(path)
     folder = load_folder(find_folder(loaded.config.model.name))
-    derivers = assemble(loaded, folder, learned(loaded, folder))
-    faults = check(loaded.config, folder.manifest.plus(derivers.labels))
-    if faults:
-        raise ConfigError([loaded.fault(key, message) for key, message in faults])
-    with hold(loaded.resolve(loaded.config.node.data_dir)):
-        return Daemon(loaded, folder, SystemClock(), derivers).run()
+    version, clock = learned(loaded, folder), SystemClock()
+    data_dir = loaded.resolve(loaded.config.node.data_dir)
+    with hold(data_dir):
+        learning = Learning(data_dir, folder.manifest, loaded.config.anomaly, version, clock)
+        derivers = assemble(loaded, folder, version, learning.normal)
+        manifest = folder.manifest.plus(derivers.labels)
+        faults = check(loaded.config, manifest)
+        if faults:
+            raise ConfigError([loaded.fault(key, message) for key, message in faults])
+        learning.watch(manifest.labels)
+        return Daemon(loaded, folder, clock, derivers, learning).run()
 
 
 class Daemon:
     """One node, from start to exit code."""
 
-    def __init__(self, loaded: Loaded, folder: ModelFolder, clock: Clock, derivers: Derivers | None = None) -> None:
+    def __init__(
+        self, loaded: Loaded, folder: ModelFolder, clock: Clock, derivers: Derivers, learning: Learning
+    ) -> None:
         self._loaded = loaded
         self._folder = folder
-        self._derivers = derivers or Derivers()
+        self._derivers = derivers
+        self._learning = learning
         self._manifest = folder.manifest.plus(self._derivers.labels)
         self._clock = clock
         self._metrics = Metrics()
@@ -173,9 +182,11 @@ class Daemon:
             inputs.live,
             state=inputs.state,
             derivers=self._derivers,
+            quiet=self._learning.quiet,
+            learners=self._learning.learners,
         )
         self._outputs.publish_thresholds(pipeline.thresholds())
-        return Opened(pipeline, model.close)
+        return Opened(pipeline, model.close, self._learning.keep)
 
     def _status(self) -> str:
         sources = f"sources: {self._inputs.summary()}"

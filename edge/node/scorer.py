@@ -19,6 +19,14 @@ log = logging.getLogger(__name__)
 Request = Callable[[Pipeline], None]
 
 
+class Keep(Protocol):
+    """Saves what was learned."""
+
+    def __call__(self, *, at_once: bool = False) -> None:
+        """When it is time, or ``at_once``."""
+        ...
+
+
 class Sink(Protocol):
     """Who takes what a step brought forth."""
 
@@ -29,10 +37,11 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A pipeline and what frees its model, on the thread that made it."""
+    """A pipeline, what frees its model, and what keeps the learned; all on the thread that made it."""
 
     pipeline: Pipeline
     close: Callable[[], None]
+    keep: Keep
 
 
 class Scorer:
@@ -64,8 +73,10 @@ class Scorer:
             self.ready.set()
             while not cancel.is_set():
                 self._turn(pipeline)
+                opened.keep()
                 self.wake.wait(self.IDLE_S)
             self._turn(pipeline)
+            opened.keep(at_once=True)
             self._sink.deliver(Step(events=pipeline.finish("shutdown")))
         finally:
             opened.close()

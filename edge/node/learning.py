@@ -1,0 +1,90 @@
+"""What the running daemon learns of its site: what is normal, and what quiet time's scores reach. Kept on the disk.
+
+Lives on the engine's thread. What cannot be read is put aside, told, and learned anew: the daemon runs all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from edge.clock import Clock
+from edge.config.models import Anomaly
+from edge.detect.anomaly import SiteNormal
+from edge.detect.null import QuietTimes
+from edge.engine.manifest import Label, Manifest
+from edge.errors import InputError, SinkError
+from edge.pipeline import Learner
+from edge.profile import Part, Version, load_part, save_part
+from edge.types import NS_PER_S
+
+log = logging.getLogger(__name__)
+_GRAPH = "graph_sha256"
+
+
+class Learning:
+    """``folder`` is the node's own; ``version`` is the profile to start from where nothing was learned here yet."""
+
+    SAVE_EVERY_NS = 1800 * NS_PER_S
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, anomaly: Anomaly | None, version: Version | None, clock: Clock
+    ) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._version = version
+        self._clock = clock
+        self._saved_ns = clock.mono_ns()
+        self.normal: SiteNormal | None = None
+        if anomaly is not None:
+            self.normal = SiteNormal(manifest.geometry.hop_s, anomaly.learn_h, self._stored("normal"))
+        self.quiet = QuietTimes((), manifest.geometry.hop_s)
+
+    def watch(self, labels: Iterable[Label]) -> None:
+        """Keep the quiet time of ``labels``, going on from what is on the disk."""
+        stored, labels, hop_s = self._stored("null"), tuple(labels), self._manifest.geometry.hop_s
+        self.quiet = QuietTimes.from_part(labels, hop_s, stored) if stored else QuietTimes(labels, hop_s)
+
+    @property
+    def learners(self) -> tuple[Learner, ...]:
+        """Those that are to be shown every window."""
+        return (self.quiet,) if self.normal is None else (self.quiet, self.normal)
+
+    def keep(self, *, at_once: bool = False) -> None:
+        """Save what was learned when it is time, or ``at_once``. A full disk is told and tried again later."""
+        now_ns = self._clock.mono_ns()
+        if at_once or now_ns - self._saved_ns >= self.SAVE_EVERY_NS:
+            self._saved_ns = now_ns
+            self._save("null", self.quiet.to_part())
+        if self.normal is not None and (at_once or self.normal.due_save(now_ns)):
+            self._save("normal", self.normal.part())
+            self.normal.saved(now_ns)
+
+    def _save(self, name: str, part: Part) -> None:
+        try:
+            save_part(self._path(name), Part(part.arrays, {**part.facts, _GRAPH: self._manifest.sha256}))
+        except SinkError as error:
+            log.warning("what was learned is not saved now: %s", error)
+
+    def _stored(self, name: str) -> Part | None:
+        """What was learned here with this model, else the profile's."""
+        path = self._path(name)
+        if path.exists():
+            try:
+                part = load_part(path)
+            except InputError as error:
+                self._put_aside(path, str(error))
+            else:
+                if part.facts.get(_GRAPH) == self._manifest.sha256:
+                    return part
+                self._put_aside(path, "another model learned it")
+        return self._version.part(name) if self._version is not None else None
+
+    def _put_aside(self, path: Path, reason: str) -> None:
+        aside = path.with_suffix(".before.npz")
+        log.warning("%s: put aside as %s and learned anew: %s", path, aside.name, reason)
+        path.replace(aside)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / "learned" / f"{name}.npz"
