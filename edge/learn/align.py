@@ -124,7 +124,7 @@ def train(
     mean, began = torch.from_numpy(space.mean), text.weight.detach().clone()
     names_began = net.heard_names.detach().clone()
     kept = np.array([k for k in range(heard.tags.shape[1]) if k not in left_out])
-    by_tag = [np.flatnonzero([p.kind == "tags" and p.index == k for p in phrases]) for k in kept]
+    first, many = _places(phrases, kept)
     free = [net.heard_names, net.heard_sharpness, *text.parameters()]
     optimiser = torch.optim.Adam(free, lr=rate)
     tags, clean = torch.from_numpy(heard.tags), torch.from_numpy(heard.clean)
@@ -133,7 +133,7 @@ def train(
         order, total = torch.from_numpy(rng.permutation(len(tags))), 0.0
         for at in range(0, len(order) - _BATCH + 1, _BATCH):
             rows = order[at : at + _BATCH]
-            said = torch.from_numpy(embeddings[[int(rng.choice(options)) for options in by_tag]])
+            said = torch.from_numpy(embeddings[first + (rng.random(len(first)) * many).astype(int)])
             words = unit(text(said - mean))
             there = net.of_sound(tags[rows])
             loss = contrast(there, words, teacher[rows])
@@ -147,6 +147,14 @@ def train(
             _log.info("epoch %d: loss %.3f", epoch + 1, total * _BATCH / len(order))
     basis = text.weight.detach().numpy().T
     return TextSpace(space.mean, np.ascontiguousarray(basis, dtype=np.float32))
+
+
+def _places(phrases: Sequence[Phrase], tags: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each tag's phrases begin and how many they are; a tag's phrases stand together."""
+    of_tag = np.array([p.index if p.kind == "tags" else -1 for p in phrases])
+    first = np.array([int(np.argmax(of_tag == k)) for k in tags])
+    many = np.array([int((of_tag == k).sum()) for k in tags])
+    return first, many
 
 
 def contrast(there: Tensor, words: Tensor, teacher: Tensor) -> Tensor:

@@ -44,13 +44,15 @@ class Accuracy:
     classes: Mapping[str, tuple[float, float, int]]
 
 
-def measure_esc50(data: Path, engine: str | Path, names: Sequence[str] = ESC50) -> Accuracy:
+def measure_esc50(
+    data: Path, engine: str | Path, names: Sequence[str] = ESC50, datasets: tuple[str, ...] = SETS
+) -> Accuracy:
     """All prompts competing on what there is of ESC-50 under ``data``; texts are the classes' names and nothing else.
 
     A single window counts where its level is within 20 dB of the recording's loudest.
     """
     with open(data / "manifest.csv", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["dataset"].startswith(SETS) and row["label"] in names]
+        rows = [row for row in csv.DictReader(file) if row["dataset"].startswith(datasets) and row["label"] in names]
     files = [data / row["file"] for row in rows]
     scores = replay_prompts(files, engine, {name: name.replace("_", " ") for name in names})
     clip, window = [], []
