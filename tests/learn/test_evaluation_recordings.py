@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import av
@@ -15,9 +16,16 @@ import media
 import toy_model
 
 from edge.cli import main
+from edge.config import parse
+from edge.engine.model import Model
+from edge.errors import MediaError, ModelError
 from edge.learn.evaluation import recordings
+from edge.learn.evaluation.kept import KeptReplay
 from edge.learn.evaluation.onsets import compose, decode
 from edge.learn.evaluation.recordings import Bench, Job, without
+from edge.metrics import Metrics
+from edge.replay import Replay
+from edge.types import Features, Scores
 
 
 @pytest.fixture
@@ -53,7 +61,7 @@ def test_answers_are_kept_until_the_file_or_the_model_changes(
     assert whole is not None
     assert len(whole.t_s) == len(whole.values) >= 5
     assert whole.labels == bench.folder.manifest.label_names
-    monkeypatch.setattr(recordings, "_Player", None)
+    monkeypatch.setattr(recordings, "_Player", None)  # nothing is played
     again = dict(Bench(engine, tmp_path / "work").run(jobs))
     for job in jobs[:3]:
         np.testing.assert_array_equal(again[job].values, first[job].values)  # type: ignore[union-attr]
@@ -99,3 +107,44 @@ def test_one_command_makes_the_report(tmp_path: Path, engine: Path) -> None:
     assert "c.mp4" in text
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
     assert main(["learn", "evaluate", *options, "--only", "nosuch"]) == 2
+
+
+def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, engine: Path) -> None:
+    bench, job = Bench(engine, tmp_path / "work"), Job(clip, keeps=True)
+    assert bench.missing([Job(clip), job]) == [Job(clip), job]
+    dict(bench.run([job]))
+    assert not bench.missing([Job(clip), job])
+    told, played = Heard(), Heard()
+    KeptReplay({clip: bench.windows(job)}).run(clip, told)
+    config = parse(recordings._CONFIG).config
+    model = Model.open(bench.folder, config.model, 1, Metrics())
+    Replay(config, model).run(clip, played)
+    model.close()
+    assert len(told.scores) == len(played.scores) > 4
+    for kept, fresh in zip(told.scores, played.scores, strict=True):
+        assert replace(kept, embedding=None, features=None) == replace(fresh, embedding=None, features=None)
+        assert kept.features is not None
+        assert fresh.features is not None
+        for field in fields(Features):
+            np.testing.assert_array_equal(getattr(kept.features, field.name), getattr(fresh.features, field.name))
+    with pytest.raises(MediaError, match="kept"):
+        KeptReplay({}).run(clip, told)
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.scores: list[Scores] = []
+
+    def on_scores(self, scores: Scores) -> None:
+        self.scores.append(scores)
+
+    def on_event(self, event: object) -> None:
+        pass
+
+
+def test_a_model_exchanged_while_it_is_measured_is_noticed(tmp_path: Path, clip: Path, engine: Path) -> None:
+    bench = Bench(engine, tmp_path / "work")
+    text = (engine / "model.yaml").read_text()
+    (engine / "model.yaml").write_text(text.replace(bench.folder.manifest.sha256, "0" * 64))
+    with pytest.raises(ModelError, match="exchanged"):
+        dict(bench.run([Job(clip)]))

@@ -88,7 +88,7 @@ def _scores(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], k: int
         values=dict(zip(names, arrays["values"][k].tolist(), strict=True)),
         contribution={n: Contribution(*part) for n, part in zip(names, arrays["added"][k].tolist(), strict=True)},
         embedding=arrays["embedding"][k],
-        boxes=[Box(**box) for box in facts["boxes"][k]],
+        boxes=tuple(Box(**box) for box in facts["boxes"][k]),
         tags=facts["tags"][k],
         coverage=coverage,
         video_ok=bool(video_ok),

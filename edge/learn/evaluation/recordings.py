@@ -23,7 +23,7 @@ from edge.assemble import assemble
 from edge.config import parse
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.model import Model
-from edge.errors import MediaError
+from edge.errors import MediaError, ModelError
 from edge.learn.evaluation.kept import save_scores
 from edge.metrics import Metrics
 from edge.replay import Replay
@@ -124,7 +124,7 @@ class Bench:
                 todo.append(job)
         if self._workers < 2 or len(todo) < 4:
             if todo:
-                player = _Player(self._engine)
+                player = _Player(self._engine, self.digest)
                 for job in todo:
                     yield job, self._keep(job, player.play(job, self.windows(job)))
                 player.close()
@@ -133,7 +133,7 @@ class Bench:
 
     def _spread(self, todo: Sequence[Job]) -> Iterator[tuple[Job, Answer | None]]:
         context = get_context("spawn")
-        with ProcessPoolExecutor(self._workers, context, _open_player, (self._engine,)) as pool:
+        with ProcessPoolExecutor(self._workers, context, _open_player, (self._engine, self.digest)) as pool:
             running = {pool.submit(_play, job, self.windows(job)): job for job in todo}
             for done in as_completed(running):
                 job = running[done]
@@ -196,9 +196,11 @@ def without(path: Path, stream: Literal["video", "audio"], out: Path) -> bool:
 class _Player:
     """A model and the replay around it, as `edge replay` has them."""
 
-    def __init__(self, engine: Path) -> None:
+    def __init__(self, engine: Path, digest: str) -> None:
         loaded = parse(_CONFIG)
         folder = load_folder(engine)
+        if _digest_of(folder) != digest:
+            raise ModelError(f"{engine}: was exchanged while it was measured; measure a copy of it, or start again")
         derivers = assemble(loaded, folder, None)
         self._model = Model.open(folder, loaded.config.model, 1, Metrics())
         self._labels = folder.manifest.plus(derivers.labels).label_names
@@ -254,8 +256,8 @@ class _Collected:
 _players: list[_Player] = []
 
 
-def _open_player(engine: Path) -> None:
-    _players.append(_Player(engine))
+def _open_player(engine: Path, digest: str) -> None:
+    _players.append(_Player(engine, digest))
 
 
 def _play(job: Job, windows: Path) -> Answer | None:
