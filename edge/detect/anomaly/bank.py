@@ -41,6 +41,11 @@ class Bank:
         """What is kept, f32[m,size]."""
         return self._points
 
+    @property
+    def counts(self) -> F64:
+        """How often each of `points` was seen, [m]."""
+        return self._counts
+
     def distances(self, points: F32) -> F32:
         """How far each of ``points`` [n,size] is from what was seen at least three times, 0 to `FARTHEST`."""
         if not len(points) or self._counts.sum() < SEEN:

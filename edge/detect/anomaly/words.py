@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.detect.anomaly.bank import Bank
 from edge.detect.anomaly.normal import Unusual
 from edge.detect.anomaly.views import code, speeds_of
-from edge.types import Scores
+from edge.types import F32, Scores
 
 _NEAR = 2.0  # units: what counts as the same place
 _FASTER = 1.25
@@ -36,10 +37,17 @@ def _movement(one: Unusual, bank: Bank, scores: Scores) -> str:  # noqa: ARG001
     if not near.any():
         return f"movement where nothing was seen to move, {place}"
     speed = float(speeds_of(one.point[None])[0])
-    usual = float(np.quantile(speeds_of(bank.points[near]), 0.99))
+    usual = _quantile(speeds_of(bank.points[near]), bank.counts[near])
     if speed > _FASTER * usual:
         return f"faster than anything learned here, {place}: {speed / max(usual, 0.5):.1f} x"
     return f"moves in a way not learned here, {place}"
+
+
+def _quantile(values: F32, weights: NDArray[np.float64], share: float = 0.99) -> float:
+    """The value that ``share`` of the weight lies at or below."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order][int(np.searchsorted(below, share * below[-1]).clip(0, len(values) - 1))])
 
 
 def _things(one: Unusual, bank: Bank, scores: Scores) -> str:
