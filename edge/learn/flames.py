@@ -77,9 +77,9 @@ def burn(rng: Rng) -> Burn:
 
 
 def glow_colour(rng: Rng) -> F32:
-    """The linear colour of burning soot, red 1: about 1300 to 2100 K through some camera's white balance."""
-    green = float(rng.uniform(0.24, 0.5))
-    return np.array([1.0, green, green * float(rng.uniform(0.08, 0.35))], np.float32)
+    """The linear colour of burning soot, red 1: deep red by daylight to yellow at night, through some white balance."""
+    green = float(np.exp(rng.uniform(np.log(0.07), np.log(0.5))))
+    return np.array([1.0, green, green * float(rng.uniform(0.05, 0.35))], np.float32)
 
 
 def linear(picture: NDArray[np.uint8]) -> F32:

@@ -89,8 +89,8 @@ def fire_shot(rng: Rng, burns: tuple[Burn, ...], place: U8, still: bool) -> Shot
     night = rng.random() < 0.45
     ambient = float(np.exp(rng.uniform(np.log(0.015), np.log(0.3)))) if night else float(rng.uniform(0.35, 1.1))
     tongues = _lay(rng, burns, kind)
-    gain, power = float(np.exp(rng.uniform(np.log(1.6), np.log(9)))), float(rng.uniform(0.9, 1.8))
-    smoke = _smoke(rng, burns, tongues) if rng.random() < 0.6 else []
+    gain, power = float(np.exp(rng.uniform(np.log(1.2), np.log(9)))), float(rng.uniform(0.9, 1.8))
+    smoke = _smoke(rng, burns, tongues) if rng.random() < (0.45 if night else 0.8) else []
     tone = (float(rng.choice([rng.uniform(0.005, 0.06), rng.uniform(0.05, 0.2), rng.uniform(0.2, 0.6)]))
             * max(ambient, 0.05) * rng.uniform([0.9, 0.9, 0.85], [1.15, 1.05, 1.05])).astype(np.float32)  # fmt: skip
     opaque = float(rng.uniform(0.2, 3.0))

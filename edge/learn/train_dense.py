@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edge.learn.flames_cache import ShotPlan, cache_shots, read_shots
+from edge.learn.flames_lookalikes import PAINTERS
 from edge.learn.image_net import DenseHead, channel_stats
 from edge.learn.network import FusedNet
 from edge.learn.progress import Stopwatch
@@ -27,6 +28,7 @@ from edge.learn.progress import Stopwatch
 _log = logging.getLogger(__name__)
 _SURE: Final = 0.25
 """Mean cover of a picture's two fullest cells from which the event is there; under a tenth of it, it is not."""
+_CLEAR: Final = 0.7
 
 
 class Maps(NamedTuple):
@@ -35,6 +37,13 @@ class Maps(NamedTuple):
     grid: Tensor
     top: Tensor
     cells: Tensor
+
+
+class Judged(NamedTuple):
+    """Maps of other sources, and how much each picture counts where the whole and the map are joined [N]."""
+
+    maps: Maps
+    worth: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +64,11 @@ def train_dense(net: FusedNet, data: Path, photos: Path | None, work: Path, run:
     """Train `net.dense` in place. Needs <work>/pictures_train.npz; makes <work>/shots_*.npz where they are missing."""
     torch.manual_seed(run.seed)
     shots = _maps(cache_shots(net, data, photos, work, run.shots, False))
-    held = _maps(cache_shots(net, data, photos, work, run.held, True))
+    others = cache_shots(net, data, photos, work, run.held, True)
+    held = _maps(others)
     fit_cells(net.dense, shots, scene_maps(work / "pictures_train.npz"), held, run)
     for channel in (0, 1):
-        fit_whole(net.dense, channel, shots, held, run.ridge)
+        fit_whole(net.dense, channel, shots, Judged(held, worths(read_shots(others).kinds)), run.ridge)
 
 
 def fit_cells(dense: DenseHead, shots: Maps, scenes: Maps, held: Maps, run: DenseRun) -> float:
@@ -91,16 +101,22 @@ def fit_cells(dense: DenseHead, shots: Maps, scenes: Maps, held: Maps, run: Dens
     return best
 
 
-def fit_whole(dense: DenseHead, channel: int, shots: Maps, held: Maps, ridge: float) -> tuple[float, float, float]:
+def worths(kinds: list[str]) -> Tensor:
+    """[N] lookalikes count half: they are a third of the shots, and rarer in the world."""
+    return torch.tensor([0.5 if kind in PAINTERS else 1.0 for kind in kinds])
+
+
+def fit_whole(dense: DenseHead, channel: int, shots: Maps, held: Judged, ridge: float) -> tuple[float, float, float]:
     """Write the whole picture's say about one event into a head whose map is trained, and the map's gain; returns how
-    much the whole and the map count, and the offset."""
+    much the whole and the map count, and the offset. Events that one hardly sees do not count where they are joined."""
     shown, sure = (x[:, channel] for x in whole(shots.cells.float()))
     seen = _standard(dense, shots.top)[sure > 0]
     weight = logistic(torch.cat([seen, torch.ones(len(seen), 1)], 1), shown[sure > 0], ridge)
-    shown, sure = (x[:, channel] for x in whole(held.cells.float()))
-    parts = torch.stack([_standard(dense, held.top) @ weight[:-1] + weight[-1], strongest(dense, held)[:, channel]], 1)
-    joined = torch.cat([parts, torch.ones(len(parts), 1)], 1)[sure > 0]
-    a, b, c = logistic(joined, shown[sure > 0], 1e-3).tolist()
+    shown, sure = (x[:, channel] for x in whole(held.maps.cells.float()))
+    clear = whole(held.maps.cells.float(), _CLEAR)[0][:, channel]
+    say = _standard(dense, held.maps.top) @ weight[:-1] + weight[-1]
+    joined = torch.stack([say, strongest(dense, held.maps)[:, channel], torch.ones(len(say))], 1)
+    a, b, c = logistic(joined, shown, 1e-3, held.worth * sure * torch.maximum(clear, 1 - shown)).tolist()
     with torch.no_grad():
         dense.whole.weight[channel], dense.whole.bias[channel] = a * weight[:-1], a * float(weight[-1]) + c
         dense.gain[channel] = b
@@ -108,14 +124,17 @@ def fit_whole(dense: DenseHead, channel: int, shots: Maps, held: Maps, ridge: fl
     return a, b, c
 
 
-def logistic(x: Tensor, y: Tensor, ridge: float) -> Tensor:
-    """Logistic regression [K] of y [N] 0 or 1 on x [N,K], whose last column is the constant and is not shrunk."""
+def logistic(x: Tensor, y: Tensor, ridge: float, worth: Tensor | None = None) -> Tensor:
+    """Logistic regression [K] of y [N] 0 or 1 on x [N,K], whose last column is the constant and is not shrunk; row n
+    counts `worth` [N]."""
+    counts = torch.ones(len(y)) if worth is None else worth
     weight = torch.zeros(x.shape[1], requires_grad=True)
     optimiser = torch.optim.LBFGS([weight], max_iter=60, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = F.binary_cross_entropy_with_logits(x @ weight, y) + 0.5 * ridge * weight[:-1].pow(2).sum()
+        fit = F.binary_cross_entropy_with_logits(x @ weight, y, weight=counts, reduction="sum") / counts.sum()
+        loss = fit + 0.5 * ridge * weight[:-1].pow(2).sum()
         loss.backward()
         return loss
 
@@ -141,12 +160,12 @@ def dense_loss(dense: DenseHead, grid: Tensor, top: Tensor, cells: Tensor) -> Te
     return per_cell.sum((1, 2, 3)).mean() * 0.03 + per_picture.sum(1).mean()
 
 
-def whole(cells: Tensor) -> tuple[Tensor, Tensor]:
+def whole(cells: Tensor, sure: float = _SURE) -> tuple[Tensor, Tensor]:
     """Whether each event is in each picture [N,4], and whether that can be said: it clearly is, or nothing of it is
-    there and no cell is unknown."""
+    there and no cell is unknown. `sure`: the mean cover of the two fullest cells from which it is."""
     fullest = cells.clamp(0, 1).flatten(2).topk(2, dim=2)[0].mean(2)
     unknown = (cells < 0).float().amax((2, 3))
-    shown = (fullest > _SURE).float()
+    shown = (fullest > sure).float()
     return shown, torch.maximum(shown, (fullest < 0.1 * _SURE).float() * (1 - unknown))
 
 

@@ -8,7 +8,18 @@ torch = pytest.importorskip("torch")
 
 from edge.learn.flames_cache import ShotPlan  # noqa: E402
 from edge.learn.image_net import MAP, TOP, DenseHead  # noqa: E402
-from edge.learn.train_dense import DenseRun, Maps, dense_loss, fit_cells, fit_whole, held_loss, logistic, whole  # noqa: E402
+from edge.learn.train_dense import (  # noqa: E402
+    DenseRun,
+    Judged,
+    Maps,
+    dense_loss,
+    fit_cells,
+    fit_whole,
+    held_loss,
+    logistic,
+    whole,
+    worths,
+)  # fmt: skip
 
 pytestmark = pytest.mark.learn
 
@@ -66,7 +77,7 @@ def test_the_map_learns_fires_and_the_whole_joins_in() -> None:
     untrained = held_loss(head, held)
     best = fit_cells(head, shots, maps(12, 3), held, run)
     silent = float(head.whole.weight.detach().abs().max())
-    a, _, _ = fit_whole(head, 0, shots, held, ridge=0.3)
+    a, _, _ = fit_whole(head, 0, shots, Judged(held, torch.ones(24)), ridge=0.3)
     with torch.no_grad():
         picture = head(held.grid, held.top)[1][:, 0]
     assert best < 0.8 * untrained
@@ -81,3 +92,11 @@ def test_a_heavier_ridge_trusts_less() -> None:
     x = torch.cat([some.top[:, :6], torch.ones(64, 1)], 1)
     light, heavy = (logistic(x, some.cells[:, 0].amax((1, 2)), ridge) for ridge in (0.01, 1.0))
     assert float(light[3]) > 2 * float(heavy[3]) > 0
+
+
+def test_lookalikes_count_half_and_a_row_of_no_worth_not_at_all() -> None:
+    assert worths(["plain", "candles", "fire:house"]).tolist() == [1.0, 0.5, 1.0]
+    x = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]])
+    y = torch.tensor([1.0, 0.0, 1.0])
+    told = logistic(x, y, 0.1, torch.tensor([1.0, 1.0, 0.0]))
+    assert torch.allclose(told, logistic(x[:2], y[:2], 0.1), atol=1e-4)
