@@ -20,12 +20,14 @@ ALL_FOURS: Final = pose(pitch=1.35, hips=1.4, knees=1.5, arms=1.4)
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Tracks, and spans in seconds: `falls` from impact to the end of lying; `fights`; `unsure` is not judged."""
+    """Tracks, and spans in seconds: `falls` from impact to the end of lying; `fights`; `unsure` is not judged.
+    `ordinary` ones are what most footage shows."""
 
     tracks: tuple[Track, ...]
     falls: tuple[tuple[float, float], ...] = ()
     fights: tuple[tuple[float, float], ...] = ()
     unsure: tuple[tuple[float, float], ...] = ()
+    ordinary: bool = False
 
 
 def lie(rng: Rng) -> Floats:
@@ -224,13 +226,16 @@ def stroll(rng: Rng, steps: int) -> Act:
 
 ACTS: Final[tuple[Callable[[Rng, int], Act], ...]] = (fall, lie_down, everyday, exercise, together, fight, stroll)
 
+_ORDINARY: Final = (everyday, together, stroll)
+
 
 def draw(rng: Rng, steps: int, shares: tuple[float, ...]) -> Act:
     """One act, each of `ACTS` with its share, with passers-by now and then."""
-    act = ACTS[int(rng.choice(len(ACTS), p=shares))](rng, steps)
+    kind = ACTS[int(rng.choice(len(ACTS), p=shares))]
+    act = kind(rng, steps)
     extra = []
     for _ in range(int(rng.choice([0, 0, 0, 1, 2]))):
         other = everyday(rng, steps).tracks[0]
         other.place = other.place + rng.normal(0, 2.5, 2)
         extra.append(other)
-    return Act((*act.tracks, *extra), act.falls, act.fights, act.unsure)
+    return Act((*act.tracks, *extra), act.falls, act.fights, act.unsure, kind in _ORDINARY)
