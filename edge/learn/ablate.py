@@ -70,11 +70,11 @@ def ablate(
             best = fit_head(head, train, held, _seeded(run, seed))
             size = sum(p.numel() for p in head.fusion.parameters())
             done.append(Ablated(name, seed, _judge(head, held), best.loss, best.step, size, watch.seconds()))
+            _log.info("ablation: %s", done[-1])
             if not any(x.fusion == NONE and x.seed == seed for x in done):
                 head.corrects.zero_()
                 done.append(Ablated(NONE, seed, _judge(head, held), check(head, held), best.step, 0, 0.0))
             path.write_text(json.dumps([asdict(x) for x in done], indent=1), encoding="utf-8")
-            _log.info("ablation: %s, seed %d: %s", name, seed, done[-1].precision)
     return done
 
 

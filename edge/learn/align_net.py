@@ -24,6 +24,8 @@ from edge.learn.labels import COCO, TAGS
 
 SPACE: Final = 192
 SEEN: Final = PICTURE_TAGS + len(COCO)
+HEARD_SHARPNESS: Final = 0.5
+SEEN_SHARPNESS: Final = 0.7
 _FLOOR: Final = 1e-6
 
 
@@ -43,13 +45,21 @@ class Align(nn.Module):
         self.register_buffer("seen_scale", torch.ones(SEEN))
         self.heard_names = nn.Parameter(torch.zeros(TAGS, SPACE))
         self.seen_names = nn.Parameter(torch.zeros(SEEN, SPACE))
-        self.heard_sharpness = nn.Parameter(torch.tensor(0.5))
-        self.seen_sharpness = nn.Parameter(torch.tensor(0.7))
+        self.heard_sharpness = nn.Parameter(torch.tensor(HEARD_SHARPNESS))
+        self.seen_sharpness = nn.Parameter(torch.tensor(SEEN_SHARPNESS))
 
     def forward(self, tags: Tensor, heard: Tensor, picture_tags: Tensor, classes: Tensor, there: Tensor) -> Tensor:
         """Log-odds [B,527], probabilities [B,1000] and [B,80] -> [B,2,192]."""
         seen = self.of_picture(picture_tags, classes) * there.reshape(-1, 1)
         return torch.stack([seen, self.of_sound(tags) * heard.reshape(-1, 1)], 1)
+
+    def settle(self) -> None:
+        """Put what was learned of the sharpness into the scales: a graph keeps the constants that it began with."""
+        with torch.no_grad():
+            self.heard_scale *= self.heard_sharpness / HEARD_SHARPNESS
+            self.seen_scale *= self.seen_sharpness / SEEN_SHARPNESS
+            self.heard_sharpness.fill_(HEARD_SHARPNESS)
+            self.seen_sharpness.fill_(SEEN_SHARPNESS)
 
     def of_sound(self, tags: Tensor) -> Tensor:
         """Unit vectors [B,192] of what is heard."""

@@ -3,8 +3,8 @@
 Fitted on held-out open recordings as in service, on composed held-out scenes and on ordinary material; every recording
 counts the same however long it is, and those with the event count together for `SHARE` of all. A recording's sample is
 its highest window, so that the most a recording reaches means as much as what a window says. Labels without real
-recordings take the fit that all AudioSet tags share for which there are recordings (`shared_samples`): leaving classes
-out shows how well that carries over to a class it never saw.
+recordings borrow their positives from the AudioSet tags for which there are recordings (`shared_samples`) and fit an
+offset alone, beside what they themselves say where they are not; leaving classes out shows how well that carries over.
 """
 
 from __future__ import annotations
@@ -83,7 +83,6 @@ def calibrate(net: FusedNet, held: Rows, ordinary: Rows, real: Rows) -> list[Lab
     head.picture_limit.fill_(30.0)
     sets = [_Set(rows, worth, _views(head, rows)) for rows, worth in ((held, 0.5), (ordinary, 0.5), (real, 1.0))]
     tags, fits = shared_samples(real), []
-    everywhere, unseen = fit_platt(tags), crossed(tags)
     for c, label in enumerate(LABELS):
         samples = joined([_samples(s, c) for s in sets])
         gaps, origin, positives = (float("nan"), float("nan")), "set", _recordings(real, c)
@@ -91,10 +90,11 @@ def calibrate(net: FusedNet, held: Rows, ordinary: Rows, real: Rows) -> list[Lab
             scale, offset = OBJECT_SCALE, -OBJECT_SCALE * float(np.log(OBJECT_SCORE / (1 - OBJECT_SCORE)))
         elif label.body is not None:
             scale, offset = 1.0, 0.0
-        elif label.tag_offset is not None:
-            (scale, offset), gaps, origin = everywhere, unseen, "tags"
         else:
-            (scale, offset), gaps, origin = fit_platt(samples), crossed(samples), "recordings"
+            known = label.tag_offset is None
+            origin, samples = ("recordings", samples) if known else ("tags", borrowed(tags, samples))
+            fixed = None if known else 1.0
+            (scale, offset), gaps = fit_platt(samples, fixed), crossed(samples, fixed)
         _write(head, c, label, scale, offset)
         fits.append(LabelFit(label.name, origin, scale, offset, positives, *gaps))
         _log.info("calibrated %s", fits[-1])
@@ -111,14 +111,14 @@ def fits_text(fits: list[LabelFit]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fit_platt(samples: Samples) -> tuple[float, float]:
-    """Platt's scale and offset by weighted cross entropy; the scale stays within 0.3 and 2.1."""
+def fit_platt(samples: Samples, fixed: float | None = None) -> tuple[float, float]:
+    """Platt's scale and offset by weighted cross entropy; the scale stays within 0.3 and 2.1, or is given."""
     free = torch.tensor([-0.2, 0.0], requires_grad=True)
     optimiser = torch.optim.LBFGS([free], max_iter=80, line_search_fn="strong_wolfe")
     z, y, w = samples.z, samples.y, balanced(samples)
 
     def scale() -> Tensor:
-        return 1.2 + 0.9 * torch.tanh(free[0])
+        return 1.2 + 0.9 * torch.tanh(free[0]) if fixed is None else torch.tensor(fixed)
 
     def closure() -> Tensor:
         optimiser.zero_grad()
@@ -131,12 +131,12 @@ def fit_platt(samples: Samples) -> tuple[float, float]:
     return float(scale().detach()), float(free[1].detach())
 
 
-def crossed(samples: Samples) -> tuple[float, float]:
+def crossed(samples: Samples, fixed: float | None = None) -> tuple[float, float]:
     """Expected calibration error of windows and of recordings where each quarter of the sources is judged by a fit on
     the others."""
     p, fold = torch.zeros_like(samples.z), samples.source % _FOLDS
     for n in range(_FOLDS):
-        scale, offset = fit_platt(Samples(*(x[fold != n] for x in samples)))
+        scale, offset = fit_platt(Samples(*(x[fold != n] for x in samples)), fixed)
         p[fold == n] = torch.sigmoid(scale * samples.z[fold == n] + offset)
     weight = balanced(samples)
     first, second = (
@@ -178,6 +178,11 @@ def shared_samples(real: Rows) -> Samples:
             truth = float(int(kind) == number)
             parts.append(_of_recording(z[rows], torch.full_like(z[rows], truth), 1.0, n))
     return joined(parts)
+
+
+def borrowed(tags: Samples, own: Samples) -> Samples:
+    """The positives of other tags beside a label's own negatives."""
+    return joined([Samples(*(x[tags.y > 0.5] for x in tags)), Samples(*(x[own.y < 0.5] for x in own))])
 
 
 def joined(parts: list[Samples]) -> Samples:

@@ -125,7 +125,7 @@ class FusionHead(nn.Module):
         of the last 16 hops and never feeds on itself. The fusion does not see its last 24 numbers, the bodies'."""
         evidence, known = self._evidence(f), f.available()
         sensed = torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1)
-        summary = torch.tanh(evidence / 6.0) * known[..., None]
+        summary = torch.tanh(self._momentary(evidence) / 6.0) * known[..., None]
         flags = torch.cat([known, f.audio_ok[:, None], f.video_ok], 1)
         facts = self.known_in(torch.cat([summary.flatten(1), flags], 1))
         picture = self.top_in(torch.cat([f.top, f.dense.clamp(-8, 8), f.objects.clamp(-8, 8)], 1))
@@ -163,6 +163,12 @@ class FusionHead(nn.Module):
         known = own * (self.audio_gain * free + fixed) + self.audio_bias * free
         out: Tensor = known + self.adapter(sound) * free
         return out
+
+    def _momentary(self, evidence: Tensor) -> Tensor:
+        """Evidence [B,3,C] without what bodies did over time, which rests on memory: a token must not."""
+        still = (UNSEEN_ACTS * self.video_gain + self.video_bias)[-BODY_CHANNELS:].expand(evidence.shape[0], 1, -1)
+        seen = torch.cat([evidence[:, :1, :-BODY_CHANNELS], still], 2)
+        return torch.cat([seen, evidence[:, 1:]], 1)
 
     def _evidence(self, f: HopFeatures) -> Tensor:
         """Unimodal log-odds [B,3,C]; where a modality cannot know a label the value is unused."""

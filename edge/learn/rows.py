@@ -109,7 +109,8 @@ def scene_chances(rows: Rows) -> Tensor:
     """How often to draw each scene [S], so that rare events come nearly as often as common ones: 1 plus, for each of
     its events, a twentieth of how many times more scenes have none of it."""
     count = int(rows.scene[-1]) + 1
-    there = torch.zeros(count, rows.evident.shape[2]).index_reduce_(0, rows.scene, rows.evident.amax(1), "amax") > 0.75
+    shown = (rows.evident.amax(1) > 0.75).float()
+    there = torch.zeros(count, rows.evident.shape[2]).index_add_(0, rows.scene, shown) > 0
     share = there.float().mean(0).clamp(min=1 / count)
     return 1.0 + 0.05 * (there * (1 - share) / share).sum(1).clamp(max=60.0)
 

@@ -66,6 +66,7 @@ def test_a_pair_of_which_one_part_is_missing_adds_nothing() -> None:
         torch.testing.assert_close(pairs(tokens[:, :5], there)[0], pairs.out.bias)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", FUSIONS)
 def test_it_becomes_onnx_of_any_batch(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
