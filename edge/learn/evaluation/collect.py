@@ -14,7 +14,7 @@ from edge.errors import InputError
 from edge.learn.evaluation.figures import Scored
 from edge.learn.evaluation.onsets import Latency, active_spans, compose, decode, latency
 from edge.learn.evaluation.recordings import VIEWS, Answer, Bench, Job, View
-from edge.learn.evaluation.sets import ABOUT, Row, mark_trained, pick, read_rows
+from edge.learn.evaluation.sets import ABOUT, ALL, Row, mark_trained, pick, read_rows
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ CUT: Final = ("fight_surv", "av_events")
 """Sets whose recordings are also played without their sound and without their picture."""
 KEPT: Final = ("esc10", "esc50_part", "fight_surv")
 """Sets that prompts and taught events are tried on: their windows are kept whole."""
-LATENCY_MOST: Final = 8
+LATENCY_MOST: Final = 5
 _NOT_SCORED: Final = ("ucsd_ped2",)
 """Measured by its own protocol (`edge.learn.evaluation.learned`): without a normal learned there is no anomaly."""
 
@@ -43,6 +43,11 @@ class Asked:
     weights: Path | None = None
     skip: tuple[str, ...] = ()
 
+    @property
+    def whole(self) -> frozenset[str]:
+        """The sets of which everything is taken: those with a goal, and those that a protocol needs all of."""
+        return ALL if "learned" in self.skip else ALL | set(KEPT)
+
 
 @dataclass(slots=True)
 class Findings:
@@ -53,6 +58,7 @@ class Findings:
     labels: tuple[Label, ...]
     command: str
     most: int
+    whole_sets: frozenset[str] = ALL
     rows: Sequence[Row] = ()
     whole: Sequence[Scored] = ()
     cut: Mapping[View, Sequence[Scored]] = field(default_factory=dict)
@@ -76,7 +82,7 @@ def chosen_rows(asked: Asked) -> list[Row]:
         raise InputError(f"--only {','.join(unknown)}: no such set; there is: {', '.join(sorted(known))}")
     trained = [r.path for r in recordings(asked.data) if not r.held_out]
     rows = [row for row in mark_trained(rows, trained) if row.set_name in ABOUT]
-    return [row for row in pick(rows, asked.most) if not asked.only or row.set_name in asked.only]
+    return [row for row in pick(rows, asked.most, asked.whole) if not asked.only or row.set_name in asked.only]
 
 
 def collect(asked: Asked, findings: Findings, bench: Bench, say: Say) -> None:

@@ -68,6 +68,7 @@ def main_evaluate(args: argparse.Namespace) -> int:
     findings = Findings(
         f"{manifest.name} {manifest.version}", manifest.sha256[:16], manifest.labels, _command(args), asked.most
     )
+    findings.whole_sets = asked.whole
     collect(asked, findings, bench, say)
     if "learned" not in asked.skip:
         findings.learned = measure_learned(asked, bench)

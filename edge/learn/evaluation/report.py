@@ -13,7 +13,7 @@ from edge.learn.evaluation.bars import learned_figures, number, rows_of, shown, 
 from edge.learn.evaluation.collect import Findings
 from edge.learn.evaluation.document import Block, Heading, Table, Text
 from edge.learn.evaluation.figures import Calibration, LabelFigures, gain, macro_gain, precision_of
-from edge.learn.evaluation.sets import ABOUT, ALL
+from edge.learn.evaluation.sets import ABOUT
 from edge.learn.evaluation.yamnet import CLASS
 
 
@@ -130,7 +130,7 @@ def _from_compute(found: Mapping[str, Any] | None) -> dict[str, tuple[float, str
 def _opening(findings: Findings) -> str:
     trained = sum(row.was_trained for row in findings.rows)
     minutes = sum(one.answer.media_s for one in findings.whole) / 60
-    whole = ", ".join(ABOUT[name].title for name in sorted(ALL))
+    whole = ", ".join(ABOUT[name].title for name in sorted(findings.whole_sets))
     text = (
         f"Model {findings.model} (`{findings.digest}`), {len(findings.whole)} recordings, {minutes:.0f} minutes, at "
         f"most {findings.most} of each class of each set (all of {whole}), evenly by "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -45,8 +45,8 @@ UNLISTED: Final = frozenset({"person", "vehicle", "animal"})
 """May be in any picture, whatever the class: judged only where a class names them."""
 
 
-ALL: Final = frozenset({"esc10", "esc50_part", "fire_cair", "fight_surv", "fall_upfall", "fall_urfd"})
-"""Sets with a goal or a protocol of their own: taken whole."""
+ALL: Final = frozenset({"fire_cair", "fall_upfall", "fall_urfd"})
+"""Sets with a goal of their own: taken whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +127,15 @@ def mark_trained(rows: Iterable[Row], trained: Iterable[Path]) -> list[Row]:
     return [replace(row, was_trained=row.group in sources) for row in rows]
 
 
-def pick(rows: Iterable[Row], most: int) -> list[Row]:
-    """At most ``most`` of each set and class (of `ALL` everything), evenly spread over the files by name, of unseen
+def pick(rows: Iterable[Row], most: int, whole: Collection[str] = ALL) -> list[Row]:
+    """At most ``most`` of each set and class (of the sets ``whole`` everything), spread over the files by name, unseen
     sources first."""
     by: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         by.setdefault((row.set_name, row.label), []).append(row)
     chosen = []
     for (name, _), group in by.items():
-        here = len(group) if name in ALL else most
+        here = len(group) if name in whole else most
         unseen, seen = ([r for r in group if r.was_trained is flag] for flag in (False, True))
         first = _spread(unseen, here)
         chosen += first + _spread(seen, here - len(first))
