@@ -80,6 +80,16 @@ def compose(seed: int, bank: Bank) -> Scene:
     return Scene(degrade(wave, rng), sensors, sensor_ok, _evident(placed, ends), tuple(placed), ordinary, seed)
 
 
+def sensed(seed: int, bank: Bank) -> tuple[F32, F32, F32]:
+    """Readings [H,8], which are there [H,8] and what they show [H,C] in a scene of that seed, without its sound."""
+    rng = np.random.default_rng(seed)
+    placed = tuple(_place(rng, bank))
+    ordinary = draw_ordinary(np.random.default_rng(seed + 13), LENGTH_S)
+    values, ok = readings(rng, LEAD_S + np.arange(HOPS, dtype=np.float64) * HOP_S, placed, ordinary)
+    evident = _evident(list(placed), [event.begin_s for event in placed])
+    return values, np.broadcast_to(ok, values.shape).astype(np.float32), evident[:, 2]
+
+
 def shows(seed: int, bank: Bank, label: str) -> bool:
     """Whether this event is seen in the scene of that seed, without composing it."""
     return any(event.seen and event.label == label for event in _place(np.random.default_rng(seed), bank))
@@ -183,4 +193,6 @@ def _evident(placed: list[Placed], sound_ends: list[float]) -> F32:
             if there and LABELS[c].modalities.count(("video", "audio", "sensors")[m]):
                 now = np.where(after & before, 1.0, np.where((t >= event.begin_s) & fading, 0.5, 0.0))
                 evident[:, m, c] = np.maximum(evident[:, m, c], now)
-    return evident
+    fire, smoke_label = evident[:, 2, LABEL_NAMES.index("fire")], LABEL_NAMES.index("smoke")
+    evident[:, :, smoke_label] = np.maximum(evident[:, :, smoke_label], 0.5 * (fire > 0)[:, None])
+    return evident  # what a fire does to a smoke sensor is smoke too, as likely as not: nothing to be judged on

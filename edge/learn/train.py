@@ -27,6 +27,7 @@ from edge.learn.rows import Rows, load_rows
 from edge.learn.train_audio import AudioRun, train_audio
 from edge.learn.train_dense import DenseRun, train_dense
 from edge.learn.train_fusion import FusionRun, fit_head
+from edge.learn.train_sensors import fit_sensors
 from edge.learn.whole import WholeRun, tune_whole
 
 _log = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ def _fusion(s: Sources, sizes: Sizes, fusion: str) -> None:
     net, (train_rows, held) = FusedNet(fusion), scene_rows(s, sizes)
     net.load_state_dict({k: v for k, v in encoders(s).state_dict().items() if not k.startswith("head.")}, strict=False)
     net.head.load_state_dict(evidence_weights(s), strict=False)
+    fit_sensors(net.head)
     fit_head(net.head, train_rows, held, sizes.fusion, s.work / "fusion_run.pt")
     checkpoint.keep(s.work / "fused.pt", net.state_dict())
 
