@@ -5,8 +5,10 @@ missing is left out and never guessed.
 
 * ``sound``: the encoder's embedding and the log-odds of its tags.
 * ``kinds``: how clearly each kind of sound is heard (raised voices, blows, engines ...): few numbers, for few examples.
+* ``known_heard``: the model's own labels as far as sound speaks for them; used of those that are taught.
 * ``picture``: the encoder's embedding and the object classes.
 * ``movement``: how much moves, how unevenly, and how many people there are and how close, over the last two seconds.
+* ``known_seen``: the model's own labels as far as the picture speaks for them; likewise.
 """
 
 from __future__ import annotations
@@ -25,7 +27,14 @@ VERSION: Final = 1
 
 AUDIO: Final = "audio"
 VIDEO: Final = "video"
-MODALITY: Final[Mapping[str, str]] = {"sound": AUDIO, "kinds": AUDIO, "picture": VIDEO, "movement": VIDEO}
+MODALITY: Final[Mapping[str, str]] = {
+    "sound": AUDIO,
+    "kinds": AUDIO,
+    "known_heard": AUDIO,
+    "picture": VIDEO,
+    "movement": VIDEO,
+    "known_seen": VIDEO,
+}
 
 LEAST, MOST = -12.0, 4.0  # log-odds of tags beyond these say nothing more
 PERSON: Final = "person"
@@ -63,10 +72,12 @@ KINDS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
 class Described:
     """A window's sources, f32 vectors; those of a modality that is not there are None."""
 
-    sound: F32 | None
-    kinds: F32 | None
-    picture: F32 | None
-    movement: F32 | None
+    sound: F32 | None = None
+    kinds: F32 | None = None
+    known_heard: F32 | None = None
+    picture: F32 | None = None
+    movement: F32 | None = None
+    known_seen: F32 | None = None
 
     def source(self, name: str) -> F32 | None:
         """One of `MODALITY`'s sources."""
@@ -88,18 +99,20 @@ class Recent:
             self._epoch = scores.epoch
         features = scores.features
         if features is None:
-            return Described(None, None, None, None)
-        sound = kinds = picture = movement = None
+            return Described()
+        found = {}
         if scores.audio_ok:
             heard = log_odds(features.tags)
-            sound = np.concatenate([features.sound, heard])
-            kinds = np.concatenate([kinds_of(heard), _own(scores, AUDIO)])
+            found["sound"] = np.concatenate([features.sound, heard])
+            found["kinds"] = kinds_of(heard)
+            found["known_heard"] = _known(scores, AUDIO)
         if scores.video_ok:
             self._moved.append(np.concatenate([moved(features.motion), people(scores.boxes)]))
             past = np.stack(self._moved)
-            picture = np.concatenate([features.picture, log_odds(features.classes)])
-            movement = np.concatenate([past.mean(0), past.max(0), _own(scores, VIDEO)])
-        return Described(sound, kinds, picture, movement)
+            found["picture"] = np.concatenate([features.picture, log_odds(features.classes)])
+            found["movement"] = np.concatenate([past.mean(0), past.max(0)])
+            found["known_seen"] = _known(scores, VIDEO)
+        return Described(**found)
 
 
 def describe_all(windows: Sequence[Scores]) -> list[Described]:
@@ -152,7 +165,7 @@ def _overlap(a: Box, b: Box) -> float:
     return width * height / smaller if width > 0 and height > 0 and smaller > 0 else 0.0
 
 
-def _own(scores: Scores, modality: str) -> F32:
+def _known(scores: Scores, modality: str) -> F32:
     """The model's own labels as log-odds, without what the other modality added to them."""
     rest = []
     for name, value in scores.values.items():

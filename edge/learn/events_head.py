@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.taught_features import AUDIO, KINDS, MODALITY, VIDEO
+from edge.detect.taught_features import AUDIO, MODALITY, VIDEO
 from edge.detect.taught_head import CASES, Head, Source
 from edge.errors import InputError
 from edge.learn.events_clips import NONE, Clip, group_folds
@@ -25,6 +25,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "picture": Recipe(ridge=0.03),
     "movement": Recipe(ridge=3.0),
 }
+KNOWN: Final = frozenset({"known_heard", "known_seen"})
 LEAST_CLIPS: Final = 3  # clips that have a source, below which a label learns nothing from it
 
 
@@ -42,9 +43,19 @@ class Learned:
 
 
 def learn(
-    clips: Sequence[Clip], labels: Sequence[str], silence: F32, tell: Callable[[str], None] = lambda _text: None
+    clips: Sequence[Clip],
+    labels: Sequence[str],
+    silence: F32,
+    known: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> Learned:
-    """Learn ``labels`` from ``clips``; ``tell`` hears of each step. What no clip has is not learned from."""
+    """Learn ``labels`` from ``clips``; ``tell`` hears of each step. What no clip has is not learned from.
+
+    ``known`` are the model's own labels, in its order: what it says of one that is taught here is evidence too.
+    """
+    at = [known.index(label) if label in known else None for label in labels]
+    if not any(n is not None for n in at):
+        clips = [replace(clip, rows={k: v for k, v in clip.rows.items() if k not in KNOWN}) for clip in clips]
     columns = np.array([0 if clip.label == NONE else 1 + list(labels).index(clip.label) for clip in clips])
     names = [name for name in MODALITY if _is_enough(clips, columns, name)]
     if not names:
@@ -52,40 +63,59 @@ def learn(
             "the clips have no kind of evidence in common: give sound, or pictures, of at least two labels"
         )
     fold = group_folds(clips)
+    share = len({clip.group for clip in clips}) / len(clips)
     held: list[Heard] = [Heard({}, clip.heard, clip.seen) for clip in clips]
     for f in range(int(fold.max()) + 1):
-        sources = fit_sources(_chosen(clips, fold != f), columns[fold != f], len(labels), names)
+        sources = fit_sources(_chosen(clips, fold != f), columns[fold != f], at, names)
         for n in map(int, np.flatnonzero(fold == f)):
             held[n] = evidence_of(clips[n], sources, len(labels))
         tell("")
     values = {mode: np.full((len(clips), len(labels)), np.nan) for mode in CASES}
     windows: list[F64] = [np.zeros((0, len(labels)))] * len(clips)
     for f in range(int(fold.max()) + 1):
-        reliability = weigh(_chosen(held, fold != f), columns[fold != f], names)
+        reliability = weigh(_chosen(held, fold != f), columns[fold != f], names, share)
         for n in map(int, np.flatnonzero(fold == f)):
             windows[n] = judge_windows(held[n], reliability)
             for mode, out in values.items():
                 out[n] = judge(held[n], reliability, mode)
     tell("")
-    sources = fit_sources(clips, columns, len(labels), names)
-    head = Head(tuple(labels), sources, weigh(held, columns, names), silence)
+    sources = fit_sources(clips, columns, at, names)
+    head = Head(tuple(labels), sources, weigh(held, columns, names, share), silence)
     tell("")
     return Learned(head, values["both"], values[AUDIO], values[VIDEO], windows)
 
 
 def fit_sources(
-    clips: Sequence[Clip], columns: NDArray[np.int64], labels: int, names: Sequence[str]
+    clips: Sequence[Clip], columns: NDArray[np.int64], at: Sequence[int | None], names: Sequence[str]
 ) -> dict[str, Source]:
-    """Each source learned by its recipe from the windows that have it."""
-    sources = {}
+    """Each source learned by its recipe from the windows that have it; ``at`` is where the model has each label, if it
+    does."""
+    sources, labels = {}, len(at)
     for name in names:
         chosen = [n for n, clip in enumerate(clips) if clip.there(name).any()]
         counts = np.bincount(columns[chosen], minlength=labels + 1)
         chosen = [n for n in chosen if counts[columns[n]] >= LEAST_CLIPS - 1]
         windows = [clips[n].rows[name][clips[n].there(name)] for n in chosen]
+        if name in KNOWN:
+            sources[name] = as_known(windows, columns[chosen], at)
+            continue
         bags = bags_of(windows, [int(columns[n]) for n in chosen])
         sources[name] = fit_source(bags, labels, blocks_of(name, bags.rows.shape[1]), RECIPES[name])
     return sources
+
+
+def as_known(windows: Sequence[F32], columns: NDArray[np.int64], at: Sequence[int | None]) -> Source:
+    """What the model says of its own label of the same name, as it is, but for an offset: nought lies half-way between
+    the clips with the event and the others. Labels that the model does not have stay neutral."""
+    length = windows[0].shape[1]
+    best = np.stack([w.max(0) for w in windows])
+    weights, bias = np.zeros((length, len(at) + 1), np.float32), np.zeros(len(at) + 1, np.float32)
+    for k, n in enumerate(at, 1):
+        has = columns == k
+        if n is not None and has.any() and not has.all():
+            weights[n, k] = 1
+            bias[k] = -0.5 * (best[has, n].mean() + best[~has, n].mean())
+    return Source(np.zeros(length, np.float32), np.ones(length, np.float32), weights, bias)
 
 
 def evidence_of(clip: Clip, sources: Mapping[str, Source], labels: int) -> Heard:
@@ -100,7 +130,7 @@ def evidence_of(clip: Clip, sources: Mapping[str, Source], labels: int) -> Heard
 
 def blocks_of(name: str, length: int) -> tuple[int, ...]:
     """The lengths of the parts of a source (`edge.detect.taught_features`) that count the same."""
-    first = {"sound": 384, "kinds": len(KINDS), "picture": 1280}.get(name, length)
+    first = {"sound": 384, "picture": 1280}.get(name, length)
     return (first, length - first) if 0 < first < length else (length,)
 
 

@@ -62,7 +62,7 @@ def learn_events(request: Request, shown: Shown, clock: Clock | None = None) -> 
     clips, single = split_single_groups(read.clips)
     labels = sorted({clip.label for clip in clips} - {NONE})
     with shown("learning", 7) as tell:
-        learned = learn(clips, labels, read.silence, tell)
+        learned = learn(clips, labels, read.silence, folder.manifest.label_names, tell)
     comparison = compare(clips, learned, earlier, read.earlier, {x.name: x.enter for x in folder.manifest.labels})
     outcome = Outcome(clips, learned, comparison, read.faults, single)
     if comparison.fallen and not request.force:

@@ -16,7 +16,14 @@ from edge.learn.events_fit import minimise
 
 F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-TRUST: Final[Mapping[str, float]] = {"sound": 0.3, "kinds": 0.0, "picture": 0.3, "movement": 0.4}
+TRUST: Final[Mapping[str, float]] = {
+    "sound": 0.3,
+    "kinds": 0.1,
+    "known_heard": 0.5,
+    "picture": 0.15,
+    "movement": 0.25,
+    "known_seen": 1.0,
+}
 """What a source's weight is drawn to; few clips leave it there."""
 _LEAST: Final = 0.05  # where a weight that is drawn to 0 starts from
 _STEP: Final = 1e-4
@@ -49,11 +56,12 @@ def judge_windows(clip: Heard, reliability: Reliability) -> F64:
     return _Stack([clip]).windows(reliability, "both")
 
 
-def weigh(clips: Sequence[Heard], columns: NDArray[np.int64], names: Sequence[str]) -> Reliability:
+def weigh(clips: Sequence[Heard], columns: NDArray[np.int64], names: Sequence[str], share: float = 1.0) -> Reliability:
     """Weights (at least 0) by case and an offset, so that over clips, each also with a modality left out, the highest
     probability of a label is as often right as it says; drawn a little to trusting every source the same.
 
-    Without clips of column 0 nothing says how rare the labels are, and the offset stays 0.
+    ``share``: clips of one group tell much the same, so each clip counts as this much of one. Without clips of column 0
+    nothing says how rare the labels are, and the offset stays 0.
     """
     stack = _Stack(clips)
     wanted = np.zeros((len(clips), next(iter(clips[0].evidence.values())).shape[1]))
@@ -73,7 +81,7 @@ def weigh(clips: Sequence[Heard], columns: NDArray[np.int64], names: Sequence[st
     def loss(packed: F64) -> float:
         reliability = unpack(packed)
         pull = wanted.shape[1] * float(((packed[:-1] ** 2 - trust) ** 2).sum() + 0.1 * packed[-1] ** 2)
-        return stack.loss(reliability, wanted, cases) + pull
+        return share * stack.loss(reliability, wanted, cases) + pull
 
     def objective(packed: F64) -> tuple[float, F64]:
         here = loss(packed)
