@@ -90,7 +90,7 @@ def _everyday(values: F64, rng: Rng, t: F64, ordinary: Ordinary) -> None:
         values[:, 3] += np.clip((t - ordinary.crowd_s) / 10, 0, 1) * rng.uniform(100, 900)
         values[:, 5] = 1
     if ordinary.bump_s is not None:
-        values[:, 7] += ((t >= ordinary.bump_s) & (t < ordinary.bump_s + 1)) * rng.uniform(0.3, 2.5)
+        values[:, 7] += ((t >= ordinary.bump_s) & (t < ordinary.bump_s + 1)) * rng.uniform(0.3, 6.0)
 
 
 def _event(values: F64, rng: Rng, t: F64, event: Placed) -> None:
