@@ -20,13 +20,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edge.engine.contract import dtype_of
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.learn.align import Heard, Listen, TextSpace, hear, start, train
 from edge.learn.align_fit import fit_calibration
-from edge.learn.align_net import Align
+from edge.learn.align_net import Align, load_align
 from edge.learn.align_sounds import load_ordinary
 from edge.learn.align_text import KINDS, Phrase, phrases_of
 from edge.learn.backgrounds import load_backgrounds
+from edge.learn.image_net import PICTURE_TAGS
 from edge.profile import Part, load_part, save_part
 from edge.prompts.encoder import TextEncoder, find_text_model
 from edge.prompts.ground import plain
@@ -36,6 +38,7 @@ from edge.types import F32, U8
 Look = Callable[[U8], tuple[F32, F32]]
 """Pictures u8 [n,256,448,3] -> log-odds of the picture tags [n,1000] and of the classes' best boxes [n,80]."""
 KEPT: Final = 600  # ordinary windows that text.npz keeps
+SAME: Final = 0.995  # cosine between the graph's answer and this module's, 16-bit weights and all
 TEXT_PART: Final = "align_text.npz"
 _EDGE: Final = 1e-7
 _log = logging.getLogger(__name__)
@@ -78,30 +81,38 @@ def assemble(
     """From what was heard and seen to the fitted parts."""
     net, space = start(heard, seen, phrases, embeddings)
     space = train(net, space, heard, phrases, embeddings)
-    knowledge = know(folder, net.eval(), space, heard, phrases, embeddings)
+    knowledge = know(folder, net.eval(), space, heard, seen, phrases, embeddings)
     calibration = fit_calibration(knowledge, encoder, net, listen, data)
+    net.settle()
     return Fitted(net, part_of(replace(knowledge, calibration=calibration)))
 
 
 def know(
-    folder: ModelFolder, net: Align, space: TextSpace, heard: Heard, phrases: list[Phrase], embeddings: F32
+    folder: ModelFolder, net: Align, space: TextSpace, heard: Heard, seen: F32, phrases: list[Phrase], embeddings: F32
 ) -> Knowledge:
     """What the service will read from text.npz, not yet calibrated."""
-    usual, scale = net.heard_usual.numpy(), net.heard_scale.numpy()
+    usual, scale = net.heard_usual.numpy().copy(), net.heard_scale.numpy().copy()
     alike = np.corrcoef((heard.tags - usual).T)
     with torch.no_grad():
-        ordinary = net.of_sound(torch.from_numpy(heard.tags[:KEPT])).numpy()
-        words = space.of(embeddings[[p.kind == "tags" for p in phrases]])
-        cosines = ordinary @ words.T
-    spread = float(np.median(np.quantile(cosines, 0.9, axis=0) - np.median(cosines, axis=0)))
+        probable = torch.sigmoid(torch.from_numpy(seen))
+        looks = net.of_picture(probable[:, :PICTURE_TAGS], probable[:, PICTURE_TAGS:]).numpy()
+        sounds = net.of_sound(torch.from_numpy(heard.tags[:KEPT])).numpy()
+    spread = _spread(sounds, space.of(embeddings[[p.kind == "tags" for p in phrases]]))
+    spread_seen = _spread(looks, space.of(embeddings[[p.kind != "tags" for p in phrases]]))
     return Knowledge(
         names_in(folder),
         embeddings,
         np.array([KINDS.index(p.kind) for p in phrases], np.uint8),
         np.array([p.index for p in phrases], np.int64),
-        usual, scale, np.asarray(alike, np.float32), space.mean, space.basis, ordinary,
-        Calibration(1.0, 0.0, 1.0, spread),
+        usual, scale, np.asarray(alike, np.float32), space.mean, space.basis, sounds, looks,
+        Calibration(1.0, 0.0, 1.0, spread, spread_seen),
     )  # fmt: skip
+
+
+def _spread(windows: F32, words: F32) -> float:
+    """How far a word's cosine reaches above its median over these windows: the 0.9 quantile, of the median word."""
+    cosines = windows @ words.T
+    return float(np.median(np.quantile(cosines, 0.9, axis=0) - np.median(cosines, axis=0)))
 
 
 def part_of(knowledge: Knowledge) -> Part:
@@ -117,6 +128,7 @@ def part_of(knowledge: Knowledge) -> Part:
         "mean": knowledge.mean,
         "basis": knowledge.basis.astype(np.float16),
         "ordinary_heard": knowledge.ordinary_heard.astype(np.float16),
+        "ordinary_seen": knowledge.ordinary_seen.astype(np.float16),
     }
     labels = [name for n, name in enumerate(knowledge.names["labels"]) if n in _spoken(knowledge)]
     facts = {"schema": SCHEMA, "calibration": asdict(knowledge.calibration), "labels": labels}
@@ -128,6 +140,7 @@ def write_text(engine: Path, fitted: Path) -> Path:
     folder = load_folder(engine)
     part = load_part(fitted / TEXT_PART)
     _check_labels(folder, part)
+    _check_align(folder, load_align(fitted / "align.pt"))
     path = engine / FILE
     save_part(path, Part(part.arrays, {**part.facts, "graph_sha256": folder.manifest.sha256}))
     return path
@@ -180,7 +193,7 @@ class _Piece:
     def run(self, **given: NDArray[Any]) -> list[F32]:
         rows = len(next(iter(given.values())))
         feed = {
-            tensor.name: given[tensor.name] if tensor.name in given else np.zeros((rows, *tensor.shape[1:]), np.float32)
+            tensor.name: given.get(tensor.name, np.zeros((rows, *tensor.shape[1:]), dtype_of(tensor.type)))
             for tensor in self._session.get_inputs()
         }
         return [np.asarray(value, np.float32) for value in self._session.run(None, feed)]
@@ -202,3 +215,17 @@ def _check_labels(folder: ModelFolder, part: Part) -> None:
     names = folder.manifest.label_names
     if [names[n] if n < len(names) else "" for n in there] != list(part.facts["labels"]):
         raise ValueError(f"the graph's labels {names} are not those that align was fitted with; fit again")
+
+
+def _check_align(folder: ModelFolder, align: Align) -> None:
+    """The graph's golden answers must be this module's: another align.pt would mean other directions."""
+    with np.load(folder.golden) as golden:
+        tags, aligned = golden["out_tags"], golden["out_aligned"][:, 1]
+    there = np.linalg.norm(aligned, axis=1) > 0.5
+    with torch.no_grad():
+        expected = align.of_sound(torch.from_numpy(_log_odds(tags))).numpy()
+    closeness = (expected * aligned).sum(1)[there]
+    if not there.any() or closeness.min() < SAME:
+        raise ValueError(
+            f"{folder.graph}: was exported without this align.pt; load it into the network and export again"
+        )

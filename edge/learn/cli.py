@@ -24,12 +24,14 @@ FUSION = "attention"
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Give `edge learn` its commands (`train`, `ablate`, `export`, `evaluate`, ...), each with its `handler`."""
+    from edge.learn.align_command import add_words
     from edge.learn.events import add_commands as add_events
     from edge.learn.normal import add_commands as add_normal
 
     subparsers = parser.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
     add_events(subparsers)
     add_normal(subparsers)
+    add_words(subparsers)
     train = subparsers.add_parser("train", help="train the fused model and export it")
     _common(train)
     _material(train)

@@ -18,7 +18,7 @@ from edge.types import F32
 Kind = Literal["tags", "classes", "picture_tags", "labels"]
 KINDS: tuple[Kind, ...] = ("tags", "classes", "picture_tags", "labels")
 FILE = "text.npz"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,14 @@ class Calibration:
     """``logit = scale * evidence + offset``, fitted on names of sounds (`edge.learn.align_fit`).
 
     ``closeness`` is what the cosine to the text counts beside the tags, in units of ``spread``, its reach above
-    what is ordinary.
+    what is ordinary; ``spread_seen`` is that of the picture's cosine.
     """
 
     scale: float
     offset: float
     closeness: float
     spread: float
+    spread_seen: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Knowledge:
 
     ``usual`` and ``scale`` f32[527] make a tag's log-odds comparable: (log-odds - usual) * scale. ``alike`` [527,527]
     is the correlation of the tags over ordinary sound. ``mean`` [384], ``basis`` [384,D] lead into the aligned space;
-    ``ordinary_heard`` f32[n,D] are ordinary windows there.
+    ``ordinary_heard`` and ``ordinary_seen`` f32[n,D] are ordinary windows there.
     """
 
     names: Mapping[Kind, Sequence[str]]
@@ -54,6 +55,7 @@ class Knowledge:
     mean: F32
     basis: F32
     ordinary_heard: F32
+    ordinary_seen: F32
     calibration: Calibration
 
     def aligned(self, embeddings: F32) -> F32:
@@ -84,6 +86,7 @@ def load_knowledge(folder: ModelFolder) -> Knowledge:
         mean=a["mean"].astype(np.float32),
         basis=a["basis"].astype(np.float32),
         ordinary_heard=a["ordinary_heard"].astype(np.float32),
+        ordinary_seen=a["ordinary_seen"].astype(np.float32),
         calibration=Calibration(**facts["calibration"]),
     )
 

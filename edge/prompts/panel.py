@@ -22,6 +22,7 @@ NOTHING = -30.0  # log-odds of what a modality cannot tell
 SHARPNESS = 2.0  # of the soft maximum over what a sentence rests on
 DOUBT = 4.0  # log-odds taken off for each unit of cosine that the closest words are short of the sentence
 OBJECT_SCALE, OBJECT_SCORE = 2.0, 0.4  # box scores as probabilities, as the model's own labels take them
+LIKENESS = 0.3  # the most that a picture's cosine to the sentence gives: nothing open was there to calibrate it on
 _EDGE = 1e-7
 
 
@@ -56,6 +57,7 @@ class Panel:
         self._seen = np.stack([_weights(row.seen, SEEN, knowledge) for row in self._rows])
         self._text = knowledge.aligned(np.stack([row.vector for row in self._rows]))
         self._usual = np.median(knowledge.ordinary_heard @ self._text.T, axis=0)
+        self._usual_seen = np.median(knowledge.ordinary_seen @ self._text.T, axis=0)
         self._doubt = DOUBT * np.array([[_short(row.heard), _short(row.seen)] for row in self._rows])
 
     def evidence(self, scores: Scores) -> F64:
@@ -67,7 +69,8 @@ class Panel:
         if scores.audio_ok:
             found[:, 0] = np.where(self._heard.any(1), self._of_sound(features), NOTHING)
         if scores.video_ok:
-            found[:, 1] = np.where(self._seen.any(1), _soft_or(self._seen, self._of_picture(scores, features)), NOTHING)
+            named = _soft_or(self._seen, self._of_picture(scores, features))
+            found[:, 1] = np.where(self._seen.any(1), np.logaddexp(named, self._like(features)), NOTHING)
         return np.where(found > NOTHING, np.maximum(found - self._doubt, NOTHING + 1), NOTHING)
 
     def decide(self, evidence: F64, scores: Scores) -> dict[str, Verdict]:
@@ -87,6 +90,12 @@ class Panel:
         named = _soft_or(self._heard, self._above(features) * SHARPNESS) / SHARPNESS
         meant = (self._text @ features.aligned[1] - self._usual) / how.spread
         return np.asarray(how.scale * (named + how.closeness * meant) + how.offset, np.float64)
+
+    def _like(self, features: Features) -> F64:
+        """Log-odds [rows] from the cosine between the sentence and what is seen, never over `LIKENESS`."""
+        spread = self._knowledge.calibration.spread_seen
+        reach = (self._text @ features.aligned[0] - self._usual_seen) / spread
+        return log_odds(LIKENESS / (1 + np.exp(4.0 - 2.0 * reach)))
 
     def _above(self, features: Features) -> F64:
         return np.asarray((log_odds(features.tags) - self._knowledge.usual) * self._knowledge.scale)

@@ -74,6 +74,18 @@ def test_training_finds_the_words_of_what_is_heard() -> None:
     assert _named(net, space, sounds, vectors) > 0.8
 
 
+def test_settling_moves_the_sharpness_into_the_scales_and_changes_no_answer() -> None:
+    net = Align().eval()
+    with torch.no_grad():
+        net.heard_names.normal_()
+        net.heard_sharpness.fill_(0.8)
+        tags = torch.randn(3, TAGS)
+        before = net.of_sound(tags)
+        net.settle()
+        assert torch.allclose(net.of_sound(tags), before, atol=1e-5)
+    assert float(net.heard_sharpness.detach()) == float(Align().heard_sharpness.detach())
+
+
 def test_contrast_is_least_where_words_and_windows_meet() -> None:
     words = torch.eye(4, SPACE)
     teacher = torch.eye(4)

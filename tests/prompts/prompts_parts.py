@@ -55,7 +55,8 @@ def knowledge(closeness: float = 0.0) -> Knowledge:
         mean=np.zeros(DIM, np.float32),
         basis=np.eye(DIM, dtype=np.float32),
         ordinary_heard=np.tile(meaning(nothing=1), (5, 1)),
-        calibration=Calibration(scale=1.0, offset=-4.0, closeness=closeness, spread=0.25),
+        ordinary_seen=np.tile(meaning(nothing=1), (5, 1)),
+        calibration=Calibration(scale=1.0, offset=-4.0, closeness=closeness, spread=0.25, spread_seen=0.25),
     )
 
 
@@ -81,12 +82,14 @@ def window(
     audio: bool = True,
     video: bool = True,
     like: F32 | None = None,
+    looks: F32 | None = None,
     epoch: int = 1,
     by_sound: float = 0.0,
 ) -> Scores:
     """One window's scores: ``tags`` as log-odds above usual, ``seen`` as probabilities, ``values`` of labels."""
     odds = np.array([(tags or {}).get(name, 0.0) - 6 for name in TAGS])
-    aligned = np.stack([np.zeros(DIM), meaning(nothing=1) if like is None else like]).astype(np.float32)
+    away = meaning(nothing=1)
+    aligned = np.stack([away if looks is None else looks, away if like is None else like])
     none = np.zeros(0, np.float32)
     features = Features(
         tags=(1 / (1 + np.exp(-odds))).astype(np.float32),

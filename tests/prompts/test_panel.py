@@ -58,6 +58,12 @@ def test_a_box_score_of_0_4_is_even_odds() -> None:
     assert found.contribution.audio == 0.0
 
 
+def test_a_picture_that_is_merely_like_the_sentence_counts_a_little_and_never_begins_anything() -> None:
+    like, unlike = (verdicts(panel(PERSON), window(looks=looks))["p0"].value for looks in (PERSON, GLASS))
+    assert unlike < 0.02
+    assert 0.2 < like <= 0.31
+
+
 def test_heard_or_seen_is_enough_and_each_says_what_it_added() -> None:
     asked = panel(DOG)
     both = verdicts(asked, window({"Dog": 6.0}, {"dog": 0.6}))["p0"]
