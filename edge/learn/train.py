@@ -25,6 +25,7 @@ from edge.learn.progress import Stopwatch
 from edge.learn.realistic import held_takes, ordinary_takes, take_rows
 from edge.learn.rows import Rows, load_rows
 from edge.learn.train_audio import AudioRun, train_audio
+from edge.learn.train_body import BodyRun, train_body
 from edge.learn.train_dense import DenseRun, train_dense
 from edge.learn.train_fusion import FusionRun, fit_head
 from edge.learn.train_sensors import fit_sensors
@@ -55,6 +56,7 @@ class Sizes:
     held: Plan
     fusion: FusionRun
     dense: DenseRun = field(default_factory=DenseRun)
+    body: BodyRun = field(default_factory=BodyRun)
     whole: WholeRun = field(default_factory=WholeRun)
 
 
@@ -65,6 +67,7 @@ FAST = Sizes(
     Plan(scenes=2, glimpses=6, unseen=4, fires=3, plain=2),
     FusionRun(steps=80, minutes=3),
     dense=DenseRun(ShotPlan(1, 40, 3), ShotPlan(1, 20, 2), steps=60, minutes=2),
+    body=BodyRun(scenes=(12, 6, 6), held=6, draws=1, steps=60, minutes=1),
     whole=WholeRun(steps=4, batch=4, every=2),
 )
 
@@ -134,6 +137,7 @@ def _stages(
         *whole,
         *pictures,
         ("fire, smoke and flashes", "dense.pt", lambda: _dense(s, sizes)),
+        ("bodies", "body.pt", lambda: train_body(s.work, s.weights, s.data, sizes.body)),
         ("fusion", "fused.pt", lambda: _fusion(s, sizes, fusion)),
         ("calibration", "calibrated.pt", lambda: _calibration(s, sizes, fusion)),
     ]

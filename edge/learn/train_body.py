@@ -110,7 +110,8 @@ def clip_features(net: YoloxNano, motion: MotionNet, pictures: NDArray[np.uint8]
     """Body features [n,24] of a clip's hops; pictures u8 [2n(+1),256,448,3], four a second."""
     parts = []
     for k in range(0, len(pictures) - 1, 16):
-        pair = torch.from_numpy(pictures[k : k + 16 - (len(pictures[k : k + 16]) % 2)]).float().permute(0, 3, 1, 2)
+        whole = pictures[k : k + 16]
+        pair = torch.from_numpy(whole[: len(whole) // 2 * 2]).float().permute(0, 3, 1, 2)
         now, before = pair[1::2].contiguous(), pair[::2].contiguous()
         with torch.no_grad():
             found, turned = net(now).raw, net(turn(now)).raw
