@@ -31,7 +31,7 @@ class Bank:
         self.size, self.kept, self.grain = size, kept, grain
         self._points: F32 = np.zeros((0, size), np.float32)
         self._counts: F64 = np.zeros(0)
-        self._squares: F32 = np.zeros(0, np.float32)
+        self._product: F32 = np.zeros((size + 1, 0), np.float32)
 
     def __len__(self) -> int:
         return len(self._points)
@@ -50,7 +50,7 @@ class Bank:
         """How far each of ``points`` [n,size] is from what was seen at least three times, 0 to `FARTHEST`."""
         if not len(points) or self._counts.sum() < SEEN:
             return np.full(len(points), FARTHEST, np.float32)
-        squares = self._squares_to(points)
+        squares = self._nearness(points)
         k = min(int(SEEN), len(self._points))
         nearest = np.argpartition(squares, k - 1, axis=1)[:, :k]
         near = np.take_along_axis(squares, nearest, 1)
@@ -58,17 +58,17 @@ class Bank:
         near, nearest = np.take_along_axis(near, order, 1), np.take_along_axis(nearest, order, 1)
         enough = np.cumsum(self._counts[nearest], axis=1) >= SEEN - 1e-9
         first = np.where(enough.any(1), enough.argmax(1), k - 1)
-        found = np.sqrt(np.maximum(near[np.arange(len(points)), first], 0))
-        return np.minimum(found, FARTHEST).astype(np.float32)
+        found = near[np.arange(len(points)), first] + (points**2).sum(1)
+        return np.asarray(np.minimum(np.sqrt(np.maximum(found, 0)), FARTHEST), np.float32)
 
     def add(self, points: F32) -> None:
         """Take in ``points`` [n,size] as normal."""
         if not len(points):
             return
         if len(self._points):
-            squares = self._squares_to(points)
+            squares = self._nearness(points)
             nearest = squares.argmin(1)
-            alike = squares[np.arange(len(points)), nearest] < self.grain**2
+            alike = squares[np.arange(len(points)), nearest] + (points**2).sum(1) < self.grain**2
             np.add.at(self._counts, nearest[alike], 1.0)
             points = points[~alike]
         if len(points):
@@ -94,9 +94,10 @@ class Bank:
         self.grain = grain
         self._hold(points, counts)
 
-    def _squares_to(self, points: F32) -> F32:
-        product: F32 = points @ self._points.T
-        return np.asarray((points**2).sum(1)[:, None] + self._squares[None] - 2 * product, np.float32)
+    def _nearness(self, points: F32) -> F32:
+        """Squared distances [n,m] less each point's own square, in one product."""
+        ones = np.ones((len(points), 1), np.float32)
+        return np.asarray(np.concatenate([points, ones], 1) @ self._product, np.float32)
 
     def _lead(self, points: F32, counts: F64) -> None:
         """Keep those of ``points`` that are apart from each other, the first ones lead."""
@@ -120,4 +121,4 @@ class Bank:
 
     def _hold(self, points: F32, counts: F64) -> None:
         self._points, self._counts = points, counts
-        self._squares = (points**2).sum(1)
+        self._product = np.concatenate([-2 * points, (points**2).sum(1, keepdims=True)], 1).T

@@ -19,7 +19,6 @@ F64 = NDArray[np.float64]
 FOLDS: Final = 4
 MOST: Final = 16_384
 """Windows kept; of longer recordings every second, fourth, ... window is learned."""
-_BLOCKS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +94,4 @@ def _folds(recordings: Sequence[int]) -> NDArray[np.int64]:
     names = sorted(set(recordings))
     if len(names) >= FOLDS:
         return np.array([names.index(one) % FOLDS for one in recordings], np.int64)
-    return (np.arange(len(recordings)) * _BLOCKS // len(recordings)) % FOLDS
+    return np.arange(len(recordings)) * FOLDS // len(recordings)

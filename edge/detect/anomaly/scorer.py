@@ -17,8 +17,9 @@ from edge.types import Contribution, Finding, Scores
 ANOMALY: Final = "anomaly"
 ANY_CAMERA: Final = "*"
 """The normal of cameras that have none of their own, such as recordings replayed against a profile."""
-LABEL: Final = Label(name=ANOMALY, modalities=("video", "audio", "sensors"), enter=0.6, leave=0.45, min_s=1.0)
+LABEL: Final = Label(name=ANOMALY, modalities=("video", "audio", "sensors"), enter=0.5, leave=0.35, min_s=1.0)
 _SCHEMA: Final = 1
+_WORTH_WORDS: Final = 0.2  # a value below which nobody asks why
 _LEAST: Final = 0.1  # rarity below which a logit would say more than is known
 
 
@@ -59,8 +60,9 @@ def finding(normal: Normal, found: Sequence[Unusual], scores: Scores) -> Mapping
     video = whole - _logit(total(one for one in found if one.modality == "audio"))
     audio = whole - _logit(total(one for one in found if one.modality == "video"))
     contribution = Contribution(max(video, 0.0), max(audio, 0.0), 0.0)
-    told = why(found[0], normal.bank(found[0].part), scores)
-    return {ANOMALY: Finding(value_of(rarity), contribution, told)}
+    value = value_of(rarity)
+    told = why(found[0], normal.bank(found[0].part), scores) if value >= _WORTH_WORDS else ""
+    return {ANOMALY: Finding(value, contribution, told)}
 
 
 def part_of(normals: Mapping[str, Normal], ready: Collection[str]) -> Part:

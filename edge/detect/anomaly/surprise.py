@@ -25,6 +25,7 @@ _TAIL: Final = 0.1
 _LEAST_TAIL: Final = 10
 _REFIT: Final = 256
 _MOST_SHAPE: Final = 0.3
+_BEYOND: Final = 0.3  # how far a rarity is believed that is beyond one in all the windows seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ class Rarity:
             return 0.0
         if value <= fit.level:
             return float(np.interp(value, fit.sorted, fit.rarity))
-        return float(-np.log10(fit.share) + _rarity(fit.tail, (value - fit.level) / fit.unit))
+        rarity = -np.log10(fit.share) + _rarity(fit.tail, (value - fit.level) / fit.unit)
+        seen = float(np.log10(len(self._values)))
+        return float(rarity if rarity < seen else seen + _BEYOND * (rarity - seen))
 
     def _fitted(self) -> _Fit:
         if self._fit is None or self._stale >= _REFIT:

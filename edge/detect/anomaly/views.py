@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -136,10 +137,11 @@ def _thing(box: Box) -> list[float]:
     return [(box.x1 + box.x2) / 2 * _ACROSS, box.y2 * _DOWN, height, *code(box.label)]
 
 
-def code(label: str) -> list[float]:
+@lru_cache(maxsize=256)
+def code(label: str) -> tuple[float, ...]:
     """Numbers for a kind of thing, the same in every process and far from those of every other kind."""
     bits = int.from_bytes(hashlib.blake2b(label.encode(), digest_size=_CODE // 8).digest(), "big")
-    return [_APART if bits >> k & 1 else -_APART for k in range(_CODE)]
+    return tuple(_APART if bits >> k & 1 else -_APART for k in range(_CODE))
 
 
 def picture(scores: Scores) -> View | None:
