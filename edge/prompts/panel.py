@@ -23,6 +23,7 @@ SHARPNESS = 2.0  # of the soft maximum over what a sentence rests on
 DOUBT = 4.0  # log-odds taken off for each unit of cosine that the closest words are short of the sentence
 OBJECT_SCALE, OBJECT_SCORE = 2.0, 0.4  # box scores as probabilities, as the model's own labels take them
 LIKENESS = 0.3  # the most that a picture's cosine to the sentence gives: nothing open was there to calibrate it on
+QUIET = -7.0  # about what ordinary windows get: what a modality adds is counted from there
 _EDGE = 1e-7
 
 
@@ -80,7 +81,7 @@ class Panel:
             own, others = evidence[n], evidence[self._unlike[n]]
             if own.max() > NOTHING:
                 logit = _decided(own, others)
-                seen, heard = (logit - _decided(np.where(kept, own, NOTHING), others) for kept in _ALONE)
+                seen, heard = (logit - max(_decided(np.where(kept, own, NOTHING), others), QUIET) for kept in _ALONE)
                 added = Contribution(max(seen, 0.0) * (own[1] > NOTHING), max(heard, 0.0) * (own[0] > NOTHING), 0.0)
                 verdicts[one.name] = Verdict(float(probability(logit)), added, self._why(n, own, scores))
         return verdicts
