@@ -44,6 +44,9 @@ def prompts(asked: Asked, bench: Bench) -> list[Line]:
     }
     derived = assemble.prompts(parse(yaml.safe_dump(config)), bench.folder)
     rows = [row for row in read_rows(asked.data) if row.set_name in {"esc10", "esc50_part"} and row.label in ESC50]
+    rows = [row for row in rows if bench.windows(job_of(row)).exists()]
+    if not rows:
+        raise InputError("no windows of ESC-10 or the ESC-50 part are kept")
     right = np.array([_right(row, derived, bench, ESC50) for row in rows])
     part = np.array([row.set_name == "esc50_part" for row in rows])
     setting = f"{len(rows)} clips of {len({row.label for row in rows})} classes, 50 prompts"
