@@ -77,7 +77,7 @@ def measure_learned(asked: Asked, bench: Bench, protocols: Sequence[Protocol] = 
                 lines = [asdict(line) for line in protocol.measure(asked, bench)]
             except (ImportError, AttributeError, EdgeError, OSError, RuntimeError, ValueError) as error:
                 _log.warning("%s: not measured: %s", protocol.title, error)
-                found[protocol.name] = {"title": protocol.title, "lines": [], "failed": str(error)}
+                found[protocol.name] = {"title": protocol.title, "lines": [], "failed": type(error).__name__}
                 continue
             held = {"title": protocol.title, "lines": lines, "seconds": (clock.mono_ns() - begun_ns) / 1e9}
             write_json(place, held)

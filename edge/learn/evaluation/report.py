@@ -54,7 +54,7 @@ def learned(found: Mapping[str, Any]) -> list[Block]:
     rows, absent = [], []
     for lot in found.values():
         if lot.get("failed"):
-            absent.append(f"{lot['title']}: not measured ({lot['failed']}).")
+            absent.append(f"{lot['title']}: not measured in this run.")
         rows += [[lot["title"], x["setting"], x["figure"], f"{x['value']:.3f}", x["note"]] for x in lot["lines"]]
     out: list[Block] = [Heading(2, "Learned on the box, and asked in words")]
     if rows:
