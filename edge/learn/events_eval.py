@@ -27,6 +27,9 @@ from edge.learn.events_measure import area_under_roc, average_precision
 _log = logging.getLogger(__name__)
 F64 = NDArray[np.float64]
 Row = Mapping[str, str]
+WORK: Final = Path("build/taught")
+"""Where profiles and muted copies are kept, unless another folder is given."""
+
 _AT_ONCE: Final = 100  # files a replay
 
 
@@ -66,7 +69,7 @@ class Fights:
     refused: Sequence[int]
 
 
-def measure_esc10(data_root: Path, per_class: int, work: Path, seed: int = 0) -> Esc10:
+def measure_esc10(data_root: Path, per_class: int = 20, work: Path = WORK, seed: int = 0) -> Esc10:
     """ESC-10 (`open/audio/esc10`): for each official fold, learn ``per_class`` clips a class drawn from the other four
     and judge the fold. ``work`` keeps profiles, so that a second run is quicker."""
     rows = _rows(data_root, "open/audio/esc10/")
@@ -97,7 +100,7 @@ def measure_esc10(data_root: Path, per_class: int, work: Path, seed: int = 0) ->
     return Esc10(per_class, float(np.mean(accuracies)), accuracies, confused, refused)
 
 
-def measure_fights(data_root: Path, work: Path, folds: int = 5) -> Fights:
+def measure_fights(data_root: Path, work: Path = WORK, folds: int = 5) -> Fights:
     """Surveillance fights (`restricted/video/fight_surv`, labels fight and normal): group folds; a held-out
     clip is judged with its sound and with the sound track taken out, by the same profile."""
     rows = _rows(data_root, "restricted/video/fight_surv/")
