@@ -58,8 +58,8 @@ LABELS: Final = (
         dense=2,
         tag_offset=0.0,
         picture_limit=0.2,
-        enter=0.6,
-        leave=0.4,
+        enter=0.75,
+        leave=0.5,
         min_s=0.0,
     ),
     Label(
@@ -142,8 +142,8 @@ LABELS: Final = (
         leave=0.4,
         min_s=0.0,
     ),
-    Label("fall", ("video",), body=0, enter=0.6, leave=0.4, min_s=0.0),
-    Label("fight", ("video",), body=1, enter=0.6, leave=0.4, min_s=1.0),
+    Label("fall", ("video",), body=0, enter=0.5, leave=0.3, min_s=0.0),
+    Label("fight", ("video",), body=1, enter=0.5, leave=0.3, min_s=1.0),
 )
 LABEL_NAMES: Final = tuple(label.name for label in LABELS)
 DENSE_CHANNELS: Final = 4
