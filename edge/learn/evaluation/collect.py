@@ -22,7 +22,9 @@ CUT: Final = ("fight_surv", "av_events")
 """Sets whose recordings are also played without their sound and without their picture."""
 KEPT: Final = ("esc10", "esc50_part", "fight_surv")
 """Sets that prompts and taught events are tried on: their windows are kept whole."""
-LATENCY_MOST: Final = 5
+NEEDED: Final = {"esc10": "esc10", "fight_surv": "fights"}
+"""Sets of which a protocol of `edge.learn.evaluation.learned` needs every recording."""
+LATENCY_MOST: Final = 4
 _NOT_SCORED: Final = ("ucsd_ped2",)
 """Measured by its own protocol (`edge.learn.evaluation.learned`): without a normal learned there is no anomaly."""
 
@@ -46,7 +48,8 @@ class Asked:
     @property
     def whole(self) -> frozenset[str]:
         """The sets of which everything is taken: those with a goal, and those that a protocol needs all of."""
-        return ALL if "learned" in self.skip else ALL | set(KEPT)
+        needed = {name for name, protocol in NEEDED.items() if not {"learned", protocol} & set(self.skip)}
+        return ALL | needed
 
 
 @dataclass(slots=True)

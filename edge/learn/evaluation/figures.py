@@ -24,6 +24,8 @@ from edge.learn.evaluation.recordings import Answer
 from edge.learn.evaluation.sets import Row, judged
 
 HOP_S: Final = 0.5
+FEWEST: Final = 4
+"""Sources fewer of which give no interval: drawing them again says nothing."""
 _NONE: Final = Interval(float("nan"), float("nan"), float("nan"))
 
 
@@ -85,6 +87,7 @@ def figures(scored: Sequence[Scored], label: str, replicates: int = 400) -> Labe
     ]
     both = bool(truth.any() and not truth.all())
     groups = [one.row.group for one in kept]
+    draws = replicates if len(set(groups)) >= FEWEST else 0
     recall_hour, _ = recall_at_alarm_rate(peaks[truth], np.concatenate([*alarms, np.zeros(0)]), hours)
     began = np.array([any(b.label == label for b in one.answer.begun) for one in kept], bool)
     return LabelFigures(
@@ -92,7 +95,7 @@ def figures(scored: Sequence[Scored], label: str, replicates: int = 400) -> Labe
         positives=int(truth.sum()),
         negatives=int((~truth).sum()),
         hours=hours,
-        precision=bootstrap(average_precision, peaks, truth, groups, replicates) if both else _NONE,
+        precision=bootstrap(average_precision, peaks, truth, groups, draws) if both else _NONE,
         auc=roc_auc(peaks, truth),
         recall_hour=recall_hour if negatives else float("nan"),
         recall=float(began[truth].mean()) if truth.any() else float("nan"),

@@ -38,8 +38,9 @@ def by_set(findings: Findings) -> list[Block]:
         Text(
             "Each recording counts once, by its highest score (average precision, AP, and recall at one false alarm an "
             "hour of the set's other recordings; where they last less than an hour, at none) and by the events that "
-            "began in it (recall, false events and hours without the label). Intervals draw whole sources. Everything "
-            "in a set that is not the label is a negative, but for the classes listed under *What is judged*."
+            "began in it (recall, false events and hours without the label). Intervals draw whole sources; there is "
+            "none where a set has fewer than four. Everything in a set that is not the label is a negative, but for "
+            "the classes listed under *What is judged*."
         ),
         Table(head, rows),
     ]
