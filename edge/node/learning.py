@@ -6,8 +6,9 @@ Lives on the engine's thread. What cannot be read is put aside, told, and learne
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from edge.clock import Clock
 from edge.config.models import Anomaly
@@ -21,6 +22,7 @@ from edge.types import NS_PER_S
 
 log = logging.getLogger(__name__)
 _GRAPH = "graph_sha256"
+_T = TypeVar("_T")
 
 
 class Learning:
@@ -38,13 +40,18 @@ class Learning:
         self._saved_ns = clock.mono_ns()
         self.normal: SiteNormal | None = None
         if anomaly is not None:
-            self.normal = SiteNormal(manifest.geometry.hop_s, anomaly.learn_h, self._stored("normal"))
+            self.normal = self._resumed(
+                "normal", lambda part: SiteNormal(manifest.geometry.hop_s, anomaly.learn_h, part)
+            )
         self.quiet = QuietTimes((), manifest.geometry.hop_s)
 
     def watch(self, labels: Iterable[Label]) -> None:
         """Keep the quiet time of ``labels``, going on from what is on the disk."""
-        stored, labels, hop_s = self._stored("null"), tuple(labels), self._manifest.geometry.hop_s
-        self.quiet = QuietTimes.from_part(labels, hop_s, stored) if stored else QuietTimes(labels, hop_s)
+        labels, hop_s = tuple(labels), self._manifest.geometry.hop_s
+        self.quiet = self._resumed(
+            "null",
+            lambda part: QuietTimes.from_part(labels, hop_s, part) if part is not None else QuietTimes(labels, hop_s),
+        )
 
     @property
     def learners(self) -> tuple[Learner, ...]:
@@ -66,6 +73,17 @@ class Learning:
             save_part(self._path(name), Part(part.arrays, {**part.facts, _GRAPH: self._manifest.sha256}))
         except SinkError as error:
             log.warning("what was learned is not saved now: %s", error)
+
+    def _resumed(self, name: str, begin: Callable[[Part | None], _T]) -> _T:
+        """``begin`` with what was learned before; with what the profile holds where that cannot be understood."""
+        stored = self._stored(name)
+        try:
+            return begin(stored)
+        except InputError as error:
+            if not self._path(name).exists():
+                raise
+            self._put_aside(self._path(name), str(error))
+            return begin(self._stored(name))
 
     def _stored(self, name: str) -> Part | None:
         """What was learned here with this model, else the profile's."""

@@ -66,6 +66,14 @@ def test_it_is_saved_when_it_is_time_and_not_before(tmp_path: Path, manifest: Ma
     assert (tmp_path / "learned" / "null.npz").exists()
 
 
+@pytest.mark.parametrize("name", ["null", "normal"])
+def test_a_part_that_is_whole_but_makes_no_sense_is_put_aside(tmp_path: Path, manifest: Manifest, name: str) -> None:
+    part = Part({"points": np.zeros(3)}, {"graph_sha256": manifest.sha256, "schema": 77})
+    save_part(tmp_path / "learned" / f"{name}.npz", part)
+    begun(tmp_path, manifest, VirtualClock(0))
+    assert (tmp_path / "learned" / f"{name}.before.npz").exists()
+
+
 @pytest.mark.parametrize("damage", [b"not a part", None])
 def test_a_part_that_cannot_be_used_is_put_aside(tmp_path: Path, manifest: Manifest, damage: bytes | None) -> None:
     path = tmp_path / "learned" / "null.npz"
