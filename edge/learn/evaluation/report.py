@@ -119,7 +119,9 @@ def _from_recordings(
     if fights and "fight" in sections.names_of(findings):
         lone = [one for one in findings.cut["picture"] if one.row.set_name == "fight_surv"]
         x = gain(fights, {str(one.row.path): one.answer.peak("fight") for one in lone}, "fight")
-        found["fight"] = (x.value, f"as shipped, clips with sound; [{x.low:+.3f}, {x.high:+.3f}]")
+        note = f"as shipped, clips with sound; [{x.low:+.3f}, {x.high:+.3f}]"
+        taught = learned_figures(findings.learned).get("fight")
+        found["fight"] = (x.value, f"{note}; {taught[0]:+.3f} {taught[1]}" if taught else note)
     return found
 
 
