@@ -71,6 +71,7 @@ def learn_normal(
 
     InputError when nothing usable was in them, and when the profile cannot be read; nothing is written then.
     """
+    from edge.clock import SystemClock, iso8601
     from edge.config import load, parse
     from edge.engine.manifest import find_folder, load_folder
     from edge.engine.model import Model
@@ -92,7 +93,13 @@ def learn_normal(
     parts = {"normal": _with(old, camera, fitted), "null": watched.null(folder.manifest, fitted)}
     hours = len(fitted.held_out) * watched.collector.stride * folder.manifest.geometry.hop_s / 3600
     used = len(recordings) - len(faults)
-    notes = {"command": "learn normal", "camera": camera or "any", "recordings": used, "hours": round(hours, 3)}
+    notes = {
+        "at": iso8601(SystemClock().wall_ns()),
+        "learned": "normal",
+        "camera": camera or "any",
+        "recordings": used,
+        "hours": round(hours, 3),
+    }
     version = target.write(folder.manifest, parts, notes)
     return Learned(used, hours, float(fitted.held_out.max()), version.number, tuple(faults))
 
