@@ -194,5 +194,6 @@ def _evident(placed: list[Placed], sound_ends: list[float]) -> F32:
                 now = np.where(after & before, 1.0, np.where((t >= event.begin_s) & fading, 0.5, 0.0))
                 evident[:, m, c] = np.maximum(evident[:, m, c], now)
     fire, smoke_label = evident[:, 2, LABEL_NAMES.index("fire")], LABEL_NAMES.index("smoke")
-    evident[:, :, smoke_label] = np.maximum(evident[:, :, smoke_label], 0.5 * (fire > 0)[:, None])
+    for m in (0, 2):
+        evident[:, m, smoke_label] = np.maximum(evident[:, m, smoke_label], 0.5 * (fire > 0))
     return evident  # what a fire does to a smoke sensor is smoke too, as likely as not: nothing to be judged on
