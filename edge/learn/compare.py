@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from edge.learn.calibrate import scene_logits
-from edge.learn.evaluate import average_precision
+from edge.learn.evaluation.metrics import average_precision
 from edge.learn.heads import FusionHead, decided
 from edge.learn.labels import LABELS
 from edge.learn.rows import Rows

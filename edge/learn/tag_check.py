@@ -11,7 +11,7 @@ import torch
 
 from edge.learn.audio_net import AudioNet
 from edge.learn.data import decode_sound
-from edge.learn.evaluate import read_rows
+from edge.learn.evaluation.sets import read_rows
 from edge.learn.labels import RATE_HZ, SAMPLES
 
 _CLASSES: Final = {

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from edge.learn import labels as L  # noqa: N812
 from edge.learn import synth
 from edge.learn.detector_net import boxes_from
-from edge.learn.evaluate import average_precision
+from edge.learn.evaluation.metrics import average_precision
 from edge.learn.rows import memories
 from edge.learn.soundbank import Bank
 from edge.learn.stream import Media, window
