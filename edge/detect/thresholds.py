@@ -129,9 +129,12 @@ class Thresholds:
         return {label: rate for label, rate in wanted.items() if rate is not None}
 
     def learn(self, enter: Mapping[str, float]) -> None:
-        """Enter thresholds that quiet time gave for labels of `rates`; others are as if none had been learned."""
-        rates = self.rates()
-        self._learned = {label: value for label, value in enter.items() if label in rates and 0 < value <= 1}
+        """Enter thresholds that quiet time gave for labels of `rates`; others are as if none had been learned.
+
+        None goes below half of the model's advice: where nothing was ever near, rare noise would be an alarm.
+        """
+        least = {label: self._labels[label].enter / 2 for label in self.rates()}
+        self._learned = {label: max(value, least[label]) for label, value in enter.items() if label in least}
 
     def is_armed(self, camera: str) -> bool:
         """Whether events of ``camera`` may begin."""

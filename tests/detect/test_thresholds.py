@@ -116,6 +116,8 @@ def test_quiet_time_teaches_enter_only_where_a_rate_is_asked_for() -> None:
     taught = thresholds.effective("yard", "glass_break")
     assert (taught.enter, taught.origins["enter"], taught.leave) == (0.93, Origin.LEARNED, 0.62)
     assert thresholds.effective("gate", "fire").origins["enter"] is Origin.DEFAULT
+    thresholds.learn({"glass_break": 0.93, "fire": 0.01})
+    assert thresholds.effective("gate", "fire").enter == 0.25
     assert thresholds.set("gate", "glass_break", 0.5).origins["enter"] is Origin.COMMAND
     thresholds.replace(config())
     thresholds.learn({"glass_break": 0.93})
