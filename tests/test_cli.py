@@ -99,3 +99,12 @@ def test_the_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in COMMANDS:
         assert f"`edge {name}" in readme
+
+
+@pytest.mark.parametrize("command", ["train", "ablate", "export"])
+def test_training_without_torch_says_what_to_install(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert cli.main(["learn", command]) == 2
+    assert "scripts/setup learn" in capsys.readouterr().err

@@ -6,8 +6,10 @@ Importing this module loads neither torch nor onnxruntime.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 VERSION = "0.2.0"
 FUSION = "attention"
+Handler = Callable[[argparse.Namespace], int]
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +40,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     _material(train)
     train.add_argument("--fusion", default=FUSION, help="how the modalities are related (edge/learn/fusion)")
     train.add_argument("--fast", action="store_true", help="minutes, not hours: a tenth of the scenes and steps")
-    train.set_defaults(handler=main_train)
+    train.set_defaults(handler=with_torch(main_train))
     ablate = subparsers.add_parser("ablate", help="train every fusion alike on the cached features and compare them")
     _common(ablate)
     _material(ablate)
@@ -45,12 +48,26 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     ablate.add_argument("--steps", type=int, default=160)
     ablate.add_argument("--minutes", type=float, default=20.0, help="at most, for each run")
     ablate.add_argument("--fast", action="store_true", help="the work folder is one of `train --fast`")
-    ablate.set_defaults(handler=main_ablate)
+    ablate.set_defaults(handler=with_torch(main_ablate))
     export = subparsers.add_parser("export", help="export the trained network of a work folder to ONNX")
     _common(export)
-    export.set_defaults(handler=main_export)
+    export.set_defaults(handler=with_torch(main_export))
     evaluate = subparsers.add_parser("evaluate", help="measure an engine folder on the data folder, in one report")
     add_evaluate(evaluate)
+
+
+def with_torch(handler: Handler) -> Handler:
+    """``handler`` where torch is installed; elsewhere an InputError that says how to get it."""
+
+    def run(args: argparse.Namespace) -> int:
+        if importlib.util.find_spec("torch") is None:
+            raise InputError(
+                f"edge learn {args.learn_command}: needs the extra `learn` (torch): `scripts/setup learn`. Teaching "
+                "events and learning what is normal do not"
+            )
+        return handler(args)
+
+    return run
 
 
 def main_train(args: argparse.Namespace) -> int:
