@@ -32,10 +32,14 @@ if missing():
 
 
 def camera(
-    server: CameraServer, login: str = f"{USER}:{PASSWORD}", transport: str = "tcp", path: str = "cam"
+    server: CameraServer,
+    login: str = f"{USER}:{PASSWORD}",
+    transport: str = "tcp",
+    path: str = "cam",
+    read_timeout_s: float = 20,
 ) -> RtspSource:
     url = server.url(login, path)
-    return RtspSource(type="rtsp", url=url, transport=transport, open_timeout_s=8, read_timeout_s=2)
+    return RtspSource(type="rtsp", url=url, transport=transport, open_timeout_s=20, read_timeout_s=read_timeout_s)
 
 
 def flashing(folder: Path, shift_s: float) -> Path:
@@ -137,7 +141,7 @@ def test_server_killed_and_started_again(server: CameraServer, caplog: pytest.Lo
 
 
 def test_frozen_server_is_given_up_in_bounded_time(server: CameraServer) -> None:
-    with Watch(camera(server)) as watch:
+    with Watch(camera(server, read_timeout_s=2)) as watch:
         watch.until(Frame, 4)
         server.signal(signal.SIGSTOP)
         watch.until(Gap)
