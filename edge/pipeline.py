@@ -19,14 +19,18 @@ from edge.detect.null import QuietTimes
 from edge.detect.thresholds import Effective
 from edge.engine.model import Model
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, CameraFacts, Event, Phase, Scores, SourceState, Window
+from edge.types import NS_PER_S, CameraFacts, Event, Phase, RuleValues, Scores, SourceState, Window
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step brought forth. ``facts`` is filled about once a second."""
+    """What one step brought forth; ``rules`` has what each camera's rules looked at, one for each of ``scores``.
+
+    ``facts`` is filled about once a second.
+    """
 
     scores: Sequence[Scores] = ()
+    rules: Sequence[RuleValues] = ()
     events: Sequence[Event] = ()
     facts: Sequence[CameraFacts] = ()
 
@@ -88,7 +92,8 @@ class Pipeline:
         facts = self._facts()
         events += [event for one in facts for event in self._detector.health(one)]
         self._count(events)
-        return Step(scores, events, facts)
+        rules = [self._detector.rule_values(one) for one in scores]
+        return Step(scores, rules, events, facts)
 
     def has_due(self) -> bool:
         """Whether a window of any camera is waiting now."""

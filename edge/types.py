@@ -93,6 +93,22 @@ Item: TypeAlias = Frame | Glance | AudioChunk | Gap  # what a source yields
 
 
 @dataclass(frozen=True, slots=True)
+class Packet:
+    """One encoded packet of a source, as it came: ``pts_ns`` and ``dts_ns`` are on the axis of the source's frames.
+
+    ``is_key``: decoding can start here (always so for sound).
+    """
+
+    stream: Stream
+    pts_ns: int
+    dts_ns: int
+    duration_ns: int
+    arrival_ns: int
+    is_key: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """One hop of one camera, gathered into row ``row`` of the runtime's input buffers."""
 
@@ -183,7 +199,8 @@ class Box:
 class Scores:
     """What the model said of one window. ``values`` are calibrated probabilities by label.
 
-    ``reasons`` has words of their own for labels that were derived from the model's answer.
+    ``reasons`` has words of their own for labels that were derived from the model's answer. ``evidence`` f32[h,w] is
+    where on the letterboxed canvas the strongest visual evidence lies, 0..1; ``content`` is the picture's place there.
     """
 
     camera: str
@@ -202,6 +219,22 @@ class Scores:
     model: str
     features: Features | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
+    evidence: F32 | None = None
+    content: Rect = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleValues:
+    """What every rule of a camera looked at in one window, after zones, times and agreement: by the event's name.
+
+    None where nothing was there that could tell. These are the values that the thresholds are held against.
+    """
+
+    camera: str
+    t_end_ns: int
+    media_end_ns: int
+    epoch: int
+    values: Mapping[str, float | None]
 
 
 class SourceState(str, Enum):
@@ -267,6 +300,8 @@ class Event:
 
     ``score`` is the value at this phase, ``peak`` the highest so far, ``threshold`` the one that was crossed.
     ``wall_begin_ns`` is fixed when the event begins, so a step of the wall clock never reorders its phases.
+    ``media_begin_ns`` and ``media_end_ns`` are on the media clock of the source's ``epoch``; ``zones`` are those that
+    what was found is or was in, in the order in which they were entered.
     """
 
     id: str
@@ -286,6 +321,22 @@ class Event:
     contribution: Contribution | None = None
     boxes: Sequence[Box] = ()
     tags: Sequence[tuple[str, float]] = ()
+    zones: Sequence[str] = ()
+    epoch: int = 0
+    media_end_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was kept of one event: ``files`` by kind (clip, snapshot, thumbnail, spectrogram), each as its path below
+    the evidence folder; ``caption`` is what a describer said of it, empty where none was asked."""
+
+    event_id: str
+    camera: str
+    label: str
+    wall_ns: int
+    files: Mapping[str, str]
+    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from edge.config.drawn import FILE, drawn_path, merged, read_drawn, write_drawn
 from edge.config.models import Config
 from edge.errors import ConfigError
 
@@ -45,11 +46,29 @@ def load(path: Path, env: Mapping[str, str] | None = None) -> Loaded:
         raise ConfigError([f"{path}: cannot be read ({error.strerror}); give the file with -c"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: is not UTF-8 text (byte {error.start})"]) from error
-    return parse(text, path, env)
+    return parse(text, path, env, drawn=True)
 
 
-def parse(text: str, path: Path = Path("config.yaml"), env: Mapping[str, str] | None = None) -> Loaded:
-    """Check a configuration's text; relative paths in it start at ``path``'s folder."""
+def save_drawn(loaded: Loaded, drawn: Mapping[str, Any]) -> None:
+    """Keep what was drawn (``cameras`` and ``events``), if the configuration holds with it.
+
+    ConfigError, and nothing is written, when it does not; SinkError when the disk refuses.
+    """
+    text = loaded.path.read_text(encoding="utf-8")
+    parse(text, loaded.path, drawn=drawn)
+    write_drawn(loaded.resolve(loaded.config.node.data_dir) / FILE, drawn)
+
+
+def parse(
+    text: str,
+    path: Path = Path("config.yaml"),
+    env: Mapping[str, str] | None = None,
+    drawn: Mapping[str, Any] | bool = False,
+) -> Loaded:
+    """Check a configuration's text; relative paths in it start at ``path``'s folder.
+
+    ``drawn``: what was drawn on the page and stands above it; True: as it is kept in the data folder.
+    """
     lines: dict[KeyPath, int] = {}
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -63,6 +82,10 @@ def parse(text: str, path: Path = Path("config.yaml"), env: Mapping[str, str] | 
     problems = [_fault(path, lines, key, "is given twice; keep one") for key in duplicates]
     if not isinstance(raw, dict):
         raise ConfigError([f"{path}: must be a mapping with at least `cameras:`; see docs/config.md"])
+    if drawn is True:
+        drawn = read_drawn(drawn_path(raw, path.parent))
+    if drawn:
+        raw = merged(raw, drawn)
     expanded = _expand(raw, (), os.environ if env is None else env, problems, path, lines)
     try:
         config = Config.model_validate(expanded)

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge.config.values import Polygon, Segment
+
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Topic = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^#+\x00]+$")]
@@ -112,13 +114,19 @@ class Camera(Section):
     """One place that is looked at and listened to. Without ``source`` it is sound alone."""
 
     source: CameraSource | None = None
+    record: RtspSource | None = None
     microphone: str = "stream"
     sensors: dict[Name, Topic | SensorTopic] = Field(default_factory=dict)
+    zones: dict[Name, Polygon] = Field(default_factory=dict)
+    lines: dict[Name, Segment] = Field(default_factory=dict)
+    privacy_masks: tuple[Polygon, ...] = ()
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Camera:
         if self.source is None and self.microphone in {"stream", "none"}:
             raise ValueError("has neither a source nor a named microphone; give at least one")
+        if self.record is not None and self.source is None:
+            raise ValueError("record goes with a source: it is the same camera's main stream")
         return self
 
     def sensor_topics(self) -> dict[str, SensorTopic]:

@@ -16,7 +16,7 @@ from edge.detect.health import SEVERITIES, SEVERITY, CameraHealth, HealthStep
 from edge.detect.hysteresis import Hysteresis, Limits, Sample, Step
 from edge.detect.thresholds import Effective, Thresholds
 from edge.engine.manifest import Label, Manifest
-from edge.types import CameraFacts, Event, Kind, Phase, Scores, nanoseconds
+from edge.types import CameraFacts, Event, Kind, Phase, RuleValues, Scores, nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,14 @@ class Detector:
             steps = self._state(scores.camera, label.name).advance(sample, rule.limits)
             events += [self._event(scores.camera, rule, step, scores) for step in steps]
         return events
+
+    def rule_values(self, scores: Scores) -> RuleValues:
+        """What the rules looked at in the camera's newest window, which ``scores`` are of."""
+        values = {
+            rule.label.name: scores.values.get(rule.label.name) if _was_looked_for(rule.label, scores) else None
+            for rule in self._rules_of(scores.camera)
+        }
+        return RuleValues(scores.camera, scores.t_end_ns, scores.media_end_ns, scores.epoch, values)
 
     def expire(self, camera: str, now_ns: int) -> list[Event]:
         """End as lost what had no window for too long before ``now_ns``."""

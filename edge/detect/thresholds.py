@@ -13,7 +13,8 @@ from enum import Enum
 from typing import TypeVar
 
 from edge.config.load import KeyPath, nearest
-from edge.config.models import Config, Rule
+from edge.config.models import Config
+from edge.config.rules import Rule
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
 

@@ -47,6 +47,8 @@ class Decoder:
             video_ok=any(window.video_ok),
             audio_ok=window.audio_ok > HEARD,
             model=self._model,
+            evidence=np.array(outputs["evidence"][row], np.float32),
+            content=window.content,
             features=Features(**{name: np.array(outputs[name][row], np.float32) for name in _FEATURES}),
         )
 

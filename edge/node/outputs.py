@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from edge import __version__
 from edge.clock import Clock
 from edge.config import Loaded
-from edge.config.models import split_listen
+from edge.config.values import split_listen
 from edge.detect.health import HEALTH_LABELS
 from edge.detect.thresholds import Effective
 from edge.engine.manifest import Manifest

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-from edge.config.models import split_listen
+from edge.config.values import split_listen
 from edge.errors import InputError, SinkError
 
 log = logging.getLogger(__name__)

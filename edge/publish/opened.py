@@ -29,6 +29,7 @@ def unpack(value: bytes) -> tuple[Event, int] | None:
                 "phase": Phase(raw["phase"]),
                 "contribution": Contribution(**contribution) if contribution else None,
                 "boxes": tuple(Box(**box) for box in raw["boxes"]),
+                "zones": tuple(str(name) for name in raw.get("zones", ())),
                 "tags": tuple((str(name), float(score)) for name, score in raw["tags"]),
             }
         )

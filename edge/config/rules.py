@@ -1,0 +1,74 @@
+"""What config.yaml says of events: when scores become one, where, at which times, and what must come together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edge.config.sources import Name, Positive, Section
+from edge.config.values import Duration, EventName, Probability, Severity
+
+Several = Annotated[tuple[EventName, ...], Field(min_length=2, max_length=8)]
+
+
+class Rule(Section):
+    """When scores become an event. What is not given falls back to the defaults, then to the model's advice.
+
+    ``when``, ``sequence`` and ``all_of`` make an event of one's own out of the labels they name; without them the rule
+    is about the label whose name it has.
+    """
+
+    when: EventName | tuple[EventName, ...] | None = None
+    sequence: Several | None = None
+    all_of: Several | None = None
+    within_s: Positive | None = None
+    cameras: tuple[Name, ...] | None = None
+    zones: tuple[Name, ...] | None = None
+    lines: tuple[Name, ...] | None = None
+    direction: Literal["any", "to_left", "to_right"] | None = None
+    after_s: Duration | None = None
+    agree: bool | None = None
+    schedule: str | tuple[str, ...] | None = None
+    even_disarmed: bool | None = None
+    enter: Annotated[float, Field(gt=0, le=1)] | None = None
+    leave: Probability | None = None
+    min_s: Duration | None = None
+    merge_s: Duration | None = None
+    cooldown_s: Duration | None = None
+    most_per_hour: Annotated[int, Field(ge=1, le=3600)] | None = None
+    severity: Severity | None = None
+    enabled: bool | None = None
+    false_alarms_per_day: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Rule:
+        if self.enter is not None and self.false_alarms_per_day is not None:
+            raise ValueError("give enter or false_alarms_per_day, not both: the second is learned at the site")
+        return self
+
+    @model_validator(mode="after")
+    def _leave_below_enter(self) -> Rule:
+        if self.enter is not None and self.leave is not None and self.leave > self.enter:
+            raise ValueError(
+                f"leave ({self.leave}) is above enter ({self.enter}): an event would end as it begins; lower leave"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_compose(self) -> Rule:
+        given = [name for name in ("when", "sequence", "all_of") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of {' and '.join(given)}: each makes an event of its own")
+        if self.within_s is not None and self.sequence is None and self.all_of is None:
+            raise ValueError("within_s goes with sequence or all_of")
+        if self.direction is not None and not self.lines:
+            raise ValueError("direction goes with lines")
+        return self
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The labels that an event of one's own is made of; empty for a rule about a label."""
+        if self.when is not None:
+            return (self.when,) if isinstance(self.when, str) else self.when
+        return self.sequence or self.all_of or ()
