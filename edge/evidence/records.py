@@ -1,0 +1,105 @@
+"""What is kept of events, as values. All times are wall (Unix) nanoseconds; paths are below the evidence folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from edge.types import F32, Box, Contribution, Kind
+
+FileKind: TypeAlias = Literal["clip", "snapshot", "thumbnail", "spectrogram"]
+Verdict: TypeAlias = Literal["true", "false"]
+
+FILE_KINDS: tuple[FileKind, ...] = ("clip", "snapshot", "thumbnail", "spectrogram")
+SEVERITIES = ("info", "warning", "alert")  # from the least to the most
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One kept file: ``path`` below the evidence folder (with forward slashes), ``size`` in bytes.
+
+    ``facts`` says what whoever wrote it knows of it, as in ``{"begin_ns": ..., "seconds": 15.2, "width": 1920}``.
+    """
+
+    path: str
+    size: int
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a person said of an event: ``true`` (it was that) or ``false`` (a false alarm)."""
+
+    verdict: Verdict
+    by: str
+    wall_ns: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event as kept; ``end_ns`` is None until it ended. ``model`` is the name and version that was running."""
+
+    id: str
+    camera: str
+    kind: Kind
+    label: str
+    severity: str
+    begin_ns: int
+    end_ns: int | None
+    peak: float
+    threshold: float
+    why: str
+    zones: tuple[str, ...] = ()
+    contribution: Contribution | None = None
+    boxes: tuple[Box, ...] = ()
+    tags: tuple[tuple[str, float], ...] = ()
+    model: str = ""
+    caption: str = ""
+    mark: Mark | None = None
+    files: Mapping[FileKind, File] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which events are wanted; what is empty or None does not restrict.
+
+    ``text`` is words of which any may match (full text); ``vector`` f32[D] is what a sentence means, a unit vector in
+    the space of `Features.aligned`. With either, the best come first, else the newest. An event is in the span when
+    any part of it lies in ``since_ns`` <= t < ``until_ns``. ``before_ns`` pages on: only events that began before it.
+    ``marked`` "none" asks for those that nobody judged yet; ``zones`` matches an event that was in any of them.
+    """
+
+    text: str = ""
+    cameras: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    marked: Literal["true", "false", "none"] | None = None
+    limit: int = 50
+    before_ns: int | None = None
+    vector: F32 | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One event that a query found; ``score`` is 0 where nothing was searched for, else higher is better."""
+
+    record: Record
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A moment that came near an event and was none: ``value`` stayed below ``enter``. ``thumbnail`` is a JPEG."""
+
+    camera: str
+    label: str
+    wall_ns: int
+    value: float
+    enter: float
+    thumbnail: bytes = b""
