@@ -24,6 +24,7 @@ from edge.metrics import Metrics
 from edge.types import (
     F32,
     NS_PER_S,
+    U8,
     AudioChunk,
     Batch,
     CameraFacts,
@@ -31,6 +32,7 @@ from edge.types import (
     Gap,
     Glance,
     Item,
+    Rect,
     SensorReading,
     SourceState,
     Stream,
@@ -193,6 +195,14 @@ class CameraBuffer:
                 av_offset_s=self._sync.offset_s,
                 drops={**self._drops, "torn": self._frames.torn + self._sound.ring.torn},
             )
+
+    def newest_picture(self) -> tuple[int, U8, Rect] | None:
+        """Number, copy and content of the newest picture, for people to look at; from any thread."""
+        return self._frames.newest()
+
+    def newest_sound(self, out: F32) -> int:
+        """Fill f32[n] with the newest samples at the model's rate, zeros where missing; the position after them."""
+        return self._microphone.newest(out) if self._microphone is not None else self._sound.ring.newest(out)
 
     def _attach(self, microphone: MicrophoneBuffer | None) -> None:
         if microphone is None:

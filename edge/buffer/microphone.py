@@ -72,6 +72,10 @@ class MicrophoneBuffer:
             epoch, end_ns = self._epoch, self._clock.pts_of(end_mono_ns)
         return self._track.read(epoch, end_ns, out)
 
+    def newest(self, out: F32) -> int:
+        """Fill f32[n] with the newest samples, for people to look at; the position after them."""
+        return self._track.ring.newest(out)
+
     def facts(self, now_ns: int) -> StreamFacts:
         """Health of the sound."""
         with self._lock:

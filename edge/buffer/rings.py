@@ -48,6 +48,18 @@ class FrameRing:
             slot = self._pushed % self._capacity
             return self._epoch[slot], self._pts_ns[slot]
 
+    def newest(self) -> tuple[int, U8, Rect] | None:
+        """Number, copy and content of the newest picture; None before the first, or when it was overtaken."""
+        with self._lock:
+            push = self._pushed - 1
+            slot = push % self._capacity
+            if push < 0 or self._stamp[slot] != push:
+                return None
+            content = self._content[slot]
+        image = self._pixels[slot].copy()
+        with self._lock:
+            return (push, image, content) if self._stamp[slot] == push else None
+
     def gather(self, epoch: int, spans: Sequence[tuple[int, int]], out: U8) -> tuple[tuple[bool, ...], Rect | None]:
         """For each span (after, up to] copy its newest picture into ``out[i]``; which were there, newest content."""
         found = self._find(epoch, spans)
@@ -98,6 +110,12 @@ class AudioRing:
     def next(self) -> int:
         """The position after the newest sample."""
         return self._next
+
+    def newest(self, out: F32) -> int:
+        """Fill f32[n] with the newest samples, zeros where missing; the position after them."""
+        end = self._next
+        self.read(end - len(out), out, 0, end)
+        return end
 
     def push(self, position: int, samples: F32) -> int:
         """Copy in f32[n] from ``position`` on; what overlaps older samples is left out. Samples written."""
