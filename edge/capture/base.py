@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Protocol
 
+from edge.capture.mask import Polygons
+from edge.capture.tap import Tap
 from edge.types import Item
 
 
@@ -29,3 +32,14 @@ class Source(Protocol):
     def close(self) -> None:
         """Ask `items` to end soon; callable from any thread, more than once."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fittings:
+    """What is fitted to a source: the privacy ``masks`` over its picture, and who keeps its encoded packets."""
+
+    masks: Polygons = ()
+    tap: Tap | None = None
+
+
+BARE = Fittings()

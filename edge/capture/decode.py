@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from edge.capture.base import BARE, Fittings
 from edge.capture.epochs import Epochs, Verdict
 from edge.capture.picture import Chooser, Scaler
 from edge.capture.sound import Collector, Resampler
+from edge.capture.tap import Feed
 from edge.clock import Clock
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
@@ -24,14 +26,17 @@ Pace = Callable[[int], int]
 class Decoder:
     """Turns packets into items. One for the life of a source: loops of a recording go on in the same epoch."""
 
-    def __init__(self, name: str, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, geometry: Geometry, clock: Clock, metrics: Metrics, fittings: Fittings = BARE
+    ) -> None:
         self._name = name
         self._clock = clock
         self._metrics = metrics
         self._frames = metrics.frames.labels(name)
         self._decode_s = metrics.decode_s.labels(name)
         self._chooser = Chooser(geometry.frame_ns)
-        self._scaler = Scaler(geometry.video)
+        self._scaler = Scaler(geometry.video, fittings.masks)
+        self._feed = Feed(fittings.tap) if fittings.tap is not None else None
         self._resampler = Resampler(geometry.audio.rate_hz)
         self._collector = Collector(geometry.hop_ns)
         self._epochs = Epochs()
@@ -60,12 +65,16 @@ class Decoder:
         if video is not None:
             video.thread_type = "NONE"
             self._step_ns = _nominal_step_ns(video)
+        if self._feed is not None:
+            self._feed.open(chosen)
         for packet in container.demux(*chosen):
             if cancel.is_set():
                 return
             started_ns = self._clock.mono_ns()
             if pace is None:
                 self._arrival_ns = started_ns
+            if self._feed is not None:
+                self._feed.push(packet, self._arrival_ns, shift_ns)
             frames = self._decode(packet)
             for frame in frames:
                 if packet.stream is video:

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from edge.capture.base import BARE, Fittings
 from edge.capture.decode import Decoder, streams_of
 from edge.capture.picture import Scaler
 from edge.clock import Clock
@@ -24,7 +25,16 @@ _STILL_S = 3.0  # longer than any label must last to become an event
 class RecordingSource:
     """Plays a file at its own pace (``pace: live``) or as fast as it is read. It is never ahead of its reader."""
 
-    def __init__(self, name: str, config: FileSource, path: Path, geometry: Geometry, clock: Clock, metrics: Metrics):
+    def __init__(
+        self,
+        name: str,
+        config: FileSource,
+        path: Path,
+        geometry: Geometry,
+        clock: Clock,
+        metrics: Metrics,
+        fittings: Fittings = BARE,
+    ) -> None:
         self.name = name
         self.live = False
         self.has_video = False
@@ -34,6 +44,7 @@ class RecordingSource:
         self._geometry = geometry
         self._clock = clock
         self._metrics = metrics
+        self._fittings = fittings
         self._closed = threading.Event()
 
     def items(self) -> Generator[Item, None, None]:
@@ -42,7 +53,7 @@ class RecordingSource:
 
         self._closed.clear()
         pace = _Pace(self._clock, self._config.pace == "live", self._closed)
-        decoder = Decoder(self.name, self._geometry, self._clock, self._metrics)
+        decoder = Decoder(self.name, self._geometry, self._clock, self._metrics, self._fittings)
         shift_ns = 0
         while not self._closed.is_set():
             with self._open() as container:
@@ -87,7 +98,7 @@ class RecordingSource:
         """The picture at the model's rate for three seconds, or for ever."""
         import av
 
-        scaler = Scaler(self._geometry.video)
+        scaler = Scaler(self._geometry.video, self._fittings.masks)
         try:
             frame = next(container.decode(video=0))
         except (av.error.FFmpegError, StopIteration) as error:

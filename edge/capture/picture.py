@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.capture.mask import Mask, Polygons
 from edge.engine.manifest import VideoGeometry
 from edge.types import U8, Rect
 
@@ -61,12 +62,14 @@ class Chooser:
 
 
 class Scaler:
-    """Scales to the model's size in one pass over the Y, U and V planes, converts there, letterboxes centred."""
+    """Scales to the model's size in one pass over the Y, U and V planes, converts there, letterboxes centred; ``masks``
+    blacken parts of the camera's own picture."""
 
-    def __init__(self, geometry: VideoGeometry) -> None:
+    def __init__(self, geometry: VideoGeometry, masks: Polygons = ()) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._g = geometry
+        self._mask = Mask(masks)
         self._shrinker = VideoReformatter()
         self._reformatter = VideoReformatter()
         self._luma_reformatter = VideoReformatter()
@@ -91,7 +94,9 @@ class Scaler:
         pixels = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : width * 3]
         upright = np.rot90(pixels.reshape(height, width, 3), self._turns)
         x, y = self._corner
-        self._canvas[y : y + upright.shape[0], x : x + upright.shape[1]] = upright
+        shown = self._canvas[y : y + upright.shape[0], x : x + upright.shape[1]]
+        shown[:] = upright
+        self._mask.apply(shown)
         return self._canvas
 
     def luma(self, frame: Any) -> float:

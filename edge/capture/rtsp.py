@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
+from edge.capture.base import BARE, Fittings
 from edge.capture.decode import Decoder, streams_of
+from edge.capture.tap import Feed
 from edge.clock import Clock
 from edge.config.sources import RtspSource
 from edge.engine.manifest import Geometry
 from edge.errors import SourceError
 from edge.metrics import Metrics
-from edge.types import Item
+from edge.types import Glance, Item
 
 _REORDER_US = 300_000  # how long a missing UDP packet is waited for
 _ADVICE = {
@@ -30,7 +32,15 @@ _OTHERWISE = "check address, login and that the camera runs"
 class NetworkCamera:
     """An RTSP camera. libav's own error texts hold the URL with its password, so none of them is passed on."""
 
-    def __init__(self, name: str, config: RtspSource, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: RtspSource,
+        geometry: Geometry,
+        clock: Clock,
+        metrics: Metrics,
+        fittings: Fittings = BARE,
+    ) -> None:
         self.name = name
         self.live = True
         self.has_video = False
@@ -39,6 +49,7 @@ class NetworkCamera:
         self._geometry = geometry
         self._clock = clock
         self._metrics = metrics
+        self._fittings = fittings
         self._closed = threading.Event()
 
     def items(self) -> Generator[Item, None, None]:
@@ -46,10 +57,9 @@ class NetworkCamera:
         import av
 
         self._closed.clear()
-        decoder = Decoder(self.name, self._geometry, self._clock, self._metrics)
         with self._open() as container:
             try:
-                yield from decoder.items(container, self._closed)
+                yield from self._read(container)
             except (av.error.FFmpegError, OSError) as error:
                 raise self._trouble("the stream broke", error) from None
         if not self._closed.is_set():
@@ -58,6 +68,10 @@ class NetworkCamera:
     def close(self) -> None:
         """Ask `items` to end; at the latest after the read timeout."""
         self._closed.set()
+
+    def _read(self, container: Any) -> Iterator[Item]:
+        decoder = Decoder(self.name, self._geometry, self._clock, self._metrics, self._fittings)
+        yield from decoder.items(container, self._closed)
 
     def _open(self) -> Any:
         import av
@@ -81,3 +95,19 @@ class NetworkCamera:
         kind = type(error).__name__
         reason = getattr(error, "strerror", None) or kind
         return SourceError(f"{self._config.shown}: {what} ({reason}); {_ADVICE.get(kind, _OTHERWISE)}")
+
+
+class MainStream(NetworkCamera):
+    """A camera's main stream, kept for clips and not decoded: it yields a sign of life for each packet."""
+
+    def _read(self, container: Any) -> Iterator[Item]:
+        assert self._fittings.tap is not None
+        feed = Feed(self._fittings.tap)
+        chosen = [s for s in streams_of(container) if s is not None]
+        feed.open(chosen)
+        for packet in container.demux(*chosen):
+            if self._closed.is_set():
+                return
+            arrival_ns = self._clock.mono_ns()
+            feed.push(packet, arrival_ns, 0)
+            yield Glance(arrival_ns, arrival_ns, 0.0)

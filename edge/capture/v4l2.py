@@ -9,7 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edge.capture.base import BARE, Fittings
+from edge.capture.mask import Mask
 from edge.capture.picture import Chooser, content_of, letterbox
+from edge.capture.tap import PictureFeed
 from edge.clock import Clock
 from edge.config.sources import V4l2Source
 from edge.engine.manifest import Geometry
@@ -34,7 +37,15 @@ class Capture(Protocol):
 class LocalCamera:
     """A camera on this box; it has no sound of its own."""
 
-    def __init__(self, name: str, config: V4l2Source, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: V4l2Source,
+        geometry: Geometry,
+        clock: Clock,
+        metrics: Metrics,
+        fittings: Fittings = BARE,
+    ) -> None:
         self.name = name
         self.live = True
         self.has_video = False
@@ -42,6 +53,8 @@ class LocalCamera:
         self._config = config
         self._g = geometry
         self._clock = clock
+        self._mask = Mask(fittings.masks)
+        self._feed = PictureFeed(fittings.tap) if fittings.tap is not None else None
         self._frames = metrics.frames.labels(name)
         self._decode_s = metrics.decode_s.labels(name)
         self._stale = metrics.drops.labels(name, "stale")
@@ -91,6 +104,9 @@ class LocalCamera:
         self._frames.inc()
         if picture.ndim == 2:
             picture = np.repeat(picture[:, :, None], 3, axis=2)
+        self._mask.apply(picture)
+        if self._feed is not None:
+            self._feed.push(picture, pts_ns, arrival_ns)
         luma = float((picture[::16, ::16].reshape(-1, 3) @ _LUMA).mean())
         take_held, take_now = chooser.choose(pts_ns)
         if take_held and self._held is not None:

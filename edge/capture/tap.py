@@ -1,0 +1,145 @@
+"""The encoded packets of a source, handed to whoever keeps them for clips before they are decoded."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from edge.types import NS_PER_S, U8, AudioChunk, Gap, Item, Packet, Stream
+
+_log = logging.getLogger(__name__)
+_FORMATS = ("mov", "mp4")  # between them they hold what cameras send; a header alone is enough to read them
+
+
+class Tap(Protocol):
+    """Who keeps packets. Called on the capture thread."""
+
+    def begin(self, template: bytes) -> None:
+        """A connection was opened: ``template`` is a small file in memory with its streams and nothing in them."""
+        ...
+
+    def push(self, packet: Packet) -> None:
+        """The next packet, in the order of the container."""
+        ...
+
+
+class SoundFeed:
+    """A microphone's sound as packets of 16-bit PCM at ``rate_hz``."""
+
+    def __init__(self, tap: Tap, rate_hz: int) -> None:
+        self._tap = tap
+        self._rate_hz = rate_hz
+        self._is_open = False
+
+    def push(self, item: Item) -> None:
+        """Hand on a block of sound; a break opens the tape anew."""
+        if isinstance(item, Gap):
+            self._is_open = False
+        if not isinstance(item, AudioChunk):
+            return
+        if not self._is_open:
+            self._is_open = True
+            self._tap.begin(_own_template("pcm_s16le", rate=self._rate_hz))
+        data = np.round(np.clip(item.samples, -1, 1) * 32767).astype("<i2").tobytes()
+        duration_ns = len(item.samples) * NS_PER_S // self._rate_hz
+        self._tap.push(Packet(Stream.AUDIO, item.pts_ns, item.pts_ns, duration_ns, item.arrival_ns, True, data))
+
+
+class PictureFeed:
+    """Pictures of a camera that encodes nothing itself, as JPEGs, at most ``fps`` a second."""
+
+    QUALITY = 85
+
+    def __init__(self, tap: Tap, fps: float = 10.0) -> None:
+        self._tap = tap
+        self._step_ns = round(NS_PER_S / fps)
+        self._size: tuple[int, int] | None = None
+        self._due_ns = 0
+
+    def push(self, picture: U8, pts_ns: int, arrival_ns: int) -> None:
+        """Hand on ``picture`` u8[H,W,3] BGR, if it is time for one; masks must have been applied."""
+        import cv2
+
+        height, width = picture.shape[:2]
+        if self._size != (width, height):
+            self._size, self._due_ns = (width, height), pts_ns
+            self._tap.begin(_own_template("mjpeg", rate=25, width=width, height=height))
+        if pts_ns < self._due_ns:
+            return
+        self._due_ns = max(self._due_ns + self._step_ns, pts_ns)
+        done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.QUALITY])
+        if done:
+            self._tap.push(Packet(Stream.VIDEO, pts_ns, pts_ns, self._step_ns, arrival_ns, True, data.tobytes()))
+
+
+class Feed:
+    """Turns a container's packets into ``tap``'s."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._kept: dict[int, Stream] = {}
+
+    def open(self, streams: Sequence[Any]) -> None:
+        """Begin with the container's chosen streams; those that no clip can hold are left out, with a warning."""
+        video = [s for s in streams if s.type == "video"]
+        audio = [s for s in streams if s.type == "audio"]
+        self._kept = {}
+        for chosen in ([*video, *audio], video, audio):
+            template = template_of(chosen) if chosen else None
+            if template is not None:
+                self._kept = {s.index: Stream(s.type) for s in chosen}
+                self._tap.begin(template)
+                break
+        for stream in streams:
+            if stream.index not in self._kept:
+                _log.warning("clips will have no %s: %s cannot be copied", stream.type, stream.codec_context.name)
+
+    def push(self, packet: Any, arrival_ns: int, shift_ns: int) -> None:
+        """One packet of the container, moved by ``shift_ns``; those without a time or of other streams are not kept."""
+        stream = self._kept.get(packet.stream_index)
+        if stream is None or packet.size == 0 or packet.time_base is None:
+            return
+        pts = packet.pts if packet.pts is not None else packet.dts
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if pts is None or dts is None or packet.is_corrupt:
+            return
+        base = packet.time_base
+        pts_ns, dts_ns = (t * NS_PER_S * base.numerator // base.denominator + shift_ns for t in (pts, dts))
+        duration_ns = (packet.duration or 0) * NS_PER_S * base.numerator // base.denominator
+        is_key = bool(packet.is_keyframe) or stream is Stream.AUDIO
+        self._tap.push(Packet(stream, pts_ns, dts_ns, duration_ns, arrival_ns, is_key, bytes(packet)))
+
+
+def _own_template(codec: str, *, rate: int, width: int = 0, height: int = 0) -> bytes:
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mov", options={"movflags": "empty_moov"}) as out:
+        stream: Any = out.add_stream(codec, rate=rate)
+        if width:
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
+        else:
+            stream.layout = "mono"
+        out.start_encoding()
+    return buffer.getvalue()
+
+
+def template_of(streams: Sequence[Any]) -> bytes | None:
+    """A file in memory whose streams are copies of ``streams``, without packets; None when no format holds them."""
+    import av
+
+    for name in _FORMATS:
+        buffer = io.BytesIO()
+        try:
+            with av.open(buffer, "w", format=name, options={"movflags": "empty_moov"}) as out:
+                for stream in streams:
+                    out.add_stream_from_template(stream)
+                out.start_encoding()
+        except (av.error.FFmpegError, ValueError):
+            continue
+        return buffer.getvalue()
+    return None
