@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ from edge.detect.detector import Detector
 from edge.detect.null import QuietTimes
 from edge.engine.model import Model
 from edge.metrics import Metrics
-from edge.pipeline import Pipeline
+from edge.pipeline import Pipeline, Step
 from edge.types import Event, Phase, Scores, seconds
 
 
@@ -40,6 +41,14 @@ class Replayed:
     windows: int
     events: int
     media_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One step, and the virtual clock's monotonic time at it."""
+
+    now_ns: int
+    step: Step
 
 
 def camera_name(path: Path) -> str:
@@ -72,6 +81,16 @@ class Replay:
 
     def run(self, path: Path, listener: Listener) -> Replayed:
         """Replay one recording; MediaError when it cannot be read."""
+        tally = _Tally(listener)
+        for moment in self.moments(path):
+            for scores in moment.step.scores:
+                tally.on_scores(scores)
+            for event in moment.step.events:
+                tally.on_event(event)
+        return Replayed(tally.windows, tally.events, seconds(tally.last_ns))
+
+    def moments(self, path: Path) -> Iterator[Moment]:
+        """The steps of one recording; the last has the events that its end ended. MediaError when it cannot be read."""
         clock = VirtualClock(self._wall_start_ns)
         name = camera_name(path)
         geometry = self._model.manifest.geometry
@@ -86,20 +105,17 @@ class Replay:
         pipeline = Pipeline(
             self._model, detector, {name: buffer}, clock, self._metrics, {name: False}, derivers=self._derivers
         )
-        tally = _Tally(listener)
         try:
             for item in source.items():
                 buffer.expect(video=source.has_video, audio=source.has_audio)
                 clock.advance_to(item.arrival_ns)
                 buffer.push(item)
-                _drain(pipeline, tally)
+                yield from _drained(pipeline, clock)
         finally:
             source.close()
         buffer.finish()
-        _drain(pipeline, tally)
-        for event in pipeline.finish("end of recording"):
-            tally.on_event(event)
-        return Replayed(tally.windows, tally.events, seconds(tally.last_ns))
+        yield from _drained(pipeline, clock)
+        yield Moment(clock.mono_ns(), Step(events=pipeline.finish("end of recording")))
 
 
 class _Tally:
@@ -121,10 +137,6 @@ class _Tally:
         self._listener.on_event(event)
 
 
-def _drain(pipeline: Pipeline, tally: _Tally) -> None:
+def _drained(pipeline: Pipeline, clock: VirtualClock) -> Iterator[Moment]:
     while pipeline.has_due():
-        step = pipeline.step()
-        for scores in step.scores:
-            tally.on_scores(scores)
-        for event in step.events:
-            tally.on_event(event)
+        yield Moment(clock.mono_ns(), pipeline.step())
