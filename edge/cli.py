@@ -122,6 +122,7 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--profile", type=Path, help="what was learned of the site (edge learn normal, edge learn events)"
     )
+    parser.add_argument("--camera", help="whose recordings they are: that camera's zones, masks and rules apply")
     parser.add_argument("--start", metavar="TIME", help="ISO 8601 time at which the recordings start; default 1970")
 
     def handler(args: argparse.Namespace) -> int:
@@ -134,6 +135,7 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             scores=args.scores,
             start=args.start,
             profile=args.profile,
+            camera=args.camera,
         )
 
     parser.set_defaults(handler=handler)

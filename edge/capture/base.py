@@ -36,10 +36,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fittings:
-    """What is fitted to a source: the privacy ``masks`` over its picture, and who keeps its encoded packets."""
+    """What is fitted to a source: the privacy ``masks`` over its picture, and who keeps its encoded packets.
+
+    ``keep_sound``: whether the source's own sound is kept with its picture.
+    """
 
     masks: Polygons = ()
     tap: Tap | None = None
+    keep_sound: bool = True
 
 
 BARE = Fittings()

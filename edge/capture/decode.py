@@ -36,7 +36,7 @@ class Decoder:
         self._decode_s = metrics.decode_s.labels(name)
         self._chooser = Chooser(geometry.frame_ns)
         self._scaler = Scaler(geometry.video, fittings.masks)
-        self._feed = Feed(fittings.tap) if fittings.tap is not None else None
+        self._feed = Feed(fittings.tap, fittings.keep_sound) if fittings.tap is not None else None
         self._resampler = Resampler(geometry.audio.rate_hz)
         self._collector = Collector(geometry.hop_ns)
         self._epochs = Epochs()

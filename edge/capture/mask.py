@@ -30,7 +30,7 @@ class Mask:
 
 
 def covered(polygons: Polygons, width: int, height: int) -> NDArray[np.bool_]:
-    """Which pixels bool[height,width] the polygons touch, with two pixels around: scaling and colour subsampling mix neighbours."""
+    """Which pixels bool[height,width] the polygons touch, and two around: scaling and colour mix neighbours."""
     import cv2
 
     plane = np.zeros((height, width), np.uint8)

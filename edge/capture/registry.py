@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.capture.base import BARE, Fittings, Source
-from edge.capture.tap import Tap
 from edge.clock import Clock
 from edge.config.sources import CameraSource, DeviceMicrophone, FileSource, RtspSource, V4l2Source
 from edge.engine.manifest import Geometry
@@ -38,12 +37,12 @@ def open_source(
 
 
 def open_main_stream(
-    name: str, config: RtspSource, geometry: Geometry, clock: Clock, metrics: Metrics, tap: Tap
+    name: str, config: RtspSource, geometry: Geometry, clock: Clock, metrics: Metrics, fittings: Fittings
 ) -> Source:
-    """The main stream of camera ``name``, whose packets go to ``tap``; nothing of it is decoded."""
+    """The main stream of camera ``name``, whose packets go to its tap; nothing of it is decoded."""
     from edge.capture.rtsp import MainStream
 
-    return MainStream(f"{name}:main", config, geometry, clock, metrics, Fittings(tap=tap))
+    return MainStream(f"{name}:main", config, geometry, clock, metrics, fittings)
 
 
 def open_microphone(name: str, config: DeviceMicrophone, geometry: Geometry, clock: Clock, metrics: Metrics) -> Source:

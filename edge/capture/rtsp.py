@@ -102,7 +102,7 @@ class MainStream(NetworkCamera):
 
     def _read(self, container: Any) -> Iterator[Item]:
         assert self._fittings.tap is not None
-        feed = Feed(self._fittings.tap)
+        feed = Feed(self._fittings.tap, self._fittings.keep_sound)
         chosen = [s for s in streams_of(container) if s is not None]
         feed.open(chosen)
         for packet in container.demux(*chosen):

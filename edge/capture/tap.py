@@ -79,14 +79,15 @@ class PictureFeed:
 class Feed:
     """Turns a container's packets into ``tap``'s."""
 
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, tap: Tap, keep_sound: bool = True) -> None:
         self._tap = tap
+        self._keep_sound = keep_sound
         self._kept: dict[int, Stream] = {}
 
     def open(self, streams: Sequence[Any]) -> None:
         """Begin with the container's chosen streams; those that no clip can hold are left out, with a warning."""
         video = [s for s in streams if s.type == "video"]
-        audio = [s for s in streams if s.type == "audio"]
+        audio = [s for s in streams if s.type == "audio" and self._keep_sound]
         self._kept = {}
         for chosen in ([*video, *audio], video, audio):
             template = template_of(chosen) if chosen else None
@@ -94,7 +95,7 @@ class Feed:
                 self._kept = {s.index: Stream(s.type) for s in chosen}
                 self._tap.begin(template)
                 break
-        for stream in streams:
+        for stream in [*video, *audio]:
             if stream.index not in self._kept:
                 _log.warning("clips will have no %s: %s cannot be copied", stream.type, stream.codec_context.name)
 

@@ -7,17 +7,20 @@ from collections.abc import Callable
 
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
-from edge.capture.registry import open_microphone, open_source
+from edge.capture.base import Fittings
+from edge.capture.registry import open_main_stream, open_microphone, open_source
 from edge.capture.sensors import SensorParser
 from edge.capture.supervise import Supervisor
+from edge.capture.tap import SoundFeed
 from edge.clock import Clock
 from edge.config import Loaded
 from edge.config.sources import Camera
 from edge.engine.manifest import Geometry
+from edge.evidence.tape import Tape
 from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.publish.commands import Incoming
-from edge.types import SourceState
+from edge.types import Item, SourceState
 
 
 class Inputs:
@@ -29,11 +32,12 @@ class Inputs:
         self._wake: Callable[[], None] = lambda: None
         self._supervisors: dict[str, Supervisor] = {}
         self._microphones = {name: MicrophoneBuffer(name, geometry, config.health) for name in config.microphones}
+        self._sounds = {name: self._tape(own_axis=True) for name in config.microphones}
         for name, microphone in config.microphones.items():
             source = open_microphone(name, microphone, geometry, clock, metrics)
-            push = self._microphones[name].push
-            self._supervisors[f"microphone:{name}"] = Supervisor(source, push, clock, metrics)
+            self._supervisors[f"microphone:{name}"] = Supervisor(source, self._listen(name), clock, metrics)
         self.live: dict[str, bool] = {}
+        self.tapes: dict[str, Tape] = {}
         self.buffers = {name: self._camera(name, camera) for name, camera in config.cameras.items()}
         self._sensors = SensorParser(
             {name: camera.sensor_topics() for name, camera in config.cameras.items() if camera.sensors}, metrics
@@ -78,12 +82,47 @@ class Inputs:
         counts = Counter(supervisor.state.value for supervisor in self._supervisors.values())
         return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
+    def _listen(self, name: str) -> Callable[[Item], None]:
+        """Where a microphone's sound goes: to its buffer, and to the tape where one is kept."""
+        push, tape = self._microphones[name].push, self._sounds[name]
+        if tape is None:
+            return push
+        feed = SoundFeed(tape, self._geometry.audio.rate_hz)
+
+        def both(item: Item) -> None:
+            push(item)
+            feed.push(item)
+
+        return both
+
+    def _tape(self, *, own_axis: bool = False, sound: Tape | None = None) -> Tape | None:
+        """A tape as the configuration wants it; None where no clips are kept."""
+        evidence = self._loaded.config.evidence
+        if evidence is None:
+            return None
+        return Tape(evidence.before_s, round(evidence.ring_mb * 1e6), own_axis=own_axis, sound=sound)
+
+    def _fit(self, name: str, camera: Camera) -> Fittings:
+        """The tape and masks of a camera; its main stream is read by a thread of its own."""
+        sound = self._sounds.get(camera.microphone)
+        tape = sound if camera.source is None else self._tape(own_axis=camera.record is not None, sound=sound)
+        if tape is None:
+            return Fittings(camera.privacy_masks)
+        self.tapes[name] = tape
+        fittings = Fittings(camera.privacy_masks, tape, keep_sound=camera.microphone == "stream")
+        if camera.record is None:
+            return fittings
+        main = open_main_stream(name, camera.record, self._geometry, self._clock, self._metrics, fittings)
+        self._supervisors[f"main:{name}"] = Supervisor(main, lambda _item: None, self._clock, self._metrics)
+        return Fittings(camera.privacy_masks)
+
     def _camera(self, name: str, camera: Camera) -> CameraBuffer:
         config = self._loaded.config
         source = None
+        fittings = self._fit(name, camera)
         if camera.source is not None:
             base = self._loaded.path.parent
-            source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base)
+            source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base, fittings)
         self.live[name] = source is None or source.live
         buffer = CameraBuffer(
             name,

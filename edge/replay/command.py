@@ -34,12 +34,16 @@ def run(
     scores: Path | None,
     start: str | None,
     profile: Path | None = None,
+    camera: str | None = None,
 ) -> int:
     """Replay ``files``: 0, or 2 when any could not be read (the others are replayed all the same).
 
-    ``profile`` is what was learned of the site; it takes the place of the configuration's.
+    ``profile`` is what was learned of the site; it takes the place of the configuration's. ``camera``: whose they are.
     """
     loaded = load(config_path) if config_path else parse(_DEFAULTS)
+    if camera is not None and (config_path is None or camera not in loaded.config.cameras):
+        there = ", ".join(sorted(loaded.config.cameras)) if config_path else "none without -c"
+        raise InputError(f"--camera {camera!r}: the configuration has no such camera; there is: {there}")
     folder = load_folder(find_folder(loaded.config.model.name))
     version = learned(loaded, folder, profile)
     derivers = assemble(loaded, folder, version)
@@ -55,7 +59,7 @@ def run(
         out = _open(stack, scores)
         geometry = folder.manifest.geometry
         table = ScoreTable(out, manifest.label_names, geometry.hop_s) if out else None
-        replay = Replay(loaded.config, model, wall_start_ns, derivers, quiet_times(manifest, version))
+        replay = Replay(loaded.config, model, wall_start_ns, derivers, quiet_times(manifest, version), camera)
         unreadable = [path for path in _shown(files) if not _replay(replay, _Writer(path, lines, table))]
     return 2 if unreadable else 0
 

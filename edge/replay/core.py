@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
+from edge.capture.base import BARE, Fittings
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config import Config
@@ -60,7 +61,8 @@ class Replay:
     """Runs recordings one after another through one opened model; each starts from a clean state.
 
     ``wall_start_ns`` is the Unix time at which every recording is taken to start; ``derivers`` add labels to the
-    model's; ``quiet`` is the quiet time that thresholds by false alarms a day follow from.
+    model's; ``quiet`` is the quiet time that thresholds by false alarms a day follow from. ``camera`` is the
+    configuration's camera whose recordings they are, with its zones and masks; otherwise each is a camera by its name.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class Replay:
         wall_start_ns: int = 0,
         derivers: Derivers | None = None,
         quiet: QuietTimes | None = None,
+        camera: str | None = None,
     ) -> None:
         self._config = config
+        self._camera = camera
         self._model = model
         self._derivers = derivers or Derivers()
         self._quiet = quiet
@@ -92,10 +96,12 @@ class Replay:
     def moments(self, path: Path) -> Iterator[Moment]:
         """The steps of one recording; the last has the events that its end ended. MediaError when it cannot be read."""
         clock = VirtualClock(self._wall_start_ns)
-        name = camera_name(path)
+        name = self._camera or camera_name(path)
+        spec = self._config.cameras.get(name)
+        fittings = Fittings(spec.privacy_masks) if spec is not None else BARE
         geometry = self._model.manifest.geometry
         file = FileSource(type="file", path=path.absolute(), pace="fast")
-        source = open_source(name, file, geometry, clock, self._metrics, Path())
+        source = open_source(name, file, geometry, clock, self._metrics, Path(), fittings)
         buffer = CameraBuffer(name, geometry, clock, self._config.windows, self._config.health, self._metrics)
         detector = Detector(self._config, self._manifest, clock, cameras=[name])
         if self._quiet is not None:
