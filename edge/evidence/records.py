@@ -67,7 +67,8 @@ class Query:
     """Which events are wanted; what is empty or None does not restrict.
 
     ``text`` is words of which any may match (full text); ``vector`` f32[D] is what a sentence means, a unit vector in
-    the space of `Features.aligned`. With either, the best come first, else the newest. An event is in the span when
+    the space of `Features.aligned`, and ``ordinary`` f32[2,2] the mean and spread of its cosine to ordinary pictures
+    and to ordinary sounds. With either, the best come first, else the newest. An event is in the span when
     any part of it lies in ``since_ns`` <= t < ``until_ns``. ``before_ns`` pages on: only events that began before it.
     ``marked`` "none" asks for those that nobody judged yet; ``zones`` matches an event that was in any of them.
     """
@@ -83,6 +84,7 @@ class Query:
     limit: int = 50
     before_ns: int | None = None
     vector: F32 | None = field(default=None, compare=False)
+    ordinary: F32 | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

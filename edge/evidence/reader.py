@@ -1,0 +1,111 @@
+"""Reading the evidence's database: by id, by what restricts, and by what is searched for. Thread-safe."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge.clock import Clock
+from edge.evidence import finding
+from edge.evidence.database import Database, Row
+from edge.evidence.records import File, FileKind, Found, Query, Record
+from edge.evidence.rows import files_of, to_record
+from edge.evidence.schema import EVENT
+from edge.evidence.vectors import Meanings
+
+_COLUMNS = ", ".join(f"e.{name}" for name in EVENT)
+_SEARCHED = (
+    "SELECT e.n FROM words w JOIN events e ON e.n = w.rowid WHERE words MATCH ? AND {} "  # noqa: S608
+    f"ORDER BY bm25(words, {finding.WEIGHTS}), e.n DESC LIMIT ?"
+)
+
+
+class Reader:
+    """A connection of its own to the file at ``path``. InputError when it is missing or damaged, SinkError when the
+    disk does not give it. The first search by meaning reads all vectors into memory, later ones what is new."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._db = self._open()
+        self._meanings = Meanings()
+        self._searching = threading.Lock()
+
+    def rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
+        """Plain rows."""
+        return self._db.read(sql, args)
+
+    def get(self, event_id: str) -> Record | None:
+        """One event by its id."""
+        return next(iter(self._records("WHERE e.id = ?", (event_id,)).values()), None)
+
+    def find(self, query: Query) -> list[Found]:
+        """Newest first, or best first where the query searches."""
+        restriction, args = finding.where(query)
+        text = finding.any_of(query.text)
+        if text or query.vector is not None:
+            return self._search(query, text, restriction, args)
+        rest = f"WHERE {restriction} ORDER BY e.begin_ns DESC, e.n DESC LIMIT ?"
+        return [Found(record, 0.0) for record in self._records(rest, (*args, query.limit)).values()]
+
+    def reopen(self) -> None:
+        """The file was replaced: read the new one."""
+        with self._searching:
+            self._db.close()
+            self._db = self._open()
+            self._meanings = Meanings()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _open(self) -> Database:
+        return Database(self._path, self._clock, keeps=False, read_only=True)
+
+    def _records(self, rest: str, args: Sequence[object]) -> dict[int, Record]:
+        """Events by number, in the order of the query."""
+        rows = self._db.read(f"SELECT e.n, {_COLUMNS} FROM events e {rest}", args)  # noqa: S608
+        numbers = [row[0] for row in rows]
+        sql = f"SELECT n, kind, path, size, facts FROM files WHERE n IN ({_marks(numbers)})"  # noqa: S608
+        by_event: Mapping[int, Mapping[FileKind, File]] = files_of(self._db.read(sql, numbers))
+        return {row[0]: to_record(row[1:], by_event.get(row[0], {})) for row in rows}
+
+    def _search(self, query: Query, text: str, restriction: str, args: Sequence[object]) -> list[Found]:
+        hits: list[int] = []
+        if text:
+            found = self._db.read(_SEARCHED.format(restriction), (text, *args, finding.DEPTH))
+            hits = [row[0] for row in found]
+        meaning = self._meant(query, restriction, args) if query.vector is not None else []
+        least = finding.STANDS_OUT if query.ordinary is not None else finding.STANDS_OUT_COSINE
+        ranked = finding.best_first(finding.fused(hits, meaning, least))[: query.limit]
+        records = self._records(f"WHERE e.n IN ({_marks(ranked)})", [n for n, _ in ranked])
+        return [Found(records[n], score) for n, score in ranked if n in records]
+
+    def _meant(self, query: Query, restriction: str, args: Sequence[object]) -> list[tuple[int, float]]:
+        """The events that the restrictions leave, closest in meaning first, `finding.DEPTH` at most.
+
+        The closest of all are looked at first; everything only where too few of those are left.
+        """
+        with self._searching:
+            self._meanings.add(self._db.read("SELECT seq, n, data FROM vectors WHERE seq > ?", (self._meanings.seq,)))
+            owners, closeness = self._meanings.closeness(np.asarray(query.vector, np.float32), query.ordinary)
+        order = np.argsort(-closeness, kind="stable")
+        left: list[tuple[int, float]] = []
+        for depth in (4 * finding.DEPTH, len(order)):
+            top = order[:depth]
+            numbers = owners[top].tolist()
+            few = depth == 4 * finding.DEPTH
+            narrowed = f"{restriction} AND e.n IN ({_marks(numbers)})" if few else restriction
+            sql = f"SELECT e.n FROM events e WHERE {narrowed}"  # noqa: S608
+            allowed = {row[0] for row in self._db.read(sql, (*args, *numbers) if few else args)}
+            left = [(n, float(c)) for n, c in zip(numbers, closeness[top], strict=True) if n in allowed]
+            if len(left) >= finding.DEPTH or depth >= len(order):
+                break
+        return left[: finding.DEPTH]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,281 @@
+"""The events of a box, kept: what happened, what was found, said and marked, and which files belong to it.
+
+Thread-safe. Writing never raises for a full disk: what cannot be written is held in memory, is read as if it were
+written, and is written with the next call that can. Reading has a connection of its own and waits for no writing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeVar
+
+from edge.clock import Clock
+from edge.errors import InputError, SinkError
+from edge.evidence import finding
+from edge.evidence.database import Database, Row, Statement
+from edge.evidence.reader import Reader
+from edge.evidence.records import Candidate, File, FileKind, Found, Mark, Query, Record, Verdict
+from edge.evidence.rows import ATTACH, PUT, file_row, record_of, to_row
+from edge.evidence.schema import INDEXED
+from edge.evidence.vectors import pack
+from edge.types import F32, NS_PER_S, Event
+
+log = logging.getLogger(__name__)
+
+FILE = "events.db"
+_SAFE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")
+_T = TypeVar("_T")
+
+
+class EventStore:
+    """The events in ``folder`` (``data_dir/evidence``), which this process keeps unless ``read_only``.
+
+    ``keeps=False`` writes into what another process keeps: for marks beside a running daemon. InputError when there is
+    nothing to read, or it is damaged and not ours to mend; SinkError when the disk does not give it.
+    """
+
+    MOST_HELD = 10_000
+    MOST_CANDIDATES = 2_000
+    SPARE_BYTES = 16_000_000
+
+    def __init__(self, folder: Path, clock: Clock, *, read_only: bool = False, keeps: bool = True) -> None:
+        self.folder = folder
+        self._clock = clock
+        self._writing = None if read_only else Database(folder / FILE, clock, keeps=keeps)
+        self._reader = Reader(folder / FILE, clock)
+        self._lock = threading.RLock()
+        self._held: OrderedDict[tuple[str, str], list[Statement]] = OrderedDict()
+        self._unwritten: dict[str, Record] = {}
+        self._told_full = False
+        self._generation = 0
+        self._room: Callable[[int], bool] = self._disk_has_room
+
+    def put(self, event: Event, model: str, vector: F32 | None = None) -> None:
+        """Keep a phase of an event; a later one takes an earlier one's place, and leaves files, caption and mark.
+
+        ``vector`` f32[2,D] (as `Features.aligned`) or f32[D] is what it means; None leaves what was there.
+        """
+        record = record_of(event, model)
+        statements: list[Statement] = [(PUT, to_row(record)), (f"{INDEXED} WHERE id = ?", (event.id,))]
+        if vector is not None:
+            sql = "INSERT OR REPLACE INTO vectors (n, data) SELECT n, ? FROM events WHERE id = ?"
+            statements.append((sql, (pack(vector), event.id)))
+        with self._lock:
+            if not self._write(("put", event.id), statements):
+                kept = self.get(event.id)
+                if kept is not None:
+                    record = replace(record, files=kept.files, caption=kept.caption, mark=kept.mark)
+                self._unwritten[event.id] = record
+
+    def attach(self, event_id: str, kind: FileKind, file: File) -> None:
+        """Note that ``file`` belongs to an event; one of the same kind takes an earlier one's place."""
+        with self._lock:
+            if not self._write((f"attach {kind}", event_id), [(ATTACH, file_row(kind, file, event_id))]):
+                self._overlay(event_id, lambda record: replace(record, files={**record.files, kind: file}))
+
+    def caption(self, event_id: str, text: str) -> None:
+        """What a describer said of an event."""
+        statements: list[Statement] = [
+            ("UPDATE events SET caption = ? WHERE id = ?", (text, event_id)),
+            (f"{INDEXED} WHERE id = ?", (event_id,)),
+        ]
+        with self._lock:
+            if not self._write(("caption", event_id), statements):
+                self._overlay(event_id, lambda record: replace(record, caption=text))
+
+    def mark(self, event_id: str, verdict: Verdict | None, *, by: str, note: str = "") -> Record:
+        """Note what a person said of an event, None to take it back; InputError when there is no such event."""
+        if self.get(event_id) is None:
+            raise InputError(f"no event {event_id!r} is kept here; it may be older than evidence.keep_days")
+        mark = None if verdict is None else Mark(verdict, by, self._clock.wall_ns(), note)
+        values = (None,) * 4 if mark is None else (mark.verdict, mark.by, mark.wall_ns, mark.note)
+        sql = "UPDATE events SET verdict = ?, marked_by = ?, marked_ns = ?, mark_note = ? WHERE id = ?"
+        with self._lock:
+            if not self._write(("mark", event_id), [(sql, (*values, event_id))]):
+                self._overlay(event_id, lambda record: replace(record, mark=mark))
+            record = self.get(event_id)
+        if record is None:
+            raise InputError(f"event {event_id!r} was removed just now: it reached evidence.keep_days")
+        return record
+
+    def get(self, event_id: str) -> Record | None:
+        """One event by its id."""
+        with self._lock:
+            if event_id in self._unwritten:
+                return self._unwritten[event_id]
+        return self._mending(lambda: self._reader.get(event_id))
+
+    def find(self, query: Query) -> list[Found]:
+        """The events that a query wants: newest first, or best first where it searches."""
+        found = self._mending(lambda: self._reader.find(query))
+        if query.text or query.vector is not None:
+            return found
+        with self._lock:
+            waiting = [record for record in self._unwritten.values() if finding.matches(record, query)]
+        if waiting:
+            newer = {record.id for record in waiting}
+            there = [*(Found(r, 0.0) for r in waiting), *(one for one in found if one.record.id not in newer)]
+            found = sorted(there, key=lambda one: one.record.begin_ns, reverse=True)
+        return found[: query.limit]
+
+    def count(self, query: Query) -> int:
+        """How many events a query's restrictions leave; what it searches for, its limit and its page do not matter."""
+        restriction, args = finding.where(replace(query, before_ns=None))
+        return int(self._rows(f"SELECT count(*) FROM events e WHERE {restriction}", args)[0][0])  # noqa: S608
+
+    def newest(self, camera: str, label: str | None = None) -> Record | None:
+        """The event of a camera that began last."""
+        found = self.find(Query(cameras=(camera,), labels=(label,) if label else (), limit=1))
+        return found[0].record if found else None
+
+    def folder_of(self, event: Event) -> Path:
+        """``<day>/<camera>/<id>`` below the evidence folder (the day in UTC), made when it is not there."""
+        if not _SAFE.match(event.camera) or not _SAFE.match(event.id):
+            raise InputError(f"{event.camera!r} / {event.id!r}: not fit for the name of a folder")
+        day = datetime.fromtimestamp(event.wall_begin_ns // NS_PER_S, tz=timezone.utc).strftime("%Y-%m-%d")
+        path = self.folder / day / event.camera / event.id
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SinkError(f"{path}: cannot be made ({error.strerror}); check the disk and node.data_dir") from error
+        return path
+
+    def room_for(self, size: int) -> bool:
+        """Whether so many bytes may be written now; makes room first where retention governs."""
+        return self._room(size)
+
+    def govern(self, room_for: Callable[[int], bool]) -> None:
+        """Let retention answer `room_for`."""
+        self._room = room_for
+
+    def candidate(self, candidate: Candidate) -> None:
+        """Keep a moment that came near an event; the newest `MOST_CANDIDATES` stay. Dropped when the disk is full."""
+        c = candidate
+        sql = "INSERT INTO candidates (camera, label, wall_ns, value, enter, thumbnail) VALUES (?, ?, ?, ?, ?, ?)"
+        oldest = "SELECT n FROM candidates ORDER BY wall_ns DESC, n DESC LIMIT -1 OFFSET ?"
+        surplus = f"DELETE FROM candidates WHERE n IN ({oldest})"  # noqa: S608
+        row = (c.camera, c.label, c.wall_ns, float(c.value), float(c.enter), c.thumbnail)
+        try:
+            self.transact([(sql, row), (surplus, (self.MOST_CANDIDATES,))])
+        except SinkError as error:
+            log.debug("a candidate was not kept: %s", error)
+
+    def candidates(
+        self, camera: str | None = None, label: str | None = None, since_ns: int | None = None, limit: int = 200
+    ) -> list[Candidate]:
+        """Candidates, newest first."""
+        rows = self._rows(
+            "SELECT camera, label, wall_ns, value, enter, thumbnail FROM candidates WHERE (? IS NULL OR camera = ?) "
+            "AND (? IS NULL OR label = ?) AND wall_ns >= ? ORDER BY wall_ns DESC, n DESC LIMIT ?",
+            (camera, camera, label, label, since_ns or 0, limit),
+        )
+        return [Candidate(*row) for row in rows]
+
+    def retry(self) -> None:
+        """Write what is held in memory, if the disk takes it now."""
+        with self._lock:
+            while self._held:
+                key, statements = next(iter(self._held.items()))
+                try:
+                    self.transact(statements)
+                except SinkError as error:
+                    self._tell(error)
+                    return
+                del self._held[key]
+                if not any(held_id == key[1] for _, held_id in self._held):
+                    self._unwritten.pop(key[1], None)
+            if self._told_full:
+                self._told_full = False
+                log.info("%s: events are written again; nothing was lost", self.folder / FILE)
+
+    @property
+    def held(self) -> int:
+        """How many writes wait in memory for the disk."""
+        return len(self._held)
+
+    def transact(self, statements: Sequence[Statement]) -> None:
+        """Write now or raise SinkError: for retention."""
+        if self._writing is None:
+            raise InputError("the evidence was opened to be read only")
+        self._writing.transact(statements)
+        if self._writing.generation != self._generation:
+            self._generation = self._writing.generation
+            self._reader.reopen()
+
+    def rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
+        """Plain rows: for retention."""
+        return self._rows(sql, args)
+
+    def shrink(self) -> None:
+        """Give room that was freed in the database back to the disk."""
+        if self._writing is not None:
+            self._writing.shrink()
+
+    @property
+    def started_anew(self) -> bool:
+        """Whether the database was found damaged, so that files may be there which it does not know."""
+        return self._writing is not None and self._writing.generation > 0
+
+    def close(self) -> None:
+        """Write what is held, as far as the disk takes it, and close."""
+        if self._writing is not None:
+            self.retry()
+            if self._held:
+                log.error("%s: %d writes were lost: the disk is still full", self.folder / FILE, len(self._held))
+            self._writing.close()
+        self._reader.close()
+
+    def _write(self, key: tuple[str, str], statements: list[Statement]) -> bool:
+        """Write now, or hold and say False. Order is kept: while anything is held, what follows waits behind it."""
+        self.retry()
+        if not self._held:
+            try:
+                self.transact(statements)
+            except SinkError as error:
+                self._tell(error)
+            else:
+                return True
+        self._held[key] = statements
+        if len(self._held) > self.MOST_HELD:
+            (_, lost), _ = self._held.popitem(last=False)
+            self._unwritten.pop(lost, None)
+            log.error("%s: too much waits for the disk; event %s was lost", self.folder / FILE, lost)
+        return False
+
+    def _overlay(self, event_id: str, change: Callable[[Record], Record]) -> None:
+        record = self.get(event_id)
+        if record is not None:
+            self._unwritten[event_id] = change(record)
+
+    def _tell(self, error: SinkError) -> None:
+        if not self._told_full:
+            self._told_full = True
+            log.error("%s", error)
+
+    def _rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
+        return self._mending(lambda: self._reader.rows(sql, args))
+
+    def _mending(self, read: Callable[[], _T]) -> _T:
+        """Read; where the file turns out to be damaged and is ours, mend it first."""
+        try:
+            return read()
+        except InputError:
+            if self._writing is None:
+                raise
+            self._writing.mend()
+            self._reader.reopen()
+            return read()
+
+    def _disk_has_room(self, size: int) -> bool:
+        try:
+            return shutil.disk_usage(self.folder).free >= size + self.SPARE_BYTES
+        except OSError:
+            return False
