@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from edge.config.schedule import TimeZone
 from edge.config.sources import Positive, Section
 from edge.config.values import Duration, EventName
 
@@ -33,4 +34,4 @@ class Location(Section):
 
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
-    timezone: str | None = None
+    timezone: TimeZone | None = None

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from edge.config.keeping import Evidence, Location
 from edge.config.rules import Rule
+from edge.config.schedule import parse_schedules, told
 from edge.config.services import Broker, Describer, Jsonl, MetricsEndpoint, Mqtt, Web
 from edge.config.sources import Camera, DeviceMicrophone, Name, Positive, Section
 from edge.config.values import EventName
@@ -110,6 +111,17 @@ class Config(Section):
                     known = ", ".join(sorted(drawn)) or "none"
                     raise ValueError(
                         f"events.{name}.{kind}: none of its cameras has {missing[0]!r} under {kind}; there is: {known}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _the_sun_has_a_place(self) -> Config:
+        if self.location.latitude is None or self.location.longitude is None:
+            for name, rule in self.events.items():
+                if any(span.needs_sun for span in parse_schedules(rule.schedule)):
+                    raise ValueError(
+                        f"events.{name}.schedule: {told(rule.schedule or ())!r} goes by the sun; "
+                        "give location.latitude and location.longitude"
                     )
         return self
 

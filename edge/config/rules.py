@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from edge.config.schedule import Schedule
 from edge.config.sources import Name, Positive, Section
 from edge.config.values import Duration, EventName, Probability, Severity
 
@@ -29,7 +30,7 @@ class Rule(Section):
     direction: Literal["any", "to_left", "to_right"] | None = None
     after_s: Duration | None = None
     agree: bool | None = None
-    schedule: str | tuple[str, ...] | None = None
+    schedule: Schedule | None = None
     even_disarmed: bool | None = None
     enter: Annotated[float, Field(gt=0, le=1)] | None = None
     leave: Probability | None = None
@@ -64,7 +65,27 @@ class Rule(Section):
             raise ValueError("within_s goes with sequence or all_of")
         if self.direction is not None and not self.lines:
             raise ValueError("direction goes with lines")
+        if self.all_of is not None and len(set(self.all_of)) < len(self.all_of):
+            raise ValueError("all_of names a label twice; what must come again goes into a sequence")
+        if self.sequence is not None and len(set(self.sequence)) < len(self.sequence) and not self.lines:
+            raise ValueError("sequence names a label twice: that goes with lines alone, where each crossing counts")
         return self
+
+    @model_validator(mode="after")
+    def _a_crossing_is_a_moment(self) -> Rule:
+        if self.lines and self.min_s:
+            raise ValueError("min_s goes without lines: a crossing is a moment and does not last")
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it makes an event of one's own."""
+        return bool(self.parts)
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it asks where objects are, or for how long."""
+        return bool(self.zones or self.lines or self.after_s)
 
     @property
     def parts(self) -> tuple[str, ...]:

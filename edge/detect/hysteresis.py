@@ -1,15 +1,16 @@
-"""When a score becomes an event: enter and leave thresholds, a shortest time and a cooldown, in stream time.
+"""When a score becomes an event: enter and leave thresholds, shortest time, merging, cooldown, most an hour.
 
 Pure: a function of the samples given. One `Hysteresis` a camera and label. Time is the source's media time, whose hops
 are exact and the same in a replay; local time, which jitters, is used over breaks of the media clock alone. What was
 not seen is a hole and never a zero: an open event lasts over a short hole and ends as ``lost`` after a long one; a
-candidate does not gain time.
+candidate does not gain time. What begins beyond ``most_per_hour`` is followed in silence until it is over.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.detect.flood import Flood, elapsed_ns
 from edge.types import NS_PER_S, Phase
 
 LOST_NS = 10 * NS_PER_S  # the longest hole that an open event survives
@@ -21,12 +22,14 @@ UPDATE_EVERY_NS = 30 * NS_PER_S  # a sign of life for whoever joined late
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The thresholds in force for one sample."""
+    """The thresholds in force for one sample; ``most_per_hour`` None for any number."""
 
     enter: float
     leave: float
     min_ns: int
     cooldown_ns: int
+    merge_ns: int = 0
+    most_per_hour: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One phase of an event. ``reason`` says why it ended (left, lost, or as given to `end`); empty otherwise."""
+    """One phase of an event. ``reason`` says why it ended (left, lost, or as given to `end`); empty otherwise.
+
+    ``epoch`` is that of ``media_begin_ns``, and ``media_end_ns`` is on the same axis. ``held`` is how many events were
+    held back before this one began.
+    """
 
     phase: Phase
     begin_ns: int
@@ -52,21 +59,29 @@ class Step:
     peak: float
     threshold: float
     reason: str = ""
+    epoch: int = 0
+    media_end_ns: int | None = None
+    held: int = 0
 
 
 class Hysteresis:
     """The state of one label of one camera.
 
     An event begins when the score stayed at or above ``enter`` for ``min_ns`` of seen time; its begin is the first of
-    those samples. It ends with the first sample below ``leave``; ``cooldown_ns`` after any end the next may begin.
+    those samples. It is over when the score stayed below ``leave`` for ``merge_ns``, and its end is the last sample
+    before that was at or above; ``cooldown_ns`` after the end of any that was told the next may begin.
     """
 
     __slots__ = (
         "_cooldown_ns",
         "_end",
+        "_fell",
         "_first",
+        "_flood",
         "_held_ns",
+        "_high",
         "_hole_ns",
+        "_is_held",
         "_is_open",
         "_last",
         "_peak",
@@ -80,30 +95,35 @@ class Hysteresis:
         self._hole_ns = hop_ns * 3 // 2
         self._first: Sample | None = None  # of the candidate or the open event
         self._last: Sample | None = None  # that had a value
+        self._high: Sample | None = None  # the last of the open event that was at or above leave
+        self._fell: Sample | None = None  # the first since then that was below
         self._told: Sample | None = None  # of the last phase
-        self._end: Sample | None = None  # of the last end
-        self._is_open = False
+        self._end: Sample | None = None  # the last `_high` of an event that was told
+        self._is_open = self._is_held = False
         self._held_ns = self._cooldown_ns = 0
         self._peak = self._threshold = self._told_peak = 0.0
+        self._flood = Flood()
 
     @property
     def is_open(self) -> bool:
-        """Whether an event has begun and not ended."""
+        """Whether an event has begun and not ended; not so for one that is held back."""
         return self._is_open
 
     def advance(self, sample: Sample, limits: Limits) -> tuple[Step, ...]:
         """Take in the next sample; older or repeated ones are ignored."""
         last = self._last
-        if last is not None and _elapsed_ns(last, sample) <= 0:
+        if last is not None and elapsed_ns(last, sample) <= 0:
             return ()
         lost: tuple[Step, ...] = ()
-        if last is not None and _elapsed_ns(last, sample) > LOST_NS:
+        if last is not None and elapsed_ns(last, sample) > LOST_NS:
             lost, last = self.end("lost"), None
         if sample.value is None:
             return lost
         self._last = sample
         if self._is_open:
             step = self._follow(sample, sample.value, limits)
+        elif self._is_held and not self._may_speak(sample, sample.value, limits):
+            step = None
         else:
             step = self._watch(sample, sample.value, last, limits)
         return (*lost, step) if step is not None else lost
@@ -116,56 +136,89 @@ class Hysteresis:
         return self.end("lost")
 
     def end(self, reason: str) -> tuple[Step, ...]:
-        """End an open event at its last sample, and drop a candidate."""
-        last = self._last
-        steps = (self._ended(last, reason),) if self._is_open and last is not None else ()
-        self._first = None
+        """End an open event at its last sample at or above leave, and drop a candidate."""
+        steps = (self._ended(reason),) if self._is_open else ()
+        self._first, self._is_held = None, False
         return steps
 
     def _watch(self, sample: Sample, value: float, last: Sample | None, limits: Limits) -> Step | None:
-        cooling = self._end is not None and _elapsed_ns(self._end, sample) < self._cooldown_ns
+        cooling = self._end is not None and elapsed_ns(self._end, sample) < self._cooldown_ns
         if value < limits.enter or cooling:
             self._first = None
             return None
         if self._first is None:
             self._first, self._held_ns, self._peak = sample, 0, value
-        elif last is not None and last.epoch == sample.epoch and _elapsed_ns(last, sample) <= self._hole_ns:
-            self._held_ns += _elapsed_ns(last, sample)
+        elif last is not None and last.epoch == sample.epoch and elapsed_ns(last, sample) <= self._hole_ns:
+            self._held_ns += elapsed_ns(last, sample)
         self._peak = max(self._peak, value)
         if self._held_ns < limits.min_ns:
             return None
+        self._high, self._fell = sample, None
+        if limits.most_per_hour is not None and not self._flood.has_room(self._first, limits.most_per_hour):
+            self._is_held = True
+            self._flood.hold()
+            return None
         self._is_open, self._threshold, self._cooldown_ns = True, limits.enter, limits.cooldown_ns
-        return self._tell(Phase.BEGIN, sample)
+        return self._tell(Phase.BEGIN, sample, self._flood.send(self._first))
 
     def _follow(self, sample: Sample, value: float, limits: Limits) -> Step | None:
         self._peak = max(self._peak, value)
         self._cooldown_ns = limits.cooldown_ns
-        if value < limits.leave:
-            step = self._ended(sample, "left")
+        if self._is_over(sample, value, limits):
+            step = self._ended("left")
             self._first = None
             return step
-        silent_ns = _elapsed_ns(self._told, sample) if self._told is not None else 0
+        silent_ns = elapsed_ns(self._told, sample) if self._told is not None else 0
         rose = self._peak >= self._told_peak + RISE and silent_ns >= RISE_EVERY_NS
         return self._tell(Phase.UPDATE, sample) if rose or silent_ns >= UPDATE_EVERY_NS else None
 
-    def _tell(self, phase: Phase, sample: Sample) -> Step:
-        self._told, self._told_peak = sample, self._peak
-        return self._step(phase, sample, None, "")
+    def _may_speak(self, sample: Sample, value: float, limits: Limits) -> bool:
+        """Follow what is held back: True when it is over, or when there is room for it as it lasts."""
+        if self._is_over(sample, value, limits):
+            self._first, self._is_held = None, False
+            return True
+        if value >= limits.enter and (
+            limits.most_per_hour is None or self._flood.has_room(sample, limits.most_per_hour)
+        ):
+            self._first, self._is_held = None, False
+            self._flood.release()
+            return True
+        return False
 
-    def _ended(self, sample: Sample, reason: str) -> Step:
-        step = self._step(Phase.END, sample, sample.t_ns, reason)
-        self._is_open, self._end = False, sample
+    def _is_over(self, sample: Sample, value: float, limits: Limits) -> bool:
+        """Whether it stayed below leave for long enough."""
+        if value >= limits.leave:
+            self._high, self._fell = sample, None
+            return False
+        if self._fell is None:
+            self._fell = sample
+        return elapsed_ns(self._fell, sample) >= limits.merge_ns
+
+    def _tell(self, phase: Phase, sample: Sample, held: int = 0) -> Step:
+        self._told, self._told_peak = sample, self._peak
+        return self._step(phase, sample, None, "", held)
+
+    def _ended(self, reason: str) -> Step:
+        """Its score is the one that it fell to, where it fell."""
+        assert self._high is not None
+        step = self._step(Phase.END, self._fell or self._last or self._high, self._high, reason)
+        self._is_open, self._end = False, self._high
         return step
 
-    def _step(self, phase: Phase, sample: Sample, end_ns: int | None, reason: str) -> Step:
+    def _step(self, phase: Phase, sample: Sample, end: Sample | None, reason: str, held: int = 0) -> Step:
         first = self._first
         assert first is not None
         assert sample.value is not None
-        return Step(phase, first.t_ns, first.media_ns, end_ns, sample.value, self._peak, self._threshold, reason)
-
-
-def _elapsed_ns(earlier: Sample, later: Sample) -> int:
-    """Media time between two samples; local time where the media clock broke in between."""
-    if earlier.epoch == later.epoch:
-        return later.media_ns - earlier.media_ns
-    return later.t_ns - earlier.t_ns
+        return Step(
+            phase,
+            first.t_ns,
+            first.media_ns,
+            end.t_ns if end is not None else None,
+            sample.value,
+            self._peak,
+            self._threshold,
+            reason,
+            first.epoch,
+            first.media_ns + elapsed_ns(first, end) if end is not None else None,
+            held,
+        )

@@ -32,7 +32,7 @@ def test_begins_after_min_s_and_dates_back_to_the_first_crossing() -> None:
     begin, end = steps[0][1], steps[1][1]
     assert (begin.begin_ns, begin.media_begin_ns, begin.end_ns) == (HOP, HOP, None)
     assert (begin.score, begin.peak, begin.threshold) == (0.9, 0.9, 0.6)
-    assert (end.begin_ns, end.end_ns, end.score, end.peak, end.reason) == (HOP, 5 * HOP, 0.39, 0.9, "left")
+    assert (end.begin_ns, end.end_ns, end.score, end.peak, end.reason) == (HOP, 4 * HOP, 0.39, 0.9, "left")
 
 
 def test_min_s_zero_begins_with_the_first_sample() -> None:
@@ -50,7 +50,7 @@ def test_exactly_leave_keeps_the_event_open() -> None:
 
 def test_cooldown_counts_from_the_end() -> None:
     steps = play([0.7, 0.1, *[0.7] * 8], limits(min_s=0, cooldown_s=2))
-    assert [(t, s.phase) for t, s in steps] == [(0.0, BEGIN), (0.5, END), (2.5, BEGIN)]
+    assert [(t, s.phase) for t, s in steps] == [(0.0, BEGIN), (0.5, END), (2.0, BEGIN)]
 
 
 def test_an_open_event_lasts_over_a_short_hole() -> None:

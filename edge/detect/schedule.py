@@ -1,0 +1,127 @@
+"""Whether it is time: spans of a schedule as moments of real days, with the clocks' changes and the sun's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from edge.config.keeping import Location
+from edge.config.schedule import Moment, Span
+from edge.types import NS_PER_S
+
+_LOCALTIME = Path("/etc/localtime")
+_A_DAY = timedelta(days=1)
+_DAYS_AROUND = (-2, -1, 0, 1)  # days whose spans may touch a moment: they last a day and the sun's may begin late
+
+
+class Hours:
+    """When the spans of one schedule are on. Pure but for a memory of the last answer."""
+
+    def __init__(self, spans: tuple[Span, ...], location: Location) -> None:
+        """Without spans it is always on."""
+        self._spans = spans
+        self._zone = zone_of(location)
+        self._sun = Sun(location, self._zone)
+        self._from_s = self._until_s = 0
+        self._is_on = not spans
+
+    def is_on(self, wall_ns: int) -> bool:
+        """Whether Unix time ``wall_ns`` lies in one of the spans; a begin does, an end does not."""
+        now_s = wall_ns // NS_PER_S
+        if self._spans and not self._from_s <= now_s < self._until_s:
+            self._look_up(now_s)
+        return self._is_on
+
+    def _look_up(self, now_s: int) -> None:
+        """The answer at ``now_s``, and from when until when it is the same."""
+        today = datetime.fromtimestamp(now_s, self._zone).date()
+        days = [today + timedelta(days=n) for n in _DAYS_AROUND]
+        on = [(begin, end) for day in days for begin, end in self._on(day) if begin < end]
+        edges = sorted({now_s - 1, now_s + 3600, *(edge for span in on for edge in span)})
+        self._until_s = next(edge for edge in edges if edge > now_s)
+        self._from_s = next(edge for edge in reversed(edges) if edge <= now_s)
+        self._is_on = any(begin <= now_s < end for begin, end in on)
+
+    def _on(self, day: date) -> Iterator[tuple[int, int]]:
+        """Unix seconds of the spans that begin on ``day``.
+
+        Times that the clocks show twice or skip are read in the way in which the span is longer.
+        """
+        for span in self._spans:
+            if day.weekday() in span.days:
+                end_day = day + timedelta(days=1) if span.lasts_into_next_day else day
+                yield min(self._readings(day, span.begin)), max(self._readings(end_day, span.end))
+
+    def _readings(self, day: date, moment: Moment) -> tuple[int, ...]:
+        if moment.base == "clock":
+            return clock_readings(day, moment.minutes, self._zone)
+        rise, sets = self._sun.rise_and_set(day)
+        return ((rise if moment.base == "sunrise" else sets) + 60 * moment.minutes,)
+
+
+class Sun:
+    """Sunrise and sunset at a place, also where it does not rise or set for months."""
+
+    def __init__(self, location: Location, zone: tzinfo) -> None:
+        self._location = location
+        self._zone = zone
+        self._known: dict[date, tuple[int, int]] = {}
+
+    def rise_and_set(self, day: date) -> tuple[int, int]:
+        """Unix seconds of both on ``day``; whole seconds. Both are at noon where the sun stays down, and at the day's
+        beginning and end where it stays up."""
+        if day not in self._known:
+            if len(self._known) > 16:
+                self._known.clear()
+            self._known[day] = self._computed(day)
+        return self._known[day]
+
+    def _computed(self, day: date) -> tuple[int, int]:
+        from astral import Observer
+        from astral.sun import noon, sunrise, sunset, zenith
+
+        latitude, longitude = self._location.latitude, self._location.longitude
+        if latitude is None or longitude is None:
+            raise ValueError("a schedule by the sun needs location.latitude and location.longitude")
+        observer = Observer(latitude, longitude)
+        solar = timezone(timedelta(minutes=round(4 * longitude)))  # in which the sun's own day is one date
+        midday = datetime(day.year, day.month, day.day, 12, tzinfo=self._zone)
+        sun_day = day - timedelta(days=round((_offset(midday) - _offset(midday.replace(tzinfo=solar))) / _A_DAY))
+        try:
+            rise, sets = (int(at(observer, sun_day, solar).timestamp()) for at in (sunrise, sunset))
+        except ValueError:
+            highest = noon(observer, sun_day, solar)
+            if zenith(observer, highest) > 90.0:
+                return (int(highest.timestamp()),) * 2
+            tomorrow = day + timedelta(days=1)
+            return clock_readings(day, 0, self._zone)[0], clock_readings(tomorrow, 0, self._zone)[-1]
+        return rise, sets
+
+
+def clock_readings(day: date, minutes: int, zone: tzinfo) -> tuple[int, int]:
+    """Unix seconds of ``minutes`` after midnight of ``day`` by the clock on the wall, as both readings of a time that
+    is shown twice or skipped; the same twice otherwise."""
+    shown = datetime(day.year, day.month, day.day) + timedelta(minutes=minutes)  # noqa: DTZ001 - the zone comes next
+    first, second = (int(shown.replace(tzinfo=zone, fold=fold).timestamp()) for fold in (0, 1))
+    return first, second
+
+
+def _offset(moment: datetime) -> timedelta:
+    return moment.utcoffset() or timedelta()
+
+
+def zone_of(location: Location) -> tzinfo:
+    """The configured time zone, else the box's own, else UTC."""
+    if location.timezone is not None:
+        return ZoneInfo(location.timezone)
+    name = os.environ.get("TZ", "").removeprefix(":")
+    try:
+        if name:
+            return ZoneInfo(name)
+        with _LOCALTIME.open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return timezone.utc
