@@ -17,7 +17,7 @@ from edge.errors import InputError
 from edge.learn.evaluation.command import add_evaluate
 
 if TYPE_CHECKING:
-    from edge.learn.train import Sources
+    from edge.learn.train.stages import Sources
 
 _log = logging.getLogger(__name__)
 VERSION = "0.2.0"
@@ -27,9 +27,9 @@ Handler = Callable[[argparse.Namespace], int]
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Give `edge learn` its commands (`train`, `ablate`, `export`, `evaluate`, ...), each with its `handler`."""
-    from edge.learn.align_command import add_words
-    from edge.learn.events import add_commands as add_events
-    from edge.learn.normal import add_commands as add_normal
+    from edge.learn.align.command import add_words
+    from edge.learn.events.command import add_commands as add_events
+    from edge.learn.normal.command import add_commands as add_normal
 
     subparsers = parser.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
     add_events(subparsers)
@@ -72,7 +72,7 @@ def with_torch(handler: Handler) -> Handler:
 
 def main_train(args: argparse.Namespace) -> int:
     """Every stage that the work folder does not hold yet, then calibration and export."""
-    from edge.learn.train import FAST, FULL, train
+    from edge.learn.train.stages import FAST, FULL, train
 
     print(train(_sources(args), FAST if args.fast else FULL, _fusion(args.fusion), VERSION))
     return 0
@@ -80,9 +80,9 @@ def main_train(args: argparse.Namespace) -> int:
 
 def main_ablate(args: argparse.Namespace) -> int:
     """Every fusion on the work folder's features; the table is printed and left there."""
-    from edge.learn.ablate import ablate, ablation_text
-    from edge.learn.train import FAST, FULL, evidence_weights, scene_rows
-    from edge.learn.train_fusion import FusionRun
+    from edge.learn.train.ablate import ablate, ablation_text
+    from edge.learn.train.fusion import FusionRun
+    from edge.learn.train.stages import FAST, FULL, evidence_weights, scene_rows
 
     sources = _sources(args)
     train, held = scene_rows(sources, FAST if args.fast else FULL)
@@ -96,7 +96,7 @@ def main_ablate(args: argparse.Namespace) -> int:
 
 def main_export(args: argparse.Namespace) -> int:
     """<work>/calibrated.pt -> the engine folder."""
-    from edge.learn.export import export_work
+    from edge.learn.train.export import export_work
 
     done = export_work(args.work, args.weights, args.out, VERSION)
     speed, gap = f"{done.ms_per_row:.1f} ms a row on one thread", f"{done.difference:.4f} from torch"
@@ -109,7 +109,7 @@ def _sources(args: argparse.Namespace) -> Sources:
     import torch
 
     from edge.learn.data import data_root
-    from edge.learn.train import Sources
+    from edge.learn.train.stages import Sources
 
     torch.set_num_threads(args.threads)
     return Sources(data_root(args.data), args.weights, args.packages, args.photos, args.work, args.out)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.learn.labels import FPS, HEIGHT, PAD, RATE_HZ, WIDTH
-from edge.learn.packages import packaged_sounds
+from edge.learn.scenes.packages import packaged_sounds
 
 U8 = NDArray[np.uint8]
 Wave = NDArray[np.float32]

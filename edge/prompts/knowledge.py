@@ -1,5 +1,5 @@
 """What a model's `text.npz` holds: words for all that it recognises, what each is ordinarily, and the text's way into
-the space of its output ``aligned``. Written by `edge.learn.align_file` together with the graph."""
+the space of its output ``aligned``. Written by `edge.learn.align.file` together with the graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMA = 2
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``logit = scale * evidence + offset``, fitted on names of sounds (`edge.learn.align_fit`).
+    """``logit = scale * evidence + offset``, fitted on names of sounds (`edge.learn.align.fit`).
 
     ``closeness`` is what the cosine to the text counts beside the tags, in units of ``spread``, its reach above
     what is ordinary; ``spread_seen`` is that of the picture's cosine.

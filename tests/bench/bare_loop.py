@@ -93,8 +93,8 @@ def nets(weights: Path, folder: Path) -> tuple[Any, Any, Any]:
     """Sessions of the detector, the picture tagger and the sound net, on one thread."""
     import torch
 
-    from edge.learn.audio_net import load_mn04
-    from edge.learn.image_net import load_lite0
+    from edge.learn.nets.audio import load_mn04
+    from edge.learn.nets.image import load_lite0
 
     for name, net, example in (
         ("lite0", load_lite0(), torch.zeros(1, 3, 224, 224)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.learn.events_clips import Clip
+from edge.learn.events.clips import Clip
 
 
 def clip(

@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge.learn.align import Heard, TextSpace, contrast, ordinary, start, train  # noqa: E402
-from edge.learn.align_fit import loud_windows, platt  # noqa: E402
-from edge.learn.align_net import SEEN, SPACE, Align, load_align  # noqa: E402
-from edge.learn.align_text import KINDS, Phrase, load_words, phrases_of  # noqa: E402
+from edge.learn.align.fit import loud_windows, platt  # noqa: E402
+from edge.learn.align.net import SEEN, SPACE, Align, load_align  # noqa: E402
+from edge.learn.align.space import Heard, TextSpace, contrast, ordinary, start, train  # noqa: E402
+from edge.learn.align.text import KINDS, Phrase, load_words, phrases_of  # noqa: E402
 from edge.learn.labels import RATE_HZ, TAGS  # noqa: E402
 
 pytestmark = pytest.mark.learn

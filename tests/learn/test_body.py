@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge.learn import body as bodies  # noqa: E402
-from edge.learn import body_scenes as scenes  # noqa: E402
-from edge.learn.body_people import STAND, Script, joints, pose  # noqa: E402
+from edge.learn.body import head as bodies  # noqa: E402
+from edge.learn.body import scenes  # noqa: E402
+from edge.learn.body.people import STAND, Script, joints, pose  # noqa: E402
+from edge.learn.body.train import BodyRun, Rows, all_logits, fit_body, held_loss, quieted, windows  # noqa: E402
 from edge.learn.labels import BODY, MEMORY  # noqa: E402
-from edge.learn.train_body import BodyRun, Rows, all_logits, fit_body, held_loss, quieted, windows  # noqa: E402
 
 pytestmark = pytest.mark.learn
 SEEN = torch.ones(1, 2)

@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge.learn.flames_cache import ShotPlan  # noqa: E402
-from edge.learn.image_net import MAP, TOP, DenseHead  # noqa: E402
-from edge.learn.train_dense import (  # noqa: E402
+from edge.learn.flames.cache import ShotPlan  # noqa: E402
+from edge.learn.nets.image import MAP, TOP, DenseHead  # noqa: E402
+from edge.learn.train.dense import (  # noqa: E402
     DenseRun,
     Judged,
     Maps,

@@ -122,7 +122,9 @@ def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, en
     model.close()
     assert len(told.scores) == len(played.scores) > 4
     for kept, fresh in zip(told.scores, played.scores, strict=True):
-        assert replace(kept, embedding=None, features=None) == replace(fresh, embedding=None, features=None)
+        bare = {"embedding": None, "features": None, "evidence": None}
+        assert replace(kept, **bare) == replace(fresh, **bare)
+        np.testing.assert_array_equal(kept.evidence, fresh.evidence)
         assert kept.features is not None
         assert fresh.features is not None
         for field in fields(Features):

@@ -8,8 +8,8 @@ import av
 import pytest
 
 from edge.errors import EdgeError
-from edge.learn import events_eval
-from edge.learn.events_eval import measure_esc10, replay_maxima, without_sound
+from edge.learn.events import eval as events_eval
+from edge.learn.events.eval import measure_esc10, replay_maxima, without_sound
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "yard.mp4"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InputError
-from edge.learn.events_clips import NONE
-from edge.learn.events_examples import check_counts, read_examples
+from edge.learn.events.clips import NONE
+from edge.learn.events.examples import check_counts, read_examples
 
 
 def files(folder: Path, *names: str) -> Path:

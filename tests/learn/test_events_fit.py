@@ -7,10 +7,10 @@ import pytest
 from events_parts import clip
 
 from edge.errors import InputError
-from edge.learn.events_clips import NONE, balanced_folds, group_folds, split_single_groups, without_doubles
-from edge.learn.events_fit import Recipe, bags_of, fit_source, minimise
-from edge.learn.events_head import learn
-from edge.learn.events_measure import (
+from edge.learn.events.clips import NONE, balanced_folds, group_folds, split_single_groups, without_doubles
+from edge.learn.events.fit import Recipe, bags_of, fit_source, minimise
+from edge.learn.events.head import learn
+from edge.learn.events.measure import (
     THRESHOLDS,
     Measured,
     area_under_roc,
@@ -18,7 +18,7 @@ from edge.learn.events_measure import (
     best_of,
     measure,
 )
-from edge.learn.events_weigh import Heard, judge, weigh
+from edge.learn.events.weigh import Heard, judge, weigh
 
 RNG = np.random.default_rng(3)
 WINDOWS = 6

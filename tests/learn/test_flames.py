@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.learn.flames import COLUMNS, FRAMES, ROWS, Burn, burn, encoded, linear
-from edge.learn.flames_lookalikes import PAINTERS, lookalike_shot, plain_shot
-from edge.learn.flames_places import read_panorama
-from edge.learn.flames_scene import fire_shot, framed, smoke_shot
+from edge.learn.flames.fluid import COLUMNS, FRAMES, ROWS, Burn, burn, encoded, linear
+from edge.learn.flames.lookalikes import PAINTERS, lookalike_shot, plain_shot
+from edge.learn.flames.places import read_panorama
+from edge.learn.flames.scene import fire_shot, framed, smoke_shot
 from edge.learn.labels import HEIGHT, PAD, WIDTH
 
 PLACE = np.full((2, HEIGHT, WIDTH, 3), 90, np.uint8)

@@ -11,10 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 # ruff: noqa: E402
-from edge.learn.export import open_session
 from edge.learn.fusion import CELLS, FUSIONS
 from edge.learn.fusion.pooled import LowRank
 from edge.learn.labels import DIM, MEMORY
+from edge.learn.train.export import open_session
 
 pytestmark = pytest.mark.learn
 NAMES = ("tokens", "mask", "memory", "memory_mask")

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 from edge.learn import labels as L  # noqa: N812
-from edge.learn.export import OUTPUTS, open_session, sample_inputs, sha256
+from edge.learn.train.export import OUTPUTS, open_session, sample_inputs, sha256
 
 pytestmark = pytest.mark.learn
 FOLDER = Path(__file__).parents[2] / "engines" / "fused"

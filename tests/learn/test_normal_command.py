@@ -12,7 +12,7 @@ from events_parts import steady
 
 from edge.cli import main
 from edge.errors import InputError
-from edge.learn.normal import learn_normal
+from edge.learn.normal.command import learn_normal
 from edge.profile import ProfileFolder
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.learn.normal_eval import LABELS, auc, measure_ped2
+from edge.learn.normal.eval import LABELS, auc, measure_ped2
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 # ruff: noqa: E402
 from edge.learn import labels as L  # noqa: N812
-from edge.learn.backgrounds import box_cells, fire_boxes, zoomed, zoomed_picture
-from edge.learn.calibrate import Samples, balanced, crossed, fit_platt, scene_logits, shared_samples
 from edge.learn.data import permitted, recordings
-from edge.learn.heads import FusionHead, HopFeatures
-from edge.learn.image_net import MAP, TOP
-from edge.learn.network import no_bodies
-from edge.learn.rows import Rows
-from edge.learn.thresholds import thresholds
-from edge.learn.train_audio import blended
+from edge.learn.nets.heads import FusionHead, HopFeatures
+from edge.learn.nets.image import MAP, TOP
+from edge.learn.nets.network import no_bodies
+from edge.learn.scenes.backgrounds import box_cells, fire_boxes, zoomed, zoomed_picture
+from edge.learn.train.audio import blended
+from edge.learn.train.calibrate import Samples, balanced, crossed, fit_platt, scene_logits, shared_samples
+from edge.learn.train.rows import Rows
+from edge.learn.train.thresholds import thresholds
 
 pytestmark = pytest.mark.learn
 

@@ -12,12 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 from edge.learn import labels as L  # noqa: N812
-from edge.learn import synth
-from edge.learn.detector_net import boxes_from
 from edge.learn.evaluation.metrics import average_precision
-from edge.learn.rows import memories
-from edge.learn.soundbank import Bank
-from edge.learn.stream import Media, window
+from edge.learn.nets.detector import boxes_from
+from edge.learn.scenes import synth
+from edge.learn.scenes.soundbank import Bank
+from edge.learn.train.rows import memories
+from edge.learn.train.stream import Media, window
 
 pytestmark = pytest.mark.learn
 
@@ -124,8 +124,8 @@ def test_sounds_are_finite_unit_and_fixed_by_their_seed(make: object) -> None:
 
 
 def test_scenes_are_fixed_by_their_seed() -> None:
-    from edge.learn.backgrounds import Backgrounds
-    from edge.learn.scenes import compose, render
+    from edge.learn.scenes.backgrounds import Backgrounds
+    from edge.learn.scenes.compose import compose, render
 
     rng = np.random.default_rng(0)
     bank = Bank({"gunshot": [synth.gunshot(rng)], "alarm": [synth.temporal_three(rng)]}, [synth.claps(rng)])
@@ -140,7 +140,7 @@ def test_scenes_are_fixed_by_their_seed() -> None:
 
 
 def test_what_a_modality_cannot_know_is_never_its_evidence() -> None:
-    from edge.learn.scenes import compose
+    from edge.learn.scenes.compose import compose
 
     rng = np.random.default_rng(0)
     bank = Bank({k: [fs[0](rng)] for k, fs in synth.EVENTS.items()}, [synth.claps(rng)])

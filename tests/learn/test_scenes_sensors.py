@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("cv2")
 from edge.learn import labels as L  # noqa: N812
-from edge.learn.export import OUTPUTS, open_session, sample_inputs
-from edge.learn.scenes import HOPS, LEAD_S, LENGTH_S, _lit
-from edge.learn.traces import Ordinary, Placed, draw_ordinary, readings
+from edge.learn.scenes.compose import HOPS, LEAD_S, LENGTH_S, _lit
+from edge.learn.scenes.traces import Ordinary, Placed, draw_ordinary, readings
+from edge.learn.train.export import OUTPUTS, open_session, sample_inputs
 
 pytestmark = pytest.mark.learn
 FOLDER = Path(__file__).parents[2] / "engines" / "fused"
@@ -48,7 +48,7 @@ def test_a_light_switched_on_at_night_moves_light_and_nothing_of_a_fire() -> Non
 
 
 def test_the_picture_is_dark_until_the_light_is_on() -> None:
-    from edge.learn.pictures import draw_camera
+    from edge.learn.scenes.pictures import draw_camera
 
     camera = draw_camera(np.random.default_rng(0))
     night = replace(QUIET, switch_s=8.0)

@@ -11,15 +11,16 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 # ruff: noqa: E402
-from edge.learn import ablate as ablation
-from edge.learn import checkpoint, train_fusion
 from edge.learn import labels as L  # noqa: N812
-from edge.learn.heads import FusionHead, HopFeatures
-from edge.learn.image_net import MAP, TOP
-from edge.learn.network import no_bodies
-from edge.learn.rows import Rows, scene_chances
-from edge.learn.scenes import HOPS
-from edge.learn.train_fusion import FusionRun, contrast, fit_head, judged
+from edge.learn.nets.heads import FusionHead, HopFeatures
+from edge.learn.nets.image import MAP, TOP
+from edge.learn.nets.network import no_bodies
+from edge.learn.scenes.compose import HOPS
+from edge.learn.train import ablate as ablation
+from edge.learn.train import checkpoint
+from edge.learn.train import fusion as train_fusion
+from edge.learn.train.fusion import FusionRun, contrast, fit_head, judged
+from edge.learn.train.rows import Rows, scene_chances
 
 pytestmark = pytest.mark.learn
 SIREN = L.LABEL_NAMES.index("siren")

@@ -1,7 +1,7 @@
 """What each part of the normal looks at in one window: points in a small space whose distances mean something.
 
 Movement is taken from the cells of `Features.motion`, whose first eight channels are those of
-`edge.learn.motion_net.MOTION_CHANNELS`. Places are on the model's canvas, 0..1 right and down.
+`edge.learn.nets.motion.MOTION_CHANNELS`. Places are on the model's canvas, 0..1 right and down.
 """
 
 from __future__ import annotations

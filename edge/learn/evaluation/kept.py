@@ -35,7 +35,10 @@ def save_scores(path: Path, scores: Sequence[Scores]) -> None:
         "values": np.array([[s.values[n] for n in names] for s in scores], np.float64),
         "added": np.array([[[c.video, c.audio, c.sensors] for c in s.contribution.values()] for s in scores]),
         "embedding": np.array([s.embedding for s in scores], np.float32),
+        "content": np.array([s.content for s in scores], np.float64),
     }
+    if all(s.evidence is not None for s in scores):
+        arrays["evidence"] = np.array([s.evidence for s in scores], np.float32)
     arrays |= {name: np.array([getattr(f, name) for f in given], np.float32) for name in _FEATURES}
     facts = {
         "camera": scores[0].camera if scores else "",
@@ -96,4 +99,6 @@ def _scores(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], k: int
         model=facts["model"],
         features=Features(**{name: arrays[name][k] for name in _FEATURES}),
         reasons=facts["reasons"][k],
+        evidence=arrays["evidence"][k] if "evidence" in arrays else None,
+        content=tuple(arrays["content"][k].tolist()),
     )

@@ -30,9 +30,9 @@ from edge.learn.evaluation.kept import KeptReplay, load_scores
 from edge.learn.evaluation.metrics import average_precision, bootstrap, roc_auc
 from edge.learn.evaluation.recordings import Bench
 from edge.learn.evaluation.sets import Row, read_rows
-from edge.learn.events_clips import balanced_folds
-from edge.learn.events_learn import PART, Request, learn_events
-from edge.learn.events_read import CACHE, Reader
+from edge.learn.events.clips import balanced_folds
+from edge.learn.events.learn import PART, Request, learn_events
+from edge.learn.events.read import CACHE, Reader
 from edge.metrics import Metrics
 from edge.profile import ProfileFolder
 

@@ -32,10 +32,10 @@ _WINDOW_S: Final = 2.0
 def prompts(asked: Asked, bench: Bench) -> list[Line]:
     """All fifty names of ESC-50 as prompts, competing on what there is of it: ESC-10 and the ESC-50 part.
 
-    As `edge.learn.prompts_eval.measure_esc50`, on kept windows: a clip by the highest of its windows, and single
+    As `edge.learn.align.eval.measure_esc50`, on kept windows: a clip by the highest of its windows, and single
     windows within 20 dB of the clip's loudest, as a mean over clips. Texts are the names and nothing else.
     """
-    from edge.learn.prompts_eval import ESC50
+    from edge.learn.align.eval import ESC50
 
     config = {
         "cameras": {"recording": {"source": {"type": "file", "path": "recording"}}},
@@ -75,7 +75,7 @@ def _right(row: Row, derived: Prompts, bench: Bench, names: Sequence[str]) -> tu
 
 def ped2(asked: Asked, bench: Bench) -> list[Line]:
     """`edge learn normal` on the training clips, `edge replay --profile` on the test clips, then the frames' AUC."""
-    from edge.learn.normal_eval import measure_ped2
+    from edge.learn.normal.eval import measure_ped2
 
     rows = [row for row in read_rows(asked.data) if row.set_name == "ucsd_ped2"]
     training, testing = ([str(row.path) for row in rows if row.split == split] for split in ("training", "testing"))

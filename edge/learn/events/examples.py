@@ -1,0 +1,173 @@
+"""The examples that a person gives: a folder with a sub-folder a label, or a table. No media is opened."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge.errors import InputError
+from edge.learn.events.clips import NONE
+
+NONE_NAMES: Final = ("normal", "none", "background", "negative")
+LEAST: Final = 5
+"""Clips of each label and of clips without any event, fewer of which cannot be checked against each other."""
+
+_NAME: Final = re.compile(r"^[a-z][a-z0-9_]*$")
+_FILE_COLUMNS, _LABEL_COLUMNS = ("file", "path"), ("label", "class", "event")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One marked clip: where it is, its label (`NONE` for no event), what it was recorded with (``group``: clips of one
+    group are never learned from and tested on at once; empty: it is a group of its own), and the part of it in seconds
+    that is meant, if not all."""
+
+    path: Path
+    label: str
+    group: str
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+def read_examples(source: Path) -> list[Example]:
+    """Examples of a folder or CSV in a fixed order; InputError says what is wrong and what to do."""
+    if source.is_dir():
+        examples = _from_folder(source)
+    elif source.is_file():
+        examples = _from_table(source)
+    else:
+        raise InputError(f"{source}: no such folder or file; give a folder with a sub-folder a label, or a CSV")
+    check_names(examples)
+    return examples
+
+
+def check_names(examples: Sequence[Example]) -> None:
+    """InputError for a label that cannot be an event's name."""
+    for label in sorted({e.label for e in examples} - {NONE}):
+        if not _NAME.match(label):
+            raise InputError(
+                f"label {label!r}: write it in small letters, digits and _, starting with a letter, "
+                f"for example {_suggestion(label)!r}; it becomes the event's name in config.yaml and MQTT"
+            )
+        if label == "anomaly":
+            raise InputError(
+                "label 'anomaly' is learned from ordinary hours (`edge learn normal`); choose another name"
+            )
+
+
+def check_counts(labels: Mapping[str, int]) -> None:
+    """InputError when there is too little to learn from; ``labels`` counts the readable clips of each label."""
+    events = {label: n for label, n in labels.items() if label != NONE}
+    if not events:
+        raise InputError("no clips of any event: put 5 to 20 clips of each into a sub-folder with the event's name")
+    few = {label or NONE_NAMES[0]: n for label, n in labels.items() if n < LEAST}
+    if few:
+        told = ", ".join(f"{name} has {n}" for name, n in sorted(few.items()))
+        raise InputError(f"too few clips: {told}; give at least {LEAST} of each, better 20, from different recordings")
+    if len(labels) < 2:
+        only = next(iter(events))
+        raise InputError(
+            f"only one label, {only!r}: there is nothing to tell it from. Add a sub-folder `normal` (in a CSV, the "
+            "label normal) with clips of ordinary moments of the same place, or a second event"
+        )
+
+
+def counted(examples: Sequence[Example]) -> Mapping[str, int]:
+    """How many examples each label has."""
+    return Counter(e.label for e in examples)
+
+
+def _from_folder(folder: Path) -> list[Example]:
+    found = []
+    for child in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        files = sorted(p for p in child.rglob("*") if p.is_file() and not _is_hidden(p, child))
+        found += [Example(path, _label(child.name), _inner(path, child)) for path in files]
+    if not found:
+        raise InputError(
+            f"{folder}: has no sub-folder with clips; make one for each label, for example {folder}/door_slam/1.wav, "
+            f"and {folder}/normal/1.wav for clips without any event"
+        )
+    return found
+
+
+def _from_table(table: Path) -> list[Example]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            header = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+            file_column, label_column = _column(table, header, _FILE_COLUMNS), _column(table, header, _LABEL_COLUMNS)
+            rows = [
+                _example(f"{table} line {reader.line_num}", table, row, header, file_column, label_column)
+                for row in reader
+                if any((value or "") for key, value in row.items() if isinstance(value, str))
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: cannot be read as a CSV ({error}); save it as UTF-8 with a header line") from error
+    if not rows:
+        raise InputError(f"{table}: has no rows; give one a clip, with its file and its label")
+    return rows
+
+
+def _example(
+    where: str, table: Path, row: Mapping[str, str], header: Mapping[str, str], file_column: str, label_column: str
+) -> Example:
+    name, label = (row.get(file_column) or "").strip(), (row.get(label_column) or "").strip()
+    if not name or not label:
+        raise InputError(f"{where}: {'file' if not name else 'label'} is empty; fill it in or take the line out")
+    path = _found(where, table, name)
+    start_s, end_s = (_seconds(where, column, row.get(header.get(column, ""))) for column in ("start_s", "end_s"))
+    if start_s is not None and end_s is not None and end_s <= start_s:
+        raise InputError(f"{where}: end_s {end_s:g} is not after start_s {start_s:g}")
+    group = (row.get(header.get("group", "")) or "").strip()
+    return Example(path, _label(label), group, start_s, end_s)
+
+
+def _column(table: Path, header: Mapping[str, str], names: Sequence[str]) -> str:
+    for name in names:
+        if name in header:
+            return header[name]
+    raise InputError(f"{table}: the header has no column {' or '.join(names)}; it has {', '.join(header) or 'nothing'}")
+
+
+def _found(where: str, table: Path, name: str) -> Path:
+    for path in (table.parent / name, Path(name)):
+        if path.is_file():
+            return path
+    raise InputError(f"{where}: {name}: no such file, neither beside the CSV nor in {os.getcwd()}; put the path right")
+
+
+def _seconds(where: str, column: str, text: str | None) -> float | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise InputError(f"{where}: {column} {text!r} is not a number of seconds from 0")
+    return value
+
+
+def _label(name: str) -> str:
+    return NONE if name.lower() in NONE_NAMES else name
+
+
+def _inner(path: Path, below: Path) -> str:
+    """The sub-folder of a label's folder that a clip lies in: clips of one place or day; empty directly below."""
+    inner = path.parent.relative_to(below)
+    return "" if inner == Path() else inner.as_posix()
+
+
+def _is_hidden(path: Path, below: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(below).parts)
+
+
+def _suggestion(label: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+    return name if name[:1].isalpha() else f"event_{name}".rstrip("_")

@@ -1,0 +1,144 @@
+"""From clips to a `Head`, and what it would have said of each clip had it not learned from it (cross-validation)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.detect.taught_features import AUDIO, MODALITY, VIDEO
+from edge.detect.taught_head import CASES, Head, Source
+from edge.errors import InputError
+from edge.learn.events.clips import NONE, Clip, group_folds
+from edge.learn.events.fit import Recipe, bags_of, fit_source
+from edge.learn.events.weigh import Heard, judge, judge_windows, weigh
+from edge.types import F32
+
+F64 = NDArray[np.float64]
+_T = TypeVar("_T")
+RECIPES: Final[Mapping[str, Recipe]] = {
+    "sound": Recipe(ridge=0.1),
+    "kinds": Recipe(ridge=1.0),
+    "picture": Recipe(ridge=0.03),
+    "movement": Recipe(ridge=3.0),
+}
+KNOWN: Final = frozenset({"known_heard", "known_seen"})
+LEAST_CLIPS: Final = 3  # clips that have a source, below which a label learns nothing from it
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A head, and for each clip the highest probability of each label [N,K] that heads which had not learned from the
+    clip's group gave it: from everything, from sound alone, from picture alone (NaN where there is none);
+    and window by window [n,K]."""
+
+    head: Head
+    both: F64
+    heard: F64
+    seen: F64
+    windows: Sequence[F64]
+
+
+def learn(
+    clips: Sequence[Clip],
+    labels: Sequence[str],
+    silence: F32,
+    known: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Learned:
+    """Learn ``labels`` from ``clips``; ``tell`` hears of each step. What no clip has is not learned from.
+
+    ``known`` are the model's own labels, in its order: what it says of one that is taught here is evidence too.
+    """
+    at = [known.index(label) if label in known else None for label in labels]
+    if not any(n is not None for n in at):
+        clips = [replace(clip, rows={k: v for k, v in clip.rows.items() if k not in KNOWN}) for clip in clips]
+    columns = np.array([0 if clip.label == NONE else 1 + list(labels).index(clip.label) for clip in clips])
+    names = [name for name in MODALITY if _is_enough(clips, columns, name)]
+    if not names:
+        raise InputError(
+            "the clips have no kind of evidence in common: give sound, or pictures, of at least two labels"
+        )
+    fold = group_folds(clips)
+    share = len({clip.group for clip in clips}) / len(clips)
+    held: list[Heard] = [Heard({}, clip.heard, clip.seen) for clip in clips]
+    for f in range(int(fold.max()) + 1):
+        sources = fit_sources(_chosen(clips, fold != f), columns[fold != f], at, names)
+        for n in map(int, np.flatnonzero(fold == f)):
+            held[n] = evidence_of(clips[n], sources, len(labels))
+        tell("")
+    values = {mode: np.full((len(clips), len(labels)), np.nan) for mode in CASES}
+    windows: list[F64] = [np.zeros((0, len(labels)))] * len(clips)
+    for f in range(int(fold.max()) + 1):
+        reliability = weigh(_chosen(held, fold != f), columns[fold != f], names, share)
+        for n in map(int, np.flatnonzero(fold == f)):
+            windows[n] = judge_windows(held[n], reliability)
+            for mode, out in values.items():
+                out[n] = judge(held[n], reliability, mode)
+    tell("")
+    sources = fit_sources(clips, columns, at, names)
+    head = Head(tuple(labels), sources, weigh(held, columns, names, share), silence)
+    tell("")
+    return Learned(head, values["both"], values[AUDIO], values[VIDEO], windows)
+
+
+def fit_sources(
+    clips: Sequence[Clip], columns: NDArray[np.int64], at: Sequence[int | None], names: Sequence[str]
+) -> dict[str, Source]:
+    """Each source learned by its recipe from the windows that have it; ``at`` is where the model has each label, if it
+    does."""
+    sources, labels = {}, len(at)
+    for name in names:
+        chosen = [n for n, clip in enumerate(clips) if clip.there(name).any()]
+        counts = np.bincount(columns[chosen], minlength=labels + 1)
+        chosen = [n for n in chosen if counts[columns[n]] >= LEAST_CLIPS - 1]
+        windows = [clips[n].rows[name][clips[n].there(name)] for n in chosen]
+        if name in KNOWN:
+            sources[name] = as_known(windows, columns[chosen], at)
+            continue
+        bags = bags_of(windows, [int(columns[n]) for n in chosen])
+        sources[name] = fit_source(bags, labels, blocks_of(name, bags.rows.shape[1]), RECIPES[name])
+    return sources
+
+
+def as_known(windows: Sequence[F32], columns: NDArray[np.int64], at: Sequence[int | None]) -> Source:
+    """What the model says of its own label of the same name, as it is, but for an offset: nought lies half-way between
+    the clips with the event and the others. Labels that the model does not have stay neutral."""
+    length = windows[0].shape[1]
+    best = np.stack([w.max(0) for w in windows])
+    weights, bias = np.zeros((length, len(at) + 1), np.float32), np.zeros(len(at) + 1, np.float32)
+    for k, n in enumerate(at, 1):
+        has = columns == k
+        if n is not None and has.any() and not has.all():
+            weights[n, k] = 1
+            bias[k] = -0.5 * (best[has, n].mean() + best[~has, n].mean())
+    return Source(np.zeros(length, np.float32), np.ones(length, np.float32), weights, bias)
+
+
+def evidence_of(clip: Clip, sources: Mapping[str, Source], labels: int) -> Heard:
+    """What the sources say of a clip's windows."""
+    n = len(clip.heard)
+    found = {
+        name: source.evidence(clip.rows[name]) if name in clip.rows else np.zeros((n, labels))
+        for name, source in sources.items()
+    }
+    return Heard(found, clip.heard, clip.seen)
+
+
+def blocks_of(name: str, length: int) -> tuple[int, ...]:
+    """The lengths of the parts of a source (`edge.detect.taught_features`) that count the same."""
+    first = {"sound": 384, "picture": 1280}.get(name, length)
+    return (first, length - first) if 0 < first < length else (length,)
+
+
+def _is_enough(clips: Sequence[Clip], columns: NDArray[np.int64], name: str) -> bool:
+    """Whether a source can tell anything: two columns have clips with it."""
+    there = [int(c) for clip, c in zip(clips, columns, strict=True) if clip.there(name).any()]
+    return int((np.bincount(there, minlength=1) >= LEAST_CLIPS).sum()) >= 2
+
+
+def _chosen(items: Sequence[_T], mask: NDArray[np.bool_]) -> list[_T]:
+    return [item for item, ok in zip(items, mask, strict=True) if ok]

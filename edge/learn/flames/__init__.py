@@ -1,0 +1,1 @@
+"""Made fires and what is taken for them."""

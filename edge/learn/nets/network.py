@@ -1,0 +1,140 @@
+"""The whole fused network: raw media in, calibrated scores out. What `export` turns into one ONNX graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edge.learn.align.net import Align
+from edge.learn.body.head import BodyHead, body_features, turn_half
+from edge.learn.labels import BODY, BODY_CHANNELS, BOXES, HEIGHT, LABELS, WIDTH
+from edge.learn.nets.audio import AudioNet, load_mn04
+from edge.learn.nets.detector import YoloxNano, class_and_boxes, load_yolox
+from edge.learn.nets.heads import UNSEEN_ACTS, FusionHead, HopFeatures
+from edge.learn.nets.image import DenseHead, Lite0, load_lite0, picture_features, pooled_grid
+from edge.learn.nets.motion import MotionNet
+
+INPUTS: Final = ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok", "memory", "memory_ok")
+
+
+class Outputs(NamedTuple):
+    """The graph's answers; shapes as in docs/model.md."""
+
+    logits: Tensor
+    contribution: Tensor
+    embedding: Tensor
+    token: Tensor
+    boxes: Tensor
+    evidence: Tensor
+    tags: Tensor
+    sound: Tensor
+    picture: Tensor
+    classes: Tensor
+    picture_tags: Tensor
+    motion: Tensor
+    aligned: Tensor
+
+
+class Seen(NamedTuple):
+    """The picture side of a hop: `grid` [B,MAP,8,14], `top` [B,1280], best score of each
+    class [B,80], boxes [B,32,6], object log-odds [B,3], movement [B,16,28,14], bodies [B,24]."""
+
+    grid: Tensor
+    top: Tensor
+    classes: Tensor
+    boxes: Tensor
+    objects: Tensor
+    motion: Tensor
+    body: Tensor
+
+
+class FusedNet(nn.Module):
+    """The fused model. Inputs and outputs are the graph contract; a masked input never reaches a layer."""
+
+    def __init__(self, fusion: str = "attention") -> None:
+        super().__init__()
+        self.detector, self.lite, self.audio = YoloxNano(), Lite0(), AudioNet()
+        self.dense = DenseHead()
+        self.movement, self.acts, self.align = MotionNet(), BodyHead(), Align()
+        self.head = FusionHead(fusion)
+
+    def forward(
+        self, frames: Tensor, video_ok: Tensor, audio: Tensor, audio_ok: Tensor,
+        sensors: Tensor, sensor_ok: Tensor, memory: Tensor, memory_ok: Tensor,
+    ) -> Outputs:  # fmt: skip
+        """frames u8 [B,2,256,448,3], video_ok [B,2], audio [B,64000], audio_ok [B], sensors and sensor_ok
+        [B,8], memory [B,16,D] oldest first, memory_ok [B,16] -> Outputs."""
+        seen = self.see(frames, video_ok)
+        there = video_ok.amax(1)
+        heard = (audio_ok > 0.05).to(audio.dtype)[:, None]
+        sound = self.audio(audio * heard)
+        cells, dense = self.dense(seen.grid, seen.top)
+        acts = self.acts(seen.body, memory[..., -BODY:], memory_ok)
+        features = HopFeatures(
+            pooled_grid(seen.grid), seen.top, dense, seen.objects, acts, seen.body, sound.embedding, sound.logits,
+            sensors, video_ok, audio_ok, sensor_ok,
+        )  # fmt: skip
+        logits, contribution, embedding, token = self.fuse(features, memory, memory_ok)
+        boxes = seen.boxes * there[:, None, None]
+        evidence = torch.sigmoid(cells.amax(1)) * there[:, None, None]
+        names = self.lite.names(seen.top)
+        aligned = self.align(sound.logits, heard, names, seen.classes, there)
+        return Outputs(
+            logits, contribution, embedding, token, boxes, evidence, torch.sigmoid(sound.logits) * heard,
+            sound.embedding * heard, seen.top * there[:, None], seen.classes * there[:, None], names * there[:, None],
+            seen.motion * there[:, None, None, None], aligned,
+        )  # fmt: skip
+
+    def see(self, frames: Tensor, video_ok: Tensor) -> Seen:
+        """The current picture is the newest one that is there; the earlier one, where missing, equals it. Where neither
+        is there the answer is that of whatever lies in `frames`, and `video_ok` masks it later."""
+        rows, pictures = torch.arange(frames.shape[0]) * 2, frames.flatten(0, 1).to(torch.float32).permute(0, 3, 1, 2)
+        now = rows + (video_ok[:, 1] > 0.5).long()
+        before = torch.where(video_ok[:, 0] > 0.5, rows, now)
+        found = self.detector(pictures.index_select(0, now))
+        halves = F.avg_pool2d(pictures, 2)
+        half, earlier = halves.index_select(0, now), halves.index_select(0, before)
+        features = picture_features(self.lite, found, half, earlier)
+        motion = self.movement.of_halves(half, earlier)
+        body = body_features(found.raw, self.detector(turn_half(half)).raw, motion, video_ok)
+        classes, boxes = class_and_boxes(found.raw, BOXES, WIDTH, HEIGHT)
+        top = features.deep.mean((2, 3))
+        return Seen(features.grid, top, classes, boxes, object_logits(classes), motion, body)
+
+    def fuse(self, f: HopFeatures, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """logits [B,C], contribution [B,C,3] (with everything, less without that modality), embedding, token."""
+        b = f.sound.shape[0]
+        hop, known = self.head.hop(f), f.available()
+        views = torch.cat([known, *(known * (1.0 - row) for row in torch.eye(3))], 0)
+        again = type(hop)(*(torch.cat([part] * 4, 0) for part in hop))
+        logits, embedding = self.head.logits(again, views, torch.cat([memory] * 4, 0), torch.cat([memory_ok] * 4, 0))
+        full = logits[:b]
+        without = torch.stack([logits[b : 2 * b], logits[2 * b : 3 * b], logits[3 * b :]], 2)
+        return full, (full[..., None] - without) * known[:, None], embedding[:b], hop.token
+
+
+def no_bodies(top: Tensor) -> tuple[Tensor, Tensor]:
+    """`acts` and `body` of hops in which nobody is seen, as many as `top` [B,...] has."""
+    zero = torch.zeros_like(top[:, :1])
+    return (zero + UNSEEN_ACTS).expand(-1, BODY_CHANNELS), zero.expand(-1, BODY)
+
+
+def object_logits(scores: Tensor) -> Tensor:
+    """Best scores [B,80] -> log-odds of the best person, vehicle and animal box [B,3]."""
+    groups = [scores[:, label.classes[0] : label.classes[-1] + 1].amax(1) for label in LABELS[:3]]
+    p = torch.stack(groups, 1).clamp(1e-4, 1 - 1e-4)
+    return torch.log(p) - torch.log(1.0 - p)
+
+
+def starting_network(weights: Path, fusion: str = "attention") -> FusedNet:
+    """The pretrained parts in place, the fusion silent: what training starts from. `weights` is the folder
+    with mn04_as_mAP_432.pt and yolox_nano_416.onnx."""
+    net = FusedNet(fusion)
+    net.audio = load_mn04(weights / "mn04_as_mAP_432.pt")
+    net.detector = load_yolox(weights / "yolox_nano_416.onnx")
+    net.lite = load_lite0()
+    return net.eval()

@@ -1,0 +1,1 @@
+"""`edge learn normal`: what a place is like when nothing is wrong."""

@@ -1,0 +1,1 @@
+"""Labelled scenes, composed of recordings and of what the code makes."""

@@ -1,0 +1,199 @@
+"""Composes labelled audio-visual scenes: places, events in picture, sound and sensors, and hard negatives.
+
+A scene is 32 hops of 0.5 s from one camera, fixed by its seed. What each modality can know is labelled apart,
+so that a hidden modality never asks for what nobody could tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.learn.labels import DENSE_CHANNELS, GRID, HEIGHT, HOP_S, LABEL_NAMES, LABELS, RATE_HZ, WIDTH
+from edge.learn.scenes.backgrounds import Backgrounds, real_fire
+from edge.learn.scenes.pictures import (
+    U8,
+    Camera,
+    Layer,
+    blend,
+    cells,
+    darken,
+    draw_camera,
+    expose,
+    fireball,
+    flames,
+    lookalike,
+    muzzle,
+    smoke,
+)
+from edge.learn.scenes.soundbank import Bank, bed, degrade
+from edge.learn.scenes.traces import Ordinary, Placed, draw_ordinary, readings
+
+F32 = NDArray[np.float32]
+Rng = np.random.Generator
+HOPS: Final = 32
+LEAD_S: Final = 2.0
+LENGTH_S: Final = LEAD_S + HOPS * HOP_S
+_LABELS: Final = tuple(x.name for x in LABELS if not x.classes and x.body is None)
+_CHANCE: Final = np.array([3, 2.5, 1.5, 1.5, 1, 1, 1.3, 1, 1, 1, 1]) / 15.8
+_SEEN: Final = {"fire": 0.75, "smoke": 0.9, "explosion": 0.6, "gunshot": 0.3}
+_HEARD: Final = {"fire": 0.5, "smoke": 0.0}
+_SENSED: Final = {"fire": 0.5, "smoke": 0.5, "explosion": 0.5, "glass_break": 0.4, "alarm": 0.2, "door_knock": 0.4}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """`audio` [n] at 32 kHz (hop h ends at 2 + h/2 s), `sensors` [H,8] z-scores, `sensor_ok` [8],
+    `evident` [H,3,C] 1 = that modality shows it now, 0.5 = fading (do not judge), `layers` for the pictures."""
+
+    audio: F32
+    sensors: F32
+    sensor_ok: F32
+    evident: F32
+    placed: tuple[Placed, ...]
+    ordinary: Ordinary
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """`frames` u8 [H,2,256,448,3] and `cells` [H,4,8,14], how much of each cell each dense event covers."""
+
+    frames: U8
+    cells: F32
+
+
+def compose(seed: int, bank: Bank) -> Scene:
+    """Sound, sensors and targets of a scene."""
+    rng = np.random.default_rng(seed)
+    placed, wave = _place(rng, bank), np.zeros(int(LENGTH_S * RATE_HZ) + 1, np.float32)
+    ends = [_lay_sound(wave, event, rng, bank) for event in placed]
+    for _ in range(int(rng.integers(0, 3))):
+        sound = bank.other(rng)
+        _mix(wave, sound * 10 ** rng.uniform(-1.3, 0), float(rng.uniform(0, LENGTH_S - 1)))
+    wave = wave + bed(bank, rng, np.ceil(len(wave) / RATE_HZ))[: len(wave)] * 10 ** rng.uniform(-3.2, -1.2)
+    ordinary = draw_ordinary(np.random.default_rng(seed + 13), LENGTH_S)
+    sensors, sensor_ok = readings(rng, LEAD_S + np.arange(HOPS, dtype=np.float64) * HOP_S, tuple(placed), ordinary)
+    return Scene(degrade(wave, rng), sensors, sensor_ok, _evident(placed, ends), tuple(placed), ordinary, seed)
+
+
+def sensed(seed: int, bank: Bank) -> tuple[F32, F32, F32]:
+    """Readings [H,8], which are there [H,8] and what they show [H,C] in a scene of that seed, without its sound."""
+    rng = np.random.default_rng(seed)
+    placed = tuple(_place(rng, bank))
+    ordinary = draw_ordinary(np.random.default_rng(seed + 13), LENGTH_S)
+    values, ok = readings(rng, LEAD_S + np.arange(HOPS, dtype=np.float64) * HOP_S, placed, ordinary)
+    evident = _evident(list(placed), [event.begin_s for event in placed])
+    return values, np.broadcast_to(ok, values.shape).astype(np.float32), evident[:, 2]
+
+
+def shows(seed: int, bank: Bank, label: str) -> bool:
+    """Whether this event is seen in the scene of that seed, without composing it."""
+    return any(event.seen and event.label == label for event in _place(np.random.default_rng(seed), bank))
+
+
+def render(scene: Scene, backgrounds: Backgrounds, hops: range = range(HOPS)) -> Pictures:
+    """The scene's pictures for these hops."""
+    rng = np.random.default_rng(scene.seed + 77)
+    camera = draw_camera(rng)
+    places = backgrounds.draw(rng, 2 * HOPS)
+    layers: list[tuple[float, float, int | None, Layer]] = []
+    for event in scene.placed:
+        if event.seen:
+            layers += _layers(event, backgrounds, rng)
+    for _ in range(int(rng.choice([0, 0, 1, 1, 2]))):
+        begin = float(rng.uniform(-4, LENGTH_S - 2))
+        layers.append((begin, begin + float(rng.uniform(3, 20)), None, lookalike(rng)))
+    frames = np.empty((len(hops), 2, HEIGHT, WIDTH, 3), np.uint8)
+    cover = np.zeros((len(hops), DENSE_CHANNELS, *GRID), np.float32)
+    for n, hop in enumerate(hops):
+        for k in range(2):
+            t = LEAD_S + hop * HOP_S - 0.25 * (1 - k)
+            picture = darken(places[2 * hop + k], _lit(camera, scene.ordinary, t))
+            for begin, end, channel, layer in layers:
+                if begin <= t < end:
+                    colour, alpha = layer(t - begin)
+                    picture = blend(picture, colour, alpha)
+                    if channel is not None and k == 1:
+                        cover[n, channel] = np.maximum(cover[n, channel], cells(alpha))
+            frames[n, k] = expose(picture, camera, rng)
+    return Pictures(frames, cover)
+
+
+def _lit(camera: Camera, ordinary: Ordinary, t: float) -> Camera:
+    """The scene's light at that second: dark until somebody switches the lamp on."""
+    if ordinary.switch_s is None or t >= ordinary.switch_s + 0.2:
+        return camera
+    return replace(camera, gain=camera.gain * (0.2 if t < ordinary.switch_s else 0.6))
+
+
+def _place(rng: Rng, bank: Bank) -> list[Placed]:
+    placed = []
+    for _ in range(int(rng.choice([0, 1, 1, 2], p=[0.35, 0.25, 0.2, 0.2]))):
+        label = str(rng.choice(_LABELS, p=_CHANCE))
+        begin = float(rng.uniform(0.5, LENGTH_S - 4))
+        length = float(rng.uniform(4, 14)) if label in ("fire", "smoke", "alarm") else 2.5
+        seen = rng.random() < _SEEN.get(label, 0.0)
+        heard = rng.random() < _HEARD.get(label, 0.95) and label in bank.events
+        sensed = rng.random() < _SENSED.get(label, 0.0)
+        if not (seen or heard or sensed):
+            seen, heard = label in _SEEN, label in bank.events
+        placed.append(Placed(label, begin, begin + length, bool(seen), bool(heard), bool(sensed)))
+    return placed
+
+
+def _lay_sound(wave: F32, event: Placed, rng: Rng, bank: Bank) -> float:
+    """Mix the event's sound in; the second at which it ends."""
+    if not event.heard:
+        return event.begin_s
+    sound = bank.event(event.label, rng)
+    if event.label in ("fire", "alarm"):
+        sound = np.resize(sound, int((event.end_s - event.begin_s) * RATE_HZ))
+    _mix(wave, sound * 10 ** rng.uniform(-1.0, 0), event.begin_s)
+    loud = np.flatnonzero(np.abs(sound) > 0.1)
+    return event.begin_s + (float(loud[-1]) if len(loud) else 0.0) / RATE_HZ
+
+
+def _mix(wave: F32, sound: F32, at_s: float) -> None:
+    at = int(at_s * RATE_HZ)
+    part = sound[: max(0, len(wave) - at)]
+    wave[at : at + len(part)] += part
+
+
+def _layers(event: Placed, backgrounds: Backgrounds, rng: Rng) -> list[tuple[float, float, int | None, Layer]]:
+    if event.label == "fire":
+        real = bool(backgrounds.fires) and rng.random() < 0.5
+        fire = real_fire(backgrounds, rng) if real else flames(rng)
+        plume = [(event.begin_s, event.end_s, None, smoke(rng))] if rng.random() < 0.15 else []
+        return [*plume, (event.begin_s, event.end_s, 0, fire)]
+    if event.label == "smoke":
+        return [(event.begin_s, event.end_s, 1, smoke(rng))]
+    if event.label == "explosion":
+        return [(event.begin_s, event.begin_s + 2.5, 2, fireball(rng))]
+    return [(event.begin_s, event.begin_s + 0.4, 3, muzzle(rng))]
+
+
+def _evident(placed: list[Placed], sound_ends: list[float]) -> F32:
+    evident = np.zeros((HOPS, 3, len(LABEL_NAMES)), np.float32)
+    t = LEAD_S + np.arange(HOPS) * HOP_S
+    for event, sound_end in zip(placed, sound_ends, strict=True):
+        c = LABEL_NAMES.index(event.label)
+        brief, slow = event.label in ("explosion", "gunshot"), event.label in ("fire", "smoke", "alarm")
+        seen_end = event.begin_s + (1.5 if event.label == "explosion" else 0.35 if brief else 99)
+        marks = (
+            (event.seen, t >= event.begin_s, t < min(event.end_s, seen_end), t < min(event.end_s, seen_end) + 1.5),
+            (event.heard, t >= event.begin_s + 0.25, t - 1.0 < sound_end, t - 2.0 < sound_end),
+            (event.sensed, t >= event.begin_s + (3.0 if slow else 0),
+             t < (event.end_s if slow else event.begin_s + 1), t < event.end_s + 4),
+        )  # fmt: skip
+        for m, (there, after, before, fading) in enumerate(marks):
+            if there and LABELS[c].modalities.count(("video", "audio", "sensors")[m]):
+                now = np.where(after & before, 1.0, np.where((t >= event.begin_s) & fading, 0.5, 0.0))
+                evident[:, m, c] = np.maximum(evident[:, m, c], now)
+    fire, smoke_label = evident[:, 2, LABEL_NAMES.index("fire")], LABEL_NAMES.index("smoke")
+    for m in (0, 2):
+        evident[:, m, smoke_label] = np.maximum(evident[:, m, smoke_label], 0.5 * (fire > 0))
+    return evident  # what a fire does to a smoke sensor is smoke too, as likely as not: nothing to be judged on

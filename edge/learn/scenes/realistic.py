@@ -1,0 +1,135 @@
+"""Held-out open recordings as the daemon would hear and see them, hop by hop: what calibration and thresholds use."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge.learn.data import Wave, decode_sound, decode_video, recordings, training_sounds
+from edge.learn.labels import LABEL_NAMES, LABELS, RATE_HZ, SENSORS
+from edge.learn.nets.heads import HopFeatures
+from edge.learn.nets.image import pooled_grid
+from edge.learn.nets.network import FusedNet, no_bodies
+from edge.learn.scenes.backgrounds import fire_clip
+from edge.learn.scenes.compose import HOPS
+from edge.learn.scenes.soundbank import Bank, bed, degrade
+from edge.learn.train.rows import Rows
+from edge.learn.train.stream import Media, window
+
+_log = logging.getLogger(__name__)
+_QUIET: Final = 0.08
+"""A hop is judged as the event where its newest second reaches this share of the recording's loudest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One recording to play: its event is `heard`, `seen`, both or (label "") neither."""
+
+    media: Media
+    label: str
+    seen: bool = False
+
+
+def held_takes(data: Path, packages: Path | None, seed: int = 41) -> list[Take]:
+    """Every held-out sound as it is and through a worse microphone in a louder place; held-out clips; the held-out
+    part of the fire clip with its own sound."""
+    rng, takes, empty = np.random.default_rng(seed), [], Bank()
+    for sound in training_sounds(data, packages):
+        if not sound.held_out:
+            continue
+        whole = np.concatenate([np.zeros(RATE_HZ, np.float32), sound.wave, np.zeros(RATE_HZ // 2, np.float32)])
+        takes.append(Take(Media(sound.kind, sound.label, whole), sound.label))
+        around = bed(empty, rng, len(whole) / RATE_HZ + 0.1)[: len(whole)]
+        loud = float(np.sqrt(np.mean(sound.wave**2))) * 10 ** (-rng.uniform(12, 30) / 20)
+        takes.append(Take(Media(sound.kind, sound.label, degrade(whole + around * loud, rng)), sound.label))
+    for r in recordings(data):
+        if r.kind == "video" and r.held_out:
+            pictures = decode_video(r.path, limit_s=80)
+            takes += [Take(Media(r.path.stem, "", None, part), "") for part in _chunks(pictures)]
+    house, _ = fire_clip(data, held_out=True)
+    if len(house):
+        path = next(r.path for r in recordings(data) if r.path.stem == "fire_furg_house6")
+        own = decode_sound(path)[-int(len(house) / 4 * RATE_HZ) :]
+        takes.append(Take(Media(path.stem, "fire", own, house), "fire", seen=True))
+    return takes
+
+
+def ordinary_takes(data: Path) -> list[Take]:
+    """Open clips (their first minute) and field recordings that trained, without any event of ours: with the
+    held-out ones among `held_takes`, what must stay quiet."""
+    takes = []
+    for r in recordings(data):
+        if r.held_out or r.path.stem == "fire_furg_house6":
+            continue
+        if r.kind == "video":
+            takes += [Take(Media(r.path.stem, "", None, part), "") for part in _chunks(decode_video(r.path, 60))]
+        elif not r.label and r.source != "ESC-10":
+            takes.append(Take(Media(r.path.stem, "", decode_sound(r.path)), ""))
+    return takes
+
+
+def take_rows(net: FusedNet, takes: list[Take]) -> Rows:
+    """Encode takes (at most 32 hops each) into rows, a scene a take."""
+    parts, evident, scene, loud = [], [], [], []
+    for n, take in enumerate(takes):
+        hops = take.media.hops(HOPS)
+        inputs = [window(take.media, h) for h in range(hops)]
+        parts.append(_encode(net, {k: torch.from_numpy(np.stack([x[k] for x in inputs])) for k in inputs[0]}))
+        evident.append(_truth(take, hops))
+        heard = take.media.audio
+        loud.append(torch.ones(hops) if heard is None else torch.from_numpy(_loudness(heard, hops) > _QUIET).float())
+        scene += [n] * hops
+    features = HopFeatures(*(torch.cat([p[i] for p in parts]) for i in range(len(parts[0]))))
+    _log.info("recordings: %d, %d hops", len(takes), len(scene))
+    names = tuple(take.media.name for take in takes)
+    return Rows(features, torch.cat(evident), torch.tensor(scene), names, torch.cat(loud))
+
+
+def _truth(take: Take, hops: int) -> torch.Tensor:
+    evident = torch.zeros(hops, 3, len(LABELS))
+    if not take.label:
+        return evident
+    c = LABEL_NAMES.index(take.label)
+    if take.seen:
+        evident[:, 0, c], evident[:, :, LABEL_NAMES.index("smoke")] = 1, 0.5
+        evident[:, 1, c] = 0.5
+        return evident
+    wave = take.media.audio
+    if wave is not None:
+        evident[:, 1, c] = torch.from_numpy(np.where(_loudness(wave, hops) > _QUIET, 1.0, 0.5)).float()
+        if take.label == "gunshot":
+            evident[:, 1, LABEL_NAMES.index("explosion")] = 0.5
+    return evident
+
+
+def _loudness(wave: Wave, hops: int) -> NDArray[np.float64]:
+    """RMS of the newest second of each hop over the recording's loudest second."""
+    ends = [int((h + 1) * RATE_HZ / 2) for h in range(hops)]
+    rms = np.array([float(np.sqrt(np.mean(wave[max(0, e - RATE_HZ) : e] ** 2) + 1e-12)) for e in ends])
+    return np.asarray(rms / max(float(rms.max()), 1e-6))
+
+
+def _chunks(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    size = 2 * HOPS
+    return [pictures[a : a + size] for a in range(0, len(pictures), size) if len(pictures) - a >= 4]
+
+
+def _encode(net: FusedNet, x: dict[str, torch.Tensor]) -> HopFeatures:
+    n, empty = len(x["audio_ok"]), torch.zeros(len(x["audio_ok"]), len(SENSORS))
+    with torch.no_grad():
+        sound = net.audio(x["audio"])
+        blank = not bool(x["video_ok"].any())
+        kept = slice(0, 1) if blank else slice(0, n)
+        seen = net.see(x["frames"][kept], x["video_ok"][kept])
+        times = n if blank else 1
+        grid, top = seen.grid.repeat(times, 1, 1, 1), seen.top.repeat(times, 1)
+        return HopFeatures(
+            pooled_grid(grid), top, net.dense(grid, top)[1], seen.objects.repeat(times, 1), *no_bodies(top),
+            sound.embedding, sound.logits, empty, x["video_ok"], x["audio_ok"], empty,
+        )  # fmt: skip

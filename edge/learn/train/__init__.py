@@ -1,0 +1,1 @@
+"""The stages of training, from starting weights to an engine folder."""

@@ -1,0 +1,260 @@
+"""From a trained network to engines/fused: one ONNX, its manifest and its golden file, all verified.
+
+Weights are stored as float16 with a Cast in front where that keeps the outputs within the tolerance; the
+spectral tables stay float32.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from edge.learn import labels as L
+from edge.learn.train.progress import Stopwatch
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edge.learn.nets.network import FusedNet
+
+ATOL: Final = 0.002
+RTOL: Final = 0.01
+PICTURE_TAGS: Final = 1000
+OUTPUTS: Final = (
+    "logits", "contribution", "embedding", "token", "boxes", "evidence", "tags",
+    "sound", "picture", "classes", "picture_tags", "motion", "aligned",
+)  # fmt: skip
+_log = logging.getLogger(__name__)
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and how far it is from torch: largest absolute difference of any output before
+    (`difference`) and after (`rounding`) the weights were stored in 16 bits."""
+
+    path: Path
+    sha256: str
+    megabytes: float
+    difference: float
+    rounding: float
+    ms_per_row: float
+
+
+def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> Exported:
+    """Write fused.onnx, model.yaml, golden.npz and the tag lists into `folder`; raise where ONNX and torch differ."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "fused.onnx"
+    _write_graph(net, path)
+    difference = max(_compare(net, path, b, 0.005) for b in (1, 2, 5))
+    half = halve_weights(path)
+    rounding = max(_compare(net, path, b, 0.1) for b in (1, 2, 5))
+    golden = sample_inputs(3, seed=7)
+    outputs = run_onnx(path, golden)
+    stored: Any = {f"in_{k}": v for k, v in golden.items()} | {f"out_{k}": v for k, v in outputs.items()}
+    np.savez_compressed(folder / "golden.npz", **stored)
+    (folder / "audioset527.txt").write_text("\n".join(tags) + "\n", encoding="utf-8")
+    (folder / "imagenet1000.txt").write_text("\n".join(picture_tags) + "\n", encoding="utf-8")
+    (folder / "model.yaml").write_text(manifest_text(folder, version), encoding="utf-8")
+    done = Exported(path, sha256(path), path.stat().st_size / 1e6, difference, rounding, time_row(path))
+    _log.info("exported %s: %.1f MB, %d tensors halved, max difference %.5f, %.1f ms a row",
+              path, done.megabytes, half, difference, done.ms_per_row)  # fmt: skip
+    return done
+
+
+def export_work(work: Path, weights: Path, folder: Path, version: str) -> Exported:
+    """<work>/calibrated.pt -> the engine folder. Everything is written and checked beside it and then moved in, so that
+    whoever runs the engine meanwhile never meets half of it."""
+    import torch
+
+    from edge.learn.nets.network import FusedNet
+
+    state = torch.load(work / "calibrated.pt", map_location="cpu", weights_only=True)
+    net = FusedNet(state["fusion"])
+    net.load_state_dict(state["net"])
+    names = (weights / "imagenet_labels.txt").read_text(encoding="utf-8").split("\n")[:PICTURE_TAGS]
+    aside = work / "engine"
+    done = export_engine(net.eval(), aside, version, read_tags(weights / "audioset527.csv"), names)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted(aside.iterdir()):
+        shutil.copyfile(file, folder / f".{file.name}.new")
+    for file in sorted(aside.iterdir()):
+        (folder / f".{file.name}.new").replace(folder / file.name)
+    return replace(done, path=folder / done.path.name)
+
+
+def read_tags(path: Path) -> list[str]:
+    """The 527 AudioSet display names in index order."""
+    with open(path, encoding="utf-8") as f:
+        return [row["display_name"] for row in csv.DictReader(f)]
+
+
+def sample_inputs(batch: int, seed: int) -> Arrays:
+    """Plausible inputs with every kind of hole: row 1 no picture and short memory, row 2 no sound, one frame."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(0, 200, L.WIDTH)[None, None, None, :, None]
+    blobs = rng.integers(0, 56, (batch, 2, L.HEIGHT // 16, L.WIDTH // 16, 3)).repeat(16, 2).repeat(16, 3)
+    t = np.arange(L.SAMPLES) / L.RATE_HZ
+    tones = np.sin(2 * np.pi * rng.uniform(200, 4000, (batch, 1)) * t) * rng.uniform(0.05, 0.5, (batch, 1))
+    x: Arrays = {
+        "frames": (ramp + blobs).astype(np.uint8),
+        "video_ok": np.ones((batch, 2), np.float32),
+        "audio": (tones + 0.02 * rng.standard_normal((batch, L.SAMPLES))).astype(np.float32),
+        "audio_ok": np.ones(batch, np.float32),
+        "sensors": rng.standard_normal((batch, len(L.SENSORS))).astype(np.float32),
+        "sensor_ok": (rng.random((batch, len(L.SENSORS))) < 0.7).astype(np.float32),
+        "memory": rng.standard_normal((batch, L.MEMORY, L.DIM)).astype(np.float32),
+        "memory_ok": np.ones((batch, L.MEMORY), np.float32),
+    }
+    if batch > 1:
+        x["video_ok"][1] = 0
+        x["memory_ok"][1, :10] = 0
+    if batch > 2:
+        x["video_ok"][2, 0] = 0
+        x["audio_ok"][2] = 0
+        x["sensor_ok"][2] = 0
+    return x
+
+
+def run_onnx(path: Path, inputs: Arrays, threads: int = 1) -> Arrays:
+    """One call through onnxruntime on the CPU."""
+    session = open_session(path, threads)
+    values = session.run(list(OUTPUTS), inputs)
+    return dict(zip(OUTPUTS, (np.asarray(v) for v in values), strict=True))
+
+
+def open_session(path: Path, threads: int = 1) -> Any:
+    """An onnxruntime CPU session with that many intra-op threads."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def halve_weights(path: Path) -> int:
+    """Store float32 initializers as float16 behind a Cast, but the spectral tables; count them."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(path))
+    graph, casts, count = model.graph, [], 0
+    keep = _spectral_names(model)
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or tensor.name in keep or int(np.prod(tensor.dims)) < 256:
+            continue
+        value = numpy_helper.to_array(tensor)
+        if np.abs(value).max() > 6e4:
+            continue
+        half = numpy_helper.from_array(value.astype(np.float16), tensor.name + "_f16")
+        graph.initializer.remove(tensor)
+        graph.initializer.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+        count += 1
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.value_info[:]
+    forget_origin(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return count
+
+
+def forget_origin(model: Any) -> None:
+    """Take out what the exporter notes of the machine that it ran on: stack traces with their file names."""
+    graph = model.graph
+    del model.metadata_props[:]
+    model.doc_string = ""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+def manifest_text(folder: Path, version: str) -> str:
+    """model.yaml for what lies in `folder`."""
+    body: dict[str, Any] = {
+        "schema": 1, "name": "fused", "version": version, "file": "fused.onnx",
+        "sha256": sha256(folder / "fused.onnx"), "licence": "Apache-2.0",
+        "golden": {"file": "golden.npz", "sha256": sha256(folder / "golden.npz"), "atol": ATOL, "rtol": RTOL},
+        "geometry": {
+            "hop_s": L.HOP_S,
+            "video": {"fps": L.FPS, "frames": L.FRAMES, "width": L.WIDTH, "height": L.HEIGHT, "pad": L.PAD},
+            "audio": {"rate_hz": L.RATE_HZ, "window_s": L.WINDOW_S},
+            "sensors": [{"name": s.name, "unit": s.unit, "mean": s.mean, "std": s.std} for s in L.SENSORS],
+            "memory": {"tokens": L.MEMORY, "dim": L.DIM},
+        },
+        "labels": [
+            {"name": x.name, "modalities": list(x.modalities), "enter": x.enter, "leave": x.leave, "min_s": x.min_s}
+            for x in L.LABELS
+        ],
+        "classes": list(L.COCO),
+        "tags": "audioset527.txt",
+        "picture_tags": "imagenet1000.txt",
+    }  # fmt: skip
+    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def time_row(path: Path, runs: int = 7) -> float:
+    """Median milliseconds of one row at batch 1 on one intra-op thread."""
+    session, x = open_session(path), sample_inputs(1, seed=1)
+    took = []
+    for _ in range(runs + 2):
+        watch = Stopwatch()
+        session.run(list(OUTPUTS), x)
+        took.append(watch.seconds())
+    return float(np.median(took[2:])) * 1e3
+
+
+def _write_graph(net: FusedNet, path: Path) -> None:
+    import torch
+
+    example = tuple(torch.from_numpy(v) for v in sample_inputs(2, seed=3).values())
+    batch = torch.export.Dim("batch", min=1, max=256)
+    shapes = {name: {0: batch} for name in sample_inputs(2, seed=3)}
+    net.eval()
+    for noisy in ("onnxscript", "onnx_ir", "torch.onnx"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    torch.onnx.export(
+        net, example, str(path), input_names=list(shapes), output_names=list(OUTPUTS), dynamic_shapes=shapes,
+        opset_version=18, dynamo=True, external_data=False, verbose=False,
+    )  # fmt: skip
+
+
+def _compare(net: FusedNet, path: Path, batch: int, atol: float) -> float:
+    """Largest difference of any output at this batch; raises beyond `atol` and 1 %."""
+    import torch
+
+    x = sample_inputs(batch, seed=batch)
+    with torch.no_grad():
+        expected = [v.numpy() for v in net(*(torch.from_numpy(v) for v in x.values()))]
+    worst = 0.0
+    for (name, got), want in zip(run_onnx(path, x).items(), expected, strict=True):
+        if got.shape != want.shape:
+            raise ValueError(f"{name}: ONNX gives {got.shape}, torch {want.shape}")
+        gap = np.abs(got - want)
+        worst = max(worst, float(gap.max()))
+        if not np.all(gap <= atol + 0.01 * np.abs(want)):
+            raise ValueError(f"{name}: batch {batch}, ONNX is {gap.max():.4f} away from torch")
+    return worst
+
+
+def _spectral_names(model: onnx.ModelProto) -> set[str]:
+    return {t.name for t in model.graph.initializer if list(t.dims) in ([400, 481], [128, 481])}
