@@ -5,7 +5,7 @@ The decisions are the hysteresis' own, the one that decides live.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,17 +55,15 @@ def preview(
     min_s: float,
     merge_s: float = 0.0,
     cooldown_s: float = 0.0,
-    most_per_hour: int | None = None,  # noqa: ARG001
+    most_per_hour: int | None = None,
 ) -> list[Previewed]:
-    """The events of rule ``name`` under these limits; InputError for an unknown rule or limits that cannot hold.
-
-    ``merge_s`` and ``most_per_hour`` wait for the hysteresis to know them.
-    """
+    """The events of rule ``name`` under these limits; InputError for an unknown rule or limits that cannot hold."""
     if name not in trace.names:
         raise InputError(f"no trace of {name!r}; there is: {', '.join(trace.names) or 'nothing'}")
     if not 0 < enter <= 1 or not 0 <= leave <= enter or min(min_s, merge_s, cooldown_s) < 0:
         raise InputError("limits: 0 < enter <= 1, 0 <= leave <= enter, and no negative times")
-    limits = Limits(enter, leave, nanoseconds(min_s), nanoseconds(cooldown_s))
+    times = (nanoseconds(min_s), nanoseconds(cooldown_s), nanoseconds(merge_s))
+    limits = Limits(enter, leave, *times, most_per_hour)
     column = np.asarray(trace.values, np.float64)[:, list(trace.names).index(name)]
     return decide(np.asarray(trace.times_ns, np.int64), column, limits, hop_ns_of(trace.times_ns))
 
@@ -76,27 +74,40 @@ def hop_ns_of(times_ns: NDArray[Any]) -> int:
 
 
 def decide(times_ns: NDArray[np.int64], column: NDArray[np.float64], limits: Limits, hop_ns: int) -> list[Previewed]:
-    """The events of one column [n], NaN for what was not seen.
+    """The events of one column [n] on an unbroken clock, NaN for what was not seen."""
+    epoch = np.zeros(len(times_ns), np.int64)
+    return [
+        Previewed(s.begin_ns, s.end_ns or s.begin_ns, s.peak)
+        for s in steps(times_ns, times_ns, epoch, column, limits, hop_ns)
+    ]
 
-    What lies below ``enter`` while nothing is open or begun changes nothing, so those windows are passed over.
+
+def steps(
+    t_ns: NDArray[np.int64],
+    media_ns: NDArray[np.int64],
+    epoch: NDArray[np.int64],
+    column: NDArray[np.float64],
+    limits: Limits,
+    hop_ns: int,
+) -> Iterator[Step]:
+    """The last phase of every event of one column [n], NaN for what was not seen, under fixed limits.
+
+    What lies below ``leave`` while nothing is open, begun or held back changes nothing: those windows are passed over.
     """
     state = Hysteresis(hop_ns)
-    found: list[Previewed] = []
     high = np.flatnonzero(column >= limits.enter)
     i = 0
     while (k := int(np.searchsorted(high, i))) < len(high):
-        i = int(high[k])
+        i, low_ns = int(high[k]), None
         while i < len(column):
-            value = float(column[i])
-            t_ns = int(times_ns[i])
-            steps = state.advance(Sample(t_ns, t_ns, 0, None if np.isnan(value) else value), limits)
-            found += _ended(steps)
+            value, now_ns = float(column[i]), int(media_ns[i])
+            sample = Sample(int(t_ns[i]), now_ns, int(epoch[i]), None if np.isnan(value) else value)
+            yield from (step for step in state.advance(sample, limits) if step.phase is Phase.END)
             i += 1
-            if not state.is_open and value < limits.enter:
-                break
-    found += _ended(state.end("end of trace"))
-    return found
-
-
-def _ended(steps: Sequence[Step]) -> list[Previewed]:
-    return [Previewed(s.begin_ns, s.end_ns, s.peak) for s in steps if s.phase is Phase.END and s.end_ns is not None]
+            if value >= limits.leave:
+                low_ns = None
+            elif value < limits.leave:
+                low_ns = now_ns if low_ns is None else low_ns
+                if not state.is_open and now_ns - low_ns >= limits.merge_ns:
+                    break
+    yield from state.end("end of recording")

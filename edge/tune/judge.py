@@ -1,0 +1,136 @@
+"""Kept steps through the detector itself: the events that live would have had, and what its rules looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.clock import VirtualClock
+from edge.config import Config
+from edge.detect.detector import Detector
+from edge.detect.hysteresis import Limits
+from edge.detect.null import QuietTimes
+from edge.detect.thresholds import Thresholds
+from edge.engine.manifest import Manifest
+from edge.replay import Moment
+from edge.types import Event, Kind, Phase, nanoseconds, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the rules of one recording looked at: times i64[n], ``values`` f64[n,k], NaN where nothing could tell."""
+
+    t_ns: NDArray[np.int64]
+    media_ns: NDArray[np.int64]
+    epoch: NDArray[np.int64]
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """The values of one rule [n]; all NaN where it was not looked at."""
+        if name not in self.names:
+            return np.full(len(self.t_ns), np.nan)
+        return self.values[:, self.names.index(name)]
+
+    def media_s(self, t_ns: int) -> float:
+        """Seconds of media at the window that ended at ``t_ns``."""
+        if not len(self.t_ns):
+            return 0.0
+        k = min(int(np.searchsorted(self.t_ns, t_ns)), len(self.t_ns) - 1)
+        return seconds(int(self.media_ns[k]))
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One event of a label, in seconds of its recording."""
+
+    begin_s: float
+    end_s: float
+    peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One recording under one configuration: every phase of every event as live, and the rules' values."""
+
+    events: tuple[Event, ...]
+    trace: Trace
+
+    def intervals(self, label: str) -> tuple[Interval, ...]:
+        """The scene's events of ``label``, in order of their begin."""
+        ended = [e for e in self.events if e.phase is Phase.END and e.kind is Kind.EVENT and e.label == label]
+        found = [Interval(seconds(e.media_begin_ns), self.trace.media_s(e.end_ns or e.begin_ns), e.peak) for e in ended]
+        return tuple(sorted(found, key=lambda one: one.begin_s))
+
+
+class Judge:
+    """One configuration over recordings, one after another; each starts from a clean state.
+
+    ``manifest`` has the derived labels; ``quiet`` is what thresholds by false alarms a day follow from;
+    ``wall_start_ns`` is when every recording is taken to start.
+    """
+
+    def __init__(
+        self, config: Config, manifest: Manifest, quiet: QuietTimes | None = None, wall_start_ns: int = 0
+    ) -> None:
+        self.config = config
+        self._manifest = manifest
+        self._quiet = quiet
+        self._wall_start_ns = wall_start_ns
+
+    def other(self, config: Config) -> Judge:
+        """The same under another configuration."""
+        return Judge(config, self._manifest, self._quiet, self._wall_start_ns)
+
+    def judge(self, moments: Iterable[Moment], camera: str) -> Judged:
+        """What `edge replay` would have written of the same recording, and the values behind it."""
+        clock = VirtualClock(self._wall_start_ns)
+        detector = Detector(self.config, self._manifest, clock, cameras=[camera])
+        if self._quiet is not None:
+            detector.learn(self._quiet.thresholds(detector.rates()))
+        events: list[Event] = []
+        gathered = _Gathered()
+        for moment in moments:
+            clock.advance_to(moment.now_ns)
+            for scores in moment.step.scores:
+                events += detector.scores(scores)
+                is_covered = scores.coverage >= self.config.windows.min_coverage
+                values = detector.rule_values(scores)
+                gathered.add((values.t_end_ns, values.media_end_ns, values.epoch), values.values if is_covered else {})
+            for facts in moment.step.facts:
+                events += detector.health(facts)
+        events += detector.end_all("end of recording", clock.mono_ns())
+        return Judged(tuple(events), gathered.trace())
+
+    def limits(self, camera: str, label: str) -> Limits:
+        """The thresholds in force for one label."""
+        thresholds = Thresholds(self.config, self._manifest, [camera])
+        if self._quiet is not None:
+            thresholds.learn(self._quiet.thresholds(thresholds.rates()))
+        e = thresholds.effective(camera, label)
+        return Limits(e.enter, e.leave, nanoseconds(e.min_s), nanoseconds(e.cooldown_s))
+
+
+class _Gathered:
+    """The rules' values as they come."""
+
+    def __init__(self) -> None:
+        self._times: list[tuple[int, int, int]] = []
+        self._columns: dict[str, int] = {}
+        self._rows: list[Mapping[str, float | None]] = []
+
+    def add(self, times: tuple[int, int, int], values: Mapping[str, float | None]) -> None:
+        self._times.append(times)
+        self._rows.append(values)
+        for name in values:
+            self._columns.setdefault(name, len(self._columns))
+
+    def trace(self) -> Trace:
+        names = tuple(self._columns)
+        rows = [[np.nan if v is None else v for v in map(row.get, names)] for row in self._rows]
+        times = np.array(self._times, np.int64).reshape(-1, 3)
+        values = np.array(rows, np.float64).reshape(len(rows), len(names))
+        return Trace(times[:, 0], times[:, 1], times[:, 2], names, values)

@@ -1,0 +1,49 @@
+"""Which events found which labelled spans.
+
+An event finds a span when they overlap, the span taken ``EARLY_S`` longer before and ``LATE_S`` longer behind: a
+window ends after what it shows began, and a sound stays in the window for two seconds. Each span counts once. An event
+that overlaps no span is false; a further event on a span that was found already is neither true nor false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.tune.judge import Interval
+from edge.tune.labels import Span
+
+EARLY_S = 1.0
+LATE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Indices: ``missed`` of spans, ``false`` of events; ``found`` counts spans."""
+
+    found: int
+    missed: tuple[int, ...]
+    false: tuple[int, ...]
+
+
+def match(events: Sequence[Interval], spans: Sequence[Span]) -> Matched:
+    """Events and spans of one label of one recording."""
+    hit = [any(overlap(event, span) for event in events) for span in spans]
+    false = [i for i, event in enumerate(events) if not any(overlap(event, span) for span in spans)]
+    return Matched(sum(hit), tuple(i for i, there in enumerate(hit) if not there), tuple(false))
+
+
+def overlap(event: Interval, span: Span) -> bool:
+    """Whether the event finds the span."""
+    return event.begin_s <= span.end_s + LATE_S and event.end_s >= span.begin_s - EARLY_S
+
+
+def outside(media_s: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
+    """Which windows [n] lie outside all spans and their slack."""
+    free = np.ones(len(media_s), bool)
+    for span in spans:
+        free &= (media_s < span.begin_s - EARLY_S) | (media_s > span.end_s + LATE_S)
+    return free

@@ -1,0 +1,65 @@
+"""Which recordings are meant, which camera each is of, and what tells one file from another."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from edge.errors import InputError
+from edge.replay import camera_name
+
+PICTURES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m4v", ".mpg", ".mpeg", ".3gp", ".flv")
+SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
+KINDS = frozenset((*PICTURES, *SOUNDS))
+_PIECE = 1 << 16
+
+
+def find(given: Sequence[str]) -> list[Path]:
+    """The files that paths, folders (searched to the bottom for media) and patterns name, each once, in order.
+
+    InputError when one names nothing.
+    """
+    found: dict[Path, None] = {}
+    for text in given:
+        files = _files(text)
+        if not files:
+            raise InputError(f"{text}: no recording there; give files, folders that hold some, or a pattern in quotes")
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+def _files(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.suffix.lower() in KINDS and p.is_file())
+    if path.is_file():
+        return [path]
+    return sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
+
+
+def camera_of(path: Path, cameras: Collection[str]) -> str:
+    """The configured camera that the file's name or the nearest folder above it is named after; else a name of its
+    own, as in a replay."""
+    own = camera_name(path)
+    for name in (own, *(folder.name for folder in path.absolute().parents)):
+        if name in cameras:
+            return name
+    starts = [name for name in cameras if own.startswith((f"{name}-", f"{name}_"))]
+    return max(starts, key=len, default=own)
+
+
+def fingerprint(path: Path) -> str:
+    """A digest of size, time of change, and the first and last 64 KiB; InputError when it cannot be read."""
+    try:
+        facts = path.stat()
+        with path.open("rb") as file:
+            head = file.read(_PIECE)
+            file.seek(max(0, facts.st_size - _PIECE))
+            tail = file.read(_PIECE)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    digest = hashlib.blake2b(f"{facts.st_size} {facts.st_mtime_ns} ".encode(), digest_size=12)
+    digest.update(head + tail)
+    return digest.hexdigest()

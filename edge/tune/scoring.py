@@ -1,0 +1,147 @@
+"""The slow pass: recordings through the daemon's own pipeline once, on all cores when there are several."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.assemble import assemble, learned
+from edge.clock import Clock, SystemClock
+from edge.config import Loaded, load, parse
+from edge.engine.manifest import find_folder, load_folder
+from edge.engine.model import Model
+from edge.errors import EdgeError
+from edge.metrics import Metrics
+from edge.replay import Moment, Replay
+from edge.tune.cache import Cache, Facts
+from edge.types import Scores, seconds
+
+DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
+POLL_S = 0.5
+_NOTHING = np.zeros(0, np.float32)
+Told = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a process needs to score: paths only, so that it can travel."""
+
+    config: Path | None
+    profile: Path | None
+    folder: Path
+    setting: str
+
+    def load(self) -> Loaded:
+        """The configuration, or the defaults where none was given."""
+        return load(self.config) if self.config is not None else parse(DEFAULTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One recording was scored, or could not be: ``fault`` says why."""
+
+    path: Path
+    facts: Facts | None
+    fault: str = ""
+
+
+class Scorer:
+    """One opened model that recordings go through into the cache."""
+
+    def __init__(self, setup: Setup, clock: Clock | None = None) -> None:
+        loaded = setup.load()
+        folder = load_folder(find_folder(loaded.config.model.name))
+        version = learned(loaded, folder, setup.profile)
+        self._clock = clock or SystemClock()
+        self._cache = Cache(setup.folder, setup.setting)
+        self._model = Model.open(folder, loaded.config.model, 1, Metrics())
+        self._replay = Replay(loaded.config, self._model, 0, assemble(loaded, folder, version))
+
+    def score(self, path: Path, told: Told) -> Done:
+        """Put ``path`` into the cache; ``told`` hears seconds of media as they pass."""
+        began_ns, last_ns, windows = self._clock.mono_ns(), 0, 0
+        try:
+            for moment in self._cache.keep(path, map(_lean, self._replay.moments(path))):
+                for scores in moment.step.scores:
+                    windows += 1
+                    told(seconds(scores.media_end_ns - last_ns) if scores.media_end_ns > last_ns else 0.0)
+                    last_ns = max(last_ns, scores.media_end_ns)
+            facts = Facts(seconds(last_ns), windows, seconds(self._clock.mono_ns() - began_ns))
+            self._cache.finish(path, facts)
+        except EdgeError as error:
+            return Done(path, None, str(error))
+        return Done(path, facts)
+
+    def close(self) -> None:
+        """Close the model."""
+        self._model.close()
+
+
+def score_all(setup: Setup, paths: Sequence[Path], told: Told) -> Iterator[Done]:
+    """Score ``paths``, on as many processes as there are cores and recordings; in the order in which they end."""
+    count = min(len(paths), len(os.sched_getaffinity(0)))
+    if count > 1:
+        yield from _side_by_side(setup, paths, told, count)
+    elif paths:
+        scorer = Scorer(setup)
+        try:
+            yield from (scorer.score(path, told) for path in paths)
+        finally:
+            scorer.close()
+
+
+def _side_by_side(setup: Setup, paths: Sequence[Path], told: Told, count: int) -> Iterator[Done]:
+    context = multiprocessing.get_context("spawn")
+    passed = context.Value("d", 0.0)
+    heard = 0.0
+    with context.Pool(count, _begin, (setup, passed, logging.getLogger().level)) as pool:  # leaving it ends them all
+        results = pool.imap_unordered(_score, paths)
+        left = len(paths)
+        while left:
+            try:
+                done = results.next(timeout=POLL_S)
+            except multiprocessing.TimeoutError:
+                done = None
+            told(passed.value - heard)
+            heard = passed.value
+            if done is not None:
+                left -= 1
+                yield done
+
+
+_worker: dict[str, Any] = {}  # of a process of its own, which takes nothing but a path at a time
+
+
+def _begin(setup: Setup, passed: Any, level: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked ends us
+    logging.basicConfig(level=level)
+    _worker["scorer"], _worker["passed"] = Scorer(setup), passed
+
+
+def _score(path: Path) -> Done:
+    passed = _worker["passed"]
+
+    def told(media_s: float) -> None:
+        with passed.get_lock():
+            passed.value += media_s
+
+    done: Done = _worker["scorer"].score(path, told)
+    return done
+
+
+def _lean(moment: Moment) -> Moment:
+    """Without what no decision looks at."""
+    step = moment.step
+    return replace(moment, step=replace(step, scores=[_thin(s) for s in step.scores], rules=(), events=()))
+
+
+def _thin(scores: Scores) -> Scores:
+    return replace(scores, features=None, embedding=_NOTHING)

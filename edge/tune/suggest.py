@@ -1,0 +1,198 @@
+"""From curves to a threshold, or to what is missing for one. Pure.
+
+With labels: among the thresholds whose false alarms a day stay within those asked for, the one that finds most spans.
+Where several find as many, the one in force if it is among them; otherwise the nearest, moved a quarter into their
+stretch, since its edge is where one recording more would have decided otherwise. Without labels: from the quiet time's
+distribution (`edge.detect.null`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.tune.sweep import FALSE, FOUND, QUIET_S, SPANS, Sweep
+
+F64 = NDArray[np.float64]
+LEAST_SPANS = 3
+LEAST_QUIET_S = 3600.0
+LEAST_RECORDINGS = 4
+DAY_S = 86400.0
+_DRAWS = 400
+_INTO = 0.25
+Method = Literal["labelled", "quiet", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one threshold comes to over some recordings."""
+
+    enter: float
+    spans: int
+    found: int
+    false: int
+    quiet_s: float
+
+    @property
+    def recall(self) -> float | None:
+        """Share of spans found."""
+        return self.found / self.spans if self.spans else None
+
+    @property
+    def precision(self) -> float | None:
+        """Spans found, of these and the false events."""
+        told = self.found + self.false
+        return self.found / told if told else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of both."""
+        both = 2 * self.found + self.false + (self.spans - self.found)
+        return 2 * self.found / both if self.spans else None
+
+    @property
+    def per_day(self) -> float | None:
+        """False events a day of quiet time."""
+        return self.false / self.quiet_s * DAY_S if self.quiet_s > 0 else None
+
+    @property
+    def at_most_per_day(self) -> float | None:
+        """The rate that is not exceeded with 95 % certainty, if false events come by chance (Poisson)."""
+        return poisson_most(self.false) / self.quiet_s * DAY_S if self.quiet_s > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Bootstrap by recording, 5th and 95th percentile [2,T] at every threshold; NaN where not defined."""
+
+    recall: F64
+    precision: F64
+    per_day: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """``after`` is None where nothing is to change or too little is known: ``remark`` says which.
+
+    ``apart``: the same choice made for each recording from the others alone, and counted on it.
+    """
+
+    label: str
+    method: Method
+    before: Effect
+    after: Effect | None
+    apart: Effect | None
+    remark: str
+    bands: Bands | None
+
+
+def by_labels(sweep: Sweep, asked: float) -> Suggestion:
+    """The threshold for at most ``asked`` false alarms a day; what is missing where there is too little."""
+    total = sweep.counts.sum(axis=0)
+    before = effect(sweep, total, sweep.current)
+    missing = _missing(before)
+    bands = _bands(sweep)
+    if missing:
+        return Suggestion(sweep.label, "none", before, None, None, missing, bands)
+    best, is_met = choose(total, sweep.thresholds, sweep.current, asked)
+    apart = _apart(sweep, asked) if len(sweep.counts) >= LEAST_RECORDINGS else None
+    remark = "" if is_met else f"no threshold stays within {asked:g} false alarms a day; this one has the fewest"
+    after = effect(sweep, total, best) if best != sweep.current else None
+    if after is None and is_met:
+        remark = "as good as any within what was asked: leave it"
+    return Suggestion(sweep.label, "labelled", before, after, apart, remark, bands)
+
+
+def by_quiet(sweep: Sweep, enter: float | None, asked: float, minutes: int, least_minutes: int) -> Suggestion:
+    """The threshold that quiet time gave (``enter`` is among the sweep's), with what it would have changed."""
+    total = sweep.counts.sum(axis=0)
+    before = effect(sweep, total, sweep.current)
+    if enter is None:
+        remark = f"{minutes} quiet minutes; {asked:g} false alarms a day need {least_minutes}, and recall needs labels"
+        return Suggestion(sweep.label, "none", before, None, None, remark, None)
+    at = int(np.flatnonzero(sweep.thresholds == enter)[0])
+    after = effect(sweep, total, at) if at != sweep.current else None
+    remark = "from quiet time alone: what it would miss is not known without labels"
+    return Suggestion(sweep.label, "quiet", before, after, None, remark, None)
+
+
+def choose(counts: F64, thresholds: F64, current: int, asked: float) -> tuple[int, bool]:
+    """The best index of ``counts`` [T,4], and whether what was asked is met there."""
+    allowed = counts[:, FALSE] <= asked * counts[:, QUIET_S] / DAY_S + 1e-9
+    is_met = bool(allowed.any())
+    if not is_met:
+        allowed = counts[:, FALSE] == counts[:, FALSE].min()
+    found = np.where(allowed, counts[:, FOUND], -1)
+    best = found == found.max()
+    if best[current]:
+        return current, is_met
+    odds = np.log(thresholds / (1 - np.minimum(thresholds, 1 - 1e-6)))
+    near = int(np.flatnonzero(best)[np.argmin(np.abs(odds[best] - odds[current]))])
+    step = 1 if near > current else -1
+    far = near
+    while 0 <= far + step < len(best) and best[far + step]:
+        far += step
+    aim = odds[near] + _INTO * (odds[far] - odds[near])
+    stretch = np.arange(min(near, far), max(near, far) + 1)
+    return int(stretch[np.argmin(np.abs(odds[stretch] - aim))]), is_met
+
+
+def effect(sweep: Sweep, counts: F64, at: int) -> Effect:
+    """``counts`` [T,4] at one threshold."""
+    row = counts[at]
+    return Effect(float(sweep.thresholds[at]), int(row[SPANS]), int(row[FOUND]), int(row[FALSE]), float(row[QUIET_S]))
+
+
+def poisson_most(count: int) -> float:
+    """The mean above which ``count`` or fewer would have a chance of less than 5 %."""
+    low, high = 0.0, 20.0 + 3 * count
+    for _ in range(60):
+        middle = (low + high) / 2
+        chance = sum(math.exp(k * math.log(middle) - middle - math.lgamma(k + 1)) for k in range(count + 1))
+        low, high = (middle, high) if chance > 0.05 else (low, middle)
+    return high
+
+
+def _missing(before: Effect) -> str:
+    """What is too little to suggest anything."""
+    few = []
+    if before.spans < LEAST_SPANS:
+        few.append(f"{before.spans} labelled events, at least {LEAST_SPANS} are needed")
+    if before.quiet_s < LEAST_QUIET_S:
+        few.append(f"{before.quiet_s / 60:.0f} min without it, at least {LEAST_QUIET_S / 60:.0f} are needed")
+    return "too little: " + "; ".join(few) if few else ""
+
+
+def _apart(sweep: Sweep, asked: float) -> Effect:
+    total = sweep.counts.sum(axis=0)
+    rows = np.zeros(4)
+    chosen = []
+    for one in sweep.counts:
+        at, _ = choose(total - one, sweep.thresholds, sweep.current, asked)
+        rows += one[at]
+        chosen.append(sweep.thresholds[at])
+    return Effect(float(np.median(chosen)), int(rows[SPANS]), int(rows[FOUND]), int(rows[FALSE]), float(rows[QUIET_S]))
+
+
+def _bands(sweep: Sweep) -> Bands | None:
+    count = len(sweep.counts)
+    if count < LEAST_RECORDINGS:
+        return None
+    weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _DRAWS)
+    drawn = np.tensordot(weights.astype(np.float64), sweep.counts, axes=1)  # [draws,T,4]
+    spans, found, false, quiet = (drawn[:, :, k] for k in (SPANS, FOUND, FALSE, QUIET_S))
+    return Bands(_percentiles(found, spans), _percentiles(found, found + false), _percentiles(false, quiet / DAY_S))
+
+
+def _percentiles(part: F64, whole: F64) -> F64:
+    """[2,T] of ``part / whole`` [draws,T] where that is defined in most draws."""
+    ratio = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    defined = np.count_nonzero(~np.isnan(ratio), axis=0) > len(ratio) / 2
+    out = np.full((2, ratio.shape[1]), np.nan)
+    if defined.any():
+        out[:, defined] = np.nanpercentile(ratio[:, defined], [5, 95], axis=0)
+    return out

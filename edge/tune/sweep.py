@@ -1,0 +1,116 @@
+"""One label under many thresholds: what would have been found, missed and false in each recording.
+
+The values that the rule looked at come from the detector; where the hysteresis over them gives the detector's own
+events at the thresholds in force, it is used for all thresholds. For a rule that holds more than that, the detector
+itself runs again at every threshold of a coarser list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config import Config
+from edge.config.rules import Rule
+from edge.detect.hysteresis import Limits
+from edge.replay import Moment
+from edge.tune.judge import Interval, Judge, Judged, Trace
+from edge.tune.labels import Span
+from edge.tune.match import match, outside
+from edge.tune.preview import steps
+from edge.types import seconds
+
+FINE: tuple[float, ...] = (
+    0.02, 0.03, 0.05, 0.075, *(round(0.1 + 0.025 * k, 3) for k in range(35)), 0.965, 0.98, 0.99, 0.995,
+)  # fmt: skip
+COARSE = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+SPANS, FOUND, FALSE, QUIET_S = range(4)
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording as it was judged under the configuration; ``spans`` are of all labels; ``moments`` anew."""
+
+    path: Path
+    camera: str
+    judged: Judged
+    spans: tuple[Span, ...]
+    moments: Callable[[], Iterable[Moment]]
+
+    def of(self, label: str) -> tuple[Span, ...]:
+        """The labelled spans of ``label``."""
+        return tuple(span for span in self.spans if span.label == label)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """``counts`` f64[R,T,4] of recordings and ``thresholds`` [T]: spans, found, false events, quiet seconds.
+
+    ``current`` is the index of the threshold in force; ``is_exact``: by the hysteresis over the rule's own values.
+    """
+
+    label: str
+    thresholds: F64
+    counts: F64
+    current: int
+    is_exact: bool
+
+
+def with_enter(config: Config, label: str, enter: float) -> Config:
+    """``config`` with another enter for ``label``. A leave above it gives way to two thirds of enter."""
+    rule = config.events.get(label, Rule())
+    leave = rule.leave if rule.leave is None or rule.leave <= enter else None
+    changed = rule.model_copy(update={"enter": enter, "leave": leave, "false_alarms_per_day": None})
+    return config.model_copy(update={"events": {**config.events, label: changed}})
+
+
+def intervals(trace: Trace, label: str, limits: Limits, hop_ns: int) -> tuple[Interval, ...]:
+    """The events of one rule under ``limits``, as the hysteresis decides on what the rule looked at."""
+    column = trace.column(label)
+    found = steps(trace.t_ns, trace.media_ns, trace.epoch, column, limits, hop_ns)
+    spans = [
+        Interval(seconds(s.media_begin_ns), trace.media_s(s.end_ns if s.end_ns is not None else s.begin_ns), s.peak)
+        for s in found
+    ]
+    return tuple(sorted(spans, key=lambda one: one.begin_s))
+
+
+def sweep(judge: Judge, recordings: Sequence[Recording], label: str, hop_ns: int) -> Sweep:
+    """All thresholds of ``label`` over all recordings."""
+    now = judge.limits(recordings[0].camera, label).enter
+    is_exact = all(
+        intervals(r.judged.trace, label, judge.limits(r.camera, label), hop_ns) == r.judged.intervals(label)
+        for r in recordings
+    )
+    values = sorted({*(FINE if is_exact else COARSE), now})
+    thresholds = np.array(values)
+    counts = np.zeros((len(recordings), len(values), 4))
+    for t, enter in enumerate(values):
+        other = judge if enter == now else judge.other(with_enter(judge.config, label, enter))
+        for r, recording in enumerate(recordings):
+            if enter == now:
+                events = recording.judged.intervals(label)
+            elif is_exact:
+                events = intervals(recording.judged.trace, label, other.limits(recording.camera, label), hop_ns)
+            else:
+                events = other.judge(recording.moments(), recording.camera).intervals(label)
+            counts[r, t, :3] = _count(events, recording.of(label))
+    counts[:, :, QUIET_S] = np.array([quiet_s(r, label, hop_ns) for r in recordings])[:, None]
+    return Sweep(label, thresholds, counts, values.index(now), is_exact)
+
+
+def quiet_s(recording: Recording, label: str, hop_ns: int) -> float:
+    """Seconds of a recording that were looked at for ``label`` and in which it is not said to happen."""
+    trace = recording.judged.trace
+    free = outside(trace.media_ns / 1e9, recording.of(label))
+    return float(np.count_nonzero(free & ~np.isnan(trace.column(label))) * seconds(hop_ns))
+
+
+def _count(events: Sequence[Interval], spans: Sequence[Span]) -> tuple[int, int, int]:
+    matched = match(events, spans)
+    return len(spans), matched.found, len(matched.false)
