@@ -9,43 +9,43 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
-from typing import TypeVar
 
-from edge.config.load import KeyPath, nearest
+from edge.config.load import nearest
 from edge.config.models import Config
 from edge.config.rules import Rule
+from edge.detect.fitting import check
+from edge.detect.levels import Origin, first, pair
+from edge.detect.rules import DEFAULTS, advised, applies, own_rules, rule_labels
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
 
-DEFAULTS = "defaults"
+__all__ = ["Effective", "Origin", "Thresholds", "check"]
+
 ANOMALY = "anomaly"
 COOLDOWN_S = 30.0
+MERGE_S = 3.0
+MOST_PER_HOUR = 12
 SEVERITY = "alert"
-_T = TypeVar("_T")
-
-
-class Origin(str, Enum):
-    """Where a value came from; ``default`` is the model's advice or built in."""
-
-    DEFAULT = "default"
-    LEARNED = "learned"
-    CONFIG = "config"
-    COMMAND = "command"
 
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What holds for one camera and label; ``origins`` has one entry a value, by its name."""
+    """What holds for one camera and label; ``origins`` has one entry a value, by its name.
+
+    ``enabled`` is also false where the rule is not about this camera.
+    """
 
     camera: str
     label: str
     enter: float
     leave: float
     min_s: float
+    merge_s: float
     cooldown_s: float
+    most_per_hour: int
     severity: str
     enabled: bool
+    even_disarmed: bool
     origins: Mapping[str, Origin]
 
 
@@ -53,8 +53,11 @@ class Thresholds:
     """The configuration's rules and the commands given since."""
 
     def __init__(self, config: Config, manifest: Manifest, cameras: Iterable[str] | None = None) -> None:
-        """``cameras`` are those of the configuration unless given."""
-        self._labels = {label.name: label for label in manifest.labels}
+        """``cameras`` are those of the configuration unless given; events of one's own are added to the labels."""
+        self._manifest = manifest
+        self._labels: Mapping[str, Label] = {}
+        self._own: frozenset[str] = frozenset()
+        self._config = config
         self._cameras: tuple[str, ...] = ()
         self._fixed_cameras = None if cameras is None else tuple(cameras)
         self._events: Mapping[str, Rule] = {}
@@ -70,12 +73,21 @@ class Thresholds:
         return self._cameras
 
     @property
+    def labels(self) -> tuple[Label, ...]:
+        """The model's labels and the events of one's own."""
+        return tuple(self._labels.values())
+
+    @property
     def commands(self) -> Mapping[tuple[str, str], float]:
         """Enter thresholds set by command, by (camera, label)."""
         return dict(self._commands)
 
     def replace(self, config: Config) -> None:
         """Take over another configuration; commands for cameras that are still there stay in force."""
+        self._config = config
+        own = rule_labels(config, self._manifest)
+        self._labels = {label.name: label for label in self._manifest.plus(own).labels}
+        self._own = frozenset(own_rules(config))
         self._cameras = tuple(config.cameras) if self._fixed_cameras is None else self._fixed_cameras
         self._events = config.events
         self._anomaly_rate = config.anomaly.false_alarms_per_day if config.anomaly is not None else None
@@ -88,20 +100,31 @@ class Thresholds:
         self._known("camera", camera, list(self._cameras))
         own, defaults = self._events.get(label, Rule()), self._events.get(DEFAULTS, Rule())
         command, taught = self._commands.get((camera, label)), self._learned.get(label)
-        enter, enter_from, leave, leave_from = _pair(command, own, taught, defaults, advice)
-        min_s, min_from = _first(own.min_s, defaults.min_s, advice.min_s)
-        cooldown_s, cooldown_from = _first(own.cooldown_s, defaults.cooldown_s, COOLDOWN_S)
-        severity, severity_from = _first(own.severity, defaults.severity, SEVERITY)
-        enabled, enabled_from = _first(own.enabled, defaults.enabled, True)
+        advice = advised(own, advice)
+        enter, enter_from, leave, leave_from = pair(command, own, taught, defaults, advice)
+        min_s, min_from = first(own.min_s, None if own.lines else defaults.min_s, advice.min_s)
+        merge_s, merge_from = first(own.merge_s, defaults.merge_s, MERGE_S)
+        cooldown_s, cooldown_from = first(own.cooldown_s, defaults.cooldown_s, COOLDOWN_S)
+        most, most_from = first(own.most_per_hour, defaults.most_per_hour, MOST_PER_HOUR)
+        severity, severity_from = first(own.severity, defaults.severity, SEVERITY)
+        enabled, enabled_from = first(own.enabled, defaults.enabled, True)
+        even_disarmed, even_from = first(own.even_disarmed, defaults.even_disarmed, False)
+        if not applies(own, self._config, camera):
+            enabled, enabled_from = False, Origin.CONFIG
         origins = {
             "enter": enter_from,
             "leave": leave_from,
             "min_s": min_from,
+            "merge_s": merge_from,
             "cooldown_s": cooldown_from,
+            "most_per_hour": most_from,
             "severity": severity_from,
             "enabled": enabled_from,
+            "even_disarmed": even_from,
         }
-        return Effective(camera, label, enter, leave, min_s, cooldown_s, severity, enabled, origins)
+        return Effective(
+            camera, label, enter, leave, min_s, merge_s, cooldown_s, most, severity, enabled, even_disarmed, origins
+        )
 
     def listing(self) -> list[Effective]:
         """Everything in force, by camera and label."""
@@ -120,7 +143,7 @@ class Thresholds:
 
     def rates(self) -> dict[str, float]:
         """The labels whose enter threshold is to follow from so many false alarms a day, and how many."""
-        own = {label: self._events.get(label, Rule()) for label in self._labels}
+        own = {label: self._events.get(label, Rule()) for label in self._labels if label not in self._own}
         general = self._events.get(DEFAULTS, Rule()).false_alarms_per_day
         wanted = {
             label: rule.false_alarms_per_day or (general if rule.enter is None else None) for label, rule in own.items()
@@ -154,77 +177,3 @@ class Thresholds:
         if name not in valid:
             raise InputError(f"no {what} {name!r}; {nearest(name, valid)}")
         return name
-
-
-def check(config: Config, manifest: Manifest) -> list[tuple[KeyPath, str]]:
-    """What in the configuration does not fit the model, as (key path, message)."""
-    labels = {label.name: label for label in manifest.labels}
-    faults: list[tuple[KeyPath, str]] = []
-    for name, rule in config.events.items():
-        if name == DEFAULTS:
-            continue
-        if name not in labels:
-            faults.append((("events", name), f"the model knows no such event; {nearest(name, [*labels, DEFAULTS])}"))
-            continue
-        enter = _pair(None, rule, None, config.events.get(DEFAULTS, Rule()), labels[name])[0]
-        if rule.leave is not None and rule.leave > enter:
-            faults.append(
-                (
-                    ("events", name, "leave"),
-                    f"is above the enter in force ({enter:g}): an event would end as it begins; lower it or give enter",
-                )
-            )
-    return faults + _check_defaults(config, labels.values()) + _check_sensors(config, manifest)
-
-
-def _check_defaults(config: Config, labels: Iterable[Label]) -> list[tuple[KeyPath, str]]:
-    defaults = config.events.get(DEFAULTS, Rule())
-    if defaults.leave is None or defaults.enter is not None:
-        return []
-    above = [label.name for label in labels if defaults.leave > label.enter]
-    if not above:
-        return []
-    message = f"is above the model's enter for {', '.join(above)}; give enter with it"
-    return [(("events", DEFAULTS, "leave"), message)]
-
-
-def _check_sensors(config: Config, manifest: Manifest) -> list[tuple[KeyPath, str]]:
-    known = [channel.name for channel in manifest.geometry.sensors]
-    hint = "the model takes no sensors; remove it"
-    return [
-        (
-            ("cameras", camera, "sensors", name),
-            f"the model knows no such sensor; {nearest(name, known) if known else hint}",
-        )
-        for camera, spec in config.cameras.items()
-        for name in spec.sensors
-        if name not in known
-    ]
-
-
-def _first(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T, Origin]:
-    for value in (own, defaults):
-        if value is not None:
-            return value, Origin.CONFIG
-    return otherwise, Origin.DEFAULT
-
-
-def _pair(
-    command: float | None, own: Rule, taught: float | None, defaults: Rule, advice: Label
-) -> tuple[float, Origin, float, Origin]:
-    """enter and leave. A leave below the level that sets enter was meant for another enter: 2/3 of enter then."""
-    levels: tuple[tuple[Origin, float | None, float | None], ...] = (
-        (Origin.COMMAND, command, None),
-        (Origin.CONFIG, own.enter, own.leave),
-        (Origin.LEARNED, taught, None),
-        (Origin.CONFIG, defaults.enter, defaults.leave),
-        (Origin.DEFAULT, advice.enter, advice.leave),
-    )
-    leave: tuple[float, Origin] | None = None
-    for origin, enter, own_leave in levels:
-        if own_leave is not None and leave is None:
-            leave = own_leave, origin
-        if enter is not None:
-            value, leave_from = leave or (round(enter * 2 / 3, 4), origin)
-            return enter, origin, min(value, enter), leave_from
-    raise AssertionError("a label always advises enter")

@@ -1,0 +1,49 @@
+"""Where a rule's values come from: its own, what was commanded or learned, the defaults, the model's advice."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TypeVar
+
+from edge.config.rules import Rule
+from edge.engine.manifest import Label
+
+_T = TypeVar("_T")
+
+
+class Origin(str, Enum):
+    """Where a value came from; ``default`` is the model's advice or built in."""
+
+    DEFAULT = "default"
+    LEARNED = "learned"
+    CONFIG = "config"
+    COMMAND = "command"
+
+
+def first(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T, Origin]:
+    """The first that is given."""
+    for value in (own, defaults):
+        if value is not None:
+            return value, Origin.CONFIG
+    return otherwise, Origin.DEFAULT
+
+
+def pair(
+    command: float | None, own: Rule, taught: float | None, defaults: Rule, advice: Label
+) -> tuple[float, Origin, float, Origin]:
+    """enter and leave. A leave below the level that sets enter was meant for another enter: 2/3 of enter then."""
+    levels: tuple[tuple[Origin, float | None, float | None], ...] = (
+        (Origin.COMMAND, command, None),
+        (Origin.CONFIG, own.enter, own.leave),
+        (Origin.LEARNED, taught, None),
+        (Origin.CONFIG, defaults.enter, defaults.leave),
+        (Origin.DEFAULT, advice.enter, advice.leave),
+    )
+    leave: tuple[float, Origin] | None = None
+    for origin, enter, own_leave in levels:
+        if own_leave is not None and leave is None:
+            leave = own_leave, origin
+        if enter is not None:
+            value, leave_from = leave or (round(enter * 2 / 3, 4), origin)
+            return enter, origin, min(value, enter), leave_from
+    raise AssertionError("a label always advises enter")

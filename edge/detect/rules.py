@@ -1,0 +1,84 @@
+"""What the rules of config.yaml are about: labels, the objects that evidence them, and events of one's own.
+
+Pure. An event of one's own is a label like any other to thresholds, topics and discovery: `rule_labels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from edge.config.models import Config
+from edge.config.rules import Rule
+from edge.engine.manifest import MODALITIES, Label, Manifest
+
+DEFAULTS = "defaults"
+WITHIN_S = 30.0
+OBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "person": ("person",),
+        "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
+        "animal": ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
+    }
+)
+"""Labels whose evidence is boxes, and the object classes that count for each (as in the model's training)."""
+
+
+def objects_of(label: str, manifest: Manifest) -> frozenset[str]:
+    """The object classes of the model that evidence ``label``; none where it has no place in the picture."""
+    return frozenset(OBJECTS.get(label, ())) & frozenset(manifest.classes)
+
+
+def own_rules(config: Config) -> dict[str, Rule]:
+    """The rules that make events of one's own, by name."""
+    return {name: rule for name, rule in config.events.items() if name != DEFAULTS and rule.is_own}
+
+
+def rule_labels(config: Config, manifest: Manifest) -> tuple[Label, ...]:
+    """Events of one's own as labels, with thresholds that follow from their parts'.
+
+    Any of several takes the highest advice, so that none comes more easily than alone; several together take the
+    lowest, for each confirms the others. Rules with parts that ``manifest`` does not know are left out: see `check`.
+    """
+    own = own_rules(config)
+    known = {label.name: label for label in manifest.labels if label.name not in own}
+    return tuple(
+        _composed(name, rule, [known[part] for part in rule.parts])
+        for name, rule in own.items()
+        if all(part in known for part in rule.parts)
+    )
+
+
+def advised(rule: Rule, label: Label) -> Label:
+    """``label`` with the advice that suits ``rule``: a crossing does not last, and loitering has waited already."""
+    return label.model_copy(update={"min_s": 0.0}) if rule.lines or rule.after_s else label
+
+
+def applies(rule: Rule, config: Config, camera: str) -> bool:
+    """Whether the rule is about ``camera``: it is one of its cameras, and has one of its zones and of its lines."""
+    if rule.cameras is not None and camera not in rule.cameras:
+        return False
+    return all(
+        not wanted or bool(places_on(wanted, config, camera, kind))
+        for wanted, kind in ((rule.zones, "zones"), (rule.lines, "lines"))
+    )
+
+
+def places_on(wanted: Iterable[str] | None, config: Config, camera: str, kind: str) -> tuple[str, ...]:
+    """Those of the ``wanted`` zones or lines (``kind``) that ``camera`` has."""
+    there = getattr(config.cameras[camera], kind) if camera in config.cameras else {}
+    return tuple(name for name in wanted or () if name in there)
+
+
+def _composed(name: str, rule: Rule, parts: Sequence[Label]) -> Label:
+    choose = max if rule.when is not None else min
+    enter = choose(part.enter for part in parts)
+    modalities = {modality for part in parts for modality in part.modalities}
+    label = Label(
+        name=name,
+        modalities=tuple(modality for modality in MODALITIES if modality in modalities),
+        enter=enter,
+        leave=min(choose(part.leave for part in parts), enter),
+        min_s=choose(part.min_s for part in parts),
+    )
+    return advised(rule, label)
