@@ -1,0 +1,127 @@
+"""Making people (or what else is asked) unrecognisable: in pictures that are stored, and in the live one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge.types import NS_PER_S, U8, Box, Rect
+
+CELLS = 6
+"""What is left of the longer side of a blurred box: so many mean values, from which no face comes back."""
+LEAST_SCORE = 0.2  # lower than for showing a box: a box too many costs less than a face
+_AROUND = 0.2  # of the box's size, on each side
+_HOLD_BEFORE_NS = NS_PER_S
+_HOLD_AFTER_NS = 3 * NS_PER_S // 2
+_SAME_NS = 3 * NS_PER_S  # a box that was gone for longer is another's
+_SAME_WAY = 1.5  # how far it may have gone meanwhile, in its own sizes
+
+Moment = tuple[int, Sequence[Box]]
+"""Which boxes were seen when."""
+
+
+def blur_boxes(image: U8, boxes: Sequence[Box], classes: Collection[str]) -> U8:
+    """A copy of ``image`` u8[H,W,3] in which the boxes of ``classes``, enlarged, cannot be recognised."""
+    made: U8 = np.array(image)
+    for rect in rects_of(boxes, classes):
+        blur(made, rect)
+    return made
+
+
+def rects_of(boxes: Sequence[Box], classes: Collection[str]) -> list[Rect]:
+    """The boxes of ``classes``, enlarged."""
+    return [_around((b.x1, b.y1, b.x2, b.y2)) for b in boxes if b.label in classes and b.score >= LEAST_SCORE]
+
+
+def blur(plane: U8, rect: Rect) -> None:
+    """Leave of ``rect`` of ``plane`` u8[H,W] or u8[H,W,3] only the means of a few cells, smoothed; in place."""
+    import cv2
+
+    height, width = plane.shape[:2]
+    x1, x2 = max(0, int(rect[0] * width)), min(width, int(np.ceil(rect[2] * width)))
+    y1, y2 = max(0, int(rect[1] * height)), min(height, int(np.ceil(rect[3] * height)))
+    if x2 <= x1 or y2 <= y1:
+        return
+    part = plane[y1:y2, x1:x2]
+    cell = max(x2 - x1, y2 - y1) / CELLS
+    size = (max(1, round((x2 - x1) / cell)), max(1, round((y2 - y1) / cell)))
+    means = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    plane[y1:y2, x1:x2] = cv2.resize(means, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
+
+
+@dataclass(slots=True)
+class _Track:
+    """One thing over time: its corners at the moments at which it was seen."""
+
+    label: str
+    times: list[int] = field(default_factory=list)
+    corners: list[Rect] = field(default_factory=list)
+
+
+class Veil:
+    """Where to blur at any time, from boxes that come once a window.
+
+    Between two sights a box moves evenly; before the first it is held for 1 s, after the last for 1.5 s.
+    """
+
+    def __init__(self, moments: Sequence[Moment], classes: Collection[str]) -> None:
+        self._tracks: list[_Track] = []
+        for t_ns, boxes in sorted(moments, key=lambda moment: moment[0]):
+            self._see(t_ns, [b for b in boxes if b.label in classes and b.score >= LEAST_SCORE])
+
+    def is_needed(self, begin_ns: int, end_ns: int) -> bool:
+        """Whether anything is to be blurred between the two times."""
+        return any(
+            track.times[0] - _HOLD_BEFORE_NS <= end_ns and begin_ns <= track.times[-1] + _HOLD_AFTER_NS
+            for track in self._tracks
+        )
+
+    def rects(self, t_ns: int) -> list[Rect]:
+        """What is to be blurred at ``t_ns``, enlarged; may reach beyond 0..1."""
+        return [_around(corners) for track in self._tracks if (corners := _at(track, t_ns)) is not None]
+
+    def _see(self, t_ns: int, boxes: Sequence[Box]) -> None:
+        free = [track for track in self._tracks if t_ns - track.times[-1] <= _SAME_NS and track.times[-1] < t_ns]
+        pairs = sorted(
+            (
+                (_way(track.corners[-1], box), k, i)
+                for k, track in enumerate(free)
+                for i, box in enumerate(boxes)
+                if track.label == box.label
+            ),
+        )
+        taken: dict[int, int] = {}
+        for way, k, i in pairs:
+            if way <= _SAME_WAY and k not in taken.values() and i not in taken:
+                taken[i] = k
+        for i, box in enumerate(boxes):
+            track = free[taken[i]] if i in taken else _Track(box.label)
+            if i not in taken:
+                self._tracks.append(track)
+            track.times.append(t_ns)
+            track.corners.append((box.x1, box.y1, box.x2, box.y2))
+
+
+def _at(track: _Track, t_ns: int) -> Rect | None:
+    times = track.times
+    if not times[0] - _HOLD_BEFORE_NS <= t_ns <= times[-1] + _HOLD_AFTER_NS:
+        return None
+    sides = np.array(track.corners).T
+    x1, y1, x2, y2 = (float(np.interp(t_ns - times[0], np.array(times) - times[0], side)) for side in sides)
+    return x1, y1, x2, y2
+
+
+def _way(corners: Rect, box: Box) -> float:
+    """How far apart two boxes' middles are, in the size of the larger one."""
+    size = max(corners[2] - corners[0], corners[3] - corners[1], box.x2 - box.x1, box.y2 - box.y1, 1e-6)
+    dx = (corners[0] + corners[2] - box.x1 - box.x2) / 2
+    dy = (corners[1] + corners[3] - box.y1 - box.y2) / 2
+    return float(np.hypot(dx, dy)) / size
+
+
+def _around(corners: Rect) -> Rect:
+    x1, y1, x2, y2 = corners
+    dx, dy = (x2 - x1) * _AROUND, (y2 - y1) * _AROUND
+    return x1 - dx, y1 - dy, x2 + dx, y2 + dy

@@ -1,0 +1,250 @@
+"""The clip of an event: from a cut of the tape to a file that browsers, phones and Home Assistant play.
+
+Picture and sound are copied as they came. They are decoded and encoded again only where something must not be seen or
+heard, or where MP4 cannot hold what the camera sent. A file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from edge.errors import MediaError, SinkError
+from edge.evidence.blur import Veil
+from edge.evidence.cover import Cover, Polygons
+from edge.evidence.encode import AAC_BLOCK, Encoder, Look, PictureEncoder, best_encoder, sound_packets
+from edge.evidence.mute import Span, muted
+from edge.evidence.reel import Reel, Sound
+from edge.evidence.tape import Cut
+from edge.evidence.trim import show_only
+from edge.types import NS_PER_S, Packet, Stream, seconds
+
+ASIDE = ".part"
+"""What the name of a file ends in while it is being written."""
+_COPIED_PICTURES = ("h264", "hevc", "vp9", "av1")
+_OPTIONS = {
+    "movflags": "faststart",
+    "movie_timescale": "90000",
+    "video_track_timescale": "90000",
+    "avoid_negative_ts": "disabled",  # what lies before the beginning is hidden by an edit list, not moved
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the clip of ``begin_ns``..``end_ns`` (on the source's own axis) may hold.
+
+    ``silent`` are the parts without sound, ``masks`` polygons in 0..1, ``veil`` what is blurred.
+    """
+
+    begin_ns: int
+    end_ns: int
+    audio: bool = True
+    silent: tuple[Span, ...] = ()
+    masks: Polygons = ()
+    veil: Veil | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A clip on the disk, and what it shows: ``begin_ns``..``end_ns`` on the source's own axis."""
+
+    path: Path
+    begin_ns: int
+    end_ns: int
+    facts: Mapping[str, float | str]
+
+
+class ClipWriter:
+    """Writes clips; finds its encoder when first one is needed, and uses ``threads`` of the processor for it."""
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+        self._encoder: Encoder | None = None
+
+    def write(self, cut: Cut, folder: Path, wish: Wish) -> Clip | None:
+        """``clip.mp4``, or ``clip.m4a`` without picture, in ``folder``; None when nothing may or can be in it.
+
+        MediaError when what the camera sent cannot be put into a clip, SinkError when the disk refuses.
+        """
+        import av
+
+        with closing(Reel(cut)) as reel:
+            span = _span(reel, wish)
+            if span is None or (reel.video is None and not wish.audio):
+                return None
+            path = folder / ("clip.mp4" if reel.video is not None else "clip.m4a")
+            aside = path.with_name(path.name + ASIDE)
+            try:
+                facts = self._write(aside, reel, span, wish)
+                if facts is None:
+                    aside.unlink(missing_ok=True)
+                    return None
+                show_only(aside, span[1] - span[0])
+                _put_in_place(aside, path)
+            except SinkError:
+                aside.unlink(missing_ok=True)
+                raise
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                aside.unlink(missing_ok=True)
+                if _is_disk(error):
+                    raise SinkError(f"{path}: cannot be written ({error}); make room or check the disk") from error
+                raise MediaError(f"{path}: the camera's packets do not make a clip: {error}") from error
+        return Clip(path, span[0] - cut.shift_ns, span[1] - cut.shift_ns, facts)
+
+    def _write(self, aside: Path, reel: Reel, span: Span, wish: Wish) -> dict[str, float | str] | None:
+        import av
+
+        sound = _sound_to_encode(reel, span, wish)
+        with av.open(str(aside), "w", format="mp4", options=_OPTIONS) as out:
+            tracks: list[Iterator[Any]] = []
+            facts: dict[str, float | str] = {"seconds": round(seconds(span[1] - span[0]), 3)}
+            encoder: PictureEncoder | None = None
+            if reel.video is None:
+                facts["type"] = "audio/mp4"
+            elif _is_copied(reel, wish):
+                tracks.append(_copied(out, reel, Stream.VIDEO, span))
+                facts |= {"type": "video/mp4", "picture": f"{reel.video_codec} as it came"}
+                facts |= {"width": reel.video.codec_context.width, "height": reel.video.codec_context.height}
+            else:
+                encoder = PictureEncoder(out, reel, self._found(), _step_ns(reel), self._threads)
+                tracks.append(encoder.packets(*span, Look(Cover(wish.masks), wish.veil, reel.cut.shift_ns)))
+                facts |= {"type": "video/mp4", "picture": f"{self._found().name} from {reel.video_codec}"}
+            if sound is not None:
+                tracks.append(iter(sound_packets(out, sound)))
+                facts |= {"sound": f"aac from {reel.audio_codec}", "silent_s": _silent_s(reel, wish, span)}
+            elif _is_sound_copied(reel, wish):
+                tracks.append(_copied(out, reel, Stream.AUDIO, span))
+                facts["sound"] = "aac as it came"
+            written = _mux(out, tracks)
+            if encoder is not None:
+                facts |= {"width": encoder.size[0], "height": encoder.size[1]}
+        return facts if written else None
+
+    def _found(self) -> Encoder:
+        self._encoder = self._encoder or best_encoder()
+        if self._encoder is None:
+            raise MediaError("no encoder for pictures here: install an av that has libvpx, or one with hardware H.264")
+        return self._encoder
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete what a process that was killed was writing below ``folder``; how many files."""
+    found = list(folder.rglob(f"*{ASIDE}")) if folder.is_dir() else []
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
+def _span(reel: Reel, wish: Wish) -> Span | None:
+    """What the clip shows, on the cut's axis: whole pictures, from the one seen at the beginning on."""
+    shift_ns = reel.cut.shift_ns
+    begin_ns, end_ns = wish.begin_ns + shift_ns, wish.end_ns + shift_ns
+    if reel.video is None:
+        sounds = reel.of(Stream.AUDIO)
+        if not sounds:
+            return None
+        begin_ns = max(begin_ns, sounds[0].pts_ns)
+        end_ns = min(end_ns, sounds[-1].pts_ns + sounds[-1].duration_ns)
+        return (begin_ns, end_ns) if end_ns > begin_ns else None
+    first = next((p.pts_ns for p in reel.of(Stream.VIDEO) if p.is_key), None)
+    times = [t for t in reel.picture_times() if first is not None and t >= first]
+    if not times or times[0] >= end_ns:
+        return None
+    begin_ns = max((t for t in times if t <= begin_ns), default=times[0])
+    end_ns = min((t for t in times if t >= end_ns), default=times[-1] + _step_ns(reel))
+    return (begin_ns, end_ns) if end_ns > begin_ns else None
+
+
+def _step_ns(reel: Reel) -> int:
+    """From one picture to the next: the median."""
+    times = reel.picture_times()
+    steps = sorted(b - a for a, b in pairwise(times) if b > a)
+    return steps[len(steps) // 2] if steps else NS_PER_S // 10
+
+
+def _is_copied(reel: Reel, wish: Wish) -> bool:
+    if reel.video_codec not in _COPIED_PICTURES or wish.masks:
+        return False
+    times, shift_ns = reel.picture_times(), reel.cut.shift_ns
+    return wish.veil is None or not wish.veil.is_needed(times[0] - shift_ns, times[-1] - shift_ns)
+
+
+def _is_sound_copied(reel: Reel, wish: Wish) -> bool:
+    return wish.audio and reel.audio_codec == "aac" and not wish.silent
+
+
+def _sound_to_encode(reel: Reel, span: Span, wish: Wish) -> Sound | None:
+    if not wish.audio or reel.audio is None or _is_sound_copied(reel, wish):
+        return None
+    sound = reel.sound(*span)
+    if sound is None:
+        return None
+    shift_ns = reel.cut.shift_ns
+    spans = [(begin_ns + shift_ns, end_ns + shift_ns) for begin_ns, end_ns in wish.silent]
+    # Blocks of AAC reach into one another: two more of silence, and what is decoded inside is exactly zero.
+    return muted(sound, spans, around=2 * AAC_BLOCK * max(1, -(-sound.rate_hz // 48_000)))
+
+
+def _silent_s(reel: Reel, wish: Wish, span: Span) -> float:
+    shift_ns = reel.cut.shift_ns
+    inside = [(max(a + shift_ns, span[0]), min(b + shift_ns, span[1])) for a, b in wish.silent]
+    return round(sum(seconds(b - a) for a, b in inside if b > a), 3)
+
+
+def _copied(out: Any, reel: Reel, stream: Stream, span: Span) -> Iterator[Any]:
+    """Add a stream like the camera's to ``out``; its packets, time 0 at the span's beginning."""
+    is_picture = stream is Stream.VIDEO
+    track = out.add_stream_from_template(reel.video if is_picture else reel.audio)
+    if is_picture and reel.video_codec == "hevc":
+        track.codec_context.codec_tag = "hvc1"  # the one that Apple's players take
+    packets = _from_key(reel.of(stream), span) if is_picture else _within(reel.of(stream), span)
+    return _moved(reel, packets, track, span[0])
+
+
+def _from_key(packets: list[Packet], span: Span) -> list[Packet]:
+    keys = [i for i, packet in enumerate(packets) if packet.is_key]
+    first = max((i for i in keys if packets[i].pts_ns <= span[0]), default=keys[0])
+    last = max(i for i, packet in enumerate(packets) if packet.pts_ns < span[1])
+    return packets[first : last + 1]
+
+
+def _within(packets: list[Packet], span: Span) -> list[Packet]:
+    return [p for p in packets if span[0] < p.pts_ns + p.duration_ns and p.pts_ns < span[1]]
+
+
+def _moved(reel: Reel, packets: list[Packet], track: Any, begin_ns: int) -> Iterator[Any]:
+    last_ns: int | None = None
+    for packet in packets:
+        made = reel.packet(packet)
+        dts_ns = packet.dts_ns - begin_ns if last_ns is None else max(packet.dts_ns - begin_ns, last_ns + 1)
+        made.dts, made.pts, made.stream = dts_ns, max(packet.pts_ns - begin_ns, dts_ns), track
+        last_ns = dts_ns
+        yield made
+
+
+def _mux(out: Any, tracks: list[Iterator[Any]]) -> int:
+    """Write all packets in the order of time; how many."""
+    written = 0
+    for packet in heapq.merge(*tracks, key=lambda packet: packet.dts * packet.time_base):
+        out.mux(packet)
+        written += 1
+    return written
+
+
+def _put_in_place(aside: Path, path: Path) -> None:
+    """Onto the disk, then under its name: a power cut leaves no half file with it."""
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _is_disk(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}

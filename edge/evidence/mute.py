@@ -1,0 +1,62 @@
+"""Speech out of stored sound: where the model heard it, or could not tell, there is digital silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edge.evidence.reel import Sound
+from edge.types import NS_PER_S, Scores
+
+SPEECH_TAGS = (0, 1, 2, 3, 4, 5, 6, 7, 15, 68, 70)
+"""Of AudioSet's 527: speech of any kind, conversation, narration, babbling, whispering, chatter, hubbub. Shouting,
+screaming, crying, laughing and singing are not speech: they are what alarms are about."""
+SPEECH = 0.1
+"""From which probability on one of the tags counts; low, since what is kept cannot be unsaid."""
+MARGIN_NS = NS_PER_S // 2
+
+Span = tuple[int, int]
+Heard = tuple[int, bool]
+"""When a window ended, and whether speech may have been in it."""
+
+
+def may_be_speech(scores: Scores) -> bool:
+    """Whether a window may hold speech: yes too where the model did not listen."""
+    if scores.features is None or not scores.audio_ok or len(scores.features.tags) <= max(SPEECH_TAGS):
+        return True
+    return bool(np.max(scores.features.tags[list(SPEECH_TAGS)]) >= SPEECH)
+
+
+def speech_spans(windows: Sequence[Heard], begin_ns: int, end_ns: int, window_ns: int) -> list[Span]:
+    """The parts of ``begin_ns``..``end_ns`` in which speech may be, merged, in order.
+
+    That is every window with speech, with a margin on both sides, and whatever no window without speech covers.
+    """
+    spoken = [(t - window_ns - MARGIN_NS, t + MARGIN_NS) for t, is_speech in windows if is_speech]
+    quiet = merged([(t - window_ns, t) for t, is_speech in windows if not is_speech])
+    edges = [begin_ns, *(t for span in quiet for t in span), end_ns]
+    untold = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+    clipped = [(max(a, begin_ns), min(b, end_ns)) for a, b in [*spoken, *untold]]
+    return merged([span for span in clipped if span[1] > span[0]])
+
+
+def merged(spans: Sequence[Span]) -> list[Span]:
+    """The same spans without overlaps, in order."""
+    made: list[Span] = []
+    for begin_ns, end_ns in sorted(spans):
+        if made and begin_ns <= made[-1][1]:
+            made[-1] = (made[-1][0], max(made[-1][1], end_ns))
+        else:
+            made.append((begin_ns, end_ns))
+    return made
+
+
+def muted(sound: Sound, spans: Sequence[Span], around: int = 0) -> Sound:
+    """The sound with zeros in ``spans`` and in ``around`` samples on both sides of each."""
+    samples = sound.samples.copy()
+    for begin_ns, end_ns in spans:
+        first, last = sound.index(begin_ns), sound.index(end_ns)
+        samples[:, max(0, first - around) : last + around] = 0
+    return replace(sound, samples=samples)
