@@ -7,14 +7,19 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from edge.publish.payloads import SCHEMA, ReplyPayload, json_message
+from edge.publish.site import Site
 from edge.publish.topics import Topics
 from edge.types import Message
 
 LONGEST = 4096  # bytes of a payload
 _SHOWN = 60  # characters of a foreign text in a reason
+_LONGEST_NOTE = 500
+_EVENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_KEYS = {"reload": (), "mark": ("event", "camera", "label", "verdict", "note"), "snapshot": ("camera",)}
+_VERDICTS: dict[str, Literal["true", "false"] | None] = {"true": "true", "false": "false", "none": None}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -64,6 +69,29 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Judge an event: by its id, or with ``event`` None the newest one of ``camera`` (and of ``label``, if given).
+
+    ``verdict`` None takes an earlier judgement back.
+    """
+
+    event: str | None
+    camera: str | None
+    label: str | None
+    verdict: Literal["true", "false"] | None
+    note: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """A fresh picture of the camera on its snapshot topic."""
+
+    camera: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A message that is no command; ``reason`` says what would be one."""
 
@@ -71,11 +99,11 @@ class Refusal:
     origin: Origin
 
 
-Command: TypeAlias = SetThreshold | SetArmed | Reload
+Command: TypeAlias = SetThreshold | SetArmed | Reload | Mark | TakeSnapshot
 
 
-def parse(topics: Topics, incoming: Incoming, known: Mapping[str, Collection[str]]) -> Command | Refusal:
-    """The command in a message. ``known``: the labels of every camera."""
+def parse(site: Site, incoming: Incoming) -> Command | Refusal:
+    """The command in a message to the node."""
     origin = Origin(incoming.topic, incoming.correlation)
     text = _text(incoming.payload)
     if incoming.retain:
@@ -86,13 +114,19 @@ def parse(topics: Topics, incoming: Incoming, known: Mapping[str, Collection[str
         )
     if text is None:
         return Refusal(f"the payload must be UTF-8 text of at most {LONGEST} bytes", origin)
-    below = incoming.topic.removeprefix(f"{topics.root}/").split("/")
-    if incoming.topic == topics.command:
-        return _node_command(text, origin)
+    return _parse(site, incoming.topic, text, origin)
+
+
+def _parse(site: Site, topic: str, text: str, origin: Origin) -> Command | Refusal:
+    if topic == site.topics.command:
+        return _node_command(text, site.cameras, origin)
+    if site.frigate is not None and topic.startswith(f"{site.frigate.prefix}/"):
+        return _armed(topic.removeprefix(f"{site.frigate.prefix}/").split("/")[0], text, site.cameras, origin)
+    below = topic.removeprefix(f"{site.topics.root}/").split("/")
     if len(below) == 4 and below[2:] == ["threshold", "set"]:
-        return _threshold(below[0], below[1], text, known, origin)
+        return _threshold(below[0], below[1], text, site.settable, origin)
     if len(below) == 3 and below[1:] == ["armed", "set"]:
-        return _armed(below[0], text, known, origin)
+        return _armed(below[0], text, site.cameras, origin)
     return Refusal("there is no such command topic; see docs/topics.md", origin)
 
 
@@ -103,19 +137,54 @@ def reply_message(topics: Topics, origin: Origin, ok: bool, reason: str, time: s
     return json_message(topics.reply, {name: getattr(payload, name) for name in ReplyPayload.__slots__})
 
 
-def _node_command(text: str, origin: Origin) -> Command | Refusal:
+def _node_command(text: str, cameras: Mapping[str, Collection[str]], origin: Origin) -> Command | Refusal:
     try:
         raw = json.loads(text) if text.startswith("{") else {"command": text}
     except (ValueError, RecursionError):
         return Refusal('not readable as JSON; send {"command": "reload"}', origin)
-    extra = sorted(set(raw) - {"command", "id"})
-    if extra:
-        return Refusal(f"unknown key {_quote(extra[0])}; known: command, id", origin)
+    reason = _malformed(raw)
+    if reason is not None:
+        return Refusal(reason, origin)
     if isinstance(raw.get("id"), str) and origin.correlation is None:
         origin = Origin(origin.topic, raw["id"].encode("utf-8", "replace"))
-    if raw.get("command") == "reload":
-        return Reload(origin)
-    return Refusal(f"unknown command {_quote(raw.get('command'))}; known: reload", origin)
+    if raw["command"] == "mark":
+        return _mark(raw, cameras, origin)
+    if raw["command"] == "snapshot":
+        camera = raw.get("camera", "")
+        return TakeSnapshot(camera, origin) if camera in cameras else _unknown("camera", camera, cameras, origin)
+    return Reload(origin)
+
+
+def _malformed(raw: Mapping[str, object]) -> str | None:
+    """Why an object is no command, whatever its values mean; None when its form is right."""
+    name = raw.get("command")
+    if not isinstance(name, str) or name not in _KEYS:
+        return f"unknown command {_quote(name)}; known: {', '.join(_KEYS)}"
+    allowed = {"command", "id", *_KEYS[name]}
+    extra = sorted(set(raw) - allowed)
+    if extra:
+        return f"unknown key {_quote(extra[0])}; known: {', '.join(sorted(allowed))}"
+    odd = [key for key in _KEYS[name] if not isinstance(raw.get(key, ""), str)]
+    return f"{odd[0]} must be a text in quotes" if odd else None
+
+
+def _mark(raw: Mapping[str, str], cameras: Mapping[str, Collection[str]], origin: Origin) -> Command | Refusal:
+    event, camera, label, note = raw.get("event"), raw.get("camera"), raw.get("label"), raw.get("note", "")
+    wrong = [
+        (raw.get("verdict", "") not in _VERDICTS, f"verdict must be one of {', '.join(_VERDICTS)}"),
+        ((event is None) == (camera is None), "give either event (its id) or camera (its newest event is meant)"),
+        (event is not None and not _EVENT_ID.fullmatch(event), f"{_quote(event)} is no id of an event"),
+        (event is not None and label is not None, "label goes with camera, not with event"),
+        (len(note) > _LONGEST_NOTE, f"note is longer than {_LONGEST_NOTE} characters"),
+    ]
+    reason = next((text for is_wrong, text in wrong if is_wrong), None)
+    if reason is not None:
+        return Refusal(reason, origin)
+    if camera is not None and camera not in cameras:
+        return _unknown("camera", camera, cameras, origin)
+    if camera is not None and label is not None and label not in cameras[camera]:
+        return _unknown("label", label, cameras[camera], origin)
+    return Mark(event, camera, label, _VERDICTS[raw["verdict"]], note, origin)
 
 
 def _threshold(

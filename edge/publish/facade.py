@@ -9,6 +9,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,16 @@ from edge.publish import opened
 from edge.publish.commands import Command, Incoming, SetArmed, SetThreshold
 from edge.publish.discovery import birth_topic
 from edge.publish.drain import Publisher
+from edge.publish.evidence import digest_message, snapshot_message
+from edge.publish.frigate import Frigate, available_message, frigate_site
 from edge.publish.inbox import Inbox
-from edge.publish.introduce import introduce
+from edge.publish.introduce import introduce, states
 from edge.publish.jsonl import JsonLines
 from edge.publish.link import Link
+from edge.publish.links import links
 from edge.publish.outbox import Outbox
-from edge.publish.payloads import NodeInfo, event_payload
+from edge.publish.payloads import NodeInfo
+from edge.publish.phases import Outgoing, Phases
 from edge.publish.site import Site
 from edge.publish.topics import (
     OFFLINE,
@@ -34,14 +39,12 @@ from edge.publish.topics import (
     ScoreLimit,
     Threshold,
     Topics,
-    event_messages,
     health_message,
     score_message,
-    state_message,
     status_message,
     threshold_messages,
 )
-from edge.types import CameraFacts, Event, Kind, Message, Phase, Scores
+from edge.types import CameraFacts, Event, Kept, Message, Scores
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +70,15 @@ def open_publisher(
     topics = Topics(config.node.site, config.node.id)
     mqtt = config.mqtt
     prefix = mqtt.home_assistant_prefix if mqtt is not None and mqtt.home_assistant else None
-    site = Site(topics, version, model, cameras, thresholds, prefix)
+    frigate = frigate_site(config)
+    site = Site(topics, version, model, cameras, thresholds, prefix, frigate, links(config))
     link: Link | None = None
     if mqtt is not None:
         from edge.publish.access import access
         from edge.publish.mqtt import MqttLink
 
         filters = [*topics.commands, *sorted(set(sensor_topics)), *([birth_topic(prefix)] if prefix else [])]
+        filters += [] if frigate is None else frigate.filters
         will = status_message(topics, OFFLINE)
         link = MqttLink(access(loaded), f"edge-{topics.site}-{topics.node}", clock, will=will, filters=filters)
     jsonl = None
@@ -104,67 +109,72 @@ class EventPublisher:
         self._site, self._topics = site, site.topics
         self._outbox, self._clock, self._metrics, self._jsonl = outbox, clock, metrics, jsonl
         self._limit = ScoreLimit()
-        self._open: dict[str, tuple[Event, int]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.fault: BaseException | None = None
         self._inbox = Inbox(site, outbox, clock, send=self._send, on_birth=self._on_birth, on_other=on_sensor)
+        self._frigate = None if site.frigate is None else Frigate(site.frigate)
+        self._phases = Phases(self._topics, site.model, site.links, self._frigate, outbox.saved())
         self._publisher: Publisher | None = None
         if link is not None:
             hello, goodbye = status_message(self._topics, ONLINE), status_message(self._topics, STOPPED)
             self._publisher = Publisher(
                 outbox, link, clock, metrics, hello=hello, goodbye=goodbye, on_message=self._inbox.receive
             )
-            description, removals = introduce(site, outbox)
-            self._publisher.announce(description)
-            self._append(removals, {}, (), None)
+            if site.frigate is not None:
+                self._publisher.announce([available_message(site.frigate, ONLINE)])
+            self._introduce()
 
     def resume(self) -> list[Event]:
         """End the events that a killed process left open, and publish every label's state; the events ended.
 
         Call it once, before the first `publish_events`.
         """
-        left = [event for value in self._outbox.open_events().values() if (event := opened.unpack(value)) is not None]
-        unreadable = set(self._outbox.open_events()) - {event.id for event, _ in left}
-        ends = [opened.ended(event, self._clock.wall_ns()) for event, _ in left]
-        states = [
-            state_message(self._topics, camera, label, on=False)
-            for camera, labels in self._site.cameras.items()
-            for label in labels
-        ]
+        left, unreadable = self._phases.resume(self._outbox.open_events())
         with self._lock:
-            self._append(states, {}, unreadable, None)
-            self._open = {event.id: (event, seq) for event, seq in left}
+            self._tell_states(all_of_them=True, closed=unreadable)
+        ends = [opened.ended(event, self._clock.wall_ns()) for event in left]
         self.publish_events(ends)
         return ends
+
+    def describe(self, cameras: Mapping[str, Collection[str]], thresholds: Collection[str]) -> None:
+        """Cameras and labels changed while running: tell Home Assistant anew, take commands for the new ones, publish
+        their states, and clear those of what is gone. End the events of what is gone before.
+        """
+        with self._lock:
+            self._site = replace(self._site, cameras=cameras, thresholds=thresholds)
+            self._inbox.describe(self._site)
+            self._introduce()
+            self._tell_states(all_of_them=False)
 
     def publish_events(self, events: Sequence[Event], media_end_ns: int | None = None) -> None:
         """Put events on the way: on disk when this returns. Events of a disarmed camera are left out.
 
         ``media_end_ns``: local time of the last media of the window they came from, for the latency metric.
         """
-        messages: list[Message] = []
-        note: dict[str, bytes] = {}
-        closed: list[str] = []
-        lines: list[dict[str, Any]] = []
         with self._lock:
-            for event in events:
-                if not self._admit(event):
-                    continue
-                seq = self._number(event)
-                messages += event_messages(self._topics, event, self._site.model, seq, self._others_open(event))
-                if event.phase is Phase.END:
-                    closed.append(event.id)
-                    note.pop(event.id, None)
-                else:
-                    note[event.id] = opened.pack(event, seq)
-                lines.append(event_payload(event, self._topics.site, self._topics.node, self._site.model, seq))
-            if messages:
-                self._append(messages, note, closed, media_end_ns)
+            out = self._phases.tell(events, self.is_armed)
+            if out.messages:
+                self._append(out, media_end_ns)
             if self._jsonl is not None:  # after the outbox: what a line tells is already safe
-                for line in lines:
+                for line in out.lines:
                     self._jsonl.write(line)
+
+    def publish_evidence(self, kept: Kept, snapshot: bytes | None = None) -> None:
+        """What was kept of an event so far, and its picture as a JPEG: on disk when this returns."""
+        with self._lock:
+            self._append(self._phases.tell_kept(kept, snapshot))
+
+    def publish_snapshot(self, camera: str, jpeg: bytes) -> None:
+        """A fresh picture on the camera's snapshot topic, as the answer to `TakeSnapshot`."""
+        with self._lock:
+            self._append(Outgoing([snapshot_message(self._topics, camera, jpeg)]))
+
+    def publish_digest(self, payload: Mapping[str, Any]) -> None:
+        """What happened in a day, retained."""
+        with self._lock:
+            self._append(Outgoing([digest_message(self._topics, payload)]))
 
     def publish_scores(self, scores: Iterable[Scores]) -> None:
         """Scores for plotting: at most one a second and camera, lost while the broker is away."""
@@ -182,7 +192,10 @@ class EventPublisher:
     def publish_thresholds(self, thresholds: Iterable[Threshold]) -> None:
         """What is in force, retained; together with each camera's arming."""
         if self._publisher is not None:
-            self._publisher.announce(threshold_messages(self._topics, thresholds, dict(self._inbox.armed)))
+            armed = dict(self._inbox.armed)
+            self._publisher.announce(threshold_messages(self._topics, thresholds, armed))
+            if self._site.frigate is not None:
+                self._publisher.announce(self._site.frigate.switches(armed))
 
     def poll_commands(self) -> list[Command]:
         """Commands since the last call; answer each with `accept` or `refuse`."""
@@ -235,6 +248,8 @@ class EventPublisher:
             if self._thread is not None:
                 self._thread.join(drain_s + 1.0)
             if self._thread is None or not self._thread.is_alive():
+                if self._site.frigate is not None:
+                    self._publisher.announce([available_message(self._site.frigate, OFFLINE)])
                 empty = self._publisher.drain(drain_s)
             else:
                 empty = False
@@ -260,30 +275,25 @@ class EventPublisher:
         if self._publisher is not None:
             self._publisher.announce_again()
 
-    def _admit(self, event: Event) -> bool:
-        return event.id in self._open or (
-            event.phase is not Phase.END and (event.kind is Kind.HEALTH or self.is_armed(event.camera))
-        )
+    def _introduce(self) -> None:
+        if self._publisher is not None:
+            description, removals = introduce(self._site, self._outbox)
+            self._publisher.announce(description)
+            self._append(Outgoing(removals))
 
-    def _number(self, event: Event) -> int:
-        seq = self._open[event.id][1] + 1 if event.id in self._open else 0
-        if event.phase is Phase.END:
-            self._open.pop(event.id, None)
-        else:
-            self._open[event.id] = (event, seq)
-        return seq
+    def _tell_states(self, *, all_of_them: bool, closed: Collection[str] = ()) -> None:
+        messages, cleared, note = states(self._site, self._outbox, all_of_them=all_of_them)
+        if self._frigate is not None:
+            messages += self._frigate.states(self._site.cameras)
+        self._append(Outgoing(messages, closed=list(closed), saved=dict(note)))
+        if self._publisher is not None:
+            self._publisher.announce(cleared)
 
-    def _others_open(self, event: Event) -> bool:
-        return any(
-            other.id != event.id and (other.camera, other.label) == (event.camera, event.label)
-            for other, _ in self._open.values()
-        )
-
-    def _append(
-        self, messages: list[Message], note: dict[str, bytes], closed: Iterable[str], media_end_ns: int | None
-    ) -> None:
+    def _append(self, out: Outgoing, media_end_ns: int | None = None) -> None:
         try:
-            seqs = self._outbox.append(messages if self._publisher else [], opened=note, closed=closed)
+            seqs = self._outbox.append(
+                out.messages if self._publisher else [], opened=out.opened, closed=out.closed, saved=out.saved
+            )
         except SinkError:  # the outbox logs it, holds it, and it goes out all the same
             seqs = []
         if self._publisher is not None:

@@ -48,8 +48,8 @@ class Inbox:
         self._site, self._outbox, self._clock = site, outbox, clock
         self._send, self._on_birth, self._on_other = send, on_birth, on_other
         self._commands: deque[Command] = deque()
-        self.armed: dict[str, bool] = dict.fromkeys(site.cameras, True)
-        self.armed.update({c.camera: c.on for c in self.overrides() if isinstance(c, SetArmed)})
+        self.armed: dict[str, bool] = {}
+        self.describe(site)
 
     def receive(self, incoming: Incoming) -> None:
         """Take one message from the broker."""
@@ -57,10 +57,17 @@ class Inbox:
         if prefix is not None and incoming.topic == birth_topic(prefix):
             if incoming.payload == ONLINE:
                 self._on_birth()
-        elif incoming.topic.startswith(f"{self._site.topics.root}/"):
+        elif self._is_command(incoming.topic):
             self._receive_command(incoming)
         elif self._on_other is not None:
             self._on_other(incoming)
+
+    def describe(self, site: Site) -> None:
+        """Take commands for the cameras and labels of ``site`` from now on; what was set earlier for them holds."""
+        self._site = site
+        armed = dict.fromkeys(site.cameras, True)
+        armed.update({c.camera: c.on for c in self.overrides() if isinstance(c, SetArmed)})
+        self.armed = armed
 
     def poll(self) -> list[Command]:
         """Commands since the last call."""
@@ -99,8 +106,13 @@ class Inbox:
                 found.append(SetThreshold(camera, label, float(json.loads(value)), Origin("")))
         return found
 
+    def _is_command(self, topic: str) -> bool:
+        frigate = self._site.frigate
+        below_frigate = frigate is not None and topic.startswith(f"{frigate.prefix}/") and topic.endswith("/detect/set")
+        return below_frigate or topic.startswith(f"{self._site.topics.root}/")
+
     def _receive_command(self, incoming: Incoming) -> None:
-        command = parse(self._site.topics, incoming, self._site.settable)
+        command = parse(self._site, incoming)
         if isinstance(command, Refusal):
             self.refuse(command, command.reason)
         elif len(self._commands) >= self.COMMANDS_AT_MOST:

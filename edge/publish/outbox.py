@@ -76,9 +76,11 @@ class Outbox:
         *,
         opened: Mapping[str, bytes] | None = None,
         closed: Iterable[str] = (),
+        saved: Mapping[str, bytes | None] | None = None,
     ) -> list[int]:
         """Add messages in one transaction, and with them note events as open or closed; their sequence numbers.
 
+        ``saved`` is kept in the same transaction as `save` would.
         A waiting message with the same non-empty key is replaced: the new one stands at the end. SinkError when the
         disk took nothing; everything is then held in memory and goes out all the same.
         """
@@ -90,6 +92,8 @@ class Outbox:
                 self._note((_OPEN, name), value)
             for name in closed:
                 self._note((_OPEN, name), None)
+            for name, kept in (saved or {}).items():
+                self._note((_SAVED, name), kept)
             self._write()
             return list(range(first, self._next_seq))
 

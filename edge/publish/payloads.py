@@ -40,6 +40,20 @@ class ContributionPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceLinks:
+    """Where what is kept of an event will be: URLs, or paths where web.base_url is not set; null where nothing will be.
+
+    They hold from the first message on; the files follow within seconds, a clip when the event has ended.
+    """
+
+    page: str | None = None
+    clip: str | None = None
+    snapshot: str | None = None
+    thumbnail: str | None = None
+    spectrogram: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EventPayload:
     """One phase of one event. ``id`` and ``seq`` together name the message: a repeated pair is a repeated delivery.
 
@@ -67,6 +81,39 @@ class EventPayload:
     boxes: list[BoxPayload]
     tags: dict[str, float]
     model: str
+    zones: list[str]
+    evidence: EvidenceLinks
+
+
+@dataclass(frozen=True, slots=True)
+class LastEventPayload(EventPayload):
+    """The newest phase of a camera's newest event; ``caption`` is what a describer said of it, empty until then."""
+
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilePayload:
+    """One kept file: ``path`` below the evidence folder of the box, ``url`` as in `EvidenceLinks`."""
+
+    path: str
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePayload:
+    """What was kept of one event so far: ``files`` by kind, such as clip or snapshot. The newest message holds most."""
+
+    schema: Version
+    id: str
+    site: str
+    node: str
+    camera: str
+    label: str
+    time: str
+    caption: str
+    files: dict[str, FilePayload]
+    page: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +208,9 @@ class ReplyPayload:
     time: str
 
 
-def event_payload(event: Event, site: str, node: str, model: str, seq: int = 0) -> dict[str, Any]:
+def event_payload(
+    event: Event, site: str, node: str, model: str, seq: int = 0, evidence: EvidenceLinks | None = None
+) -> dict[str, Any]:
     """The object published on ``<camera>/event``; ``seq`` counts the event's phases from 0."""
     end_ns = None if event.end_ns is None else event.wall_begin_ns + event.end_ns - event.begin_ns
     payload = EventPayload(
@@ -186,6 +235,8 @@ def event_payload(event: Event, site: str, node: str, model: str, seq: int = 0) 
         boxes=[_box(box) for box in event.boxes],
         tags={name: _round(value) for name, value in event.tags},
         model=model,
+        zones=list(event.zones),
+        evidence=evidence or EvidenceLinks(),
     )
     return asdict(payload)
 

@@ -9,10 +9,20 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edge.publish.payloads import EventPayload, HealthPayload, ReplyPayload, ScorePayload, ThresholdsPayload
+from edge.publish.payloads import (
+    EventPayload,
+    EvidencePayload,
+    HealthPayload,
+    LastEventPayload,
+    ReplyPayload,
+    ScorePayload,
+    ThresholdsPayload,
+)
 
 PAYLOADS: dict[str, type[Any]] = {
     "event": EventPayload,
+    "last_event": LastEventPayload,
+    "evidence": EvidencePayload,
     "score": ScorePayload,
     "health": HealthPayload,
     "thresholds": ThresholdsPayload,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from edge.publish.frigate import FrigateSite
+from edge.publish.links import NO_LINKS, Links
 from edge.publish.topics import Topics
 
 
@@ -12,7 +14,8 @@ from edge.publish.topics import Topics
 class Site:
     """The node's topics, its version and model, and the labels of every camera, health labels included.
 
-    ``thresholds`` are the labels whose threshold can be set. Without ``home_assistant_prefix`` there is no discovery.
+    ``thresholds`` are the labels whose threshold can be set. Without ``home_assistant_prefix`` there is no discovery,
+    without ``frigate`` there are no topics of Frigate's. ``links`` say what is kept of events and where it is served.
     """
 
     topics: Topics
@@ -21,6 +24,8 @@ class Site:
     cameras: Mapping[str, Collection[str]]
     thresholds: Collection[str]
     home_assistant_prefix: str | None = None
+    frigate: FrigateSite | None = None
+    links: Links = NO_LINKS
 
     @property
     def settable(self) -> dict[str, list[str]]:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from edge.publish.payloads import (
     NodeInfo,
     ThresholdPayload,
-    event_payload,
     health_payload,
     json_message,
     score_payload,
     thresholds_payload,
 )
-from edge.types import NS_PER_S, CameraFacts, Event, Message, Phase, Scores
+from edge.types import NS_PER_S, CameraFacts, Message, Scores
 
 ONLINE, OFFLINE, STOPPED = b"online", b"offline", b"stopped"
 
@@ -92,6 +91,23 @@ class Topics:
         """Whether events are published; ``/set`` behind it changes it, ``/state`` tells it."""
         return f"{self.root}/{camera}/armed"
 
+    def evidence(self, camera: str) -> str:
+        """What was kept of an event."""
+        return f"{self.root}/{camera}/evidence"
+
+    def snapshot(self, camera: str) -> str:
+        """The picture of the last event, or a fresh one after a command."""
+        return f"{self.root}/{camera}/snapshot"
+
+    def last_event(self, camera: str) -> str:
+        """The newest event, for those who come later."""
+        return f"{self.root}/{camera}/last_event"
+
+    @property
+    def digest(self) -> str:
+        """What happened in a day."""
+        return f"{self.root}/digest"
+
     @property
     def commands(self) -> list[str]:
         """The filters to subscribe to for commands."""
@@ -101,18 +117,6 @@ class Topics:
 def status_message(topics: Topics, status: bytes) -> Message:
     """The node's status, retained."""
     return Message(topics.status, status, 1, retain=True)
-
-
-def event_messages(topics: Topics, event: Event, model: str, seq: int, others_open: bool = False) -> list[Message]:
-    """One phase of an event: the object, and the label's state where it changes.
-
-    ``others_open``: another event of the same camera and label is open, so the state stays ON at the end.
-    """
-    payload = event_payload(event, topics.site, topics.node, model, seq)
-    messages = [json_message(topics.event(event.camera), payload)]
-    if event.phase is Phase.BEGIN or (event.phase is Phase.END and not others_open):
-        messages.append(state_message(topics, event.camera, event.label, event.phase is Phase.BEGIN))
-    return messages
 
 
 def state_message(topics: Topics, camera: str, label: str, on: bool) -> Message:

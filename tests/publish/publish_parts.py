@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.errors import SinkError
 from edge.publish.commands import Incoming
+from edge.publish.links import Links
 from edge.publish.mqtt import Ack
 from edge.publish.site import Site
 from edge.publish.topics import Topics
@@ -34,7 +35,7 @@ BEGIN = Event(
     id="e1", camera="gate", kind=Kind.EVENT, label="fire", phase=Phase.BEGIN, begin_ns=5 * NS_PER_S, end_ns=None,
     media_begin_ns=5 * NS_PER_S, wall_begin_ns=WALL_NS, score=0.81, peak=0.9, threshold=0.6, severity="alert",
     why="flames seen, crackling heard", contribution=Contribution(1.5, -0.25, 0.0),
-    boxes=(Box("person", 0.5, 0.1, 0.2, 0.3, 0.4),), tags=(("Fire", 0.7), ("Crackle", 0.4)),
+    boxes=(Box("person", 0.5, 0.1, 0.2, 0.3, 0.4),), tags=(("Fire", 0.7), ("Crackle", 0.4)), zones=("yard",),
 )  # fmt: skip
 UPDATE = replace(BEGIN, phase=Phase.UPDATE, peak=0.95)
 END = replace(BEGIN, phase=Phase.END, end_ns=8 * NS_PER_S)
@@ -53,6 +54,10 @@ FACTS = CameraFacts(
 def site(**changes: object) -> Site:
     base = Site(TOPICS, "0.1", "fused 1", {"gate": ["fire", "smoke", "no_signal"]}, ["fire", "smoke"])
     return replace(base, **changes)  # type: ignore[arg-type]
+
+
+LINKS = Links("https://box:8088", {"gate": frozenset({"clip", "snapshot", "thumbnail", "spectrogram"})})
+JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 
 
 class ScriptedLink:

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from publish_parts import TOPICS
+from publish_parts import TOPICS, site
 
 from edge.publish.commands import (
     LONGEST,
     Incoming,
+    Mark,
     Origin,
     Refusal,
     Reload,
     SetArmed,
     SetThreshold,
+    TakeSnapshot,
     parse,
     reply_message,
 )
+from edge.publish.frigate import FrigateSite
 
-KNOWN = {"gate": ["fire", "smoke"], "yard": ["fire"]}
+SITE = site(
+    cameras={"gate": ["fire", "smoke", "no_signal"], "yard": ["fire"]}, frigate=FrigateSite("frigate", {}, frozenset())
+)
 THRESHOLD = "edge/site/node/gate/fire/threshold/set"
 ARMED = "edge/site/node/gate/armed/set"
 COMMAND = "edge/site/node/command"
 
 
 def command(topic: str, payload: bytes, **more: object) -> object:
-    return parse(TOPICS, Incoming(topic, payload, **more), KNOWN)  # type: ignore[arg-type]
+    return parse(SITE, Incoming(topic, payload, **more))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("text", "value"), [("0.7", 0.7), (" 1 ", 1.0), (".5", 0.5), ("5e-1", 0.5), ("1.0", 1.0)])
@@ -99,7 +105,7 @@ def test_nothing_that_arrives_raises_and_every_answer_is_json(
     topic: str, payload: bytes, correlation: bytes | None
 ) -> None:
     for where in (topic, f"{TOPICS.root}/{topic}", THRESHOLD, ARMED, COMMAND):
-        found = parse(TOPICS, Incoming(where, payload, correlation=correlation), KNOWN)
+        found = parse(SITE, Incoming(where, payload, correlation=correlation))
         reason = found.reason if isinstance(found, Refusal) else "done"
         assert len(reason) < 400
         assert reason.isprintable()
@@ -110,8 +116,74 @@ def test_nothing_that_arrives_raises_and_every_answer_is_json(
 @given(text=st.text(max_size=200))
 def test_hostile_json_is_never_obeyed(text: str) -> None:
     payload = json.dumps({"command": text}).encode()
-    found = parse(TOPICS, Incoming(COMMAND, payload), KNOWN)
+    found = parse(SITE, Incoming(COMMAND, payload))
     assert isinstance(found, Reload) == (text == "reload")
+
+
+@given(
+    event=st.none() | st.text(max_size=70), camera=st.none() | st.sampled_from(["gate", "attic", ""]),
+    label=st.none() | st.sampled_from(["fire", "nothing"]),
+    verdict=st.none() | st.sampled_from(["true", "false", "none", "x"]),
+    note=st.text(max_size=600),
+)  # fmt: skip
+def test_a_mark_is_obeyed_only_when_it_is_clear_what_is_meant(
+    event: str | None, camera: str | None, label: str | None, verdict: str | None, note: str
+) -> None:
+    given = {"command": "mark", "event": event, "camera": camera, "label": label, "verdict": verdict, "note": note}
+    found = command(COMMAND, json.dumps({k: v for k, v in given.items() if v is not None}, ensure_ascii=False).encode())
+    if isinstance(found, Mark):
+        assert (found.event is None) != (found.camera is None)
+        assert found.camera in {None, "gate"}
+        assert found.label in {None, "fire"}
+        assert found.verdict == (None if verdict == "none" else verdict)
+        assert found.event is None or re.fullmatch(r"[A-Za-z0-9._-]{1,64}", found.event)
+    else:
+        assert isinstance(found, Refusal)
+
+
+def test_marks_and_snapshots() -> None:
+    origin = Origin(COMMAND)
+    assert command(COMMAND, b'{"command": "mark", "event": "9f2c51d0", "verdict": "false", "note": "a cat"}') == Mark(
+        "9f2c51d0", None, None, "false", "a cat", origin
+    )
+    assert command(COMMAND, b'{"command": "mark", "camera": "gate", "label": "fire", "verdict": "true"}') == Mark(
+        None, "gate", "fire", "true", "", origin
+    )
+    assert command(COMMAND, b'{"command": "mark", "camera": "gate", "verdict": "none"}') == Mark(
+        None, "gate", None, None, "", origin
+    )
+    assert command(COMMAND, b'{"command": "snapshot", "camera": "gate", "id": "7"}') == TakeSnapshot(
+        "gate", Origin(COMMAND, b"7")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('"command": "mark", "event": "e1"', "verdict must be one of true, false, none"),
+        ('"command": "mark", "event": "e1", "verdict": "maybe"', "verdict must be one of"),
+        ('"command": "mark", "event": "e1", "verdict": true', "verdict must be a text in quotes"),
+        ('"command": "mark", "verdict": "true"', "give either event"),
+        ('"command": "mark", "verdict": "true", "event": "e1", "camera": "gate"', "give either event"),
+        ('"command": "mark", "verdict": "true", "event": "../e1"', "no id of an event"),
+        ('"command": "mark", "verdict": "true", "event": "e1", "label": "fire"', "label goes with camera"),
+        ('"command": "mark", "verdict": "true", "camera": "attic"', "no camera 'attic'"),
+        ('"command": "mark", "verdict": "true", "camera": "gate", "label": "flood"', "no label 'flood'"),
+        ('"command": "mark", "verdict": "true", "event": "e1", "why": "x"', "unknown key 'why'"),
+        ('"command": "snapshot"', "no camera ''"),
+        ('"command": "snapshot", "camera": "gate", "verdict": "true"', "unknown key 'verdict'"),
+    ],
+)
+def test_unclear_marks_and_snapshots_are_refused(text: str, reason: str) -> None:
+    refusal = command(COMMAND, f"{{{text}}}".encode())
+    assert isinstance(refusal, Refusal)
+    assert reason in refusal.reason
+
+
+def test_frigates_switch_arms() -> None:
+    topic = "frigate/gate/detect/set"
+    assert command(topic, b"OFF") == SetArmed("gate", False, Origin(topic))
+    assert isinstance(command("frigate/attic/detect/set", b"OFF"), Refusal)
 
 
 def test_a_reply_repeats_the_correlation_data() -> None:

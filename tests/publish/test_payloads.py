@@ -11,22 +11,22 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from publish_parts import BEGIN, END, FACTS, SCORES, TOPICS, UPDATE, WALL_NS, site
+from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, TOPICS, UPDATE, WALL_NS, site
 
 from edge.publish.commands import Origin, reply_message
 from edge.publish.opened import ended, pack, unpack
 from edge.publish.payloads import NodeInfo, event_payload
+from edge.publish.phases import Phases
 from edge.publish.schema import schemas, texts, write
 from edge.publish.topics import (
     ScoreLimit,
     Threshold,
-    event_messages,
     health_message,
     score_message,
     state_message,
     threshold_messages,
 )
-from edge.types import NS_PER_S, Event, Message
+from edge.types import NS_PER_S, Event, Kept, Message
 
 DOCS = Path(__file__).parents[2] / "docs"
 INFO = NodeInfo("0.1", "fused 1", "onnx", 12.5, 10**9, 3, {"provider": "CPU"})
@@ -39,9 +39,15 @@ def validate(name: str, message: Message) -> dict[str, object]:
     return payload
 
 
+def told(*events: Event) -> list[Message]:
+    """The messages of the last event, told after the others."""
+    phases = Phases(TOPICS, "fused 1", LINKS, None, {})
+    return [phases.tell([event], lambda _camera: True) for event in events][-1].messages
+
+
 def test_an_event_object_is_what_it_was_in_the_first_release() -> None:
     """Freezes keys and forms: programs out there rely on them."""
-    begin, state = event_messages(TOPICS, BEGIN, "fused 1", 0)
+    begin, state, _ = told(BEGIN)
     assert begin.topic == "edge/site/node/gate/event"
     assert (begin.qos, begin.retain, begin.key) == (1, False, "")
     assert validate("event", begin) == {
@@ -50,27 +56,36 @@ def test_an_event_object_is_what_it_was_in_the_first_release() -> None:
         "duration_s": None, "score": 0.81, "peak": 0.9, "threshold": 0.6, "why": "flames seen, crackling heard",
         "contribution": {"video": 1.5, "audio": -0.25, "sensors": 0.0},
         "boxes": [{"label": "person", "score": 0.5, "x1": 0.1, "y1": 0.2, "x2": 0.3, "y2": 0.4}],
-        "tags": {"Fire": 0.7, "Crackle": 0.4}, "model": "fused 1",
+        "tags": {"Fire": 0.7, "Crackle": 0.4}, "model": "fused 1", "zones": ["yard"],
+        "evidence": {
+            "page": "https://box:8088/events/e1", "clip": "https://box:8088/api/events/e1/clip.mp4",
+            "snapshot": "https://box:8088/api/events/e1/snapshot.jpg",
+            "thumbnail": "https://box:8088/api/events/e1/thumbnail.jpg",
+            "spectrogram": "https://box:8088/api/events/e1/spectrogram.png",
+        },
     }  # fmt: skip
     topic = "edge/site/node/gate/fire/state"
     assert state == Message(topic, b"ON", 1, True, topic)
 
 
 def test_an_end_has_its_times_on_the_wall_clock_of_the_begin() -> None:
-    end, state = event_messages(TOPICS, END, "m", 2)
+    end, state, _ = told(BEGIN, UPDATE, END)
     payload = validate("event", end)
     assert (payload["end"], payload["duration_s"], payload["seq"]) == ("2023-11-14T22:13:23.000Z", 3.0, 2)
     assert state.payload == b"OFF"
 
 
 def test_the_state_stays_on_while_another_event_of_the_label_is_open() -> None:
-    assert len(event_messages(TOPICS, END, "m", 1, others_open=True)) == 1
-    assert len(event_messages(TOPICS, UPDATE, "m", 1)) == 1
+    other = replace(BEGIN, id="e2")
+    topic = TOPICS.state("gate", "fire")
+    assert [m.payload for m in told(BEGIN, other, END) if m.topic == topic] == []
+    assert [m.payload for m in told(BEGIN, UPDATE) if m.topic == topic] == []
+    assert [m.payload for m in told(BEGIN, other, END, replace(END, id="e2")) if m.topic == topic] == [b"OFF"]
 
 
 def test_numbers_that_json_has_not_do_not_break_an_event() -> None:
     odd = replace(BEGIN, score=float("nan"), peak=float("inf"), contribution=None)
-    validate("event", event_messages(TOPICS, odd, "m", 0)[0])
+    validate("event", told(odd)[0])
 
 
 def test_scores() -> None:
@@ -113,6 +128,35 @@ def test_a_threshold_is_told_as_a_plain_number(enter: float) -> None:
     assert float(text) == pytest.approx(enter, abs=5e-5)
 
 
+def test_what_was_kept_is_told_with_its_links() -> None:
+    """Freezes keys and forms, as above."""
+    kept = Kept("e1", "gate", "fire", WALL_NS, {"clip": "2023-11-14/gate/e1/clip.mp4", "notes": "x"}, "Flames.")
+    evidence, snapshot = Phases(TOPICS, "m", LINKS, None, {}).tell_kept(kept, JPEG).messages
+    assert (evidence.topic, evidence.qos, evidence.retain, evidence.key) == (
+        f"{TOPICS.root}/gate/evidence",
+        1,
+        False,
+        "",
+    )
+    assert validate("evidence", evidence) == {
+        "schema": 1, "id": "e1", "site": "site", "node": "node", "camera": "gate", "label": "fire",
+        "time": "2023-11-14T22:13:20.000Z", "caption": "Flames.", "page": "https://box:8088/events/e1",
+        "files": {
+            "clip": {"path": "2023-11-14/gate/e1/clip.mp4", "url": "https://box:8088/api/events/e1/clip.mp4"},
+            "notes": {"path": "x", "url": None},
+        },
+    }  # fmt: skip
+    topic = f"{TOPICS.root}/gate/snapshot"
+    assert snapshot == Message(topic, JPEG, 1, True, topic)
+
+
+def test_the_last_event_stands_for_those_who_come_later() -> None:
+    last = told(BEGIN)[-1]
+    assert (last.topic, last.retain, last.key) == (f"{TOPICS.root}/gate/last_event", True, last.topic)
+    payload = validate("last_event", last)
+    assert payload == {**validate("event", told(BEGIN)[0]), "caption": ""}
+
+
 def test_a_reply() -> None:
     validate("reply", reply_message(TOPICS, Origin("a", b"1"), True, "done", "2023-11-14T22:13:20.000Z"))
 
@@ -141,7 +185,8 @@ def test_every_topic_is_documented() -> None:
     tops = [TOPICS.status, TOPICS.health, TOPICS.command, TOPICS.reply, TOPICS.event("<camera>"),
             TOPICS.state("<camera>", "<label>"), TOPICS.score("<camera>"), TOPICS.thresholds("<camera>"),
             TOPICS.threshold("<camera>", "<label>") + "/set", TOPICS.threshold("<camera>", "<label>") + "/state",
-            TOPICS.armed("<camera>") + "/set", TOPICS.armed("<camera>") + "/state"]  # fmt: skip
+            TOPICS.armed("<camera>") + "/set", TOPICS.armed("<camera>") + "/state", TOPICS.evidence("<camera>"),
+            TOPICS.snapshot("<camera>"), TOPICS.last_event("<camera>"), TOPICS.digest]  # fmt: skip
     missing = [t for t in tops if f"`…/{t.removeprefix(TOPICS.root + '/')}`" not in text]
     assert missing == []
 

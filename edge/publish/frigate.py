@@ -1,0 +1,210 @@
+"""Frigate-compatible topics, so that notifiers and automations made for Frigate's MQTT messages work unchanged.
+
+What an event was told as is kept with the outbox, so that it is ended under the same names after a kill. What is the
+same as in Frigate and what is not is in docs/frigate.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge.config import Config
+from edge.publish.frigate_names import Named, named, usual
+from edge.publish.frigate_payloads import frigate_id, new_review, reviewed, tracked_object
+from edge.publish.links import kept
+from edge.publish.payloads import json_message, to_json
+from edge.types import NS_PER_S, Event, Kept, Message, Phase
+
+_NOTE = "frigate/"
+_TYPES = {Phase.BEGIN: "new", Phase.UPDATE: "update", Phase.END: "end"}
+
+
+@dataclass(frozen=True, slots=True)
+class FrigateSite:
+    """The topics' ``prefix``, and what each camera keeps of its events (see `edge.publish.links.kept`)."""
+
+    prefix: str
+    kept: Mapping[str, frozenset[str]]
+    hears: frozenset[str] = frozenset()
+
+    @property
+    def available(self) -> str:
+        """``online`` or ``offline``."""
+        return f"{self.prefix}/available"
+
+    @property
+    def filters(self) -> list[str]:
+        """What to subscribe to for commands."""
+        return [f"{self.prefix}/+/detect/set"]
+
+    def switches(self, armed: Mapping[str, bool]) -> list[Message]:
+        """What is on at each camera: detection while it is armed; sound, clips and pictures by the configuration."""
+        messages = []
+        for camera, is_armed in armed.items():
+            files = self.kept.get(camera, frozenset())
+            states = {
+                "detect": is_armed, "audio": camera in self.hears, "recordings": "clip" in files,
+                "snapshots": "snapshot" in files,
+            }  # fmt: skip
+            messages += [_state(f"{self.prefix}/{camera}/{name}/state", _on(on)) for name, on in states.items()]
+        return messages
+
+
+def frigate_site(config: Config) -> FrigateSite | None:
+    """Frigate's topics as the configuration wants them; None where it does not."""
+    if config.mqtt is None or not config.mqtt.frigate:
+        return None
+    hears = frozenset(name for name, camera in config.cameras.items() if camera.microphone != "none")
+    return FrigateSite(config.mqtt.frigate_prefix, {name: kept(config, name) for name in config.cameras}, hears)
+
+
+def available_message(site: FrigateSite, status: bytes) -> Message:
+    """Whether the node is there, retained."""
+    return _state(site.available, status)
+
+
+class Frigate:
+    """Events as Frigate tells them. ``tell`` gives messages and what is to be kept with them. Not thread-safe."""
+
+    REMEMBERED = 256
+
+    def __init__(self, site: FrigateSite) -> None:
+        self._site, self._prefix = site, site.prefix
+        self._open: dict[str, dict[str, dict[str, Any]]] = {}  # camera -> event id -> what it was told as
+        self._review: dict[str, dict[str, Any]] = {}  # camera -> its open review item
+        self._told: dict[str, tuple[str, Named]] = {}  # event id -> Frigate's id and name, of the newest events
+        self._captions: dict[str, str] = {}
+
+    def restore(self, saved: Mapping[str, bytes]) -> None:
+        """Take up what `tell` gave to be kept, from an earlier run."""
+        for name, value in saved.items():
+            if name.startswith(_NOTE):
+                camera, state = name.removeprefix(_NOTE), json.loads(value)
+                self._open[camera] = state["open"]
+                for event_id, told in state["open"].items():
+                    self._told[event_id] = (told["object"]["id"], Named(told["name"], told["is_audio"]))
+                if state["review"] is not None:
+                    self._review[camera] = state["review"]
+
+    def states(self, cameras: Mapping[str, Collection[str]]) -> list[Message]:
+        """All counts and audio states as they are now: for the start."""
+        messages: list[Message] = []
+        for camera, labels in cameras.items():
+            names = [usual(label) for label in labels]
+            messages += self._counts(camera, {n.name for n in names if not n.is_audio}, set())
+            messages += self._sounds(camera, {n.name for n in names if n.is_audio})
+            messages.append(self._review_status(camera))
+        return messages
+
+    def tell(self, event: Event) -> tuple[list[Message], dict[str, bytes | None]]:
+        """One phase of an event; an end whose begin was not told is left out."""
+        there = self._open.setdefault(event.camera, {})
+        known = there.get(event.id)
+        if known is None and event.phase is Phase.END:
+            return [], {}
+        name = named(event) if known is None else Named(known["name"], known["is_audio"])
+        files = self._site.kept.get(event.camera, frozenset())
+        after = tracked_object(event, name, "snapshot" in files, "clip" in files)
+        zones_before = set() if known is None else set(known["object"]["entered_zones"])
+        if event.phase is Phase.END:
+            del there[event.id]
+        else:
+            count = max(1, sum(box.label == name.name for box in event.boxes))
+            there[event.id] = {"name": name.name, "is_audio": name.is_audio, "count": count, "object": after}
+        self._remember(event, name)
+        messages = []
+        if name.is_audio:
+            messages += self._sounds(event.camera, {name.name}) if event.phase is not Phase.UPDATE else []
+        else:
+            before = after | {"false_positive": True} if known is None else known["object"]
+            payload = {"type": "new" if known is None else _TYPES[event.phase], "before": before, "after": after}
+            messages.append(json_message(f"{self._prefix}/events", payload))
+            messages += self._counts(event.camera, {name.name}, zones_before | set(event.zones))
+        messages += self._tell_review(event, name)
+        state = {"open": there, "review": self._review.get(event.camera)}
+        return messages, {f"{_NOTE}{event.camera}": to_json(state) if there else None}
+
+    def tell_kept(self, of: Kept, snapshot: bytes | None) -> list[Message]:
+        """The picture of an object, and what a describer said of it."""
+        their_id, name = self._told.get(of.event_id, ("", usual(of.label)))
+        messages = []
+        if snapshot is not None and not name.is_audio:
+            topic = f"{self._prefix}/{of.camera}/{name.name}/snapshot"
+            messages.append(Message(topic, snapshot, 1, retain=True, key=topic))
+        if of.caption and their_id and self._captions.get(of.event_id) != of.caption:
+            self._captions[of.event_id] = of.caption
+            payload = {
+                "type": "description", "id": their_id, "description": of.caption, "camera": of.camera,
+                "timestamp": round(of.wall_ns / NS_PER_S, 6),
+            }  # fmt: skip
+            messages.append(json_message(f"{self._prefix}/tracked_object_update", payload))
+        return messages
+
+    def _tell_review(self, event: Event, name: Named) -> list[Message]:
+        camera = event.camera
+        known = self._review.get(camera)
+        before = known if known is not None else new_review(event)
+        after = reviewed(before, event, name)
+        if self._open[camera]:
+            self._review[camera] = after
+            if known is not None and after == known:
+                return []
+            kind = "new" if known is None else "update"
+        else:
+            after |= {"end_time": tracked_object(event, name, False, False)["end_time"]}
+            self._review.pop(camera, None)
+            kind = "end"
+        payload = {"type": kind, "before": after if known is None else before, "after": after}
+        return [json_message(f"{self._prefix}/reviews", payload), self._review_status(camera)]
+
+    def _review_status(self, camera: str) -> Message:
+        severity = self._review[camera]["severity"].upper() if camera in self._review else "NONE"
+        return _state(f"{self._prefix}/{camera}/review_status", severity.encode())
+
+    def _counts(self, camera: str, names: Collection[str], zones: Collection[str]) -> list[Message]:
+        """Counts of ``names`` and of all objects, at the camera and in ``zones``."""
+        here = Counter[str]()
+        for told in self._open.get(camera, {}).values():
+            if not told["is_audio"]:
+                here.update({told["name"]: told["count"], "all": told["count"]})
+        places = {zone: self._in_zone(zone) for zone in sorted(zones)} | {camera: here}
+        return [
+            _state(f"{self._prefix}/{place}/{name}{kind}", str(counts[name]).encode())
+            for place, counts in places.items()
+            for name in [*sorted(names), "all"]
+            for kind in ("", "/active")
+        ]
+
+    def _in_zone(self, zone: str) -> Counter[str]:
+        there = Counter[str]()
+        for events in self._open.values():
+            for told in events.values():
+                if not told["is_audio"] and zone in told["object"]["entered_zones"]:
+                    there.update((told["name"], "all"))
+        return there
+
+    def _sounds(self, camera: str, names: Collection[str]) -> list[Message]:
+        heard = {told["name"] for told in self._open.get(camera, {}).values() if told["is_audio"]}
+        return [
+            *(_state(f"{self._prefix}/{camera}/audio/{name}", _on(name in heard)) for name in sorted(names)),
+            _state(f"{self._prefix}/{camera}/audio/all", _on(bool(heard))),
+        ]
+
+    def _remember(self, event: Event, name: Named) -> None:
+        self._told[event.id] = (frigate_id(event), name)
+        while len(self._told) > self.REMEMBERED:
+            gone = next(iter(self._told))
+            del self._told[gone]
+            self._captions.pop(gone, None)
+
+
+def _state(topic: str, value: bytes) -> Message:
+    return Message(topic, value, 1, retain=True, key=topic)
+
+
+def _on(value: bool) -> bytes:
+    return b"ON" if value else b"OFF"

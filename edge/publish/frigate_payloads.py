@@ -1,0 +1,100 @@
+"""Frigate's JSON objects, as its MQTT documentation describes them (https://docs.frigate.video/integrations/mqtt/).
+
+Boxes are in pixels there and in 0..1 here: they are given for a picture of `WIDTH` x `HEIGHT`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.publish.frigate_names import Named
+from edge.types import NS_PER_S, Box, Event
+
+WIDTH, HEIGHT = 1280, 720
+WHOLE = [0, 0, WIDTH, HEIGHT]
+
+
+def frigate_id(event: Event) -> str:
+    """The event's id in Frigate's form: its begin in Unix seconds, a dash, and the id that it has everywhere else."""
+    return f"{event.wall_begin_ns / NS_PER_S:.6f}-{event.id}"
+
+
+def tracked_object(event: Event, named: Named, has_snapshot: bool, has_clip: bool) -> dict[str, Any]:
+    """One phase of an event as ``before`` and ``after`` hold it. Without a box it is the whole picture."""
+    begin, at = event.wall_begin_ns / NS_PER_S, _now(event)
+    box = _pixels(_best(event, named))
+    width, height = box[2] - box[0], box[3] - box[1]
+    score, area = round(float(event.score), 6), width * height
+    picture = {"frame_time": at, "box": box, "area": area, "region": WHOLE, "score": score, "attributes": []}
+    return {
+        "id": frigate_id(event),
+        "camera": event.camera,
+        "frame_time": at,
+        "snapshot_time": at,
+        "snapshot": picture,
+        "label": named.name,
+        "sub_label": None,
+        "top_score": round(float(event.peak), 6),
+        "false_positive": False,
+        "start_time": round(begin, 6),
+        "end_time": None if event.end_ns is None else at,
+        "score": score,
+        "box": box,
+        "area": area,
+        "ratio": round(width / max(1, height), 6),
+        "region": WHOLE,
+        "current_zones": list(event.zones),
+        "entered_zones": list(event.zones),
+        "thumbnail": None,
+        "has_snapshot": has_snapshot,
+        "has_clip": has_clip,
+        "active": event.end_ns is None,
+        "stationary": event.end_ns is not None,
+        "motionless_count": 0,
+        "position_changes": 1,
+        "attributes": {},
+        "current_attributes": [],
+    }
+
+
+def new_review(event: Event) -> dict[str, Any]:
+    """A review item that begins with ``event``; nothing is in it yet."""
+    begin = event.wall_begin_ns / NS_PER_S
+    return {
+        "id": f"{begin:.6f}-r{event.id}",
+        "camera": event.camera,
+        "start_time": round(begin, 6),
+        "end_time": None,
+        "severity": "detection",
+        "thumb_path": "",
+        "data": {"detections": [], "objects": [], "sub_labels": [], "zones": [], "audio": []},
+    }
+
+
+def reviewed(review: dict[str, Any], event: Event, named: Named) -> dict[str, Any]:
+    """``review`` with what a phase of ``event`` adds to it."""
+    data = review["data"]
+    names = "audio" if named.is_audio else "objects"
+    added = {"detections": [frigate_id(event)], names: [named.name], "zones": list(event.zones)}
+    merged = data | {key: list(dict.fromkeys([*data[key], *values])) for key, values in added.items()}
+    is_alert = "alert" in {review["severity"], event.severity}
+    return review | {"severity": "alert" if is_alert else "detection", "data": merged}
+
+
+def _now(event: Event) -> float:
+    if event.end_ns is not None:
+        since_ns = event.end_ns - event.begin_ns
+    else:
+        since_ns = 0 if event.media_end_ns is None else max(0, event.media_end_ns - event.media_begin_ns)
+    return round((event.wall_begin_ns + since_ns) / NS_PER_S, 6)
+
+
+def _best(event: Event, named: Named) -> Box | None:
+    fitting = [box for box in event.boxes if box.label == named.name] or list(event.boxes)
+    return max(fitting, key=lambda box: box.score) if fitting else None
+
+
+def _pixels(box: Box | None) -> list[int]:
+    if box is None:
+        return WHOLE
+    return [round(box.x1 * WIDTH), round(box.y1 * HEIGHT), round(box.x2 * WIDTH), round(box.y2 * HEIGHT)]

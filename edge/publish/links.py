@@ -1,0 +1,67 @@
+"""Where what is kept of an event can be fetched: known from its id, before any of it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge.config import Config
+from edge.publish.payloads import EvidenceLinks
+from edge.types import Event
+
+_FILES = {
+    "clip": "clip.mp4",
+    "snapshot": "snapshot.jpg",
+    "thumbnail": "thumbnail.jpg",
+    "spectrogram": "spectrogram.png",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """``base`` is what the page is reached under, ``""`` for paths alone, None without a page: then there are no links.
+
+    ``kept``: by camera, the kinds of files that the configuration will keep of its events.
+    """
+
+    base: str | None
+    kept: Mapping[str, frozenset[str]]
+
+    def of(self, event: Event) -> EvidenceLinks:
+        """The links of one event; null for what will not be kept."""
+        files = {kind: self.file(event.camera, event.id, kind) for kind in _FILES}
+        return EvidenceLinks(page=self.page(event.camera, event.id), **files)
+
+    def page(self, camera: str, event_id: str) -> str | None:
+        """Where people look at an event."""
+        return None if self.base is None or camera not in self.kept else f"{self.base}/events/{event_id}"
+
+    def file(self, camera: str, event_id: str, kind: str) -> str | None:
+        """Where one file of an event is served."""
+        if self.base is None or kind not in _FILES or kind not in self.kept.get(camera, ()):
+            return None
+        return f"{self.base}/api/events/{event_id}/{_FILES[kind]}"
+
+
+NO_LINKS = Links(None, {})
+
+
+def links(config: Config) -> Links:
+    """What the configuration's page will serve."""
+    base = None if config.web is None else (config.web.base_url or "")
+    return Links(base, {} if config.evidence is None else {name: kept(config, name) for name in config.cameras})
+
+
+def kept(config: Config, camera: str) -> frozenset[str]:
+    """The kinds of files that are kept of a camera's events."""
+    if config.evidence is None:
+        return frozenset()
+    sees = config.cameras[camera].source is not None
+    hears = config.evidence.audio and config.cameras[camera].microphone != "none"
+    wanted = {
+        "clip": config.evidence.clips and (sees or hears),
+        "snapshot": sees,
+        "thumbnail": sees,
+        "spectrogram": hears,
+    }
+    return frozenset(kind for kind, is_kept in wanted.items() if is_kept)

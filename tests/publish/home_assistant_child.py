@@ -1,0 +1,113 @@
+"""Runs under Home Assistant's own interpreter: its core with its MQTT integration, over the broker given.
+
+Usage: python home_assistant_child.py CONFIG_DIR HOST PORT USER PASSWORD. Reads one command a line, answers one JSON line
+each: ``states`` (every entity with its registry entry, and what was logged), ``press ENTITY``, ``image ENTITY``, ``quit``.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import sys
+from pathlib import Path
+
+LOG = []
+
+
+class Keep(logging.Handler):
+    def emit(self, record):
+        if record.levelno >= logging.WARNING:
+            LOG.append(f"{record.levelname} {record.name}: {record.getMessage()}")
+
+
+def write_entry(folder, host, port, user, password):
+    """The MQTT integration as set up long ago: Home Assistant brings it up to its own version."""
+    entry = {
+        "entry_id": "mqtt0", "domain": "mqtt", "title": "broker", "source": "user", "unique_id": None, "version": 1,
+        "minor_version": 2, "disabled_by": None, "pref_disable_new_entities": False, "pref_disable_polling": False,
+        "data": {"broker": host, "port": port, "username": user, "password": password},
+        "options": {"discovery": True, "discovery_prefix": "homeassistant"},
+    }  # fmt: skip
+    storage = Path(folder) / ".storage"
+    storage.mkdir(parents=True)
+    whole = {"version": 1, "minor_version": 2, "key": "core.config_entries", "data": {"entries": [entry]}}
+    (storage / "core.config_entries").write_text(json.dumps(whole))
+
+
+async def start(folder):
+    from homeassistant import bootstrap, config_entries, core, loader
+    from homeassistant.setup import async_setup_component
+
+    hass = core.HomeAssistant(str(folder))
+    loader.async_setup(hass)
+    hass.config.skip_pip = True
+    hass.config_entries = config_entries.ConfigEntries(hass, {})
+    await loader.async_get_custom_components(hass)
+    await bootstrap.async_load_base_functionality(hass)
+    from homeassistant import auth
+
+    hass.auth = await auth.auth_manager_from_config(hass, [], [])
+    for name in ("homeassistant", "mqtt"):
+        assert await async_setup_component(hass, name, {}), f"{name} was not set up: {LOG}"
+    await hass.async_start()
+    return hass
+
+
+def states(hass):
+    from homeassistant.helpers import device_registry, entity_registry
+
+    entities = entity_registry.async_get(hass).entities.values()
+    found = {
+        e.entity_id: {
+            "unique_id": e.unique_id,
+            "platform": e.platform,
+            "category": e.entity_category,
+            "disabled": e.disabled_by,
+            "device_class": e.original_device_class,
+        }
+        for e in entities
+    }
+    for state in hass.states.async_all():
+        found.setdefault(state.entity_id, {}).update(state=state.state, attributes=dict(state.attributes))
+    devices = [
+        {"name": d.name, "ids": sorted(map(list, d.identifiers))}
+        for d in device_registry.async_get(hass).devices.values()
+    ]
+    return {"entities": found, "devices": devices, "log": LOG}
+
+
+async def image(hass, entity):
+    from homeassistant.components.image import DATA_COMPONENT
+
+    data = await hass.data[DATA_COMPONENT].get_entity(entity).async_image()
+    return {"bytes": None if data is None else len(data), "sha256": hashlib.sha256(data or b"").hexdigest()}
+
+
+async def answer(hass, line):
+    word, _, rest = line.partition(" ")
+    if word == "press":
+        await hass.services.async_call("button", "press", {"entity_id": rest}, blocking=True)
+        return {"pressed": rest}
+    if word == "image":
+        return await image(hass, rest)
+    return states(hass)
+
+
+async def main():
+    logging.getLogger().addHandler(Keep())
+    folder, host, port, user, password = sys.argv[1:]
+    write_entry(folder, host, int(port), user, password)
+    hass = await start(folder)
+    from homeassistant.const import __version__
+
+    print(json.dumps({"version": __version__}), flush=True)
+    while True:
+        line = (await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)).strip()
+        if line in {"", "quit"}:
+            break
+        await hass.async_block_till_done()
+        print(json.dumps(await answer(hass, line), default=str), flush=True)
+    await hass.async_stop(force=True)
+
+
+asyncio.run(main())
