@@ -13,11 +13,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
-from edge.clock import Clock
+from edge.clock import Clock, iso8601
 from edge.errors import InputError, SinkError
 from edge.evidence import finding
 from edge.evidence.database import Database, Row, Statement
@@ -26,13 +25,18 @@ from edge.evidence.records import Candidate, File, FileKind, Found, Mark, Query,
 from edge.evidence.rows import ATTACH, PUT, file_row, record_of, to_row
 from edge.evidence.schema import INDEXED
 from edge.evidence.vectors import pack
-from edge.types import F32, NS_PER_S, Event
+from edge.types import F32, Event
 
 log = logging.getLogger(__name__)
 
 FILE = "events.db"
 _SAFE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")
 _T = TypeVar("_T")
+
+
+def folder_name(begin_ns: int, camera: str, event_id: str) -> str:
+    """Where an event's files lie below the evidence folder; the day is that of UTC."""
+    return f"{iso8601(begin_ns)[:10]}/{camera}/{event_id}"
 
 
 class EventStore:
@@ -140,8 +144,7 @@ class EventStore:
         """``<day>/<camera>/<id>`` below the evidence folder (the day in UTC), made when it is not there."""
         if not _SAFE.match(event.camera) or not _SAFE.match(event.id):
             raise InputError(f"{event.camera!r} / {event.id!r}: not fit for the name of a folder")
-        day = datetime.fromtimestamp(event.wall_begin_ns // NS_PER_S, tz=timezone.utc).strftime("%Y-%m-%d")
-        path = self.folder / day / event.camera / event.id
+        path = self.folder / folder_name(event.wall_begin_ns, event.camera, event.id)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -1,0 +1,256 @@
+"""Throws evidence away in time: by age, by size, and where the disk gets full. Exact, and safe to kill at any step.
+
+By age the whole event goes, row and mark included. By size the oldest files go first, and their events stay as rows
+until their age takes them. What is to be unlinked is noted in the database in the same transaction that forgets it, and
+crossed out when it is gone; so a kill leaves neither files that nobody knows nor rows whose files are missing, once
+`sweep` has run again. One thread at a time: calls wait for each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.clock import Clock
+from edge.config.keeping import Evidence
+from edge.errors import SinkError
+from edge.evidence.database import Statement
+from edge.evidence.inventory import DAY_NS, Thing, damaged_ns, take_stock
+from edge.evidence.removal import remove
+from edge.evidence.store import EventStore, folder_name
+from edge.types import NS_PER_S, nanoseconds
+
+log = logging.getLogger(__name__)
+
+GB = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep removed: rows of events, things on the disk (folders of events, days of traces), their bytes."""
+
+    events: int = 0
+    things: int = 0
+    size: int = 0
+
+
+class Retention:
+    """Governs what may be written to ``folder`` and what must go. Make it before anything is written: files that no
+    row knows by then are what a kill left, and go with the first sweep.
+
+    ``free`` gives the free bytes of the disk.
+    """
+
+    BATCH = 200
+    STRAY_NS = 3600 * NS_PER_S  # a file may be without a row for so long: it is being written
+
+    def __init__(
+        self,
+        settings: Evidence,
+        store: EventStore,
+        folder: Path,
+        clock: Clock,
+        free: Callable[[], int] | None = None,
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._clock = clock
+        self._free = free or (lambda: shutil.disk_usage(folder).free)
+        self._lock = threading.RLock()
+        self._refused: set[str] = set()
+        self._strays: dict[str, int] = {}
+        self._used = 0
+        self.replace(settings)
+        store.govern(self.room_for)
+        try:
+            self._used, there = take_stock(folder)
+            self._strays = dict.fromkeys(self._unlisted(there), -self.STRAY_NS)
+        except SinkError as error:
+            log.warning("%s", error)
+
+    def replace(self, settings: Evidence) -> None:
+        """Take over other settings."""
+        self._keep_ns = nanoseconds(settings.keep_days * 86_400)
+        self._keep_bytes = round(settings.keep_gb * GB)
+        self._keep_free = round(settings.keep_free_gb * GB)
+
+    def sweep(self) -> Swept:
+        """Remove what has to go now; call it about once a minute. What the disk refuses is tried again next time."""
+        with self._lock:
+            self._store.retry()
+            try:
+                self._finish()
+                rows = self._events_by_age()
+                self._used, there = take_stock(self._folder)
+                aged, there = self._things_by_age(there)
+                stray = self._by_straying(there)
+                taken = self._by_size(there, 0)
+                if rows or taken.events:
+                    self._store.shrink()
+            except SinkError as error:
+                log.warning("evidence could not be swept: %s", error)
+                return Swept()
+            gone = (aged, stray, taken)
+            return Swept(rows, sum(one.things for one in gone), sum(one.size for one in gone))
+
+    def room_for(self, size: int) -> bool:
+        """Whether ``size`` bytes may be written now; takes the oldest away where that makes room for them."""
+        with self._lock:
+            if size > self._keep_bytes:
+                return False
+            if self._lacking(size) > 0:
+                try:
+                    self._used, there = take_stock(self._folder)
+                    self._by_size(there, size)
+                except SinkError as error:
+                    log.warning("no room could be made for evidence: %s", error)
+                if self._lacking(size) > 0:
+                    return False
+            self._used += size
+            return True
+
+    @property
+    def used(self) -> int:
+        """Bytes below the folder when it was last looked at, and what was granted since."""
+        return self._used
+
+    def _lacking(self, size: int) -> int:
+        """How many bytes have to go before ``size`` more may come."""
+        try:
+            free = self._free()
+        except OSError:
+            free = 0
+        return max(self._used + size - self._keep_bytes, self._keep_free + size - free)
+
+    def _finish(self) -> None:
+        """Unlink what was noted before and not crossed out."""
+        self._unlink([str(path) for (path,) in self._store.rows("SELECT path FROM doomed")])
+
+    def _events_by_age(self) -> int:
+        """Events and candidates that are older than they may be, with all that belongs to them; how many events."""
+        before_ns = self._clock.wall_ns() - self._keep_ns
+        rows = 0
+        while batch := self._store.rows(
+            "SELECT n, id, camera, begin_ns FROM events WHERE begin_ns < ? ORDER BY begin_ns LIMIT ?",
+            (before_ns, self.BATCH),
+        ):
+            paths = [folder_name(begin_ns, camera, event_id) for _, event_id, camera, begin_ns in batch]
+            self._forget([n for n, *_ in batch], paths, rows_too=True)
+            rows += len(batch)
+        if self._store.rows("SELECT 1 FROM candidates WHERE wall_ns < ? LIMIT 1", (before_ns,)):
+            self._store.transact([("DELETE FROM candidates WHERE wall_ns < ?", (before_ns,))])
+        return rows
+
+    def _things_by_age(self, there: Sequence[Thing]) -> tuple[Swept, list[Thing]]:
+        """Days of traces when all of them is too old, digests when any of them is; and what is left."""
+        before_ns = self._clock.wall_ns() - self._keep_ns
+        old = [t for t in there if (t.begin_ns if t.path.startswith("digests/") else t.end_ns) <= before_ns]
+        gone = {thing.path: thing.size for thing in old if remove(self._folder, thing.path)}
+        self._used -= sum(gone.values())
+        return Swept(0, len(gone), sum(gone.values())), [t for t in there if t.path not in gone]
+
+    def _by_straying(self, there: Sequence[Thing]) -> Swept:
+        """Files that no row has known for long: of a recording that was cut short."""
+        now_ns = self._clock.wall_ns()
+        unlisted = self._unlisted(there)
+        self._strays = {path: self._strays.get(path, now_ns) for path in unlisted}
+        old = [p for p, since in self._strays.items() if since < 0 or now_ns - since >= self.STRAY_NS]
+        gone = [path for path in old if remove(self._folder, path)]
+        size = sum(unlisted[path] for path in gone)
+        self._used -= size
+        return Swept(0, len(gone), size)
+
+    def _by_size(self, there: Sequence[Thing], size: int) -> Swept:
+        """The oldest, until ``size`` more bytes have room."""
+        events = things = removed = 0
+        while (lacking := self._lacking(size)) > 0:
+            batch = _enough(self._in_order(there), lacking, self.BATCH)
+            if not batch:
+                break
+            paths = {thing.path for thing in batch}
+            there = [thing for thing in there if thing.path not in paths]
+            self._forget(self._numbers(batch), sorted(paths), rows_too=False)
+            gone = [thing for thing in batch if not (self._folder / thing.path).exists()]
+            self._used -= sum(thing.size for thing in gone)
+            events += sum(thing.is_event for thing in gone)
+            things += len(gone)
+            removed += sum(thing.size for thing in gone)
+        return Swept(events, things, removed)
+
+    def _in_order(self, there: Sequence[Thing]) -> list[Thing]:
+        """Oldest first: events by when they began, not only by their day."""
+        begun = {
+            folder_name(begin_ns, camera, event_id): begin_ns
+            for event_id, camera, begin_ns in self._store.rows(
+                "SELECT id, camera, begin_ns FROM events WHERE n IN (SELECT n FROM files)"
+            )
+        }
+        return sorted(there, key=lambda thing: (begun.get(thing.path, thing.begin_ns), thing.path))
+
+    def _numbers(self, batch: Sequence[Thing]) -> list[int]:
+        """The events that the batch's files belong to."""
+        paths = [path for thing in batch for path in thing.files]
+        found: set[int] = set()
+        for start in range(0, len(paths), 500):
+            part = paths[start : start + 500]
+            marks = ", ".join("?" * len(part))
+            found |= {n for (n,) in self._store.rows(f"SELECT n FROM files WHERE path IN ({marks})", part)}  # noqa: S608
+        return sorted(found)
+
+    def _forget(self, numbers: Sequence[int], paths: Sequence[str], *, rows_too: bool) -> None:
+        """Note ``paths`` as doomed and forget the files (and the rows) of events, in one; then unlink."""
+        tables = [("files", "n"), ("words", "rowid"), ("vectors", "n"), ("events", "n")]
+        statements: list[Statement] = [("INSERT OR IGNORE INTO doomed (path) VALUES (?)", (path,)) for path in paths]
+        for n in numbers:
+            if rows_too:
+                statements.append(("INSERT OR IGNORE INTO doomed (path) SELECT path FROM files WHERE n = ?", (n,)))
+            for table, key in tables if rows_too else tables[:1]:
+                statements.append((f"DELETE FROM {table} WHERE {key} = ?", (n,)))  # noqa: S608
+        self._store.transact(statements)
+        self._finish()
+
+    def _unlink(self, paths: Sequence[str]) -> None:
+        gone = [path for path in paths if remove(self._folder, path)]
+        if gone:
+            self._store.transact([("DELETE FROM doomed WHERE path = ?", (path,)) for path in gone])
+        refused = set(paths) - set(gone)
+        for path in sorted(refused - self._refused):
+            log.warning("%s: cannot be removed: a link is in the way or the system refuses", self._folder / path)
+        self._refused = refused
+
+    def _unlisted(self, there: Sequence[Thing]) -> dict[str, int]:
+        """Files in events' folders that no row knows, with a share of the size; and rows lose files that are gone.
+
+        Those of days up to when a damaged database was replaced are not told: their rows may be lost, they are not.
+        """
+        spared_ns = damaged_ns(path.name for path in self._folder.iterdir())
+        listed = {str(path): (n, kind) for path, n, kind in self._store.rows("SELECT path, n, kind FROM files")}
+        present = {path for thing in there for path in thing.files}
+        missing = [key for path, key in listed.items() if path not in present and not self._is_file(path)]
+        if missing:
+            self._store.transact([("DELETE FROM files WHERE n = ? AND kind = ?", key) for key in missing])
+        unlisted: dict[str, int] = {}
+        for thing in there:
+            if thing.is_event and thing.begin_ns > spared_ns - (spared_ns % DAY_NS if spared_ns else 0):
+                loose = [path for path in thing.files if path not in listed]
+                unlisted |= dict.fromkeys(loose, thing.size // len(thing.files))
+        return unlisted
+
+    def _is_file(self, path: str) -> bool:
+        return (self._folder / path).is_file()
+
+
+def _enough(there: Sequence[Thing], size: int, most: int) -> list[Thing]:
+    """The first of ``there`` that together have ``size`` bytes, ``most`` at most."""
+    batch: list[Thing] = []
+    total = 0
+    for thing in there[:most]:
+        if total >= size:
+            break
+        batch.append(thing)
+        total += thing.size
+    return batch
