@@ -28,8 +28,8 @@ def remove(folder: Path, path: str) -> bool:
 
     True when it is gone (also when it never was there); False when a link stands in the way or the system refuses.
     """
-    parts = PurePosixPath(path).parts
-    if not parts or any(part in {"..", "/", ""} for part in parts):
+    parts = parts_below(path)
+    if not parts:
         return False
     with contextlib.ExitStack() as stack:
         try:
@@ -47,6 +47,17 @@ def remove(folder: Path, path: str) -> bool:
             except OSError:
                 break
     return True
+
+
+def parts_below(path: str) -> tuple[str, ...]:
+    """The names of a path that leads below a folder; empty for one that may lead elsewhere, absolute ones above all.
+
+    An absolute name given to the system with an open folder ignores the folder, so that not one may pass.
+    """
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or any("/" in part or part in {"", ".", ".."} for part in parts):
+        return ()
+    return parts
 
 
 def files_below(folder: Path, under: str = "") -> Iterator[Found]:
