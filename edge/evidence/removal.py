@@ -55,7 +55,7 @@ def parts_below(path: str) -> tuple[str, ...]:
     An absolute name given to the system with an open folder ignores the folder, so that not one may pass.
     """
     parts = PurePosixPath(path).parts
-    if path.startswith("/") or any("/" in part or part in {"", ".", ".."} for part in parts):
+    if path.startswith("/") or "\0" in path or any("/" in part or part in {"", ".", ".."} for part in parts):
         return ()
     return parts
 
@@ -77,6 +77,8 @@ def files_below(folder: Path, under: str = "") -> Iterator[Found]:
 
 
 def _remove_at(parent: int, name: str) -> None:
+    if parts_below(name) != (name,):  # a second lock: the system ignores ``parent`` for an absolute name
+        raise OSError(f"{name!r}: not a name in a folder")
     try:
         os.unlink(name, dir_fd=parent)  # a link goes itself, not what it leads to
     except (IsADirectoryError, PermissionError):

@@ -1,0 +1,223 @@
+"""A day in a few lines: what happened on each camera, what stood out, and a sheet of small pictures. Plain functions.
+
+Kept as ``digests/<day>.json`` and ``digests/<day>-<camera>.jpg`` below the evidence folder, under retention like all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Any
+
+from edge.clock import iso8601
+from edge.errors import SinkError
+from edge.evidence.records import SEVERITIES, Query, Record
+from edge.evidence.store import EventStore
+from edge.evidence.storyboard import Tile, storyboard
+from edge.types import NS_PER_S, Kind
+
+FOLDER = "digests"
+NOTABLE, TILES, MOST = 6, 12, 20_000
+UTC = timezone.utc
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One label on one camera: how often, when first and last, its highest value, and what people said of it."""
+
+    camera: str
+    label: str
+    kind: Kind
+    count: int
+    first_ns: int
+    last_ns: int
+    peak: float
+    marked_true: int
+    marked_false: int
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What began in ``since_ns`` <= t < ``until_ns``: by camera and label, the most notable events (most notable
+    first), a few sentences, and a JPEG for each camera that had pictures. ``day`` is the date where it begins."""
+
+    day: str
+    since_ns: int
+    until_ns: int
+    text: str
+    happened: tuple[Happened, ...]
+    notable: tuple[Record, ...]
+    storyboards: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def day_span(day: date, tz: tzinfo) -> tuple[int, int]:
+    """The first instant of a day at a place and of the next, as Unix nanoseconds; a day may have 23 or 25 hours."""
+    begins = [datetime.combine(d, time(), tz) for d in (day, day + timedelta(days=1))]
+    return round(begins[0].timestamp()) * NS_PER_S, round(begins[1].timestamp()) * NS_PER_S
+
+
+def digest(store: EventStore, since_ns: int, until_ns: int, cameras: Sequence[str], tz: tzinfo = UTC) -> Digest:
+    """What began in a span on ``cameras`` (none given: on all); times in words are those of ``tz``."""
+    found = store.find(Query(cameras=tuple(cameras), since_ns=since_ns, until_ns=until_ns, limit=MOST))
+    records = [one.record for one in reversed(found) if one.record.begin_ns >= since_ns]
+    happened = _happened(records)
+    notable = sorted((r for r in records if r.kind is Kind.EVENT and not _is_false(r)), key=_notability, reverse=True)
+    boards = {
+        name: board
+        for name in dict.fromkeys(record.camera for record in records)
+        if (board := _board(store.folder, [r for r in records if r.camera == name], tz)) is not None
+    }
+    day = datetime.fromtimestamp(since_ns // NS_PER_S, tz).strftime("%Y-%m-%d")
+    text = _in_words(records, happened, notable, tz)
+    return Digest(day, since_ns, until_ns, text, happened, tuple(notable[:NOTABLE]), boards)
+
+
+def as_json(made: Digest) -> dict[str, Any]:
+    """For a topic or a page: everything but the pictures, which it names; times as ISO 8601 in UTC."""
+    return {
+        "day": made.day,
+        "since": iso8601(made.since_ns),
+        "until": iso8601(made.until_ns),
+        "text": made.text,
+        "events": sum(h.count for h in made.happened if h.kind is Kind.EVENT),
+        "happened": [
+            {
+                "camera": h.camera,
+                "label": h.label,
+                "kind": h.kind.value,
+                "count": h.count,
+                "first": iso8601(h.first_ns),
+                "last": iso8601(h.last_ns),
+                "peak": round(h.peak, 3),
+                "marked_true": h.marked_true,
+                "marked_false": h.marked_false,
+            }
+            for h in made.happened
+        ],
+        "notable": [
+            {
+                "id": r.id,
+                "camera": r.camera,
+                "label": r.label,
+                "severity": r.severity,
+                "begin": iso8601(r.begin_ns),
+                "end": None if r.end_ns is None else iso8601(r.end_ns),
+                "peak": round(r.peak, 3),
+                "why": r.why,
+                "caption": r.caption,
+                "mark": None if r.mark is None else r.mark.verdict,
+                "files": {kind: file.path for kind, file in r.files.items()},
+            }
+            for r in made.notable
+        ],
+        "storyboards": {camera: f"{FOLDER}/{made.day}-{camera}.jpg" for camera in made.storyboards},
+    }
+
+
+def write_digest(store: EventStore, made: Digest) -> Path:
+    """Keep a digest below the store's folder, the pictures first; the path of the JSON. SinkError when the disk or
+    retention has no room for it."""
+    files = {f"{made.day}-{camera}.jpg": jpeg for camera, jpeg in made.storyboards.items()}
+    files[f"{made.day}.json"] = json.dumps(as_json(made), ensure_ascii=False, indent=1).encode()
+    folder = store.folder / FOLDER
+    if not store.room_for(sum(len(data) for data in files.values())):
+        raise SinkError(f"{folder}: no room for the digest of {made.day}; see evidence.keep_gb and keep_free_gb")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (folder / f"{name}.part").write_bytes(data)
+            os.replace(folder / f"{name}.part", folder / name)
+    except OSError as error:
+        raise SinkError(f"{folder}: cannot be written ({error.strerror}); check the disk") from error
+    return folder / f"{made.day}.json"
+
+
+def read_digest(folder: Path, day: str) -> dict[str, Any] | None:
+    """The kept digest of a day (as in 2026-01-31) below an evidence folder, as `as_json` made it."""
+    try:
+        found = json.loads((folder / FOLDER / f"{date.fromisoformat(day).isoformat()}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _happened(records: Sequence[Record]) -> tuple[Happened, ...]:
+    groups: dict[tuple[str, str, Kind], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.camera, record.label, record.kind), []).append(record)
+    rows = [
+        Happened(
+            *(camera, label, kind, len(group), group[0].begin_ns, group[-1].begin_ns),
+            max(record.peak for record in group),
+            sum(r.mark is not None and r.mark.verdict == "true" for r in group),
+            sum(_is_false(r) for r in group),
+        )
+        for (camera, label, kind), group in groups.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.camera, row.kind is Kind.HEALTH, -row.count, row.label)))
+
+
+def _notability(record: Record) -> tuple[bool, int, float, int]:
+    """What a person said counts before severity, severity before certainty, certainty before time."""
+    severity = SEVERITIES.index(record.severity) if record.severity in SEVERITIES else 0
+    return record.mark is not None, severity, record.peak, record.begin_ns
+
+
+def _is_false(record: Record) -> bool:
+    return record.mark is not None and record.mark.verdict == "false"
+
+
+def _in_words(records: Sequence[Record], happened: Sequence[Happened], notable: Sequence[Record], tz: tzinfo) -> str:
+    scene = [row for row in happened if row.kind is Kind.EVENT]
+    trouble = [row for row in happened if row.kind is Kind.HEALTH]
+    told = []
+    if not scene:
+        told.append("Nothing happened.")
+    else:
+        labels = Counter[str]()
+        for row in scene:
+            labels[row.label] += row.count
+        total, cameras = labels.total(), sorted({row.camera for row in scene})
+        most = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in labels.most_common(4))
+        told.append(f"{_times(total, 'event')} on {', '.join(cameras)}: {most}.")
+    if notable:
+        told.append(f"Most notable: {_named(notable[0], tz)}.")
+    if false := sum(map(_is_false, records)):
+        told.append(f"{_times(false, 'event')} marked as a false alarm.")
+    if trouble:
+        what = ", ".join(f"{row.label.replace('_', ' ')} at {row.camera} ({row.count})" for row in trouble)
+        told.append(f"Trouble with equipment: {what}.")
+    return " ".join(told)
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _named(record: Record, tz: tzinfo) -> str:
+    what = record.caption.rstrip(".") or f"{record.label.replace('_', ' ')} ({record.peak:.2f})"
+    return f"{what}, {record.camera}, {_clock(record.begin_ns, tz)}"
+
+
+def _clock(ns: int, tz: tzinfo) -> str:
+    return datetime.fromtimestamp(ns // NS_PER_S, tz).strftime("%H:%M")
+
+
+def _board(folder: Path, records: Sequence[Record], tz: tzinfo) -> bytes | None:
+    """The sheet of one camera: its most notable events with a thumbnail, in the order of time."""
+    pictured = [r for r in records if "thumbnail" in r.files]
+    chosen = sorted(sorted(pictured, key=_notability, reverse=True)[:TILES], key=lambda r: r.begin_ns)
+    tiles = []
+    for record in chosen:
+        try:
+            jpeg = (folder / record.files["thumbnail"].path).read_bytes()
+        except OSError:
+            continue
+        words = f"{_clock(record.begin_ns, tz)} {record.label.replace('_', ' ')}"
+        tiles.append(Tile(jpeg, words, record.mark.verdict if record.mark else None))
+    return storyboard(tiles)
