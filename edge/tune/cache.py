@@ -34,7 +34,8 @@ def setting(config: Config, manifest: Manifest, version: Version | None) -> str:
     raw = config.model_dump(mode="json")
     learned = [] if version is None else [(p.name, sha256_of(p)) for p in sorted(version.path.glob("*.npz"))]
     runtime = [getattr(config.model, key) for key in ("runtime", "precision")]
-    parts = [SCHEMA, __version__, manifest.sha256, runtime, learned, {key: raw.get(key) for key in _SETTINGS}]
+    masks = {name: spec.get("privacy_masks") for name, spec in raw["cameras"].items()}
+    parts = [SCHEMA, __version__, manifest.sha256, runtime, learned, masks, {key: raw.get(key) for key in _SETTINGS}]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()
 
 

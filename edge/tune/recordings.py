@@ -50,6 +50,17 @@ def camera_of(path: Path, cameras: Collection[str]) -> str:
     return max(starts, key=len, default=own)
 
 
+def length_s(path: Path) -> float:
+    """How long the container says it is; 0 where it does not say, or cannot be read."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return (container.duration or 0) / 1e6
+    except (av.error.FFmpegError, OSError, ValueError):
+        return 0.0
+
+
 def fingerprint(path: Path) -> str:
     """A digest of size, time of change, and the first and last 64 KiB; InputError when it cannot be read."""
     try:

@@ -22,6 +22,7 @@ from edge.errors import EdgeError
 from edge.metrics import Metrics
 from edge.replay import Moment, Replay
 from edge.tune.cache import Cache, Facts
+from edge.tune.recordings import camera_of
 from edge.types import Scores, seconds
 
 DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
@@ -63,13 +64,13 @@ class Scorer:
         self._clock = clock or SystemClock()
         self._cache = Cache(setup.folder, setup.setting)
         self._model = Model.open(folder, loaded.config.model, 1, Metrics())
-        self._replay = Replay(loaded.config, self._model, 0, assemble(loaded, folder, version))
+        self._config, self._derivers = loaded.config, assemble(loaded, folder, version)
 
     def score(self, path: Path, told: Told) -> Done:
         """Put ``path`` into the cache; ``told`` hears seconds of media as they pass."""
         began_ns, last_ns, windows = self._clock.mono_ns(), 0, 0
         try:
-            for moment in self._cache.keep(path, map(_lean, self._replay.moments(path))):
+            for moment in self._cache.keep(path, map(_lean, self._of(path).moments(path))):
                 for scores in moment.step.scores:
                     windows += 1
                     told(seconds(scores.media_end_ns - last_ns) if scores.media_end_ns > last_ns else 0.0)
@@ -79,6 +80,11 @@ class Scorer:
         except EdgeError as error:
             return Done(path, None, str(error))
         return Done(path, facts)
+
+    def _of(self, path: Path) -> Replay:
+        camera = camera_of(path, self._config.cameras)
+        known = camera if camera in self._config.cameras else None
+        return Replay(self._config, self._model, 0, self._derivers, camera=known)
 
     def close(self) -> None:
         """Close the model."""

@@ -80,14 +80,14 @@ def intervals(trace: Trace, label: str, limits: Limits, hop_ns: int) -> tuple[In
     return tuple(sorted(spans, key=lambda one: one.begin_s))
 
 
-def sweep(judge: Judge, recordings: Sequence[Recording], label: str, hop_ns: int) -> Sweep:
-    """All thresholds of ``label`` over all recordings."""
+def sweep(judge: Judge, recordings: Sequence[Recording], label: str, hop_ns: int, also: Sequence[float] = ()) -> Sweep:
+    """All thresholds of ``label``, and those of ``also``, over all recordings."""
     now = judge.limits(recordings[0].camera, label).enter
     is_exact = all(
         intervals(r.judged.trace, label, judge.limits(r.camera, label), hop_ns) == r.judged.intervals(label)
         for r in recordings
     )
-    values = sorted({*(FINE if is_exact else COARSE), now})
+    values = sorted({*(FINE if is_exact else COARSE), *also, now})
     thresholds = np.array(values)
     counts = np.zeros((len(recordings), len(values), 4))
     for t, enter in enumerate(values):

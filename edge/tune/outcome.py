@@ -1,0 +1,98 @@
+"""What tuning came to, as one value that the table, the JSON and the report are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.tune.judge import Interval, Judged
+from edge.tune.labels import Span
+from edge.tune.match import match
+from edge.tune.suggest import Suggestion
+from edge.tune.sweep import Recording, Sweep
+
+
+@dataclass(frozen=True)
+class Row:
+    """One label: its curves, and what is suggested."""
+
+    sweep: Sweep
+    suggestion: Suggestion
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How long the recordings last, how much of that was scored now, and the seconds that each part took."""
+
+    media_s: float
+    scored_s: float
+    scoring_took_s: float
+    deciding_took_s: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``after`` has the recordings judged under the suggestion, in the same order; ``unreadable`` were left out."""
+
+    recordings: tuple[Recording, ...]
+    after: tuple[Judged, ...]
+    rows: tuple[Row, ...]
+    per_day: float
+    has_labels: bool
+    diff: str
+    remarks: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    passed: Pass
+
+    @property
+    def enters(self) -> dict[str, float]:
+        """The suggested thresholds that differ from those in force."""
+        return {r.sweep.label: r.suggestion.after.enter for r in self.rows if r.suggestion.after is not None}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One missed span or one false event, under the suggestion; ``peak`` is the highest value around it."""
+
+    path: Path
+    label: str
+    kind: str
+    begin_s: float
+    end_s: float
+    peak: float
+
+
+def mistakes(outcome: Outcome, label: str, most: int = 8) -> list[Mistake]:
+    """The worst of a label: misses by the lowest value that was reached, then false events by the highest."""
+    missed: list[Mistake] = []
+    false: list[Mistake] = []
+    for recording, judged in zip(outcome.recordings, outcome.after, strict=True):
+        spans, events = recording.of(label), judged.intervals(label)
+        matched = match(events, spans)
+        missed += [_miss(recording, spans[i]) for i in matched.missed]
+        false += [_false(recording, label, events[i]) for i in matched.false]
+    missed.sort(key=lambda one: one.peak)
+    false.sort(key=lambda one: -one.peak)
+    return [*missed[:most], *false[:most]]
+
+
+def _miss(recording: Recording, span: Span) -> Mistake:
+    trace = recording.judged.trace
+    inside = (trace.media_ns >= span.begin_s * 1e9) & (trace.media_ns <= (span.end_s + 1) * 1e9)
+    values = trace.column(span.label)[inside]
+    seen = values[values == values]  # noqa: PLR0124 - not NaN
+    return Mistake(
+        recording.path, span.label, "missed", span.begin_s, span.end_s, float(seen.max()) if len(seen) else 0.0
+    )
+
+
+def _false(recording: Recording, label: str, event: Interval) -> Mistake:
+    return Mistake(recording.path, label, "false", event.begin_s, event.end_s, event.peak)
+
+
+def shortest(paths: Sequence[Path]) -> dict[Path, str]:
+    """Names for a reader: the parts that differ."""
+    if len({path.name for path in paths}) == len(set(paths)):
+        return {path: path.name for path in paths}
+    return {path: str(path) for path in paths}

@@ -1,0 +1,176 @@
+"""The report: one HTML file that needs nothing else, no script and nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from edge.tune import plots
+from edge.tune.judge import Judged
+from edge.tune.outcome import Mistake, Outcome, Row, mistakes, shortest
+from edge.tune.style import STYLE
+from edge.tune.suggest import DAY_S, Effect
+from edge.tune.sweep import FALSE, FOUND, QUIET_S, SPANS, Recording
+from edge.tune.tables import arrow, is_worth_a_line, rate, share, speed
+
+MOST_RECORDINGS = 40
+
+
+def page(outcome: Outcome) -> str:
+    """The whole report as text."""
+    names = shortest([r.path for r in outcome.recordings])
+    told = [row for row in outcome.rows if row.suggestion.before.spans or is_worth_a_line(row)]
+    silent = [row.sweep.label for row in outcome.rows if row not in told]
+    body = [_head(outcome), _summary(told, silent), _paste(outcome)]
+    body += [_label(outcome, row, names) for row in told]
+    body.append(_recordings(outcome, told, names))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Tuning</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _head(outcome: Outcome) -> str:
+    hours = outcome.passed.media_s / 3600
+    asked = f"at most {outcome.per_day:g} false alarm{'' if outcome.per_day == 1 else 's'} a day for each event"
+    labelled = sum(len(r.spans) for r in outcome.recordings)
+    known = f"{labelled} labelled events" if outcome.has_labels else "no labels: what would be missed is not known"
+    remarks = "".join(f"<p class='remark'>{escape(text)}</p>" for text in (*outcome.remarks, *outcome.unreadable))
+    return (
+        f"<header><h1>Tuning</h1><p class='lead'>Asked for: {asked}.</p>"
+        f"<p>{len(outcome.recordings)} recordings, {hours:.2f} h, {known}; {escape(speed(outcome))}.</p>"
+        f"{remarks}</header>"
+    )
+
+
+def _summary(told: Sequence[Row], silent: Sequence[str]) -> str:
+    head = ("event", "enter", "recall", "precision", "F1", "false alarms a day", "not above*", "held apart**", "")
+    rows = "".join(_summary_row(row) for row in told)
+    rest = f"<p class='note'>Nothing to say of {escape(', '.join(silent))}.</p>" if silent else ""
+    notes = (
+        "<p class='note'>* 95 % certain, if false alarms come by chance: few hours bound a rate loosely. "
+        "** each recording with a threshold chosen on the others alone: spans found, false alarms. "
+        "The other figures are of the recordings that the threshold was chosen on.</p>"
+    )
+    cells = "".join(f"<th>{text}</th>" for text in head)
+    return f"<section><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>{rest}{notes}</section>"
+
+
+def _summary_row(row: Row) -> str:
+    s = row.suggestion
+    before, after = s.before, s.after
+    cells = (
+        f"<a href='#{s.label}'>{s.label}</a>",
+        f"<b>{arrow(f'{before.enter:g}', f'{after.enter:g}' if after else None)}</b>",
+        _change(before.recall, after.recall if after else None),
+        _change(before.precision, after.precision if after else None),
+        _change(before.f1, after.f1 if after else None),
+        arrow(rate(before.per_day), rate(after.per_day) if after else None),
+        rate((after or before).at_most_per_day),
+        f"{s.apart.found} of {s.apart.spans}, {s.apart.false} false" if s.apart else "–",
+        f"<span class='remark'>{escape(s.remark)}</span>",
+    )
+    kind = "changed" if after else ""
+    return f"<tr class='{kind}'>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _change(before: float | None, after: float | None) -> str:
+    return arrow(share(before), share(after) if after is not None else None)
+
+
+def _paste(outcome: Outcome) -> str:
+    if not outcome.diff:
+        return "<section><h2>config.yaml</h2><p>No change is suggested.</p></section>"
+    lines = "".join(
+        f"<span class='{'plus' if text[0] == '+' else 'minus' if text[0] == '-' else 'same'}'>{escape(text)}</span>\n"
+        for text in outcome.diff.splitlines()
+        if text
+    )
+    return f"<section><h2>config.yaml</h2><pre>{lines}</pre></section>"
+
+
+def _label(outcome: Outcome, row: Row, names: dict[Path, str]) -> str:
+    swept, s = row.sweep, row.suggestion
+    total = swept.counts.sum(axis=0)
+    marks = [("current", s.before.enter), *([("suggested", s.after.enter)] if s.after else [])]
+    per_day = np.divide(
+        total[:, FALSE] * DAY_S, total[:, QUIET_S], out=np.full(len(total), np.nan), where=total[:, QUIET_S] > 0
+    )
+    bands = s.bands
+    right = plots.rates(swept.thresholds, per_day, bands.per_day if bands else None, outcome.per_day, marks)
+    left = ""
+    if s.before.spans:
+        told = total[:, FOUND] + total[:, FALSE]
+        recall = total[:, FOUND] / total[:, SPANS]
+        precision = np.divide(total[:, FOUND], told, out=np.full(len(told), np.nan), where=told > 0)
+        curves = [
+            ("recall", recall, bands.recall if bands else None),
+            ("precision", precision, bands.precision if bands else None),
+        ]
+        key = "<p class='key'><i class='recall'></i>recall <i class='precision'></i>precision</p>"
+        left = f"<figure>{plots.shares(swept.thresholds, curves, marks)}{key}</figure>"
+    keys = "<p class='key'><i class='false'></i>false alarms a day <i class='current'></i>in force"
+    keys += " <i class='suggested'></i>suggested</p>" if s.after else "</p>"
+    coarse = (
+        "" if swept.is_exact else "<p class='note'>Counted by the whole detector at a coarse list of thresholds.</p>"
+    )
+    return (
+        f"<section id='{s.label}'><h2>{s.label}</h2>{_words(s.before, s.after, s.remark)}"
+        f"<div class='pair'>{left}<figure>{right}{keys}</figure></div>{coarse}"
+        f"{_mistakes(mistakes(outcome, s.label), names)}</section>"
+    )
+
+
+def _words(before: Effect, after: Effect | None, remark: str) -> str:
+    seen = f"{before.found} of {before.spans} found, " if before.spans else ""
+    text = f"At {before.enter:g}: {seen}{before.false} false in {before.quiet_s / 3600:.2f} h without it."
+    if after:
+        seen = f"{after.found} of {after.spans} found, " if after.spans else ""
+        text += f" At {after.enter:g}: {seen}{after.false} false."
+    return f"<p>{text} <span class='remark'>{escape(remark)}</span></p>"
+
+
+def _mistakes(found: Sequence[Mistake], names: dict[Path, str]) -> str:
+    if not found:
+        return ""
+    rows = "".join(
+        f"<tr><td><span class='tag {m.kind}'>{m.kind}</span></td><td>{escape(names[m.path])}</td>"
+        f"<td>{plots.clock_time(m.begin_s)}–{plots.clock_time(m.end_s)}</td><td>{m.peak:.3f}</td></tr>"
+        for m in found
+    )
+    head = "<tr><th>worst of what is left</th><th>recording</th><th>time</th><th>highest score</th></tr>"
+    return f"<table class='small'><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+
+def _recordings(outcome: Outcome, told: Sequence[Row], names: dict[Path, str]) -> str:
+    shown = list(zip(outcome.recordings, outcome.after, strict=True))[:MOST_RECORDINGS]
+    key = (
+        "<p class='key'><i class='score'></i>score <i class='span'></i>labelled <i class='before'></i>events before "
+        "<i class='after'></i>events after <i class='current'></i>in force <i class='suggested'></i>suggested</p>"
+    )
+    left = len(outcome.recordings) - len(shown)
+    more = f"<p class='note'>{left} more recordings are not drawn.</p>" if left else ""
+    parts = "".join(_recording(recording, after, told, names[recording.path]) for recording, after in shown)
+    return f"<section><h2>Recordings</h2>{key}{parts}{more}</section>"
+
+
+def _recording(recording: Recording, after: Judged, told: Sequence[Row], name: str) -> str:
+    trace = recording.judged.trace
+    media_s = trace.media_ns / 1e9
+    length_s = float(media_s.max()) if len(media_s) else 0.0
+    strips = []
+    for row in told:
+        label, s = row.sweep.label, row.suggestion
+        spans, old, new = recording.of(label), recording.judged.intervals(label), after.intervals(label)
+        column = trace.column(label)
+        if not (spans or old or new):
+            continue
+        levels = [("current", s.before.enter), *([("suggested", s.after.enter)] if s.after else [])]
+        events = [("before", old), *([("after", new)] if s.after else [])]
+        strips.append(f"<h4>{label}</h4>" + plots.strip(media_s, column, spans, events, levels, length_s))
+    inside = "".join(strips) or "<p class='note'>Nothing labelled, no event.</p>"
+    return f"<article><h3>{escape(name)} <small>{plots.clock_time(length_s)}</small></h3>{inside}</article>"
