@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from edge.config.rules import Rule
+from edge.config.schedule import ALWAYS, told
 from edge.detect.hysteresis import Step
+from edge.detect.looking import Look
 from edge.engine.manifest import Label
 from edge.types import Box, Contribution, Phase, Scores, seconds
 
@@ -21,24 +24,50 @@ _REASONS = {
 }
 
 
-def why(label: Label, step: Step, scores: Scores | None) -> str:
-    """``glass_break 0.87 (enter 0.60): mostly sound (+3.1), sounds like Shatter 0.81``."""
+def why(name: str, label: Label, rule: Rule, step: Step, scores: Scores | None, look: Look | None) -> str:
+    """``glass_break 0.87 (enter 0.60): mostly sound (+3.1), sounds like Shatter 0.81``.
+
+    ``label`` is the one whose score it is, ``look`` what the rule saw.
+    """
     if step.phase is Phase.END:
-        return _ending(label.name, step)
-    head = f"{label.name} {step.score:.2f} (enter {step.threshold:.2f})"
-    if scores is None:
-        return head
-    if reason := scores.reasons.get(label.name):
-        return f"{head}: {reason}"
-    contribution = scores.contribution.get(label.name)
-    facts = [_modalities(contribution) if contribution else ""]
-    if "audio" in label.modalities and scores.audio_ok and scores.tags:
-        name, value = max(scores.tags.items(), key=lambda item: item[1])
-        facts.append(f"sounds like {name} {value:.2f}")
-    if "video" in label.modalities and scores.video_ok:
-        facts.append(_sees(clear_boxes(scores.boxes)))
-    told = ", ".join(fact for fact in facts if fact)
-    return f"{head}: {told}" if told else head
+        return ending(name, rule, step, look)
+    head = f"{name} {step.score:.2f} (enter {step.threshold:.2f})"
+    facts = []
+    if look is not None:
+        facts += [_where(label.name, rule, look), *(f"{part} {v:.2f} {_s(ago)} before" for part, ago, v in look.before)]
+    if scores is not None:
+        facts += _evidence(label, rule, scores)
+    if rule.schedule is not None and rule.schedule != ALWAYS:
+        facts.append(f"within {told(rule.schedule)}")
+    if step.held:
+        facts.append(f"{step.held} more were held back since the last one (most_per_hour)")
+    given = ", ".join(fact for fact in facts if fact)
+    return f"{head}: {given}" if given else head
+
+
+def ending(name: str, rule: Rule, step: Step, look: Look | None) -> str:
+    """The sentence of an event's last phase."""
+    lasted = f"{name} ended after {seconds((step.end_ns or step.begin_ns) - step.begin_ns):.1f} s, peak {step.peak:.2f}"
+    if step.reason != "left":
+        meaning = _REASONS.get(step.reason)
+        return f"{lasted} ({step.reason}): {meaning}" if meaning else f"{lasted} ({step.reason})"
+    but = look.but if look is not None else ""
+    if but == "schedule":
+        return f"{lasted} (schedule): its hours, {told(rule.schedule or ())}, are over"
+    if but == "agree":
+        return f"{lasted} (left): picture and sound do not agree any more"
+    if but == "place" and look is not None:
+        where = rule.lines or rule.zones
+        verb = "crosses" if rule.lines else "is in"
+        there = f"{verb} {' or '.join(where)}" if where else "is there"
+        return f"{lasted} (left): no {look.label} {there} any more"
+    return f"{lasted} (left): the score fell to {step.score:.2f}"
+
+
+def boxes(rule: Rule, scores: Scores, look: Look | None) -> tuple[Box, ...]:
+    """The boxes worth showing: those that a rule about places is about first, then the clear ones, best first."""
+    about = [found.box for found in look.found] if look is not None and rule.has_place else []
+    return tuple([*about, *(box for box in clear_boxes(scores.boxes) if box not in about)][:MOST_BOXES])
 
 
 def clear_boxes(boxes: Sequence[Box]) -> tuple[Box, ...]:
@@ -46,14 +75,39 @@ def clear_boxes(boxes: Sequence[Box]) -> tuple[Box, ...]:
     return tuple(sorted((b for b in boxes if b.score >= CLEAR_BOX), key=lambda b: -b.score)[:MOST_BOXES])
 
 
-def _ending(label: str, step: Step) -> str:
-    lasted = (
-        f"{label} ended after {seconds((step.end_ns or step.begin_ns) - step.begin_ns):.1f} s, peak {step.peak:.2f}"
-    )
-    if step.reason == "left":
-        return f"{lasted} (left): the score fell to {step.score:.2f}"
-    meaning = _REASONS.get(step.reason)
-    return f"{lasted} ({step.reason}): {meaning}" if meaning else f"{lasted} ({step.reason})"
+def _where(label: str, rule: Rule, look: Look) -> str:
+    """``person in yard for 3 s``; nothing where the rule is not about places."""
+    if not rule.has_place or not look.found:
+        return ""
+    first = look.found[0]
+    told_of = label if len(look.found) == 1 else f"{len(look.found)} x {label}"
+    if first.crossings:
+        crossed = first.crossings[0]
+        told_of += f" crossed {crossed.line} {crossed.direction.replace('_', ' the ')}"
+    if first.zone:
+        told_of += f" in {first.zone}"
+    return f"{told_of} for {_s(seconds(first.stood_ns))}" if rule.after_s or first.zone else told_of
+
+
+def _evidence(label: Label, rule: Rule, scores: Scores) -> list[str]:
+    if reason := scores.reasons.get(label.name):
+        return [reason]
+    contribution = scores.contribution.get(label.name)
+    facts = []
+    if contribution is not None:
+        both = f"picture ({contribution.video:+.1f}) and sound ({contribution.audio:+.1f}) agree"
+        facts.append(both if rule.agree else _modalities(contribution))
+    if "audio" in label.modalities and scores.audio_ok and scores.tags:
+        name, value = max(scores.tags.items(), key=lambda item: item[1])
+        facts.append(f"sounds like {name} {value:.2f}")
+    if "video" in label.modalities and scores.video_ok:
+        facts.append(_sees(clear_boxes(scores.boxes)))
+    return facts
+
+
+def _s(value: float) -> str:
+    """Seconds with at most one digit after the point."""
+    return f"{round(value, 1):g} s"
 
 
 def _modalities(contribution: Contribution) -> str:

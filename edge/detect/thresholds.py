@@ -77,6 +77,10 @@ class Thresholds:
         """The model's labels and the events of one's own."""
         return tuple(self._labels.values())
 
+    def label(self, name: str) -> Label:
+        """The label of this name, which is known."""
+        return self._labels[name]
+
     @property
     def commands(self) -> Mapping[tuple[str, str], float]:
         """Enter thresholds set by command, by (camera, label)."""

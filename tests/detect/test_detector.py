@@ -28,7 +28,7 @@ def play(subject: Detector, clock: VirtualClock, values: list[float], label: str
 
 def test_the_life_of_an_event() -> None:
     clock = VirtualClock(WALL_NS)
-    begin, end = play(detector(clock=clock), clock, [0.1, 0.7, 0.8, 0.87, 0.2])
+    begin, end = play(detector(clock=clock), clock, [0.1, 0.7, 0.8, 0.87, *[0.2] * 7])
     assert begin.kind is Kind.EVENT
     assert (begin.phase, begin.label, begin.camera) == (Phase.BEGIN, "person", "gate")
     assert (begin.begin_ns, begin.media_begin_ns) == (NS_PER_S // 2, NS_PER_S // 2 + 7)
@@ -37,10 +37,11 @@ def test_the_life_of_an_event() -> None:
     assert begin.contribution == Contribution(0.2, 3.1, 0.0)
     assert len(begin.boxes) == 2
     assert begin.tags == (("Shatter", 0.81), ("Glass", 0.4))
-    assert (end.phase, end.id, end.end_ns) == (Phase.END, begin.id, 2 * NS_PER_S)
+    assert (end.phase, end.id, end.end_ns) == (Phase.END, begin.id, 3 * NS_PER_S // 2)
     assert end.wall_begin_ns == begin.wall_begin_ns
     assert (end.score, end.peak) == (0.2, 0.87)
-    assert end.why == "person ended after 1.5 s, peak 0.87 (left): the score fell to 0.20"
+    assert (begin.epoch, begin.media_end_ns, end.media_end_ns) == (0, None, 3 * NS_PER_S // 2 + 7)
+    assert end.why == "person ended after 1.0 s, peak 0.87 (left): the score fell to 0.20"
 
 
 def test_ids_are_pinned_and_repeatable() -> None:
@@ -59,7 +60,7 @@ def test_wall_time_is_fixed_at_the_beginning() -> None:
             return super().wall_ns() + self.step_ns
 
     clock = Stepping(WALL_NS)
-    subject = detector(clock=clock)
+    subject = detector("events: {defaults: {merge_s: 0}}", clock)
     (begin,) = play(subject, clock, [0.7, 0.7, 0.7])
     clock.step_ns = 3600 * NS_PER_S
     (end,) = subject.scores(scores(1.5, {"person": 0.1}))
@@ -110,7 +111,7 @@ def test_too_little_coverage_is_a_hole_and_not_a_zero() -> None:
     ],
 )
 def test_a_label_without_its_modality_is_a_hole(label: str, changes: dict[str, bool]) -> None:
-    subject = detector("events: {defaults: {min_s: 0}}")
+    subject = detector("events: {defaults: {min_s: 0, merge_s: 0}}")
     assert len(subject.scores(scores(0, {label: 0.9}))) == 1
     assert subject.scores(scores(0.5, {label: 0.0}, **changes)) == []
     assert len(subject.scores(scores(1, {label: 0.0}))) == 1
@@ -170,7 +171,7 @@ def test_end_all_ends_everything_once() -> None:
 def test_a_reload_keeps_open_events_and_applies_the_new_limits() -> None:
     subject = detector("events: {person: {min_s: 0}}")
     (begin,) = subject.scores(scores(0, {"person": 0.9}))
-    assert subject.reconfigure(config("events: {person: {enter: 0.95, leave: 0.8}}")) == []
+    assert subject.reconfigure(config("events: {person: {enter: 0.95, leave: 0.8, merge_s: 0}}")) == []
     (end,) = subject.scores(scores(0.5, {"person": 0.7}))
     assert (end.id, end.phase, end.threshold) == (begin.id, Phase.END, 0.6)
 

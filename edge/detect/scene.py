@@ -1,0 +1,98 @@
+"""The objects of one camera, on one axis of time that goes on over breaks of the media clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edge.config.sources import Camera
+from edge.detect.rules import OBJECTS, objects_of
+from edge.detect.tracks import Track, Tracker
+from edge.detect.zones import Crossing, Places
+from edge.engine.manifest import Manifest
+from edge.types import Box, Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object must be for a rule: in any of ``zones`` (everywhere without), going over any of ``lines`` (if
+    there are any), and there for ``after_ns``."""
+
+    zones: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    direction: Literal["any", "to_left", "to_right"] = "any"
+    after_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object that is where a rule wants it: for ``stood_ns``, in the rule's ``zone`` if it names any.
+
+    ``zones`` are all that it is in, in the order in which it entered them; ``crossings`` those that the rule asks for.
+    """
+
+    box: Box
+    zones: tuple[str, ...]
+    zone: str
+    stood_ns: int
+    crossings: tuple[Crossing, ...]
+
+
+class Scene:
+    """One camera's objects by the label that they evidence."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._canvas = manifest.geometry.video.width, manifest.geometry.video.height
+        kinds = {label: objects_of(label, manifest) for label in OBJECTS}
+        self._trackers = {label: Tracker(classes) for label, classes in kinds.items() if classes}
+        self._places = Places({}, {})
+        self._last: tuple[int, int, int] | None = None  # epoch, media time, local time
+        self._t_ns = 0
+
+    def draw(self, camera: Camera | None) -> None:
+        """Take over what is drawn on the camera's picture."""
+        self._places = Places(camera.zones, camera.lines) if camera is not None else Places({}, {})
+
+    def advance(self, scores: Scores, *, is_covered: bool) -> int | None:
+        """The window's time on the axis of this camera; None when it is not newer than the last."""
+        if self._last is not None:
+            epoch, media_ns, local_ns = self._last
+            is_same = epoch == scores.epoch
+            passed_ns = scores.media_end_ns - media_ns if is_same else scores.t_end_ns - local_ns
+            if passed_ns <= 0:
+                return None
+            self._t_ns += passed_ns
+        self._last = scores.epoch, scores.media_end_ns, scores.t_end_ns
+        if is_covered and scores.video_ok:
+            for tracker in self._trackers.values():
+                tracker.advance(self._t_ns, scores.boxes, self._aspect(scores), self._places)
+        return self._t_ns
+
+    def found(self, label: str, place: Place) -> tuple[Found, ...]:
+        """The objects of ``label`` that are in the newest window where ``place`` wants them, best seen first."""
+        tracker = self._trackers.get(label)
+        tracks = tracker.seen(self._t_ns) if tracker is not None else []
+        there = [found for track in tracks if (found := self._there(track, place)) is not None]
+        return tuple(sorted(there, key=lambda found: -found.box.score))
+
+    def _there(self, track: Track, place: Place) -> Found | None:
+        zones = track.way.zones(self._t_ns)
+        stood = {zone: track.way.stood_ns(zone, self._t_ns) for zone in zones if zone in place.zones}
+        if place.zones and not stood:
+            return None
+        zone = max(stood, key=lambda name: stood[name], default="")
+        stood_ns = stood[zone] if zone else self._t_ns - track.first_ns
+        crossings = tuple(c for c in track.way.crossings if _is_wanted(c, place))
+        if stood_ns < place.after_ns or (place.lines and not crossings):
+            return None
+        return Found(track.box, zones, zone, stood_ns, crossings)
+
+    def _aspect(self, scores: Scores) -> float:
+        """The picture's width by its height."""
+        left, top, right, bottom = scores.content
+        width, height = (right - left) * self._canvas[0], (bottom - top) * self._canvas[1]
+        return width / height if height > 0 else 1.0
+
+
+def _is_wanted(crossing: Crossing, place: Place) -> bool:
+    return crossing.line in place.lines and place.direction in {"any", crossing.direction}
