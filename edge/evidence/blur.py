@@ -15,6 +15,7 @@ LEAST_SCORE = 0.2  # lower than for showing a box: a box too many costs less tha
 _AROUND = 0.2  # of the box's size, on each side
 _HOLD_BEFORE_NS = NS_PER_S
 _HOLD_AFTER_NS = 3 * NS_PER_S // 2
+_BLIND_NS = 3 * NS_PER_S // 2
 _SAME_NS = 3 * NS_PER_S  # a box that was gone for longer is another's
 _SAME_WAY = 1.5  # how far it may have gone meanwhile, in its own sizes
 
@@ -63,24 +64,35 @@ class _Track:
 class Veil:
     """Where to blur at any time, from boxes that come once a window.
 
-    Between two sights a box moves evenly; before the first it is held for 1 s, after the last for 1.5 s.
+    Between two sights a box moves evenly; before the first it is held for 1 s, after the last for 1.5 s. Where nobody
+    looked for 1.5 s the whole picture is blurred.
     """
 
     def __init__(self, moments: Sequence[Moment], classes: Collection[str]) -> None:
         self._tracks: list[_Track] = []
+        self._times = np.array(sorted({t_ns for t_ns, _ in moments}), np.int64)
         for t_ns, boxes in sorted(moments, key=lambda moment: moment[0]):
             self._see(t_ns, [b for b in boxes if b.label in classes and b.score >= LEAST_SCORE])
 
     def is_needed(self, begin_ns: int, end_ns: int) -> bool:
         """Whether anything is to be blurred between the two times."""
-        return any(
+        return self._is_blind(begin_ns, end_ns) or any(
             track.times[0] - _HOLD_BEFORE_NS <= end_ns and begin_ns <= track.times[-1] + _HOLD_AFTER_NS
             for track in self._tracks
         )
 
     def rects(self, t_ns: int) -> list[Rect]:
         """What is to be blurred at ``t_ns``, enlarged; may reach beyond 0..1."""
+        if self._is_blind(t_ns, t_ns):
+            return [(0.0, 0.0, 1.0, 1.0)]
         return [_around(corners) for track in self._tracks if (corners := _at(track, t_ns)) is not None]
+
+    def _is_blind(self, begin_ns: int, end_ns: int) -> bool:
+        """Whether there is a time between the two that is further than 1.5 s from any look."""
+        near = self._times[(self._times >= begin_ns - _BLIND_NS) & (self._times <= end_ns + _BLIND_NS)]
+        if not len(near) or near[0] > begin_ns + _BLIND_NS or near[-1] < end_ns - _BLIND_NS:
+            return True
+        return bool(np.any(np.diff(near) > 2 * _BLIND_NS))
 
     def _see(self, t_ns: int, boxes: Sequence[Box]) -> None:
         free = [track for track in self._tracks if t_ns - track.times[-1] <= _SAME_NS and track.times[-1] < t_ns]

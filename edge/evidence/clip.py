@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import errno
 import heapq
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,14 +18,14 @@ from edge.errors import MediaError, SinkError
 from edge.evidence.blur import Veil
 from edge.evidence.cover import Cover, Polygons
 from edge.evidence.encode import AAC_BLOCK, Encoder, Look, PictureEncoder, best_encoder, sound_packets
+from edge.evidence.files import beside, put_in_place
 from edge.evidence.mute import Span, muted
 from edge.evidence.reel import Reel, Sound
 from edge.evidence.tape import Cut
 from edge.evidence.trim import show_only
 from edge.types import NS_PER_S, Packet, Stream, seconds
 
-ASIDE = ".part"
-"""What the name of a file ends in while it is being written."""
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _COPIED_PICTURES = ("h264", "hevc", "vp9", "av1")
 _OPTIONS = {
     "movflags": "faststart",
@@ -74,73 +72,80 @@ class ClipWriter:
 
         MediaError when what the camera sent cannot be put into a clip, SinkError when the disk refuses.
         """
+        job = self.job(cut, folder, wish)
+        while True:
+            try:
+                next(job)
+            except StopIteration as done:
+                clip: Clip | None = done.value
+                return clip
+
+    def job(self, cut: Cut, folder: Path, wish: Wish) -> Generator[None, None, Clip | None]:
+        """`write` in small steps, so that other things can be done in between. Closed early, it leaves nothing."""
         import av
 
-        with closing(Reel(cut)) as reel:
-            span = _span(reel, wish)
-            if span is None or (reel.video is None and not wish.audio):
+        reel = Reel(cut)
+        span = _span(reel, wish)
+        if span is None or (reel.video is None and not wish.audio):
+            return None
+        path = folder / ("clip.mp4" if reel.video is not None else "clip.m4a")
+        aside = beside(path)
+        facts: dict[str, float | str] = {}
+        try:
+            yield from self._write(aside, reel, span, wish, facts)
+            if not facts:
                 return None
-            path = folder / ("clip.mp4" if reel.video is not None else "clip.m4a")
-            aside = path.with_name(path.name + ASIDE)
-            try:
-                facts = self._write(aside, reel, span, wish)
-                if facts is None:
-                    aside.unlink(missing_ok=True)
-                    return None
-                show_only(aside, span[1] - span[0])
-                _put_in_place(aside, path)
-            except SinkError:
-                aside.unlink(missing_ok=True)
-                raise
-            except (av.error.FFmpegError, OSError, ValueError) as error:
-                aside.unlink(missing_ok=True)
-                if _is_disk(error):
-                    raise SinkError(f"{path}: cannot be written ({error}); make room or check the disk") from error
-                raise MediaError(f"{path}: the camera's packets do not make a clip: {error}") from error
+            show_only(aside, span[1] - span[0])
+            put_in_place(aside, path)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in _DISK:
+                raise SinkError(f"{path}: cannot be written ({error}); make room or check the disk") from error
+            raise MediaError(f"{path}: the camera's packets do not make a clip: {error}") from error
+        finally:
+            reel.close()
+            aside.unlink(missing_ok=True)
         return Clip(path, span[0] - cut.shift_ns, span[1] - cut.shift_ns, facts)
 
-    def _write(self, aside: Path, reel: Reel, span: Span, wish: Wish) -> dict[str, float | str] | None:
+    def _write(
+        self, aside: Path, reel: Reel, span: Span, wish: Wish, facts: dict[str, float | str]
+    ) -> Generator[None, None, None]:
+        """Write all tracks; ``facts`` are filled in when anything was written."""
         import av
 
         sound = _sound_to_encode(reel, span, wish)
+        said: dict[str, float | str] = {"seconds": round(seconds(span[1] - span[0]), 3)}
+        said["type"] = "audio/mp4" if reel.video is None else "video/mp4"
+        encoder: PictureEncoder | None = None
+        written = 0
         with av.open(str(aside), "w", format="mp4", options=_OPTIONS) as out:
             tracks: list[Iterator[Any]] = []
-            facts: dict[str, float | str] = {"seconds": round(seconds(span[1] - span[0]), 3)}
-            encoder: PictureEncoder | None = None
-            if reel.video is None:
-                facts["type"] = "audio/mp4"
-            elif _is_copied(reel, wish):
+            if reel.video is not None and _is_copied(reel, wish):
                 tracks.append(_copied(out, reel, Stream.VIDEO, span))
-                facts |= {"type": "video/mp4", "picture": f"{reel.video_codec} as it came"}
-                facts |= {"width": reel.video.codec_context.width, "height": reel.video.codec_context.height}
-            else:
+                said |= {"picture": f"{reel.video_codec} as it came"}
+                said |= {"width": reel.video.codec_context.width, "height": reel.video.codec_context.height}
+            elif reel.video is not None:
                 encoder = PictureEncoder(out, reel, self._found(), _step_ns(reel), self._threads)
                 tracks.append(encoder.packets(*span, Look(Cover(wish.masks), wish.veil, reel.cut.shift_ns)))
-                facts |= {"type": "video/mp4", "picture": f"{self._found().name} from {reel.video_codec}"}
+                said |= {"picture": f"{self._found().name} from {reel.video_codec}"}
             if sound is not None:
                 tracks.append(iter(sound_packets(out, sound)))
-                facts |= {"sound": f"aac from {reel.audio_codec}", "silent_s": _silent_s(reel, wish, span)}
+                said |= {"sound": f"aac from {reel.audio_codec}", "silent_s": _silent_s(reel, wish, span)}
             elif _is_sound_copied(reel, wish):
                 tracks.append(_copied(out, reel, Stream.AUDIO, span))
-                facts["sound"] = "aac as it came"
-            written = _mux(out, tracks)
+                said["sound"] = "aac as it came"
+            for packet in heapq.merge(*tracks, key=lambda packet: packet.dts * packet.time_base):
+                out.mux(packet)
+                written += 1
+                yield
             if encoder is not None:
-                facts |= {"width": encoder.size[0], "height": encoder.size[1]}
-        return facts if written else None
+                said |= {"width": encoder.size[0], "height": encoder.size[1]}
+        facts.update(said if written else {})
 
     def _found(self) -> Encoder:
         self._encoder = self._encoder or best_encoder()
         if self._encoder is None:
             raise MediaError("no encoder for pictures here: install an av that has libvpx, or one with hardware H.264")
         return self._encoder
-
-
-def remove_leftovers(folder: Path) -> int:
-    """Delete what a process that was killed was writing below ``folder``; how many files."""
-    found = list(folder.rglob(f"*{ASIDE}")) if folder.is_dir() else []
-    for path in found:
-        path.unlink(missing_ok=True)
-    return len(found)
 
 
 def _span(reel: Reel, wish: Wish) -> Span | None:
@@ -228,23 +233,3 @@ def _moved(reel: Reel, packets: list[Packet], track: Any, begin_ns: int) -> Iter
         made.dts, made.pts, made.stream = dts_ns, max(packet.pts_ns - begin_ns, dts_ns), track
         last_ns = dts_ns
         yield made
-
-
-def _mux(out: Any, tracks: list[Iterator[Any]]) -> int:
-    """Write all packets in the order of time; how many."""
-    written = 0
-    for packet in heapq.merge(*tracks, key=lambda packet: packet.dts * packet.time_base):
-        out.mux(packet)
-        written += 1
-    return written
-
-
-def _put_in_place(aside: Path, path: Path) -> None:
-    """Onto the disk, then under its name: a power cut leaves no half file with it."""
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def _is_disk(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.errors import MediaError
 from edge.evidence.tape import Cut
 from edge.types import F32, NS_PER_MS, NS_PER_S, Packet, Stream
 
@@ -42,10 +43,14 @@ class Reel:
     """One cut; close it. ``video`` and ``audio`` are the template's streams, None where there are no packets."""
 
     def __init__(self, cut: Cut) -> None:
+        """MediaError when the template is damaged."""
         import av
 
         self.cut = cut
-        self._template = av.open(io.BytesIO(cut.template))
+        try:
+            self._template = av.open(io.BytesIO(cut.template))
+        except av.error.FFmpegError as error:
+            raise MediaError(f"what the camera says of its streams cannot be read: {error}") from error
         there = {packet.stream for packet in cut.packets}
         self.video: Any = next(iter(self._template.streams.video), None) if Stream.VIDEO in there else None
         self.audio: Any = next(iter(self._template.streams.audio), None) if Stream.AUDIO in there else None

@@ -1,0 +1,121 @@
+"""A case's clip and spectrogram: what they may hold, and writing them in small steps."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import closing
+
+from edge.config import Config
+from edge.config.keeping import Evidence
+from edge.errors import MediaError
+from edge.evidence.blur import Veil
+from edge.evidence.case import Case, Reach
+from edge.evidence.clip import ClipWriter, Wish
+from edge.evidence.files import put
+from edge.evidence.mute import Span, muted, speech_spans
+from edge.evidence.records import File, FileKind
+from edge.evidence.reel import Reel
+from edge.evidence.shots import room_or_raise
+from edge.evidence.sights import Sights
+from edge.evidence.spectrogram import Marks, spectrogram
+from edge.evidence.store import EventStore
+from edge.evidence.tape import Cut, Tape
+from edge.types import NS_PER_S, seconds
+
+PAD_NS = NS_PER_S
+"""What is asked of the tape beyond the clip: its first picture began earlier, its last one ends later."""
+
+Made = tuple[FileKind, File]
+Job = Generator[Made | None, None, None]
+"""Yields often; each file when it is in its place. Raises MediaError or SinkError."""
+
+
+class Cutter:
+    """Writes what is kept of a case beside its picture."""
+
+    def __init__(
+        self, config: Config, settings: Evidence, store: EventStore, tapes: Mapping[str, Tape], window_ns: int
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._store = store
+        self._tapes = tapes
+        self._window_ns = window_ns
+        self._writer = ClipWriter()
+
+    def replace(self, config: Config, settings: Evidence) -> None:
+        """Take over other settings."""
+        self._config, self._settings = config, settings
+
+    def tape_ns(self, case: Case) -> int | None:
+        """Up to when the tape of the case's camera reaches, on the event's media clock; None where there is none."""
+        tape = self._tapes.get(case.event.camera)
+        return tape.newest_ns(case.event.media_begin_ns, case.event.begin_ns) if tape is not None else None
+
+    def job(self, case: Case, sights: Sights) -> Job:
+        """Cut the case's media now and write from it; nothing where there is no media or nothing is to be kept."""
+        reach = Reach.of(self._settings)
+        cut = self._cut(case, case.span(reach))
+        if cut is not None:
+            yield from self._written(case, cut, self._wish(case, sights, case.span(reach)), reach)
+
+    def _cut(self, case: Case, span: Span) -> Cut | None:
+        tape = self._tapes.get(case.event.camera)
+        if tape is None or not (self._settings.clips or self._settings.audio):
+            return None
+        begin_ns = span[0] - PAD_NS
+        return tape.cut(begin_ns, span[1] + PAD_NS, case.local_ns(begin_ns))
+
+    def _wish(self, case: Case, sights: Sights, span: Span) -> Wish:
+        settings, epoch = self._settings, case.event.epoch
+        silent: list[Span] = []
+        if settings.audio and not settings.speech:
+            wide = (span[0] - PAD_NS, span[1] + PAD_NS)
+            silent = speech_spans(sights.heard(epoch), *wide, self._window_ns)
+        veil = Veil(sights.seen(epoch), settings.blur) if settings.blur else None
+        masks = self._config.cameras[case.event.camera].privacy_masks
+        return Wish(*span, settings.audio, tuple(silent), masks, veil)
+
+    def _written(self, case: Case, cut: Cut, wish: Wish, reach: Reach) -> Job:
+        folder, root = self._store.folder_of(case.event), self._store.folder
+        shown = (wish.begin_ns, wish.end_ns)
+        if self._settings.clips:
+            room_or_raise(self._store.room_for(sum(len(packet.data) for packet in cut.packets)), folder)
+            job = self._writer.job(cut, folder, wish)
+            with closing(job):
+                clip = yield from job
+            if clip is not None:
+                shown = (clip.begin_ns, clip.end_ns)
+                facts = {
+                    **clip.facts,
+                    "begin_ns": float(case.event.wall_begin_ns + clip.begin_ns - case.event.media_begin_ns),
+                    "event_at_s": round(seconds(case.event.media_begin_ns - clip.begin_ns), 3),
+                }
+                if case.is_shortened(reach):
+                    facts["shortened"] = "the event went on for longer than evidence.longest_s"
+                path = clip.path.relative_to(root).as_posix()
+                yield "clip", File(path, clip.path.stat().st_size, facts)
+        data = self._spectrogram(case, cut, wish, shown)
+        if data is not None:
+            path_ns = folder / "spectrogram.png"
+            room_or_raise(self._store.room_for(len(data)), path_ns)
+            put(path_ns, data)
+            yield "spectrogram", File(path_ns.relative_to(root).as_posix(), len(data), {"type": "image/png"})
+
+    def _spectrogram(self, case: Case, cut: Cut, wish: Wish, shown: Span) -> bytes | None:
+        if not wish.audio:
+            return None
+        with closing(Reel(cut)) as reel:
+            sound = reel.sound(shown[0] + cut.shift_ns, shown[1] + cut.shift_ns)
+        if sound is None:
+            return None
+        silent = [(a + cut.shift_ns, b + cut.shift_ns) for a, b in wish.silent]
+        event = case.event
+        begin_ns = event.media_begin_ns + cut.shift_ns
+        end_ns = (
+            begin_ns + max(0, case.span(Reach(0, 0, 2**62))[1] - event.media_begin_ns) if case.is_over else shown[1]
+        )
+        try:
+            return spectrogram(muted(sound, silent), Marks((begin_ns, end_ns), silent))
+        except MediaError:
+            return None

@@ -1,0 +1,77 @@
+"""Moments that came near an event and were none: what a person may want to look at when setting thresholds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from edge.evidence.sights import Sight
+from edge.types import NS_PER_S
+
+MOST_PER_HOUR = 4
+APART_NS = 60 * NS_PER_S
+_HOUR_NS = 3600 * NS_PER_S
+_FALLEN = 0.7  # of its highest value: then the rise is over
+
+Enter = Callable[[str, str], float | None]
+"""The threshold in force for a camera's label; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A rise of ``label`` that ended below ``enter``, and the window at its top."""
+
+    sight: Sight
+    label: str
+    value: float
+    enter: float
+
+
+@dataclass(slots=True)
+class _Rise:
+    top: Near
+    became_event: bool
+
+
+class Nearly:
+    """Follows the values of all labels; a rise that stayed between half of the threshold and the threshold is told once
+    it is over, at most four an hour for each label of a camera, a minute apart."""
+
+    def __init__(self, enter: Enter) -> None:
+        self._enter = enter
+        self._rises: dict[tuple[str, str], _Rise] = {}
+        self._told: dict[tuple[str, str], deque[int]] = {}
+
+    def see(self, sight: Sight, open_labels: Collection[str]) -> list[Near]:
+        """What is over with this window; ``open_labels`` are those of the camera's open events."""
+        over = (self._follow(sight, label, value, label in open_labels) for label, value in sight.values.items())
+        return [near for near in over if near is not None]
+
+    def _follow(self, sight: Sight, label: str, value: float | None, is_open: bool) -> Near | None:
+        key = (sight.camera, label)
+        rise = self._rises.get(key)
+        enter = self._enter(sight.camera, label)
+        if rise is not None:
+            rise.became_event |= is_open
+        if value is not None and enter is not None and value >= enter / 2:
+            if rise is None:
+                self._rises[key] = _Rise(Near(sight, label, value, enter), is_open)
+            elif value > rise.top.value:
+                rise.top = Near(sight, label, value, enter)
+            if rise is None or value >= rise.top.value * _FALLEN:
+                return None
+        if rise is None:
+            return None
+        del self._rises[key]
+        is_near = not rise.became_event and rise.top.value < rise.top.enter
+        return rise.top if is_near and self._may_tell(key, sight.t_end_ns) else None
+
+    def _may_tell(self, key: tuple[str, str], now_ns: int) -> bool:
+        told = self._told.setdefault(key, deque())
+        while told and told[0] <= now_ns - _HOUR_NS:
+            told.popleft()
+        if len(told) >= MOST_PER_HOUR or (told and now_ns - told[-1] < APART_NS):
+            return False
+        told.append(now_ns)
+        return True

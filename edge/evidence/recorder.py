@@ -1,0 +1,297 @@
+"""Keeps what happened: rows, snapshots, clips, score traces, candidates; sweeps what is old, and sums up the day.
+
+Thread-free: `observe` (engine thread) only queues, `work` (evidence thread) does what is due and returns soon. What the
+disk or a decoder refuses is told once, counted and left out; events go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge.clock import Clock
+from edge.config import Config
+from edge.config.keeping import Evidence
+from edge.errors import EdgeError
+from edge.evidence.case import Case, Reach
+from edge.evidence.cutting import PAD_NS, Cutter, Job
+from edge.evidence.daily import Daily
+from edge.evidence.digest import Digest
+from edge.evidence.files import remove_leftovers
+from edge.evidence.nearly import Enter, Near, Nearly
+from edge.evidence.records import Candidate, File, FileKind
+from edge.evidence.retention import Retention
+from edge.evidence.shots import LivePicture, Shots, room_or_raise
+from edge.evidence.sights import Sight, Sights
+from edge.evidence.snapshot import thumbnail
+from edge.evidence.store import EventStore
+from edge.evidence.tape import Tape
+from edge.evidence.traces import Traces
+from edge.metrics import Metrics
+from edge.types import NS_PER_MS, NS_PER_S, Event, Kept, Phase, RuleValues, Scores, nanoseconds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one step brought, ready to be remembered."""
+
+    sights: tuple[Sight, ...]
+    rules: tuple[RuleValues, ...]
+    events: tuple[Event, ...]
+
+
+class Recorder:
+    """Evidence of all cameras in ``store``'s folder; ``model`` is the name and version that runs.
+
+    ``live`` gives a picture where a camera's tape has none, ``enter`` the thresholds in force (without it there are no
+    candidates), ``tell`` takes the day's digest, ``window_s`` is how much sound the model hears at once.
+    """
+
+    MOST_WAITING = 10_000
+    TURN_NS = 250 * NS_PER_MS
+    SWEEP_NS = 60 * NS_PER_S
+
+    def __init__(
+        self,
+        config: Config,
+        settings: Evidence,
+        store: EventStore,
+        traces: Traces,
+        tapes: Mapping[str, Tape],
+        clock: Clock,
+        metrics: Metrics,
+        model: str,
+        *,
+        live: LivePicture | None = None,
+        enter: Enter | None = None,
+        tell: Callable[[Digest], None] | None = None,
+        window_s: float = 2.0,
+    ) -> None:
+        self._store = store
+        self._traces = traces
+        self._tapes = dict(tapes)
+        self._clock = clock
+        self._metrics = metrics
+        self._model = model
+        self._lock = threading.Lock()
+        self._waiting: deque[_Seen] = deque()
+        self._sights: dict[str, Sights] = {}
+        self._cases: dict[str, Case] = {}
+        self._cutting: tuple[Case, Job] | None = None
+        self._told: set[str] = set()
+        self._nearly = Nearly(enter) if enter is not None else None
+        self._near: list[Near] = []
+        self._shots = Shots(config, settings, self._tapes, live)
+        self._cutter = Cutter(config, settings, store, self._tapes, nanoseconds(window_s))
+        self._daily = Daily(store, clock, tell)
+        self._retention = Retention(settings, store, store.folder, clock)
+        self.reconfigure(config, settings)
+        self._sweep_due_ns = clock.mono_ns()
+        left = remove_leftovers(store.folder)
+        if left:
+            log.info("%s: removed %d files that were being written when the last run ended", store.folder, left)
+
+    def reconfigure(self, config: Config, settings: Evidence) -> None:
+        """Take over other settings; on the thread that calls `work`."""
+        self._config, self._settings = config, settings
+        self._reach = Reach.of(settings)
+        self._shots.replace(config, settings)
+        self._cutter.replace(config, settings)
+        self._daily.replace(config, settings)
+        self._retention.replace(settings)
+
+    def observe(self, scores: Sequence[Scores], rules: Sequence[RuleValues], events: Sequence[Event]) -> None:
+        """Queue what a step brought forth; never blocks. Windows without room are counted, events always have it."""
+        by_rule = rules if len(rules) == len(scores) else [None] * len(scores)
+        sights = tuple(Sight.of(one, rule) for one, rule in zip(scores, by_rule, strict=True))
+        with self._lock:
+            if len(self._waiting) >= self.MOST_WAITING:
+                for one in scores:
+                    self._metrics.drops.labels(one.camera, "evidence_queue").inc()
+                sights, rules = (), ()
+            if sights or rules or events:
+                self._waiting.append(_Seen(sights, tuple(rules), tuple(events)))
+
+    def work(self) -> list[Kept]:
+        """Do what is due, for about a quarter of a second; what was kept. Never raises for the disk or media."""
+        kept: list[Kept] = []
+        while (seen := self._next()) is not None:
+            self._take(seen)
+        for case in list(self._cases.values()):
+            kept += self._picture(case)
+        kept += self._clips()
+        for near in self._near:
+            self._candidate(near)
+        self._near.clear()
+        self._hold()
+        self._look_after()
+        return kept
+
+    def close(self, limit_s: float = 5.0) -> list[Kept]:
+        """Write what waits: rows, pictures, and clips of what is there, ``limit_s`` at most. The store stays open."""
+        until_ns = self._clock.mono_ns() + nanoseconds(limit_s)
+        kept = self.work()
+        while self._clock.mono_ns() < until_ns:
+            waiting = [case for case in self._cases.values() if case.has_media and not case.is_cut]
+            if self._cutting is None and not waiting:
+                break
+            if self._cutting is None:
+                self._begin_cutting(waiting[0])
+            kept += self._go_on_cutting()
+        if self._cutting is not None:
+            self._cutting[1].close()
+            self._cutting = None
+        return kept
+
+    def _next(self) -> _Seen | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
+    def _take(self, seen: _Seen) -> None:
+        for sight in seen.sights:
+            self._sights_of(sight.camera).add(sight)
+            for case in self._cases.values():
+                case.see(sight)
+        for rule in seen.rules:
+            self._traces.append(rule, self._wall_ns(rule.t_end_ns))
+        for event in seen.events:
+            self._event(event)
+        if self._nearly is not None and self._settings.candidates:
+            for sight in seen.sights:
+                open_labels = {c.event.label for c in self._cases.values() if c.event.camera == sight.camera}
+                self._near += self._nearly.see(sight, open_labels)
+
+    def _event(self, event: Event) -> None:
+        case = self._cases.get(event.id)
+        if case is None and event.phase is Phase.BEGIN and event.camera in self._config.cameras:
+            sights = self._sights_of(event.camera)
+            best = sights.strongest(event.label, event.epoch, event.media_begin_ns)
+            case = self._cases[event.id] = Case(event, best if best is not None else sights.newest)
+        if case is not None:
+            case.event = event
+        meaning = case.best.meaning if case is not None and case.has_media and case.best is not None else None
+        self._store.put(event, self._model, meaning)
+
+    def _picture(self, case: Case) -> list[Kept]:
+        """The case's picture, the first at once and a better one at its end; closes cases that need no clip."""
+        event, kept = case.event, []
+        is_first = case.shown is None and not case.is_tried
+        if is_first or case.wants_picture():
+            case.is_tried, case.shown = True, case.best
+            try:
+                kept = self._shoot(case)
+                self._well("picture")
+            except (EdgeError, OSError) as error:
+                self._failed(event.camera, "picture", error)
+        if not case.has_media or (case.is_cut and case.is_over):
+            del self._cases[event.id]
+        return kept
+
+    def _shoot(self, case: Case) -> list[Kept]:
+        event = case.event
+        picture = self._shots.plain(event.camera, case.best, self._sights_of(event.camera))
+        if picture is None:
+            return []
+        folder = self._store.folder_of(event)
+        room_or_raise(self._store.room_for(picture.size // 4), folder)
+        return self._attach(case, self._shots.keep(folder, self._store.folder, event, case.best, picture))
+
+    def _attach(self, case: Case, made: Mapping[FileKind, File]) -> list[Kept]:
+        event = case.event
+        for kind, file in made.items():
+            case.files[kind] = file
+            self._store.attach(event.id, kind, file)
+        if not made:
+            return []
+        files: dict[str, str] = {kind: file.path for kind, file in case.files.items()}
+        return [Kept(event.id, event.camera, event.label, event.wall_begin_ns, files)]
+
+    def _clips(self) -> list[Kept]:
+        """Go on with the clip that is being written, or begin the next that is due."""
+        if self._cutting is None:
+            now_ns = self._clock.mono_ns()
+            due = next((case for case in self._cases.values() if self._is_due(case, now_ns)), None)
+            if due is None:
+                return []
+            self._begin_cutting(due)
+        return self._go_on_cutting()
+
+    def _is_due(self, case: Case, now_ns: int) -> bool:
+        newest = self._sights_of(case.event.camera).newest
+        return case.is_due(self._reach, now_ns, newest, self._cutter.tape_ns(case))
+
+    def _begin_cutting(self, case: Case) -> None:
+        case.is_cut = True
+        self._cutting = (case, self._cutter.job(case, self._sights_of(case.event.camera)))
+
+    def _go_on_cutting(self) -> list[Kept]:
+        if self._cutting is None:
+            return []
+        case, job = self._cutting
+        made: dict[FileKind, File] = {}
+        until_ns = self._clock.mono_ns() + self.TURN_NS
+        try:
+            for file in job:
+                if file is not None:
+                    made[file[0]] = file[1]
+                if self._clock.mono_ns() >= until_ns:
+                    break
+            else:
+                self._cutting = None
+                self._well("clip")
+        except (EdgeError, OSError) as error:
+            self._cutting = None
+            self._failed(case.event.camera, "clip", error)
+        return self._attach(case, made)
+
+    def _candidate(self, near: Near) -> None:
+        camera = near.sight.camera
+        try:
+            picture = self._shots.plain(camera, near.sight, self._sights_of(camera))
+        except EdgeError as error:
+            self._failed(camera, "picture", error)
+            picture = None
+        small = thumbnail(picture) if picture is not None else b""
+        wall_ns = self._wall_ns(near.sight.t_end_ns)
+        self._store.candidate(Candidate(camera, near.label, wall_ns, near.value, near.enter, small))
+
+    def _hold(self) -> None:
+        """Let the tapes keep what clips to come will need."""
+        for camera, tape in self._tapes.items():
+            begun = [c for c in self._cases.values() if c.event.camera == camera and c.has_media and not c.is_cut]
+            since = min((c.local_ns(c.span(self._reach)[0]) for c in begun), default=None)
+            tape.hold(since - PAD_NS if since is not None else None)
+
+    def _look_after(self) -> None:
+        """Once a minute what is too old goes; once a day the digest."""
+        now_ns = self._clock.mono_ns()
+        if now_ns >= self._sweep_due_ns:
+            self._sweep_due_ns = now_ns + self.SWEEP_NS
+            self._retention.sweep()
+        try:
+            self._daily.look()
+        except EdgeError as error:
+            log.warning("the day's digest: %s", error)
+
+    def _sights_of(self, camera: str) -> Sights:
+        keep_ns = self._reach.before_ns + self._reach.after_ns + self._reach.longest_ns + 30 * NS_PER_S
+        return self._sights.setdefault(camera, Sights(keep_ns))
+
+    def _wall_ns(self, t_ns: int) -> int:
+        return self._clock.wall_ns() - (self._clock.mono_ns() - t_ns)
+
+    def _failed(self, camera: str, what: str, error: Exception) -> None:
+        self._metrics.drops.labels(camera, f"evidence_{what}").inc()
+        level = logging.DEBUG if what in self._told else logging.WARNING
+        self._told.add(what)
+        log.log(level, "%s: no %s is kept of an event: %s", camera, what, error)
+
+    def _well(self, what: str) -> None:
+        if what in self._told:
+            self._told.discard(what)
+            log.info("a %s is kept again", what)

@@ -1,0 +1,115 @@
+"""Pictures of events: from the tape at full size, else the live one; masked and blurred, then drawn onto."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edge.config import Config
+from edge.config.keeping import Evidence
+from edge.errors import SinkError
+from edge.evidence.blur import Veil, blur
+from edge.evidence.cover import Cover
+from edge.evidence.files import put
+from edge.evidence.records import File, FileKind
+from edge.evidence.sights import Sight, Sights
+from edge.evidence.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
+from edge.evidence.tape import Tape
+from edge.types import U8, Box, Event
+
+LivePicture = Callable[[str], U8 | None]
+"""A camera's newest picture u8[H,W,3] RGB, without a letterbox; None where there is none."""
+CLEAR_BOX = 0.4
+_BOXED = {"person", "vehicle", "animal"}  # labels that boxes explain better than a map does
+_SHOWN = {
+    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "bird", "cat", "dog"),
+    *("horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "handbag", "suitcase", "knife"),
+}
+
+
+class Shots:
+    """Takes pictures of what cameras showed. ``live`` is asked where the tape has nothing."""
+
+    def __init__(
+        self, config: Config, settings: Evidence, tapes: Mapping[str, Tape], live: LivePicture | None = None
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._tapes = tapes
+        self._live = live
+
+    def replace(self, config: Config, settings: Evidence) -> None:
+        """Take over other settings."""
+        self._config, self._settings = config, settings
+
+    def plain(self, camera: str, sight: Sight | None, sights: Sights) -> U8 | None:
+        """What ``camera`` showed in the last picture of ``sight``, fit to be stored; None where there is none.
+
+        MediaError when what the camera sent cannot be read.
+        """
+        picture = self._from_tape(camera, sight)
+        moment = sight
+        if picture is None and self._live is not None:
+            picture, moment = self._live(camera), sights.newest
+        if picture is None:
+            return None
+        if self._settings.blur:
+            seen = sights.seen(moment.epoch) if moment is not None else []
+            veil = Veil(seen, self._settings.blur)
+            for rect in veil.rects(moment.media_end_ns if moment is not None else 0):
+                blur(picture, rect)
+        Cover(self._config.cameras[camera].privacy_masks).apply(picture)
+        return picture
+
+    def keep(self, folder: Path, root: Path, event: Event, sight: Sight | None, picture: U8) -> dict[FileKind, File]:
+        """Write snapshot and thumbnail into ``folder``, which is below ``root``; SinkError when the disk refuses."""
+        shown = drawn(picture, self._drawing(event, sight))
+        facts: dict[str, float | str] = {"width": shown.shape[1], "height": shown.shape[0], "type": "image/jpeg"}
+        if sight is not None and event.label in sight.values:
+            facts["value"] = round(sight.values[event.label] or 0.0, 4)
+        made: dict[FileKind, File] = {}
+        data: dict[FileKind, bytes] = {"snapshot": jpeg(shown), "thumbnail": thumbnail(picture)}
+        for kind, content in data.items():
+            path = folder / f"{kind}.jpg"
+            put(path, content)
+            made[kind] = File(path.relative_to(root).as_posix(), len(content), facts if kind == "snapshot" else {})
+        return made
+
+    def _from_tape(self, camera: str, sight: Sight | None) -> U8 | None:
+        tape = self._tapes.get(camera)
+        if tape is None or sight is None:
+            return None
+        cut = tape.cut(sight.media_end_ns - 1, sight.media_end_ns + 1, sight.t_end_ns)
+        return picture_at(cut, sight.media_end_ns) if cut is not None else None
+
+    def _drawing(self, event: Event, sight: Sight | None) -> Drawing:
+        camera = self._config.cameras[event.camera]
+        zones = {name: camera.zones[name] for name in event.zones if name in camera.zones}
+        title = event.label.replace("_", " ")
+        if sight is None:
+            return Drawing(title, zones=zones)
+        value = sight.values.get(event.label)
+        boxes = [box for box in sight.boxes if _is_shown(box)]
+        heat = sight.heat if self._is_seen(event) and not self._is_boxed(event.label, boxes) else None
+        return Drawing(f"{title}  {value:.0%}" if value is not None else title, boxes, zones, heat, sight.content)
+
+    def _is_boxed(self, label: str, boxes: list[Box]) -> bool:
+        rule = self._config.events.get(label)
+        parts = rule.parts if rule is not None and rule.parts else (label,)
+        return bool(boxes) and bool(_BOXED & set(parts))
+
+    @staticmethod
+    def _is_seen(event: Event) -> bool:
+        """Whether the picture said more for the event than the rest did."""
+        said = event.contribution
+        return said is not None and said.video > max(0.0, said.audio, said.sensors)
+
+
+def room_or_raise(has_room: bool, path: Path) -> None:
+    """SinkError when retention has no room for ``path``."""
+    if not has_room:
+        raise SinkError(f"{path}: no room left; see evidence.keep_gb and evidence.keep_free_gb")
+
+
+def _is_shown(box: Box) -> bool:
+    return box.score >= CLEAR_BOX and box.label in _SHOWN

@@ -1,0 +1,79 @@
+"""What is remembered of a camera's last windows: as much as clips, snapshots and candidates need, and no more."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edge.evidence.mute import Heard, may_be_speech
+from edge.types import F32, Box, Rect, RuleValues, Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One window. ``values`` are what the rules looked at, else the scores; ``meaning`` f32[2,D] as in `Features`."""
+
+    camera: str
+    t_end_ns: int
+    media_end_ns: int
+    epoch: int
+    values: Mapping[str, float | None]
+    boxes: Sequence[Box]
+    heat: F32 | None
+    content: Rect
+    meaning: F32 | None
+    has_picture: bool
+    is_speech: bool
+
+    @classmethod
+    def of(cls, scores: Scores, rules: RuleValues | None) -> Sight:
+        """What is worth remembering of a window."""
+        return cls(
+            scores.camera,
+            scores.t_end_ns,
+            scores.media_end_ns,
+            scores.epoch,
+            rules.values if rules is not None else scores.values,
+            tuple(scores.boxes),
+            scores.evidence,
+            scores.content,
+            scores.features.aligned if scores.features is not None else None,
+            scores.video_ok,
+            may_be_speech(scores),
+        )
+
+
+class Sights:
+    """The windows of one camera within ``keep_ns`` of the newest."""
+
+    def __init__(self, keep_ns: int) -> None:
+        self._keep_ns = keep_ns
+        self._all: deque[Sight] = deque()
+
+    def add(self, sight: Sight) -> None:
+        """Remember the newest window."""
+        self._all.append(sight)
+        while self._all[0].t_end_ns < sight.t_end_ns - self._keep_ns:
+            self._all.popleft()
+
+    @property
+    def newest(self) -> Sight | None:
+        """The last window; None before the first."""
+        return self._all[-1] if self._all else None
+
+    def strongest(self, label: str, epoch: int, since_ns: int) -> Sight | None:
+        """The window since media time ``since_ns`` in which ``label`` was highest; else the newest of the epoch."""
+        there = [s for s in self._all if s.epoch == epoch and s.media_end_ns >= since_ns]
+        told = [s for s in there if s.values.get(label) is not None]
+        if told:
+            return max(told, key=lambda s: s.values.get(label) or 0.0)
+        return there[-1] if there else None
+
+    def heard(self, epoch: int) -> list[Heard]:
+        """When each window of an epoch ended, and whether speech may have been in it."""
+        return [(s.media_end_ns, s.is_speech) for s in self._all if s.epoch == epoch]
+
+    def seen(self, epoch: int) -> list[tuple[int, Sequence[Box]]]:
+        """The boxes of each window of an epoch that had a picture."""
+        return [(s.media_end_ns, s.boxes) for s in self._all if s.epoch == epoch and s.has_picture]
