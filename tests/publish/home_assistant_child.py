@@ -1,7 +1,8 @@
 """Runs under Home Assistant's own interpreter: its core with its MQTT integration, over the broker given.
 
-Usage: python home_assistant_child.py CONFIG_DIR HOST PORT USER PASSWORD. Reads one command a line, answers one JSON line
-each: ``states`` (every entity with its registry entry, and what was logged), ``press ENTITY``, ``image ENTITY``, ``quit``.
+Usage: python home_assistant_child.py CONFIG_DIR HOST PORT USER PASSWORD. Reads a command a line and answers each with a
+line of JSON: ``states`` (all entities with their registry entries, and what was logged), ``press ENTITY``,
+``image ENTITY``, ``quit``.
 """
 
 import asyncio
@@ -17,7 +18,8 @@ LOG = []
 class Keep(logging.Handler):
     def emit(self, record):
         if record.levelno >= logging.WARNING:
-            LOG.append(f"{record.levelname} {record.name}: {record.getMessage()}")
+            why = f" ({record.exc_info[1]!r})" if record.exc_info and record.exc_info[1] else ""
+            LOG.append(f"{record.levelname} {record.name}: {record.getMessage()}{why}")
 
 
 def write_entry(folder, host, port, user, password):
@@ -30,6 +32,7 @@ def write_entry(folder, host, port, user, password):
     }  # fmt: skip
     storage = Path(folder) / ".storage"
     storage.mkdir(parents=True)
+    (Path(folder) / "configuration.yaml").write_text("")
     whole = {"version": 1, "minor_version": 2, "key": "core.config_entries", "data": {"entries": [entry]}}
     (storage / "core.config_entries").write_text(json.dumps(whole))
 
@@ -56,7 +59,7 @@ async def start(folder):
 def states(hass):
     from homeassistant.helpers import device_registry, entity_registry
 
-    entities = entity_registry.async_get(hass).entities.values()
+    entities = entity_registry.async_entries_for_config_entry(entity_registry.async_get(hass), "mqtt0")
     found = {
         e.entity_id: {
             "unique_id": e.unique_id,
@@ -69,10 +72,8 @@ def states(hass):
     }
     for state in hass.states.async_all():
         found.setdefault(state.entity_id, {}).update(state=state.state, attributes=dict(state.attributes))
-    devices = [
-        {"name": d.name, "ids": sorted(map(list, d.identifiers))}
-        for d in device_registry.async_get(hass).devices.values()
-    ]
+    there = device_registry.async_entries_for_config_entry(device_registry.async_get(hass), "mqtt0")
+    devices = [{"name": d.name, "ids": sorted(map(list, d.identifiers)), "url": d.configuration_url} for d in there]
     return {"entities": found, "devices": devices, "log": LOG}
 
 
