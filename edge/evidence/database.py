@@ -185,8 +185,8 @@ class Database:
 
 
 def _names_in(tags: str) -> str:
-    """The names of ``[[name, value], ...]`` as words."""
-    return " ".join(name for name, _ in json.loads(tags))
+    """The names of ``[[name, ...], ...]`` as words."""
+    return " ".join(one[0] for one in json.loads(tags))
 
 
 def _salvage(damaged: Path, into: sqlite3.Connection) -> int:

@@ -46,7 +46,7 @@ EVENT = (
 
 INDEXED = (
     "INSERT OR REPLACE INTO words (rowid, label, why, tags, zones, camera, caption) "
-    "SELECT n, label, why, names_in(tags), zones, camera, caption FROM events"
+    "SELECT n, label, why, names_in(tags) || ' ' || names_in(boxes), zones, camera, caption FROM events"
 )
 """Makes events findable by their words; goes on with WHERE."""
 

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from edge.clock import Clock, iso8601
 from edge.errors import InputError, SinkError
@@ -139,6 +139,10 @@ class EventStore:
         """The event of a camera that began last."""
         found = self.find(Query(cameras=(camera,), labels=(label,) if label else (), limit=1))
         return found[0].record if found else None
+
+    def names(self, of: Literal["camera", "label"]) -> tuple[str, ...]:
+        """The cameras or labels that events are kept of."""
+        return tuple(str(row[0]) for row in self._rows(f"SELECT DISTINCT {of} FROM events ORDER BY 1"))  # noqa: S608
 
     def folder_of(self, event: Event) -> Path:
         """``<day>/<camera>/<id>`` below the evidence folder (the day in UTC), made when it is not there."""
