@@ -1,0 +1,97 @@
+"""A day in a few lines, over HTTP: what happened on each camera, what stood out, and a sheet of small pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import Response
+
+from edge.clock import iso8601
+from edge.evidence.digest import Digest, digest
+from edge.evidence.records import Found
+from edge.evidence.store import EventStore
+from edge.types import NS_PER_S
+from edge.web.answers import EventAnswer, event_answer
+from edge.web.box import Box
+from edge.web.given import RESPONSES, BoxGiven, CameraGiven, Moment, RoomsGiven, StoreGiven, span_ns
+from edge.web.rooms import Rooms
+
+router = APIRouter(prefix="/api/digest", responses=RESPONSES, tags=["digest"])
+LONGEST_S = 8 * 86400.0
+JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "The sheet"}}
+
+
+@dataclass(frozen=True, slots=True)
+class HappenedAnswer:
+    """One label on one camera: how often, when, and what people said of it."""
+
+    camera: str
+    label: str
+    kind: str
+    count: int
+    first: str
+    last: str
+    peak: float
+    marked_true: int
+    marked_false: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigestAnswer:
+    """What began in a span; ``storyboards`` by camera, where there were pictures."""
+
+    text: str
+    happened: list[HappenedAnswer]
+    notable: list[EventAnswer]
+    storyboards: dict[str, str]
+
+
+@router.get("")
+def one_digest(box: BoxGiven, rooms: RoomsGiven, store: StoreGiven, since: Moment, until: Moment) -> DigestAnswer:
+    """What happened between two moments, at most eight days apart."""
+    made = _made(box, rooms, store, since, until)
+    happened = [
+        HappenedAnswer(
+            h.camera,
+            h.label,
+            h.kind.value,
+            h.count,
+            iso8601(h.first_ns),
+            iso8601(h.last_ns),
+            round(h.peak, 3),
+            h.marked_true,
+            h.marked_false,
+        )
+        for h in made.happened
+    ]
+    urls = {c: f"/api/digest/{c}/storyboard.jpg?since={since!r}&until={until!r}" for c in made.storyboards}
+    return DigestAnswer(made.text, happened, [event_answer(Found(r, 0.0)) for r in made.notable], urls)
+
+
+@router.get("/{camera}/storyboard.jpg", response_class=Response, responses=JPEG)
+def sheet(
+    box: BoxGiven, rooms: RoomsGiven, store: StoreGiven, camera: CameraGiven, since: Moment, until: Moment
+) -> Response:
+    """The small pictures of one camera's most notable events."""
+    made = _made(box, rooms, store, since, until)
+    if camera not in made.storyboards:
+        raise HTTPException(404, f"there are no pictures of {camera!r} from then")
+    return Response(made.storyboards[camera], media_type="image/jpeg")
+
+
+def _made(box: Box, rooms: Rooms, store: EventStore, since: float, until: float) -> Digest:
+    since_ns, until_ns = span_ns(since, until, LONGEST_S)
+    return rooms.digest(since_ns, until_ns, lambda: digest(store, since_ns, until_ns, (), _place(box)))
+
+
+def _place(box: Box) -> tzinfo:
+    """The hours that people at the box read."""
+    name = box.loaded.config.location.timezone
+    if name is not None:
+        return ZoneInfo(name)
+    now = datetime.fromtimestamp(box.clock.wall_ns() // NS_PER_S, timezone.utc)
+    return now.astimezone().tzinfo or timezone.utc

@@ -1,0 +1,221 @@
+"""Zones, lines and the rules made from them: drawn on the page, kept beside config.yaml, in force at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+import yaml
+from fastapi import APIRouter, HTTPException
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from edge.config.rules import Rule
+from edge.config.values import Point, Polygon, Segment
+from edge.errors import ConfigError, InputError, SinkError
+from edge.web.answers import Done
+from edge.web.box import Box
+from edge.web.given import RESPONSES, BoxGiven, CameraGiven, LabelName, PlaceName, RoomsGiven
+from edge.web.rooms import Rooms
+
+router = APIRouter(prefix="/api", responses=RESPONSES, tags=["zones and rules"])
+MOST_PLACES = 32
+Drawn: TypeAlias = dict[str, Any]
+
+
+def _apart(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    return tuple((round(x, 4), round(y, 4)) for x, y in points)
+
+
+class ZoneGiven(BaseModel):
+    """A polygon: its corners in order, in 0..1 of the picture from its top left."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    points: Annotated[Polygon, AfterValidator(_apart)]
+
+
+class LineGiven(BaseModel):
+    """A line from one point to another; to its left is the left of somebody who walks along it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    points: Annotated[Segment, AfterValidator(_apart)]
+
+
+class Place(BaseModel):
+    """A zone or line in force; ``drawn`` on the page, or written in config.yaml."""
+
+    points: list[tuple[float, float]]
+    drawn: bool
+
+
+class CameraPlaces(BaseModel):
+    """Everything that lies on one camera's picture; masks can be changed in config.yaml alone."""
+
+    zones: dict[str, Place] = Field(default_factory=dict)
+    lines: dict[str, Place] = Field(default_factory=dict)
+    masks: list[list[tuple[float, float]]] = Field(default_factory=list)
+
+
+class RuleShown(BaseModel):
+    """A rule in force."""
+
+    rule: dict[str, Any]
+    drawn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnAnswer:
+    """What is in force, and what was drawn as text that can be pasted into config.yaml."""
+
+    cameras: dict[str, CameraPlaces]
+    rules: dict[str, RuleShown]
+    yaml: str
+
+
+@router.get("/drawn")
+def drawn(box: BoxGiven) -> DrawnAnswer:
+    """Zones, lines, masks and rules in force."""
+    config, own = box.loaded.config, box.drawn()
+    cameras = {}
+    for name, camera in config.cameras.items():
+        mine = _part(own, "cameras", name)
+        zones = {n: Place(points=list(p), drawn=n in _part(mine, "zones")) for n, p in camera.zones.items()}
+        lines = {n: Place(points=list(p), drawn=n in _part(mine, "lines")) for n, p in camera.lines.items()}
+        cameras[name] = CameraPlaces(zones=zones, lines=lines, masks=[list(mask) for mask in camera.privacy_masks])
+    rules = {
+        name: RuleShown(rule=rule.model_dump(mode="json", exclude_none=True), drawn=name in _part(own, "events"))
+        for name, rule in config.events.items()
+    }
+    return DrawnAnswer(cameras, rules, as_yaml(own))
+
+
+@router.put("/cameras/{camera}/zones/{name}")
+def put_zone(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName, zone: ZoneGiven) -> Done:
+    """Draw a zone, or move it."""
+    return _change(rooms, lambda d: _put_place(d, camera, "zones", name, zone.points))
+
+
+@router.put("/cameras/{camera}/lines/{name}")
+def put_line(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName, line: LineGiven) -> Done:
+    """Draw a line, or move it."""
+    return _change(rooms, lambda d: _put_place(d, camera, "lines", name, line.points))
+
+
+@router.delete("/cameras/{camera}/zones/{name}")
+def delete_zone(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName) -> Done:
+    """Remove a drawn zone; one of the same name in config.yaml is in force again."""
+    return _change(rooms, lambda d: _delete_place(rooms.box, d, camera, "zones", name))
+
+
+@router.delete("/cameras/{camera}/lines/{name}")
+def delete_line(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName) -> Done:
+    """Remove a drawn line."""
+    return _change(rooms, lambda d: _delete_place(rooms.box, d, camera, "lines", name))
+
+
+@router.put("/rules/{name}")
+def put_rule(rooms: RoomsGiven, name: LabelName, rule: Rule) -> Done:
+    """Make a rule, or change it: what it says takes the whole place of config.yaml's of that name."""
+
+    def change(d: Drawn) -> None:
+        events = d.setdefault("events", {})
+        if name not in events and len(events) >= MOST_PLACES:
+            raise HTTPException(409, f"there are {MOST_PLACES} drawn rules already; remove one")
+        events[name] = rule.model_dump(mode="json", exclude_none=True)
+
+    return _change(rooms, change)
+
+
+@router.delete("/rules/{name}")
+def delete_rule(rooms: RoomsGiven, name: LabelName) -> Done:
+    """Remove a drawn rule."""
+
+    def change(d: Drawn) -> None:
+        if name not in _part(d, "events"):
+            raise _not_drawn("rule", name, name in rooms.box.loaded.config.events)
+        del d["events"][name]
+
+    return _change(rooms, change)
+
+
+def as_yaml(drawn: Mapping[str, Any]) -> str:
+    """What was drawn, to be pasted into config.yaml; empty when nothing was."""
+    kept = {name: value for name, value in drawn.items() if value}
+    if not kept:
+        return ""
+    return yaml.dump(kept, Dumper=_Flow, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Flow(yaml.SafeDumper):
+    """Lists on one line, as people write points; no anchors."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def _points(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+
+
+_Flow.add_representer(list, _points)
+_Flow.add_representer(tuple, _points)
+
+
+def _change(rooms: Rooms, change: Callable[[Drawn], None]) -> Done:
+    """Apply ``change`` to a copy of what is drawn, and have it kept if the configuration holds with it."""
+    with rooms.drawing:
+        wanted = copy.deepcopy(dict(rooms.box.drawn()))
+        change(wanted)
+        try:
+            return Done(rooms.box.draw(_tidy(wanted)))
+        except ConfigError as error:
+            raise HTTPException(409, _sentence(error)) from error
+        except SinkError as error:
+            raise HTTPException(503, str(error)) from error
+        except InputError as error:
+            raise HTTPException(409, str(error)) from error
+
+
+def _sentence(error: ConfigError) -> str:
+    """The first fault, without the file it would stand in: it stands on the page."""
+    first = error.problems[0]
+    return first.split(": ", 1)[-1] if ".yaml" in first.split(": ", 1)[0] else first
+
+
+def _put_place(d: Drawn, camera: str, kind: str, name: str, points: tuple[Point, ...]) -> None:
+    places = d.setdefault("cameras", {}).setdefault(camera, {}).setdefault(kind, {})
+    if name not in places and len(places) >= MOST_PLACES:
+        raise HTTPException(409, f"{camera} has {MOST_PLACES} drawn {kind} already; remove one")
+    places[name] = [[float(x), float(y)] for x, y in points]
+
+
+def _delete_place(box: Box, d: Drawn, camera: str, kind: str, name: str) -> None:
+    if name not in _part(_part(d, "cameras", camera), kind):
+        raise _not_drawn(kind[:-1], name, name in getattr(box.loaded.config.cameras[camera], kind))
+    del d["cameras"][camera][kind][name]
+
+
+def _not_drawn(what: str, name: str, in_config: bool) -> HTTPException:
+    if in_config:
+        return HTTPException(409, f"{what} {name!r} stands in config.yaml; remove it there")
+    return HTTPException(404, f"there is no {what} {name!r}")
+
+
+def _part(value: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    for name in path:
+        below = value.get(name)
+        value = below if isinstance(below, Mapping) else {}
+    return value
+
+
+def _tidy(d: Drawn) -> Drawn:
+    """Without what has become empty."""
+    cameras = {
+        camera: {kind: places for kind, places in kinds.items() if places}
+        for camera, kinds in _part(d, "cameras").items()
+    }
+    kept = {"cameras": {camera: kinds for camera, kinds in cameras.items() if kinds}, "events": d.get("events")}
+    return {name: value for name, value in kept.items() if value}

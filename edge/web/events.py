@@ -1,0 +1,139 @@
+"""Kept events over HTTP: the list and its search, one event, its files, and what people say of it."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import stat
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.config.sources import NAME
+from edge.errors import InputError
+from edge.evidence.records import FileKind, Found, Record
+from edge.evidence.records import Query as Wanted
+from edge.evidence.store import EventStore
+from edge.types import Kind, nanoseconds
+from edge.web.answers import EventAnswer, EventsAnswer, event_answer
+from edge.web.given import LABEL, RESPONSES, BoxGiven, EventId, Since, StoreGiven
+
+router = APIRouter(prefix="/api/events", responses=RESPONSES, tags=["events"])
+Names = Annotated[list[Annotated[str, Field(pattern=NAME)]], Query(max_length=64)]
+Labels = Annotated[list[Annotated[str, Field(pattern=LABEL)]], Query(max_length=64)]
+Cursor = Annotated[
+    str | None, Query(pattern=r"^([0-9]{1,18}|[1-8][0-9]{18})$", description="`next` of the page before")
+]
+
+
+class MarkGiven(BaseModel):
+    """What a person says of an event; null takes it back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: Literal["true", "false"] | None
+    note: Annotated[str, Field(max_length=500)] = ""
+
+
+@router.get("")
+def list_events(
+    box: BoxGiven,
+    store: StoreGiven,
+    text: Annotated[str, Query(max_length=200, description="what to search for, in words")] = "",
+    camera: Names = [],  # noqa: B006 - FastAPI copies defaults
+    label: Labels = [],  # noqa: B006
+    zone: Names = [],  # noqa: B006
+    kind: Literal["event", "health"] | None = None,
+    since: Since = None,
+    until: Since = None,
+    marked: Literal["true", "false", "none"] | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Cursor = None,
+) -> EventsAnswer:
+    """Newest first; with a text, best first."""
+    words = text.replace("\0", " ").strip()
+    wanted = Wanted(
+        text=words,
+        cameras=tuple(camera),
+        labels=tuple(label),
+        zones=tuple(zone),
+        kinds=(Kind(kind),) if kind else (),
+        since_ns=None if since is None else nanoseconds(since),
+        until_ns=None if until is None else nanoseconds(until),
+        marked=marked,
+        limit=limit,
+        before_ns=None if before is None else int(before),
+        vector=box.meaning(words) if words else None,
+    )
+    found = store.find(wanted)
+    is_more = len(found) == limit and not words
+    return EventsAnswer([event_answer(one) for one in found], str(found[-1].record.begin_ns) if is_more else None)
+
+
+@router.get("/{event_id}")
+def one_event(store: StoreGiven, event_id: EventId) -> EventAnswer:
+    """One event with everything that is known of it."""
+    return event_answer(Found(_record(store, event_id), 0.0))
+
+
+@router.post("/{event_id}/mark")
+def mark_event(store: StoreGiven, event_id: EventId, mark: MarkGiven, request: Request) -> EventAnswer:
+    """Say that an event was what it said (true), or a false alarm (false)."""
+    _record(store, event_id)
+    note = "".join(c if c.isprintable() else " " for c in mark.note).strip()
+    try:
+        record = store.mark(event_id, mark.verdict, by=f"page:{request.state.user}", note=note)
+    except InputError as error:
+        raise HTTPException(404, str(error)) from error
+    return event_answer(Found(record, 0.0))
+
+
+@router.get("/{event_id}/clip.mp4", response_class=FileResponse)
+def clip(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
+    """The clip, in parts if asked for so (HTTP ranges)."""
+    return _file(box, store, event_id, "clip", download)
+
+
+@router.get("/{event_id}/snapshot.jpg", response_class=FileResponse)
+def snapshot(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
+    """The picture of its strongest moment."""
+    return _file(box, store, event_id, "snapshot", download)
+
+
+@router.get("/{event_id}/thumbnail.jpg", response_class=FileResponse)
+def thumbnail(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
+    """The same, small."""
+    return _file(box, store, event_id, "thumbnail", download)
+
+
+@router.get("/{event_id}/spectrogram.png", response_class=FileResponse)
+def spectrogram(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
+    """What was heard, as a picture."""
+    return _file(box, store, event_id, "spectrogram", download)
+
+
+def _record(store: EventStore, event_id: str) -> Record:
+    record = store.get(event_id)
+    if record is None:
+        raise HTTPException(404, f"there is no event {event_id!r}; it may have been removed with age")
+    return record
+
+
+def _file(box: BoxGiven, store: EventStore, event_id: str, kind: FileKind, download: bool) -> FileResponse:
+    """A kept file, if it lies in the evidence folder and is still there."""
+    record = _record(store, event_id)
+    file = record.files.get(kind)
+    folder = box.evidence.resolve()
+    path = (folder / file.path).resolve() if file is not None else folder
+    if file is None or not path.is_relative_to(folder):
+        raise HTTPException(404, f"event {event_id!r} has no {kind}")
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise HTTPException(404, f"the {kind} of event {event_id!r} is no longer kept") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise HTTPException(404, f"event {event_id!r} has no {kind}")
+    name = f"{record.camera}-{record.label}-{event_id}{path.suffix}" if download else None
+    return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0], filename=name, stat_result=found)

@@ -1,0 +1,81 @@
+"""What requests may give: names, times and the box that answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Path, Query, Request
+
+from edge.config.sources import NAME
+from edge.evidence.store import EventStore
+from edge.evidence.traces import Traces
+from edge.types import nanoseconds
+from edge.web.answers import Error
+from edge.web.box import Box
+from edge.web.rooms import Rooms
+
+MOST_S = 9_000_000_000.0  # Unix seconds that fit 64 bits of nanoseconds
+EVENT_ID = r"^[A-Za-z0-9_-]{1,64}$"
+LABEL = r"^[a-z][a-z0-9_]{0,63}$"
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Error, "description": text}
+    for status, text in {
+        400: "Not understood",
+        401: "Log in first",
+        403: "Not from there",
+        404: "There is no such thing",
+        409: "The configuration does not allow it",
+        413: "Too long",
+        422: "A value is wrong",
+        429: "Too often",
+        503: "Not now",
+    }.items()
+}
+
+
+def _rooms(request: Request) -> Rooms:
+    rooms: Rooms = request.app.state.rooms
+    return rooms
+
+
+def _box(rooms: Annotated[Rooms, Depends(_rooms)]) -> Box:
+    return rooms.box
+
+
+def _camera(box: Annotated[Box, Depends(_box)], camera: Annotated[str, Path(pattern=NAME, max_length=64)]) -> str:
+    if camera not in box.loaded.config.cameras:
+        raise HTTPException(404, f"there is no camera {camera!r}; there is: {', '.join(box.loaded.config.cameras)}")
+    return camera
+
+
+def _store(box: Annotated[Box, Depends(_box)]) -> EventStore:
+    if box.store is None:
+        raise HTTPException(404, "no events are kept here: `evidence` is switched off in config.yaml")
+    return box.store
+
+
+def _traces(box: Annotated[Box, Depends(_box)]) -> Traces:
+    if box.traces is None:
+        raise HTTPException(404, "no scores are kept here: `evidence` is switched off in config.yaml")
+    return box.traces
+
+
+RoomsGiven = Annotated[Rooms, Depends(_rooms)]
+BoxGiven = Annotated[Box, Depends(_box)]
+CameraGiven = Annotated[str, Depends(_camera)]
+StoreGiven = Annotated[EventStore, Depends(_store)]
+TracesGiven = Annotated[Traces, Depends(_traces)]
+EventId = Annotated[str, Path(pattern=EVENT_ID)]
+PlaceName = Annotated[str, Path(pattern=NAME, max_length=64)]
+LabelName = Annotated[str, Path(pattern=LABEL)]
+LabelAsked = Annotated[str, Query(pattern=LABEL)]
+Since = Annotated[float | None, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
+Moment = Annotated[float, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
+
+
+def span_ns(since: float, until: float, longest_s: float) -> tuple[int, int]:
+    """A span in ns; 409 when it is empty or too long."""
+    if not 0 < until - since <= longest_s:
+        raise HTTPException(409, f"until must be after since, by at most {longest_s / 86400:g} days")
+    return nanoseconds(since), nanoseconds(until)

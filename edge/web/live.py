@@ -1,0 +1,157 @@
+"""What happens now: news as server-sent events, pictures and sound of each camera."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from edge.types import CameraFacts, Event
+from edge.web.answers import camera_health, finite, told_event, told_moment
+from edge.web.box import Box, Moment
+from edge.web.ear import BANDS, COLUMNS_HZ, band_edges
+from edge.web.eye import Eye
+from edge.web.given import RESPONSES, BoxGiven, CameraGiven, RoomsGiven
+from edge.web.hub import Listener
+from edge.web.rooms import Rooms
+
+router = APIRouter(prefix="/api", responses=RESPONSES, tags=["live"])
+BEAT_S = 5.0
+PICTURES_HZ = 8
+After = Annotated[int, Query(ge=-1, le=2**53, description="number of the newest one that is known already")]
+JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}}, "description": "The newest picture"},
+    204: {"description": "None newer"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SoundAnswer:
+    """``columns``: base64 of u8[n, bands], low bands first, 0 is -100 and 255 is 0 dBFS; ``levels`` in dBFS [n]."""
+
+    next: int
+    columns_hz: int
+    bands: int
+    edges_hz: list[float]
+    columns: str
+    levels: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class RecentAnswer:
+    """The last minutes of one camera: ``values`` by label, one for each of ``times_s`` (Unix seconds)."""
+
+    times_s: list[float]
+    values: dict[str, list[float | None]]
+
+
+@router.get("/live", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
+async def live(box: BoxGiven) -> StreamingResponse:
+    """News as server-sent events: hello, scores, event, facts, changed. Ends when the node stops."""
+    listener = box.hub.join(asyncio.get_running_loop())
+    if listener is None:
+        raise HTTPException(503, "too many pages are open; close one")
+    return StreamingResponse(_news(box, listener), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+@router.get("/cameras/{camera}/picture.jpg", response_class=Response, responses=JPEG)
+def picture(rooms: RoomsGiven, camera: CameraGiven, after: After | None = None) -> Response:
+    """The newest picture as the model sees it; 204 when it is the one numbered ``after``."""
+    jpeg = rooms.eye(camera).look()
+    if after is not None and (jpeg is None or jpeg.number == after):
+        return Response(status_code=204)
+    if jpeg is None:
+        raise HTTPException(404, f"there is no picture of {camera!r} yet")
+    return Response(jpeg.data, media_type="image/jpeg", headers={"x-edge-number": str(jpeg.number)})
+
+
+@router.get(
+    "/cameras/{camera}/live.mjpeg",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"multipart/x-mixed-replace": {}}}},
+)
+async def moving_picture(rooms: RoomsGiven, camera: CameraGiven) -> StreamingResponse:
+    """Pictures without end, for programs that take MJPEG."""
+    if rooms.streams >= rooms.MOST_STREAMS:
+        raise HTTPException(503, "too many look at moving pictures; close one")
+    rooms.streams += 1
+    frames = _pictures(rooms, rooms.eye(camera))
+    return StreamingResponse(frames, media_type="multipart/x-mixed-replace; boundary=picture")
+
+
+@router.get("/cameras/{camera}/sound")
+def sound(box: BoxGiven, rooms: RoomsGiven, camera: CameraGiven, after: After = -1) -> SoundAnswer:
+    """Level and spectrogram columns since ``after``, at most the last four seconds'."""
+    heard = rooms.ear(camera).columns(after)
+    edges = [round(float(edge), 1) for edge in band_edges(box.sound_rate_hz)]
+    columns = base64.b64encode(heard.bands.tobytes()).decode()
+    return SoundAnswer(heard.next, COLUMNS_HZ, BANDS, edges, columns, list(heard.levels))
+
+
+@router.get("/cameras/{camera}/recent")
+def recent(box: BoxGiven, camera: CameraGiven) -> RecentAnswer:
+    """What the rules looked at in the last minutes."""
+    moments = box.recent(camera)
+    names = sorted({name for moment in moments for name in moment.values})
+    values = {name: [finite(moment.values.get(name), 3) for moment in moments] for name in names}
+    return RecentAnswer([round(moment.wall_ns / 1e9, 3) for moment in moments], values)
+
+
+async def _news(box: Box, listener: Listener) -> AsyncIterator[bytes]:
+    missed = 0
+    try:
+        yield _packed("hello", _hello(box))
+        while not listener.closed:
+            news = await listener.take(BEAT_S)
+            if not news:
+                yield b": still here\n\n"
+            for one in news:
+                yield _packed(one.kind, _told(one.value))
+            if listener.missed != missed:
+                missed = listener.missed
+                yield _packed("missed", {"missed": missed})
+    finally:
+        box.hub.leave(listener)
+
+
+async def _pictures(rooms: Rooms, eye: Eye) -> AsyncIterator[bytes]:
+    shown = -1
+    try:
+        while not rooms.box.hub.is_closed:
+            jpeg = await run_in_threadpool(eye.look)
+            if jpeg is not None and jpeg.number != shown:
+                shown = jpeg.number
+                head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg.data)}\r\n\r\n"
+                yield head.encode() + jpeg.data + b"\r\n"
+            await asyncio.sleep(1 / PICTURES_HZ)
+    finally:
+        rooms.streams -= 1
+
+
+def _hello(box: Box) -> dict[str, Any]:
+    return {
+        "open": [told_event(event) for event in box.open_events()],
+        "facts": [asdict(camera_health(facts)) for facts in box.facts()],
+        "armed": dict(box.armed()),
+    }
+
+
+def _told(value: object) -> Any:
+    if isinstance(value, Moment):
+        return told_moment(value)
+    if isinstance(value, Event):
+        return told_event(value)
+    if isinstance(value, (list, tuple)):
+        return [asdict(camera_health(one)) for one in value if isinstance(one, CameraFacts)]
+    return value
+
+
+def _packed(kind: str, value: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()

@@ -1,0 +1,237 @@
+// A threshold held against the scores of a day: drag it and see what would have begun and ended.
+
+import { get, part, send } from "./api.js";
+import { canvasOf, dashed, grid, tint, yOf } from "./chart.js";
+import { clock, colour, dayName, dayOf, dayStart, h, lasted, tell, words } from "./dom.js";
+
+export const title = "Thresholds";
+const [LEFT, BOTTOM, LANE] = [28, 58, 14];
+
+export async function show(root, { rest: [askedCamera, askedLabel], node, query, go }) {
+  const all = await get("/api/thresholds");
+  const cameras = node.cameras.map((c) => c.name);
+  const camera = cameras.includes(askedCamera) ? askedCamera : cameras[0];
+  const labels = all.filter((t) => t.camera === camera).map((t) => t.label);
+  const label = labels.includes(askedLabel) ? askedLabel : labels[0];
+  const asked = query.get("day");
+  const day = asked && /^\d{4}-\d{2}-\d{2}$/.test(asked) ? dayOf(asked) : dayStart();
+  const to = (c, l, d) => go(`/thresholds/${part(c)}/${part(l)}?day=${dayName(d)}`);
+  const state = { all, camera, label, since: day, until: dayStart(new Date(day * 1000), -1), node };
+  state.rule = all.find((t) => t.camera === camera && t.label === label);
+  if (!state.rule) {
+    root.append(h("p", { class: "empty" }, "There is nothing with a threshold here."));
+    return null;
+  }
+  state.enter = state.rule.enter;
+  const pick = (name, values, chosen, use) => h("label", {}, h("span", {}, name), h("select", { onchange: (e) => use(e.target.value) }, values.map((v) => h("option", { value: v, selected: v === chosen }, words(v)))));
+  const days = h("input", { type: "date", value: dayName(day), max: dayName(Date.now() / 1000), onchange: (e) => e.target.value && to(camera, label, dayOf(e.target.value)) });
+  root.append(
+    h("h1", {}, "Thresholds"),
+    h("div", { class: "fields" }, pick("Camera", cameras, camera, (c) => to(c, label, day)), pick("What", labels, label, (l) => to(camera, l, day)), h("label", {}, h("span", {}, "Day"), days)),
+  );
+  const view = viewOf(state);
+  root.append(view.element, origins(state, to, day));
+  await view.load();
+  return view.stop;
+}
+
+function viewOf(state) {
+  const { camera, label } = state;
+  const canvas = h("canvas", { class: "history", role: "img" });
+  const slider = h("input", { type: "range", id: "enter", min: "0.01", max: "1", step: "0.01", value: state.enter });
+  const shown = h("output", { for: "enter" }, state.enter.toFixed(2));
+  const summary = h("p", { class: "summary", role: "status" }, "…");
+  const apply = h("button", { type: "button", class: "main", onclick: () => put(Number(slider.value)) }, "Apply");
+  const back = h("button", { type: "button", class: "quiet", onclick: () => put(null) }, "Back to what the configuration says");
+  const list = h("ul", { class: "wouldbe", "aria-label": "What there would have been" });
+  const element = h(
+    "section",
+    { class: "card tune" },
+    canvas,
+    h("div", { class: "row slide" }, h("label", { for: "enter" }, "Begins at"), slider, shown),
+    summary,
+    h("div", { class: "row" }, apply, back),
+    list,
+  );
+  const data = { trace: null, now: null, would: null, marks: [] };
+  const span = () => ({ label, since: state.since, until: state.until });
+  const previewOf = (enter, leave) => get(`/api/cameras/${part(camera)}/preview`, { ...span(), enter, leave });
+  let [turn, timer] = [0, 0];
+
+  async function load() {
+    const { until, since } = state;
+    [data.trace, data.now, data.marks] = await Promise.all([
+      get(`/api/cameras/${part(camera)}/trace`, { ...span(), points: 1200 }),
+      previewOf(state.rule.enter, state.rule.leave),
+      get("/api/events", { camera, label, since, until, limit: 200 }).then((page) => page.events, () => []),
+    ]);
+    data.would = data.now;
+    render();
+  }
+
+  function render() {
+    draw();
+    const { now, would } = data;
+    const isNew = Math.abs(would.enter - state.rule.enter) > 1e-6;
+    const count = (n) => `${n} ${n === 1 ? "event" : "events"}`;
+    const seen = now.covered_s > 0 ? ` in ${lasted(now.covered_s)} of scores` : "";
+    if (!data.trace.labels.includes(label)) summary.textContent = `No scores of ${words(label)} were kept that day.`;
+    else if (isNew) summary.textContent = `With ${would.enter.toFixed(2)}: ${count(would.total)}; with ${state.rule.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
+    else summary.textContent = `With ${would.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
+    summary.dataset.total = would.total;
+    apply.disabled = !isNew;
+    back.hidden = state.rule.origins.enter !== "command";
+    list.replaceChildren(...would.events.slice(0, 12).map((e) => h("li", {}, h("time", {}, clock(e.begin_s, false)), ` ${lasted(e.end_s - e.begin_s)}, peak ${e.peak.toFixed(2)}`)));
+    if (would.total > 12) list.append(h("li", { class: "dim" }, `and ${would.total - 12} more`));
+  }
+
+  function draw() {
+    if (!data.trace || !canvas.isConnected) return;
+    const { pen, width, height } = canvasOf(canvas);
+    const ink = colour(label, state.node.labels);
+    const { high, low } = data.trace;
+    const toY = (v) => yOf(v, height, BOTTOM);
+    const xOf = (time) => LEFT + ((time - state.since) / (state.until - state.since)) * (width - LEFT - 2);
+    grid(pen, width, height, LEFT, BOTTOM);
+    pen.strokeStyle = ink;
+    pen.lineWidth = Math.max(1, (width - LEFT) / high.length);
+    pen.beginPath();
+    for (let i = 0; i < high.length; i++) {
+      if (high[i] === null) continue;
+      const x = LEFT + ((i + 0.5) / high.length) * (width - LEFT - 2);
+      pen.moveTo(x, toY(high[i]) - 0.5);
+      pen.lineTo(x, toY(low[i]) + 0.5);
+    }
+    pen.stroke();
+    hours(pen, xOf, width, height);
+    lane(pen, data.now.events, xOf, height - BOTTOM + 8, tint("dim"));
+    lane(pen, data.would.events, xOf, height - BOTTOM + 8 + LANE, tint("accent"));
+    for (const event of data.marks) mark(pen, event, xOf(event.begin_s), height - BOTTOM + 8);
+    dashed(pen, toY(state.rule.enter), LEFT, width, tint("dim"));
+    pen.strokeStyle = tint("accent");
+    pen.lineWidth = 2;
+    pen.beginPath();
+    pen.moveTo(LEFT, toY(data.would.enter));
+    pen.lineTo(width, toY(data.would.enter));
+    pen.stroke();
+    canvas.setAttribute("aria-label", `Scores of ${words(label)} on ${camera}, ${dayName(state.since)}: ${data.now.total} events as now, ${data.would.total} with ${data.would.enter.toFixed(2)}`);
+  }
+
+  function hours(pen, xOf, width, height) {
+    pen.fillStyle = tint("dim");
+    pen.textAlign = "center";
+    pen.textBaseline = "alphabetic";
+    const step = width < 520 ? 6 : 3;
+    for (let hour = step; hour < 24; hour += step) {
+      const day = new Date(state.since * 1000);
+      const time = new Date(day.getFullYear(), day.getMonth(), day.getDate(), hour).getTime() / 1000;
+      pen.fillText(`${String(hour).padStart(2, "0")}:00`, xOf(time), height - 4);
+    }
+  }
+
+  function lane(pen, events, xOf, y, ink) {
+    pen.fillStyle = ink;
+    for (const e of events) pen.fillRect(xOf(e.begin_s), y, Math.max(2, xOf(e.end_s) - xOf(e.begin_s)), LANE - 5);
+  }
+
+  function mark(pen, event, x, y) {
+    if (!event.mark) return;
+    pen.fillStyle = tint(event.mark.verdict === "true" ? "good" : "bad");
+    pen.textAlign = "center";
+    pen.font = "bold 13px system-ui, sans-serif";
+    pen.fillText(event.mark.verdict === "true" ? "✓" : "✗", x, y - 1);
+  }
+
+  async function consider(enter) {
+    const mine = ++turn;
+    try {
+      const would = await previewOf(enter);
+      if (mine !== turn) return;
+      data.would = would;
+      render();
+    } catch (error) {
+      summary.textContent = error.message;
+    }
+  }
+
+  function moved(value) {
+    shown.textContent = value.toFixed(2);
+    if (data.would) {
+      data.would = { ...data.would, enter: value };
+      draw();
+    }
+    clearTimeout(timer);
+    timer = setTimeout(() => consider(value), 90);
+  }
+  slider.addEventListener("input", () => moved(Number(slider.value)));
+  canvas.addEventListener("pointerdown", (event) => {
+    const pull = (e) => {
+      const { top, height } = canvas.getBoundingClientRect();
+      const value = 1 - (e.clientY - top - 4) / (height - BOTTOM - 8);
+      slider.value = Math.min(1, Math.max(0.01, value));
+      moved(Number(slider.value));
+    };
+    canvas.setPointerCapture(event.pointerId);
+    canvas.addEventListener("pointermove", pull);
+    canvas.addEventListener("pointerup", () => canvas.removeEventListener("pointermove", pull), { once: true });
+    canvas.addEventListener("pointercancel", () => canvas.removeEventListener("pointermove", pull), { once: true });
+    pull(event);
+  });
+
+  async function put(enter) {
+    try {
+      tell((await send("PUT", `/api/cameras/${part(camera)}/thresholds/${part(label)}`, { enter })).done);
+      state.all = await get("/api/thresholds");
+      state.rule = state.all.find((t) => t.camera === camera && t.label === label);
+      slider.value = state.rule.enter;
+      shown.textContent = state.rule.enter.toFixed(2);
+      data.now = data.would = await previewOf(state.rule.enter, state.rule.leave);
+      render();
+      element.dispatchEvent(new CustomEvent("edge:applied", { bubbles: true }));
+    } catch (error) {
+      tell(error.message, true);
+    }
+  }
+
+  const resized = new ResizeObserver(draw);
+  resized.observe(canvas);
+  window.addEventListener("edge:theme", draw);
+  return {
+    element,
+    load,
+    stop() {
+      resized.disconnect();
+      clearTimeout(timer);
+      window.removeEventListener("edge:theme", draw);
+    },
+  };
+}
+
+const FROM = { default: "the model's advice", learned: "learned here", config: "config.yaml", command: "set by hand" };
+
+function origins(state, to, day) {
+  const own = state.all.filter((t) => t.camera === state.camera);
+  return h(
+    "details",
+    { class: "plain" },
+    h("summary", {}, `All thresholds of ${state.camera}, and where they come from`),
+    h(
+      "div",
+      { class: "wide" },
+      h(
+        "table",
+        {},
+        h("thead", {}, h("tr", {}, ["What", "Begins at", "Ends below", "After", "Not again for", "Severity"].map((t) => h("th", { scope: "col" }, t)))),
+        h(
+          "tbody",
+          {},
+          own.map((t) => {
+            const cell = (text, name) => h("td", {}, text, h("small", { class: "dim" }, FROM[t.origins[name]] ?? t.origins[name]));
+            const link = h("button", { type: "button", class: "quiet", onclick: () => to(state.camera, t.label, day) }, words(t.label));
+            return h("tr", { class: t.enabled ? "" : "off" }, h("th", { scope: "row" }, link), cell(t.enter.toFixed(2), "enter"), cell(t.leave.toFixed(2), "leave"), cell(`${t.min_s} s`, "min_s"), cell(`${t.cooldown_s} s`, "cooldown_s"), cell(t.severity, "severity"));
+          }),
+        ),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,166 @@
+"""Thresholds: what is in force and why, the scores of a day, and what another threshold would have made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Query
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.errors import EdgeError, InputError
+from edge.tune.preview import preview
+from edge.types import F32, seconds
+from edge.web.answers import Done, ThresholdAnswer, finite, number, threshold_answer
+from edge.web.box import Box
+from edge.web.given import (
+    RESPONSES,
+    BoxGiven,
+    CameraGiven,
+    LabelAsked,
+    LabelName,
+    Moment,
+    RoomsGiven,
+    TracesGiven,
+    span_ns,
+)
+
+router = APIRouter(prefix="/api", responses=RESPONSES, tags=["thresholds"])
+LONGEST_S = 8 * 86400.0
+MOST_SHOWN = 500
+Level = Annotated[float, Query(gt=0, le=1, allow_inf_nan=False)]
+
+
+class EnterGiven(BaseModel):
+    """A new enter threshold; null goes back to what the configuration says."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    enter: Annotated[float, Field(gt=0, le=1)] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceAnswer:
+    """The scores of one label: the highest, and the lowest, within each of equal parts of the span; null where
+    nothing was seen. ``labels`` are those that have scores there."""
+
+    since_s: float
+    until_s: float
+    high: list[float | None]
+    low: list[float | None]
+    labels: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WouldBe:
+    """One event that a threshold would have made."""
+
+    begin_s: float
+    end_s: float
+    peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewAnswer:
+    """What a threshold would have made of a span: ``total`` events, and the first 500 of them."""
+
+    enter: float
+    leave: float
+    total: int
+    covered_s: float
+    events: list[WouldBe]
+
+
+@router.get("/thresholds")
+def thresholds(box: BoxGiven) -> list[ThresholdAnswer]:
+    """All thresholds in force and where each value came from."""
+    return [threshold_answer(one) for one in box.thresholds()]
+
+
+@router.put("/cameras/{camera}/thresholds/{label}")
+def set_threshold(box: BoxGiven, camera: CameraGiven, label: LabelName, given: EnterGiven) -> Done:
+    """As the MQTT command: in force at once and kept over restarts."""
+    _in_force(box, camera, label)
+    try:
+        box.set_threshold(camera, label, given.enter)
+    except InputError as error:
+        raise HTTPException(409, str(error)) from error
+    except EdgeError as error:
+        raise HTTPException(503, str(error)) from error
+    back = "follows the configuration again" if given.enter is None else f"is {given.enter:g} from now on"
+    return Done(f"{camera}: the threshold of {label} {back}")
+
+
+@router.get("/cameras/{camera}/trace")
+def trace(
+    rooms: RoomsGiven,
+    traces: TracesGiven,
+    camera: CameraGiven,
+    label: LabelAsked,
+    since: Moment,
+    until: Moment,
+    points: Annotated[int, Query(ge=2, le=4000)] = 1200,
+) -> TraceAnswer:
+    """What was held against the threshold of a label, drawn with ``points``."""
+    since_ns, until_ns = span_ns(since, until, LONGEST_S)
+    kept = rooms.trace(traces, camera, since_ns, until_ns)
+    names = list(kept.names)
+    high: list[float | None] = [None] * points
+    low = high
+    if label in names and len(kept.times_ns):
+        high, low = _parts(kept.times_ns, kept.values[:, names.index(label)], since_ns, until_ns, points)
+    seen = [bool(np.isfinite(kept.values[:, i]).any()) for i in range(len(names))]
+    return TraceAnswer(since, until, high, low, [name for name, there in zip(names, seen, strict=True) if there])
+
+
+@router.get("/cameras/{camera}/preview")
+def would_be(
+    box: BoxGiven,
+    rooms: RoomsGiven,
+    traces: TracesGiven,
+    camera: CameraGiven,
+    label: LabelAsked,
+    since: Moment,
+    until: Moment,
+    enter: Level,
+    leave: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
+) -> PreviewAnswer:
+    """What would have begun and ended; ``leave`` is two thirds of ``enter`` unless given, as for the command."""
+    since_ns, until_ns = span_ns(since, until, LONGEST_S)
+    rule = _in_force(box, camera, label)
+    lower = round(enter * 2 / 3, 4) if leave is None else min(leave, enter)
+    kept = rooms.trace(traces, camera, since_ns, until_ns)
+    if label not in kept.names:
+        return PreviewAnswer(enter, lower, 0, 0.0, [])
+    found = preview(kept, label, enter, lower, rule.min_s, rule.merge_s, rule.cooldown_s, rule.most_per_hour)
+    column = kept.values[:, list(kept.names).index(label)]
+    events = [WouldBe(seconds(e.begin_ns), seconds(e.end_ns), number(e.peak)) for e in found[:MOST_SHOWN]]
+    return PreviewAnswer(enter, lower, len(found), _covered_s(kept.times_ns, column), events)
+
+
+def _in_force(box: Box, camera: str, label: str) -> ThresholdAnswer:
+    for one in box.thresholds():
+        if (one.camera, one.label) == (camera, label):
+            return threshold_answer(one)
+    raise HTTPException(404, f"{camera} has no threshold of {label!r}")
+
+
+def _covered_s(times_ns: NDArray[np.int64], column: F32) -> float:
+    """For how long there were scores: holes longer than five seconds do not count."""
+    there = times_ns[np.isfinite(column)]
+    steps = np.diff(there) / 1e9
+    return round(float(steps[steps <= 5.0].sum()), 1)
+
+
+def _parts(
+    times_ns: NDArray[np.int64], column: F32, since_ns: int, until_ns: int, points: int
+) -> tuple[list[float | None], list[float | None]]:
+    """Highest and lowest in each of ``points`` equal parts."""
+    there = np.isfinite(column)
+    part = ((times_ns[there] - since_ns) * points // (until_ns - since_ns)).clip(0, points - 1)
+    high, low = np.full(points, -np.inf), np.full(points, np.inf)
+    np.maximum.at(high, part, column[there])
+    np.minimum.at(low, part, column[there])
+    return [finite(float(v), 3) for v in high], [finite(float(v), 3) for v in low]
