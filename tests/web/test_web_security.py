@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 from web_parts import ScriptedBox
 
+from edge.config import parse
 from edge.config.services import Web
 from edge.errors import ConfigError, InputError
 from edge.types import NS_PER_S
@@ -180,12 +181,11 @@ def test_secrets_are_in_no_log_and_no_answer(
     stranger: TestClient, guarded: tuple[TestClient, ScriptedBox], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    said = []
-    for body in ({"username": "admin", "password": "guess-4711"}, {"username": "admin", "password": ["guess-4711"]}):
-        said.append(stranger.post("/api/login", json=body).text)
+    guesses = ("guess-4711", ["guess-4711"])
+    said = [stranger.post("/api/login", json={"username": "admin", "password": guess}).text for guess in guesses]
     csrf = logged_in(stranger)
-    for path in ("/api/node", "/api/health", "/api/drawn", "/api/openapi.json", "/api/session", "/"):
-        said.append(stranger.get(path).text)
+    shown = ("/api/node", "/api/health", "/api/drawn", "/api/openapi.json", "/api/session", "/")
+    said += [stranger.get(path).text for path in shown]
     told = caplog.text + repr(guarded[1].loaded.config) + "".join(said)
     assert "was wrong" in caplog.text
     for secret in (WORD, TOKEN, "guess-4711", stranger.cookies["edge_session"]):
@@ -219,14 +219,9 @@ def test_a_page_with_a_token_alone_takes_it_as_the_login(tmp_path: Path) -> None
 
 
 def test_an_open_page_is_refused_off_the_loopback(tmp_path: Path) -> None:
+    open_wide = "cameras: {a: {source: {type: v4l2, device: 0}}}\nweb: {listen: '0.0.0.0:8088'}\n"
     with pytest.raises(ConfigError, match="password_file"):
-        ScriptedBox(tmp_path, "base_url: 'http://x'").loaded  # noqa: B018
-        (tmp_path / "b").mkdir()
-        bad = tmp_path / "b" / "config.yaml"
-        bad.write_text("cameras: {a: {source: {type: v4l2, device: 0}}}\nweb: {listen: '0.0.0.0:8088'}\n")
-        from edge.config import load
-
-        load(bad)
+        parse(open_wide)
     box = ScriptedBox(tmp_path)
     sneaked = Web.model_construct(listen="0.0.0.0:8088")
     with pytest.raises(InputError, match="reachable from the network"):
