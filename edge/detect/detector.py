@@ -192,8 +192,9 @@ class Detector:
         key = (scores.camera, rule.name)
         if key not in self._states:
             self._states[key] = Hysteresis(self._manifest.geometry.hop_ns)
-        zones = dict.fromkeys(zone for found in look.found for zone in found.zones) if look.value else {}
-        self._ledger.enter(key, zones)
+        zones = dict.fromkeys(zone for found in look.found for zone in found.zones) if look.value and look.found else {}
+        if zones:
+            self._ledger.enter(key, zones)
         sample = Sample(scores.t_end_ns, scores.media_end_ns, scores.epoch, look.value)
         steps = self._states[key].advance(sample, rule.limits)
         return [self._event(key, rule.severity, step, scores, look, zones) for step in steps]

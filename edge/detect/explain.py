@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from edge.config.rules import Rule
 from edge.config.schedule import ALWAYS, told
+from edge.detect.agreement import alone
 from edge.detect.hysteresis import Step
 from edge.detect.looking import Look
 from edge.engine.manifest import Label
@@ -34,7 +35,7 @@ def why(name: str, label: Label, rule: Rule, step: Step, scores: Scores | None, 
     head = f"{name} {step.score:.2f} (enter {step.threshold:.2f})"
     facts = []
     if look is not None:
-        facts += [_where(label.name, rule, look), *(f"{part} {v:.2f} {_s(ago)} before" for part, ago, v in look.before)]
+        facts += [_where(label.name, rule, look), *(_before(*part) for part in look.before)]
     if scores is not None:
         facts += _evidence(label, rule, scores)
     if rule.schedule is not None and rule.schedule != ALWAYS:
@@ -89,14 +90,17 @@ def _where(label: str, rule: Rule, look: Look) -> str:
     return f"{told_of} for {_s(seconds(first.stood_ns))}" if rule.after_s or first.zone else told_of
 
 
+def _before(part: str, ago_s: float, value: float) -> str:
+    return f"{part} {value:.2f} {_s(ago_s)} before" if ago_s > 0 else f"with {part} {value:.2f}"
+
+
 def _evidence(label: Label, rule: Rule, scores: Scores) -> list[str]:
     if reason := scores.reasons.get(label.name):
         return [reason]
     contribution = scores.contribution.get(label.name)
     facts = []
     if contribution is not None:
-        both = f"picture ({contribution.video:+.1f}) and sound ({contribution.audio:+.1f}) agree"
-        facts.append(both if rule.agree else _modalities(contribution))
+        facts.append(_agreed(label.name, scores, contribution) if rule.agree else _modalities(contribution))
     if "audio" in label.modalities and scores.audio_ok and scores.tags:
         name, value = max(scores.tags.items(), key=lambda item: item[1])
         facts.append(f"sounds like {name} {value:.2f}")
@@ -108,6 +112,11 @@ def _evidence(label: Label, rule: Rule, scores: Scores) -> list[str]:
 def _s(value: float) -> str:
     """Seconds with at most one digit after the point."""
     return f"{round(value, 1):g} s"
+
+
+def _agreed(label: str, scores: Scores, contribution: Contribution) -> str:
+    picture, sound = alone(scores.values.get(label, 0.0), contribution)
+    return f"picture alone {picture:.2f} and sound alone {sound:.2f} agree"
 
 
 def _modalities(contribution: Contribution) -> str:

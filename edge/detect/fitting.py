@@ -16,6 +16,8 @@ from edge.engine.manifest import Label, Manifest
 Faults = Iterator[tuple[KeyPath, str]]
 RESERVED = frozenset({*HEALTH_LABELS, "anomaly", "armed", "event", "score", "snapshot", "state", "health"})
 """Names that stand for something else in topics, or may come to."""
+HARDLY_SEEN = frozenset({"explosion", "gunshot"})
+"""Labels whose picture alone comes to less than agreement needs, by the model's training."""
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 _NOT_FOR_ALL = ("when", "sequence", "all_of", "cameras", "zones", "lines", "after_s", "agree")
 
@@ -70,6 +72,9 @@ def _check_looks(config: Config, manifest: Manifest) -> Faults:
                 if not {"video", "audio"} <= set(label.modalities):
                     told = " and ".join(label.modalities)
                     yield ("events", name, "agree"), f"{label.name} goes by {told} alone: there is nothing to agree"
+                elif label.name in HARDLY_SEEN:
+                    told = "is heard; its picture alone never tells enough to agree"
+                    yield ("events", name, "agree"), f"{label.name} {told}, so it would never begin"
         if rule.is_own and rule.false_alarms_per_day is not None:
             key: KeyPath = ("events", name, "false_alarms_per_day")
             yield key, "is learned for labels alone; give enter, or ask for it under the label"

@@ -68,8 +68,9 @@ class Hysteresis:
     """The state of one label of one camera.
 
     An event begins when the score stayed at or above ``enter`` for ``min_ns`` of seen time; its begin is the first of
-    those samples. It is over when the score stayed below ``leave`` for ``merge_ns``, and its end is the last sample
-    before that was at or above; ``cooldown_ns`` after the end of any that was told the next may begin.
+    those samples. It is over when the score stayed below ``leave`` for ``merge_ns``, in which nothing is told, and its
+    end is the last sample before that was at or above; ``cooldown_ns`` after the end of one that was told the next may
+    begin.
     """
 
     __slots__ = (
@@ -168,6 +169,8 @@ class Hysteresis:
             step = self._ended("left")
             self._first = None
             return step
+        if self._fell is not None:
+            return None
         silent_ns = elapsed_ns(self._told, sample) if self._told is not None else 0
         rose = self._peak >= self._told_peak + RISE and silent_ns >= RISE_EVERY_NS
         return self._tell(Phase.UPDATE, sample) if rose or silent_ns >= UPDATE_EVERY_NS else None

@@ -13,6 +13,7 @@ from typing import Literal
 from edge.config.models import Config
 from edge.config.rules import Rule
 from edge.config.schedule import parse_schedules
+from edge.detect.agreement import agree
 from edge.detect.composing import Chain, Composer, Gathered, Ordered
 from edge.detect.rules import DEFAULTS, WITHIN_S, objects_of, places_on
 from edge.detect.scene import Found, Place, Scene
@@ -20,8 +21,7 @@ from edge.detect.schedule import Hours
 from edge.engine.manifest import Label, Manifest
 from edge.types import Scores, nanoseconds
 
-AGREE = 1.0
-"""Picture and sound must each add this much to a label's log-odds to agree: without either, its odds fall to 37 %."""
+_ANYWHERE = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +115,13 @@ class _Part:
         value = scores.values.get(name) if was_looked_for(self.label, scores) else None
         if value is None or (self.agree and not (scores.video_ok and scores.audio_ok)):
             return Look(None, name)
-        if self.place is None:
-            found = scene.found(name, Place())
-        elif not scores.video_ok:
+        if self.place is not None and not scores.video_ok:
             return Look(None, name)
-        else:
-            found = scene.found(name, self.place)
-            if not found:
-                return Look(0.0, name, but="place")
-        if self.agree and not _agree(name, scores):
+        found = scene.found(name, self.place or _ANYWHERE)
+        if self.place is not None and not found:
+            return Look(0.0, name, but="place")
+        added = scores.contribution.get(name)
+        if self.agree and (added is None or not agree(value, added)):
             return Look(0.0, name, found, but="agree")
         return Look(value, name, found)
 
@@ -138,6 +136,8 @@ class _View:
     hours: Hours
 
     def look(self, scores: Scores, t_ns: int, scene: Scene) -> Look:
+        if len(self.parts) == 1:
+            return self.parts[0].look(scores, scene)
         looks = [part.look(scores, scene) for part in self.parts]
         if self.memory is None:
             there = [look for look in looks if look.value is not None]
@@ -170,15 +170,11 @@ def was_looked_for(label: Label, scores: Scores) -> bool:
 
     The graph masks what a missing modality contributed to exactly zero, which is how missing sensors show.
     """
-    there = {"video": scores.video_ok, "audio": scores.audio_ok}
-    contribution = scores.contribution.get(label.name)
-    there["sensors"] = contribution is not None and contribution.sensors != 0.0
-    return any(there[modality] for modality in label.modalities)
-
-
-def _agree(label: str, scores: Scores) -> bool:
-    contribution = scores.contribution.get(label)
-    return contribution is not None and min(contribution.video, contribution.audio) >= AGREE
+    modalities = label.modalities
+    if (scores.video_ok and "video" in modalities) or (scores.audio_ok and "audio" in modalities):
+        return True
+    contribution = scores.contribution.get(label.name) if "sensors" in modalities else None
+    return contribution is not None and contribution.sensors != 0.0
 
 
 def _memory(rule: Rule) -> Composer | None:

@@ -71,8 +71,9 @@ class Scene:
     def found(self, label: str, place: Place) -> tuple[Found, ...]:
         """The objects of ``label`` that are in the newest window where ``place`` wants them, best seen first."""
         tracker = self._trackers.get(label)
-        tracks = tracker.seen(self._t_ns) if tracker is not None else []
-        there = [found for track in tracks if (found := self._there(track, place)) is not None]
+        if tracker is None:
+            return ()
+        there = [found for track in tracker.seen(self._t_ns) if (found := self._there(track, place)) is not None]
         return tuple(sorted(there, key=lambda found: -found.box.score))
 
     def _there(self, track: Track, place: Place) -> Found | None:

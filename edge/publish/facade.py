@@ -149,12 +149,12 @@ class EventPublisher:
             self._tell_states(all_of_them=False)
 
     def publish_events(self, events: Sequence[Event], media_end_ns: int | None = None) -> None:
-        """Put events on the way: on disk when this returns. Events of a disarmed camera are left out.
+        """Put events on the way: on disk when this returns. What a disarmed camera begins is the detector's to say.
 
         ``media_end_ns``: local time of the last media of the window they came from, for the latency metric.
         """
         with self._lock:
-            out = self._phases.tell(events, self.is_armed)
+            out = self._phases.tell(events)
             if out.messages:
                 self._append(out, media_end_ns)
             if self._jsonl is not None:  # after the outbox: what a line tells is already safe
@@ -215,7 +215,7 @@ class EventPublisher:
         return self._inbox.overrides()
 
     def is_armed(self, camera: str) -> bool:
-        """Whether the camera's events are published."""
+        """Whether the camera is armed, by the commands so far."""
         return self._inbox.armed.get(camera, True)
 
     @property

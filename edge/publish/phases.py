@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,13 +54,11 @@ class Phases:
         self._open = {event.id: (event, seq) for event, seq in left}
         return [event for event, _ in left], set(packed) - self._open.keys()
 
-    def tell(self, events: Sequence[Event], is_armed: Callable[[str], bool]) -> Outgoing:
-        """The events that are to be told, as messages. A disarmed camera begins none, health apart."""
+    def tell(self, events: Sequence[Event]) -> Outgoing:
+        """The events as messages; an end of what was never told to have begun is left out."""
         out = Outgoing()
         for event in events:
-            if event.id in self._open or (
-                event.phase is not Phase.END and (event.kind is Kind.HEALTH or is_armed(event.camera))
-            ):
+            if event.id in self._open or event.phase is not Phase.END:
                 self._tell(event, out)
         return out
 

@@ -20,7 +20,7 @@ from edge.publish.jsonl import JsonLines
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
 from edge.publish.topics import Threshold
-from edge.types import NS_PER_S, Event, Kind, Phase
+from edge.types import NS_PER_S, Event, Phase
 
 ROOT = "edge/site/node"
 
@@ -195,15 +195,15 @@ def test_a_flood_of_commands_is_bounded_and_answered(rig: Rig) -> None:
     assert len(rig.sent("reply")) == 44
 
 
-def test_a_disarmed_camera_publishes_no_new_events_over_restarts_too(tmp_path: Path) -> None:
+def test_what_a_disarmed_camera_begins_is_the_detectors_to_say(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.events.publish_events([BEGIN])
     rig.events.accept(SetArmed("gate", False, Origin("")))
-    late = replace(BEGIN, id="e2")
-    health = replace(BEGIN, id="h", kind=Kind.HEALTH, label="no_signal")
-    rig.events.publish_events([late, replace(late, phase=Phase.END, end_ns=9 * NS_PER_S), health, END])
+    smoke = replace(BEGIN, id="e2", label="smoke")
+    never_begun = replace(END, id="e3")
+    rig.events.publish_events([smoke, never_begun, END])
     rig.turn()
-    assert phases(rig.sent("gate/event")) == [("e1", "begin", 0), ("h", "begin", 0), ("e1", "end", 1)]
+    assert phases(rig.sent("gate/event")) == [("e1", "begin", 0), ("e2", "begin", 0), ("e1", "end", 1)]
     rig.kill()
     again = Rig(tmp_path)
     assert not again.events.is_armed("gate")

@@ -42,7 +42,7 @@ def validate(name: str, message: Message) -> dict[str, object]:
 def told(*events: Event) -> list[Message]:
     """The messages of the last event, told after the others."""
     phases = Phases(TOPICS, "fused 1", LINKS, None, {})
-    return [phases.tell([event], lambda _camera: True) for event in events][-1].messages
+    return [phases.tell([event]) for event in events][-1].messages
 
 
 def test_an_event_object_is_what_it_was_in_the_first_release() -> None:
