@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 
@@ -101,14 +101,14 @@ class Search:
         )
 
 
-def open_meaning(folder: ModelFolder | None) -> Meaning | None:
-    """What sentences mean, or None where that cannot be told; says once why, and what to install."""
+def open_meaning(folder: ModelFolder | None, tell: Callable[[str], None] = log.info) -> Meaning | None:
+    """What sentences mean, or None where that cannot be told; ``tell`` is told once why, and what to install."""
     if folder is None:
         return None
     try:
         return Meaning(folder)
     except InputError as error:
-        log.info("searching by words alone: %s", str(error).replace("prompts need", "the meaning of words needs"))
+        tell(f"searching by words alone: {str(error).replace('prompts need', 'what they mean needs')}")
         return None
 
 

@@ -91,7 +91,9 @@ class _Reader:
     def hours(self) -> None:
         """ "between 22:00 and 2:00", "after 22:00", "at 7 pm", within the day that was said or the last one."""
         if found := self._take(rf"\b(?:between|from)\s+{_CLOCK}\s+(?:and|to|until|till)\s+{_CLOCK}(?!\w)"):
-            start, end = _hour(found, 1), _hour(found, 4)
+            start, end = _hour(found, 1, half=found[6]), _hour(found, 4)
+            if start is not None and end is not None and start > end:
+                start = _hour(found, 1)  # "between 11 and 1 pm"
             if start is not None and end is not None:
                 self.since, self.until = self._of_day(start, end if end > start else end + 24)
         elif found := self._take(rf"\b(after|since|before|until)\s+{_CLOCK}(?!\w)"):
@@ -201,9 +203,9 @@ def _unit(text: str) -> int:
     return _UNITS[text] if text in _UNITS else _UNITS[text.removesuffix("s")]
 
 
-def _hour(found: re.Match[str], group: int) -> float | None:
-    """An hour of the day of the groups hour, minute, half; None for what is no time."""
-    hour, minute, half = int(found[group]), int(found[group + 1] or 0), found[group + 2]
+def _hour(found: re.Match[str], group: int, half: str | None = None) -> float | None:
+    """An hour of the day of the groups hour, minute, half (or else ``half``); None for what is no time."""
+    hour, minute, half = int(found[group]), int(found[group + 1] or 0), found[group + 2] or half
     if half in {"am", "pm"}:
         hour = hour % 12 + (12 if half == "pm" else 0)
     return hour + minute / 60 if hour <= 24 and minute < 60 else None
