@@ -196,9 +196,9 @@ class CameraBuffer:
                 drops={**self._drops, "torn": self._frames.torn + self._sound.ring.torn},
             )
 
-    def newest_picture(self) -> tuple[int, U8, Rect] | None:
-        """Number, copy and content of the newest picture, for people to look at; from any thread."""
-        return self._frames.newest()
+    def newest_picture(self, up_to: tuple[int, int] | None = None) -> tuple[int, U8, Rect] | None:
+        """Number, copy and content of the newest picture (at or before epoch and pts ``up_to``), from any thread."""
+        return self._frames.newest(up_to)
 
     def newest_sound(self, out: F32) -> int:
         """Fill f32[n] with the newest samples at the model's rate, zeros where missing; the position after them."""

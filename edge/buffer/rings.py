@@ -48,10 +48,16 @@ class FrameRing:
             slot = self._pushed % self._capacity
             return self._epoch[slot], self._pts_ns[slot]
 
-    def newest(self) -> tuple[int, U8, Rect] | None:
-        """Number, copy and content of the newest picture; None before the first, or when it was overtaken."""
+    def newest(self, up_to: tuple[int, int] | None = None) -> tuple[int, U8, Rect] | None:
+        """Number, copy and content of the newest picture, or of the newest at or before epoch and pts ``up_to``.
+
+        None when there is none, or when it was overtaken.
+        """
         with self._lock:
-            push = self._pushed - 1
+            if up_to is None:
+                push = self._pushed - 1
+            else:
+                _, push = self._newest_in(up_to[0], -(1 << 62), up_to[1])
             slot = push % self._capacity
             if push < 0 or self._stamp[slot] != push:
                 return None

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from edge.clock import Clock
 from edge.config import Loaded
 from edge.detect.thresholds import Effective
+from edge.events.search import Meaning
 from edge.evidence.store import EventStore
 from edge.evidence.traces import Traces
 from edge.types import F32, U8, CameraFacts, Event
@@ -144,6 +145,6 @@ class Box(Protocol):
         """Keep what was drawn and take it over at once; a sentence on what was done."""
         ...
 
-    def meaning(self, text: str) -> F32 | None:
-        """The unit vector of what a text means, to search by; None where that cannot be told."""
+    def meaning(self) -> Meaning | None:
+        """What sentences mean, to search by; None where that cannot be told."""
         ...

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
@@ -14,10 +12,9 @@ from edge.clock import iso8601
 from edge.evidence.digest import Digest, digest
 from edge.evidence.records import Found
 from edge.evidence.store import EventStore
-from edge.types import NS_PER_S
 from edge.web.answers import EventAnswer, event_answer
 from edge.web.box import Box
-from edge.web.given import RESPONSES, BoxGiven, CameraGiven, Moment, RoomsGiven, StoreGiven, span_ns
+from edge.web.given import RESPONSES, BoxGiven, CameraGiven, Moment, RoomsGiven, StoreGiven, place_of, span_ns
 from edge.web.rooms import Rooms
 
 router = APIRouter(prefix="/api/digest", responses=RESPONSES, tags=["digest"])
@@ -85,13 +82,4 @@ def sheet(
 
 def _made(box: Box, rooms: Rooms, store: EventStore, since: float, until: float) -> Digest:
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
-    return rooms.digest(since_ns, until_ns, lambda: digest(store, since_ns, until_ns, (), _place(box)))
-
-
-def _place(box: Box) -> tzinfo:
-    """The hours that people at the box read."""
-    name = box.loaded.config.location.timezone
-    if name is not None:
-        return ZoneInfo(name)
-    now = datetime.fromtimestamp(box.clock.wall_ns() // NS_PER_S, timezone.utc)
-    return now.astimezone().tzinfo or timezone.utc
+    return rooms.digest(since_ns, until_ns, lambda: digest(store, since_ns, until_ns, (), place_of(box)))

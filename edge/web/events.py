@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import stat
+from datetime import datetime, tzinfo
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -13,12 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.config.sources import NAME
 from edge.errors import InputError
+from edge.events.search import Answer, Search
 from edge.evidence.records import FileKind, Found, Record
 from edge.evidence.records import Query as Wanted
 from edge.evidence.store import EventStore
-from edge.types import Kind, nanoseconds
+from edge.types import NS_PER_S, Kind, nanoseconds
 from edge.web.answers import EventAnswer, EventsAnswer, event_answer
-from edge.web.given import LABEL, RESPONSES, BoxGiven, EventId, Since, StoreGiven
+from edge.web.box import Box
+from edge.web.given import LABEL, RESPONSES, BoxGiven, EventId, RoomsGiven, Since, StoreGiven, place_of
+from edge.web.rooms import Rooms
 
 router = APIRouter(prefix="/api/events", responses=RESPONSES, tags=["events"])
 Names = Annotated[list[Annotated[str, Field(pattern=NAME)]], Query(max_length=64)]
@@ -40,6 +44,7 @@ class MarkGiven(BaseModel):
 @router.get("")
 def list_events(
     box: BoxGiven,
+    rooms: RoomsGiven,
     store: StoreGiven,
     text: Annotated[str, Query(max_length=200, description="what to search for, in words")] = "",
     camera: Names = [],  # noqa: B006 - FastAPI copies defaults
@@ -53,9 +58,7 @@ def list_events(
     before: Cursor = None,
 ) -> EventsAnswer:
     """Newest first; with a text, best first."""
-    words = text.replace("\0", " ").strip()
-    wanted = Wanted(
-        text=words,
+    narrowed = Wanted(
         cameras=tuple(camera),
         labels=tuple(label),
         zones=tuple(zone),
@@ -65,11 +68,14 @@ def list_events(
         marked=marked,
         limit=limit,
         before_ns=None if before is None else int(before),
-        vector=box.meaning(words) if words else None,
     )
-    found = store.find(wanted)
-    is_more = len(found) == limit and not words
-    return EventsAnswer([event_answer(one) for one in found], str(found[-1].record.begin_ns) if is_more else None)
+    words = text.replace("\0", " ").strip()
+    answer = _searched(box, rooms, store, words, narrowed) if words else Answer(store.find(narrowed), narrowed)
+    found = answer.found
+    is_more = len(found) == limit and not answer.query.text
+    said = _understood(answer, place_of(box)) if words else ""
+    following = str(found[-1].record.begin_ns) if is_more else None
+    return EventsAnswer([event_answer(one) for one in found], following, said)
 
 
 @router.get("/{event_id}")
@@ -112,6 +118,30 @@ def thumbnail(box: BoxGiven, store: StoreGiven, event_id: EventId, download: boo
 def spectrogram(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
     """What was heard, as a picture."""
     return _file(box, store, event_id, "spectrogram", download)
+
+
+def _searched(box: Box, rooms: Rooms, store: EventStore, words: str, narrowed: Wanted) -> Answer:
+    config = box.loaded.config
+    zones = {zone for camera in config.cameras.values() for zone in camera.zones}
+    with rooms.searching:
+        search = Search(
+            store, place_of(box), cameras=config.cameras, zones=zones, labels=box.labels(), meaning=box.meaning()
+        )
+        return search.answer(words, box.clock.wall_ns(), narrowed)
+
+
+def _understood(answer: Answer, tz: tzinfo) -> str:
+    """How a search was read, so that people see why something is not in it."""
+    query = answer.query
+    names = [*query.labels, *query.cameras, *query.zones]
+    told = [", ".join(name.replace("_", " ") for name in names)] if names else []
+    for word, ns in (("from", query.since_ns), ("until", query.until_ns)):
+        if ns is not None:
+            told.append(f"{word} {datetime.fromtimestamp(ns // NS_PER_S, tz):%a %d %b %H:%M}")
+    if query.text:
+        told.append(f"in words: {query.text}")
+    looked = f"Looked for {'; '.join(told)}." if told else ""
+    return f"{looked} {answer.told.capitalize()}.".strip() if answer.told else looked
 
 
 def _record(store: EventStore, event_id: str) -> Record:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone, tzinfo
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, HTTPException, Path, Query, Request
 
 from edge.config.sources import NAME
 from edge.evidence.store import EventStore
 from edge.evidence.traces import Traces
-from edge.types import nanoseconds
+from edge.types import NS_PER_S, nanoseconds
 from edge.web.answers import Error
 from edge.web.box import Box
 from edge.web.rooms import Rooms
@@ -72,6 +74,15 @@ LabelName = Annotated[str, Path(pattern=LABEL)]
 LabelAsked = Annotated[str, Query(pattern=LABEL)]
 Since = Annotated[float | None, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
 Moment = Annotated[float, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
+
+
+def place_of(box: Box) -> tzinfo:
+    """The hours that people at the box read."""
+    name = box.loaded.config.location.timezone
+    if name is not None:
+        return ZoneInfo(name)
+    now = datetime.fromtimestamp(box.clock.wall_ns() // NS_PER_S, timezone.utc)
+    return now.astimezone().tzinfo or timezone.utc
 
 
 def span_ns(since: float, until: float, longest_s: float) -> tuple[int, int]:

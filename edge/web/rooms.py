@@ -25,6 +25,7 @@ class Rooms:
     def __init__(self, box: Box, access: Access) -> None:
         self.box, self.access = box, access
         self.drawing = threading.Lock()  # two changes of what is drawn never overtake each other
+        self.searching = threading.Lock()  # the text model is one
         self.streams = 0  # pictures sent without end; touched on the event loop alone
         self._eyes: dict[str, Eye] = {}
         self._ears: dict[str, Ear] = {}

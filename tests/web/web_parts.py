@@ -138,7 +138,7 @@ class ScriptedBox:
         self.loaded = parse(text, self.loaded.path, drawn=True)
         return "in force"
 
-    def meaning(self, text: str) -> F32 | None:
+    def meaning(self) -> None:
         return None
 
     def _effective(self, camera: str, label: str) -> Effective:

@@ -1,0 +1,303 @@
+"""The running node as the page sees it (`edge.web.box.Box`): what is there now, and what people may change.
+
+`observe` is called on the engine thread and only notes; `poll` on the main thread carries out what the page asked of
+it. Everything else is called by the web server's threads, which wait for the engine or the main thread at most
+`ANSWER_S`.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from edge import __version__
+from edge.buffer.camera import CameraBuffer
+from edge.clock import Clock
+from edge.config import Config, Loaded, parse, save_drawn
+from edge.config.drawn import FILE, read_drawn
+from edge.detect.explain import clear_boxes
+from edge.detect.fitting import check
+from edge.detect.rules import rule_labels
+from edge.detect.thresholds import Effective
+from edge.engine.manifest import Manifest, ModelFolder
+from edge.errors import ConfigError, SinkError
+from edge.events.search import Meaning, open_meaning
+from edge.evidence.blur import blur_boxes
+from edge.evidence.store import EventStore
+from edge.evidence.traces import Traces
+from edge.node.scorer import Scorer
+from edge.pipeline import Pipeline, Step
+from edge.publish.commands import Origin, SetArmed, SetThreshold
+from edge.publish.facade import EventPublisher
+from edge.types import F32, NS_PER_S, U8, Box, CameraFacts, Event, Phase, Rect, Scores, seconds
+from edge.web.box import Glimpse, Moment, NodeFacts
+from edge.web.hub import Hub
+
+log = logging.getLogger(__name__)
+ANSWER_S = 5.0
+RECENT_S = 180
+FRESH_NS = 2 * NS_PER_S
+BLUR_NS = 3 * NS_PER_S // 2  # boxes this much older than the picture are blurred in it too
+_T = TypeVar("_T")
+
+
+class Window:
+    """See the module. ``running`` is the configuration in force, ``reload`` reads it again and says what was done
+    (main thread), ``deliver`` takes the events that a command ended (engine thread), ``wake`` rouses the main thread,
+    ``manifest`` is the model's with what is derived but without the events of one's own."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        folder: ModelFolder,
+        manifest: Manifest,
+        clock: Clock,
+        *,
+        running: Callable[[], Config],
+        buffers: Mapping[str, CameraBuffer],
+        scorer: Scorer,
+        publisher: EventPublisher,
+        store: EventStore | None,
+        traces: Traces | None,
+        reload: Callable[[], str],
+        deliver: Callable[[Step], None],
+        publish_thresholds: Callable[[Sequence[Effective]], None],
+        runtime: Callable[[], str],
+        wake: Callable[[], None],
+    ) -> None:
+        self._loaded, self._folder, self._manifest, self.clock = loaded, folder, manifest, clock
+        self._running, self._buffers, self._scorer, self._publisher = running, buffers, scorer, publisher
+        self.store, self.traces = store, traces
+        self._reload, self._deliver, self._publish = reload, deliver, publish_thresholds
+        self._runtime, self._wake = runtime, wake
+        self._data = loaded.resolve(loaded.config.node.data_dir)
+        self.evidence: Path = self._data / "evidence"
+        self.hub = Hub()
+        self.sound_rate_hz = manifest.geometry.audio.rate_hz
+        self._started_ns = clock.mono_ns()
+        most = round(RECENT_S / manifest.geometry.hop_s)
+        self._recent: dict[str, deque[Moment]] = {name: deque(maxlen=most) for name in buffers}
+        self._scored: dict[str, deque[Scores]] = {name: deque(maxlen=4) for name in buffers}
+        self._open: dict[str, Event] = {}
+        self._facts: tuple[CameraFacts, ...] = ()
+        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._limits: tuple[int, list[Effective]] | None = None
+        self._meaning: Meaning | None = None
+        self._meaning_is_open = False
+        self._lock = threading.Lock()
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration in force."""
+        return replace(self._loaded, config=self._running())
+
+    def observe(self, step: Step) -> None:
+        """Note what a step brought forth and tell whoever looks; on the engine thread, never blocks."""
+        shift_ns = self.clock.wall_ns() - self.clock.mono_ns()
+        for scores, rules in zip(step.scores, step.rules, strict=False):
+            self._note(scores, rules.values, scores.t_end_ns + shift_ns)
+        for event in step.events:
+            if event.phase is Phase.END:
+                self._open.pop(event.id, None)
+            else:
+                self._open[event.id] = event
+            self.hub.tell("event", lambda event=event: event)  # type: ignore[misc]
+        if step.facts:
+            self._facts = tuple(step.facts)
+            self.hub.tell("facts", lambda: self._facts, key="facts")
+
+    def poll(self) -> None:
+        """Carry out what the page asked of the main thread."""
+        while not self._orders.empty():
+            self._orders.get()()
+
+    def labels(self) -> Sequence[str]:
+        """Of the model, of what is derived, and of one's own rules."""
+        own = rule_labels(self._running(), self._manifest)
+        return tuple(dict.fromkeys([*self._manifest.label_names, *(label.name for label in own)]))
+
+    def node(self) -> NodeFacts:
+        """The node's own health."""
+        publisher = self._publisher
+        broker = publisher.trouble or ("connected" if publisher.connected else "not connected yet")
+        return NodeFacts(
+            version=__version__,
+            model=f"{self._manifest.name} {self._manifest.version}",
+            runtime=self._runtime(),
+            uptime_s=round(seconds(self.clock.mono_ns() - self._started_ns), 1),
+            disk_free_bytes=shutil.disk_usage(self._data).free,
+            outbox_messages=publisher.depth,
+            broker=broker if self._running().mqtt is not None else "none configured",
+        )
+
+    def facts(self) -> Sequence[CameraFacts]:
+        """Every camera's health, as measured last."""
+        return self._facts
+
+    def open_events(self) -> Sequence[Event]:
+        """Events that have begun and not ended."""
+        return tuple(self._open.copy().values())
+
+    def recent(self, camera: str) -> Sequence[Moment]:
+        """The last three minutes, oldest first."""
+        return tuple(self._recent[camera].copy())
+
+    def glimpse(self, camera: str) -> Glimpse | None:
+        """The newest picture. Where something is to be blurred, the newest that was looked at: before that nobody
+        knows what is in it."""
+        evidence = self._running().evidence
+        classes = evidence.blur if evidence is not None else ()
+        scored = tuple(self._scored[camera].copy())
+        newest = scored[-1] if scored else None
+        if classes and newest is None:
+            return None
+        up_to = (newest.epoch, newest.media_end_ns) if classes and newest is not None else None
+        found = self._buffers[camera].newest_picture(up_to)
+        if found is None:
+            return None
+        number, image, content = found
+        shown = _cropped(image, content)
+        if classes and newest is not None:
+            shown = blur_boxes(shown, _boxes_around(scored, newest), classes)
+        return Glimpse(number, shown, clear_boxes(newest.boxes) if newest is not None else ())
+
+    def sound(self, camera: str, out: F32) -> int:
+        """Fill f32[n] with the newest sound; the samples heard so far."""
+        return self._buffers[camera].newest_sound(out)
+
+    def thresholds(self) -> Sequence[Effective]:
+        """All thresholds in force, at most two seconds old."""
+        held, now_ns = self._limits, self.clock.mono_ns()
+        if held is not None and now_ns - held[0] < FRESH_NS:
+            return held[1]
+        limits = self._of_engine(lambda pipeline: pipeline.thresholds())
+        self._limits = now_ns, limits
+        return limits
+
+    def armed(self) -> Mapping[str, bool]:
+        """By camera: whether its events may begin."""
+        return {camera: self._publisher.is_armed(camera) for camera in self._buffers}
+
+    def set_threshold(self, camera: str, label: str, enter: float | None) -> None:
+        """As the MQTT command; InputError when it cannot be."""
+
+        def work(pipeline: Pipeline) -> None:
+            pipeline.set_threshold(camera, label, enter)
+            self._publisher.accept(SetThreshold(camera, label, enter, Origin("")))
+            self._publish(pipeline.thresholds())
+
+        self._of_engine(work)
+        self._changed()
+
+    def set_armed(self, camera: str, armed: bool) -> None:
+        """As the MQTT command."""
+
+        def work(pipeline: Pipeline) -> None:
+            self._deliver(Step(events=pipeline.set_armed(camera, armed)))
+            self._publisher.accept(SetArmed(camera, armed, Origin("")))
+            self._publish(pipeline.thresholds())
+
+        self._of_engine(work)
+        self._changed()
+
+    def drawn(self) -> Mapping[str, Any]:
+        """What was drawn so far."""
+        return read_drawn(self._data / FILE)
+
+    def draw(self, drawn: Mapping[str, Any]) -> str:
+        """Keep what was drawn if the configuration and the model take it, and have it in force at once."""
+        said = self._of_main(lambda: self._draw(drawn))
+        self._changed()
+        return said
+
+    def meaning(self) -> Meaning | None:
+        """What sentences mean; opened with the first search."""
+        with self._lock:
+            if not self._meaning_is_open:
+                self._meaning_is_open = True
+                self._meaning = open_meaning(self._folder)
+            return self._meaning
+
+    def _note(self, scores: Scores, values: Mapping[str, float | None], wall_ns: int) -> None:
+        moment = Moment(scores.camera, wall_ns, values, clear_boxes(scores.boxes))
+        self._recent[scores.camera].append(moment)
+        self._scored[scores.camera].append(scores)
+        self.hub.tell("scores", lambda: moment, key=scores.camera)
+
+    def _draw(self, drawn: Mapping[str, Any]) -> str:
+        path = self._loaded.path
+        try:
+            wanted = parse(path.read_text(encoding="utf-8"), path, drawn=drawn)
+        except OSError as error:
+            raise SinkError(f"{path}: cannot be read ({error.strerror})") from error
+        faults = check(wanted.config, self._manifest)
+        if faults:
+            raise ConfigError([wanted.fault(key, message) for key, message in faults])
+        save_drawn(self._loaded, drawn)
+        return self._reload()
+
+    def _changed(self) -> None:
+        self._limits = None
+        self.hub.tell("changed", dict, key="changed")
+
+    def _of_engine(self, work: Callable[[Pipeline], _T]) -> _T:
+        order: _Order[_T] = _Order()
+        self._scorer.ask(lambda pipeline: order.carry_out(lambda: work(pipeline)))
+        return order.answer()
+
+    def _of_main(self, work: Callable[[], _T]) -> _T:
+        order: _Order[_T] = _Order()
+        self._orders.put(lambda: order.carry_out(work))
+        self._wake()
+        return order.answer()
+
+
+class _Order(Generic[_T]):
+    """Something asked of another thread. Its errors are the asker's to hear: no page ends the node."""
+
+    def __init__(self) -> None:
+        self._future: Future[_T] = Future()
+
+    def carry_out(self, work: Callable[[], _T]) -> None:
+        """On the other thread; nothing happens when nobody waits any more."""
+        if not self._future.set_running_or_notify_cancel():
+            return
+        try:
+            self._future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised again by `answer`
+            self._future.set_exception(error)
+
+    def answer(self) -> _T:
+        """What came of it; SinkError when it takes too long."""
+        try:
+            return self._future.result(ANSWER_S)
+        except (FutureTimeout, TimeoutError):
+            self._future.cancel()
+            raise SinkError("the node is busy; try again in a moment") from None
+
+
+def _cropped(image: U8, content: Rect) -> U8:
+    """The camera's own picture, without the bars of the model's canvas."""
+    height, width = image.shape[:2]
+    x1, x2 = round(content[0] * width), round(content[2] * width)
+    y1, y2 = round(content[1] * height), round(content[3] * height)
+    return image[y1:y2, x1:x2] if x2 > x1 and y2 > y1 else image
+
+
+def _boxes_around(scored: Sequence[Scores], newest: Scores) -> list[Box]:
+    """The newest boxes, and those shortly before: what moved is blurred where it was and where it is."""
+    return [
+        box
+        for scores in scored
+        if scores.epoch == newest.epoch and newest.media_end_ns - scores.media_end_ns <= BLUR_NS
+        for box in scores.boxes
+    ]
