@@ -108,6 +108,11 @@ class Pipeline:
         """Take over what can change live (thresholds, severities, health limits); events that this ends."""
         return self._detector.reconfigure(config)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of all events of the scene that there can be, those of one's own included."""
+        return tuple(label.name for label in self._detector.labels)
+
     def thresholds(self) -> list[Effective]:
         """What is in force for every camera and label, and where it came from."""
         return self._detector.thresholds()

@@ -26,7 +26,7 @@ from edge.evidence.records import Candidate, File, FileKind
 from edge.evidence.retention import Retention
 from edge.evidence.shots import LivePicture, Shots, room_or_raise
 from edge.evidence.sights import Sight, Sights
-from edge.evidence.snapshot import thumbnail
+from edge.evidence.snapshot import jpeg, thumbnail
 from edge.evidence.store import EventStore
 from edge.evidence.tape import Tape
 from edge.evidence.traces import Traces
@@ -131,6 +131,13 @@ class Recorder:
         self._hold()
         self._look_after()
         return kept
+
+    def picture_of(self, camera: str) -> bytes | None:
+        """What ``camera`` shows now as a JPEG, fit to be shown; on the thread that calls `work`. MediaError when what it
+        sent cannot be read."""
+        sights = self._sights_of(camera)
+        picture = self._shots.plain(camera, sights.newest, sights)
+        return jpeg(picture) if picture is not None else None
 
     def close(self, limit_s: float = 5.0) -> list[Kept]:
         """Write what waits: rows, pictures, and clips of what is there, ``limit_s`` at most. The store stays open."""

@@ -19,6 +19,7 @@ from edge.clock import Clock, SystemClock
 from edge.config import Loaded, load
 from edge.detect.derived import Derivers
 from edge.detect.detector import Detector
+from edge.detect.rules import rule_labels
 from edge.detect.thresholds import check
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
@@ -27,6 +28,7 @@ from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.node.folder import hold
 from edge.node.inputs import Inputs
+from edge.node.keeping import Keeping
 from edge.node.learning import Learning
 from edge.node.orders import Orders
 from edge.node.outputs import Outputs
@@ -41,6 +43,8 @@ log = logging.getLogger(__name__)
 TURN_S = 0.25
 JOIN_CAPTURE_S = 6.0
 JOIN_ENGINE_S = 10.0
+JOIN_EVIDENCE_S = 8.0
+JOIN_DESCRIBER_S = 1.0
 DRAIN_S = 3.0
 STATUS_EVERY_NS = 2 * NS_PER_S
 STUCK_NS = 10 * NS_PER_S  # an engine thread that has not turned for this long is not reported alive
@@ -80,11 +84,14 @@ class Daemon:
         self._wake, self._stop, self._reload = threading.Event(), threading.Event(), threading.Event()
         self._crew = Crew(clock, self._wake.set)
         self._inputs = Inputs(loaded, folder.manifest.geometry, clock, self._metrics)
+        labels = [label.name for label in (*self._manifest.labels, *rule_labels(loaded.config, self._manifest))]
+        inputs = self._inputs
         self._outputs = Outputs(
-            loaded, self._manifest, clock, self._metrics, self._inputs.sensor_topics, self._inputs.on_sensor
+            loaded, self._manifest, labels, clock, self._metrics, inputs.sensor_topics, inputs.on_sensor
         )
+        self._keeping = self._open_keeping()
         self._scorer = Scorer(self._open_pipeline, self._outputs, clock)
-        self._orders = Orders(loaded, self._manifest, self._scorer, self._outputs)
+        self._orders = Orders(loaded, self._manifest, self._scorer, self._outputs, self._keeping)
         self._watch = FileWatch(loaded.path)
         self._told = ""
         self._status_due_ns = 0
@@ -99,6 +106,9 @@ class Daemon:
             pass
         if self._scorer.ready.is_set():
             self._outputs.publisher.start()
+            if self._keeping is not None:
+                self._crew.start("evidence", self._keeping.run)
+                self._crew.start("describer", self._keeping.describe)
             self._inputs.start(self._crew, self._scorer.wake.set)
             notify.ready(self._status())
             log.info("ready: %s", self._status())
@@ -152,12 +162,28 @@ class Daemon:
         for name in self._crew.stop("capture:", JOIN_CAPTURE_S):
             log.warning("%s does not stop; it ends with the process", name)
         self._crew.stop("engine", JOIN_ENGINE_S)
+        late = [*self._crew.stop("evidence", JOIN_EVIDENCE_S), *self._crew.stop("describer", JOIN_DESCRIBER_S)]
+        if self._keeping is not None and "evidence" not in late:
+            self._keeping.close()
         self._outputs.close(DRAIN_S)
         failure = self._crew.failure or self._outputs.publisher.fault
         if isinstance(failure, EdgeError):
             raise failure
         log.info("stopped" if failure is None else "stopped after a fault")
         return EXIT_OK if failure is None else EXIT_FAULT
+
+    def _open_keeping(self) -> Keeping | None:
+        """The evidence of this node; None where nothing is kept."""
+        loaded, inputs = self._loaded, self._inputs
+        if loaded.config.evidence is None:
+            return None
+        model = f"{self._manifest.name} {self._manifest.version}"
+        publisher = self._outputs.publisher
+        keeping = Keeping(
+            loaded, loaded.config.evidence, inputs.tapes, inputs.picture, publisher, self._clock, self._metrics, model
+        )
+        self._outputs.followers.append(keeping.observe)
+        return keeping
 
     def _open_pipeline(self) -> Opened:
         """On the engine thread: the model proves itself, and what an earlier run left open is ended."""
@@ -170,8 +196,11 @@ class Daemon:
                 detector.set_armed(order.camera, order.on)
             else:
                 detector.set_threshold(order.camera, order.label, order.value)
-        for event in self._outputs.publisher.resume():
+        ended = self._outputs.publisher.resume()
+        for event in ended:
             log.info("%s end: %s", event.camera, event.why)
+        if self._keeping is not None:
+            self._keeping.resumed(ended)
         inputs = self._inputs
         pipeline = Pipeline(
             model,
@@ -185,7 +214,7 @@ class Daemon:
             quiet=self._learning.quiet,
             learners=self._learning.learners,
         )
-        self._outputs.publish_thresholds(pipeline.thresholds())
+        self._orders.tell_thresholds(pipeline)
         return Opened(pipeline, model.close, self._learning.keep)
 
     def _status(self) -> str:

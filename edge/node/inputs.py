@@ -20,7 +20,7 @@ from edge.evidence.tape import Tape
 from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.publish.commands import Incoming
-from edge.types import Item, SourceState
+from edge.types import U8, Item, SourceState
 
 
 class Inputs:
@@ -72,6 +72,15 @@ class Inputs:
         spec = self._loaded.config.cameras[camera]
         supervisor = self._supervisors[camera if spec.source is not None else f"microphone:{spec.microphone}"]
         return supervisor.state, supervisor.detail
+
+    def picture(self, camera: str) -> U8 | None:
+        """The camera's newest picture u8[h,w,3] RGB as the model sees it, without the letterbox; None without any."""
+        newest = self.buffers[camera].newest_picture()
+        if newest is None:
+            return None
+        _, image, (left, top, right, bottom) = newest
+        height, width = image.shape[:2]
+        return image[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
 
     def all_ended(self) -> bool:
         """Whether every source was a recording and has come to its end."""

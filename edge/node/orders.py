@@ -8,12 +8,13 @@ from functools import partial
 from edge.config import Config, Loaded, load
 from edge.detect.thresholds import check
 from edge.engine.manifest import Manifest
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError, EdgeError, InputError
+from edge.node.keeping import Keeping
 from edge.node.outputs import Outputs
 from edge.node.reload import merge_live
 from edge.node.scorer import Scorer
 from edge.pipeline import Pipeline, Step
-from edge.publish.commands import Command, Reload, SetArmed
+from edge.publish.commands import Command, Mark, Reload, SetArmed, SetThreshold, TakeSnapshot
 
 log = logging.getLogger(__name__)
 
@@ -21,20 +22,26 @@ log = logging.getLogger(__name__)
 class Orders:
     """What people and files ask of the running node."""
 
-    def __init__(self, loaded: Loaded, manifest: Manifest, scorer: Scorer, outputs: Outputs) -> None:
+    def __init__(
+        self, loaded: Loaded, manifest: Manifest, scorer: Scorer, outputs: Outputs, keeping: Keeping | None
+    ) -> None:
         self._path = loaded.path
         self._running: Config = loaded.config
         self._manifest = manifest
         self._scorer = scorer
         self._outputs = outputs
+        self._keeping = keeping
 
     def poll(self) -> None:
         """Carry out the commands that arrived since the last call."""
         for command in self._outputs.publisher.poll_commands():
-            if isinstance(command, Reload):
-                self._answer_reload(command)
-            else:
-                self._scorer.ask(partial(self._obey, command))
+            match command:
+                case Reload():
+                    self._answer_reload(command)
+                case Mark() | TakeSnapshot():
+                    self._ask_keeping(command)
+                case SetArmed() | SetThreshold():
+                    self._scorer.ask(partial(self._obey, command))
 
     def reload(self) -> str:
         """Read the configuration again and take over what can change live; a sentence on what was done.
@@ -49,7 +56,7 @@ class Orders:
         self._running = merged
         self._scorer.ask(lambda pipeline: self._reconfigure(pipeline, merged))
         if refused:
-            return f"events and health are reloaded; needs a restart: {', '.join(refused)}"
+            return f"events, zones and health are reloaded; needs a restart: {', '.join(refused)}"
         return "reloaded"
 
     def _answer_reload(self, command: Reload) -> None:
@@ -62,18 +69,46 @@ class Orders:
             log.info("%s", done)
             self._outputs.publisher.accept(command, done)
 
+    def tell_thresholds(self, pipeline: Pipeline) -> None:
+        """On the engine thread: say what is in force, to subscribers and to who keeps what comes near it."""
+        thresholds = pipeline.thresholds()
+        self._outputs.publish_thresholds(thresholds)
+        if self._keeping is not None:
+            self._keeping.thresholds(thresholds)
+
     def _reconfigure(self, pipeline: Pipeline, config: Config) -> None:
         self._outputs.deliver(Step(events=pipeline.reconfigure(config)))
-        self._outputs.publish_thresholds(pipeline.thresholds())
+        self._outputs.describe(pipeline.labels)
+        if self._keeping is not None:
+            self._keeping.reconfigure(config)
+        self.tell_thresholds(pipeline)
 
-    def _obey(self, command: Command, pipeline: Pipeline) -> None:
+    def _obey(self, command: SetArmed | SetThreshold, pipeline: Pipeline) -> None:
         try:
             if isinstance(command, SetArmed):
                 self._outputs.deliver(Step(events=pipeline.set_armed(command.camera, command.on)))
-            elif not isinstance(command, Reload):
+            else:
                 pipeline.set_threshold(command.camera, command.label, command.value)
         except EdgeError as error:
             self._outputs.publisher.refuse(command, str(error))
             return
         self._outputs.publisher.accept(command)
-        self._outputs.publish_thresholds(pipeline.thresholds())
+        self.tell_thresholds(pipeline)
+
+    def _ask_keeping(self, command: Mark | TakeSnapshot) -> None:
+        publisher = self._outputs.publisher
+        if self._keeping is None:
+            publisher.refuse(command, "nothing is kept here: evidence is switched off in the configuration")
+        elif isinstance(command, TakeSnapshot):
+            self._keeping.snapshot(command, partial(self._answer, command))
+        else:
+            try:
+                publisher.accept(command, self._keeping.mark(command, by="mqtt"))
+            except InputError as error:
+                publisher.refuse(command, str(error))
+
+    def _answer(self, command: Command, refusal: str | None) -> None:
+        if refusal is None:
+            self._outputs.publisher.accept(command)
+        else:
+            self._outputs.publisher.refuse(command, refusal)

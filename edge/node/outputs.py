@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class Outputs:
-    """Everything that leaves the node. `deliver` is called on the engine thread, the rest on the main thread."""
+    """Everything that leaves the node. `deliver` is called on the engine thread, the rest on the main thread.
+
+    ``labels`` are the names of all events of the scene; ``followers`` are shown every step after it was published.
+    """
 
     HEALTH_EVERY_NS = 10 * NS_PER_S
 
@@ -35,6 +38,7 @@ class Outputs:
         self,
         loaded: Loaded,
         manifest: Manifest,
+        labels: Sequence[str],
         clock: Clock,
         metrics: Metrics,
         sensor_topics: Sequence[str],
@@ -50,19 +54,21 @@ class Outputs:
         self._states: tuple[SourceState, ...] = ()
         self._closers = ExitStack()
         self.runtime = ""
+        self.followers: list[Callable[[Step], None]] = []
         if config.broker is not None:
             self._start_broker(config.broker.listen)
         if config.metrics is not None:
             self._serve_metrics(*split_listen(config.metrics.listen))
-        labels = [*manifest.label_names, *HEALTH_LABELS]
+        self._labels = labels
+        self._cameras = tuple(config.cameras)
         self.publisher: EventPublisher = open_publisher(
             loaded,
             clock,
             metrics,
             version=__version__,
             model=self._model,
-            cameras=dict.fromkeys(config.cameras, labels),
-            thresholds=manifest.label_names,
+            cameras=dict.fromkeys(config.cameras, (*labels, *HEALTH_LABELS)),
+            thresholds=labels,
             sensor_topics=sensor_topics,
             on_sensor=on_sensor,
         )
@@ -77,12 +83,20 @@ class Outputs:
         self.publisher.publish_scores(step.scores)
         if step.facts:
             self._publish_health(step.facts)
+        for follow in self.followers:
+            follow(step)
 
     def publish_thresholds(self, thresholds: Sequence[Effective]) -> None:
         """Tell subscribers what is in force."""
         self.publisher.publish_thresholds(
             [Threshold(t.camera, t.label, t.enter, t.leave, t.origins["enter"].value) for t in thresholds]
         )
+
+    def describe(self, labels: Sequence[str]) -> None:
+        """Tell subscribers which events there can be from now on, where that changed."""
+        if list(labels) != list(self._labels):
+            self._labels = labels
+            self.publisher.describe(dict.fromkeys(self._cameras, (*labels, *HEALTH_LABELS)), labels)
 
     def close(self, drain_s: float) -> None:
         """Drain the outbox, say goodbye to the broker, and stop what was started."""

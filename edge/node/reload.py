@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.config import Config
+from edge.config.sources import Camera
 
-LIVE = ("events", "health")
+LIVE = ("events", "health", "location")  # and what is drawn on cameras
 
 
 class FileWatch:
@@ -34,8 +35,12 @@ class FileWatch:
 
 def merge_live(running: Config, wanted: Config) -> tuple[Config, list[str]]:
     """The running configuration with what may change live taken over, and the sections that need a restart."""
-    refused = [
-        name for name in Config.model_fields if name not in LIVE and getattr(running, name) != getattr(wanted, name)
-    ]
-    merged = running.model_copy(update={name: getattr(wanted, name) for name in LIVE})
+    cameras = {name: _redrawn(camera, wanted.cameras.get(name, camera)) for name, camera in running.cameras.items()}
+    update = {"cameras": cameras} | {name: getattr(wanted, name) for name in LIVE}
+    merged = running.model_copy(update=update)
+    refused = [name for name in Config.model_fields if getattr(merged, name) != getattr(wanted, name)]
     return merged, refused
+
+
+def _redrawn(camera: Camera, wanted: Camera) -> Camera:
+    return camera.model_copy(update={"zones": wanted.zones, "lines": wanted.lines})

@@ -39,3 +39,16 @@ def test_every_save_is_noticed_once(tmp_path: Path) -> None:
     assert not watch.changed()
     os.utime(path, ns=(1, 1))
     assert watch.changed()
+
+
+def test_zones_and_lines_change_live_and_the_rest_of_a_camera_does_not() -> None:
+    running = parse(BASE).config
+    name = next(iter(running.cameras))
+    drawn = running.cameras[name].model_copy(update={"zones": {"yard": ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))}})
+    wanted = running.model_copy(update={"cameras": {**running.cameras, name: drawn}})
+    assert merge_live(running, wanted) == (wanted, [])
+    masked = drawn.model_copy(update={"privacy_masks": (((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),)})
+    merged, refused = merge_live(running, wanted.model_copy(update={"cameras": {**running.cameras, name: masked}}))
+    assert refused == ["cameras"]
+    assert merged.cameras[name].zones == drawn.zones
+    assert merged.cameras[name].privacy_masks == ()

@@ -1,0 +1,158 @@
+"""What is kept of events while the node runs: the evidence thread, and the describer's beside it.
+
+`observe` is called on the engine thread and only queues; `run` is the evidence thread's loop, `describe` the
+describer's. Neither is ever in an alert's way: alerts are on the disk before anything here is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from edge.clock import Clock
+from edge.config import Config, Loaded
+from edge.config.keeping import Evidence
+from edge.detect.thresholds import Effective
+from edge.errors import EdgeError, InputError
+from edge.evidence.describer import Describer
+from edge.evidence.digest import Digest, as_json
+from edge.evidence.recorder import Recorder
+from edge.evidence.store import EventStore
+from edge.evidence.tape import Tape
+from edge.evidence.traces import Traces
+from edge.metrics import Metrics
+from edge.pipeline import Step
+from edge.publish.commands import Mark, TakeSnapshot
+from edge.publish.facade import EventPublisher
+from edge.types import U8, Event, Kept
+
+log = logging.getLogger(__name__)
+FOLDER = "evidence"
+
+
+class Keeping:
+    """Evidence of one node, in ``data_dir/evidence``. SinkError where that folder cannot be used."""
+
+    TURN_S = 0.25
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        settings: Evidence,
+        tapes: Mapping[str, Tape],
+        picture: Callable[[str], U8 | None],
+        publisher: EventPublisher,
+        clock: Clock,
+        metrics: Metrics,
+        model: str,
+    ) -> None:
+        self.folder = loaded.resolve(loaded.config.node.data_dir) / FOLDER
+        self._publisher = publisher
+        self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._enter: Mapping[tuple[str, str], float] = {}
+        self.store = EventStore(self.folder, clock)
+        self.traces = Traces(self.folder, clock)
+        self._recorder = Recorder(
+            loaded.config,
+            settings,
+            self.store,
+            self.traces,
+            tapes,
+            clock,
+            metrics,
+            model,
+            live=picture,
+            enter=lambda camera, label: self._enter.get((camera, label)),
+            tell=self._tell,
+        )
+        spec = loaded.config.describer
+        self.describer = Describer(spec, clock, metrics, loaded.resolve) if spec is not None else None
+
+    def observe(self, step: Step) -> None:
+        """Take note of what a step brought forth; never blocks."""
+        self._recorder.observe(step.scores, step.rules, step.events)
+
+    def resumed(self, events: Sequence[Event]) -> None:
+        """Take note of events that an earlier run left open and that were ended now."""
+        self._recorder.observe((), (), events)
+
+    def thresholds(self, thresholds: Iterable[Effective]) -> None:
+        """Take note of what is in force: what comes near it is a candidate."""
+        self._enter = {(one.camera, one.label): one.enter for one in thresholds if one.enabled}
+
+    def reconfigure(self, config: Config) -> None:
+        """Take over what can change live, soon."""
+        if config.evidence is not None:
+            self._requests.put(partial(self._recorder.reconfigure, config, config.evidence))
+
+    def mark(self, command: Mark, by: str) -> str:
+        """Judge an event, from any thread; a sentence on what was done. InputError when there is no such event."""
+        event_id = command.event
+        if event_id is None:
+            newest = self.store.newest(command.camera or "", command.label)
+            if newest is None:
+                raise InputError(f"{command.camera}: no event is kept that could be marked")
+            event_id = newest.id
+        record = self.store.mark(event_id, command.verdict, by=by, note=command.note)
+        said = "no longer marked" if record.mark is None else f"marked {record.mark.verdict}"
+        return f"{record.label} at {record.camera} ({record.id}) is {said}"
+
+    def snapshot(self, command: TakeSnapshot, answer: Callable[[str | None], None]) -> None:
+        """Publish a fresh picture of a camera, soon; ``answer`` is told None when it was, else why not."""
+        self._requests.put(partial(self._take_snapshot, command.camera, answer))
+
+    def run(self, cancel: threading.Event) -> None:
+        """The evidence thread's loop; what waits is written before it ends."""
+        while not cancel.is_set():
+            while not self._requests.empty():
+                self._requests.get()()
+            self._publish(self._recorder.work())
+            cancel.wait(self.TURN_S)
+        self._publish(self._recorder.close())
+
+    def close(self) -> None:
+        """Close the files, when the threads and all who read have ended."""
+        self.traces.close()
+        self.store.close()
+
+    def describe(self, cancel: threading.Event) -> None:
+        """The describer thread's loop."""
+        describer = self.describer
+        while describer is not None and not cancel.is_set():
+            for kept in describer.work():
+                self.store.caption(kept.event_id, kept.caption)
+                self._publisher.publish_evidence(kept)
+            cancel.wait(describer.wait_s)
+
+    def _publish(self, kept: Sequence[Kept]) -> None:
+        for one in kept:
+            picture = self._snapshot_of(one)
+            self._publisher.publish_evidence(one, picture)
+            if self.describer is not None and picture is not None:
+                self.describer.offer(one, picture)
+
+    def _snapshot_of(self, kept: Kept) -> bytes | None:
+        path = kept.files.get("snapshot")
+        try:
+            return (self.folder / path).read_bytes() if path is not None else None
+        except OSError:
+            return None  # retention was faster
+
+    def _take_snapshot(self, camera: str, answer: Callable[[str | None], None]) -> None:
+        try:
+            picture = self._recorder.picture_of(camera)
+        except EdgeError as error:
+            answer(str(error))
+            return
+        if picture is None:
+            answer(f"{camera}: there is no picture now")
+            return
+        self._publisher.publish_snapshot(camera, picture)
+        answer(None)
+
+    def _tell(self, made: Digest) -> None:
+        self._publisher.publish_digest(as_json(made))
+        log.info("digest of %s: %s", made.day, made.text)
