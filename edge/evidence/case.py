@@ -11,6 +11,7 @@ from edge.types import NS_PER_S, Event, Kind, Phase, nanoseconds
 
 LATE_NS = 5 * NS_PER_S
 """How long to wait for media that does not come."""
+_SLACK_NS = NS_PER_S // 4  # the last picture may end after what was asked for, and its sound must have been judged
 _BETTER = 0.02  # by so much a later moment must be stronger for the picture to be taken again
 
 
@@ -93,6 +94,7 @@ class Case:
             return True
         if newest is None or newest.epoch != self.event.epoch:
             return self.is_over
+        end_ns += _SLACK_NS
         return newest.media_end_ns >= end_ns and (tape_ns is None or tape_ns >= end_ns)
 
     def _media_end_ns(self) -> int:

@@ -25,7 +25,7 @@ from edge.evidence.tape import Cut
 from edge.evidence.trim import show_only
 from edge.types import NS_PER_S, Packet, Stream, seconds
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _COPIED_PICTURES = ("h264", "hevc", "vp9", "av1")
 _OPTIONS = {
     "movflags": "faststart",
@@ -112,9 +112,10 @@ class ClipWriter:
         """Write all tracks; ``facts`` are filled in when anything was written."""
         import av
 
-        sound = _sound_to_encode(reel, span, wish)
+        sound = _sound_to_encode(reel, wish, span)
         said: dict[str, float | str] = {"seconds": round(seconds(span[1] - span[0]), 3)}
         said["type"] = "audio/mp4" if reel.video is None else "video/mp4"
+        silent_s = sum(seconds(b - a) for a, b in _silent(reel, wish, span))
         encoder: PictureEncoder | None = None
         written = 0
         with av.open(str(aside), "w", format="mp4", options=_OPTIONS) as out:
@@ -129,14 +130,16 @@ class ClipWriter:
                 said |= {"picture": f"{self._found().name} from {reel.video_codec}"}
             if sound is not None:
                 tracks.append(iter(sound_packets(out, sound)))
-                said |= {"sound": f"aac from {reel.audio_codec}", "silent_s": _silent_s(reel, wish, span)}
-            elif _is_sound_copied(reel, wish):
+                said |= {"sound": f"aac from {reel.audio_codec}", "silent_s": round(silent_s, 3)}
+            elif _is_sound_copied(reel, wish, span):
                 tracks.append(_copied(out, reel, Stream.AUDIO, span))
                 said["sound"] = "aac as it came"
             for packet in heapq.merge(*tracks, key=lambda packet: packet.dts * packet.time_base):
                 out.mux(packet)
                 written += 1
                 yield
+            if encoder is not None and encoder.size == (0, 0):
+                raise MediaError(f"{aside.parent}: no picture of the camera's packets could be decoded")
             if encoder is not None:
                 said |= {"width": encoder.size[0], "height": encoder.size[1]}
         facts.update(said if written else {})
@@ -182,26 +185,25 @@ def _is_copied(reel: Reel, wish: Wish) -> bool:
     return wish.veil is None or not wish.veil.is_needed(times[0] - shift_ns, times[-1] - shift_ns)
 
 
-def _is_sound_copied(reel: Reel, wish: Wish) -> bool:
-    return wish.audio and reel.audio_codec == "aac" and not wish.silent
+def _is_sound_copied(reel: Reel, wish: Wish, span: Span) -> bool:
+    return wish.audio and reel.audio_codec == "aac" and not _silent(reel, wish, span)
 
 
-def _sound_to_encode(reel: Reel, span: Span, wish: Wish) -> Sound | None:
-    if not wish.audio or reel.audio is None or _is_sound_copied(reel, wish):
+def _sound_to_encode(reel: Reel, wish: Wish, span: Span) -> Sound | None:
+    if not wish.audio or reel.audio is None or _is_sound_copied(reel, wish, span):
         return None
     sound = reel.sound(*span)
     if sound is None:
         return None
-    shift_ns = reel.cut.shift_ns
-    spans = [(begin_ns + shift_ns, end_ns + shift_ns) for begin_ns, end_ns in wish.silent]
     # Blocks of AAC reach into one another: two more of silence, and what is decoded inside is exactly zero.
-    return muted(sound, spans, around=2 * AAC_BLOCK * max(1, -(-sound.rate_hz // 48_000)))
+    return muted(sound, _silent(reel, wish, span), around=2 * AAC_BLOCK * max(1, -(-sound.rate_hz // 48_000)))
 
 
-def _silent_s(reel: Reel, wish: Wish, span: Span) -> float:
+def _silent(reel: Reel, wish: Wish, span: Span) -> list[Span]:
+    """What of the span is to be silent, on the cut's axis."""
     shift_ns = reel.cut.shift_ns
     inside = [(max(a + shift_ns, span[0]), min(b + shift_ns, span[1])) for a, b in wish.silent]
-    return round(sum(seconds(b - a) for a, b in inside if b > a), 3)
+    return [(begin_ns, end_ns) for begin_ns, end_ns in inside if end_ns > begin_ns]
 
 
 def _copied(out: Any, reel: Reel, stream: Stream, span: Span) -> Iterator[Any]:

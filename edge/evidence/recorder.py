@@ -133,8 +133,8 @@ class Recorder:
         return kept
 
     def picture_of(self, camera: str) -> bytes | None:
-        """What ``camera`` shows now as a JPEG, fit to be shown; on the thread that calls `work`. MediaError when what it
-        sent cannot be read."""
+        """What ``camera`` shows now as a JPEG, fit to be shown; on the thread that calls `work`. MediaError when it
+        cannot be read."""
         sights = self._sights_of(camera)
         picture = self._shots.plain(camera, sights.newest, sights)
         return jpeg(picture) if picture is not None else None
