@@ -1,4 +1,4 @@
-"""What all tests share: with EDGE_NO_SKIPS set (as in CI) a skipped test is a failure, GPU tests apart."""
+"""What all tests share: with EDGE_NO_SKIPS set (as in CI) a skip is a failure, but for GPU and Home Assistant tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _skipped: list[str] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.skipped and not hasattr(report, "wasxfail") and "gpu" not in report.keywords:
+    if report.skipped and not hasattr(report, "wasxfail") and not {"gpu", "homeassistant"} & set(report.keywords):
         _skipped.append(report.nodeid)
 
 

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.clock import iso8601
+from edge.publish.kept_payloads import EvidencePayload, FilePayload
 from edge.publish.links import Links
-from edge.publish.payloads import SCHEMA, EvidencePayload, FilePayload, json_message
+from edge.publish.payloads import SCHEMA, json_message
 from edge.publish.topics import Topics
 from edge.types import Kept, Message
 

@@ -86,37 +86,6 @@ class EventPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class LastEventPayload(EventPayload):
-    """The newest phase of a camera's newest event; ``caption`` is what a describer said of it, empty until then."""
-
-    caption: str
-
-
-@dataclass(frozen=True, slots=True)
-class FilePayload:
-    """One kept file: ``path`` below the evidence folder of the box, ``url`` as in `EvidenceLinks`."""
-
-    path: str
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class EvidencePayload:
-    """What was kept of one event so far: ``files`` by kind, such as clip or snapshot. The newest message holds most."""
-
-    schema: Version
-    id: str
-    site: str
-    node: str
-    camera: str
-    label: str
-    time: str
-    caption: str
-    files: dict[str, FilePayload]
-    page: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class ScorePayload:
     """All scores of one camera at one moment, at most once a second."""
 

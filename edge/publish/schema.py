@@ -9,20 +9,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edge.publish.payloads import (
-    EventPayload,
-    EvidencePayload,
-    HealthPayload,
-    LastEventPayload,
-    ReplyPayload,
-    ScorePayload,
-    ThresholdsPayload,
-)
+from edge.publish.kept_payloads import DigestPayload, EvidencePayload, LastEventPayload
+from edge.publish.payloads import EventPayload, HealthPayload, ReplyPayload, ScorePayload, ThresholdsPayload
 
 PAYLOADS: dict[str, type[Any]] = {
     "event": EventPayload,
     "last_event": LastEventPayload,
     "evidence": EvidencePayload,
+    "digest": DigestPayload,
     "score": ScorePayload,
     "health": HealthPayload,
     "thresholds": ThresholdsPayload,

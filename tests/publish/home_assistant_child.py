@@ -1,8 +1,8 @@
 """Runs under Home Assistant's own interpreter: its core with its MQTT integration, over the broker given.
 
 Usage: python home_assistant_child.py CONFIG_DIR HOST PORT USER PASSWORD. Reads a command a line and answers each with a
-line of JSON: ``states`` (all entities with their registry entries, and what was logged), ``press ENTITY``,
-``image ENTITY``, ``quit``.
+line of JSON: ``states`` (all entities with their registry entries, and what was logged), ``image ENTITY``,
+``call DOMAIN SERVICE ENTITY [KEY NUMBER]``, ``quit``.
 """
 
 import asyncio
@@ -86,9 +86,11 @@ async def image(hass, entity):
 
 async def answer(hass, line):
     word, _, rest = line.partition(" ")
-    if word == "press":
-        await hass.services.async_call("button", "press", {"entity_id": rest}, blocking=True)
-        return {"pressed": rest}
+    if word == "call":
+        domain, service, entity, *more = rest.split()
+        data = {"entity_id": entity, **dict(zip(more[::2], map(float, more[1::2]), strict=True))}
+        await hass.services.async_call(domain, service, data, blocking=True)
+        return {"called": rest}
     if word == "image":
         return await image(hass, rest)
     return states(hass)
