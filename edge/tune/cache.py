@@ -34,7 +34,7 @@ def setting(config: Config, manifest: Manifest, version: Version | None) -> str:
     raw = config.model_dump(mode="json")
     learned = [] if version is None else [(p.name, sha256_of(p)) for p in sorted(version.path.glob("*.npz"))]
     runtime = [getattr(config.model, key) for key in ("runtime", "precision")]
-    masks = {name: spec.get("privacy_masks") for name, spec in raw["cameras"].items()}
+    masks = {name: spec["privacy_masks"] for name, spec in raw["cameras"].items() if spec.get("privacy_masks")}
     parts = [SCHEMA, __version__, manifest.sha256, runtime, learned, masks, {key: raw.get(key) for key in _SETTINGS}]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()
 
@@ -67,7 +67,7 @@ class Cache:
         place = self._place(path)
         for file in sorted(place.glob("*.npz")):
             try:
-                with np.load(file, allow_pickle=False) as arrays:
+                with file.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
                     whole = dict(arrays.items())
                 yield from unpack(whole, camera)
             except (OSError, KeyError, ValueError, IndexError, TypeError, BadZipFile) as error:

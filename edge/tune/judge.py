@@ -35,13 +35,6 @@ class Trace:
             return np.full(len(self.t_ns), np.nan)
         return self.values[:, self.names.index(name)]
 
-    def media_s(self, t_ns: int) -> float:
-        """Seconds of media at the window that ended at ``t_ns``."""
-        if not len(self.t_ns):
-            return 0.0
-        k = min(int(np.searchsorted(self.t_ns, t_ns)), len(self.t_ns) - 1)
-        return seconds(int(self.media_ns[k]))
-
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -50,6 +43,11 @@ class Interval:
     begin_s: float
     end_s: float
     peak: float
+
+
+def interval(begin_ns: int, end_ns: int | None, peak: float) -> Interval:
+    """Media times as seconds; what has no end ends where it began."""
+    return Interval(seconds(begin_ns), seconds(begin_ns if end_ns is None else end_ns), peak)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Judged:
     def intervals(self, label: str) -> tuple[Interval, ...]:
         """The scene's events of ``label``, in order of their begin."""
         ended = [e for e in self.events if e.phase is Phase.END and e.kind is Kind.EVENT and e.label == label]
-        found = [Interval(seconds(e.media_begin_ns), self.trace.media_s(e.end_ns or e.begin_ns), e.peak) for e in ended]
+        found = [interval(e.media_begin_ns, e.media_end_ns, e.peak) for e in ended]
         return tuple(sorted(found, key=lambda one: one.begin_s))
 
 
@@ -97,9 +95,8 @@ class Judge:
             clock.advance_to(moment.now_ns)
             for scores in moment.step.scores:
                 events += detector.scores(scores)
-                is_covered = scores.coverage >= self.config.windows.min_coverage
                 values = detector.rule_values(scores)
-                gathered.add((values.t_end_ns, values.media_end_ns, values.epoch), values.values if is_covered else {})
+                gathered.add((values.t_end_ns, values.media_end_ns, values.epoch), values.values)
             for facts in moment.step.facts:
                 events += detector.health(facts)
         events += detector.end_all("end of recording", clock.mono_ns())
@@ -111,7 +108,9 @@ class Judge:
         if self._quiet is not None:
             thresholds.learn(self._quiet.thresholds(thresholds.rates()))
         e = thresholds.effective(camera, label)
-        return Limits(e.enter, e.leave, nanoseconds(e.min_s), nanoseconds(e.cooldown_s))
+        times = {"min_ns": e.min_s, "cooldown_ns": e.cooldown_s, "merge_ns": e.merge_s}
+        spans = {name: nanoseconds(value) for name, value in times.items()}
+        return Limits(e.enter, e.leave, **spans, most_per_hour=e.most_per_hour)
 
 
 class _Gathered:

@@ -2,7 +2,8 @@
 
 An event finds a span when they overlap, the span taken ``EARLY_S`` longer before and ``LATE_S`` longer behind: a
 window ends after what it shows began, and a sound stays in the window for two seconds. Each span counts once. An event
-that overlaps no span is false; a further event on a span that was found already is neither true nor false.
+that overlaps no span is false, and so is one that goes on for more than ``SPRAWL_S`` outside of all spans: what is
+always on finds nothing. A further event on a span that was found already is neither true nor false.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edge.tune.labels import Span
 
 EARLY_S = 1.0
 LATE_S = 3.0
+SPRAWL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,20 @@ class Matched:
 
 def match(events: Sequence[Interval], spans: Sequence[Span]) -> Matched:
     """Events and spans of one label of one recording."""
-    hit = [any(overlap(event, span) for event in events) for span in spans]
-    false = [i for i, event in enumerate(events) if not any(overlap(event, span) for span in spans)]
+    fit = [event for event in events if not is_false(event, spans)]
+    hit = [any(overlap(event, span) for event in fit) for span in spans]
+    false = [i for i, event in enumerate(events) if is_false(event, spans)]
     return Matched(sum(hit), tuple(i for i, there in enumerate(hit) if not there), tuple(false))
+
+
+def is_false(event: Interval, spans: Sequence[Span]) -> bool:
+    """Whether the event overlaps no span, or lasts too long beside them."""
+    near = sorted((s.begin_s - EARLY_S, s.end_s + LATE_S) for s in spans if overlap(event, s))
+    outside_s, at_s = 0.0, event.begin_s
+    for begin_s, end_s in near:
+        outside_s += max(0.0, begin_s - at_s)
+        at_s = max(at_s, end_s)
+    return not near or outside_s + max(0.0, event.end_s - at_s) > SPRAWL_S
 
 
 def overlap(event: Interval, span: Span) -> bool:

@@ -111,7 +111,7 @@ def _added(scores: Scores, names: Sequence[str]) -> list[tuple[float, float, flo
 
 def _smallest(rows: Sequence[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """f32 where that loses nothing, f64 otherwise."""
-    wide = np.array(rows, np.float64).reshape(-1, *shape)
+    wide = np.array(rows, np.float64).reshape(len(rows), *shape)
     narrow = wide.astype(np.float32)
     return narrow if np.array_equal(narrow.astype(np.float64), wide, equal_nan=True) else wide
 

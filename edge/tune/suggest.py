@@ -2,14 +2,16 @@
 
 With labels: among the thresholds whose false alarms a day stay within those asked for, the one that finds most spans.
 Where several find as many, the one in force if it is among them; otherwise the nearest, moved a quarter into their
-stretch, since its edge is where one recording more would have decided otherwise. Without labels: from the quiet time's
-distribution (`edge.detect.null`).
+stretch, since its edge is where one recording more would have decided otherwise. Below half of the model's advice only
+where the quiet time is long enough to show that the rate is kept. Without labels: from the quiet time's distribution
+(`edge.detect.null`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -90,16 +92,19 @@ class Suggestion:
     bands: Bands | None
 
 
-def by_labels(sweep: Sweep, asked: float) -> Suggestion:
-    """The threshold for at most ``asked`` false alarms a day; what is missing where there is too little."""
+def by_labels(sweep: Sweep, asked: float, floor: float = 0.0) -> Suggestion:
+    """The threshold for at most ``asked`` false alarms a day; what is missing where there is too little.
+
+    None below ``floor`` unless the rate is shown there with 95 % certainty.
+    """
     total = sweep.counts.sum(axis=0)
     before = effect(sweep, total, sweep.current)
     missing = _missing(before)
     bands = _bands(sweep)
     if missing:
         return Suggestion(sweep.label, "none", before, None, None, missing, bands)
-    best, is_met = choose(total, sweep.thresholds, sweep.current, asked)
-    apart = _apart(sweep, asked) if len(sweep.counts) >= LEAST_RECORDINGS else None
+    best, is_met = choose(total, sweep.thresholds, sweep.current, asked, floor)
+    apart = _apart(sweep, asked, floor) if len(sweep.counts) >= LEAST_RECORDINGS else None
     remark = "" if is_met else f"no threshold stays within {asked:g} false alarms a day; this one has the fewest"
     after = effect(sweep, total, best) if best != sweep.current else None
     if after is None and is_met:
@@ -120,12 +125,15 @@ def by_quiet(sweep: Sweep, enter: float | None, asked: float, minutes: int, leas
     return Suggestion(sweep.label, "quiet", before, after, None, remark, None)
 
 
-def choose(counts: F64, thresholds: F64, current: int, asked: float) -> tuple[int, bool]:
+def choose(counts: F64, thresholds: F64, current: int, asked: float, floor: float = 0.0) -> tuple[int, bool]:
     """The best index of ``counts`` [T,4], and whether what was asked is met there."""
-    allowed = counts[:, FALSE] <= asked * counts[:, QUIET_S] / DAY_S + 1e-9
+    bearable = asked * counts[:, QUIET_S] / DAY_S + 1e-9
+    is_shown = np.array([poisson_most(int(count)) for count in counts[:, FALSE]]) <= bearable
+    may_be = is_shown | (thresholds >= min(floor, float(thresholds[current])))
+    allowed = may_be & (counts[:, FALSE] <= bearable)
     is_met = bool(allowed.any())
     if not is_met:
-        allowed = counts[:, FALSE] == counts[:, FALSE].min()
+        allowed = may_be & (counts[:, FALSE] == counts[may_be, FALSE].min())
     found = np.where(allowed, counts[:, FOUND], -1)
     best = found == found.max()
     if best[current]:
@@ -147,6 +155,7 @@ def effect(sweep: Sweep, counts: F64, at: int) -> Effect:
     return Effect(float(sweep.thresholds[at]), int(row[SPANS]), int(row[FOUND]), int(row[FALSE]), float(row[QUIET_S]))
 
 
+@lru_cache(maxsize=4096)
 def poisson_most(count: int) -> float:
     """The mean above which ``count`` or fewer would have a chance of less than 5 %."""
     low, high = 0.0, 20.0 + 3 * count
@@ -167,12 +176,12 @@ def _missing(before: Effect) -> str:
     return "too little: " + "; ".join(few) if few else ""
 
 
-def _apart(sweep: Sweep, asked: float) -> Effect:
+def _apart(sweep: Sweep, asked: float, floor: float) -> Effect:
     total = sweep.counts.sum(axis=0)
     rows = np.zeros(4)
     chosen = []
     for one in sweep.counts:
-        at, _ = choose(total - one, sweep.thresholds, sweep.current, asked)
+        at, _ = choose(total - one, sweep.thresholds, sweep.current, asked, floor)
         rows += one[at]
         chosen.append(sweep.thresholds[at])
     return Effect(float(np.median(chosen)), int(rows[SPANS]), int(rows[FOUND]), int(rows[FALSE]), float(rows[QUIET_S]))

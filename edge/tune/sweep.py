@@ -18,7 +18,7 @@ from edge.config import Config
 from edge.config.rules import Rule
 from edge.detect.hysteresis import Limits
 from edge.replay import Moment
-from edge.tune.judge import Interval, Judge, Judged, Trace
+from edge.tune.judge import Interval, Judge, Judged, Trace, interval
 from edge.tune.labels import Span
 from edge.tune.match import match, outside
 from edge.tune.preview import steps
@@ -73,11 +73,8 @@ def intervals(trace: Trace, label: str, limits: Limits, hop_ns: int) -> tuple[In
     """The events of one rule under ``limits``, as the hysteresis decides on what the rule looked at."""
     column = trace.column(label)
     found = steps(trace.t_ns, trace.media_ns, trace.epoch, column, limits, hop_ns)
-    spans = [
-        Interval(seconds(s.media_begin_ns), trace.media_s(s.end_ns if s.end_ns is not None else s.begin_ns), s.peak)
-        for s in found
-    ]
-    return tuple(sorted(spans, key=lambda one: one.begin_s))
+    ended = [interval(s.media_begin_ns, s.media_end_ns, s.peak) for s in found]
+    return tuple(sorted(ended, key=lambda one: one.begin_s))
 
 
 def sweep(judge: Judge, recordings: Sequence[Recording], label: str, hop_ns: int, also: Sequence[float] = ()) -> Sweep:

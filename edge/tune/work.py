@@ -13,8 +13,9 @@ from edge.assemble import assemble, learned, quiet_times
 from edge.clock import SystemClock
 from edge.config import Config, Loaded, parse
 from edge.detect.null import FARTHEST, LEAST_MINUTES, MINUTES_A_DAY
+from edge.detect.rules import rule_labels
 from edge.detect.thresholds import check
-from edge.engine.manifest import Label, Manifest, find_folder, load_folder
+from edge.engine.manifest import Label, find_folder, load_folder
 from edge.errors import ConfigError, InputError, SinkError
 from edge.replay.command import parse_start
 from edge.tune import edit, labels, recordings, scoring
@@ -124,16 +125,11 @@ def _open(request: Request) -> _Bench:
     return _Bench(
         loaded,
         judge,
-        known_labels(loaded.config, manifest),
+        (*manifest.labels, *rule_labels(loaded.config, manifest)),
         manifest.geometry.hop_ns,
         Cache(blank.folder, key),
         Setup(request.config, request.profile, blank.folder, key),
     )
-
-
-def known_labels(config: Config, manifest: Manifest) -> tuple[Label, ...]:
-    """Everything that an event can be named after."""
-    return manifest.labels
 
 
 def _truth(request: Request, paths: Sequence[Path], bench: _Bench) -> tuple[labels.Truth, list[str]]:
@@ -193,14 +189,16 @@ def _rows(bench: _Bench, heard: Sequence[Recording], request: Request) -> list[R
         enter, minutes = quiet[name]
         swept = sweep(bench.judge, heard, name, bench.hop_ns, () if enter is None else (enter,))
         has_spans = any(r.of(name) for r in heard)
-        rows.append(Row(swept, _suggestion(swept, request, has_spans, enter, minutes)))
+        rows.append(Row(swept, _suggestion(swept, request, label, enter, minutes, has_spans=has_spans)))
         _log.info("%s: %s", name, rows[-1].suggestion.remark or "suggested")
     return rows
 
 
-def _suggestion(swept: Sweep, request: Request, has_spans: bool, enter: float | None, minutes: int) -> Suggestion:
+def _suggestion(
+    swept: Sweep, request: Request, label: Label, enter: float | None, minutes: int, *, has_spans: bool
+) -> Suggestion:
     if request.labels is not None and has_spans:
-        return by_labels(swept, request.per_day)
+        return by_labels(swept, request.per_day, label.enter / 2)
     least = max(LEAST_MINUTES, int(MINUTES_A_DAY / FARTHEST / request.per_day) + 1)
     return by_quiet(swept, enter, request.per_day, minutes, least)
 

@@ -1,0 +1,60 @@
+"""Recordings and traces for the tests of tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge.pipeline import Step
+from edge.replay import Moment
+from edge.tune.judge import Judge
+from edge.tune.labels import Span
+from edge.tune.sweep import Recording
+from edge.types import Box, CameraFacts, Contribution, Scores, SourceState, StreamFacts
+
+HOP_NS = 500_000_000
+NOTHING = np.zeros(0, np.float32)
+
+
+def window(k: int, values: dict[str, float], camera: str = "a", **other: object) -> Scores:
+    t = (k + 1) * HOP_NS
+    fields: dict[str, object] = {
+        "contribution": {name: Contribution(0.1, value, 0.0) for name, value in values.items()},
+        "embedding": NOTHING,
+        "boxes": (Box("dog", 0.51, 0.1, 0.2, 0.3, 0.4),) if k % 2 else (),
+        "tags": {"Bark": 0.25, "Speech": 0.5} if k % 3 else {},
+        "coverage": 1.0,
+        "video_ok": False,
+        "audio_ok": True,
+        "model": "fused 0",
+    }
+    return Scores(camera, k, t, t, 0, values=values, **{**fields, **other})  # type: ignore[arg-type]
+
+
+def facts(now_ns: int, camera: str = "a") -> CameraFacts:
+    video = StreamFacts(None, 5.0, 101.5, 0.0, 0.0, None)
+    return CameraFacts(camera, now_ns, SourceState.UP, "", video, None, None, {"late": 1})
+
+
+def moments(values: Iterable[float | None], label: str = "dog_bark", camera: str = "a") -> list[Moment]:
+    """One window a hop; None where the microphone heard nothing that counts."""
+    made = []
+    for k, value in enumerate(values):
+        scores = window(k, {label: value or 0.0}, camera, audio_ok=value is not None)
+        made.append(Moment((k + 1) * HOP_NS, Step([scores])))
+    return made
+
+
+def recording(judge: Judge, values: Sequence[float | None], spans: Sequence[Span] = (), name: str = "a") -> Recording:
+    steps = moments(values)
+    return Recording(Path(f"{name}.wav"), "a", judge.judge(steps, "a"), tuple(spans), lambda: steps)
+
+
+def barks(length: int, at: Sequence[int], value: float = 0.9, floor: float = 0.05) -> list[float | None]:
+    """A trace of ``length`` windows with 2 s at ``value`` from each of ``at``."""
+    made: list[float | None] = [floor] * length
+    for k in at:
+        made[k : k + 4] = [value] * 4
+    return made
