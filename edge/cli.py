@@ -51,6 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_devices(commands)
     _add_watch(commands)
     _add_replay(commands)
+    _add_tune(commands)
+    _add_events(commands)
     _add_prompts(commands)
     _add_engine(commands)
     _add_learn(commands)
@@ -154,6 +156,18 @@ def _add_prompts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         return run(args.text, args.unlike, model=args.model, as_json=args.json, out=sys.stdout)
 
     parser.set_defaults(handler=handler)
+
+
+def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from edge.tune.command import add_command
+
+    add_command(commands)
+
+
+def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from edge.events.command import add_command
+
+    add_command(commands)
 
 
 def _add_engine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -34,9 +34,11 @@ from edge.node.orders import Orders
 from edge.node.outputs import Outputs
 from edge.node.reload import FileWatch
 from edge.node.scorer import Opened, Scorer
+from edge.node.window import Window
 from edge.pipeline import Pipeline
 from edge.publish.commands import SetArmed
 from edge.types import NS_PER_S
+from edge.web.serve import Server
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,9 @@ class Daemon:
         self._keeping = self._open_keeping()
         self._scorer = Scorer(self._open_pipeline, self._outputs, clock)
         self._orders = Orders(loaded, self._manifest, self._scorer, self._outputs, self._keeping)
+        self._window: Window | None
+        self._server: Server | None
+        self._window, self._server = self._open_page()
         self._watch = FileWatch(loaded.path)
         self._told = ""
         self._status_due_ns = 0
@@ -109,6 +114,8 @@ class Daemon:
             if self._keeping is not None:
                 self._crew.start("evidence", self._keeping.run)
                 self._crew.start("describer", self._keeping.describe)
+            if self._server is not None:
+                self._server.start()
             self._inputs.start(self._crew, self._scorer.wake.set)
             notify.ready(self._status())
             log.info("ready: %s", self._status())
@@ -118,8 +125,12 @@ class Daemon:
 
     @property
     def _stopping(self) -> bool:
-        failed = self._crew.failure is not None or self._outputs.publisher.fault is not None
-        return self._stop.is_set() or failed
+        return self._stop.is_set() or self._failure is not None
+
+    @property
+    def _failure(self) -> BaseException | None:
+        page = self._server.fault if self._server is not None else None
+        return self._crew.failure or self._outputs.publisher.fault or page
 
     def _turn(self) -> None:
         """One look around, a few times a second."""
@@ -129,6 +140,8 @@ class Daemon:
             notify.watchdog()
         self._tell_status()
         self._orders.poll()
+        if self._window is not None:
+            self._window.poll()
         if self._reload.is_set() or self._watch.changed():
             self._reload.clear()
             self._reload_config()
@@ -162,11 +175,13 @@ class Daemon:
         for name in self._crew.stop("capture:", JOIN_CAPTURE_S):
             log.warning("%s does not stop; it ends with the process", name)
         self._crew.stop("engine", JOIN_ENGINE_S)
+        if self._server is not None:
+            self._server.stop()
         late = [*self._crew.stop("evidence", JOIN_EVIDENCE_S), *self._crew.stop("describer", JOIN_DESCRIBER_S)]
         if self._keeping is not None and "evidence" not in late:
             self._keeping.close()
         self._outputs.close(DRAIN_S)
-        failure = self._crew.failure or self._outputs.publisher.fault
+        failure = self._failure
         if isinstance(failure, EdgeError):
             raise failure
         log.info("stopped" if failure is None else "stopped after a fault")
@@ -184,6 +199,31 @@ class Daemon:
         )
         self._outputs.followers.append(keeping.observe)
         return keeping
+
+    def _open_page(self) -> tuple[Window, Server] | tuple[None, None]:
+        """The page, not started; nothing where none is configured."""
+        loaded = self._loaded
+        if loaded.config.web is None:
+            return None, None
+        window = Window(
+            loaded,
+            self._folder,
+            self._manifest,
+            self._clock,
+            running=lambda: self._orders.running,
+            buffers=self._inputs.buffers,
+            scorer=self._scorer,
+            publisher=self._outputs.publisher,
+            store=self._keeping.store if self._keeping is not None else None,
+            traces=self._keeping.traces if self._keeping is not None else None,
+            reload=self._orders.reload,
+            deliver=self._outputs.deliver,
+            publish_thresholds=self._orders.tell_thresholds,
+            runtime=lambda: self._outputs.runtime,
+            wake=self._wake.set,
+        )
+        self._outputs.followers.append(window.observe)
+        return window, Server(window, loaded.config.web)
 
     def _open_pipeline(self) -> Opened:
         """On the engine thread: the model proves itself, and what an earlier run left open is ended."""
@@ -214,7 +254,7 @@ class Daemon:
             quiet=self._learning.quiet,
             learners=self._learning.learners,
         )
-        self._orders.tell_thresholds(pipeline)
+        self._orders.tell_thresholds(pipeline.thresholds())
         return Opened(pipeline, model.close, self._learning.keep)
 
     def _status(self) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 
 from edge.config import Config, Loaded, load
-from edge.detect.thresholds import check
+from edge.detect.thresholds import Effective, check
 from edge.engine.manifest import Manifest
 from edge.errors import ConfigError, EdgeError, InputError
 from edge.node.keeping import Keeping
@@ -69,9 +70,13 @@ class Orders:
             log.info("%s", done)
             self._outputs.publisher.accept(command, done)
 
-    def tell_thresholds(self, pipeline: Pipeline) -> None:
+    @property
+    def running(self) -> Config:
+        """The configuration in force."""
+        return self._running
+
+    def tell_thresholds(self, thresholds: Sequence[Effective]) -> None:
         """On the engine thread: say what is in force, to subscribers and to who keeps what comes near it."""
-        thresholds = pipeline.thresholds()
         self._outputs.publish_thresholds(thresholds)
         if self._keeping is not None:
             self._keeping.thresholds(thresholds)
@@ -81,7 +86,7 @@ class Orders:
         self._outputs.describe(pipeline.labels)
         if self._keeping is not None:
             self._keeping.reconfigure(config)
-        self.tell_thresholds(pipeline)
+        self.tell_thresholds(pipeline.thresholds())
 
     def _obey(self, command: SetArmed | SetThreshold, pipeline: Pipeline) -> None:
         try:
@@ -93,7 +98,7 @@ class Orders:
             self._outputs.publisher.refuse(command, str(error))
             return
         self._outputs.publisher.accept(command)
-        self.tell_thresholds(pipeline)
+        self.tell_thresholds(pipeline.thresholds())
 
     def _ask_keeping(self, command: Mark | TakeSnapshot) -> None:
         publisher = self._outputs.publisher
