@@ -7,8 +7,8 @@ from math import exp
 from edge.types import Contribution
 
 AGREE = 0.2
-"""What picture alone and sound alone must each come to. In the sample clip the sound alone of fire comes to at most 0.06
-in ordinary windows and to 0.66 in those of a fire."""
+"""What picture alone and sound alone must each come to. In the sample clip fire's sound alone comes to at most 0.06 in
+ordinary windows and to 0.66 in those of a fire."""
 _SURE = 1e-9
 _MOST = 50.0
 
