@@ -70,7 +70,7 @@ class Scorer:
         """Put ``path`` into the cache; ``told`` hears seconds of media as they pass."""
         began_ns, last_ns, windows = self._clock.mono_ns(), 0, 0
         try:
-            for moment in self._cache.keep(path, map(_lean, self._of(path).moments(path))):
+            for moment in self._cache.keep(path, map(lean, self._of(path).moments(path))):
                 for scores in moment.step.scores:
                     windows += 1
                     told(seconds(scores.media_end_ns - last_ns) if scores.media_end_ns > last_ns else 0.0)
@@ -143,7 +143,7 @@ def _score(path: Path) -> Done:
     return done
 
 
-def _lean(moment: Moment) -> Moment:
+def lean(moment: Moment) -> Moment:
     """Without what no decision looks at."""
     step = moment.step
     return replace(moment, step=replace(step, scores=[_thin(s) for s in step.scores], rules=(), events=()))

@@ -1,0 +1,147 @@
+"""`edge tune` from end to end, with the shipped model: what live would have decided, and what becomes of bad input."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.assemble import assemble
+from edge.config import load, parse
+from edge.engine.manifest import find_folder, load_folder
+from edge.engine.model import Model
+from edge.errors import InputError
+from edge.metrics import Metrics
+from edge.replay import Moment, Replay
+from edge.replay.tables import EventLines
+from edge.tune import scoring
+from edge.tune.cache import Cache, Facts, setting
+from edge.tune.command import add_command
+from edge.tune.judge import Judge
+from edge.tune.packed import pack, unpack
+from edge.types import Event
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SAMPLE = ROOT / "samples" / "yard.mp4"
+CONFIG = """cameras:
+  yard:
+    source: {type: file, path: yard.mp4}
+    zones: {left: [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}
+events:
+  defaults: {cooldown_s: 10, severity: alert}  # all
+  person: {severity: info}
+  person_left: {when: person, zones: [left]}
+  pets: {when: [dog_bark, crying_baby], merge_s: 5}
+  both: {all_of: [person, crying_baby], within_s: 20}
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Moment]]:
+    """A configuration, and the sample's moments under it."""
+    folder = tmp_path_factory.mktemp("tune")
+    path = folder / "config.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    loaded = load(path)
+    model_folder = load_folder(find_folder("fused"))
+    model = Model.open(model_folder, loaded.config.model, 1, Metrics())
+    derivers = assemble(loaded, model_folder, None)
+    moments = list(Replay(loaded.config, model, 0, derivers, camera="yard").moments(SAMPLE))
+    model.close()
+    key = setting(loaded.config, model_folder.manifest, None)
+    cache = Cache(folder / "out" / "cache", key)
+    windows = sum(len(m.step.scores) for m in cache.keep(SAMPLE, map(scoring.lean, moments)))
+    cache.finish(SAMPLE, Facts(78.0, windows, 1.0))
+    return path, moments
+
+
+def lines(events: list[Event], config: Path) -> str:
+    out = io.StringIO()
+    writer = EventLines(out, load(config).config, "fused")
+    for event in events:
+        writer.write(SAMPLE, event)
+    return out.getvalue()
+
+
+def test_decisions_are_those_of_a_replay_to_the_byte(seen: tuple[Path, list[Moment]]) -> None:
+    config, moments = seen
+    live = [event for moment in moments for event in moment.step.events]
+    kept = unpack(pack([scoring.lean(m) for m in moments]), "yard")
+    judged = Judge(load(config).config, load_folder(find_folder("fused")).manifest).judge(kept, "yard")
+    assert lines(list(judged.events), config) == lines(live, config)
+    assert {e.label for e in live} >= {"person", "person_left", "pets", "both"}
+    rules = [values for moment in moments for values in moment.step.rules]
+    assert len(rules) == len(judged.trace.t_ns)
+
+
+def run(*args: object) -> int:
+    parser = argparse.ArgumentParser()
+    add_command(parser.add_subparsers())
+    parsed = parser.parse_args(["tune", *map(str, args)])
+    code: int = parsed.handler(parsed)
+    return code
+
+
+def test_the_whole_command_on_kept_scores(
+    seen: tuple[Path, list[Moment]], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _ = seen
+    monkeypatch.setattr(scoring, "Scorer", None)  # what is kept is not scored again
+    out = config.parent / "out"
+    table = tmp_path / "labels.csv"
+    rows = (ROOT / "samples" / "yard.csv").read_text(encoding="utf-8").splitlines()[1:]
+    spans = [f"{SAMPLE},{label},{begin},{end}" for begin, end, label, *_ in (row.split(",") for row in rows)]
+    table.write_text("\n".join(["file,label,begin_s,end_s", *spans]) + "\n", encoding="utf-8")
+    assert run(SAMPLE, "-c", config, "--labels", table, "--out", out, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["scored_s"] == 0
+    assert told["events"]["dog_bark"]["before"]["found"] == told["events"]["dog_bark"]["before"]["spans"] == 4
+    assert told["diff"] == "", "a minute of recording is too little to suggest anything"
+    assert "too little" in told["events"]["dog_bark"]["remark"]
+    assert all(entry["exact"] for entry in told["events"].values())
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "http" not in page
+    assert page.count("<svg") >= 4
+    assert run(SAMPLE, "-c", config, "--out", out) == 0
+    assert "not known" in capsys.readouterr().out
+
+
+def test_one_unreadable_recording_does_not_stop_the_rest(
+    seen: tuple[Path, list[Moment]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _ = seen
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"nothing that can be played")
+    assert run(SAMPLE, broken, "-c", config, "--out", config.parent / "out") == 2
+    told = capsys.readouterr()
+    assert "broken.mp4" in told.err
+    assert "person" in told.out
+    with pytest.raises(InputError, match=r"no recording could be read[\s\S]*broken\.mp4"):
+        run(broken, "-c", config, "--out", tmp_path / "out")
+
+
+def test_bad_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="no recording there"):
+        run(tmp_path / "none.mp4", "--out", tmp_path)
+    for rate in ("0", "-1", "nan", "x"):
+        with pytest.raises(SystemExit):
+            run(SAMPLE, "--false-alarms-per-day", rate)
+    assert "above 0" in capsys.readouterr().err
+    bad = tmp_path / "labels.csv"
+    bad.write_text("file,label,begin_s,end_s\nyard.mp4,persn,1,2\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"labels\.csv:2: label: no event 'persn'; did you mean 'person'"):
+        run(SAMPLE, "--labels", bad, "--out", tmp_path)
+
+
+def test_a_setting_that_scores_follow_from_is_another_setting() -> None:
+    manifest = load_folder(find_folder("fused")).manifest
+    base = "cameras: {a: {source: {type: file, path: x}}}\n"
+    plain = setting(parse(base).config, manifest, None)
+    assert setting(parse(base + "events: {person: {enter: 0.5}}").config, manifest, None) == plain
+    assert setting(parse(base + "prompts: {cat_seen: {text: a cat}}").config, manifest, None) != plain
+    masked = base.replace("x}}", "x}, privacy_masks: [[[0, 0], [1, 0], [1, 1]]]}")
+    assert setting(parse(masked).config, manifest, None) != plain
