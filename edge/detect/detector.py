@@ -16,6 +16,7 @@ from edge.detect.health import CameraHealth
 from edge.detect.hysteresis import Hysteresis, Limits, Sample, Step
 from edge.detect.ledger import Key, Ledger, Shown
 from edge.detect.looking import Look, Lookout
+from edge.detect.rules import DEFAULTS
 from edge.detect.thresholds import Effective, Thresholds
 from edge.engine.manifest import Label, Manifest
 from edge.types import CameraFacts, Event, Phase, RuleValues, Scores, nanoseconds
@@ -186,7 +187,9 @@ class Detector:
         return self._lookouts[camera]
 
     def _rule(self, name: str) -> Rule:
-        return self._config.events.get(name, Rule())
+        """The event's rule with the hours that hold for it."""
+        rule, general = self._config.events.get(name, Rule()), self._config.events.get(DEFAULTS, Rule())
+        return rule if rule.schedule is not None else rule.model_copy(update={"schedule": general.schedule})
 
     def _advance(self, rule: _Limited, scores: Scores, look: Look) -> list[Event]:
         key = (scores.camera, rule.name)

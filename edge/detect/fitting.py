@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from edge.config.load import KeyPath, nearest
@@ -10,7 +9,7 @@ from edge.config.models import Config
 from edge.config.rules import Rule
 from edge.detect.health import HEALTH_LABELS
 from edge.detect.levels import pair
-from edge.detect.rules import DEFAULTS, OBJECTS, advised, objects_of, own_rules, rule_labels
+from edge.detect.rules import DEFAULTS, NAME, OBJECTS, advised, objects_of, own_rules, rule_labels
 from edge.engine.manifest import Label, Manifest
 
 Faults = Iterator[tuple[KeyPath, str]]
@@ -18,7 +17,6 @@ RESERVED = frozenset({*HEALTH_LABELS, "anomaly", "armed", "event", "score", "sna
 """Names that stand for something else in topics, or may come to."""
 HARDLY_SEEN = frozenset({"explosion", "gunshot"})
 """Labels whose picture alone comes to less than agreement needs, by the model's training."""
-_NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 _NOT_FOR_ALL = ("when", "sequence", "all_of", "cameras", "zones", "lines", "after_s", "agree")
 
 
@@ -50,7 +48,7 @@ def _check_own(name: str, rule: Rule, names: list[str], own: Mapping[str, Rule])
         yield ("events", name, kind), f"{name!r} is a label already; give your event a name of its own"
     elif name in RESERVED:
         yield ("events", name), f"{name!r} stands for something else in topics; choose another name"
-    elif not _NAME.match(name):
+    elif not NAME.match(name):
         yield ("events", name), "event names are lower-case letters, digits and _, start with a letter, at most 64"
     for part in dict.fromkeys(rule.parts):
         if part in own:

@@ -5,6 +5,7 @@ Pure. An event of one's own is a label like any other to thresholds, topics and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from edge.engine.manifest import MODALITIES, Label, Manifest
 
 DEFAULTS = "defaults"
 WITHIN_S = 30.0
+NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 OBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "person": ("person",),
@@ -38,14 +40,15 @@ def rule_labels(config: Config, manifest: Manifest) -> tuple[Label, ...]:
     """Events of one's own as labels, with thresholds that follow from their parts'.
 
     Any of several takes the highest advice, so that none comes more easily than alone; several together take the
-    lowest, for each confirms the others. Rules with parts that ``manifest`` does not know are left out: see `check`.
+    lowest, for each confirms the others. Rules with parts that ``manifest`` does not know, or with names that are none,
+    are left out: see `edge.detect.fitting.check`.
     """
     own = own_rules(config)
     known = {label.name: label for label in manifest.labels if label.name not in own}
     return tuple(
         _composed(name, rule, [known[part] for part in rule.parts])
         for name, rule in own.items()
-        if all(part in known for part in rule.parts)
+        if NAME.match(name) and all(part in known for part in rule.parts)
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge.config import Config, parse
+from edge.detect.thresholds import check
 from edge.engine.manifest import Manifest
 from edge.types import NS_PER_S, Box, CameraFacts, Contribution, Scores, SourceState, StreamFacts
 
@@ -39,6 +40,24 @@ MANIFEST = Manifest.model_validate(
 )
 
 YAML = "cameras: {gate: {source: {type: file, path: a.mp4}}, yard: {source: {type: file, path: b.mp4}}}\n"
+
+
+PLACES = """
+cameras:
+  gate:
+    source: {type: file, path: a.mp4}
+    zones: {yard: [[0.5, 0], [1, 0], [1, 1], [0.5, 1]], path: [[0.7, 0], [1, 0], [1, 1], [0.7, 1]]}
+    lines: {door: [[0.5, 1], [0.5, 0]]}
+  hall: {source: {type: file, path: b.mp4}}
+location: {timezone: UTC}
+"""
+
+
+def rules(events: str) -> Config:
+    """A configuration with places and the given events, which fits the toy model."""
+    made = parse(PLACES + events).config
+    assert check(made, MANIFEST) == []
+    return made
 
 
 def config(extra: str = "") -> Config:
