@@ -20,7 +20,6 @@ from edge.publish.payloads import json_message, to_json
 from edge.types import NS_PER_S, Event, Kept, Message, Phase
 
 _NOTE = "frigate/"
-_TYPES = {Phase.BEGIN: "new", Phase.UPDATE: "update", Phase.END: "end"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,8 @@ class Frigate:
             messages += self._sounds(event.camera, {name.name}) if event.phase is not Phase.UPDATE else []
         else:
             before = after | {"false_positive": True} if known is None else known["object"]
-            payload = {"type": "new" if known is None else _TYPES[event.phase], "before": before, "after": after}
+            kind = "new" if known is None else "end" if event.phase is Phase.END else "update"
+            payload = {"type": kind, "before": before, "after": after}
             messages.append(json_message(f"{self._prefix}/events", payload))
             messages += self._counts(event.camera, {name.name}, zones_before | set(event.zones))
         messages += self._tell_review(event, name)
