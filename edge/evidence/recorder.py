@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.clock import Clock
 from edge.config import Config
@@ -182,7 +182,14 @@ class Recorder:
         if case is not None:
             case.event = event
         meaning = case.best.meaning if case is not None and case.has_media and case.best is not None else None
-        self._store.put(event, self._model, meaning)
+        self._store.put(self._said(event), self._model, meaning)
+
+    def _said(self, event: Event) -> Event:
+        """An ended event keeps what was said of it while it was open."""
+        before = self._store.get(event.id) if event.phase is Phase.END else None
+        if before is None or event.why.startswith(before.why):
+            return event
+        return replace(event, why=f"{before.why}. {event.why}")
 
     def _picture(self, case: Case) -> list[Kept]:
         """The case's picture, the first at once and a better one at its end; closes cases that need no clip."""
