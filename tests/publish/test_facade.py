@@ -8,19 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from publish_parts import BEGIN, END, FACTS, SCORES, UPDATE, WALL_NS, ScriptedLink, site
+from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, UPDATE, WALL_NS, ScriptedLink, site
 
 from edge.clock import VirtualClock
 from edge.config import parse
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
-from edge.publish.commands import Incoming, Origin, Reload, SetArmed, SetThreshold
+from edge.publish.commands import Incoming, Mark, Origin, Reload, SetArmed, SetThreshold, TakeSnapshot
 from edge.publish.facade import EventPublisher, open_publisher
+from edge.publish.frigate import FrigateSite
 from edge.publish.jsonl import JsonLines
+from edge.publish.links import links
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
 from edge.publish.topics import Threshold
-from edge.types import NS_PER_S, Event, Phase
+from edge.types import NS_PER_S, Event, Kept, Kind, Phase
 
 ROOT = "edge/site/node"
 
@@ -28,14 +30,14 @@ ROOT = "edge/site/node"
 class Rig:
     """One run of a node's publisher; several may follow each other in one folder."""
 
-    def __init__(self, folder: Path, *, home_assistant: str | None = None, link: bool = True) -> None:
+    def __init__(self, folder: Path, *, home_assistant: str | None = None, link: bool = True, **about: object) -> None:
         self.clock = VirtualClock(WALL_NS + 60 * NS_PER_S)
         self.outbox = Outbox(folder / "outbox.db", self.clock, Metrics())
         self.link = ScriptedLink(room=100)
         self.lines = folder / "events.jsonl"
         self.sensor: list[Incoming] = []
         self.events = EventPublisher(
-            site(home_assistant_prefix=home_assistant),
+            site(home_assistant_prefix=home_assistant, **about),
             self.outbox,
             self.clock,
             Metrics(),
@@ -289,6 +291,133 @@ def test_a_bug_in_the_thread_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     rig.kill()
 
 
+KEPT = Kept("e1", "gate", "fire", WALL_NS, {"clip": "e1/clip.mp4"})
+FRIGATE = FrigateSite("frigate", {"gate": frozenset({"clip", "snapshot"})}, frozenset({"gate"}))
+
+
+def test_pictures_never_fill_the_outbox(rig: Rig) -> None:
+    """While the broker is away only the newest picture of a camera waits, and all that was kept is told later."""
+    for n in range(50):
+        rig.events.publish_evidence(replace(KEPT, event_id=f"e{n}"), bytes([n]) * 20_000)
+    waiting = rig.outbox.pending(1000)
+    assert sum(len(w.message.payload) for w in waiting if w.message.topic.endswith("/snapshot")) == 20_000
+    rig.turn()
+    assert rig.link.payloads(f"{ROOT}/gate/snapshot") == [b"1" * 20_000]
+    assert [e["id"] for e in rig.sent("gate/evidence")] == [f"e{n}" for n in range(50)]  # type: ignore[index]
+
+
+def test_a_caption_joins_the_last_event_also_over_a_kill(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, links=LINKS)
+    rig.events.publish_events([BEGIN, replace(BEGIN, id="e2"), UPDATE])
+    rig.turn()
+    assert rig.sent("gate/last_event")[-1]["id"] == "e2"  # type: ignore[index]
+    rig.kill()
+    again = Rig(tmp_path, links=LINKS)
+    again.events.publish_evidence(replace(KEPT, event_id="e1", caption="Not of the newest."), None)
+    again.events.publish_evidence(replace(KEPT, event_id="e2", caption="Flames."), None)
+    again.turn()
+    (last,) = again.sent("gate/last_event")
+    assert (last["id"], last["caption"], last["phase"]) == ("e2", "Flames.", "begin")  # type: ignore[index]
+    again.events.resume()
+    again.turn()
+    last = again.sent("gate/last_event")[-1]
+    assert (last["id"], last["caption"], last["phase"]) == ("e2", "Flames.", "end")  # type: ignore[index]
+    again.events.stop(0)
+
+
+def test_health_is_no_last_event(rig: Rig) -> None:
+    rig.events.publish_events([replace(BEGIN, id="h", kind=Kind.HEALTH, label="no_signal")])
+    rig.turn()
+    assert rig.sent("gate/last_event") == []
+
+
+def test_a_digest_and_a_fresh_picture_are_retained(rig: Rig) -> None:
+    rig.events.publish_digest({"events": 1, "text": "old"})
+    rig.events.publish_digest({"events": 2, "text": "new"})
+    rig.events.publish_snapshot("gate", JPEG)
+    rig.turn()
+    assert rig.sent("digest") == [{"schema": 1, "events": 2, "text": "new"}]
+    assert [(m.payload, m.retain) for m in rig.link.sent if m.topic == f"{ROOT}/gate/snapshot"] == [(JPEG, True)]
+
+
+def test_marks_and_snapshots_reach_the_node_and_are_answered(rig: Rig) -> None:
+    rig.turn()
+    rig.command("command", b'{"command": "mark", "camera": "gate", "verdict": "false", "id": "7"}')
+    rig.command("command", b'{"command": "snapshot", "camera": "gate"}')
+    mark, snapshot = rig.events.poll_commands()
+    assert mark == Mark(None, "gate", None, "false", "", Origin(f"{ROOT}/command", b"7"))
+    assert isinstance(snapshot, TakeSnapshot)
+    rig.events.accept(mark, "event e1 is marked false")
+    rig.events.refuse(snapshot, "there is no picture yet")
+    rig.turn()
+    told = [(r["ok"], r["reason"], r["correlation"]) for r in rig.sent("reply")]  # type: ignore[index]
+    assert told == [(True, "event e1 is marked false", "7"), (False, "there is no picture yet", None)]
+    assert rig.events.overrides() == []
+
+
+def test_labels_come_and_go_while_it_runs(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, home_assistant="ha")
+    rig.events.resume()
+    rig.events.publish_thresholds([Threshold("gate", "smoke", 0.5, 0.3, "model")])
+    rig.turn()
+    rig.command("gate/intrusion/threshold/set", b"0.5")
+    assert rig.events.poll_commands() == []
+    rig.events.describe({"gate": ["fire", "intrusion", "no_signal"]}, ["fire", "intrusion"])
+    rig.turn()
+    assert rig.sent("gate/intrusion/state") == ["OFF"]
+    assert rig.sent("gate/fire/state") == ["OFF"]  # once, at the start
+    assert rig.sent("gate/smoke/state") == ["OFF", ""]
+    assert rig.sent("gate/smoke/threshold/state") == ["0.5", ""]
+    components = json.loads(rig.link.payloads("ha/device/edge_site_node/config")[-1])["cmps"]
+    assert components["gate_smoke"] == {"p": "binary_sensor"}
+    assert components["gate_intrusion_threshold"]["p"] == "number"
+    rig.command("gate/intrusion/threshold/set", b"0.5")
+    rig.command("gate/smoke/threshold/set", b"0.5")
+    (command,) = rig.events.poll_commands()
+    assert isinstance(command, SetThreshold)
+    rig.events.accept(command)
+    rig.kill()
+    again = Rig(tmp_path, home_assistant="ha", cameras={"gate": ["fire", "no_signal"]}, thresholds=["fire"])
+    again.events.resume()
+    again.turn()
+    assert again.sent("gate/intrusion/state") == [""]  # gone between two runs
+    assert again.sent("gate/smoke/state") == []
+    components = json.loads(again.link.payloads("ha/device/edge_site_node/config")[-1])["cmps"]
+    assert components["gate_smoke"] == {"p": "binary_sensor"}  # still: Home Assistant may have been away
+    again.events.stop(0)
+
+
+def test_frigates_topics_are_told_with_the_same_guarantees(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, frigate=FRIGATE)
+    rig.events.resume()
+    rig.events.publish_thresholds([])
+    rig.events.publish_events([replace(BEGIN, label="person")])
+    rig.turn()
+    rig.kill()
+    again = Rig(tmp_path, frigate=FRIGATE)
+    assert [e.id for e in again.events.resume()] == ["e1"]
+    again.turn()
+    sent = [*rig.link.sent, *again.link.sent]
+    changes = [json.loads(m.payload) for m in sent if m.topic == "frigate/events"]
+    assert [(c["type"], c["after"]["id"]) for c in changes] == [
+        ("new", "1700000000.000000-e1"), ("end", "1700000000.000000-e1"),
+    ]  # fmt: skip
+    assert [m.payload for m in sent if m.topic == "frigate/gate/person"][-1] == b"0"
+    again.events.publish_evidence(replace(KEPT, label="person"), JPEG)
+    again.turn()
+    assert again.link.payloads("frigate/gate/person/snapshot") == [JPEG]
+    assert [m.payload for m in sent if m.topic == "frigate/gate/detect/state"] == [b"ON"]
+    again.link.incoming.append(Incoming("frigate/gate/detect/set", b"OFF"))
+    again.turn()
+    (command,) = again.events.poll_commands()
+    again.events.accept(command)
+    again.events.publish_thresholds([])
+    assert not again.events.is_armed("gate")
+    again.events.stop(1.0)
+    assert again.link.payloads("frigate/gate/detect/state")[-1] == b"OFF"
+    assert again.link.payloads("frigate/available") == [b"online", b"offline"]
+
+
 CONFIG = """
 node: {{id: n, site: s, data_dir: data}}
 cameras: {{gate: {{source: {{type: file, path: x}}}}}}
@@ -310,6 +439,37 @@ def test_opening_from_a_configuration_puts_files_beside_it(tmp_path: Path) -> No
     assert (tmp_path / "out" / "events.jsonl").exists()
     publisher.stop(0)
     opened(tmp_path, "null").stop(0)
+
+
+def test_a_configuration_with_everything_on(tmp_path: Path) -> None:
+    publisher = opened(tmp_path, "{home_assistant: true, frigate: true, frigate_prefix: cameras/frigate}")
+    about = publisher._site
+    assert about.frigate is not None
+    assert about.frigate.prefix == "cameras/frigate"
+    assert about.links.kept == {"gate": frozenset({"clip", "snapshot", "thumbnail", "spectrogram"})}
+    publisher.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("more", "clip", "page"),
+    [
+        ("", None, None),
+        ("web: {}", "/api/events/e1/clip.mp4", "/events/e1"),
+        (
+            "web: {base_url: 'https://box:8088/'}",
+            "https://box:8088/api/events/e1/clip.mp4",
+            "https://box:8088/events/e1",
+        ),
+        ("web: {}\nevidence: {clips: false}", None, "/events/e1"),
+        ("web: {}\nevidence: null", None, None),
+    ],
+)
+def test_links_are_those_that_the_configuration_will_keep(
+    tmp_path: Path, more: str, clip: str | None, page: str | None
+) -> None:
+    text = f"node: {{data_dir: data}}\ncameras: {{gate: {{source: {{type: file, path: x}}}}}}\nmqtt: null\n{more}"
+    found = links(parse(text, tmp_path / "config.yaml").config).of(BEGIN)
+    assert (found.clip, found.page) == (clip, page)
 
 
 def test_an_unreadable_password_file_is_bad_input_with_its_line(tmp_path: Path) -> None:
