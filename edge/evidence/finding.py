@@ -16,14 +16,16 @@ from edge.evidence.records import Query, Record
 WEIGHTS = "8.0, 1.0, 3.0, 2.0, 1.0, 6.0"  # of label, why, tags, zones, camera, caption
 DEPTH = 400  # how far down each of the two rankings is looked
 RRF = 60.0
-STANDS_OUT = 3.0  # spreads above what is ordinary, from which a meaning counts without a word
+STANDS_OUT = 2.0  # spreads above what is ordinary, from which a meaning counts without a word
 STANDS_OUT_COSINE = 0.35  # the same where nothing is known of what is ordinary
+STRETCH = 10_000  # events that are ranked by words at once
+ANY = "1"  # no restriction
 _WORD = re.compile(r"\w+")
 
 
 def where(query: Query) -> tuple[str, list[object]]:
     """The restrictions of a query as SQL over ``events e``, and its arguments."""
-    parts, args = ["1"], list[object]()
+    parts, args = [ANY], list[object]()
     for column, names in (("camera", query.cameras), ("label", query.labels), ("kind", query.kinds)):
         if names:
             parts.append(f"e.{column} IN ({', '.join('?' * len(names))})")
@@ -43,7 +45,7 @@ def where(query: Query) -> tuple[str, list[object]]:
     if query.marked is not None:
         parts.append("e.verdict IS NULL" if query.marked == "none" else "e.verdict = ?")
         args += [] if query.marked == "none" else [query.marked]
-    return " AND ".join(parts), args
+    return " AND ".join(parts[1:] or parts), args
 
 
 def matches(record: Record, query: Query) -> bool:

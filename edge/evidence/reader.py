@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.clock import Clock
 from edge.evidence import finding
@@ -15,10 +16,11 @@ from edge.evidence.records import File, FileKind, Found, Query, Record
 from edge.evidence.rows import files_of, to_record
 from edge.evidence.schema import EVENT
 from edge.evidence.vectors import Meanings
+from edge.types import F32
 
 _COLUMNS = ", ".join(f"e.{name}" for name in EVENT)
 _SEARCHED = (
-    "SELECT e.n FROM words w JOIN events e ON e.n = w.rowid WHERE words MATCH ? AND {} "  # noqa: S608
+    "SELECT e.n FROM words w JOIN events e ON e.n = w.rowid WHERE words MATCH ? AND w.rowid BETWEEN ? AND ? AND {} "  # noqa: S608
     f"ORDER BY bm25(words, {finding.WEIGHTS}), e.n DESC LIMIT ?"
 )
 
@@ -74,37 +76,43 @@ class Reader:
         return {row[0]: to_record(row[1:], by_event.get(row[0], {})) for row in rows}
 
     def _search(self, query: Query, text: str, restriction: str, args: Sequence[object]) -> list[Found]:
-        hits: list[int] = []
-        if text:
-            found = self._db.read(_SEARCHED.format(restriction), (text, *args, finding.DEPTH))
-            hits = [row[0] for row in found]
-        meaning = self._meant(query, restriction, args) if query.vector is not None else []
+        allowed = None if restriction == finding.ANY else self._allowed(restriction, args)
+        if allowed is not None and not len(allowed):
+            return []
+        hits = self._worded(text, restriction, args, allowed) if text else []
+        meaning = self._meant(query.vector, query.ordinary, allowed) if query.vector is not None else []
         least = finding.STANDS_OUT if query.ordinary is not None else finding.STANDS_OUT_COSINE
         ranked = finding.best_first(finding.fused(hits, meaning, least))[: query.limit]
         records = self._records(f"WHERE e.n IN ({_marks(ranked)})", [n for n, _ in ranked])
         return [Found(records[n], score) for n, score in ranked if n in records]
 
-    def _meant(self, query: Query, restriction: str, args: Sequence[object]) -> list[tuple[int, float]]:
-        """The events that the restrictions leave, closest in meaning first, `finding.DEPTH` at most.
+    def _allowed(self, restriction: str, args: Sequence[object]) -> NDArray[np.int64]:
+        """The numbers of the events that the restrictions leave."""
+        sql = f"SELECT e.n FROM events e WHERE {restriction}"  # noqa: S608
+        return np.array([row[0] for row in self._db.read(sql, args)], np.int64)
 
-        The closest of all are looked at first; everything only where too few of those are left.
-        """
+    def _worded(
+        self, text: str, restriction: str, args: Sequence[object], allowed: NDArray[np.int64] | None
+    ) -> list[int]:
+        """The best `finding.DEPTH` by words: among the newest `finding.STRETCH` events, and further back only while
+        those have not that many hits, since ranking every event that has a common word would take long."""
+        if allowed is not None:
+            first, last = int(allowed.min()), int(allowed.max())
+        else:
+            first, last = (int(n or 0) for n in self._db.read("SELECT min(n), max(n) FROM events")[0])
+        hits: list[int] = []
+        while last >= first and len(hits) < finding.DEPTH:
+            begin = max(first, last - finding.STRETCH + 1)
+            found = self._db.read(_SEARCHED.format(restriction), (text, begin, last, *args, finding.DEPTH - len(hits)))
+            hits += [row[0] for row in found]
+            last = begin - 1
+        return hits
+
+    def _meant(self, vector: F32, ordinary: F32 | None, allowed: NDArray[np.int64] | None) -> list[tuple[int, float]]:
+        """The events closest in meaning first, `finding.DEPTH` at most."""
         with self._searching:
             self._meanings.add(self._db.read("SELECT seq, n, data FROM vectors WHERE seq > ?", (self._meanings.seq,)))
-            owners, closeness = self._meanings.closeness(np.asarray(query.vector, np.float32), query.ordinary)
-        order = np.argsort(-closeness, kind="stable")
-        left: list[tuple[int, float]] = []
-        for depth in (4 * finding.DEPTH, len(order)):
-            top = order[:depth]
-            numbers = owners[top].tolist()
-            few = depth == 4 * finding.DEPTH
-            narrowed = f"{restriction} AND e.n IN ({_marks(numbers)})" if few else restriction
-            sql = f"SELECT e.n FROM events e WHERE {narrowed}"  # noqa: S608
-            allowed = {row[0] for row in self._db.read(sql, (*args, *numbers) if few else args)}
-            left = [(n, float(c)) for n, c in zip(numbers, closeness[top], strict=True) if n in allowed]
-            if len(left) >= finding.DEPTH or depth >= len(order):
-                break
-        return left[: finding.DEPTH]
+            return self._meanings.closest(np.asarray(vector, np.float32), ordinary, allowed, finding.DEPTH)
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +41,11 @@ def unpack(data: bytes) -> F32:
 
 
 class Meanings:
-    """The vectors of many events in memory: int8[m,D] with a scale each. Not thread-safe."""
+    """The vectors of many events in memory, 220 bytes each: their bytes, and one bit a value to look through all
+    quickly. Not thread-safe."""
 
-    BLOCK = 4096
+    EXACT = 16_384  # up to so many rows are compared value by value; of more, those with the nearest bits
+    SHORT = 6_000  # of each modality
 
     def __init__(self) -> None:
         self.seq = 0
@@ -51,60 +54,90 @@ class Meanings:
         self._modality = np.zeros(0, np.int8)
         self._scale: F32 = np.zeros(0, np.float32)
         self._steps = np.zeros((0, 0), np.int8)
-        self._places: dict[int, list[int]] = {}
+        self._bits = np.zeros((0, 0), np.uint64)
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def add(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
+    def add(self, rows: Sequence[tuple[int, int, bytes]]) -> None:
         """Take over (seq, n, packed); a later one of the same event takes the earlier one's place."""
-        for seq, n, data in rows:
-            self.seq = max(self.seq, seq)
-            count, width = data[0], (len(data) - 1) // data[0] - 4
+        if not rows:
+            return
+        self.seq = max(self.seq, *(seq for seq, _, _ in rows))
+        owners = np.array([n for _, n, _ in rows], np.int64)
+        self._owner[: self._size][np.isin(self._owner[: self._size], owners)] = -1
+        for size in {len(data) for _, _, data in rows}:
+            alike = [(n, data) for _, n, data in rows if len(data) == size]
+            count = alike[0][1][0]
+            table = np.frombuffer(b"".join(data[1:] for _, data in alike), np.uint8).reshape(len(alike), count, -1)
+            width = table.shape[2] - 4
             if self._size == 0:
-                self._steps = np.zeros((0, width), np.int8)
-            if width != self._steps.shape[1]:
-                continue  # of another model: not comparable
-            table = np.frombuffer(data, np.uint8, offset=1).reshape(count, -1)
-            for place in self._places.pop(n, ()):
-                self._owner[place] = -1
-            self._places[n] = [self._append(n, modality, table[modality]) for modality in range(count)]
+                self._steps, self._bits = np.zeros((0, width), np.int8), np.zeros((0, -(-width // 64)), np.uint64)
+            if width == self._steps.shape[1]:  # else it is of another model and cannot be compared
+                for modality in range(count):
+                    self._append(np.array([n for n, _ in alike], np.int64), modality, table[:, modality])
 
-    def closeness(self, vector: F32, ordinary: F32 | None) -> tuple[I64, F32]:
-        """Each event's number and how close it comes to ``vector`` [D], by its closer modality.
+    def closest(self, vector: F32, ordinary: F32 | None, allowed: I64 | None, most: int) -> list[tuple[int, float]]:
+        """The ``most`` events that come closest to ``vector`` [D] by their closer modality, closest first.
 
         With ``ordinary`` [2,2] (mean and spread of the cosine for picture and for sound) in spreads above the mean,
-        else the cosine.
+        else the cosine. ``allowed``: the only ones that count.
         """
         if self._size == 0 or len(vector) != self._steps.shape[1]:
-            return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        cosine = np.empty(self._size, np.float32)
-        for start in range(0, self._size, self.BLOCK):
-            stop = min(start + self.BLOCK, self._size)
-            cosine[start:stop] = self._steps[start:stop].astype(np.float32) @ vector
-        cosine *= self._scale[: self._size]
-        modality, there = self._modality[: self._size], self._scale[: self._size] > 0
+            return []
+        alive = (self._scale[: self._size] > 0) & (self._owner[: self._size] >= 0)
+        if allowed is not None:
+            alive &= np.isin(self._owner[: self._size], allowed)
+        rows = np.flatnonzero(alive)
+        if len(rows) > self.EXACT:
+            rows = np.concatenate([self._shortlist(rows[self._modality[rows] == m], vector) for m in range(MODALITIES)])
+        near = self._cosine(rows, vector)
         if ordinary is not None:
-            cosine = (cosine - ordinary[modality, 0]) / ordinary[modality, 1]
-        cosine = np.where(there, cosine, np.float32(-np.inf))
-        owner = self._owner[: self._size]
-        second = np.zeros(self._size, np.bool_)
-        second[1:] = (owner[1:] == owner[:-1]) & (owner[1:] >= 0)
-        firsts = np.flatnonzero(~second)
-        best = np.maximum.reduceat(cosine, firsts)
-        alive = owner[firsts] >= 0
-        return owner[firsts][alive], best[alive]
+            modality = self._modality[rows]
+            near = (near - ordinary[modality, 0]) / ordinary[modality, 1]
+        best: dict[int, float] = {}
+        for place in np.argsort(-near, kind="stable")[: MODALITIES * most]:
+            best.setdefault(int(self._owner[rows[place]]), float(near[place]))
+        return list(best.items())[:most]
 
-    def _append(self, n: int, modality: int, row: NDArray[np.uint8]) -> int:
-        if self._size == len(self._steps):
-            more = max(1024, len(self._steps))
+    def _cosine(self, rows: I64, vector: F32, block: int = 1024) -> F32:
+        found = [self._steps[rows[at : at + block]].astype(np.float32) @ vector for at in range(0, len(rows), block)]
+        return np.asarray(np.concatenate([np.zeros(0, np.float32), *found]) * self._scale[rows], np.float32)
+
+    def _shortlist(self, rows: I64, vector: F32) -> I64:
+        """Those whose signs differ from the vector's in the fewest places (Charikar 2002: their share is the angle)."""
+        if len(rows) <= self.SHORT:
+            return rows
+        apart = _count_bits(self._bits[rows] ^ _signs(vector[None])[0])
+        return rows[np.argpartition(apart, self.SHORT)[: self.SHORT]]
+
+    def _append(self, owners: I64, modality: int, table: NDArray[np.uint8]) -> None:
+        stop = self._size + len(owners)
+        if stop > len(self._steps):
+            more = max(1024, stop - len(self._steps), len(self._steps) // 2)
             self._steps = np.concatenate([self._steps, np.zeros((more, self._steps.shape[1]), np.int8)])
+            self._bits = np.concatenate([self._bits, np.zeros((more, self._bits.shape[1]), np.uint64)])
             self._owner = np.concatenate([self._owner, np.full(more, -1, np.int64)])
             self._modality = np.concatenate([self._modality, np.zeros(more, np.int8)])
             self._scale = np.concatenate([self._scale, np.zeros(more, np.float32)])
-        place = self._size
-        self._steps[place] = row[4:].view(np.int8)
-        self._scale[place] = row[:4].copy().view("<f4")[0]
-        self._owner[place], self._modality[place] = n, modality
-        self._size += 1
-        return place
+        place = slice(self._size, stop)
+        self._steps[place] = np.ascontiguousarray(table[:, 4:]).view(np.int8)
+        self._bits[place] = _signs(self._steps[place])
+        self._scale[place] = np.ascontiguousarray(table[:, :4]).view("<f4")[:, 0]
+        self._owner[place], self._modality[place] = owners, modality
+        self._size = stop
+
+
+def _signs(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Whether each value is above 0, as bits u64[n, ceil(D/64)]."""
+    packed = np.packbits(values > 0, axis=1)
+    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view(np.uint64)
+
+
+_ONES = np.array([n.bit_count() for n in range(65536)], np.uint8)
+
+
+def _count_bits(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many bits of each row are set; numpy counts them itself from 2.0 on."""
+    if hasattr(np, "bitwise_count"):
+        return np.asarray(np.bitwise_count(bits).sum(1, dtype=np.int64), np.int64)
+    return np.asarray(_ONES[np.ascontiguousarray(bits).view(np.uint16)].sum(1), np.int64)
