@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edge.tune.judge import Interval, Judged
 from edge.tune.labels import Span
 from edge.tune.match import match
 from edge.tune.suggest import Suggestion
 from edge.tune.sweep import Recording, Sweep
+from edge.types import NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -61,30 +64,35 @@ class Mistake:
     begin_s: float
     end_s: float
     peak: float
+    why: str = ""
 
 
 def mistakes(outcome: Outcome, label: str, most: int = 8) -> list[Mistake]:
     """The worst of a label: misses by the lowest value that was reached, then false events by the highest."""
     missed: list[Mistake] = []
+    suggestion = next(row.suggestion for row in outcome.rows if row.sweep.label == label)
+    enter = (suggestion.after or suggestion.before).enter
     false: list[Mistake] = []
     for recording, judged in zip(outcome.recordings, outcome.after, strict=True):
         spans, events = recording.of(label), judged.intervals(label)
         matched = match(events, spans)
-        missed += [_miss(recording, spans[i]) for i in matched.missed]
+        missed += [_miss(recording, spans[i], enter) for i in matched.missed]
         false += [_false(recording, label, events[i]) for i in matched.false]
     missed.sort(key=lambda one: one.peak)
     false.sort(key=lambda one: -one.peak)
     return [*missed[:most], *false[:most]]
 
 
-def _miss(recording: Recording, span: Span) -> Mistake:
+def _miss(recording: Recording, span: Span, enter: float) -> Mistake:
     trace = recording.judged.trace
-    inside = (trace.media_ns >= span.begin_s * 1e9) & (trace.media_ns <= (span.end_s + 1) * 1e9)
+    inside = (trace.media_ns >= span.begin_s * NS_PER_S) & (trace.media_ns <= (span.end_s + 1) * NS_PER_S)
     values = trace.column(span.label)[inside]
-    seen = values[values == values]  # noqa: PLR0124 - not NaN
-    return Mistake(
-        recording.path, span.label, "missed", span.begin_s, span.end_s, float(seen.max()) if len(seen) else 0.0
-    )
+    seen = values[~np.isnan(values)]
+    peak = float(seen.max()) if len(seen) else 0.0
+    why = "nothing there could tell" if not len(seen) else "below enter"
+    if peak >= enter:
+        why = "high enough, but too short, cooling down, or too long beside what is labelled"
+    return Mistake(recording.path, span.label, "missed", span.begin_s, span.end_s, peak, why)
 
 
 def _false(recording: Recording, label: str, event: Interval) -> Mistake:

@@ -14,7 +14,7 @@ from edge.tune.outcome import Mistake, Outcome, Row, mistakes, shortest
 from edge.tune.style import STYLE
 from edge.tune.suggest import DAY_S, Effect
 from edge.tune.sweep import FALSE, FOUND, QUIET_S, SPANS, Recording
-from edge.tune.tables import arrow, is_worth_a_line, rate, share, speed
+from edge.tune.tables import arrow, rate, share, speed, worth_telling
 
 MOST_RECORDINGS = 40
 
@@ -22,7 +22,7 @@ MOST_RECORDINGS = 40
 def page(outcome: Outcome) -> str:
     """The whole report as text."""
     names = shortest([r.path for r in outcome.recordings])
-    told = [row for row in outcome.rows if row.suggestion.before.spans or is_worth_a_line(row)]
+    told = worth_telling(outcome)
     silent = [row.sweep.label for row in outcome.rows if row not in told]
     body = [_head(outcome), _summary(told, silent), _paste(outcome)]
     body += [_label(outcome, row, names) for row in told]
@@ -48,7 +48,7 @@ def _head(outcome: Outcome) -> str:
 
 
 def _summary(told: Sequence[Row], silent: Sequence[str]) -> str:
-    head = ("event", "enter", "recall", "precision", "F1", "false alarms a day", "not above*", "held apart**", "")
+    head = ("event", "enter", "recall", "precision", "F1", "false alarms a day", "not above*", "held apart**")
     rows = "".join(_summary_row(row) for row in told)
     rest = f"<p class='note'>Nothing to say of {escape(', '.join(silent))}.</p>" if silent else ""
     notes = (
@@ -72,10 +72,12 @@ def _summary_row(row: Row) -> str:
         arrow(rate(before.per_day), rate(after.per_day) if after else None),
         rate((after or before).at_most_per_day),
         f"{s.apart.found} of {s.apart.spans}, {s.apart.false} false" if s.apart else "–",
-        f"<span class='remark'>{escape(s.remark)}</span>",
     )
     kind = "changed" if after else ""
-    return f"<tr class='{kind}'>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    remark = (
+        f"<tr class='said'><td></td><td colspan='{len(cells) - 1}'>{escape(s.remark)}</td></tr>" if s.remark else ""
+    )
+    return f"<tr class='{kind}'>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>{remark}"
 
 
 def _change(before: float | None, after: float | None) -> str:
@@ -139,10 +141,11 @@ def _mistakes(found: Sequence[Mistake], names: dict[Path, str]) -> str:
         return ""
     rows = "".join(
         f"<tr><td><span class='tag {m.kind}'>{m.kind}</span></td><td>{escape(names[m.path])}</td>"
-        f"<td>{plots.clock_time(m.begin_s)}–{plots.clock_time(m.end_s)}</td><td>{m.peak:.3f}</td></tr>"
+        f"<td>{plots.clock_time(m.begin_s)}–{plots.clock_time(m.end_s)}</td><td>{m.peak:.3f}</td>"
+        f"<td class='note'>{escape(m.why)}</td></tr>"
         for m in found
     )
-    head = "<tr><th>worst of what is left</th><th>recording</th><th>time</th><th>highest score</th></tr>"
+    head = "<tr><th>worst of what is left</th><th>recording</th><th>time</th><th>highest score</th><th></th></tr>"
     return f"<table class='small'><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 

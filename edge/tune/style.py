@@ -17,7 +17,8 @@ overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{font-size:12px;color:var(--soft);font-weight:600;text-align:left;padding:4px 14px 6px 0;white-space:nowrap}
 td{padding:6px 14px 6px 0;border-top:1px solid var(--line);vertical-align:top;white-space:nowrap}
-td:last-child{white-space:normal}tr.changed b{color:var(--suggested)}
+td:last-child{white-space:normal}tr.said td{border-top:0;padding-top:0;color:var(--soft);font-size:13px}
+tr.changed b{color:var(--suggested)}
 table.small{font-size:13px;margin-top:10px;width:auto}a{color:inherit}
 .pair{display:flex;gap:20px;flex-wrap:wrap}figure{margin:10px 0 0;flex:1 1 400px;min-width:300px;max-width:510px}
 svg{display:block;width:100%;height:auto}svg text{font-size:11px;fill:var(--soft)}svg text.row{font-size:8px}

@@ -117,7 +117,7 @@ def by_quiet(sweep: Sweep, enter: float | None, asked: float, minutes: int, leas
     total = sweep.counts.sum(axis=0)
     before = effect(sweep, total, sweep.current)
     if enter is None:
-        remark = f"{minutes} quiet minutes; {asked:g} false alarms a day need {least_minutes}, and recall needs labels"
+        remark = f"{minutes} quiet minutes of at least {least_minutes} for {asked:g} a day; recall needs labels"
         return Suggestion(sweep.label, "none", before, None, None, remark, None)
     at = int(np.flatnonzero(sweep.thresholds == enter)[0])
     after = effect(sweep, total, at) if at != sweep.current else None

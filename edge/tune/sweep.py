@@ -24,9 +24,7 @@ from edge.tune.match import match, outside
 from edge.tune.preview import steps
 from edge.types import seconds
 
-FINE: tuple[float, ...] = (
-    0.02, 0.03, 0.05, 0.075, *(round(0.1 + 0.025 * k, 3) for k in range(35)), 0.965, 0.98, 0.99, 0.995,
-)  # fmt: skip
+FINE = (0.05, 0.075, *(round(0.1 + 0.025 * k, 3) for k in range(35)), 0.965, 0.98, 0.99, 0.995)
 COARSE = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 SPANS, FOUND, FALSE, QUIET_S = range(4)
 F64 = NDArray[np.float64]

@@ -15,7 +15,7 @@ HEAD = ("event", "enter", "suggested", "recall", "precision", "false a day", "fo
 
 def as_table(outcome: Outcome, out: Path) -> str:
     """A table for people, the diff, and where the report lies."""
-    told = [row for row in outcome.rows if row.suggestion.before.spans or is_worth_a_line(row)]
+    told = worth_telling(outcome)
     quiet = [row.sweep.label for row in outcome.rows if row not in told]
     lines = columns([HEAD, *(_cells(row) for row in told)]) if told else []
     if quiet:
@@ -53,9 +53,10 @@ def as_json(outcome: Outcome) -> str:
     )
 
 
-def is_worth_a_line(row: Row) -> bool:
-    """Whether there is anything to say of a label without spans."""
-    return row.suggestion.before.false > 0 or row.suggestion.after is not None
+def worth_telling(outcome: Outcome) -> list[Row]:
+    """The labels of which there is anything to say: those that change first, then those that were labelled."""
+    told = [r for r in outcome.rows if r.suggestion.before.spans or r.suggestion.before.false or r.suggestion.after]
+    return sorted(told, key=lambda row: (row.suggestion.after is None, not row.suggestion.before.spans))
 
 
 def speed(outcome: Outcome) -> str:
@@ -115,7 +116,14 @@ def _entry(outcome: Outcome, row: Row) -> dict[str, Any]:
         "remark": s.remark,
         "exact": row.sweep.is_exact,
         "mistakes": [
-            {"file": str(m.path), "kind": m.kind, "begin_s": m.begin_s, "end_s": m.end_s, "peak": round(m.peak, 4)}
+            {
+                "file": str(m.path),
+                "kind": m.kind,
+                "begin_s": m.begin_s,
+                "end_s": m.end_s,
+                "peak": round(m.peak, 4),
+                "why": m.why,
+            }
             for m in mistakes(outcome, s.label)
         ],
     }
