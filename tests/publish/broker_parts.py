@@ -22,6 +22,7 @@ ACL = """
 user edge
 topic readwrite edge/#
 topic readwrite homeassistant/#
+topic readwrite frigate/#
 topic read yard/#
 topic deny edge/site/node/denied/event
 user viewer
