@@ -172,8 +172,11 @@ def _span(reel: Reel, wish: Wish) -> Span | None:
 
 
 def _step_ns(reel: Reel) -> int:
-    """From one picture to the next: the median."""
-    times = reel.picture_times()
+    """From one picture to the next."""
+    return _median_step(reel.picture_times())
+
+
+def _median_step(times: list[int]) -> int:
     steps = sorted(b - a for a, b in pairwise(times) if b > a)
     return steps[len(steps) // 2] if steps else NS_PER_S // 10
 
@@ -224,13 +227,16 @@ def _from_key(packets: list[Packet], span: Span) -> list[Packet]:
 
 
 def _within(packets: list[Packet], span: Span) -> list[Packet]:
-    return [p for p in packets if span[0] < p.pts_ns + p.duration_ns and p.pts_ns < span[1]]
+    step_ns = _median_step(sorted(packet.pts_ns for packet in packets))
+    return [p for p in packets if span[0] < p.pts_ns + (p.duration_ns or step_ns) and p.pts_ns < span[1]]
 
 
 def _moved(reel: Reel, packets: list[Packet], track: Any, begin_ns: int) -> Iterator[Any]:
     last_ns: int | None = None
+    step_ns = _median_step(sorted(packet.pts_ns for packet in packets))
     for packet in packets:
         made = reel.packet(packet)
+        made.duration = packet.duration_ns or step_ns  # network cameras do not say
         dts_ns = packet.dts_ns - begin_ns if last_ns is None else max(packet.dts_ns - begin_ns, last_ns + 1)
         made.dts, made.pts, made.stream = dts_ns, max(packet.pts_ns - begin_ns, dts_ns), track
         last_ns = dts_ns

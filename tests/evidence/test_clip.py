@@ -165,6 +165,18 @@ def test_packets_with_start_codes_make_the_same_clip(writer: ClipWriter, tmp_pat
     assert all(np.array_equal(a, b) for a, b in zip(shown.images, expected.images, strict=True))
 
 
+def test_a_camera_that_says_no_durations_has_clips_of_the_same_length(
+    writer: ClipWriter, plain: Path, tmp_path: Path
+) -> None:
+    cut = cut_of(plain, 1.01, 3.01)
+    untold = Cut(cut.template, [replace(p, duration_ns=0) for p in cut.packets], cut.begin_ns, cut.end_ns)
+    shown = played(made(writer, untold, tmp_path, Wish(ns(1.01), ns(3.01))).path)
+    assert [number_of(image) for image in shown.images] == list(range(15, 46))
+    assert shown.duration_s == pytest.approx(31 / FPS, abs=0.001)
+    assert len(shown.sound) / shown.rate == pytest.approx(31 / FPS, abs=0.03)
+    assert np.abs(shown.sound[-1000:]).max() > 0.3
+
+
 def test_h265_is_copied_under_the_name_that_phones_take(writer: ClipWriter, folder: Path, tmp_path: Path) -> None:
     path = numbers(folder / "h265.mp4", 4.0, codec="libx265")
     clip = made(writer, cut_of(path, 1, 3), tmp_path, Wish(ns(1), ns(3)))
