@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TextIO
@@ -25,6 +26,7 @@ from edge.metrics import Metrics
 from edge.prompts.ask import Interpreter, wordings
 from edge.publish.saved import saved_thresholds
 from edge.types import AudioChunk, Frame
+from edge.web.access import Access
 
 DONE, BAD = 0, 2
 LOW_DISK_BYTES = 200_000_000
@@ -74,6 +76,8 @@ def check_all(path: Path) -> Iterator[Finding]:
         yield from _check_events(loaded, folder)
         yield from _check_sources(loaded, folder.manifest)
     yield _check_disk(loaded)
+    yield _check_evidence(loaded)
+    yield _check_page(loaded)
     yield _check_broker(loaded)
 
 
@@ -132,6 +136,9 @@ def _check_sources(loaded: Loaded, manifest: Manifest) -> Iterator[Finding]:
         if camera.source is not None:
             source = open_source(name, camera.source, geometry, clock, metrics, loaded.path.parent)
             yield _probe(f"cameras.{name}", source, wants_audio=camera.microphone == "stream")
+        if camera.record is not None:
+            source = open_source(name, camera.record, geometry, clock, metrics, loaded.path.parent)
+            yield _probe(f"cameras.{name}.record", source, wants_audio=camera.microphone == "stream")
     for name, microphone in loaded.config.microphones.items():
         source = open_microphone(name, microphone, geometry, clock, metrics)
         yield _probe(f"microphones.{name}", source, wants_audio=True)
@@ -159,7 +166,7 @@ def _probe(area: str, source: Source, *, wants_audio: bool) -> Finding:
 
 def _check_disk(loaded: Loaded) -> Finding:
     folder = loaded.resolve(loaded.config.node.data_dir)
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    there = _there(loaded)
     if not os.access(there, os.W_OK):
         return Finding("disk", "error", f"{there} is not writable for user id {os.getuid()}; see node.data_dir")
     free = shutil.disk_usage(there).free
@@ -167,6 +174,38 @@ def _check_disk(loaded: Loaded) -> Finding:
     if free < LOW_DISK_BYTES:
         return Finding("disk", "warning", f"{text}; alerts are kept until the disk is full: make room")
     return Finding("disk", "ok", text)
+
+
+def _check_evidence(loaded: Loaded) -> Finding:
+    settings = loaded.config.evidence
+    if settings is None:
+        return Finding("evidence", "ok", "off (evidence: null)")
+    sound = "without sound" if not settings.audio else "with speech" if settings.speech else "silent where speech is"
+    text = f"kept for {settings.keep_days:g} days, {settings.keep_gb:g} GB at most; clips {sound}"
+    if shutil.disk_usage(_there(loaded)).free < settings.keep_free_gb * 1e9:
+        less = f"less than evidence.keep_free_gb ({settings.keep_free_gb:g} GB) is free"
+        return Finding("evidence", "warning", f"{less}: no clips are kept until there is room; alerts go on")
+    return Finding("evidence", "ok", text)
+
+
+def _check_page(loaded: Loaded) -> Finding:
+    web = loaded.config.web
+    if web is None:
+        return Finding("web", "ok", "off (give web: {} for the page)")
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        return Finding("web", "error", "the page needs the extra `web`: pip install 'edge-monitor[web]'")
+    try:
+        access = Access(web, loaded, SystemClock())
+    except InputError as error:
+        return Finding("web", "error", str(error))
+    who = "with a login" if access.is_guarded else "for this machine alone"
+    return Finding("web", "ok", f"{web.base_url or web.listen}, {who}")
+
+
+def _there(loaded: Loaded) -> Path:
+    """The data folder, or the nearest of its parents that exists."""
+    folder = loaded.resolve(loaded.config.node.data_dir)
+    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
 
 
 def _check_broker(loaded: Loaded) -> Finding:

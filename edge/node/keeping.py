@@ -6,7 +6,9 @@ describer's. Neither is ever in an alert's way: alerts are on the disk before an
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,6 +39,7 @@ class Keeping:
     """Evidence of one node, in ``data_dir/evidence``. SinkError where that folder cannot be used."""
 
     TURN_S = 0.25
+    NICE = 10
 
     def __init__(
         self,
@@ -106,6 +109,8 @@ class Keeping:
 
     def run(self, cancel: threading.Event) -> None:
         """The evidence thread's loop; what waits is written before it ends."""
+        with contextlib.suppress(OSError):  # encoding clips comes after looking and alerting
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.NICE)
         while not cancel.is_set():
             while not self._requests.empty():
                 self._requests.get()()
