@@ -39,7 +39,8 @@ class Ear:
         self._hop = rate_hz // COLUMNS_HZ
         self._edges = np.searchsorted(np.fft.rfftfreq(_FFT, 1 / rate_hz), band_edges(rate_hz))
         self._window = np.hanning(_FFT).astype(np.float32)
-        self._samples = np.zeros(round(SPAN_S * rate_hz) + _FFT, np.float32)
+        self._back = max(_FFT, self._hop)  # samples that a column looks at
+        self._samples = np.zeros(round(SPAN_S * rate_hz) + self._back, np.float32)
         self._most = round(SPAN_S * COLUMNS_HZ)
         self._bands: NDArray[np.uint8] = np.zeros((0, BANDS), np.uint8)
         self._levels: tuple[float, ...] = ()
@@ -60,7 +61,7 @@ class Ear:
         newest = end // self._hop
         if newest < self._next:
             self._bands, self._levels, self._next = self._bands[:0], (), newest
-        first = max(self._next, newest - self._most, -(-_FFT // self._hop))
+        first = max(self._next, newest - self._most, -(-self._back // self._hop) - 1)
         if first >= newest:
             return
         made = [self._column(end, number) for number in range(first, newest)]
@@ -71,7 +72,7 @@ class Ear:
     def _column(self, end: int, number: int) -> tuple[NDArray[np.uint8], float]:
         """Column ``number``: the sound up to its end, which lies ``hop`` samples after its number's place."""
         stop = len(self._samples) - (end - (number + 1) * self._hop)
-        part = self._samples[stop - max(_FFT, self._hop) : stop]
+        part = self._samples[stop - self._back : stop]
         level = float(10 * np.log10(np.mean(np.square(part[-self._hop :])) + 1e-12))
         power = np.square(np.abs(np.fft.rfft(part[-_FFT:] * self._window)) * (4 / _FFT))
         total = np.concatenate([[0.0], np.cumsum(power)])

@@ -275,6 +275,18 @@ def test_sound_goes_on_where_it_was_left(box: ScriptedBox, client: TestClient) -
     assert more["levels"][-1] == -100.0
 
 
+@pytest.mark.parametrize("length", [0, 900, 1600, 5 * 32000 - 1, 5 * 32000, 9 * 32000 + 77])
+def test_a_column_looks_at_its_own_sound_however_much_there_is(
+    box: ScriptedBox, client: TestClient, length: int
+) -> None:
+    """Every sample at one level: so is every column, from the first to the last of four seconds."""
+    box.heard["yard"] = np.where(np.arange(length) % 2, 0.5, -0.5).astype(np.float32)
+    heard = client.get("/api/cameras/yard/sound").json()
+    assert heard["next"] == length // 1600
+    assert len(heard["levels"]) == min(80, length // 1600)
+    assert set(heard["levels"]) <= {-6.0}
+
+
 def test_nothing_is_made_while_nobody_looks(box: ScriptedBox, client: TestClient) -> None:
     client.get("/")
     client.get("/api/node")

@@ -23,7 +23,7 @@ export function grid(pen, width, height, left, bottom) {
   pen.textAlign = "right";
   pen.textBaseline = "middle";
   for (const level of [0, 0.5, 1]) {
-    const y = Math.round((1 - level) * (height - bottom - 8) + 4) + 0.5;
+    const y = Math.round(yOf(level, height, bottom)) + 0.5;
     pen.beginPath();
     pen.moveTo(left, y);
     pen.lineTo(width, y);
@@ -32,7 +32,7 @@ export function grid(pen, width, height, left, bottom) {
   }
 }
 
-export const yOf = (value, height, bottom) => (1 - value) * (height - bottom - 8) + 4;
+export const yOf = (value, height, bottom) => (1 - value) * (height - bottom - 14) + 7;
 
 // `times` and `values` of one curve; a hole where a value is null or `longest` seconds are missing.
 export function curve(pen, times, values, xOf, toY, ink, { weight = 1.6, longest = 3 } = {}) {

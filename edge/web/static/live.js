@@ -209,6 +209,10 @@ function scoresOf(camera, labels, thresholds) {
     const [left, bottom] = [28, 2];
     const now = times.at(-1) ?? 0;
     grid(pen, width, height, left, bottom);
+    if (!times.length) {
+      pen.textAlign = "center";
+      pen.fillText("No scores yet", (width + left) / 2, height / 4);
+    }
     const xOf = (time) => left + ((time - now + SPAN_S) / SPAN_S) * (width - left - 2);
     const toY = (value) => yOf(value, height, bottom);
     const shown = chosen();

@@ -6,6 +6,7 @@ import { clock, colour, dayName, dayOf, dayStart, h, lasted, tell, words } from 
 
 export const title = "Thresholds";
 const [LEFT, BOTTOM, LANE] = [28, 58, 14];
+const STEPS = [60, 300, 900, 1800, 3600, 10800, 21600];
 
 export async function show(root, { rest: [askedCamera, askedLabel], node, query, go }) {
   const all = await get("/api/thresholds");
@@ -56,7 +57,7 @@ function viewOf(state) {
   const data = { trace: null, now: null, would: null, marks: [] };
   const span = () => ({ label, since: state.since, until: state.until });
   const previewOf = (enter, leave) => get(`/api/cameras/${part(camera)}/preview`, { ...span(), enter, leave });
-  let [turn, timer] = [0, 0];
+  let [turn, timer, fitted] = [0, 0, false];
 
   async function load() {
     const { until, since } = state;
@@ -66,7 +67,21 @@ function viewOf(state) {
       get("/api/events", { camera, label, since, until, limit: 200 }).then((page) => page.events, () => []),
     ]);
     data.would = data.now;
-    render();
+    if (!fitted && fit()) await load();
+    else render();
+  }
+
+  // Where scores were kept for a part of the day only, that part is shown.
+  function fit() {
+    fitted = true;
+    const there = data.trace.high.flatMap((v, i) => (v === null ? [] : [i]));
+    if (!there.length) return false;
+    const per = (state.until - state.since) / data.trace.high.length;
+    const [from, to] = [state.since + there[0] * per, state.since + (there.at(-1) + 1) * per];
+    const room = Math.max(120, (to - from) * 0.04);
+    if (to - from + 2 * room > 0.6 * (state.until - state.since)) return false;
+    [state.since, state.until] = [Math.max(state.since, Math.floor((from - room) / 60) * 60), Math.min(state.until, Math.ceil((to + room) / 60) * 60)];
+    return true;
   }
 
   function render() {
@@ -121,11 +136,15 @@ function viewOf(state) {
     pen.fillStyle = tint("dim");
     pen.textAlign = "center";
     pen.textBaseline = "alphabetic";
-    const step = width < 520 ? 6 : 3;
-    for (let hour = step; hour < 24; hour += step) {
-      const day = new Date(state.since * 1000);
-      const time = new Date(day.getFullYear(), day.getMonth(), day.getDate(), hour).getTime() / 1000;
-      pen.fillText(`${String(hour).padStart(2, "0")}:00`, xOf(time), height - 4);
+    const least = ((state.until - state.since) * 72) / width;
+    const step = STEPS.find((s) => s >= least) ?? STEPS.at(-1);
+    const day = new Date(state.since * 1000);
+    const midnight = dayStart(day);
+    for (let time = midnight; time < state.until; time += step) {
+      const x = xOf(time);
+      if (x < LEFT + 16 || x > width - 16) continue;
+      const at = new Date(time * 1000);
+      pen.fillText(`${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`, x, height - 4);
     }
   }
 
@@ -167,7 +186,7 @@ function viewOf(state) {
   canvas.addEventListener("pointerdown", (event) => {
     const pull = (e) => {
       const { top, height } = canvas.getBoundingClientRect();
-      const value = 1 - (e.clientY - top - 4) / (height - BOTTOM - 8);
+      const value = 1 - (e.clientY - top - 7) / (height - BOTTOM - 14);
       slider.value = Math.min(1, Math.max(0.01, value));
       moved(Number(slider.value));
     };
