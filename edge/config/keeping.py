@@ -22,6 +22,7 @@ class Evidence(Section):
     audio: bool = True
     speech: bool = False
     blur: tuple[EventName, ...] = ()
+    encoder: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")] | None = None
     candidates: bool = True
     keep_days: Positive = 14.0
     keep_gb: Positive = 20.0

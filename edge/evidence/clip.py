@@ -61,9 +61,11 @@ class Clip:
 
 
 class ClipWriter:
-    """Writes clips; finds its encoder when first one is needed, and uses ``threads`` of the processor for it."""
+    """Writes clips. Finds its encoder when first one is needed, the one ``asked`` for by name if it works, and uses
+    ``threads`` of the processor for it."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, asked: str | None = None, threads: int = 1) -> None:
+        self.asked = asked
         self._threads = threads
         self._encoder: Encoder | None = None
 
@@ -145,7 +147,7 @@ class ClipWriter:
         facts.update(said if written else {})
 
     def _found(self) -> Encoder:
-        self._encoder = self._encoder or best_encoder()
+        self._encoder = self._encoder or best_encoder(self.asked)
         if self._encoder is None:
             raise MediaError("no encoder for pictures here: install an av that has libvpx, or one with hardware H.264")
         return self._encoder

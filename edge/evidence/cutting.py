@@ -41,11 +41,13 @@ class Cutter:
         self._store = store
         self._tapes = tapes
         self._window_ns = window_ns
-        self._writer = ClipWriter()
+        self._writer = ClipWriter(settings.encoder)
 
     def replace(self, config: Config, settings: Evidence) -> None:
         """Take over other settings."""
         self._config, self._settings = config, settings
+        if settings.encoder != self._writer.asked:
+            self._writer = ClipWriter(settings.encoder)
 
     def tape_ns(self, case: Case) -> int | None:
         """Up to when the tape of the case's camera reaches, on the event's media clock; None where there is none."""

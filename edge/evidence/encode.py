@@ -1,11 +1,12 @@
 """Pictures and sound encoded for a clip, where they cannot be copied as they came.
 
 The project brings no encoder. What is tried, in this order, is what the installed libav and the machine have: H.264 in
-hardware, Cisco's OpenH264, then libvpx's VP9; see docs/adr/0005. libx264 is never asked for.
+hardware, Cisco's OpenH264, then libvpx's VP9; see docs/adr/0005. libx264 only runs where somebody asks for it by name.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,6 +18,8 @@ from edge.evidence.blur import Veil, blur
 from edge.evidence.cover import Cover
 from edge.evidence.reel import Reel, Sound
 from edge.types import F32, NS_PER_S, U8
+
+log = logging.getLogger(__name__)
 
 TICKS = Fraction(1, 90_000)
 AAC_BLOCK = 1024
@@ -51,9 +54,22 @@ ENCODERS = (
 )
 
 
-def best_encoder() -> Encoder | None:
-    """The first of `ENCODERS` that encodes a picture here; None when there is none at all."""
-    return next((encoder for encoder in ENCODERS if _works(encoder)), None)
+_QUICK = {"preset": "veryfast", "crf": "26"}
+
+
+def best_encoder(asked: str | None = None) -> Encoder | None:
+    """``asked`` for by its name, else the first of `ENCODERS` that encodes a picture here; None: none at all does."""
+    known = {encoder.name: encoder for encoder in ENCODERS}
+    first = [] if asked is None else [known.get(asked) or _named(asked)]
+    found = next((encoder for encoder in (*first, *ENCODERS) if _works(encoder)), None)
+    if first and found is not first[0]:
+        log.warning("evidence.encoder: %s does not work here; using %s", asked, found.name if found else "none")
+    return found
+
+
+def _named(name: str) -> Encoder:
+    """An encoder that somebody chose: those of x264's kind are told a quality, others a bit rate."""
+    return Encoder(name, options=_QUICK, by_rate=False) if name in {"libx264", "libx265"} else Encoder(name)
 
 
 def _works(encoder: Encoder) -> bool:

@@ -280,6 +280,17 @@ def test_what_nobody_has_to_hide_is_copied(writer: ClipWriter, plain: Path, tmp_
     assert clip.facts["picture"] == "h264 as it came"
 
 
+def test_an_encoder_can_be_asked_for_by_name(red: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    wish = Wish(ns(1), ns(2), masks=(MASK,))
+    clip = made(ClipWriter("libx264"), cut_of(red, 1, 2), tmp_path, wish)
+    assert clip.facts["picture"] == "libx264 from h264"
+    assert len(played(clip.path).images) == 15
+    assert not caplog.records
+    clip = made(ClipWriter("no_such"), cut_of(red, 1, 2), tmp_path, wish)
+    assert "libx264" not in str(clip.facts["picture"])
+    assert "evidence.encoder: no_such does not work here" in caplog.text
+
+
 def test_damaged_packets_are_an_error_that_says_so(writer: ClipWriter, plain: Path, tmp_path: Path) -> None:
     cut = cut_of(plain, 1, 3)
     garbled = Cut(b"no container", cut.packets, cut.begin_ns, cut.end_ns)
