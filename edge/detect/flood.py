@@ -31,7 +31,7 @@ class Flood:
 
     def has_room(self, begin: Sample, most: int) -> bool:
         """Whether an event that begins with ``begin`` may be sent."""
-        while self._begins and _lies_behind(self._begins[0], begin):
+        while self._begins and elapsed_ns(self._begins[0], begin) >= HOUR_NS:
             self._begins.popleft()
         return len(self._begins) < most
 
@@ -48,8 +48,3 @@ class Flood:
     def release(self) -> None:
         """The one that was held back last is not: it lasted until there was room."""
         self._held -= 1
-
-
-def _lies_behind(earlier: Sample, later: Sample) -> bool:
-    """An hour or more ago, by both clocks: neither may be made to count more in an hour."""
-    return min(later.t_ns - earlier.t_ns, elapsed_ns(earlier, later)) >= HOUR_NS

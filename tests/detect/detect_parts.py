@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from edge.clock import VirtualClock
 from edge.config import Config, parse
+from edge.detect.detector import Detector
 from edge.detect.thresholds import check
 from edge.engine.manifest import Manifest
-from edge.types import NS_PER_S, Box, CameraFacts, Contribution, Scores, SourceState, StreamFacts
+from edge.types import NS_PER_S, Box, CameraFacts, Contribution, Event, Scores, SourceState, StreamFacts
 
 HOP_NS = NS_PER_S // 2
 
@@ -93,3 +95,32 @@ GOOD_AUDIO = StreamFacts(age_s=0.1, rate_hz=50, level=-30, quiet_s=0, frozen_s=0
 def facts(now_s: float, video: StreamFacts | None = GOOD_VIDEO, audio: StreamFacts | None = GOOD_AUDIO,
           state: SourceState = SourceState.UP, detail: str = "") -> CameraFacts:  # fmt: skip
     return CameraFacts("gate", round(now_s * NS_PER_S), state, detail, video, audio, None, {})
+
+
+NIGHT_NS = 1_767_308_400 * NS_PER_S  # 2026-01-01 23:00 UTC
+
+
+def at(x: float, y: float = 0.9, score: float = 0.9) -> Box:
+    return Box("person", score, x - 0.04, y - 0.4, x + 0.04, y)
+
+
+class Player:
+    """Windows of camera `gate`, half a second apart."""
+
+    def __init__(self, made: Config, wall_ns: int = NIGHT_NS) -> None:
+        self.clock = VirtualClock(wall_ns)
+        self.detector = Detector(made, MANIFEST, self.clock)
+        self.n = 0
+
+    def window(self, boxes: Iterable[Box] = (), **changes: Any) -> list[Event]:
+        boxes = tuple(boxes)
+        self.clock.advance_to(self.n * NS_PER_S // 2)
+        values = {"person": 0.9 if boxes else 0.0, **changes.pop("values", {})}
+        given_ = scores(self.n / 2, values, boxes=boxes, **changes)
+        self.n += 1
+        events = self.detector.scores(given_)
+        self.seen = self.detector.rule_values(given_).values
+        return events
+
+    def walk(self, xs: Sequence[float], **changes: Any) -> list[Event]:
+        return [event for x in xs for event in self.window([at(x)], **changes)]

@@ -3,46 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-from detect_parts import MANIFEST, PLACES, rules, scores
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from detect_parts import NIGHT_NS, PLACES, Player, at, rules, scores
 
-from edge.clock import VirtualClock
-from edge.config import Config, parse
-from edge.detect.detector import Detector
-from edge.types import NS_PER_S, Box, Contribution, Event, Phase
+from edge.config import parse
+from edge.types import NS_PER_S, Contribution, Event, Phase
 
 BEGIN, UPDATE, END = Phase.BEGIN, Phase.UPDATE, Phase.END
-NIGHT_NS = 1_767_308_400 * NS_PER_S  # 2026-01-01 23:00 UTC
-
-
-def at(x: float, y: float = 0.9, score: float = 0.9) -> Box:
-    return Box("person", score, x - 0.04, y - 0.4, x + 0.04, y)
-
-
-class Player:
-    """Windows of camera `gate`, half a second apart."""
-
-    def __init__(self, made: Config, wall_ns: int = NIGHT_NS) -> None:
-        self.clock = VirtualClock(wall_ns)
-        self.detector = Detector(made, MANIFEST, self.clock)
-        self.n = 0
-
-    def window(self, boxes: Iterable[Box] = (), **changes: Any) -> list[Event]:
-        boxes = tuple(boxes)
-        self.clock.advance_to(self.n * NS_PER_S // 2)
-        values = {"person": 0.9 if boxes else 0.0, **changes.pop("values", {})}
-        given_ = scores(self.n / 2, values, boxes=boxes, **changes)
-        self.n += 1
-        events = self.detector.scores(given_)
-        self.seen = self.detector.rule_values(given_).values
-        return events
-
-    def walk(self, xs: Sequence[float], **changes: Any) -> list[Event]:
-        return [event for x in xs for event in self.window([at(x)], **changes)]
 
 
 def told(events: Iterable[Event]) -> list[tuple[str, Phase]]:
@@ -259,50 +227,3 @@ def test_a_repeated_window_changes_nothing() -> None:
     assert player.detector.scores(first) == []
     assert player.detector.rule_values(first) == before
     assert player.detector.rule_values(scores(9, {})).values == {}
-
-
-SCRIPT = st.lists(
-    st.tuples(
-        st.lists(
-            st.tuples(st.floats(0.05, 0.95), st.sampled_from([0.5, 0.9]), st.sampled_from([0.2, 0.9])), max_size=3
-        ),
-        st.sampled_from([0.0, 0.5, 0.9]),
-        st.booleans(),
-        st.sampled_from([1.0, 1.0, 0.2]),
-    ),
-    max_size=60,
-)
-MANY = """
-events:
-  defaults: {min_s: 0, cooldown_s: 2, merge_s: 1, most_per_hour: 3}
-  intrusion: {when: person, zones: [yard], after_s: 1}
-  crossing: {when: person, lines: [door]}
-  tail: {sequence: [person, person], lines: [door], within_s: 5}
-  both: {all_of: [glass_break, person], within_s: 4, zones: [path]}
-  fire: {agree: true, schedule: 23:00-23:01}
-"""
-
-
-def play(script: list[tuple[Any, ...]]) -> tuple[list[Event], list[Any]]:
-    player, events, looked = Player(rules(MANY)), [], []
-    for boxes, heard, video_ok, coverage in script:
-        found = [at(x, y, s) for x, y, s in boxes]
-        events += player.window(
-            found, values={"glass_break": heard, "fire": heard}, video_ok=video_ok, coverage=coverage
-        )
-        looked.append(dict(player.seen))
-    return events, looked
-
-
-@settings(deadline=None, max_examples=50)
-@given(SCRIPT)
-def test_a_replay_decides_the_same_and_nothing_floods(script: list[tuple[Any, ...]]) -> None:
-    events, looked = play(script)
-    assert (events, looked) == play(script)
-    begins: dict[str, int] = {}
-    for event in events:
-        begins[event.label] = begins.get(event.label, 0) + (event.phase is BEGIN)
-        assert (event.media_end_ns is None) == (event.end_ns is None)
-    assert max(begins.values(), default=0) <= 3
-    for values in looked:
-        assert all(value is None or 0 <= value <= 1 for value in values.values())
