@@ -16,7 +16,7 @@ F64 = NDArray[np.float64]
 Scale = Callable[[float], float]
 WIDE, HIGH = 470, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 34
-STRIP, STRIP_LEFT, STRIP_HIGH = 960, 46, 56
+STRIP, STRIP_LEFT, STRIP_RIGHT, STRIP_HIGH = 960, 46, 22, 56
 ROW = 7
 
 
@@ -74,10 +74,9 @@ def strip(
 ) -> str:
     """One label along one recording: the score, labelled spans behind it, and rows of events beneath it."""
     high = STRIP_HIGH + ROW * len(events) + 22
-    x, y = line(0, max(length_s, 1e-3), STRIP_LEFT, STRIP - RIGHT), line(0, 1, STRIP_HIGH, 6)
-    parts = [
-        f'<rect class="ground" x="{STRIP_LEFT}" y="6" width="{STRIP - RIGHT - STRIP_LEFT}" height="{STRIP_HIGH - 6}"/>'
-    ]
+    x, y = line(0, max(length_s, 1e-3), STRIP_LEFT, STRIP - STRIP_RIGHT), line(0, 1, STRIP_HIGH, 6)
+    wide = STRIP - STRIP_RIGHT - STRIP_LEFT
+    parts = [f'<rect class="ground" x="{STRIP_LEFT}" y="6" width="{wide}" height="{STRIP_HIGH - 6}"/>']
     for span in spans:
         width = max(x(span.end_s) - x(span.begin_s), 1.5)
         title = f"{span.label} {clock_time(span.begin_s)}–{clock_time(span.end_s)}"
@@ -85,7 +84,7 @@ def strip(
     parts.append(_skyline(media_s, values, x, y))
     for kind, level in levels:
         at = y(level)
-        parts.append(f'<line class="{kind}" x1="{STRIP_LEFT}" x2="{STRIP - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<line class="{kind}" x1="{STRIP_LEFT}" x2="{STRIP - STRIP_RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
     for k, (kind, found) in enumerate(events):
         top = STRIP_HIGH + 3 + k * ROW
         parts.append(f'<text class="row" x="{STRIP_LEFT - 5}" y="{top + 5}" text-anchor="end">{escape(kind)}</text>')
@@ -95,7 +94,7 @@ def strip(
     parts += [
         f'<text x="{x(t):.1f}" y="{high - 5}" text-anchor="middle">{clock_time(t)}</text>' for t in time_ticks(length_s)
     ]
-    parts += [f'<text x="{STRIP_LEFT - 5}" y="{y(v) + 3:.1f}" text-anchor="end">{v:g}</text>' for v in (0.0, 1.0)]
+    parts.append(f'<text x="{STRIP_LEFT - 5}" y="{y(1.0) + 3:.1f}" text-anchor="end">1</text>')
     return _svg(STRIP, high, parts, "score along the recording")
 
 

@@ -18,7 +18,7 @@ from edge.detect.thresholds import check
 from edge.engine.manifest import Label, find_folder, load_folder
 from edge.errors import ConfigError, InputError, SinkError
 from edge.replay.command import parse_start
-from edge.tune import edit, labels, recordings, scoring
+from edge.tune import edit, labels, recordings
 from edge.tune.cache import Cache, setting
 from edge.tune.judge import Judge
 from edge.tune.outcome import Outcome, Pass, Row
@@ -92,6 +92,7 @@ def work(request: Request) -> Outcome:
     judge = bench.judge.other(config)
     after = [judge.judge(r.moments(), r.camera) if config != bench.judge.config else r.judged for r in heard]
     diff, undone = _difference(bench, rows)
+    remarks += _about_time(request, bench.loaded.config)
     passed = Pass(
         sum(_media_s(bench.cache, path) for path in kept),
         scored_s,
@@ -190,7 +191,7 @@ def _rows(bench: _Bench, heard: Sequence[Recording], request: Request) -> list[R
         swept = sweep(bench.judge, heard, name, bench.hop_ns, () if enter is None else (enter,))
         has_spans = any(r.of(name) for r in heard)
         rows.append(Row(swept, _suggestion(swept, request, label, enter, minutes, has_spans=has_spans)))
-        _log.info("%s: %s", name, rows[-1].suggestion.remark or "suggested")
+        _log.debug("%s: %s", name, rows[-1].suggestion.remark or "suggested")
     return rows
 
 
@@ -201,6 +202,13 @@ def _suggestion(
         return by_labels(swept, request.per_day, label.enter / 2)
     least = max(LEAST_MINUTES, int(MINUTES_A_DAY / FARTHEST / request.per_day) + 1)
     return by_quiet(swept, enter, request.per_day, minutes, least)
+
+
+def _about_time(request: Request, config: Config) -> list[str]:
+    timed = [name for name, rule in config.events.items() if rule.schedule]
+    if request.start is not None or not timed:
+        return []
+    return [f"{', '.join(timed)}: judged as if the recordings had begun in 1970; give --start for schedules"]
 
 
 def _applied(bench: _Bench, rows: Sequence[Row]) -> Config:
@@ -217,8 +225,8 @@ def _difference(bench: _Bench, rows: Sequence[Row]) -> tuple[str, list[str]]:
     path = bench.setup.config
     enters = {r.sweep.label: r.suggestion.after.enter for r in rows if r.suggestion.after is not None}
     if path is None:
-        text = scoring.DEFAULTS + "\n"
-        return edit.difference(text, edit.with_enters(text, enters), Path("config.yaml")), []
+        lines = "".join(f"  {name}: {{enter: {enter:g}}}\n" for name, enter in enters.items())
+        return edit.difference("", f"events:\n{lines}" if lines else "", Path("config.yaml")), []
     text = path.read_text(encoding="utf-8")
     written = parse(text, path).config.events
     drawn = [name for name in enters if written.get(name) != bench.loaded.config.events.get(name)]
