@@ -11,7 +11,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "fire": ("flame", "burning", "burn", "blaze"),
     "smoke": ("fume",),
     "explosion": ("explode", "blast", "bang", "bomb", "detonation"),
-    "gunshot": ("gun", "gun shot", "shot", "shooting", "gunfire"),
+    "gunshot": ("shot fired", "gun", "gun shot", "shot", "shooting", "gunfire"),
     "glass_break": ("broken glass", "shatter glass", "smash window", "broken window", "break window", "shattering"),
     "scream": ("shriek", "yell", "shout", "cry for help"),
     "alarm": ("beeping", "smoke detector", "fire alarm", "burglar alarm", "smoke alarm"),
