@@ -64,8 +64,8 @@ class _Track:
 class Veil:
     """Where to blur at any time, from boxes that come once a window.
 
-    Between two sights a box moves evenly; before the first it is held for 1 s, after the last for 1.5 s. Where nobody
-    looked for 1.5 s the whole picture is blurred.
+    Between two sights all that either covers is blurred; before the first a box is held for 1 s, after the last for
+    1.5 s. Where nobody looked for 1.5 s the whole picture is blurred.
     """
 
     def __init__(self, moments: Sequence[Moment], classes: Collection[str]) -> None:
@@ -120,9 +120,9 @@ def _at(track: _Track, t_ns: int) -> Rect | None:
     times = track.times
     if not times[0] - _HOLD_BEFORE_NS <= t_ns <= times[-1] + _HOLD_AFTER_NS:
         return None
-    sides = np.array(track.corners).T
-    x1, y1, x2, y2 = (float(np.interp(t_ns - times[0], np.array(times) - times[0], side)) for side in sides)
-    return x1, y1, x2, y2
+    after = int(np.searchsorted(times, t_ns))
+    x1, y1, x2, y2 = zip(*track.corners[max(0, after - 1) : after + 1], strict=True)
+    return min(x1), min(y1), max(x2), max(y2)
 
 
 def _way(corners: Rect, box: Box) -> float:
