@@ -63,13 +63,14 @@ class Phases:
         return out
 
     def tell_kept(self, kept: Kept, snapshot: bytes | None) -> Outgoing:
-        """What was kept of an event; ``snapshot`` is its picture as a JPEG."""
-        out = Outgoing([evidence_message(self._topics, self._links, kept)])
+        """What was kept of an event, told after the retained state that shows it; ``snapshot`` is a JPEG."""
+        out = Outgoing()
         if snapshot is not None:
             out.messages.append(snapshot_message(self._topics, kept.camera, snapshot))
         last = self._last.get(kept.camera)
         if last is not None and last["id"] == kept.event_id and kept.caption and kept.caption != last["caption"]:
             self._keep_last(kept.camera, last | {"caption": kept.caption}, out)
+        out.messages.append(evidence_message(self._topics, self._links, kept))
         if self._frigate is not None:
             out.messages += self._frigate.tell_kept(kept, snapshot)
         return out
