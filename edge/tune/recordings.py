@@ -40,14 +40,14 @@ def _files(text: str) -> list[Path]:
 
 
 def camera_of(path: Path, cameras: Collection[str]) -> str:
-    """The configured camera that the file's name or the nearest folder above it is named after; else a name of its
-    own, as in a replay."""
+    """The configured camera that the file, or the nearest folder above it, has the name of or begins its name with
+    (``gate-2026-01-31``); else a name of its own, as in a replay."""
     own = camera_name(path)
     for name in (own, *(folder.name for folder in path.absolute().parents)):
-        if name in cameras:
-            return name
-    starts = [name for name in cameras if own.startswith((f"{name}-", f"{name}_"))]
-    return max(starts, key=len, default=own)
+        fits = [camera for camera in cameras if name == camera or name.startswith((f"{camera}-", f"{camera}_"))]
+        if fits:
+            return max(fits, key=len)
+    return own
 
 
 def length_s(path: Path) -> float:

@@ -77,6 +77,7 @@ def test_a_recording_belongs_to_the_camera_it_is_named_after() -> None:
     assert recordings.camera_of(Path("/r/yard.mp4"), cameras) == "yard"
     assert recordings.camera_of(Path("/r/gate/2026/clip.mp4"), cameras) == "gate"
     assert recordings.camera_of(Path("/r/gate-2_monday.mp4"), cameras) == "gate-2"
+    assert recordings.camera_of(Path("/r/dog_bark/yard-2026-01-31/220000-ab12.mp4"), cameras) == "yard"
     assert recordings.camera_of(Path("/r/holiday film.mp4"), cameras) == "holiday_film"
 
 
