@@ -46,6 +46,7 @@ class Retention:
     """
 
     BATCH = 200
+    LOOK_NS = 600 * NS_PER_S  # between two looks at every file; what is granted is counted in between
     STRAY_NS = 3600 * NS_PER_S  # a file may be without a row for so long: it is being written
 
     def __init__(
@@ -64,6 +65,7 @@ class Retention:
         self._refused: set[str] = set()
         self._strays: dict[str, int] = {}
         self._used = 0
+        self._look_due_ns = clock.mono_ns()
         self.replace(settings)
         store.govern(self.room_for)
         try:
@@ -79,12 +81,17 @@ class Retention:
         self._keep_free = round(settings.keep_free_gb * GB)
 
     def sweep(self) -> Swept:
-        """Remove what has to go now; call it about once a minute. What the disk refuses is tried again next time."""
+        """Remove what has to go now; call it about once a minute. What the disk refuses is tried again next time.
+
+        Events and room are looked after every time, every file is looked at each ten minutes.
+        """
         with self._lock:
             self._store.retry()
             try:
                 self._finish()
                 rows = self._events_by_age()
+                if not (rows or self._is_due() or self._lacking(0) > 0):
+                    return Swept()
                 self._used, there = take_stock(self._folder)
                 aged, there = self._things_by_age(there)
                 stray = self._by_straying(there)
@@ -117,6 +124,14 @@ class Retention:
     def used(self) -> int:
         """Bytes below the folder when it was last looked at, and what was granted since."""
         return self._used
+
+    def _is_due(self) -> bool:
+        """Whether it is time to look at every file."""
+        now_ns = self._clock.mono_ns()
+        if now_ns < self._look_due_ns:
+            return False
+        self._look_due_ns = now_ns + self.LOOK_NS
+        return True
 
     def _lacking(self, size: int) -> int:
         """How many bytes have to go before ``size`` more may come."""
