@@ -175,11 +175,16 @@ class Window:
         return self._buffers[camera].newest_sound(out)
 
     def thresholds(self) -> Sequence[Effective]:
-        """All thresholds in force, at most two seconds old."""
+        """All thresholds in force, two seconds old at most; older ones while the engine is too busy to say."""
         held, now_ns = self._limits, self.clock.mono_ns()
         if held is not None and now_ns - held[0] < FRESH_NS:
             return held[1]
-        limits = self._of_engine(lambda pipeline: pipeline.thresholds())
+        try:
+            limits = self._of_engine(lambda pipeline: pipeline.thresholds())
+        except SinkError:
+            if held is None:
+                raise
+            return held[1]
         self._limits = now_ns, limits
         return limits
 

@@ -202,7 +202,6 @@ class NodeAnswer:
     zones: list[str]
     keeps_evidence: bool
     blurred: list[str]
-    seen_labels: list[str]
 
 
 def finite(value: float | None, digits: int = 4) -> float | None:

@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from edge import __version__
 from edge.config.services import Web
+from edge.errors import EdgeError, InputError
 from edge.web import digest, drawing, events, live, login, node, tuning
 from edge.web.access import Access
 from edge.web.box import Box
@@ -49,6 +50,7 @@ def create_app(box: Box, settings: Web | None = None) -> FastAPI:
     _add_page(app)
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(RequestValidationError, _wrong)
+    app.add_exception_handler(EdgeError, _refused)
     tls = settings.cert_file is not None
     app.add_middleware(Guard, access=access, clock=box.clock, base_url=settings.base_url, tls=tls)
     return app
@@ -85,6 +87,11 @@ async def _wrong(_request: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without repeating what was given: it may be a secret, or no JSON."""
     assert isinstance(error, RequestValidationError)
     return JSONResponse({"error": sentence(error.errors())}, 422)
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    """What the node cannot do now, or what is wrong with what it was asked."""
+    return JSONResponse({"error": str(error)}, 409 if isinstance(error, InputError) else 503)
 
 
 def sentence(problems: Sequence[Any]) -> str:

@@ -47,7 +47,6 @@ def node(box: BoxGiven) -> NodeAnswer:
         zones=zones,
         keeps_evidence=box.store is not None,
         blurred=list(evidence.blur) if evidence is not None else [],
-        seen_labels=sorted({one.label for one in box.thresholds()}),
     )
 
 

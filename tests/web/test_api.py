@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from web_parts import NOON_NS, ScriptedBox, event, keep, scores_of_a_day
 
 from edge.config import load
+from edge.errors import SinkError
 from edge.evidence.records import File
 from edge.types import NS_PER_S, Kind
 from edge.web.box import Glimpse, Moment
@@ -303,6 +304,21 @@ def test_recent_scores_have_holes_and_not_zeros(box: ScriptedBox, client: TestCl
     recent = client.get("/api/cameras/yard/recent").json()
     assert recent["values"] == {"fire": [None, 0.4], "person": [0.2, None]}
     assert recent["times_s"][1] - recent["times_s"][0] == 1.0
+
+
+def test_a_node_that_is_busy_says_so(box: ScriptedBox, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object) -> object:
+        raise SinkError("the node is busy; try again in a moment")
+
+    for name in ("thresholds", "set_armed", "draw"):
+        monkeypatch.setattr(box, name, busy)
+    zone = {"points": [[0, 0], [1, 0], [1, 1]]}
+    answers = [
+        client.get("/api/thresholds"),
+        client.put("/api/cameras/yard/armed", json={"armed": True}),
+        client.put("/api/cameras/yard/zones/z", json=zone),
+    ]
+    assert [(a.status_code, error_of(a)) for a in answers] == [(503, "the node is busy; try again in a moment")] * 3
 
 
 def test_a_digest_of_a_day(box: ScriptedBox, client: TestClient) -> None:

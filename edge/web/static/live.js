@@ -12,7 +12,7 @@ const MOST_CURVES = 5;
 const SOUND_MS = 400;
 
 export async function show(root, { node }) {
-  const thresholds = await get("/api/thresholds");
+  const thresholds = await get("/api/thresholds").catch(() => []);
   const link = h("p", { class: "lost", role: "status", hidden: true }, "The box does not answer; trying again.");
   const cards = new Map(node.cameras.map((camera) => [camera.name, card(camera, node, thresholds)]));
   root.append(link, h("h1", { class: "hidden" }, "Live"), h("div", { class: "cards" }, [...cards.values()].map((c) => c.element)));

@@ -56,7 +56,8 @@ async function show() {
     else left?.();
   } catch (error) {
     if (mine !== turn || error.status === 401) return;
-    root.replaceChildren(h("p", { class: "empty" }, error.message));
+    const again = h("button", { type: "button", onclick: show }, "Try again");
+    root.replaceChildren(h("div", { class: "empty", role: "alert" }, h("p", {}, error.message), again));
   }
 }
 

@@ -17,7 +17,7 @@ export async function show(root, { rest: [asked], node, go }) {
   const camera = cameras.find((one) => one.name === asked)?.name ?? cameras[0].name;
   const chooser = h("select", { "aria-label": "Camera", onchange: (e) => go(`/zones/${part(e.target.value)}`) }, cameras.map((c) => h("option", { selected: c.name === camera }, c.name)));
   const eye = picture(camera);
-  const state = { drawn: await get("/api/drawn"), camera, eye, chosen: null, tool: null, draft: [], labels: node.seen_labels };
+  const state = { drawn: await get("/api/drawn"), camera, eye, chosen: null, tool: null, draft: [], labels: node.labels };
   const aside = h("div", { class: "aside" });
   const tools = h("div", { class: "row tools", role: "toolbar", "aria-label": "Drawing" });
   const hint = h("p", { class: "dim hint", role: "status" });
@@ -296,7 +296,8 @@ function rename(state, { places, url, attempt }) {
 function ruleForm(state, { places, attempt }) {
   const spots = ["zone", "line"].flatMap((kind) => Object.keys(places()[`${kind}s`]).map((name) => [kind, name]));
   const option = (value, text, selected = false) => h("option", { value, selected }, text);
-  const when = h("select", { name: "when", "aria-label": "What" }, state.labels.map((l) => option(l, words(l), l === "person")));
+  const own = Object.entries(state.drawn.rules).filter(([, { rule }]) => rule.when || rule.sequence || rule.all_of).map(([one]) => one);
+  const when = h("select", { name: "when", "aria-label": "What" }, state.labels.filter((l) => !own.includes(l)).map((l) => option(l, words(l), l === "person")));
   const where = h("select", { name: "where", "aria-label": "Where" }, spots.map(([kind, name]) => option(`${kind}:${name}`, `${kind === "line" ? "crosses " : "is in "}${name}`, state.chosen?.kind === kind && state.chosen.name === name)));
   const after = h("input", { type: "number", name: "after", min: "0", max: "3600", step: "0.5", value: "2", "aria-label": "Seconds" });
   const schedule = h("input", { name: "schedule", placeholder: "always, or 22:00-06:00", "aria-label": "Schedule" });
