@@ -18,6 +18,7 @@ from edge.config.models import Config
 from edge.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
+_NAMED = re.compile(r"([A-Za-z0-9_.-]+): (.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -150,6 +151,8 @@ def _expand(
 def _explain(path: Path, lines: Mapping[KeyPath, int], error: dict[str, Any]) -> str:
     key: KeyPath = tuple(error["loc"])
     message = str(error["msg"]).removeprefix("Value error, ")
+    if not key and (named := _NAMED.match(message)):  # found where sections are compared with each other
+        key, message = tuple(named[1].split(".")), named[2]
     if error["type"] == "extra_forbidden":
         key = _without_tags(key, lines)
         message = f"unknown key; {nearest(str(key[-1]), _keys_at(tuple(error['loc'][:-1])))}"

@@ -45,7 +45,8 @@ log = logging.getLogger(__name__)
 TURN_S = 0.25
 JOIN_CAPTURE_S = 6.0
 JOIN_ENGINE_S = 10.0
-JOIN_EVIDENCE_S = 8.0
+JOIN_EVIDENCE_S = 3.0
+CLIPS_OF_RECORDINGS_S = 120.0
 JOIN_DESCRIBER_S = 1.0
 DRAIN_S = 3.0
 STATUS_EVERY_NS = 2 * NS_PER_S
@@ -177,15 +178,26 @@ class Daemon:
         self._crew.stop("engine", JOIN_ENGINE_S)
         if self._server is not None:
             self._server.stop()
-        late = [*self._crew.stop("evidence", JOIN_EVIDENCE_S), *self._crew.stop("describer", JOIN_DESCRIBER_S)]
-        if self._keeping is not None and "evidence" not in late:
-            self._keeping.close()
+        self._close_keeping()
         self._outputs.close(DRAIN_S)
         failure = self._failure
         if isinstance(failure, EdgeError):
             raise failure
         log.info("stopped" if failure is None else "stopped after a fault")
         return EXIT_OK if failure is None else EXIT_FAULT
+
+    def _close_keeping(self) -> None:
+        """What waits is written; after recordings, which nobody stopped, with all the time that it takes."""
+        if self._keeping is None:
+            return
+        if self._inputs.all_ended():
+            self._keeping.closing_s = CLIPS_OF_RECORDINGS_S
+        late = self._crew.stop("evidence", self._keeping.closing_s + JOIN_EVIDENCE_S)
+        self._crew.stop("describer", JOIN_DESCRIBER_S)
+        if late:
+            log.warning("evidence is still being written; what is missing then is told at the next start")
+        else:
+            self._keeping.close()
 
     def _open_keeping(self) -> Keeping | None:
         """The evidence of this node; None where nothing is kept."""

@@ -40,6 +40,7 @@ class Keeping:
 
     TURN_S = 0.25
     NICE = 10
+    CLOSING_S = 5.0
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Keeping:
         self.folder = loaded.resolve(loaded.config.node.data_dir) / FOLDER
         self._publisher = publisher
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.closing_s = self.CLOSING_S
         self._enter: Mapping[tuple[str, str], float] = {}
         self.store = EventStore(self.folder, clock)
         self.traces = Traces(self.folder, clock)
@@ -116,7 +118,7 @@ class Keeping:
                 self._requests.get()()
             self._publish(self._recorder.work())
             cancel.wait(self.TURN_S)
-        self._publish(self._recorder.close())
+        self._publish(self._recorder.close(self.closing_s))
 
     def close(self) -> None:
         """Close the files, when the threads and all who read have ended."""

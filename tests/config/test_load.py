@@ -150,3 +150,9 @@ def test_any_text_is_a_configuration_or_a_clear_error(text: str) -> None:
 @given(st.text(max_size=60))
 def test_redacting_never_fails(text: str) -> None:
     assert "geheim" not in redact_url(f"rtsp://user:geheim@{text}") or "geheim" in text
+
+
+def test_what_contradicts_another_section_names_its_line() -> None:
+    text = "cameras:\n  yard: {source: {type: file, path: a}}\nevents:\n  intrusion:\n    when: person\n    zones: [gate]\n"
+    with pytest.raises(ConfigError, match=r"config.yaml:6: events.intrusion.zones: none of its cameras has 'gate'"):
+        parse(text)
