@@ -129,11 +129,13 @@ _worker: dict[str, Any] = {}  # of a process of its own, which takes nothing but
 def _begin(setup: Setup, passed: Any, level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked ends us
     logging.basicConfig(level=level)
-    _worker["scorer"], _worker["passed"] = Scorer(setup), passed
+    _worker["setup"], _worker["passed"] = setup, passed
 
 
 def _score(path: Path) -> Done:
     passed = _worker["passed"]
+    if "scorer" not in _worker:  # here, where what is wrong with the model reaches the one who asked
+        _worker["scorer"] = Scorer(_worker["setup"])
 
     def told(media_s: float) -> None:
         with passed.get_lock():
