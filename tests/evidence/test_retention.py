@@ -82,22 +82,22 @@ def test_a_year_passes(tmp_path: Path) -> None:
     sized = settings_of(days=14, gb=8_000_000 / GB)
     retention = Retention(sized, store, tmp_path, clock, free=lambda: PLENTY)
     taken_by_size = 0
-    for n in range(2 * 365):
+    for n in range(365):
         now = clock.wall_ns()
         keep(store, event(f"e{n}", now), {"clip": 400_000 if n % 100 < 30 else 300, "thumbnail": 100})
         store.candidate(Candidate("gate", "person", now, 0.4, 0.6, b"jpeg"))
         traces.append(RuleValues("gate", 0, 0, 0, {"person": 0.5}), now)
-        clock.advance(DAY_NS // 2)
+        clock.advance(DAY_NS)
         retention.sweep()
         oldest = clock.wall_ns() - 14 * DAY_NS
         begun = [row[0] for row in store.rows("SELECT begin_ns FROM events ORDER BY begin_ns")]
-        assert begun == [START_NS + i * DAY_NS // 2 for i in range(n + 1) if START_NS + i * DAY_NS // 2 >= oldest]
-        assert sum(on_disk(tmp_path).values()) <= 8_000_000 == round(sized.keep_gb * GB)
-        assert not unknown(store)
-        assert listed(store).items() <= on_disk(tmp_path).items()
+        assert begun == [START_NS + i * DAY_NS for i in range(n + 1) if START_NS + i * DAY_NS >= oldest]
+        there = on_disk(tmp_path)
+        assert sum(there.values()) <= 8_000_000 == round(sized.keep_gb * GB)
+        assert {path: size for path, size in there.items() if path[:2] == "20"} == listed(store)
         taken_by_size += len({row[0] for row in store.rows("SELECT n FROM files")}) < len(begun)
     assert taken_by_size > 0  # the limit of bytes bit, not only that of age
-    assert len(store.candidates()) == 28
+    assert len(store.candidates()) == 14
     traces.close()
     assert len(traces.days("gate")) <= 15
     names = {name.split("/")[0] for name in on_disk(tmp_path)} | {path.name for path in tmp_path.iterdir()}
@@ -226,7 +226,7 @@ def test_a_kill_between_any_two_steps_leaves_nothing_behind(
     limit = settings_of(days=2.5, gb=gb)
     clock = VirtualClock(START_NS)
     died = 0
-    for steps in range(0, 400, 3):
+    for steps in range(0, 400, 4):
         folder = tmp_path / str(steps)
         with killed_after(steps, monkeypatch) as left:
             try:
