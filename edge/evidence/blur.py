@@ -19,6 +19,8 @@ _BLIND_NS = 3 * NS_PER_S // 2
 _SAME_NS = 3 * NS_PER_S  # a box that was gone for longer is another's
 _SAME_WAY = 1.5  # how far it may have gone meanwhile, in its own sizes
 
+_FURTHER = 3.0  # how often the last step is taken again, at most
+
 Moment = tuple[int, Sequence[Box]]
 """Which boxes were seen when."""
 
@@ -65,7 +67,7 @@ class Veil:
     """Where to blur at any time, from boxes that come once a window.
 
     Between two sights all that either covers is blurred; before the first a box is held for 1 s, after the last for
-    1.5 s. Where nobody looked for 1.5 s the whole picture is blurred.
+    1.5 s, and so is where it goes on to at its pace. Where nobody looked for 1.5 s the whole picture is blurred.
     """
 
     def __init__(self, moments: Sequence[Moment], classes: Collection[str]) -> None:
@@ -121,7 +123,18 @@ def _at(track: _Track, t_ns: int) -> Rect | None:
     if not times[0] - _HOLD_BEFORE_NS <= t_ns <= times[-1] + _HOLD_AFTER_NS:
         return None
     after = int(np.searchsorted(times, t_ns))
-    x1, y1, x2, y2 = zip(*track.corners[max(0, after - 1) : after + 1], strict=True)
+    if 0 < after < len(times) or len(times) == 1:
+        return _hull(track.corners[max(0, after - 1) : after + 1])
+    last, former = (0, 1) if after == 0 else (-1, -2)
+    share = min((t_ns - times[last]) / (times[last] - times[former]), _FURTHER)
+    went = zip(track.corners[last], track.corners[former], strict=True)
+    x1, y1, x2, y2 = (near + (near - far) * share for near, far in went)
+    return _hull([track.corners[last], (x1, y1, x2, y2)])
+
+
+def _hull(corners: Sequence[Rect]) -> Rect:
+    """The rectangle around all."""
+    x1, y1, x2, y2 = zip(*corners, strict=True)
     return min(x1), min(y1), max(x2), max(y2)
 
 

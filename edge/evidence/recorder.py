@@ -30,6 +30,7 @@ from edge.evidence.snapshot import jpeg, thumbnail
 from edge.evidence.store import EventStore
 from edge.evidence.tape import Tape
 from edge.evidence.traces import Traces
+from edge.evidence.troubles import Troubles
 from edge.metrics import Metrics
 from edge.types import NS_PER_MS, NS_PER_S, Event, Kept, Phase, RuleValues, Scores, nanoseconds
 
@@ -83,7 +84,7 @@ class Recorder:
         self._sights: dict[str, Sights] = {}
         self._cases: dict[str, Case] = {}
         self._cutting: tuple[Case, Job] | None = None
-        self._told: set[str] = set()
+        self._troubles = Troubles(metrics)
         self._nearly = Nearly(enter) if enter is not None else None
         self._near: list[Near] = []
         self._shots = Shots(config, settings, self._tapes, live)
@@ -104,6 +105,8 @@ class Recorder:
         self._cutter.replace(config, settings)
         self._daily.replace(config, settings)
         self._retention.replace(settings)
+        self._cases = {key: case for key, case in self._cases.items() if case.event.camera in config.cameras}
+        self._near = [near for near in self._near if near.sight.camera in config.cameras]
 
     def observe(self, scores: Sequence[Scores], rules: Sequence[RuleValues], events: Sequence[Event]) -> None:
         """Queue what a step brought forth; never blocks. Windows without room are counted, events always have it."""
@@ -150,9 +153,14 @@ class Recorder:
             if self._cutting is None:
                 self._begin_cutting(waiting[0])
             kept += self._go_on_cutting()
+        lost = [case.event for case in self._cases.values() if case.has_media and not case.is_cut]
         if self._cutting is not None:
+            lost.append(self._cutting[0].event)
             self._cutting[1].close()
             self._cutting = None
+        for event in lost:
+            self._metrics.drops.labels(event.camera, "evidence_clip").inc()
+            log.warning("%s: no time was left for the clip of %s (event %s)", event.camera, event.label, event.id)
         return kept
 
     def _next(self) -> _Seen | None:
@@ -169,7 +177,7 @@ class Recorder:
         for event in seen.events:
             self._event(event)
         if self._nearly is not None and self._settings.candidates:
-            for sight in seen.sights:
+            for sight in (one for one in seen.sights if one.camera in self._config.cameras):
                 open_labels = {c.event.label for c in self._cases.values() if c.event.camera == sight.camera}
                 self._near += self._nearly.see(sight, open_labels)
 
@@ -199,9 +207,9 @@ class Recorder:
             case.is_tried, case.shown = True, case.best
             try:
                 kept = self._shoot(case)
-                self._well("picture")
+                self._troubles.well("picture")
             except (EdgeError, OSError) as error:
-                self._failed(event.camera, "picture", error)
+                self._troubles.failed(event.camera, "picture", error)
         if not case.has_media or (case.is_cut and case.is_over):
             del self._cases[event.id]
         return kept
@@ -257,10 +265,10 @@ class Recorder:
                     break
             else:
                 self._cutting = None
-                self._well("clip")
+                self._troubles.well("clip")
         except (EdgeError, OSError) as error:
             self._cutting = None
-            self._failed(case.event.camera, "clip", error)
+            self._troubles.failed(case.event.camera, "clip", error)
         return self._attach(case, made)
 
     def _candidate(self, near: Near) -> None:
@@ -268,7 +276,7 @@ class Recorder:
         try:
             picture = self._shots.plain(camera, near.sight, self._sights_of(camera))
         except EdgeError as error:
-            self._failed(camera, "picture", error)
+            self._troubles.failed(camera, "picture", error)
             picture = None
         small = thumbnail(picture) if picture is not None else b""
         wall_ns = self._wall_ns(near.sight.t_end_ns)
@@ -298,14 +306,3 @@ class Recorder:
 
     def _wall_ns(self, t_ns: int) -> int:
         return self._clock.wall_ns() - (self._clock.mono_ns() - t_ns)
-
-    def _failed(self, camera: str, what: str, error: Exception) -> None:
-        self._metrics.drops.labels(camera, f"evidence_{what}").inc()
-        level = logging.DEBUG if what in self._told else logging.WARNING
-        self._told.add(what)
-        log.log(level, "%s: no %s is kept of an event: %s", camera, what, error)
-
-    def _well(self, what: str) -> None:
-        if what in self._told:
-            self._told.discard(what)
-            log.info("a %s is kept again", what)

@@ -207,6 +207,17 @@ def test_closing_writes_what_there_is(box: Callable[..., Scene]) -> None:
     assert [number_of(image) for image in played(b.path("clip")).images][-1] in {74, 75}
 
 
+def test_a_clip_that_there_is_no_time_for_is_told_and_leaves_nothing(
+    box: Callable[..., Scene], caplog: pytest.LogCaptureFixture
+) -> None:
+    b = box(camera={"privacy_masks": [[[0, 0], [0.1, 0], [0.1, 0.1]]]})
+    b.play(5.0, script(4, 5))
+    assert b.recorder.close(0.0) == []
+    assert "no time was left for the clip of person (event one)" in caplog.text
+    assert set(b.record().files) == {"snapshot", "thumbnail"}
+    assert not list(b.folder.rglob("*.part"))
+
+
 def test_nothing_that_is_stored_shows_what_a_mask_covers(box: Callable[..., Scene]) -> None:
     mask = [[0.5, 0.5], [1, 0.5], [1, 1], [0.5, 1]]
     b = box(camera={"privacy_masks": [mask], "zones": {}}, value=lambda t: 0.5 if t == 9 else 0.2)
@@ -373,6 +384,17 @@ def test_the_day_is_summed_up_at_its_hour(box: Callable[..., Scene]) -> None:
     assert until % 86400 == 7 * 3600
     assert b.digests[0].until_ns - b.digests[0].since_ns == ns(86400)
     assert list((b.folder / "digests").glob("*.json"))
+
+
+def test_a_camera_that_is_taken_away_meanwhile_leaves_its_rows(box: Callable[..., Scene]) -> None:
+    b = box(value=lambda t: {2.0: 0.4, 2.5: 0.5, 4.0: 0.7, 8.0: 0.5}.get(t, 0.1))
+    b.play(4.0, script(4, 5))
+    other = Config.model_validate({"cameras": {"other": CAMERA}, "evidence": {"digest": None}})
+    assert other.evidence is not None
+    b.recorder.reconfigure(other, other.evidence)
+    assert b.play(12.0, script(4, 5)) == []
+    assert b.record().end_ns == WALL_NS + ns(5)
+    assert set(b.record().files) == {"snapshot", "thumbnail"}
 
 
 def test_the_tape_keeps_what_an_open_event_needs(box: Callable[..., Scene]) -> None:
