@@ -153,6 +153,7 @@ def test_redacting_never_fails(text: str) -> None:
 
 
 def test_what_contradicts_another_section_names_its_line() -> None:
-    text = "cameras:\n  yard: {source: {type: file, path: a}}\nevents:\n  intrusion:\n    when: person\n    zones: [gate]\n"
+    cameras, rule = "cameras:\n  yard: {source: {type: file, path: a}}\n", "    when: person\n    zones: [gate]\n"
+    text = f"{cameras}events:\n  intrusion:\n{rule}"
     with pytest.raises(ConfigError, match=r"config.yaml:6: events.intrusion.zones: none of its cameras has 'gate'"):
         parse(text)
