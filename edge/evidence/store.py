@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import numpy as np
+
 from edge.clock import Clock, iso8601
 from edge.errors import InputError, SinkError
 from edge.evidence import finding
@@ -65,11 +67,12 @@ class EventStore:
     def put(self, event: Event, model: str, vector: F32 | None = None) -> None:
         """Keep a phase of an event; a later one takes an earlier one's place, and leaves files, caption and mark.
 
-        ``vector`` f32[2,D] (as `Features.aligned`) or f32[D] is what it means; None leaves what was there.
+        ``vector`` f32[2,D] (as `Features.aligned`) or f32[D] is what it means; None, or one that is not finite, leaves what
+        was there.
         """
         record = record_of(event, model)
         statements: list[Statement] = [(PUT, to_row(record)), (f"{INDEXED} WHERE id = ?", (event.id,))]
-        if vector is not None:
+        if vector is not None and np.isfinite(vector).all():
             sql = "INSERT OR REPLACE INTO vectors (n, data) SELECT n, ? FROM events WHERE id = ?"
             statements.append((sql, (pack(vector), event.id)))
         with self._lock:
