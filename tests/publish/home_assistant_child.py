@@ -2,7 +2,7 @@
 
 Usage: python home_assistant_child.py CONFIG_DIR HOST PORT USER PASSWORD. Reads a command a line and answers each with a
 line of JSON: ``states`` (all entities with their registry entries, and what was logged), ``image ENTITY``,
-``call DOMAIN SERVICE ENTITY [KEY NUMBER]``, ``quit``.
+``call DOMAIN SERVICE ENTITY [KEY NUMBER]``, ``automate YAML`` (as a JSON string), ``fire EVENT DATA``, ``quit``.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import logging
 import sys
 from pathlib import Path
 
-LOG = []
+LOG, CALLS = [], []
 
 
 class Keep(logging.Handler):
@@ -74,7 +74,7 @@ def states(hass):
         found.setdefault(state.entity_id, {}).update(state=state.state, attributes=dict(state.attributes))
     there = device_registry.async_entries_for_config_entry(device_registry.async_get(hass), "mqtt0")
     devices = [{"name": d.name, "ids": sorted(map(list, d.identifiers)), "url": d.configuration_url} for d in there]
-    return {"entities": found, "devices": devices, "log": LOG}
+    return {"entities": found, "devices": devices, "log": LOG, "calls": CALLS}
 
 
 async def image(hass, entity):
@@ -84,6 +84,18 @@ async def image(hass, entity):
     return {"bytes": None if data is None else len(data), "sha256": hashlib.sha256(data or b"").hexdigest()}
 
 
+async def automate(hass, path):
+    """Set up the automations of a YAML file, and a notifier that only writes down what it is asked."""
+    from homeassistant.setup import async_setup_component
+    from homeassistant.util.yaml import parse_yaml
+
+    hass.services.async_register("notify", "mobile_app_phone", lambda call: CALLS.append(call.data))
+    items = parse_yaml(json.loads(path))
+    assert await async_setup_component(hass, "automation", {"automation": items}), LOG
+    await hass.async_block_till_done()
+    return {"automations": sorted(s.entity_id for s in hass.states.async_all("automation") if s.state == "on")}
+
+
 async def answer(hass, line):
     word, _, rest = line.partition(" ")
     if word == "call":
@@ -91,6 +103,12 @@ async def answer(hass, line):
         data = {"entity_id": entity, **dict(zip(more[::2], map(float, more[1::2]), strict=True))}
         await hass.services.async_call(domain, service, data, blocking=True)
         return {"called": rest}
+    if word == "automate":
+        return await automate(hass, rest)
+    if word == "fire":
+        name, _, data = rest.partition(" ")
+        hass.bus.async_fire(name, json.loads(data))
+        return {"fired": name}
     if word == "image":
         return await image(hass, rest)
     return states(hass)
