@@ -67,8 +67,8 @@ class EventStore:
     def put(self, event: Event, model: str, vector: F32 | None = None) -> None:
         """Keep a phase of an event; a later one takes an earlier one's place, and leaves files, caption and mark.
 
-        ``vector`` f32[2,D] (as `Features.aligned`) or f32[D] is what it means; None, or one that is not finite, leaves what
-        was there.
+        ``vector`` f32[2,D] (as `Features.aligned`) or f32[D] is what it means; None, or one that is not finite,
+        leaves what was there.
         """
         record = record_of(event, model)
         statements: list[Statement] = [(PUT, to_row(record)), (f"{INDEXED} WHERE id = ?", (event.id,))]
