@@ -70,6 +70,7 @@ class Server:
             config.load()
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise InputError(f"web.cert_file, web.key_file: cannot be used ({type(error).__name__})") from error
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # what it says of itself, the node says
         self._socket = _bound(*split_listen(s.listen))
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)

@@ -1,7 +1,7 @@
 // One event: its clip with sound, what it was judged from, and what people say of it.
 
 import { get, part, send } from "./api.js";
-import { bytes, clock, dayName, h, lasted, place, tell, words } from "./dom.js";
+import { bytes, clock, dayName, h, lasted, tell, words } from "./dom.js";
 
 export const title = "Event";
 const PARTS = [["video", "picture"], ["audio", "sound"], ["sensors", "sensors"]];
@@ -38,15 +38,7 @@ function media(event) {
     parts.push(h("video", { controls: true, preload: "metadata", playsinline: true, src: clip.url, poster: snapshot?.url, "aria-label": `Clip of ${words(event.label)}` }));
   }
   if (snapshot) {
-    const boxes = event.boxes.map((box) => {
-      const one = h("div", { class: "box" }, h("span", {}, `${words(box.label)} ${Math.round(box.score * 100)}`));
-      place(one, { left: box.x1, top: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1 });
-      if (box.y1 < 0.08) one.classList.add("under");
-      return one;
-    });
-    const burned = snapshot.facts.annotated !== undefined && snapshot.facts.annotated !== 0;
-    const layer = h("div", { class: "boxes", "aria-hidden": "true" }, burned ? [] : boxes);
-    const shown = h("div", { class: "picture" }, h("img", { src: snapshot.url, alt: `Snapshot: ${event.why}` }), layer);
+    const shown = h("div", { class: "picture" }, h("img", { src: snapshot.url, alt: `Snapshot: ${event.why}` }));
     parts.push(clip ? h("details", { class: "plain" }, h("summary", {}, "Snapshot"), shown) : shown);
   }
   if (spectrogram) {

@@ -71,7 +71,7 @@ export function drawPlaces(shapes, names, camera) {
   }
   for (const [name, [a, b]] of Object.entries(camera.lines)) {
     shapes.append(s("line", { x1: a[0], y1: a[1], x2: b[0], y2: b[1], class: "line" }));
-    tag(name, a, "line");
+    tag(name, [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], "line");
   }
 }
 

@@ -1,7 +1,7 @@
 // A threshold held against the scores of a day: drag it and see what would have begun and ended.
 
 import { get, part, send } from "./api.js";
-import { canvasOf, dashed, grid, tint, yOf } from "./chart.js";
+import { canvasOf, curve, dashed, grid, tint, yOf } from "./chart.js";
 import { clock, colour, dayName, dayOf, dayStart, h, lasted, tell, words } from "./dom.js";
 
 export const title = "Thresholds";
@@ -118,6 +118,9 @@ function viewOf(state) {
       pen.lineTo(x, toY(low[i]) + 0.5);
     }
     pen.stroke();
+    const per = (state.until - state.since) / high.length;
+    const middles = high.map((_, i) => state.since + (i + 0.5) * per);
+    curve(pen, middles, high, xOf, toY, ink, { weight: 1.3, longest: Math.max(3, 1.5 * per) });
     hours(pen, xOf, width, height);
     lane(pen, data.now.events, xOf, height - BOTTOM + 8, tint("dim"));
     lane(pen, data.would.events, xOf, height - BOTTOM + 8 + LANE, tint("accent"));

@@ -205,7 +205,7 @@ function boardOf(state, { tools, hint, aside }) {
       const on = state.chosen?.kind === "line" && state.chosen.name === name;
       const ends = { x1: a[0], y1: a[1], x2: b[0], y2: b[1], "data-kind": "line", "data-name": name };
       shapes.push(s("line", { ...ends, class: `line${on ? " on" : ""}` }), s("line", { ...ends, class: "reach" }));
-      tag(name, a, "line");
+      tag(name, [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], "line");
     }
     if (state.draft.length) shapes.push(s("polyline", { points: corners(state.draft), class: "draft" }));
     eye.shapes.replaceChildren(...shapes);
