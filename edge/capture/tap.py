@@ -138,7 +138,7 @@ def template_of(streams: Sequence[Any]) -> bytes | None:
         try:
             with av.open(buffer, "w", format=name, options={"movflags": "empty_moov"}) as out:
                 for stream in streams:
-                    out.add_stream_from_template(stream)
+                    out.add_stream_from_template(stream, opaque=True)  # needs no encoder
                 out.start_encoding()
         except (av.error.FFmpegError, ValueError):
             continue

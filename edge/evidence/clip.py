@@ -214,7 +214,7 @@ def _silent(reel: Reel, wish: Wish, span: Span) -> list[Span]:
 def _copied(out: Any, reel: Reel, stream: Stream, span: Span) -> Iterator[Any]:
     """Add a stream like the camera's to ``out``; its packets, time 0 at the span's beginning."""
     is_picture = stream is Stream.VIDEO
-    track = out.add_stream_from_template(reel.video if is_picture else reel.audio)
+    track = out.add_stream_from_template(reel.video if is_picture else reel.audio, opaque=True)  # needs no encoder
     if is_picture and reel.video_codec == "hevc":
         track.codec_context.codec_tag = "hvc1"  # the one that Apple's players take
     packets = _from_key(reel.of(stream), span) if is_picture else _within(reel.of(stream), span)

@@ -206,7 +206,7 @@ def _template(seen: bytes, heard: bytes) -> bytes:
         av.open(io.BytesIO(heard)) as sounds,
         av.open(buffer, "w", format="mov", options={"movflags": "empty_moov"}) as out,
     ):
-        out.add_stream_from_template(pictures.streams.video[0])
-        out.add_stream_from_template(sounds.streams.audio[0])
+        out.add_stream_from_template(pictures.streams.video[0], opaque=True)
+        out.add_stream_from_template(sounds.streams.audio[0], opaque=True)
         out.start_encoding()
     return buffer.getvalue()
