@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 TICKS = Fraction(1, 90_000)
 AAC_BLOCK = 1024
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
-_BITS_PER_PIXEL = 0.1
+_BITS_PER_PIXEL = 0.07
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ ENCODERS = (
     Encoder("h264_qsv", "nv12"),
     Encoder("h264_v4l2m2m"),
     Encoder("h264_amf", "nv12"),
-    Encoder("libopenh264"),
+    Encoder("libopenh264", most_pixels=1920 * 1080),
     Encoder("libvpx-vp9", options=_VP9, most_pixels=1280 * 720, by_rate=False),
 )
 
