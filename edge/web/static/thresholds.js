@@ -93,6 +93,7 @@ function viewOf(state) {
     if (!data.trace.labels.includes(label)) summary.textContent = `No scores of ${words(label)} were kept that day.`;
     else if (isNew) summary.textContent = `With ${would.enter.toFixed(2)}: ${count(would.total)}; with ${state.rule.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
     else summary.textContent = `With ${would.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
+    if (now.total || would.total) summary.textContent += ` At most ${state.rule.most_per_hour} an hour are told.`;
     summary.dataset.total = would.total;
     apply.disabled = !isNew;
     back.hidden = state.rule.origins.enter !== "command";
