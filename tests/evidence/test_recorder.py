@@ -234,6 +234,7 @@ def test_nothing_that_is_stored_shows_what_a_mask_covers(box: Callable[..., Scen
     for image in images:
         height, width = image.shape[:2]
         assert share_of(image[height // 2 :, width // 2 :], RED, 60) == 0
+        assert image[height // 2 + 8 :, width // 2 + 8 :].max() < 16, "black, not merely darker"
         assert share_of(image[height // 2 :, : width // 2 - 8], RED, 60) > 0.9
     assert b.record().files["clip"].facts["picture"] != "h264 as it came"
 
