@@ -10,7 +10,7 @@ from edge.config.schedule import ALWAYS, told
 from edge.detect.agreement import alone
 from edge.detect.hysteresis import Step
 from edge.detect.looking import Look
-from edge.engine.manifest import Label
+from edge.engine.manifest import SHOWN_CLASSES, Label
 from edge.types import Box, Contribution, Phase, Scores, seconds
 
 CLEAR_BOX = 0.3  # boxes below this are not worth showing
@@ -73,7 +73,8 @@ def boxes(rule: Rule, scores: Scores, look: Look | None) -> tuple[Box, ...]:
 
 def clear_boxes(boxes: Sequence[Box]) -> tuple[Box, ...]:
     """The boxes worth showing with an event, best first."""
-    return tuple(sorted((b for b in boxes if b.score >= CLEAR_BOX), key=lambda b: -b.score)[:MOST_BOXES])
+    clear = [box for box in boxes if box.score >= CLEAR_BOX and box.label in SHOWN_CLASSES]
+    return tuple(sorted(clear, key=lambda box: -box.score)[:MOST_BOXES])
 
 
 def _where(label: str, rule: Rule, look: Look) -> str:

@@ -19,6 +19,13 @@ from edge.types import nanoseconds
 
 Modality = Literal["video", "audio", "sensors"]
 MODALITIES: tuple[Modality, ...] = ("video", "audio", "sensors")
+SHOWN_CLASSES = frozenset(
+    {
+        *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "bird", "cat", "dog"),
+        *("horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "handbag", "suitcase", "knife"),
+    }
+)
+"""Of the object classes (COCO), those that people are shown: the rest is furniture, and seldom right from above."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]

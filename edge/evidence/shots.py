@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge.config import Config
 from edge.config.keeping import Evidence
+from edge.engine.manifest import SHOWN_CLASSES
 from edge.errors import SinkError
 from edge.evidence.blur import Veil, blur
 from edge.evidence.cover import Cover
@@ -21,10 +22,6 @@ LivePicture = Callable[[str], U8 | None]
 """A camera's newest picture u8[H,W,3] RGB, without a letterbox; None where there is none."""
 CLEAR_BOX = 0.4
 _BOXED = {"person", "vehicle", "animal"}  # labels that boxes explain better than a map does
-_SHOWN = {
-    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "bird", "cat", "dog"),
-    *("horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "handbag", "suitcase", "knife"),
-}
 
 
 class Shots:
@@ -112,4 +109,4 @@ def room_or_raise(has_room: bool, path: Path) -> None:
 
 
 def _is_shown(box: Box) -> bool:
-    return box.score >= CLEAR_BOX and box.label in _SHOWN
+    return box.score >= CLEAR_BOX and box.label in SHOWN_CLASSES
