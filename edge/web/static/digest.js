@@ -17,7 +17,7 @@ export async function show(root, { rest: [given], node, go }) {
   const to = (seconds) => go(`/digest/${dayName(seconds)}`);
   const day = h("input", { type: "date", value: name, max: dayName(Date.now() / 1000), "aria-label": "Day", onchange: (e) => e.target.value && to(dayOf(e.target.value)) });
   const step = (text, label, seconds) => h("button", { type: "button", class: "quiet", "aria-label": label, disabled: seconds > Date.now() / 1000, onclick: () => to(seconds) }, text);
-  root.append(h("div", { class: "row" }, h("h1", {}, "Digest"), step("←", "The day before", dayStart(new Date(since * 1000), 1)), day, step("→", "The day after", until)));
+  root.append(h("div", { class: "row" }, h("h1", {}, "Digest"), h("div", { class: "days" }, step("←", "The day before", dayStart(new Date(since * 1000), 1)), day, step("→", "The day after", until))));
   const made = await get("/api/digest", { since, until });
   root.append(h("p", { class: "sentence" }, made.text));
   const cameras = [...new Set(made.happened.map((one) => one.camera))];
