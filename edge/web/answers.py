@@ -4,6 +4,7 @@ seconds."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -312,10 +313,14 @@ def _files(record: Record) -> dict[str, FileAnswer]:
     names = {"clip": "clip.mp4", "snapshot": "snapshot.jpg", "thumbnail": "thumbnail.jpg"}
     names["spectrogram"] = "spectrogram.png"
     return {
-        kind: FileAnswer(f"/api/events/{record.id}/{names[kind]}", file.size, dict(file.facts))
+        kind: FileAnswer(f"/api/events/{record.id}/{names[kind]}", file.size, _told_facts(file.facts))
         for kind, file in record.files.items()
         if kind in names
     }
+
+
+def _told_facts(facts: Mapping[str, float | str]) -> dict[str, float | str]:
+    return {name: value if isinstance(value, str) else number(value) for name, value in facts.items()}
 
 
 def _shares(c: Contribution | None) -> Shares | None:

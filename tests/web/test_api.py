@@ -86,6 +86,14 @@ def test_one_event_is_told_in_full_and_can_be_marked_and_taken_back(box: Scripte
     assert client.post(f"{url}/mark", json={"verdict": None}).json()["mark"] is None
 
 
+def test_what_is_known_of_a_file_is_told(box: ScriptedBox, client: TestClient) -> None:
+    keep(box, event(1))
+    assert box.store is not None
+    box.store.attach(f"{1:016x}", "snapshot", File("a.jpg", 5, {"width": 640, "type": "image/jpeg", "value": 0.5}))
+    facts = client.get(f"/api/events/{1:016x}").json()["files"]["snapshot"]["facts"]
+    assert facts == {"width": 640, "type": "image/jpeg", "value": 0.5}
+
+
 def test_a_clip_is_served_in_parts_as_players_ask(box: ScriptedBox, client: TestClient) -> None:
     keep(box, event(1), {"clip": bytes(range(100))})
     url = f"/api/events/{1:016x}/clip.mp4"

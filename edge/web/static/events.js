@@ -26,7 +26,7 @@ export async function show(root, { node, query, go }) {
       next = page.next;
       more.hidden = next === null;
       const none = query.size ? "Nothing matches." : "Nothing has happened yet.";
-      said.textContent = list.children.length ? page.understood : none;
+      said.textContent = [page.understood, list.children.length ? "" : none].filter(Boolean).join(" ");
     } catch (error) {
       said.textContent = error.message;
     }
