@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from broker_parts import free_port, need
 from daemon_parts import SAMPLE, Daemon, config_text, events_in, wait_for
@@ -128,3 +129,33 @@ def test_a_camera_that_dies_or_freezes_is_an_event_and_leaves_the_others_alone(
     assert text.count("delivers again") == 2
     assert PASSWORD not in text + json.dumps(events_in(told))
     assert not any(e["camera"] == "steady" and e["kind"] == "health" for e in events_in(told))
+
+
+def test_clips_come_from_the_main_stream_and_its_loss_stops_nothing(tmp_path: Path, camera: CameraServer) -> None:
+    large = tmp_path / "large.ts"
+    scaled = ["-vf", "scale=1280:720", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-c:a", "copy"]
+    command = [need("ffmpeg"), "-loglevel", "error", "-i", camera.clip, *scaled, large]
+    subprocess.run(list(map(str, command)), check=True)
+    main_stream = CameraServer(large)
+    main_stream.start()
+    config = tmp_path / "config.yaml"
+    record = f"record: {{type: rtsp, url: '{main_stream.url()}', open_timeout_s: 3, read_timeout_s: 2}}"
+    evidence = "mqtt: null\nevidence: {before_s: 3, after_s: 2, keep_free_gb: 0}\n"
+    text = config_text(tmp_path / "data", source=f"{rtsp(camera)}, {record}", more=evidence)
+    config.write_text(text, encoding="utf-8")
+    daemon = Daemon(config)
+    folder = tmp_path / "data" / "evidence"
+    try:
+        clip = wait_for(lambda: next(folder.glob("*/yard/*/clip.mp4"), None), "a clip", 120)
+        main_stream.kill()
+        wait_for(lambda: "yard:main" in daemon.text(), "the loss of the main stream is told")
+        before = len(events_in(tmp_path / "data" / "events.jsonl"))
+        wait_for(lambda: len(events_in(tmp_path / "data" / "events.jsonl")) > before, "events go on", 120)
+    finally:
+        assert daemon.stop() == 0
+        main_stream.kill()
+    with av.open(str(clip)) as container:
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (1280, 720)
+        assert len(container.streams.audio) == 1
+        assert (container.duration or 0) / 1e6 > 4.0
+    assert PASSWORD not in daemon.text()
