@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from edge.clock import Clock, SystemClock
 from edge.config import Loaded, load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
-from edge.errors import EdgeError
+from edge.errors import EdgeError, SinkError
 from edge.metrics import Metrics
 from edge.replay import Moment, Replay
 from edge.tune.cache import Cache, Facts
@@ -108,19 +110,25 @@ def _side_by_side(setup: Setup, paths: Sequence[Path], told: Told, count: int) -
     context = multiprocessing.get_context("spawn")
     passed = context.Value("d", 0.0)
     heard = 0.0
-    with context.Pool(count, _begin, (setup, passed, logging.getLogger().level)) as pool:  # leaving it ends them all
-        results = pool.imap_unordered(_score, paths)
-        left = len(paths)
-        while left:
-            try:
-                done = results.next(timeout=POLL_S)
-            except multiprocessing.TimeoutError:
-                done = None
+    pool = ProcessPoolExecutor(count, context, _begin, (setup, passed, logging.getLogger().level))
+    waiting = {pool.submit(_score, path) for path in paths}
+    try:
+        while waiting:
+            ended, waiting = wait(waiting, POLL_S, FIRST_COMPLETED)
             told(passed.value - heard)
             heard = passed.value
-            if done is not None:
-                left -= 1
-                yield done
+            for future in ended:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise SinkError(
+            "a process that scored recordings was killed, perhaps for want of memory; what was scored is kept: "
+            "run the same again, or give fewer recordings at once"
+        ) from error
+    finally:
+        if waiting:
+            for child in multiprocessing.active_children():
+                child.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
 _worker: dict[str, Any] = {}  # of a process of its own, which takes nothing but a path at a time
