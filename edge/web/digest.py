@@ -12,10 +12,11 @@ from edge.clock import iso8601
 from edge.evidence.digest import Digest, digest
 from edge.evidence.records import Found
 from edge.evidence.store import EventStore
-from edge.web.answers import EventAnswer, event_answer
+from edge.web.answers import EventAnswer
 from edge.web.box import Box
 from edge.web.given import RESPONSES, BoxGiven, CameraGiven, Moment, RoomsGiven, StoreGiven, place_of, span_ns
 from edge.web.rooms import Rooms
+from edge.web.telling import event_answer
 
 router = APIRouter(prefix="/api/digest", responses=RESPONSES, tags=["digest"])
 LONGEST_S = 8 * 86400.0

@@ -19,10 +19,11 @@ from edge.evidence.records import FileKind, Found, Record
 from edge.evidence.records import Query as Wanted
 from edge.evidence.store import EventStore
 from edge.types import NS_PER_S, Kind, nanoseconds
-from edge.web.answers import EventAnswer, EventsAnswer, event_answer
+from edge.web.answers import EventAnswer, EventsAnswer
 from edge.web.box import Box
 from edge.web.given import LABEL, RESPONSES, BoxGiven, EventId, RoomsGiven, Since, StoreGiven, place_of
 from edge.web.rooms import Rooms
+from edge.web.telling import event_answer
 
 router = APIRouter(prefix="/api/events", responses=RESPONSES, tags=["events"])
 Names = Annotated[list[Annotated[str, Field(pattern=NAME)]], Query(max_length=64)]

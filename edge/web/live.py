@@ -14,13 +14,13 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from edge.types import CameraFacts, Event
-from edge.web.answers import camera_health, finite, told_event, told_moment
 from edge.web.box import Box, Moment
 from edge.web.ear import BANDS, COLUMNS_HZ, band_edges
 from edge.web.eye import Eye
 from edge.web.given import RESPONSES, BoxGiven, CameraGiven, RoomsGiven
 from edge.web.hub import Listener
 from edge.web.rooms import Rooms
+from edge.web.telling import camera_health, finite, told_event, told_moment
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["live"])
 BEAT_S = 5.0

@@ -9,16 +9,10 @@ from edge.clock import iso8601
 from edge.config.models import Config
 from edge.errors import EdgeError, InputError
 from edge.evidence.records import Query as Wanted
-from edge.web.answers import (
-    CameraAnswer,
-    Done,
-    EvidenceAnswer,
-    HealthAnswer,
-    NodeAnswer,
-    camera_health,
-)
+from edge.web.answers import CameraAnswer, Done, EvidenceAnswer, HealthAnswer, NodeAnswer
 from edge.web.box import Box
 from edge.web.given import RESPONSES, BoxGiven, CameraGiven
+from edge.web.telling import camera_health
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["node"])
 

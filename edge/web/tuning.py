@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.errors import EdgeError, InputError
 from edge.tune.preview import preview
 from edge.types import F32, seconds
-from edge.web.answers import Done, ThresholdAnswer, finite, number, threshold_answer
+from edge.web.answers import Done, ThresholdAnswer
 from edge.web.box import Box
 from edge.web.given import (
     RESPONSES,
@@ -26,6 +26,7 @@ from edge.web.given import (
     TracesGiven,
     span_ns,
 )
+from edge.web.telling import finite, number, threshold_answer
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["thresholds"])
 LONGEST_S = 8 * 86400.0

@@ -1,0 +1,162 @@
+"""The node's own values as the API's answers: numbers that JSON has, times that people read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from edge.clock import iso8601
+from edge.detect.thresholds import Effective
+from edge.evidence.records import Found, Record
+from edge.types import Box, CameraFacts, Contribution, Event, StreamFacts, seconds
+from edge.web.answers import (
+    CameraHealth,
+    EventAnswer,
+    FileAnswer,
+    MarkAnswer,
+    SeenObject,
+    Shares,
+    StreamAnswer,
+    ThresholdAnswer,
+)
+from edge.web.box import Moment
+
+
+def finite(value: float | None, digits: int = 4) -> float | None:
+    """A number fit for JSON; None for what is none."""
+    return None if value is None or not math.isfinite(value) else round(float(value), digits)
+
+
+def number(value: float) -> float:
+    """A number fit for JSON; 0 for what is none."""
+    return finite(value) or 0.0
+
+
+def event_answer(found: Found) -> EventAnswer:
+    """A kept event as the API gives it."""
+    r = found.record
+    mark = None if r.mark is None else MarkAnswer(r.mark.verdict, r.mark.by, iso8601(r.mark.wall_ns), r.mark.note)
+    return EventAnswer(
+        id=r.id,
+        camera=r.camera,
+        kind=r.kind.value,
+        label=r.label,
+        severity=r.severity,
+        begin=iso8601(r.begin_ns),
+        end=None if r.end_ns is None else iso8601(r.end_ns),
+        begin_s=round(seconds(r.begin_ns), 3),
+        end_s=None if r.end_ns is None else round(seconds(r.end_ns), 3),
+        duration_s=None if r.end_ns is None else round(seconds(r.end_ns - r.begin_ns), 3),
+        peak=number(r.peak),
+        threshold=number(r.threshold),
+        why=r.why,
+        zones=list(r.zones),
+        contribution=_shares(r.contribution),
+        boxes=[_seen(box) for box in r.boxes],
+        tags={name: number(value) for name, value in r.tags},
+        model=r.model,
+        caption=r.caption,
+        mark=mark,
+        files=_files(r),
+        score=number(found.score),
+    )
+
+
+def threshold_answer(e: Effective) -> ThresholdAnswer:
+    """The values in force as the API gives them."""
+    return ThresholdAnswer(
+        camera=e.camera,
+        label=e.label,
+        enter=number(e.enter),
+        leave=number(e.leave),
+        min_s=e.min_s,
+        merge_s=e.merge_s,
+        cooldown_s=e.cooldown_s,
+        most_per_hour=e.most_per_hour,
+        severity=e.severity,
+        enabled=e.enabled,
+        origins={name: origin.value for name, origin in e.origins.items()},
+    )
+
+
+def camera_health(f: CameraFacts) -> CameraHealth:
+    """A camera's facts as the API gives them."""
+    return CameraHealth(
+        f.camera,
+        f.state.value,
+        f.detail,
+        _stream(f.video),
+        _stream(f.audio),
+        finite(f.av_offset_s),
+        dict(f.drops),
+    )
+
+
+def told_event(event: Event) -> dict[str, Any]:
+    """A phase of an event as the live stream tells it."""
+    end_ns = None if event.end_ns is None else event.wall_begin_ns + event.end_ns - event.begin_ns
+    return {
+        "id": event.id,
+        "camera": event.camera,
+        "kind": event.kind.value,
+        "label": event.label,
+        "phase": event.phase.value,
+        "severity": event.severity,
+        "begin": iso8601(event.wall_begin_ns),
+        "begin_s": round(seconds(event.wall_begin_ns), 3),
+        "end": None if end_ns is None else iso8601(end_ns),
+        "score": number(event.score),
+        "peak": number(event.peak),
+        "threshold": number(event.threshold),
+        "why": event.why,
+        "zones": list(event.zones),
+    }
+
+
+def told_moment(moment: Moment) -> dict[str, Any]:
+    """Scores as the live stream tells them."""
+    return {
+        "camera": moment.camera,
+        "time_s": round(seconds(moment.wall_ns), 3),
+        "values": {name: finite(value, 3) for name, value in moment.values.items()},
+        "boxes": [
+            {"label": b.label, "score": finite(b.score, 2), "at": [finite(v, 3) for v in (b.x1, b.y1, b.x2, b.y2)]}
+            for b in moment.boxes
+        ],
+    }
+
+
+def _files(record: Record) -> dict[str, FileAnswer]:
+    names = {"clip": "clip.mp4", "snapshot": "snapshot.jpg", "thumbnail": "thumbnail.jpg"}
+    names["spectrogram"] = "spectrogram.png"
+    return {
+        kind: FileAnswer(f"/api/events/{record.id}/{names[kind]}", file.size, _told_facts(file.facts))
+        for kind, file in record.files.items()
+        if kind in names
+    }
+
+
+def _told_facts(facts: Mapping[str, float | str]) -> dict[str, float | str]:
+    return {name: value if isinstance(value, str) else number(value) for name, value in facts.items()}
+
+
+def _shares(c: Contribution | None) -> Shares | None:
+    return None if c is None else Shares(number(c.video), number(c.audio), number(c.sensors))
+
+
+def _seen(b: Box) -> SeenObject:
+    return SeenObject(b.label, number(b.score), number(b.x1), number(b.y1), number(b.x2), number(b.y2))
+
+
+def _stream(s: StreamFacts | None) -> StreamAnswer | None:
+    if s is None:
+        return None
+    return StreamAnswer(
+        finite(s.age_s, 2),
+        number(s.rate_hz),
+        finite(s.level, 1),
+        number(s.quiet_s),
+        number(s.frozen_s),
+        finite(s.drift_ppm, 1),
+    )
