@@ -30,7 +30,7 @@ def read_drawn(path: Path) -> dict[str, Any]:
     """What was drawn; empty when nothing was. ConfigError when the file is not ours."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError([f"{path}: cannot be read ({error}); mend or remove it: it holds what was drawn"]) from error
