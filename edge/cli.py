@@ -21,6 +21,8 @@ Handler = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    # Before numpy is loaded: the threads of its OpenBLAS spin beside the engine, for products too small to share.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = build_parser()
     args = parser.parse_args(argv)
     _set_up_logging(args.verbose)
