@@ -11,7 +11,7 @@ from datetime import tzinfo
 
 from edge.events.when import find_when
 from edge.events.words import NARROW, STOP, SYNONYMS, split, stem
-from edge.evidence.records import Query
+from edge.evidence.archive.records import Query
 
 
 def parse_question(

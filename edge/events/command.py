@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from edge.config import Loaded
     from edge.engine.manifest import ModelFolder
     from edge.events.search import Answer
-    from edge.evidence.records import Query
-    from edge.evidence.store import EventStore
+    from edge.evidence.archive.records import Query
+    from edge.evidence.archive.store import EventStore
 
 DONE = 0
 ALL = 1_000_000
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
     from edge.clock import SystemClock
     from edge.config import load
     from edge.detect.schedule import zone_of
-    from edge.evidence.store import EventStore
+    from edge.evidence.archive.store import EventStore
 
     loaded = load(args.config)
     folder = loaded.resolve(loaded.config.node.data_dir) / "evidence"
@@ -91,7 +91,7 @@ class _Desk:
         show_events(answer.found, self.tz, self.out)
 
     def mark(self) -> None:
-        from edge.evidence.records import Verdict
+        from edge.evidence.archive.records import Verdict
 
         event_id, said = self.args.mark
         verdicts: dict[str, Verdict | None] = {"true": "true", "false": "false", "none": None}
@@ -144,7 +144,7 @@ class _Desk:
         return search.answer(self.args.search, self.now_ns, narrowed)
 
     def _narrowed(self, limit: int) -> Query:
-        from edge.evidence.records import Query
+        from edge.evidence.archive.records import Query
 
         args = self.args
         return Query(

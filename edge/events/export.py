@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edge.clock import iso8601
 from edge.errors import InputError
-from edge.evidence.records import Record
+from edge.evidence.archive.records import Record
 from edge.types import seconds
 
 NORMAL = "normal"

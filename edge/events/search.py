@@ -13,8 +13,8 @@ from edge.engine.manifest import ModelFolder
 from edge.errors import InputError
 from edge.events.ask import parse_question
 from edge.events.words import split
-from edge.evidence.records import Found, Query
-from edge.evidence.store import EventStore
+from edge.evidence.archive.records import Found, Query
+from edge.evidence.archive.store import EventStore
 from edge.prompts.encoder import TextEncoder, find_text_model
 from edge.prompts.ground import plain
 from edge.prompts.knowledge import Knowledge, load_knowledge

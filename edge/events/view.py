@@ -7,8 +7,8 @@ from datetime import datetime, tzinfo
 from typing import Any, TextIO
 
 from edge.clock import iso8601
+from edge.evidence.archive.records import Found, Record
 from edge.evidence.digest import Digest
-from edge.evidence.records import Found, Record
 from edge.types import NS_PER_S, seconds
 
 _COLOURS = {"alert": "bold red", "warning": "yellow", "info": "default"}

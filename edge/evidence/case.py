@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge.config.keeping import Evidence
-from edge.evidence.records import File, FileKind
+from edge.evidence.archive.records import File, FileKind
 from edge.evidence.sights import Sight
 from edge.types import NS_PER_S, Event, Kind, Phase, nanoseconds
 

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from edge.clock import Clock
 from edge.config import Config
 from edge.config.keeping import Evidence
+from edge.evidence.archive.store import EventStore
 from edge.evidence.digest import Digest, digest, write_digest
-from edge.evidence.store import EventStore
 from edge.types import NS_PER_S
 
 

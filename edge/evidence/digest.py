@@ -16,9 +16,9 @@ from typing import Any
 
 from edge.clock import iso8601
 from edge.errors import SinkError
-from edge.evidence.records import SEVERITIES, Query, Record
-from edge.evidence.store import EventStore
-from edge.evidence.storyboard import Tile, storyboard
+from edge.evidence.archive.records import SEVERITIES, Query, Record
+from edge.evidence.archive.store import EventStore
+from edge.evidence.pictures.storyboard import Tile, storyboard
 from edge.types import NS_PER_S, Kind
 
 FOLDER = "digests"

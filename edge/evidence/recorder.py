@@ -16,20 +16,20 @@ from edge.clock import Clock
 from edge.config import Config
 from edge.config.keeping import Evidence
 from edge.errors import EdgeError
+from edge.evidence.archive.records import Candidate, File, FileKind
+from edge.evidence.archive.retention import Retention
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.traces import Traces
 from edge.evidence.case import Case, Reach
-from edge.evidence.cutting import PAD_NS, Cutter, Job
+from edge.evidence.clips.cutting import PAD_NS, Cutter, Job
+from edge.evidence.clips.tape import Tape
 from edge.evidence.daily import Daily
 from edge.evidence.digest import Digest
 from edge.evidence.files import remove_leftovers
 from edge.evidence.nearly import Enter, Near, Nearly
-from edge.evidence.records import Candidate, File, FileKind
-from edge.evidence.retention import Retention
-from edge.evidence.shots import LivePicture, Shots, room_or_raise
+from edge.evidence.pictures.shots import LivePicture, Shots, room_or_raise
+from edge.evidence.pictures.snapshot import jpeg, thumbnail
 from edge.evidence.sights import Sight, Sights
-from edge.evidence.snapshot import jpeg, thumbnail
-from edge.evidence.store import EventStore
-from edge.evidence.tape import Tape
-from edge.evidence.traces import Traces
 from edge.evidence.troubles import Troubles
 from edge.metrics import Metrics
 from edge.types import NS_PER_MS, NS_PER_S, Event, Kept, Phase, RuleValues, Scores, nanoseconds

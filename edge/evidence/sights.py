@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.evidence.mute import Heard, may_be_speech
+from edge.evidence.clips.mute import Heard, may_be_speech
 from edge.types import F32, Box, Rect, RuleValues, Scores
 
 

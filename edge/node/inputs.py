@@ -16,7 +16,7 @@ from edge.clock import Clock
 from edge.config import Loaded
 from edge.config.sources import Camera
 from edge.engine.manifest import Geometry
-from edge.evidence.tape import Tape
+from edge.evidence.clips.tape import Tape
 from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.publish.commands import Incoming

@@ -19,12 +19,12 @@ from edge.config import Config, Loaded
 from edge.config.keeping import Evidence
 from edge.detect.thresholds import Effective
 from edge.errors import EdgeError, InputError
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.traces import Traces
+from edge.evidence.clips.tape import Tape
 from edge.evidence.describer import Describer
 from edge.evidence.digest import Digest, as_json
 from edge.evidence.recorder import Recorder
-from edge.evidence.store import EventStore
-from edge.evidence.tape import Tape
-from edge.evidence.traces import Traces
 from edge.metrics import Metrics
 from edge.pipeline import Step
 from edge.publish.commands import Mark, TakeSnapshot

@@ -31,9 +31,9 @@ from edge.detect.thresholds import Effective
 from edge.engine.manifest import Manifest, ModelFolder
 from edge.errors import ConfigError, SinkError
 from edge.events.search import Meaning, open_meaning
-from edge.evidence.blur import blur_boxes
-from edge.evidence.store import EventStore
-from edge.evidence.traces import Traces
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.traces import Traces
+from edge.evidence.pictures.blur import blur_boxes
 from edge.node.scorer import Scorer
 from edge.pipeline import Pipeline, Step
 from edge.publish.commands import Origin, SetArmed, SetThreshold

@@ -14,8 +14,8 @@ from edge.clock import Clock
 from edge.config import Loaded
 from edge.detect.thresholds import Effective
 from edge.events.search import Meaning
-from edge.evidence.store import EventStore
-from edge.evidence.traces import Traces
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.traces import Traces
 from edge.types import F32, U8, CameraFacts, Event
 from edge.types import Box as SeenBox
 from edge.web.hub import Hub

@@ -9,9 +9,9 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
 from edge.clock import iso8601
+from edge.evidence.archive.records import Found
+from edge.evidence.archive.store import EventStore
 from edge.evidence.digest import Digest, digest
-from edge.evidence.records import Found
-from edge.evidence.store import EventStore
 from edge.web.answers import EventAnswer
 from edge.web.box import Box
 from edge.web.given import RESPONSES, BoxGiven, CameraGiven, Moment, RoomsGiven, StoreGiven, place_of, span_ns

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.config.sources import NAME
 from edge.errors import InputError
 from edge.events.search import Answer, Search
-from edge.evidence.records import FileKind, Found, Record
-from edge.evidence.records import Query as Wanted
-from edge.evidence.store import EventStore
+from edge.evidence.archive.records import FileKind, Found, Record
+from edge.evidence.archive.records import Query as Wanted
+from edge.evidence.archive.store import EventStore
 from edge.types import NS_PER_S, Kind, nanoseconds
 from edge.web.answers import EventAnswer, EventsAnswer
 from edge.web.box import Box

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, HTTPException, Path, Query, Request
 
 from edge.config.sources import NAME
-from edge.evidence.store import EventStore
-from edge.evidence.traces import Traces
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.traces import Traces
 from edge.types import NS_PER_S, nanoseconds
 from edge.web.answers import Error
 from edge.web.box import Box

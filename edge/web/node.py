@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from edge.clock import iso8601
 from edge.config.models import Config
 from edge.errors import EdgeError, InputError
-from edge.evidence.records import Query as Wanted
+from edge.evidence.archive.records import Query as Wanted
 from edge.web.answers import CameraAnswer, Done, EvidenceAnswer, HealthAnswer, NodeAnswer
 from edge.web.box import Box
 from edge.web.given import RESPONSES, BoxGiven, CameraGiven

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
+from edge.evidence.archive.traces import Trace, Traces
 from edge.evidence.digest import Digest
-from edge.evidence.traces import Trace, Traces
 from edge.types import NS_PER_S
 from edge.web.access import Access
 from edge.web.box import Box

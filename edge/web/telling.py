@@ -8,7 +8,7 @@ from typing import Any
 
 from edge.clock import iso8601
 from edge.detect.thresholds import Effective
-from edge.evidence.records import Found, Record
+from edge.evidence.archive.records import Found, Record
 from edge.types import Box, CameraFacts, Contribution, Event, StreamFacts, seconds
 from edge.web.answers import (
     CameraHealth,

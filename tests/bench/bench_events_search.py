@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from edge.clock import VirtualClock
-from edge.evidence.records import Query
-from edge.evidence.rows import PUT, record_of, to_row
-from edge.evidence.schema import INDEXED
-from edge.evidence.store import EventStore
-from edge.evidence.vectors import pack
+from edge.evidence.archive.records import Query
+from edge.evidence.archive.rows import PUT, record_of, to_row
+from edge.evidence.archive.schema import INDEXED
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.vectors import pack
 from edge.types import NS_PER_S, Event, Kind, Phase
 
 LABELS = ("person", "vehicle", "animal", "fire", "smoke", "glass_break", "scream", "siren", "crying_baby", "dog_bark")

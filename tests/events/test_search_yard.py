@@ -16,7 +16,7 @@ from yard import keep_yard
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import InputError
 from edge.events.search import Meaning, Search
-from edge.evidence.store import EventStore
+from edge.evidence.archive.store import EventStore
 from edge.types import NS_PER_S
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from edge.clock import VirtualClock
 from edge.config import parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
-from edge.evidence.store import EventStore
+from edge.evidence.archive.store import EventStore
 from edge.metrics import Metrics
 from edge.replay import Replay
 from edge.types import F32, Event, Scores

@@ -12,7 +12,7 @@ import numpy as np
 from capture.media import write
 
 from edge.capture.tap import Feed
-from edge.evidence.tape import Cut, Tape
+from edge.evidence.clips.tape import Cut, Tape
 from edge.types import NS_PER_S, Packet
 
 YARD = Path(__file__).parents[2] / "samples" / "yard.mp4"

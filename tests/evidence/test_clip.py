@@ -28,9 +28,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import MediaError, SinkError
-from edge.evidence.blur import Veil
-from edge.evidence.clip import Clip, ClipWriter, Wish
-from edge.evidence.tape import Cut, Tape
+from edge.evidence.clips.clip import Clip, ClipWriter, Wish
+from edge.evidence.clips.tape import Cut, Tape
+from edge.evidence.pictures.blur import Veil
 from edge.types import NS_PER_S, Box, Stream
 
 FPS = 15

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from clip_parts import YARD, cut_of, ns, numbers
 
-from edge.evidence.clip import ClipWriter, Wish
+from edge.evidence.clips.clip import ClipWriter, Wish
 
 pytestmark = pytest.mark.web
 CHROMIUM = "/usr/bin/chromium"

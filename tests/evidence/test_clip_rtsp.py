@@ -16,8 +16,8 @@ from edge.capture.registry import Fittings, open_source
 from edge.clock import SystemClock
 from edge.config.sources import RtspSource
 from edge.engine.manifest import AudioGeometry, Geometry, Memory, VideoGeometry
-from edge.evidence.clip import ClipWriter, Wish
-from edge.evidence.tape import Tape
+from edge.evidence.clips.clip import ClipWriter, Wish
+from edge.evidence.clips.tape import Tape
 from edge.metrics import Metrics
 from edge.types import Frame
 

@@ -14,9 +14,9 @@ import pytest
 
 from edge.clock import VirtualClock
 from edge.errors import SinkError
+from edge.evidence.archive.records import File
+from edge.evidence.archive.store import EventStore
 from edge.evidence.digest import as_json, day_span, digest, read_digest, write_digest
-from edge.evidence.records import File
-from edge.evidence.store import EventStore
 from edge.types import NS_PER_S, Event, Kind, Phase
 
 SINCE, UNTIL = day_span(date(2026, 3, 9), timezone.utc)

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import MediaError
-from edge.evidence.blur import Veil, blur_boxes
-from edge.evidence.cover import Cover, covered
-from edge.evidence.mute import MARGIN_NS, muted, speech_spans
-from edge.evidence.reel import Sound
-from edge.evidence.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
-from edge.evidence.spectrogram import HEIGHT, WIDTH, Marks, mel_levels, spectrogram
+from edge.evidence.clips.mute import MARGIN_NS, muted, speech_spans
+from edge.evidence.clips.reel import Sound
+from edge.evidence.pictures.blur import Veil, blur_boxes
+from edge.evidence.pictures.cover import Cover, covered
+from edge.evidence.pictures.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
+from edge.evidence.pictures.spectrogram import HEIGHT, WIDTH, Marks, mel_levels, spectrogram
 from edge.types import NS_PER_S, Box, Rect
 
 WINDOW_NS = 2 * NS_PER_S

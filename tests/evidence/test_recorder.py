@@ -15,12 +15,12 @@ from clip_parts import kept, ns, number_of, numbers, played, share_of
 
 from edge.clock import VirtualClock
 from edge.config import Config
+from edge.evidence.archive.records import Query, Record
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.traces import Traces
+from edge.evidence.clips.tape import Tape
 from edge.evidence.digest import Digest
 from edge.evidence.recorder import Recorder
-from edge.evidence.records import Query, Record
-from edge.evidence.store import EventStore
-from edge.evidence.tape import Tape
-from edge.evidence.traces import Traces
 from edge.metrics import Metrics
 from edge.types import NS_PER_S, Box, Event, Features, Kept, Kind, Phase, RuleValues, Scores
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from edge.clock import VirtualClock
 from edge.config.keeping import Evidence
-from edge.evidence import removal
-from edge.evidence.records import Candidate, File, FileKind, Query
-from edge.evidence.retention import GB, Retention
-from edge.evidence.store import EventStore
-from edge.evidence.traces import Traces
+from edge.evidence.archive import removal
+from edge.evidence.archive.records import Candidate, File, FileKind, Query
+from edge.evidence.archive.retention import GB, Retention
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.traces import Traces
 from edge.types import NS_PER_S, Event, Kind, Phase, RuleValues
 
 DAY_NS = 86_400 * NS_PER_S

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from edge.clock import VirtualClock
 from edge.config.keeping import Evidence
 from edge.errors import InputError, SinkError
-from edge.evidence.finding import matches
-from edge.evidence.records import Candidate, File, Query
-from edge.evidence.retention import Retention
-from edge.evidence.store import EventStore
-from edge.evidence.vectors import pack, unpack
+from edge.evidence.archive.finding import matches
+from edge.evidence.archive.records import Candidate, File, Query
+from edge.evidence.archive.retention import Retention
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.vectors import pack, unpack
 from edge.types import NS_PER_S, Box, Contribution, Event, Kind, Phase
 
 T0 = 1_773_000_000 * NS_PER_S
@@ -171,7 +171,7 @@ def test_meaning_finds_what_no_word_names_and_leaves_out_what_is_ordinary(store:
 
 
 def test_quick_search_finds_what_comparing_everything_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge.evidence.vectors import Meanings
+    from edge.evidence.archive.vectors import Meanings
 
     rng = np.random.default_rng(5)
     vectors = rng.normal(size=(3000, 2, 192)).astype(np.float32)
@@ -200,7 +200,7 @@ def test_another_process_reads_and_marks_meanwhile(tmp_path: Path, store: EventS
     store.put(event("e1"), "m")
     code = (
         "import sys; from pathlib import Path; from edge.clock import SystemClock\n"
-        "from edge.evidence.store import EventStore; from edge.evidence.records import Query\n"
+        "from edge.evidence.archive.store import EventStore; from edge.evidence.archive.records import Query\n"
         "folder = Path(sys.argv[1])\n"
         "reading = EventStore(folder, SystemClock(), read_only=True)\n"
         "print([one.record.id for one in reading.find(Query(text='bark'))])\n"

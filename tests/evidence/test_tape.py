@@ -16,7 +16,7 @@ from edge.capture.tap import PictureFeed, SoundFeed
 from edge.clock import VirtualClock
 from edge.config.sources import FileSource
 from edge.engine.manifest import find_folder, load_folder
-from edge.evidence.tape import Tape
+from edge.evidence.clips.tape import Tape
 from edge.metrics import Metrics
 from edge.types import NS_PER_S, AudioChunk, Gap, Packet, Stream
 

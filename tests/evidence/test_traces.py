@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.clock import VirtualClock
-from edge.evidence import trace_blocks as blocks
-from edge.evidence.traces import Traces
+from edge.evidence.archive import trace_blocks as blocks
+from edge.evidence.archive.traces import Traces
 from edge.types import NS_PER_S, RuleValues
 
 DAY_NS = 86_400 * NS_PER_S

@@ -10,8 +10,8 @@ import pytest
 from daemon_parts import SAMPLE, Daemon, config_text, events_in
 
 from edge.clock import SystemClock
-from edge.evidence.records import Query, Record
-from edge.evidence.store import EventStore
+from edge.evidence.archive.records import Query, Record
+from edge.evidence.archive.store import EventStore
 
 BEFORE_S, AFTER_S = 3.0, 2.0
 HALF = [[0.5, 0], [1, 0], [1, 1], [0.5, 1]]

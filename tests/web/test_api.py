@@ -14,7 +14,7 @@ from web_parts import NOON_NS, ScriptedBox, event, keep, scores_of_a_day
 
 from edge.config import load
 from edge.errors import SinkError
-from edge.evidence.records import File
+from edge.evidence.archive.records import File
 from edge.types import NS_PER_S, Kind
 from edge.web.box import Glimpse, Moment
 

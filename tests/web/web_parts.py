@@ -15,9 +15,9 @@ from edge.clock import VirtualClock
 from edge.config import Loaded, load, parse, save_drawn
 from edge.detect.thresholds import Effective, Origin
 from edge.errors import InputError
-from edge.evidence.records import File
-from edge.evidence.store import EventStore
-from edge.evidence.traces import Traces
+from edge.evidence.archive.records import File
+from edge.evidence.archive.store import EventStore
+from edge.evidence.archive.traces import Traces
 from edge.types import (
     F32,
     NS_PER_S,

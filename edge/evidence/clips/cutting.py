@@ -8,18 +8,18 @@ from contextlib import closing
 from edge.config import Config
 from edge.config.keeping import Evidence
 from edge.errors import MediaError
-from edge.evidence.blur import Veil
+from edge.evidence.archive.records import File, FileKind
+from edge.evidence.archive.store import EventStore
 from edge.evidence.case import Case, Reach
-from edge.evidence.clip import ClipWriter, Wish
+from edge.evidence.clips.clip import ClipWriter, Wish
+from edge.evidence.clips.mute import Span, muted, speech_spans
+from edge.evidence.clips.reel import Reel
+from edge.evidence.clips.tape import Cut, Tape
 from edge.evidence.files import put
-from edge.evidence.mute import Span, muted, speech_spans
-from edge.evidence.records import File, FileKind
-from edge.evidence.reel import Reel
-from edge.evidence.shots import room_or_raise
+from edge.evidence.pictures.blur import Veil
+from edge.evidence.pictures.shots import room_or_raise
+from edge.evidence.pictures.spectrogram import Marks, spectrogram
 from edge.evidence.sights import Sights
-from edge.evidence.spectrogram import Marks, spectrogram
-from edge.evidence.store import EventStore
-from edge.evidence.tape import Cut, Tape
 from edge.types import NS_PER_S, seconds
 
 PAD_NS = NS_PER_S

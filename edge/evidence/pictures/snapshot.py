@@ -11,8 +11,8 @@ import numpy as np
 
 from edge.config.values import Point
 from edge.errors import MediaError
-from edge.evidence.reel import Reel
-from edge.evidence.tape import Cut
+from edge.evidence.clips.reel import Reel
+from edge.evidence.clips.tape import Cut
 from edge.types import F32, U8, Box, Rect
 
 THUMBNAIL_WIDTH = 320

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge.clock import Clock, iso8601
 from edge.errors import InputError
-from edge.evidence import trace_blocks as blocks
+from edge.evidence.archive import trace_blocks as blocks
 from edge.types import F32, NS_PER_MS, NS_PER_S, RuleValues
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from edge.evidence.records import File, FileKind, Mark, Record
-from edge.evidence.schema import EVENT
+from edge.evidence.archive.records import File, FileKind, Mark, Record
+from edge.evidence.archive.schema import EVENT
 from edge.types import Box, Contribution, Event, Kind
 
 Row = tuple[Any, ...]

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.clock import Clock
-from edge.evidence import finding
-from edge.evidence.database import Database, Row
-from edge.evidence.records import File, FileKind, Found, Query, Record
-from edge.evidence.rows import files_of, to_record
-from edge.evidence.schema import EVENT
-from edge.evidence.vectors import Meanings
+from edge.evidence.archive import finding
+from edge.evidence.archive.database import Database, Row
+from edge.evidence.archive.records import File, FileKind, Found, Query, Record
+from edge.evidence.archive.rows import files_of, to_record
+from edge.evidence.archive.schema import EVENT
+from edge.evidence.archive.vectors import Meanings
 from edge.types import F32
 
 _COLUMNS = ", ".join(f"e.{name}" for name in EVENT)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.evidence.removal import Found, files_below
-from edge.evidence.trace_blocks import day_begin_ns
+from edge.evidence.archive.removal import Found, files_below
+from edge.evidence.archive.trace_blocks import day_begin_ns
 from edge.types import NS_PER_S
 
 DAY_NS = 86_400 * NS_PER_S

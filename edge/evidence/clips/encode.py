@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from edge.evidence.blur import Veil, blur
-from edge.evidence.cover import Cover
-from edge.evidence.reel import Reel, Sound
+from edge.evidence.clips.reel import Reel, Sound
+from edge.evidence.pictures.blur import Veil, blur
+from edge.evidence.pictures.cover import Cover
 from edge.types import F32, NS_PER_S, U8
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from typing import Any
 
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
-from edge.evidence.schema import INDEXED, SALVAGED, SCHEMA, VERSION
+from edge.evidence.archive.schema import INDEXED, SALVAGED, SCHEMA, VERSION
 
 log = logging.getLogger(__name__)
 

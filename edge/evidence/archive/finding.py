@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from edge.evidence.records import Query, Record
+from edge.evidence.archive.records import Query, Record
 
 WEIGHTS = "8.0, 1.0, 3.0, 2.0, 1.0, 6.0"  # of label, why, tags, zones, camera, caption
 DEPTH = 400  # how far down each of the two rankings is looked

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge.evidence.reel import Sound
+from edge.evidence.clips.reel import Sound
 from edge.types import NS_PER_S, Scores
 
 SPEECH_TAGS = (0, 1, 2, 3, 4, 5, 6, 7, 15, 68, 70)

@@ -17,8 +17,8 @@ from edge.errors import InputError
 from edge.events import search
 from edge.events.command import add_command, run
 from edge.events.export import export
-from edge.evidence.records import File, Query
-from edge.evidence.store import EventStore
+from edge.evidence.archive.records import File, Query
+from edge.evidence.archive.store import EventStore
 from edge.learn.events.examples import read_examples
 from edge.types import NS_PER_S, Event, Kind, Phase
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import MediaError
-from edge.evidence.mute import Span
-from edge.evidence.reel import Sound
+from edge.evidence.clips.mute import Span
+from edge.evidence.clips.reel import Sound
 from edge.types import F32, NS_PER_S, U8, seconds
 
 F64 = NDArray[np.float64]

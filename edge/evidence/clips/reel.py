@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge.errors import MediaError
-from edge.evidence.tape import Cut
+from edge.evidence.clips.tape import Cut
 from edge.types import F32, NS_PER_MS, NS_PER_S, Packet, Stream
 
 NS = Fraction(1, NS_PER_S)

@@ -9,13 +9,13 @@ from edge.config import Config
 from edge.config.keeping import Evidence
 from edge.engine.manifest import SHOWN_CLASSES
 from edge.errors import SinkError
-from edge.evidence.blur import Veil, blur
-from edge.evidence.cover import Cover
+from edge.evidence.archive.records import File, FileKind
+from edge.evidence.clips.tape import Tape
 from edge.evidence.files import put
-from edge.evidence.records import File, FileKind
+from edge.evidence.pictures.blur import Veil, blur
+from edge.evidence.pictures.cover import Cover
+from edge.evidence.pictures.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
 from edge.evidence.sights import Sight, Sights
-from edge.evidence.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
-from edge.evidence.tape import Tape
 from edge.types import U8, Box, Event
 
 LivePicture = Callable[[str], U8 | None]

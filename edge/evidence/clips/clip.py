@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import MediaError, SinkError
-from edge.evidence.blur import Veil
-from edge.evidence.cover import Cover, Polygons
-from edge.evidence.encode import AAC_BLOCK, Encoder, Look, PictureEncoder, best_encoder, sound_packets
+from edge.evidence.clips.encode import AAC_BLOCK, Encoder, Look, PictureEncoder, best_encoder, sound_packets
+from edge.evidence.clips.mute import Span, muted
+from edge.evidence.clips.reel import Reel, Sound
+from edge.evidence.clips.tape import Cut
+from edge.evidence.clips.trim import show_only
 from edge.evidence.files import beside, put_in_place
-from edge.evidence.mute import Span, muted
-from edge.evidence.reel import Reel, Sound
-from edge.evidence.tape import Cut
-from edge.evidence.trim import show_only
+from edge.evidence.pictures.blur import Veil
+from edge.evidence.pictures.cover import Cover, Polygons
 from edge.types import NS_PER_S, Packet, Stream, seconds
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}

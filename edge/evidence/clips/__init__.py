@@ -1,0 +1,1 @@
+"""From the packets of a camera to the clip of an event."""
