@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -209,9 +210,13 @@ def _clock(ns: int, tz: tzinfo) -> str:
 
 
 def _board(folder: Path, records: Sequence[Record], tz: tzinfo) -> bytes | None:
-    """The sheet of one camera: its most notable events with a thumbnail, in the order of time."""
-    pictured = [r for r in records if "thumbnail" in r.files]
-    chosen = sorted(sorted(pictured, key=_notability, reverse=True)[:TILES], key=lambda r: r.begin_ns)
+    """The sheet of one camera: the notable of each label in turns, with a thumbnail, in the order of time."""
+    by_label: dict[str, list[Record]] = {}
+    for record in sorted(records, key=_notability, reverse=True):
+        if "thumbnail" in record.files:
+            by_label.setdefault(record.label, []).append(record)
+    in_turns = [record for turn in zip_longest(*by_label.values()) for record in turn if record is not None]
+    chosen = sorted(in_turns[:TILES], key=lambda r: r.begin_ns)
     tiles = []
     for record in chosen:
         try:

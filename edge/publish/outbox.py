@@ -18,7 +18,8 @@ from typing import Any
 from edge.clock import Clock
 from edge.errors import SinkError
 from edge.metrics import Metrics
-from edge.publish.store import Statement, Store
+from edge.publish.store import Store
+from edge.sqlite import Statement
 from edge.types import Message, seconds
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,9 @@ from typing import Any
 
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
+from edge.sqlite import Statement, explained, is_damage, put_aside, transact
 
 log = logging.getLogger(__name__)
-
-Statement = tuple[str, tuple[object, ...]]
 
 
 class Store:
@@ -39,7 +38,7 @@ class Store:
             try:
                 self._db = self._connect()
             except sqlite3.DatabaseError as error:
-                if not _is_corrupt(error):
+                if not is_damage(error):
                     raise
                 self._start_anew(error)
         except sqlite3.Error as error:
@@ -55,12 +54,12 @@ class Store:
         """Run all statements in one transaction that is on the disk when this returns; SinkError otherwise."""
         try:
             try:
-                self._transact(statements)
+                transact(self._db, statements)
             except sqlite3.DatabaseError as error:
-                if not _is_corrupt(error):
+                if not is_damage(error):
                     raise
                 self._start_anew(error)
-                self._transact(statements)
+                transact(self._db, statements)
         except (sqlite3.Error, OSError) as error:
             raise SinkError(self._explain(error)) from error
 
@@ -70,7 +69,7 @@ class Store:
             try:
                 return self._db.execute(sql, args).fetchall()
             except sqlite3.DatabaseError as error:
-                if not _is_corrupt(error):
+                if not is_damage(error):
                     raise
                 self._start_anew(error)
                 return self._db.execute(sql, args).fetchall()
@@ -98,25 +97,10 @@ class Store:
             raise
         return db
 
-    def _transact(self, statements: Sequence[Statement]) -> None:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for sql, args in statements:
-                self._db.execute(sql, args)
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
-
     def _start_anew(self, error: sqlite3.DatabaseError) -> None:
         if hasattr(self, "_db"):
             self.close()
-        target = self._path.with_name(f"{self._path.name}.corrupt-{self._clock.wall_ns()}")
-        self._path.replace(target)
-        for suffix in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                self._path.with_name(self._path.name + suffix).replace(target.with_name(target.name + suffix))
+        target = put_aside(self._path, self._clock.wall_ns())
         self._db = self._connect()
         self.generation += 1
         log.error(
@@ -126,13 +110,4 @@ class Store:
         )
 
     def _explain(self, error: Exception) -> str:
-        text = str(error)
-        if "full" in text:
-            return f"{self._path}: the disk is full; free some space. Alerts are held in memory until then"
-        if "readonly" in text or "read-only" in text:
-            return f"{self._path}: cannot be written; check the mount and who owns the file"
-        return f"{self._path}: {text}; check the disk and node.data_dir. Alerts are held in memory until then"
-
-
-def _is_corrupt(error: sqlite3.Error) -> bool:
-    return any(sign in str(error) for sign in ("malformed", "not a database", "corrupt"))
+        return explained(self._path, error, "Alerts are")

@@ -52,6 +52,18 @@ def with_picture(store: EventStore, made: Event, colour: int, size: tuple[int, i
     store.attach(made.id, "thumbnail", File(path.relative_to(store.folder).as_posix(), len(jpeg)))
 
 
+def test_one_label_that_comes_all_the_time_leaves_room_for_the_others(tmp_path: Path) -> None:
+    store = EventStore(tmp_path, VirtualClock(UNTIL))
+    for n in range(20):
+        with_picture(store, event(f"f{n}", n, "fire", severity="alert", peak=0.99), 250)
+    with_picture(store, event("p", 23, severity="info", peak=0.6), 20)
+    sheet = cv2.imdecode(np.frombuffer(digest(store, SINCE, UNTIL, ()).storyboards["gate"], np.uint8), cv2.IMREAD_COLOR)
+    assert sheet is not None
+    y, x = 4 + 2 * 163 + 67, 4 + 3 * 244 + 120  # the last of twelve: a quiet person late in the day
+    assert abs(int(sheet[y, x, 0]) - 20) < 6
+    store.close()
+
+
 def test_a_day_is_counted_and_told(tmp_path: Path) -> None:
     store = EventStore(tmp_path, VirtualClock(UNTIL))
     for n in range(6):

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from edge.clock import VirtualClock
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
+from edge.publish import store
 from edge.publish.outbox import Outbox
 from edge.types import NS_PER_S, Message
 
@@ -199,15 +200,15 @@ def test_a_damaged_file_is_moved_aside(path: Path, damage: str, caplog: pytest.L
 def test_damage_while_running_keeps_what_memory_knows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box = make(path)
     before = box.append([message(1)], opened={"e": b"x"})[0]
-    real, failed = box._store._transact, []
+    real, failed = store.transact, []
 
-    def fail_once(statements: list[tuple[str, tuple[object, ...]]]) -> None:
+    def fail_once(db: sqlite3.Connection, statements: list[tuple[str, tuple[object, ...]]]) -> None:
         if not failed:
             failed.append(True)
             raise sqlite3.DatabaseError("database disk image is malformed")
-        real(statements)
+        real(db, statements)
 
-    monkeypatch.setattr(box._store, "_transact", fail_once)
+    monkeypatch.setattr(store, "transact", fail_once)
     (after,) = box.append([message(2)], opened={"f": b"y"})
     assert after > before
     assert waiting(box) == [b"payload 2"]

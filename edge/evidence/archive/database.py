@@ -18,10 +18,10 @@ from typing import Any
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
 from edge.evidence.archive.schema import INDEXED, SALVAGED, SCHEMA, VERSION
+from edge.sqlite import Statement, explained, is_damage, put_aside, transact
 
 log = logging.getLogger(__name__)
 
-Statement = tuple[str, tuple[object, ...]]
 Row = tuple[Any, ...]
 
 
@@ -60,10 +60,10 @@ class Database:
         with self._lock:
             try:
                 try:
-                    self._transact(statements)
+                    transact(self._db, statements)
                 except sqlite3.DatabaseError as error:
                     self._mend(error)
-                    self._transact(statements)
+                    transact(self._db, statements)
             except (sqlite3.Error, OSError) as error:
                 raise SinkError(self._explain(error)) from error
 
@@ -143,30 +143,15 @@ class Database:
         if self._keeps and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"malformed: {found}")
 
-    def _transact(self, statements: Sequence[Statement]) -> None:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for sql, args in statements:
-                self._db.execute(sql, args)
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
-
     def _mend(self, error: sqlite3.DatabaseError) -> None:
         """Move a damaged file aside and start anew; any other error is raised again."""
-        if not any(sign in str(error) for sign in ("malformed", "not a database", "corrupt")):
+        if not is_damage(error):
             raise error
         if not self._keeps:
             raise InputError(f"{self.path}: is damaged ({error}); the daemon mends it when it starts") from error
         if hasattr(self, "_db"):
             self.close()
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{self._clock.wall_ns()}")
-        self.path.replace(aside)
-        for suffix in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + suffix).replace(aside.with_name(aside.name + suffix))
+        aside = put_aside(self.path, self._clock.wall_ns())
         self._db = self._connect()
         self.generation += 1
         taken = _salvage(aside, self._db)
@@ -176,12 +161,7 @@ class Database:
         )
 
     def _explain(self, error: Exception) -> str:
-        text = str(error)
-        if "full" in text:
-            return f"{self.path}: the disk is full; free some space. Events are held in memory until then"
-        if "readonly" in text or "read-only" in text:
-            return f"{self.path}: cannot be written; check the mount and who owns the file"
-        return f"{self.path}: {text}; check the disk and node.data_dir"
+        return explained(self.path, error, "Events are")
 
 
 def _names_in(tags: str) -> str:

@@ -18,10 +18,10 @@ from pathlib import Path
 from edge.clock import Clock
 from edge.config.keeping import Evidence
 from edge.errors import SinkError
-from edge.evidence.archive.database import Statement
 from edge.evidence.archive.inventory import DAY_NS, Thing, damaged_ns, take_stock
 from edge.evidence.archive.removal import remove
 from edge.evidence.archive.store import EventStore, folder_name
+from edge.sqlite import Statement
 from edge.types import NS_PER_S, nanoseconds
 
 log = logging.getLogger(__name__)

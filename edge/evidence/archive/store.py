@@ -21,12 +21,13 @@ import numpy as np
 from edge.clock import Clock, iso8601
 from edge.errors import InputError, SinkError
 from edge.evidence.archive import finding
-from edge.evidence.archive.database import Database, Row, Statement
+from edge.evidence.archive.database import Database, Row
 from edge.evidence.archive.reader import Reader
 from edge.evidence.archive.records import Candidate, File, FileKind, Found, Mark, Query, Record, Verdict
 from edge.evidence.archive.rows import ATTACH, PUT, file_row, record_of, to_row
 from edge.evidence.archive.schema import INDEXED
 from edge.evidence.archive.vectors import pack
+from edge.sqlite import Statement
 from edge.types import F32, Event
 
 log = logging.getLogger(__name__)
