@@ -9,8 +9,8 @@ from edge.config.models import Config
 from edge.config.rules import Rule
 from edge.detect.health import HEALTH_LABELS
 from edge.detect.levels import pair
-from edge.detect.rules import DEFAULTS, NAME, OBJECTS, advised, objects_of, own_rules, rule_labels
-from edge.engine.manifest import Label, Manifest
+from edge.detect.rules import DEFAULTS, NAME, advised, objects_of, own_rules, rule_labels
+from edge.engine.manifest import OBJECTS, Label, Manifest, classes_named
 
 Faults = Iterator[tuple[KeyPath, str]]
 RESERVED = frozenset({*HEALTH_LABELS, "anomaly", "armed", "event", "score", "snapshot", "state", "health"})
@@ -28,7 +28,16 @@ def check(config: Config, manifest: Manifest) -> list[tuple[KeyPath, str]]:
         *_check_levels(config, manifest),
         *_check_defaults(config, manifest),
         *_check_sensors(config, manifest),
+        *_check_blur(config, manifest),
     ]
+
+
+def _check_blur(config: Config, manifest: Manifest) -> Faults:
+    """A name that the model does not know would blur nobody, and nobody would be told."""
+    for i, name in enumerate(config.evidence.blur if config.evidence is not None else ()):
+        if not classes_named([name]) & set(manifest.classes):
+            known = [*OBJECTS, *(one.replace(" ", "_") for one in manifest.classes)]
+            yield ("evidence", "blur", i), f"the model sees no {name!r}; {nearest(name, list(dict.fromkeys(known)))}"
 
 
 def _check_names(config: Config, manifest: Manifest) -> Faults:

@@ -6,24 +6,15 @@ Pure. An event of one's own is a label like any other to thresholds, topics and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 
 from edge.config.models import Config
 from edge.config.rules import Rule
-from edge.engine.manifest import MODALITIES, Label, Manifest
+from edge.engine.manifest import MODALITIES, OBJECTS, Label, Manifest
 
 DEFAULTS = "defaults"
 WITHIN_S = 30.0
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
-OBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "person": ("person",),
-        "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
-        "animal": ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
-    }
-)
-"""Labels whose evidence is boxes, and the object classes that count for each (as in the model's training)."""
 
 
 def objects_of(label: str, manifest: Manifest) -> frozenset[str]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge.config.sources import Camera
-from edge.detect.rules import OBJECTS, objects_of
+from edge.detect.rules import objects_of
 from edge.detect.tracks import Track, Tracker
 from edge.detect.zones import Crossing, Places
-from edge.engine.manifest import Manifest
+from edge.engine.manifest import OBJECTS, Manifest
 from edge.types import Box, Scores
 
 

@@ -7,8 +7,9 @@ windows, benchmarks and replay.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import yaml
@@ -26,6 +27,14 @@ SHOWN_CLASSES = frozenset(
     }
 )
 """Of the object classes (COCO), those that people are shown: the rest is furniture, and seldom right from above."""
+OBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "person": ("person",),
+        "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
+        "animal": ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
+    }
+)
+"""Labels whose evidence is boxes, and the object classes that count for each (as in the model's training)."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -150,6 +159,11 @@ class Manifest(_Frozen):
         never for the graph."""
         known = {label.name: label for label in self.labels} | {label.name: label for label in labels}
         return self.model_copy(update={"labels": tuple(known.values())})
+
+
+def classes_named(names: Iterable[str]) -> frozenset[str]:
+    """The object classes that people mean: those of a label (``vehicle``), or one by its name (``cell_phone``)."""
+    return frozenset(one for name in names for one in OBJECTS.get(name, (name.replace("_", " "),)))
 
 
 class ModelFolder:

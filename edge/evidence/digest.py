@@ -138,15 +138,6 @@ def write_digest(store: EventStore, made: Digest) -> Path:
     return folder / f"{made.day}.json"
 
 
-def read_digest(folder: Path, day: str) -> dict[str, Any] | None:
-    """The kept digest of a day (as in 2026-01-31) below an evidence folder, as `as_json` made it."""
-    try:
-        found = json.loads((folder / FOLDER / f"{date.fromisoformat(day).isoformat()}.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def _happened(records: Sequence[Record]) -> tuple[Happened, ...]:
     groups: dict[tuple[str, str, Kind], list[Record]] = {}
     for record in records:

@@ -90,3 +90,9 @@ def test_the_shipped_models_objects_are_known() -> None:
     manifest = load_folder(find_folder("fused")).manifest
     made = parse(PLACES + "events: {vehicle: {zones: [yard]}, animal: {lines: [door]}, person: {after_s: 3}}").config
     assert check(made, manifest) == []
+
+
+def test_what_is_to_be_blurred_must_be_something_that_the_model_sees() -> None:
+    shipped = load_folder(find_folder("fused")).manifest
+    faults = check(parse(PLACES + "evidence: {blur: [person, vehicle, cell_phone, persn]}").config, shipped)
+    assert [(fault[0], "did you mean 'person'" in fault[1]) for fault in faults] == [(("evidence", "blur", 3), True)]

@@ -16,7 +16,7 @@ from edge.clock import VirtualClock
 from edge.errors import SinkError
 from edge.evidence.archive.records import File
 from edge.evidence.archive.store import EventStore
-from edge.evidence.digest import as_json, day_span, digest, read_digest, write_digest
+from edge.evidence.digest import as_json, day_span, digest, write_digest
 from edge.types import NS_PER_S, Event, Kind, Phase
 
 SINCE, UNTIL = day_span(date(2026, 3, 9), timezone.utc)
@@ -104,9 +104,8 @@ def test_it_is_kept_and_read_back(tmp_path: Path) -> None:
     with_picture(store, event("p", 8), 100)
     made = digest(store, SINCE, UNTIL, ())
     assert write_digest(store, made) == tmp_path / "digests/2026-03-09.json"
-    assert read_digest(tmp_path, "2026-03-09") == as_json(made) == json.loads(json.dumps(as_json(made)))
+    assert json.loads((tmp_path / "digests/2026-03-09.json").read_text("utf-8")) == as_json(made)
     assert (tmp_path / as_json(made)["storyboards"]["gate"]).read_bytes() == made.storyboards["gate"]
-    assert read_digest(tmp_path, "../../x") is None
     store.govern(lambda size: False)
     with pytest.raises(SinkError, match="no room"):
         write_digest(store, made)

@@ -117,6 +117,13 @@ def test_a_blurred_box_holds_a_few_mean_values_alone() -> None:
     assert np.array_equal(blur_boxes(noise, [Box("person", 0.1, 0, 0, 1, 1)], {"person"}), noise)
 
 
+def test_a_label_stands_for_all_of_its_classes() -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (360, 640, 3)).astype(np.uint8)
+    boxes = [Box("truck", 0.9, 0.25, 0.25, 0.5, 0.75), Box("cell phone", 0.9, 0.7, 0.7, 0.9, 0.9)]
+    assert blur_boxes(noise, boxes, ("vehicle",))[90:270, 160:320].std() < 10
+    assert blur_boxes(noise, boxes, ("cell_phone",))[260:320, 455:570].std() < 10
+
+
 def rect_inside(inner: Box, rects: list[Rect]) -> bool:
     return any(r[0] <= inner.x1 and r[1] <= inner.y1 and r[2] >= inner.x2 and r[3] >= inner.y2 for r in rects)
 

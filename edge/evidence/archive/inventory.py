@@ -12,7 +12,6 @@ from edge.evidence.archive.trace_blocks import day_begin_ns
 from edge.types import NS_PER_S
 
 DAY_NS = 86_400 * NS_PER_S
-DATABASE = "events.db"
 _ASIDE = re.compile(r"^events\.db\.corrupt-(\d+)")
 
 

@@ -12,7 +12,6 @@ from edge.types import F32, Box, Contribution, Kind
 FileKind: TypeAlias = Literal["clip", "snapshot", "thumbnail", "spectrogram"]
 Verdict: TypeAlias = Literal["true", "false"]
 
-FILE_KINDS: tuple[FileKind, ...] = ("clip", "snapshot", "thumbnail", "spectrogram")
 SEVERITIES = ("info", "warning", "alert")  # from the least to the most
 
 

@@ -16,11 +16,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One plain file below a folder: its path there, its size, and when it was last written (Unix ns)."""
+    """One plain file below a folder: its path there, and its size."""
 
     path: str
     size: int
-    written_ns: int
 
 
 def remove(folder: Path, path: str) -> bool:
@@ -73,7 +72,7 @@ def files_below(folder: Path, under: str = "") -> Iterator[Found]:
                 yield from files_below(folder, path)
             elif entry.is_file(follow_symlinks=False):
                 found = entry.stat(follow_symlinks=False)
-                yield Found(path, found.st_size, found.st_mtime_ns)
+                yield Found(path, found.st_size)
 
 
 def _remove_at(parent: int, name: str) -> None:

@@ -230,11 +230,6 @@ class EventStore:
         if self._writing is not None:
             self._writing.shrink()
 
-    @property
-    def started_anew(self) -> bool:
-        """Whether the database was found damaged, so that files may be there which it does not know."""
-        return self._writing is not None and self._writing.generation > 0
-
     def close(self) -> None:
         """Write what is held, as far as the disk takes it, and close."""
         if self._writing is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge.engine.manifest import classes_named
 from edge.types import NS_PER_S, U8, Box, Rect
 
 CELLS = 6
@@ -34,7 +35,8 @@ def blur_boxes(image: U8, boxes: Sequence[Box], classes: Collection[str]) -> U8:
 
 
 def rects_of(boxes: Sequence[Box], classes: Collection[str]) -> list[Rect]:
-    """The boxes of ``classes``, enlarged."""
+    """The boxes of ``classes`` (or of labels that stand for several, as ``vehicle``), enlarged."""
+    classes = classes_named(classes)
     return [_around((b.x1, b.y1, b.x2, b.y2)) for b in boxes if b.label in classes and b.score >= LEAST_SCORE]
 
 
@@ -71,6 +73,7 @@ class Veil:
     """
 
     def __init__(self, moments: Sequence[Moment], classes: Collection[str]) -> None:
+        classes = classes_named(classes)
         self._tracks: list[_Track] = []
         self._times = np.array(sorted({t_ns for t_ns, _ in moments}), np.int64)
         for t_ns, boxes in sorted(moments, key=lambda moment: moment[0]):
