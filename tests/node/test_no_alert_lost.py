@@ -56,8 +56,10 @@ def test_broker_away_and_daemon_killed(tmp_path: Path, mosquitto: Mosquitto) -> 
     before = events_in(told)
     second = Daemon(config)
     wait_for(lambda: len(events_in(told)) >= len(before) + 6, "events after the kill")
+    second.process.send_signal(signal.SIGSTOP)  # so that the listener is there before what it listens for
     mosquitto.start()
     with listening(mosquitto.access(username="viewer", password="look"), f"{ROOT}/#") as listener:
+        second.process.send_signal(signal.SIGCONT)
         wait_for(lambda: {key(e) for e in events_in(told)} <= {key(e) for e in arrived(listener)}, "everything", 120)
         assert second.stop() == 0
         everything = events_in(told)
