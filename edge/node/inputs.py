@@ -20,7 +20,7 @@ from edge.evidence.clips.tape import Tape
 from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.publish.commands import Incoming
-from edge.types import U8, Item, SourceState
+from edge.types import U8, Item, Rect, SourceState
 
 
 class Inputs:
@@ -76,11 +76,7 @@ class Inputs:
     def picture(self, camera: str) -> U8 | None:
         """The camera's newest picture u8[h,w,3] RGB as the model sees it, without the letterbox; None without any."""
         newest = self.buffers[camera].newest_picture()
-        if newest is None:
-            return None
-        _, image, (left, top, right, bottom) = newest
-        height, width = image.shape[:2]
-        return image[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+        return cropped(newest[1], newest[2]) if newest is not None else None
 
     def all_ended(self) -> bool:
         """Whether every source was a recording and has come to its end."""
@@ -160,3 +156,11 @@ class Inputs:
 
     def _came_due(self) -> None:
         self._wake()
+
+
+def cropped(image: U8, content: Rect) -> U8:
+    """The camera's own picture, without the bars of the model's canvas."""
+    height, width = image.shape[:2]
+    x1, x2 = round(content[0] * width), round(content[2] * width)
+    y1, y2 = round(content[1] * height), round(content[3] * height)
+    return image[y1:y2, x1:x2] if x2 > x1 and y2 > y1 else image

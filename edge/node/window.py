@@ -34,11 +34,12 @@ from edge.events.search import Meaning, open_meaning
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
 from edge.evidence.pictures.blur import blur_boxes
+from edge.node.inputs import cropped
 from edge.node.scorer import Scorer
 from edge.pipeline import Pipeline, Step
 from edge.publish.commands import Origin, SetArmed, SetThreshold
 from edge.publish.facade import EventPublisher
-from edge.types import F32, NS_PER_S, U8, Box, CameraFacts, Event, Phase, Rect, Scores, seconds
+from edge.types import F32, NS_PER_S, Box, CameraFacts, Event, Phase, Scores, seconds
 from edge.web.box import Glimpse, Moment, NodeFacts
 from edge.web.hub import Hub
 
@@ -165,7 +166,7 @@ class Window:
         if found is None:
             return None
         number, image, content = found
-        shown = _cropped(image, content)
+        shown = cropped(image, content)
         if classes and newest is not None:
             shown = blur_boxes(shown, _boxes_around(scored, newest), classes)
         return Glimpse(number, shown, clear_boxes(newest.boxes) if newest is not None else ())
@@ -288,14 +289,6 @@ class _Order(Generic[_T]):
         except (FutureTimeout, TimeoutError):
             self._future.cancel()
             raise SinkError("the node is busy; try again in a moment") from None
-
-
-def _cropped(image: U8, content: Rect) -> U8:
-    """The camera's own picture, without the bars of the model's canvas."""
-    height, width = image.shape[:2]
-    x1, x2 = round(content[0] * width), round(content[2] * width)
-    y1, y2 = round(content[1] * height), round(content[3] * height)
-    return image[y1:y2, x1:x2] if x2 > x1 and y2 > y1 else image
 
 
 def _boxes_around(scored: Sequence[Scores], newest: Scores) -> list[Box]:
