@@ -115,6 +115,19 @@ def check(where: str, expected: tuple[Tensor, ...], found: Mapping[str, Tensor])
         )
 
 
+def check_part(where: str, found: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> None:
+    """Compare what a part takes with what there is for it; ModelError names every tensor that does not fit."""
+    faults = [
+        f"{tensor}, but there is {there[name]}" if name in there else f"unknown {tensor}"
+        for name, tensor in found.items()
+        if name not in there or not there[name].accepts(tensor)
+    ]
+    if faults:
+        raise ModelError(
+            f"{where} does not fit: {'; '.join(faults)}. Export the graph, its parts and model.yaml together"
+        )
+
+
 def buffers(expected: tuple[Tensor, ...], max_batch: int) -> dict[str, Array]:
     """Zeroed input arrays with ``max_batch`` rows."""
     return {t.name: np.zeros((max_batch, *(n or 0 for n in t.tail)), t.dtype) for t in expected}

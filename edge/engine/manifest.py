@@ -53,6 +53,23 @@ class Golden(_Frozen):
     rtol: Positive
 
 
+class File(_Frozen):
+    """A file of the model folder and its digest."""
+
+    file: str
+    sha256: Sha256
+
+
+class Parts(_Frozen):
+    """The graph in three: `see` gives what pictures say, `hear` what sound says, `fuse` the whole graph's answers from
+    these, masks, sensors and memory. Together they compute what the whole does; a part need not run where its input
+    did not change."""
+
+    see: File
+    hear: File
+    fuse: File
+
+
 class VideoGeometry(_Frozen):
     """``frames`` pictures of ``height`` x ``width`` at ``fps``, letterboxed with the grey value ``pad``."""
 
@@ -136,6 +153,7 @@ class Manifest(_Frozen):
     sha256: Sha256
     licence: str
     golden: Golden
+    parts: Parts | None = None
     geometry: Geometry
     labels: tuple[Label, ...]
     classes: tuple[str, ...] = ()
@@ -188,8 +206,10 @@ class ModelFolder:
         return self.path / self.manifest.golden.file
 
     def verify(self) -> None:
-        """Compare both files with their digests; ModelError names the file that differs."""
-        for path, expected in ((self.graph, self.manifest.sha256), (self.golden, self.manifest.golden.sha256)):
+        """Compare the graph, its parts and the golden file with their digests; ModelError names what differs."""
+        parts = () if (p := self.manifest.parts) is None else (p.see, p.hear, p.fuse)
+        files = [(self.path / part.file, part.sha256) for part in parts]
+        for path, expected in ((self.graph, self.manifest.sha256), (self.golden, self.manifest.golden.sha256), *files):
             found = sha256_of(path)
             if found != expected:
                 raise ModelError(

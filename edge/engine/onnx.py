@@ -94,6 +94,34 @@ class OnnxRuntime:
             self._outputs[name][part] = result
 
 
+class OnnxGraph:
+    """One graph of a model in parts (`parts.Graph`), on the CPU."""
+
+    def __init__(self, path: Path, threads: int, chunk: int = 1) -> None:
+        """ModelError when it does not load."""
+        self._session = _session(path, threads, cuda=False)
+        self.inputs = _tensors(self._session.get_inputs())
+        self.outputs = _tensors(self._session.get_outputs())
+        self.chunk = chunk
+        self.info = RuntimeInfo("onnx", str(ort.__version__), "cpu", "fp32")
+
+    def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
+        """Straight into ``out``: nothing is allocated by this side."""
+        try:
+            binding = self._session.io_binding()
+            for name, array in feed.items():
+                binding.bind_cpu_input(name, array)
+            for name, array in out.items():
+                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            self._session.run_with_iobinding(binding)
+        except _FAILED as error:
+            raise RuntimeUnavailable(f"ONNX Runtime failed while running the model: {_first_line(error)}") from error
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._session = None
+
+
 def options(threads: int) -> Any:
     """Session options, each on purpose; the measurements are in docs/engines.md."""
     chosen = ort.SessionOptions()
@@ -106,6 +134,11 @@ def options(threads: int) -> Any:
     chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a hop is long, cores are few
     chosen.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return chosen
+
+
+def cuda_loads() -> bool:
+    """Whether this build of ONNX Runtime has CUDA; whether it really works only a session shows."""
+    return _CUDA in ort.get_available_providers()
 
 
 def _session(graph: Path, threads: int, cuda: bool) -> Any:

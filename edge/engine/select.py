@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from edge.engine.manifest import ModelFolder
+from edge.engine.parts import PartsRuntime
 from edge.engine.runtime import Runtime
 from edge.errors import RuntimeUnavailable
 
@@ -45,10 +46,14 @@ def _onnx(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtim
             "set precision: auto, or build a TensorRT engine (edge engine build)"
         )
     try:
-        from edge.engine.onnx import OnnxRuntime
+        from edge.engine.onnx import OnnxGraph, OnnxRuntime, cuda_loads
     except ImportError as error:
         raise RuntimeUnavailable(f"onnxruntime cannot be imported ({error}); pip install onnxruntime") from error
-    return OnnxRuntime(folder, settings.threads, max_batch)
+    parts = folder.manifest.parts
+    if parts is None or cuda_loads():
+        return OnnxRuntime(folder, settings.threads, max_batch)
+    see, hear, fuse = (OnnxGraph(folder.path / p.file, settings.threads) for p in (parts.see, parts.hear, parts.fuse))
+    return PartsRuntime(folder, see, hear, fuse, max_batch)
 
 
 def _tensorrt(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:

@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.learn.labels import BODY, BODY_CHANNELS, GRID, HEIGHT, MEMORY, WIDTH
+from edge.learn.nets.detector import picked
 
 PEOPLE: Final = 6
 HEARD: Final = (0.5, 1.0)
@@ -166,7 +167,7 @@ def _both(x: Tensor, b: int) -> Tensor:
 def suppressed(boxes: Tensor, score: Tensor) -> Crowd:
     """Fast NMS (Bolya et al. 2019) among the best candidates; the best `PEOPLE` that are left."""
     score, order = score.topk(_CANDIDATES, dim=1)
-    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    boxes = picked(boxes, order)
     low, high = boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2
     side = (torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])).clamp(min=0)
     inter, area = side[..., 0] * side[..., 1], boxes[..., 2] * boxes[..., 3]
@@ -174,7 +175,7 @@ def suppressed(boxes: Tensor, score: Tensor) -> Crowd:
     better = torch.tensor(np.triu(np.ones((_CANDIDATES, _CANDIDATES), np.float32), 1))
     score = score * ((iou * better).amax(1) <= _SAME).to(score.dtype) * (score > _FAINT).to(score.dtype)
     score, order = score.topk(PEOPLE, dim=1)
-    return Crowd(boxes.gather(1, order[..., None].expand(-1, -1, 4)) * (score > 0).to(score.dtype)[..., None], score)
+    return Crowd(picked(boxes, order) * (score > 0).to(score.dtype)[..., None], score)
 
 
 def _picked(crowd: Crowd, interest: Tensor) -> tuple[Tensor, ...]:

@@ -118,7 +118,7 @@ def _boxes(raw: Tensor, scores: Tensor, keep: int, width: int, height: int) -> T
     score, label = scores.max(-1)
     score, order = score.topk(_CANDIDATES, dim=1)
     label = label.gather(1, order).to(raw.dtype)
-    centre = raw[..., :4].gather(1, order[..., None].expand(-1, -1, 4))
+    centre = picked(raw, order)[..., :4]
     low, high = centre[..., :2] - centre[..., 2:] / 2, centre[..., :2] + centre[..., 2:] / 2
     inter = _shared(low[..., 0], high[..., 0]) * _shared(low[..., 1], high[..., 1])
     area = centre[..., 2] * centre[..., 3]
@@ -131,7 +131,14 @@ def _boxes(raw: Tensor, scores: Tensor, keep: int, width: int, height: int) -> T
     corners = (torch.cat([low, high], -1) / scale).clamp(0, 1)
     rows = torch.cat([corners, score[..., None], label[..., None]], -1) * good[..., None]
     best = rows[..., 4].topk(keep, dim=1)[1]
-    return rows.gather(1, best[..., None].expand(-1, -1, 6))
+    return picked(rows, best)
+
+
+def picked(rows: Tensor, order: Tensor) -> Tensor:
+    """rows [B,A,V], order [B,K] -> [B,K,V]. One plain Gather: OpenVINO refuses GatherElements over a slice."""
+    b, a, v = rows.shape
+    first = torch.arange(b, device=rows.device)[:, None] * a
+    return rows.reshape(-1, v).index_select(0, (order + first).flatten()).reshape(b, -1, v)
 
 
 def _shared(low: Tensor, high: Tensor) -> Tensor:

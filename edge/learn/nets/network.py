@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edge.learn.align.net import Align
 from edge.learn.body.head import BodyHead, body_features, turn_half
 from edge.learn.labels import BODY, BODY_CHANNELS, BOXES, HEIGHT, LABELS, WIDTH
-from edge.learn.nets.audio import AudioNet, load_mn04
+from edge.learn.nets.audio import AudioFeatures, AudioNet, load_mn04
 from edge.learn.nets.detector import YoloxNano, class_and_boxes, load_yolox
 from edge.learn.nets.heads import UNSEEN_ACTS, FusionHead, HopFeatures
 from edge.learn.nets.image import DenseHead, Lite0, load_lite0, picture_features, pooled_grid
@@ -68,10 +68,22 @@ class FusedNet(nn.Module):
     ) -> Outputs:  # fmt: skip
         """frames u8 [B,2,256,448,3], video_ok [B,2], audio [B,64000], audio_ok [B], sensors and sensor_ok
         [B,8], memory [B,16,D] oldest first, memory_ok [B,16] -> Outputs."""
-        seen = self.see(frames, video_ok)
-        there = video_ok.amax(1)
-        heard = (audio_ok > 0.05).to(audio.dtype)[:, None]
-        sound = self.audio(audio * heard)
+        return self.join(
+            self.see(frames, video_ok), self.hear(audio, audio_ok),
+            video_ok, audio_ok, sensors, sensor_ok, memory, memory_ok,
+        )  # fmt: skip
+
+    def hear(self, audio: Tensor, audio_ok: Tensor) -> AudioFeatures:
+        """What is masked is silence to the encoder."""
+        sound: AudioFeatures = self.audio(audio * _is_heard(audio_ok))
+        return sound
+
+    def join(
+        self, seen: Seen, sound: AudioFeatures,
+        video_ok: Tensor, audio_ok: Tensor, sensors: Tensor, sensor_ok: Tensor, memory: Tensor, memory_ok: Tensor,
+    ) -> Outputs:  # fmt: skip
+        """What is cheap: from what was seen and heard to the answers."""
+        there, heard = video_ok.amax(1), _is_heard(audio_ok)
         cells, dense = self.dense(seen.grid, seen.top)
         acts = self.acts(seen.body, memory[..., -BODY:], memory_ok)
         features = HopFeatures(
@@ -115,6 +127,11 @@ class FusedNet(nn.Module):
         full = logits[:b]
         without = torch.stack([logits[b : 2 * b], logits[2 * b : 3 * b], logits[3 * b :]], 2)
         return full, (full[..., None] - without) * known[:, None], embedding[:b], hop.token
+
+
+def _is_heard(audio_ok: Tensor) -> Tensor:
+    """[B] fraction of the window that is there -> [B,1]."""
+    return (audio_ok > 0.05).to(audio_ok.dtype)[:, None]
 
 
 def no_bodies(top: Tensor) -> tuple[Tensor, Tensor]:

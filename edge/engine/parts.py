@@ -1,0 +1,135 @@
+"""The model in three graphs behind the one interface of runtimes: pictures, sound, and the cheap rest.
+
+Between them lie the features, one row a window as in the batch: whoever knows that a camera's picture or sound did not
+change puts its earlier features into the row and leaves that part out (`Model` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from edge.engine import contract
+from edge.engine.contract import Array, Tensor
+from edge.engine.manifest import ModelFolder
+from edge.engine.runtime import RuntimeInfo, check_rows
+
+
+class Graph(Protocol):
+    """One loaded graph of whatever runtime."""
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """What runs, read from the runtime itself."""
+        ...
+
+    @property
+    def chunk(self) -> int:
+        """Rows that one call takes best."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Tensor]:
+        """What it takes."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, Tensor]:
+        """What it gives."""
+        ...
+
+    def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
+        """Compute the rows of ``feed`` into those of ``out``, by tensor name; RuntimeUnavailable when it fails."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; closing twice is fine."""
+        ...
+
+
+class PartsRuntime:
+    """Three graphs as one `Runtime`, and part by part. The graphs are its own to close."""
+
+    def __init__(self, folder: ModelFolder, see: Graph, hear: Graph, fuse: Graph, max_batch: int) -> None:
+        """ModelError where the graphs do not fit model.yaml or each other."""
+        self._graphs = {"see": see, "hear": hear, "fuse": fuse}
+        self._max_batch = max_batch
+        whole = {tensor.name: tensor for tensor in contract.inputs_of(folder)}
+        features = {**see.outputs, **hear.outputs}
+        for name, graph in self._graphs.items():
+            contract.check_part(f"{folder.path}: {name}", graph.inputs, {**whole, **features})
+        contract.check(f"{folder.path}: outputs of fuse", contract.outputs_of(folder), fuse.outputs)
+        self._inputs = contract.buffers(tuple(whole.values()), max_batch)
+        self._seen = contract.buffers(tuple(see.outputs.values()), max_batch)
+        self._heard = contract.buffers(tuple(hear.outputs.values()), max_batch)
+        self._outputs = contract.buffers(tuple(fuse.outputs.values()), max_batch)
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """The runtime of the pictures' part, which does most of the work."""
+        return self._graphs["see"].info
+
+    @property
+    def max_batch(self) -> int:
+        """Rows of each buffer."""
+        return self._max_batch
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Plain host arrays."""
+        return self._inputs
+
+    @property
+    def seen(self) -> Mapping[str, Array]:
+        """What `see` writes and `fuse` reads, by name, ``max_batch`` rows each."""
+        return self._seen
+
+    @property
+    def heard(self) -> Mapping[str, Array]:
+        """What `hear` writes and `fuse` reads, by name, ``max_batch`` rows each."""
+        return self._heard
+
+    def see(self, rows: Iterable[int]) -> None:
+        """Encode the pictures of these rows."""
+        self._run("see", rows, self._inputs, self._seen)
+
+    def hear(self, rows: Iterable[int]) -> None:
+        """Encode the sound of these rows."""
+        self._run("hear", rows, self._inputs, self._heard)
+
+    def fuse(self, rows: int) -> Mapping[str, Array]:
+        """The answers of the first ``rows`` rows, from features, masks, sensors and memory; views as in `run`."""
+        check_rows(rows, self._max_batch)
+        self._run("fuse", range(rows), {**self._inputs, **self._seen, **self._heard}, self._outputs)
+        return {name: array[:rows] for name, array in self._outputs.items()}
+
+    def run(self, rows: int) -> Mapping[str, Array]:
+        """All three on the first ``rows`` rows."""
+        check_rows(rows, self._max_batch)
+        self.see(range(rows))
+        self.hear(range(rows))
+        return self.fuse(rows)
+
+    def close(self) -> None:
+        """Close the graphs; the views die with them."""
+        for graph in self._graphs.values():
+            graph.close()
+        self._inputs, self._seen, self._heard, self._outputs = {}, {}, {}, {}
+
+    def _run(self, part: str, rows: Iterable[int], given: Mapping[str, Array], into: Mapping[str, Array]) -> None:
+        graph = self._graphs[part]
+        for run in _runs(rows, graph.chunk):
+            feed = {name: given[name][run] for name in graph.inputs}
+            graph.run(feed, {name: into[name][run] for name in graph.outputs})
+
+
+def _runs(rows: Iterable[int], chunk: int) -> list[slice]:
+    """Neighbouring rows as slices of at most ``chunk``: a call reads and writes the buffers in place."""
+    slices: list[slice] = []
+    for row in sorted(rows):
+        last = slices[-1] if slices else None
+        if last is not None and last.stop == row and row - last.start < chunk:
+            slices[-1] = slice(last.start, row + 1)
+        else:
+            slices.append(slice(row, row + 1))
+    return slices
