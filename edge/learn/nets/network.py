@@ -104,7 +104,7 @@ class FusedNet(nn.Module):
     def see(self, frames: Tensor, video_ok: Tensor) -> Seen:
         """The current picture is the newest one that is there; the earlier one, where missing, equals it. Where neither
         is there the answer is that of whatever lies in `frames`, and `video_ok` masks it later."""
-        rows, pictures = torch.arange(frames.shape[0]) * 2, frames.flatten(0, 1).to(torch.float32).permute(0, 3, 1, 2)
+        rows, pictures = torch.arange(frames.shape[0]) * 2, frames.to(torch.float32).flatten(0, 1).permute(0, 3, 1, 2)
         now = rows + (video_ok[:, 1] > 0.5).long()
         before = torch.where(video_ok[:, 0] > 0.5, rows, now)
         found = self.detector(pictures.index_select(0, now))
