@@ -1,14 +1,29 @@
 """Counters, gauges and histograms of the whole daemon, in Prometheus' terms.
 
 One `Metrics` object is made by the composer (node, replay, test) and handed to the stages; nothing is global.
-Names: ``edge_`` prefix, base units, ``_total`` for counters; labels camera, source, label, place and reason only.
+Names: ``edge_`` prefix, base units, ``_total`` for counters; labels camera, source, label, place, part and reason only.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_FINE_S = (0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5,
+           1.0, 2.5, 5.0)  # fmt: skip
+
+
+class Timed(Histogram):
+    """A histogram without labels that also tells the sum of what it was shown, for use by its one writer."""
+
+    total_s = 0.0
+
+    def observe(self, amount: float, exemplar: Any = None) -> None:
+        """As the parent, and add it up."""
+        self.total_s += amount
+        super().observe(amount, exemplar)
 
 
 class Metrics:
@@ -25,16 +40,44 @@ class Metrics:
         self.decode_s = Histogram(
             "edge_decode_seconds", "Reading, decoding and scaling a picture", ["source"], buckets=_LATENCY_S, registry=r
         )
-        self.infer_s = Histogram("edge_infer_seconds", "One call of the model", buckets=_LATENCY_S, registry=r)
+        self.infer_s = Timed("edge_infer_seconds", "One call of the model", buckets=_LATENCY_S, registry=r)
+        self.encoded = Counter(
+            "edge_encoded", "Windows whose pictures or sound went through the model", ["camera", "part"], registry=r
+        )
+        self.reused = Counter(
+            "edge_reused",
+            "Windows whose pictures or sound were as before, and not computed again",
+            ["camera", "part"],
+            registry=r,
+        )
         self.publish_s = Histogram(
             "edge_publish_seconds", "Outbox to broker acknowledgement", buckets=_LATENCY_S, registry=r
         )
         self.end_to_end_s = Histogram(
             "edge_end_to_end_seconds",
-            "Last media of a window to broker acknowledgement",
-            buckets=_LATENCY_S,
+            "Arrival of the media that completed a window to broker acknowledgement",
+            buckets=_FINE_S,
             registry=r,
         )
+        self.added_s = Histogram(
+            "edge_added_seconds", "The same without the model's own time", buckets=_FINE_S, registry=r
+        )
+        self.wait_s = Histogram(
+            "edge_window_wait_seconds",
+            "End of a window to the arrival of the media that completed it",
+            buckets=_FINE_S,
+            registry=r,
+        )
+        self.queue_s = Histogram(
+            "edge_queue_seconds",
+            "Arrival of the media that completed a window to the model's turn",
+            buckets=_FINE_S,
+            registry=r,
+        )
+        self.left_out = Counter(
+            "edge_windows_left_out", "Windows of the model's hop left out by a longer one", ["camera"], registry=r
+        )
+        self.hop_s = Gauge("edge_hop_seconds", "Time between two windows that are looked at", ["camera"], registry=r)
         self.events = Counter("edge_events", "Events begun", ["camera", "label"], registry=r)
         self.av_offset_s = Gauge("edge_av_offset_seconds", "Measured sound minus picture", ["camera"], registry=r)
         self.source_up = Gauge("edge_source_up", "1 while the source delivers", ["source"], registry=r)

@@ -31,6 +31,7 @@ class Model(Section):
     precision: Literal["auto", "fp32", "fp16", "int8"] = "auto"
     threads: Annotated[int, Field(ge=0, le=256)] = 1
     profile: Path | None = None
+    gating: Literal["auto", "off"] = "auto"
 
 
 class Prompt(Section):

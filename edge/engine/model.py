@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.engine.decode import Decoder, not_finite
+from edge.engine.features import GatedParts
+from edge.engine.gate import LIMITS, Limits
 from edge.engine.manifest import Manifest, ModelFolder
 from edge.engine.memory import MemoryBank
+from edge.engine.parts import PartsRuntime
 from edge.engine.runtime import Runtime, RuntimeInfo
 from edge.engine.select import open_runtime
 from edge.engine.selftest import NotReproduced, self_test
@@ -33,8 +36,11 @@ INAUDIBLE = 1e-15  # -300 dBFS; decaying filters reach denormals, which make a C
 class Model:
     """A model folder, opened and proven on its golden file."""
 
-    def __init__(self, folder: ModelFolder, runtime: Runtime, metrics: Metrics) -> None:
-        """Take over an open ``runtime``; `open` is the usual way in."""
+    def __init__(self, folder: ModelFolder, runtime: Runtime, metrics: Metrics, limits: Limits | None = LIMITS) -> None:
+        """Take over an open ``runtime``; `open` is the usual way in.
+
+        Of a runtime in parts, those run whose input changed beyond ``limits``; None: all, always.
+        """
         self._manifest = folder.manifest
         self._runtime = runtime
         self._metrics = metrics
@@ -42,6 +48,9 @@ class Model:
         memory = folder.manifest.geometry.memory
         self._bank = MemoryBank(memory.tokens, memory.dim)
         self._decoder = Decoder(folder.manifest, folder.tag_names)
+        self._gated: GatedParts | None = None
+        if limits is not None and isinstance(runtime, PartsRuntime):
+            self._gated = GatedParts(runtime, folder.manifest, metrics, limits)
         self.batch = Batch(
             *(self._inputs[name] for name in ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok"))
         )
@@ -66,7 +75,7 @@ class Model:
                 "precision": info.precision,
             }
         )
-        return cls(folder, runtime, metrics)
+        return cls(folder, runtime, metrics, LIMITS if settings.gating == "auto" else None)
 
     @property
     def info(self) -> RuntimeInfo:
@@ -101,22 +110,33 @@ class Model:
             _silence(self.batch.audio[window.row])
             self._bank.read(window, self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row])
         with self._metrics.infer_s.time():
-            outputs = self._runtime.run(max(window.row for window in windows) + 1)
+            outputs = self._run(windows)
         return [scores for window in windows if (scores := self._finish(window, outputs)) is not None]
 
     def reset(self, camera: str) -> None:
         """Forget what ``camera`` showed so far."""
         self._bank.forget(camera)
+        if self._gated is not None:
+            self._gated.forget(camera)
 
     def close(self) -> None:
         """Close the runtime; the batch's arrays die with it."""
         self._runtime.close()
 
+    def _run(self, windows: Sequence[Window]) -> Mapping[str, Array]:
+        if self._gated is not None:
+            return self._gated.run(windows)
+        return self._runtime.run(max(window.row for window in windows) + 1)
+
     def _finish(self, window: Window, outputs: Mapping[str, Array]) -> Scores | None:
         bad = not_finite(outputs, window.row)
         if bad is not None:
             self._refuse(window, bad)
+            if self._gated is not None:
+                self._gated.forget(window.camera)
             return None
+        if self._gated is not None:
+            self._gated.scored(window, outputs)
         tokens, ok = self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row]
         self._bank.append(window, tokens, ok, outputs["token"][window.row])
         return self._decoder.scores(window, outputs)
