@@ -1,0 +1,144 @@
+"""What a graph's convolutions are and what lies around them, for whoever makes a graph of another precision.
+
+Rules look at structure, never at names, so that they hold for the next export too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from edge.errors import ModelError, RuntimeUnavailable
+
+if TYPE_CHECKING:
+    import onnx
+
+ELEMENTWISE: Final = frozenset(
+    {"Add", "AveragePool", "Clip", "Concat", "HardSigmoid", "HardSwish", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid"}
+)
+"""What stands between convolutions and costs as much as the memory that it moves."""
+LEARNED: Final = 256
+"""A convolution with fewer weights is arithmetic (luma, means), not a layer."""
+
+
+class Net:
+    """An ONNX graph with weights as plain float32, and who makes and reads each of its tensors."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        from onnx import numpy_helper
+
+        _unfold_weights(model)
+        self.model = model
+        self.nodes: list[onnx.NodeProto] = list(model.graph.node)
+        self.weights: dict[str, Any] = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        self.maker = {name: node for node in self.nodes for name in node.output}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+
+    def layers(self) -> list[onnx.NodeProto]:
+        """The learned convolutions, in order; those that make a spectrum are not among them."""
+        spectral = self._spectral()
+        return [
+            node
+            for node in self.nodes
+            if node.op_type == "Conv"
+            and node.input[1] in self.weights
+            and self.weights[node.input[1]].size >= LEARNED
+            and not spectral & set(node.output)
+        ]
+
+    def chain(self, layers: Iterable[onnx.NodeProto]) -> set[str]:
+        """Outputs of ``layers`` and of all elementwise work that comes from layers alone and leads to a layer."""
+        wanted = {node.output[0] for node in layers}
+        made = set(wanted)
+        for node in self.nodes:
+            if node.op_type in ELEMENTWISE and all(i in made for i in self.inputs(node)) and self.inputs(node):
+                made.add(node.output[0])
+        for node in reversed(self.nodes):
+            out = node.output[0]
+            if out in made - wanted and not any(set(r.output) & wanted for r in self.readers.get(out, ())):
+                made.discard(out)
+            elif out in made:
+                wanted.add(out)
+        return made
+
+    def inputs(self, node: onnx.NodeProto) -> list[str]:
+        """What a node reads that is neither weight nor absent."""
+        return [name for name in node.input if name and name not in self.weights]
+
+    def is_depthwise(self, node: onnx.NodeProto) -> bool:
+        """Whether each channel of a convolution is its own."""
+        return any(a.name == "group" and a.i > 1 for a in node.attribute)
+
+    def after(self, names: Iterable[str]) -> set[str]:
+        """Every tensor that depends on ``names``."""
+        found = set(names)
+        for node in self.nodes:
+            if found & set(node.input):
+                found |= set(node.output)
+        return found
+
+    def before(self, names: Iterable[str]) -> set[str]:
+        """Every tensor that ``names`` depend on, themselves included."""
+        found = set(names)
+        for node in reversed(self.nodes):
+            if found & set(node.output):
+                found |= {name for name in node.input if name}
+        return found
+
+    def _spectral(self) -> set[str]:
+        """All that lies between sound and the first logarithm of it."""
+        heard = self.after(i.name for i in self.model.graph.input if i.name == "audio")
+        logs = [n.output[0] for n in self.nodes if n.op_type == "Log" and set(n.input) & heard]
+        first = [name for name in logs if not (self.before([name]) - {name}) & set(logs)]
+        return self.before(first) & heard
+
+
+def read_net(path: Path) -> Net:
+    """The graph of a file; RuntimeUnavailable where onnx is not installed, ModelError where it is not readable."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise RuntimeUnavailable(
+            f"making graphs of other precisions needs onnx ({error}); in the checkout: .venv/bin/pip install -e '.[build]'"
+        ) from error
+    try:
+        return Net(onnx.load(str(path)))
+    except Exception as error:  # noqa: BLE001 - protobuf raises its own, by backend
+        raise ModelError(f"{path}: not readable as ONNX ({error}); restore the model folder") from error
+
+
+def ordered(nodes: Sequence[onnx.NodeProto], there: Iterable[str]) -> list[onnx.NodeProto]:
+    """``nodes`` so that each comes after those it reads from, otherwise as they were."""
+    known, waiting, found = {"", *there}, list(nodes), []
+    while waiting:
+        ready = [node for node in waiting if all(name in known for name in node.input)]
+        if not ready:
+            raise ValueError("the graph's nodes cannot be put in order")
+        taken = {id(node) for node in ready}
+        known |= {name for node in ready for name in node.output}
+        found += ready
+        waiting = [node for node in waiting if id(node) not in taken]
+    return found
+
+
+def _unfold_weights(model: onnx.ModelProto) -> None:
+    """Weights that are stored as float16 behind a Cast become float32 themselves."""
+    from onnx import TensorProto, numpy_helper
+
+    stored = {t.name: t for t in model.graph.initializer}
+    for node in list(model.graph.node):
+        if node.op_type != "Cast" or node.input[0] not in stored or node.attribute[0].i != TensorProto.FLOAT:
+            continue
+        value = numpy_helper.to_array(stored[node.input[0]]).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+        model.graph.node.remove(node)
+    read = {name for node in model.graph.node for name in node.input} | {o.name for o in model.graph.output}
+    unread = [t for t in model.graph.initializer if t.name not in read]
+    for tensor in unread:
+        model.graph.initializer.remove(tensor)
