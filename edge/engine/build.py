@@ -12,9 +12,9 @@ from edge.engine import built, contract
 from edge.engine.built import BuiltEngine, EngineKey
 from edge.engine.cuda import Cuda
 from edge.engine.library import Library, load_library
-from edge.engine.manifest import ModelFolder
+from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.selftest import NotReproduced, self_test
-from edge.engine.tensorrt import TensorRtRuntime, key_for
+from edge.engine.tensorrt import TensorRtRuntime, graph_for, key_for
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
@@ -24,26 +24,31 @@ Progress = Callable[[str, int, int], bool]
 _WORKSPACE_BYTES = 1 << 30
 
 
-def build(folder: ModelFolder, precision: str, max_batch: int, progress: Progress) -> BuiltEngine:
-    """Build for this machine's GPU and admit the engine if it reproduces the golden file.
+def build(
+    folder: ModelFolder, precision: str, max_batch: int, progress: Progress, *, is_version_compatible: bool = False
+) -> BuiltEngine:
+    """Build for this machine's GPU and admit the engine if its answers are right.
 
-    ``auto`` tries 16 bits first where the library can, and 32 when those differ too much. RuntimeUnavailable when
-    TensorRT, CUDA or a GPU is missing or the build fails; ModelError when the graph has operators that TensorRT does
-    not know, or the engine's answers differ too much (it is deleted then).
+    ``auto`` tries 16 bits first, and 32 when those differ too much or their graph has not been made. A
+    ``is_version_compatible`` engine is larger, may be slower, and is taken by newer versions of TensorRT too.
+    RuntimeUnavailable when TensorRT, CUDA or a GPU is missing or the build fails; ModelError when the graph has
+    operators that TensorRT does not know, or the engine's answers differ too much (it is deleted then).
     """
     folder.verify()
     library = load_library()
-    chosen = library.precision(precision)
+    _demand_lean_runtime(library, is_version_compatible)
+    if precision != "auto":
+        return _build_one(folder, library, precision, max_batch, progress, is_version_compatible)
     try:
-        return _build_one(folder, library, chosen, max_batch, progress)
-    except NotReproduced as error:
-        if precision != "auto" or chosen == "fp32":
-            raise
+        return _build_one(folder, library, "fp16", max_batch, progress, is_version_compatible)
+    except ModelError as error:  # not reproduced, or no graph of that precision
         _log.warning("%s; building fp32 instead", error)
-        return _build_one(folder, library, "fp32", max_batch, progress)
+        return _build_one(folder, library, "fp32", max_batch, progress, is_version_compatible)
 
 
-def build_ahead(folder: ModelFolder, target: str, max_batch: int, progress: Progress) -> BuiltEngine:
+def build_ahead(
+    folder: ModelFolder, target: str, max_batch: int, progress: Progress, *, precision: str = "fp32"
+) -> BuiltEngine:
     """Build on a machine without that GPU, for compute capability ``target`` (``sm_86``), with tensorrt_rtx.
 
     It is not admitted: `admit` it on the machine it is for.
@@ -52,8 +57,10 @@ def build_ahead(folder: ModelFolder, target: str, max_batch: int, progress: Prog
     library = load_library()
     if not hasattr(library.module, "ComputeCapability"):
         raise RuntimeUnavailable(f"{library.name} builds for the GPU it runs on only; ahead needs tensorrt_rtx")
-    key = EngineKey(folder.manifest.sha256, library.name, library.version, target, library.precision("auto"))
-    content = _compile(folder, library, key, max_batch, progress, target=target)
+    graph = graph_for(folder, library, "fp32" if precision == "auto" else precision)
+    wanted = "fp32" if precision == "auto" else precision
+    key = EngineKey(sha256_of(graph), library.name, library.version, target, wanted)
+    content = _compile(folder, graph, library, key, max_batch, progress, target=target)
     engine = BuiltEngine(built.path_for(folder, key, max_batch), key, max_batch, is_admitted=False)
     built.save(engine, content)
     return engine
@@ -63,7 +70,8 @@ def admit(folder: ModelFolder, engine: BuiltEngine) -> BuiltEngine:
     """Prove an engine that was built elsewhere on this machine's GPU; ModelError when it differs too much."""
     library, cuda = load_library(), Cuda()
     try:
-        _demand_same(engine, key_for(folder, library, cuda, engine.key.precision))
+        precision = engine.key.precision
+        _demand_same(engine, key_for(library, cuda, precision, graph_for(folder, library, precision)))
         runtime = TensorRtRuntime(folder, library, cuda, engine, engine.max_batch)
     except BaseException:
         cuda.close()
@@ -75,12 +83,16 @@ def admit(folder: ModelFolder, engine: BuiltEngine) -> BuiltEngine:
     return _admit(engine)
 
 
-def _build_one(folder: ModelFolder, library: Library, chosen: str, max_batch: int, progress: Progress) -> BuiltEngine:
+def _build_one(
+    folder: ModelFolder, library: Library, chosen: str, max_batch: int, progress: Progress, is_compatible: bool
+) -> BuiltEngine:
+    graph = graph_for(folder, library, chosen)
     cuda = Cuda()
     try:
-        key = key_for(folder, library, cuda, chosen)
-        content = _compile(folder, library, key, max_batch, progress, target=None)
-        engine = BuiltEngine(built.path_for(folder, key, max_batch), key, max_batch, is_admitted=False)
+        key = key_for(library, cuda, chosen, graph)
+        content = _compile(folder, graph, library, key, max_batch, progress, is_compatible=is_compatible)
+        path = built.path_for(folder, key, max_batch, is_version_compatible=is_compatible)
+        engine = BuiltEngine(path, key, max_batch, is_admitted=False, is_version_compatible=is_compatible)
         built.save(engine, content)
         runtime = TensorRtRuntime(folder, library, cuda, engine, max_batch)
     except BaseException:
@@ -97,35 +109,44 @@ def _build_one(folder: ModelFolder, library: Library, chosen: str, max_batch: in
 
 
 def _demand_same(engine: BuiltEngine, here: EngineKey) -> None:
-    if engine.key != here:
+    if engine.key.graph != here.graph:
+        raise ModelError(f"{engine.path.name} was built from another graph; build it again: edge engine build")
+    if not engine.fits(here):
         raise RuntimeUnavailable(
             f"{engine.path.name} is for {engine.key.library} {engine.key.version} on {engine.key.device}, here is "
             f"{here.library} {here.version} on {here.device}; build it here: edge engine build"
         )
 
 
+def _demand_lean_runtime(library: Library, is_version_compatible: bool) -> None:
+    if is_version_compatible and library.name == "tensorrt_rtx":
+        raise RuntimeUnavailable(
+            "tensorrt_rtx has no lean runtime to put into an engine; build without --version-compatible, "
+            "or with TensorRT"
+        )
+
+
 def _admit(engine: BuiltEngine) -> BuiltEngine:
     admitted = replace(engine, is_admitted=True)
-    built.save(admitted, engine.path.read_bytes())
+    built.save(admitted, built.content(engine))
     return admitted
 
 
 def _compile(
-    folder: ModelFolder, library: Library, key: EngineKey, max_batch: int, progress: Progress, target: str | None
+    folder: ModelFolder,
+    graph: Path,
+    library: Library,
+    key: EngineKey,
+    max_batch: int,
+    progress: Progress,
+    *,
+    target: str | None = None,
+    is_compatible: bool = False,
 ) -> bytes:
-    trt = library.module
-    builder = trt.Builder(library.logger())
+    builder = library.make("Builder")
     network = builder.create_network(_network_flags(library))
-    _parse(folder.graph, library, network)
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
-    if key.precision == "fp16":
-        config.set_flag(trt.BuilderFlag.FP16)
-    elif hasattr(trt.BuilderFlag, "TF32"):  # on by default, and ten bits of mantissa are not fp32
-        config.clear_flag(trt.BuilderFlag.TF32)
-    if target is not None:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(_capability(library, target), 0)
+    _parse(graph, library, network)
+    config = _config(library, builder, key.precision, target, is_compatible=is_compatible)
     config.add_optimization_profile(_profile(folder, builder, max_batch))
     cache_file = built.folder_of(folder) / f"{key.library}-{key.version}.timing"
     cache = _timing_cache(config, cache_file) if target is None else None  # timings are taken on the GPU itself
@@ -134,25 +155,43 @@ def _compile(
         config.progress_monitor = monitor
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise RuntimeUnavailable(f"{library.name} {library.version} built no engine; its messages are in the log above")
+        raise library.refusal(f"{library} built no engine")
     if cache is not None:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        cache_file.write_bytes(bytes(config.get_timing_cache().serialize()))
+        _keep(cache_file, bytes(config.get_timing_cache().serialize()))
     return bytes(serialized)
+
+
+def _config(library: Library, builder: Any, precision: str, target: str | None, *, is_compatible: bool) -> Any:
+    trt = library.module
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
+    config.max_aux_streams = 0  # all of a call is on the one stream
+    if library.is_weakly_typed and precision != "fp32":
+        config.set_flag(trt.BuilderFlag.FP16)
+        if precision == "int8":  # where the graph is quantised; the rest in 16 bits
+            config.set_flag(trt.BuilderFlag.INT8)
+    if precision == "fp32" and hasattr(trt.BuilderFlag, "TF32"):  # on by default, and ten bits of mantissa are not fp32
+        config.clear_flag(trt.BuilderFlag.TF32)
+    if is_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if target is not None:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(_capability(library, target), 0)
+    return config
 
 
 def _network_flags(library: Library) -> int:
     """Explicit batch for 8.x; strongly typed where precision comes from the graph."""
     flags = library.module.NetworkDefinitionCreationFlag
-    wanted = ["EXPLICIT_BATCH"] if library.has_fp16_flag else ["STRONGLY_TYPED"]
+    wanted = ["EXPLICIT_BATCH"] if library.is_weakly_typed else ["STRONGLY_TYPED"]
     return sum(1 << int(getattr(flags, name)) for name in wanted if hasattr(flags, name))
 
 
 def _parse(graph: Path, library: Library, network: Any) -> None:
-    parser = library.module.OnnxParser(network, library.logger())
+    parser = library.module.OnnxParser(network, library.logger)
     if not parser.parse_from_file(str(graph)):
         faults = "; ".join(str(parser.get_error(i)).strip() for i in range(parser.num_errors))
-        raise ModelError(f"{graph}: {library.name} {library.version} cannot take this graph: {faults}")
+        raise ModelError(f"{graph}: {library} cannot take this graph: {faults}")
 
 
 def _profile(folder: ModelFolder, builder: Any, max_batch: int) -> Any:
@@ -172,6 +211,15 @@ def _timing_cache(config: Any, path: Path) -> Any | None:
     except (OSError, RuntimeError, AttributeError):
         return None
     return cache if accepted else None
+
+
+def _keep(path: Path, timings: bytes) -> None:
+    """Write the timings; without them the next build is only slower."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(timings)
+    except OSError as error:
+        _log.warning("%s: timings are not kept (%s)", path, error.strerror)
 
 
 def _capability(library: Library, target: str) -> Any:

@@ -8,13 +8,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.engine.library import numbers_of
 from edge.engine.manifest import ModelFolder
-from edge.errors import ModelError
+from edge.errors import ModelError, RuntimeUnavailable
 
 
 @dataclass(frozen=True, slots=True)
 class EngineKey:
-    """An engine runs only where all of this is the same."""
+    """An engine runs only where all of this is the same. ``graph``: SHA-256 of the very file it was built from."""
 
     graph: str
     library: str
@@ -25,12 +26,23 @@ class EngineKey:
 
 @dataclass(frozen=True, slots=True)
 class BuiltEngine:
-    """One engine file: ``max_batch`` rows at most; ``is_admitted`` once it reproduced the golden file."""
+    """One engine file: ``max_batch`` rows at most; ``is_admitted`` once it was proven on this GPU.
+
+    One that ``is_version_compatible`` carries its runtime with it, and newer versions of the library take it too.
+    """
 
     path: Path
     key: EngineKey
     max_batch: int
     is_admitted: bool
+    is_version_compatible: bool = False
+
+    def fits(self, here: EngineKey) -> bool:
+        """Whether it runs where an engine of key ``here`` does."""
+        if not self.is_version_compatible:
+            return self.key == here
+        same = dataclasses.replace(self.key, version=here.version) == here
+        return same and numbers_of(self.key.version) <= numbers_of(here.version)
 
 
 def folder_of(folder: ModelFolder) -> Path:
@@ -38,25 +50,47 @@ def folder_of(folder: ModelFolder) -> Path:
     return folder.path / "built"
 
 
-def path_for(folder: ModelFolder, key: EngineKey, max_batch: int) -> Path:
+def path_for(folder: ModelFolder, key: EngineKey, max_batch: int, *, is_version_compatible: bool = False) -> Path:
     """The engine file of ``key``."""
-    parts = "\0".join((*dataclasses.astuple(key), str(max_batch)))
+    parts = "\0".join((*dataclasses.astuple(key), str(max_batch), *(["any"] if is_version_compatible else [])))
     digest = hashlib.sha256(parts.encode()).hexdigest()[:16]
     return folder_of(folder) / f"{key.library}-{key.version}-{key.precision}-{digest}.engine"
 
 
 def save(engine: BuiltEngine, content: bytes) -> None:
     """Write engine and note so that a half-written one is never found; ModelError when the disk refuses."""
-    note = {**dataclasses.asdict(engine.key), "max_batch": engine.max_batch, "is_admitted": engine.is_admitted}
+    note = {
+        **dataclasses.asdict(engine.key),
+        "max_batch": engine.max_batch,
+        "is_admitted": engine.is_admitted,
+        "is_version_compatible": engine.is_version_compatible,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     files = ((engine.path, content), (engine.path.with_suffix(".json"), json.dumps(note, indent=1).encode()))
-    try:
-        engine.path.parent.mkdir(parents=True, exist_ok=True)
-        for path, data in files:
-            part = path.with_suffix(path.suffix + ".part")
+    for path, data in files:
+        part = path.with_suffix(path.suffix + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(data)
             part.replace(path)
-    except OSError as error:
-        raise ModelError(f"{engine.path}: cannot be written ({error.strerror}); free space or rights there") from error
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise ModelError(f"{path}: cannot be written ({error.strerror}); free space or rights there") from error
+
+
+def content(engine: BuiltEngine) -> bytes:
+    """The engine file's bytes; RuntimeUnavailable when they are not what was saved. Against damage, not against people:
+    who may write to the folder may also write the note, and an engine is a program."""
+    try:
+        data = engine.path.read_bytes()
+        note = json.loads(engine.path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RuntimeUnavailable(
+            f"{engine.path}: cannot be read ({error}); build it again: edge engine build"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != note.get("sha256"):
+        raise RuntimeUnavailable(f"{engine.path} is damaged; build it again: edge engine build")
+    return data
 
 
 def remove(engine: BuiltEngine) -> None:
@@ -71,9 +105,9 @@ def listing(folder: ModelFolder) -> list[BuiltEngine]:
 
 
 def find(folder: ModelFolder, key: EngineKey, max_batch: int) -> BuiltEngine | None:
-    """The smallest admitted engine of ``key`` that takes ``max_batch`` rows."""
-    fitting = [e for e in listing(folder) if e.key == key and e.is_admitted and e.max_batch >= max_batch]
-    return min(fitting, key=lambda e: e.max_batch, default=None)
+    """The smallest admitted engine for ``key`` that takes ``max_batch`` rows; of this very version, then older ones."""
+    fitting = [e for e in listing(folder) if e.fits(key) and e.is_admitted and e.max_batch >= max_batch]
+    return min(fitting, key=lambda e: (e.key != key, e.is_version_compatible, e.max_batch), default=None)
 
 
 def _read(note: Path) -> BuiltEngine | None:
@@ -81,7 +115,8 @@ def _read(note: Path) -> BuiltEngine | None:
     try:
         raw = json.loads(note.read_text(encoding="utf-8"))
         key = EngineKey(*(str(raw[field.name]) for field in dataclasses.fields(EngineKey)))
-        engine = BuiltEngine(path, key, int(raw["max_batch"]), bool(raw["is_admitted"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        is_any = bool(raw.get("is_version_compatible", False))
+        engine = BuiltEngine(path, key, int(raw["max_batch"]), bool(raw["is_admitted"]), is_any)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return engine if path.is_file() else None

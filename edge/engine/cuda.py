@@ -1,11 +1,14 @@
-"""What is needed of CUDA, through pycuda: one context, one stream, pinned and device memory. One thread."""
+"""What is needed of CUDA, through pycuda: one context, one stream, pinned and device memory, recordings. One thread."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from edge.engine.contract import Array, Tensor
+from edge.engine.cuda_graph import GraphDriver, Recording, Refused
+from edge.engine.refusals import meaning
 from edge.errors import RuntimeUnavailable
 
 
@@ -24,16 +27,18 @@ class Cuda:
         self._driver = driver
         self._pinned: list[Any] = []
         self._device_memory: list[Any] = []
+        self._graphs: GraphDriver | None = None
         try:
             driver.init()
             device = driver.Device(0)
             self._context = device.retain_primary_context()
             self._context.push()
             self.stream = driver.Stream()
+            # A thread that waits for a blocking event sleeps; the stream's own wait may spin on a core.
+            self._done = driver.Event(driver.event_flags.BLOCKING_SYNC | driver.event_flags.DISABLE_TIMING)
         except driver.Error as error:
-            raise RuntimeUnavailable(
-                f"no usable NVIDIA GPU ({error}); look at nvidia-smi (on a Jetson: tegrastats), or use runtime: onnx"
-            ) from error
+            advice = meaning([str(error)]) or "look at nvidia-smi (on a Jetson: tegrastats)"
+            raise RuntimeUnavailable(f"no usable NVIDIA GPU ({error}): {advice}, or use runtime: onnx") from error
         major, minor = device.compute_capability()
         self.name = str(device.name())
         self.capability = f"sm_{major}{minor}"
@@ -43,35 +48,48 @@ class Cuda:
         try:
             array: Array = self._driver.pagelocked_zeros((rows, *(n or 0 for n in tensor.tail)), tensor.dtype)
         except self._driver.Error as error:
-            raise RuntimeUnavailable(f"no page-locked memory for {tensor}: {error}") from error
+            raise RuntimeUnavailable(f"no page-locked memory for {tensor}: {error}; use a smaller batch") from error
         self._pinned.append(array)
         return array
 
-    def allocate(self, like: Array) -> int:
-        """Address of device memory as large as ``like``; RuntimeUnavailable when there is none."""
+    def allocate(self, size: int) -> int:
+        """Address of ``size`` bytes of device memory; RuntimeUnavailable when there is none."""
         try:
-            memory = self._driver.mem_alloc(max(1, like.nbytes))
+            memory = self._driver.mem_alloc(max(1, size))
         except self._driver.Error as error:
-            raise RuntimeUnavailable(f"no GPU memory for {like.nbytes} bytes: {error}; use a smaller batch") from error
+            raise RuntimeUnavailable(
+                f"no GPU memory for {size} bytes ({error}): stop what else uses the GPU, or use a smaller batch"
+            ) from error
         self._device_memory.append(memory)
         return int(memory)
 
     def upload(self, address: int, rows: Array) -> None:
-        """Queue a copy of contiguous ``rows`` to the device."""
+        """Queue a copy of contiguous ``rows`` to the device; RuntimeUnavailable when it is not taken."""
         if rows.nbytes:
-            self._driver.memcpy_htod_async(address, rows, self.stream)
+            self._call(self._driver.memcpy_htod_async, address, rows, self.stream)
 
     def download(self, rows: Array, address: int) -> None:
-        """Queue a copy from the device into contiguous ``rows``."""
+        """Queue a copy from the device into contiguous ``rows``; RuntimeUnavailable when it is not taken."""
         if rows.nbytes:
-            self._driver.memcpy_dtoh_async(rows, address, self.stream)
+            self._call(self._driver.memcpy_dtoh_async, rows, address, self.stream)
+
+    def record(self, work: Callable[[], None]) -> Recording:
+        """Record what ``work`` queues, which is not executed; Refused when some of it cannot be recorded."""
+        if self._graphs is None:
+            self._graphs = GraphDriver(int(self.stream.handle))
+        self._graphs.begin()
+        try:
+            work()
+        except RuntimeUnavailable as error:
+            with contextlib.suppress(Refused):
+                self._graphs.end().close()
+            raise Refused(str(error)) from error
+        return self._graphs.end()
 
     def wait(self) -> None:
-        """Block until all that was queued is done; RuntimeUnavailable when some of it failed."""
-        try:
-            self.stream.synchronize()
-        except self._driver.Error as error:
-            raise RuntimeUnavailable(f"the GPU failed while running the model: {error}") from error
+        """Sleep until all that was queued is done; RuntimeUnavailable when some of it failed."""
+        self._call(self._done.record, self.stream)
+        self._call(self._done.synchronize)
 
     def close(self) -> None:
         """Free everything and leave the context; on the thread that made it."""
@@ -81,6 +99,12 @@ class Cuda:
             memory.free()
         self._device_memory.clear()
         self._pinned.clear()
-        del self.stream
+        del self.stream, self._done
         self._context.pop()
         self._context.detach()
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            function(*arguments)
+        except self._driver.Error as error:
+            raise RuntimeUnavailable(f"the GPU failed while running the model: {error}") from error

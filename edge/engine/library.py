@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from edge.engine.contract import Tensor
+from edge.engine.refusals import meaning
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
 NAMES = ("tensorrt", "tensorrt_rtx")
 _OLDEST = (8, 6)
+_STRONGLY_TYPED = (10, 12)  # builder flags for types are deprecated from here on, and gone from 11
 _DTYPES: dict[str, np.dtype[Any]] = {
     "FLOAT": np.dtype(np.float32),
     "HALF": np.dtype(np.float16),
@@ -28,29 +32,25 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class Library:
-    """An imported library. ``has_fp16_flag``: the builder chooses 16 bits; otherwise types come from the graph."""
+    """An imported library. ``is_weakly_typed``: the builder chooses types by flags; otherwise the graph says them."""
 
     module: Any
     name: str
     version: str
-    has_fp16_flag: bool
+    is_weakly_typed: bool
+    errors: deque[str] = field(default_factory=lambda: deque(maxlen=16), compare=False, repr=False)
+    """What it complained of since its last object was made, newest first."""
 
-    def is_admissible(self, precision: str) -> bool:
-        """Whether an engine of ``precision`` can be built with it."""
-        return precision == "fp32" or (precision == "fp16" and self.has_fp16_flag)
+    @property
+    def has_own_graphs(self) -> bool:
+        """Whether it records CUDA graphs itself, whatever the shapes (TensorRT-RTX 1.2 and newer)."""
+        return hasattr(self.module, "CudaGraphStrategy")
 
-    def precision(self, wanted: str) -> str:
-        """``auto`` resolved; RuntimeUnavailable for what this library cannot build."""
-        chosen = ("fp16" if self.has_fp16_flag else "fp32") if wanted == "auto" else wanted
-        if not self.is_admissible(chosen):
-            raise RuntimeUnavailable(
-                f"{self.name} {self.version} cannot build {chosen} from this graph; set model.precision to auto or fp32"
-            )
-        return chosen
-
+    @cached_property
     def logger(self) -> Any:
-        """The library's own messages, in this program's log."""
+        """The library's own messages, in this program's log and in ``errors``. One for all of its objects."""
         severity = self.module.ILogger
+        errors = self.errors
         levels = {
             severity.INTERNAL_ERROR: logging.ERROR,
             severity.ERROR: logging.ERROR,
@@ -64,10 +64,25 @@ class Library:
                 base.__init__(self)
 
             def log(self, severity: Any, message: str) -> None:
-                if severity in levels:
-                    _log.log(levels[severity], "%s", message)
+                level = levels.get(severity)
+                if level is not None:
+                    _log.log(level, "%s", message)
+                if level == logging.ERROR:
+                    errors.appendleft(message)
 
         return _Logger()
+
+    def make(self, kind: str) -> Any:
+        """The library's ``Runtime`` or ``Builder``; RuntimeUnavailable when the driver or the GPU does not suit it."""
+        self.errors.clear()
+        try:
+            return getattr(self.module, kind)(self.logger)
+        except (RuntimeError, TypeError) as error:
+            raise self.refusal(f"{self} cannot be used here ({error})") from error
+
+    def refusal(self, what: str, otherwise: str = "its messages are in the log above") -> RuntimeUnavailable:
+        """``what`` went wrong, with what the library's last errors mean for the person at the machine."""
+        return RuntimeUnavailable(f"{what}: {meaning(self.errors) or otherwise}")
 
     def monitor(self, phase: Callable[[str, int, int], bool]) -> Any | None:
         """A progress monitor that calls ``phase(name, step, steps)``, which says whether to go on; None before 10."""
@@ -108,6 +123,9 @@ class Library:
             if engine.get_tensor_mode(name) == mode
         }
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
 
 def load_library() -> Library:
     """The first of the two that can be imported; RuntimeUnavailable says how to get one."""
@@ -128,10 +146,16 @@ def load_library() -> Library:
 def wrap(name: str, module: Any) -> Library:
     """An imported module as `Library`; RuntimeUnavailable when it is too old."""
     version = str(module.__version__)
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    numbers = numbers_of(version)
     if name == "tensorrt" and numbers < _OLDEST:
         raise RuntimeUnavailable(f"TensorRT {version} is too old; 8.6 or newer is needed (JetPack 6, docs/jetson.md)")
-    return Library(module, name, version, hasattr(module.BuilderFlag, "FP16"))
+    has_flags = hasattr(module.BuilderFlag, "FP16")
+    return Library(module, name, version, has_flags and numbers < _STRONGLY_TYPED)
+
+
+def numbers_of(version: str) -> tuple[int, ...]:
+    """``10.3.0.26`` as numbers, to compare; ``post1`` and the like are left out."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _dtype(kind: Any) -> np.dtype[Any]:

@@ -1,55 +1,76 @@
-"""The model as a TensorRT engine: pinned inputs, one stream, addresses set once, shapes only when they change."""
+"""The model as a TensorRT engine: pinned inputs, one stream, addresses set once, the whole call as one CUDA graph."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edge.engine import built, contract
 from edge.engine.built import BuiltEngine, EngineKey
+from edge.engine.contexts import MOST, Call, Contexts
 from edge.engine.contract import Array, Tensor
 from edge.engine.cuda import Cuda
+from edge.engine.cuda_graph import Refused
 from edge.engine.library import Library, load_library
-from edge.engine.manifest import ModelFolder
+from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.runtime import RuntimeInfo, check_rows
 from edge.errors import ModelError, RuntimeUnavailable
 
+_log = logging.getLogger(__name__)
+_AUTO = ("int8", "fp16", "fp32")  # the cheapest that somebody built and that was admitted
+
 
 class TensorRtRuntime:
-    """A deserialised engine with its buffers."""
+    """A deserialised engine with its buffers.
 
-    def __init__(self, folder: ModelFolder, library: Library, cuda: Cuda, engine: BuiltEngine, max_batch: int) -> None:
+    The first call with a number of rows is queued piece by piece, which warms it up; the second is recorded, copies
+    included, and from then on a call is one launch.
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        library: Library,
+        cuda: Cuda,
+        engine: BuiltEngine,
+        max_batch: int,
+        *,
+        graphs: bool = True,
+    ) -> None:
         """Load ``engine``; `close` closes ``cuda`` too. RuntimeUnavailable or ModelError when it does not load or fit;
-        ``cuda`` is the caller's to close then."""
+        ``cuda`` is the caller's to close then. ``graphs``: whether calls are recorded."""
         self._cuda = cuda
         self._max_batch = max_batch
-        self._rows = 0
+        self._records = graphs and not library.has_own_graphs
+        self._most = 1 if library.has_own_graphs else MOST
         self._info = RuntimeInfo(library.name, library.version, f"{cuda.name} {cuda.capability}", engine.key.precision)
-        self._runtime: Any = library.module.Runtime(library.logger())
-        self._engine: Any = self._runtime.deserialize_cuda_engine(engine.path.read_bytes())
-        self._context: Any = self._engine.create_execution_context() if self._engine is not None else None
-        if self._context is None:
-            raise RuntimeUnavailable(
-                f"{engine.path.name} does not load with {library.name} {library.version}; build it again: "
-                "edge engine build"
-            )
+        self._runtime: Any = library.make("Runtime")
+        self._engine: Any = _deserialized(self._runtime, library, engine)
         expected = contract.inputs_of(folder)
         contract.check(f"{engine.path}: inputs", expected, library.tensors(self._engine, inputs=True))
         outputs = library.tensors(self._engine, inputs=False)
         contract.check(f"{engine.path}: outputs", contract.outputs_of(folder), outputs)
+        self._contexts: Any = Contexts(library, self._engine, cuda.allocate)
         self._inputs = {t.name: cuda.pinned(t, max_batch) for t in expected}
-        self._shape(max_batch)
-        self._outputs = {t.name: cuda.pinned(self._sized(t), max_batch) for t in outputs.values()}
-        self._addresses = {name: cuda.allocate(array) for name, array in {**self._inputs, **self._outputs}.items()}
-        for name, address in self._addresses.items():
-            self._demand(self._context.set_tensor_address(name, address), f"the address of {name}")
+        context = self._contexts.make()
+        self._contexts.shape(context, self._inputs, max_batch)
+        self._outputs = {t.name: cuda.pinned(_sized(context, t), max_batch) for t in outputs.values()}
+        everything = {**self._inputs, **self._outputs}
+        self._addresses = {name: cuda.allocate(array.nbytes) for name, array in everything.items()}
+        self._contexts.address(context, self._addresses)
+        self._calls = {max_batch: Call(context, self._inputs, self._outputs, max_batch)}
 
     @classmethod
     def open(cls, folder: ModelFolder, precision: str, max_batch: int) -> TensorRtRuntime:
-        """The admitted engine for this graph, library, GPU and ``precision`` (auto: 16 bits before 32).
+        """The admitted engine for this graph, library, GPU and ``precision`` (auto: the cheapest that was built).
 
-        RuntimeUnavailable when TensorRT, CUDA, a GPU or the engine is missing.
+        RuntimeUnavailable when no engine was built, or TensorRT, CUDA or a GPU is missing; nothing heavy is imported
+        where no engine was built.
         """
+        if not any(engine.is_admitted for engine in built.listing(folder)):
+            raise RuntimeUnavailable(f"no engine is built for {folder.manifest.name}; run: edge engine build")
         library = load_library()
         cuda = Cuda()
         try:
@@ -76,57 +97,114 @@ class TensorRtRuntime:
     def run(self, rows: int) -> Mapping[str, Array]:
         """Execute on the first ``rows`` rows: copy in, enqueue, copy out, all on one stream; then wait."""
         check_rows(rows, self._max_batch)
-        if rows != self._rows:
-            self._shape(rows)
-        for name, array in self._inputs.items():
-            self._cuda.upload(self._addresses[name], array[:rows])
-        self._demand(self._context.execute_async_v3(self._cuda.stream.handle), "the call")
-        results = {name: array[:rows] for name, array in self._outputs.items()}
-        for name, array in results.items():
-            self._cuda.download(array, self._addresses[name])
+        call = self._calls.pop(rows, None) or self._prepared(rows)
+        self._calls[rows] = call  # the last is the one used last
+        if call.recording is None and call.is_warm and self._records:
+            self._record(call)
+        if call.recording is None:
+            self._queue(call)
+        else:
+            call.recording.launch()
         self._cuda.wait()
-        return results
+        call.is_warm = True
+        return call.results
 
     def close(self) -> None:
-        """Context, engine and runtime first, then the memory they used."""
+        """Recordings, contexts, engine and runtime first, then the memory they used."""
         if self._engine is None:
             return
-        self._context = None
+        for call in self._calls.values():
+            call.close()
+        self._calls = {}
+        self._contexts = None
         self._engine = None
         self._runtime = None
         self._inputs, self._outputs = {}, {}
         self._cuda.close()
 
-    def _shape(self, rows: int) -> None:
-        for name, array in self._inputs.items():
-            self._demand(self._context.set_input_shape(name, (rows, *array.shape[1:])), f"{rows} rows of {name}")
-        self._rows = rows
+    def _prepared(self, rows: int) -> Call:
+        """A context for ``rows``: a new one, or where the library wants only one, that one."""
+        spare = self._calls.pop(next(iter(self._calls))) if len(self._calls) >= self._most else None
+        if spare is not None and self._most == 1:
+            context = spare.context
+        else:
+            if spare is not None:
+                spare.close()
+            context = self._contexts.make()
+            self._contexts.address(context, self._addresses)
+        self._contexts.shape(context, self._inputs, rows)
+        return Call(context, self._inputs, self._outputs, rows)
 
-    def _sized(self, tensor: Tensor) -> Tensor:
-        """``tensor`` with the sizes that the engine works out from its inputs' shapes."""
-        sizes = tuple(int(n) for n in tuple(self._context.get_tensor_shape(tensor.name))[1:])
-        if any(n < 0 for n in sizes):
-            raise ModelError(f"output {tensor} has no size before it is computed; export the graph with fixed sizes")
-        return Tensor(tensor.name, tensor.dtype, sizes)
+    def _record(self, call: Call) -> None:
+        try:
+            call.recording = self._cuda.record(lambda: self._queue(call))
+        except Refused as error:
+            self._records = False
+            _log.info("%s: calls are queued piece by piece, without a CUDA graph (%s)", self._info, error)
 
-    def _demand(self, is_accepted: bool, what: str) -> None:
-        if not is_accepted:
-            raise RuntimeUnavailable(f"{self._info}: refused {what}; build the engine again: edge engine build")
+    def _queue(self, call: Call) -> None:
+        for name, rows in call.inputs.items():
+            self._cuda.upload(self._addresses[name], rows)
+        self._contexts.enqueue(call.context, self._cuda.stream.handle)
+        for name, rows in call.results.items():
+            self._cuda.download(rows, self._addresses[name])
+
+
+def key_for(library: Library, cuda: Cuda, precision: str, graph: Path) -> EngineKey:
+    """What an engine must have been built for to run here. RTX engines fit a compute capability, others one GPU."""
+    device = cuda.capability if library.name == "tensorrt_rtx" else f"{cuda.name} {cuda.capability}"
+    return EngineKey(sha256_of(graph), library.name, library.version, device, precision)
+
+
+def graph_for(folder: ModelFolder, library: Library, precision: str) -> Path:
+    """The file that an engine of ``precision`` is built from; ModelError where it has to be made first.
+
+    INT8 is explicit quantisation everywhere. 16 bits are the builder's choice where it takes flags, and in the graph
+    where it does not.
+    """
+    if precision == "int8" or (precision == "fp16" and not library.is_weakly_typed):
+        from edge.engine.variants import variant
+
+        return variant(folder, "int8" if precision == "int8" else "fp16")
+    return folder.graph
+
+
+def _deserialized(runtime: Any, library: Library, engine: BuiltEngine) -> Any:
+    if engine.is_version_compatible:  # such an engine carries code for this processor, which is run; see the docs
+        runtime.engine_host_code_allowed = True
+    loaded = runtime.deserialize_cuda_engine(built.content(engine))
+    if loaded is None:
+        raise library.refusal(f"{engine.path.name} does not load with {library}", "build it again: edge engine build")
+    return loaded
+
+
+def _sized(context: Any, tensor: Tensor) -> Tensor:
+    """``tensor`` with the sizes that the engine works out from its inputs' shapes."""
+    sizes = tuple(int(n) for n in tuple(context.get_tensor_shape(tensor.name))[1:])
+    if any(n < 0 for n in sizes):
+        raise ModelError(f"output {tensor} has no size before it is computed; export the graph with fixed sizes")
+    return Tensor(tensor.name, tensor.dtype, sizes)
 
 
 def _find(folder: ModelFolder, library: Library, cuda: Cuda, precision: str, max_batch: int) -> BuiltEngine:
-    wanted = ("fp16", "fp32") if precision == "auto" else (precision,)
-    keys = [key_for(folder, library, cuda, one) for one in wanted]
-    found = next((e for key in keys if (e := built.find(folder, key, max_batch)) is not None), None)
-    if found is None:
-        raise RuntimeUnavailable(
-            f"no engine is built for {folder.manifest.name} with {library.name} {library.version} on "
-            f"{keys[0].device}, {precision}, {max_batch} rows; run: edge engine build"
-        )
-    return found
+    reasons = []
+    for one in _AUTO if precision == "auto" else (precision,):
+        try:
+            key = key_for(library, cuda, one, graph_for(folder, library, one))
+        except ModelError as error:
+            reasons.append(str(error))
+            continue
+        engine = built.find(folder, key, max_batch)
+        if engine is not None:
+            return engine
+    if precision != "auto" and reasons:
+        raise RuntimeUnavailable(reasons[0])
+    raise RuntimeUnavailable(_missing(folder, library, cuda, precision, max_batch))
 
 
-def key_for(folder: ModelFolder, library: Library, cuda: Cuda, precision: str) -> EngineKey:
-    """What an engine must have been built for to run here. RTX engines fit a compute capability, others one GPU."""
-    device = cuda.capability if library.name == "tensorrt_rtx" else f"{cuda.name} {cuda.capability}"
-    return EngineKey(folder.manifest.sha256, library.name, library.version, device, precision)
+def _missing(folder: ModelFolder, library: Library, cuda: Cuda, precision: str, max_batch: int) -> str:
+    """What there is instead, where it explains why it is not taken."""
+    wanted = f"{folder.manifest.name} with {library} on {cuda.name} {cuda.capability}, {precision}, {max_batch} rows"
+    others = sorted({f"{e.key.library} {e.key.version}" for e in built.listing(folder)} - {str(library)})
+    hint = f" (there are engines of {', '.join(others)})" if others else ""
+    return f"no engine is built for {wanted}{hint}; run: edge engine build"

@@ -1,7 +1,7 @@
-"""Doubles of TensorRT and pycuda that record every call in one list, and hold the caller to the documented order.
+"""Doubles of TensorRT that record every call in one list, and hold the caller to the documented order.
 
 Sources: TensorRT developer guide, "Performing Inference" (shapes and addresses before enqueue; the stream's work is
-asynchronous); pycuda reference, "Device Interface" (contiguous arrays; everything in a current context).
+asynchronous) and "CUDA Graphs" (one plain call first; a context whose graph is kept is not given other shapes).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import toy_model
+from recorded_cuda import Recorder
 
 LABELS = len(toy_model.LABELS)
 INPUTS = {
@@ -36,44 +37,39 @@ OUTPUTS = {
 NUMPY = {"UINT8": np.uint8, "FLOAT": np.float32}
 
 
-class Recorder:
-    """One machine: what was called, device memory by address, and what is still queued on the stream."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.memory: dict[int, bytearray] = {}
-        self.queue: list[Any] = []
-        self.wrong = {"fp16": 0.0, "fp32": 0.0}  # added to every logit
-        self.is_fp16 = False
-        self.serialized: bytes | None = b"engine bytes"
-        self.parse_errors: list[str] = []
-        self.refuse: str = ""
-
-    def names(self) -> list[str]:
-        return [call[0] for call in self.calls]
-
-    def note(self, *call: Any) -> None:
-        self.calls.append(call)
-
-
 def _flags(*names: str) -> Any:
     return SimpleNamespace(**{name: n for n, name in enumerate(names)})
 
 
-def fake_tensorrt(r: Recorder, version: str = "10.3.0", *, fp16: bool = True, monitor: bool = True) -> Any:
+FLAGS = ("FP16", "INT8", "TF32", "VERSION_COMPATIBLE")
+
+
+def fake_tensorrt(
+    r: Recorder, version: str = "10.3.0", *, fp16: bool = True, monitor: bool = True, scratch: bool = True
+) -> Any:
     """The module ``tensorrt``."""
     return SimpleNamespace(
         __version__=version,
         ILogger=type("ILogger", (), {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2, "INFO": 3, "VERBOSE": 4}),
-        BuilderFlag=_flags("FP16", "TF32") if fp16 else _flags("REFIT", "TF32"),
-        NetworkDefinitionCreationFlag=_flags("EXPLICIT_BATCH") if fp16 else _flags("STRONGLY_TYPED"),
+        BuilderFlag=SimpleNamespace(**{name: name for name in (FLAGS if fp16 else FLAGS[2:])}),
+        NetworkDefinitionCreationFlag=_flags("EXPLICIT_BATCH", "STRONGLY_TYPED"),
         MemoryPoolType=_flags("WORKSPACE"),
         TensorIOMode=_flags("INPUT", "OUTPUT"),
-        Runtime=lambda logger: _Runtime(r),
-        Builder=lambda logger: _Builder(r),
+        Runtime=lambda logger: _Runtime(r, logger),
+        Builder=lambda logger: _Builder(r, logger),
         OnnxParser=lambda network, logger: _Parser(r),
         **({"IProgressMonitor": type("IProgressMonitor", (), {})} if monitor else {}),
+        **({"ExecutionContextAllocationStrategy": SimpleNamespace(USER_MANAGED="user managed")} if scratch else {}),
     )
+
+
+def fake_rtx(r: Recorder) -> Any:
+    """The module ``tensorrt_rtx``: types from the graph, its own CUDA graphs."""
+    module = fake_tensorrt(r, "1.7.1", fp16=False)
+    module.NetworkDefinitionCreationFlag = _flags("STRONGLY_TYPED")
+    module.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole graph")
+    module.ComputeCapability = _flags("SM86", "SM89")
+    return module
 
 
 class _Parser:
@@ -92,18 +88,25 @@ class _Parser:
 class _Config:
     def __init__(self, r: Recorder) -> None:
         self._r = r
+        r.flags = set()
         self.progress_monitor: Any = None
+        self.max_aux_streams = -1
+        self.num_compute_capabilities = 0
 
     def set_memory_pool_limit(self, pool: int, size: int) -> None:
         self._r.note("set_memory_pool_limit", size)
 
-    def set_flag(self, flag: int) -> None:
+    def set_flag(self, flag: str) -> None:
         self._r.note("set_flag", flag)
-        self._r.is_fp16 = flag == 0
+        self._r.flags.add(flag)
 
-    def clear_flag(self, flag: int) -> None:
+    def clear_flag(self, flag: str) -> None:
         self._r.note("clear_flag", flag)
-        self._r.is_fp16 = False
+        self._r.flags.discard(flag)
+
+    def set_compute_capability(self, capability: int, index: int) -> None:
+        assert index < self.num_compute_capabilities
+        self._r.note("set_compute_capability", capability)
 
     def add_optimization_profile(self, profile: Any) -> int:
         self._r.note("add_optimization_profile", profile.shapes)
@@ -130,8 +133,9 @@ class _Profile:
 
 
 class _Builder:
-    def __init__(self, r: Recorder) -> None:
+    def __init__(self, r: Recorder, logger: Any) -> None:
         self._r = r
+        self._logger = logger
 
     def create_network(self, flags: int) -> Any:
         self._r.note("create_network", flags)
@@ -145,6 +149,10 @@ class _Builder:
 
     def build_serialized_network(self, network: Any, config: _Config) -> bytes | None:
         self._r.note("build_serialized_network")
+        assert config.max_aux_streams == 0, "one stream"
+        if self._r.says:
+            self._logger.log(1, self._r.says)
+            return None
         if config.progress_monitor is not None:
             config.progress_monitor.phase_start("Tactics", None, 2)
             go_on = all(config.progress_monitor.step_complete("Tactics", n) for n in range(2))
@@ -154,12 +162,20 @@ class _Builder:
 
 
 class _Runtime:
-    def __init__(self, r: Recorder) -> None:
+    def __init__(self, r: Recorder, logger: Any) -> None:
+        if r.refuse == "runtime":
+            logger.log(1, r.says)
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         self._r = r
+        self._logger = logger
+        self.engine_host_code_allowed = False
 
     def deserialize_cuda_engine(self, content: bytes) -> Any:
-        self._r.note("deserialize_cuda_engine", content)
-        return _Engine(self._r) if content == b"engine bytes" else None
+        self._r.note("deserialize_cuda_engine", content, self.engine_host_code_allowed)
+        if self._r.refuse == "engine":
+            self._logger.log(1, self._r.says)
+            return None
+        return _Engine(self._r)
 
 
 class _Engine:
@@ -167,6 +183,7 @@ class _Engine:
         self._r = r
         self._all = {**INPUTS, **OUTPUTS}
         self.num_io_tensors = len(self._all)
+        self.device_memory_size_v2 = 4096
 
     def get_tensor_name(self, i: int) -> str:
         return list(self._all)[i]
@@ -180,25 +197,39 @@ class _Engine:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self._all[name][1]
 
-    def create_execution_context(self) -> Any:
-        self._r.note("create_execution_context")
-        return _Context(self._r)
+    def create_runtime_config(self) -> Any:
+        return SimpleNamespace(cuda_graph_strategy=None)
+
+    def create_execution_context(self, how: Any = None) -> Any:
+        self._r.note("create_execution_context", getattr(how, "cuda_graph_strategy", how))
+        return None if self._r.refuse == "context" else _Context(self._r, needs_scratch=how == "user managed")
 
 
 class _Context:
     """Computes the toy graph in numpy when the stream gets to it."""
 
-    def __init__(self, r: Recorder) -> None:
+    def __init__(self, r: Recorder, needs_scratch: bool) -> None:
         self._r = r
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
+        self._needs_scratch = needs_scratch
+        self._is_warm = False
+        self._state = 0  # a graph that was captured in another state must not be launched
 
     def __del__(self) -> None:
         self._r.note("context gone")
 
+    def set_device_memory(self, address: int, size: int) -> None:
+        assert size >= 4096
+        assert len(self._r.memory[address]) >= size
+        self._r.note("set_device_memory", address)
+        self._needs_scratch = False
+
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self._r.note("set_input_shape", name, shape)
         self._shapes[name] = shape
+        self._state += 1
+        self._is_warm = False
         return self._r.refuse != "shape"
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
@@ -214,8 +245,19 @@ class _Context:
     def execute_async_v3(self, stream_handle: int) -> bool:
         assert set(self._addresses) == {*INPUTS, *OUTPUTS}, "all addresses are set before the call"
         assert stream_handle == 77
+        assert not self._needs_scratch, "a context of the user's own memory has got it"
+        assert self._is_warm or self._r.capture is None, "one plain call with these shapes before a capture"
+        self._is_warm = True
         self._r.note("execute_async_v3")
-        self._r.queue.append(self._compute)
+        state = self._state
+
+        def work() -> None:
+            assert state == self._state, "this graph's context was given other shapes since"
+            self._compute()
+
+        if self._r.capture is not None and self._r.refuse == "record":
+            return False
+        self._r.push(work)
         return self._r.refuse != "execute"
 
     def _compute(self) -> None:
@@ -226,81 +268,7 @@ class _Context:
             flat = np.frombuffer(bytes(self._r.memory[self._addresses[name]]), NUMPY[kind], count)
             inputs[name] = flat.reshape(shape)
         outputs = toy_model.golden_outputs(inputs)
-        outputs["logits"] = outputs["logits"] + np.float32(self._r.wrong["fp16" if self._r.is_fp16 else "fp32"])
+        outputs["logits"] = outputs["logits"] + np.float32(self._r.wrong[self._r.precision])
         for name, value in outputs.items():
             content = np.ascontiguousarray(value, np.float32).tobytes()
             self._r.memory[self._addresses[name]][: len(content)] = content
-
-
-class _Error(Exception):
-    pass
-
-
-class _Stream:
-    handle = 77
-
-    def __init__(self, r: Recorder) -> None:
-        self._r = r
-
-    def synchronize(self) -> None:
-        self._r.note("synchronize")
-        for work in self._r.queue:
-            work()
-        self._r.queue.clear()
-
-
-def fake_driver(r: Recorder, has_gpu: bool = True) -> Any:
-    """The module ``pycuda.driver``."""
-
-    def init() -> None:
-        if not has_gpu:
-            raise _Error("cuInit failed: no CUDA-capable device is detected")
-        r.note("init")
-
-    def mem_alloc(size: int) -> Any:
-        address = 0x1000 * (len(r.memory) + 1)
-        r.memory[address] = bytearray(size)
-        r.note("mem_alloc", size)
-
-        class Allocation:
-            def __int__(self) -> int:
-                return address
-
-            def free(self) -> None:
-                r.note("free", address)
-
-        return Allocation()
-
-    def upload(address: int, rows: Any, stream: _Stream) -> None:
-        assert rows.flags["C_CONTIGUOUS"]
-        r.note("memcpy_htod_async", address, rows.shape)
-
-        def work() -> None:
-            content = rows.tobytes()
-            r.memory[address][: len(content)] = content
-
-        r.queue.append(work)
-
-    def download(rows: Any, address: int, stream: _Stream) -> None:
-        assert rows.flags["C_CONTIGUOUS"]
-        r.note("memcpy_dtoh_async", address, rows.shape)
-
-        def work() -> None:
-            rows[...] = np.frombuffer(bytes(r.memory[address]), rows.dtype, rows.size).reshape(rows.shape)
-
-        r.queue.append(work)
-
-    context = SimpleNamespace(push=lambda: r.note("push"), pop=lambda: r.note("pop"), detach=lambda: r.note("detach"))
-    device = SimpleNamespace(
-        retain_primary_context=lambda: context, compute_capability=lambda: (8, 7), name=lambda: "Orin"
-    )
-    return SimpleNamespace(
-        Error=_Error,
-        init=init,
-        Device=lambda n: device,
-        Stream=lambda: _Stream(r),
-        pagelocked_zeros=np.zeros,
-        mem_alloc=mem_alloc,
-        memcpy_htod_async=upload,
-        memcpy_dtoh_async=download,
-    )

@@ -1,23 +1,22 @@
-"""The TensorRT runtime and builder against recording doubles: the order of calls, and what is said when it fails."""
+"""The TensorRT runtime against recording doubles: the order of calls, and what is said when it fails."""
 
 from __future__ import annotations
 
 import logging
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import toy_model
-from recorded_gpu import INPUTS, OUTPUTS, Recorder, fake_driver, fake_tensorrt
+from gpu_fixtures import go_on, install
+from recorded_cuda import Recorder
+from recorded_gpu import INPUTS, OUTPUTS, fake_rtx, fake_tensorrt
 
 from edge.config.models import Model as Settings
 from edge.engine import build as building
-from edge.engine import built
-from edge.engine.library import load_library
+from edge.engine import built, contexts
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
 from edge.engine.select import open_runtime
@@ -26,17 +25,12 @@ from edge.engine.tensorrt import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
 from edge.metrics import Metrics
 
-
-def go_on(phase: str, step: int, steps: int) -> bool:
-    return True
-
-
-def install(monkeypatch: pytest.MonkeyPatch, r: Recorder, tensorrt: Any = None, has_gpu: bool = True) -> None:
-    driver = fake_driver(r, has_gpu)
-    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt or fake_tensorrt(r))
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    monkeypatch.setitem(sys.modules, "pycuda", SimpleNamespace(driver=driver))
-    monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
+PLAIN = [
+    *["memcpy_htod_async"] * len(INPUTS),
+    "execute_async_v3",
+    *["memcpy_dtoh_async"] * len(OUTPUTS),
+]
+WAIT = ["record", "wait"]
 
 
 @pytest.fixture
@@ -58,36 +52,121 @@ def runtime(r: Recorder, folder: ModelFolder) -> TensorRtRuntime:
     return TensorRtRuntime.open(folder, "auto", 4)
 
 
+def calls_of(r: Recorder, work: Callable[[], object]) -> list[str]:
+    r.calls.clear()
+    work()
+    return r.names()
+
+
 def test_opening_sets_shapes_then_addresses_once(runtime: TensorRtRuntime, r: Recorder) -> None:
     names = r.names()
     assert names.index("push") < names.index("deserialize_cuda_engine") < names.index("create_execution_context")
     last_shape = len(names) - names[::-1].index("set_input_shape")
-    assert names.index("create_execution_context") < names.index("set_input_shape")
-    assert last_shape <= names.index("mem_alloc") < names.index("set_tensor_address")
+    assert names.index("create_execution_context") < names.index("set_device_memory") < names.index("set_input_shape")
+    assert last_shape <= names.index("set_tensor_address")
     assert names.count("set_tensor_address") == len(INPUTS) + len(OUTPUTS)
     assert (runtime.info.name, runtime.info.device, runtime.info.precision) == ("tensorrt", "Orin sm_87", "fp16")
 
 
-def test_a_run_copies_in_enqueues_copies_out_and_waits(runtime: TensorRtRuntime, r: Recorder) -> None:
-    r.calls.clear()
-    runtime.run(4)
-    assert r.names() == [
-        *["memcpy_htod_async"] * len(INPUTS),
-        "execute_async_v3",
-        *["memcpy_dtoh_async"] * len(OUTPUTS),
-        "synchronize",
-    ]
+def test_a_first_run_copies_in_enqueues_copies_out_and_waits(runtime: TensorRtRuntime, r: Recorder) -> None:
+    assert calls_of(r, lambda: runtime.run(4)) == PLAIN + WAIT
 
 
-def test_shapes_are_set_only_when_the_number_of_rows_changes(runtime: TensorRtRuntime, r: Recorder) -> None:
+def test_the_second_run_is_recorded_and_further_ones_are_one_launch(runtime: TensorRtRuntime, r: Recorder) -> None:
     runtime.run(4)
+    recorded = ["begin capture", *PLAIN, "end capture", "instantiate", "destroy graph", "launch"]
+    assert calls_of(r, lambda: runtime.run(4)) == recorded + WAIT
+    assert calls_of(r, lambda: runtime.run(4)) == ["launch", *WAIT]
+
+
+def test_a_launch_computes_what_was_put_into_the_buffers_since(runtime: TensorRtRuntime) -> None:
+    for value in (0.25, 0.5, -1.0, 2.0):  # plain, recorded, launched, launched
+        runtime.inputs["audio"][1] = value
+        np.testing.assert_allclose(runtime.run(2)["logits"][:, 1], [0, value])
+
+
+def test_each_number_of_rows_has_a_context_of_its_own(runtime: TensorRtRuntime, r: Recorder) -> None:
+    for rows in (4, 2, 4, 2, 4, 2):
+        runtime.inputs["audio"][...] = rows
+        np.testing.assert_allclose(runtime.run(rows)["logits"][:, 1], [rows] * rows)
+    names = r.names()
+    assert names.count("create_execution_context") == 2, "one for 4 rows from the start, one for 2"
+    assert names.count("instantiate") == 2
+    scratch = {call[1] for call in r.calls if call[0] == "set_device_memory"}
+    assert len(scratch) == 1, "they run one after the other, and share it"
+    shapes = [call[2][0] for call in r.calls if call[0] == "set_input_shape"]
+    assert shapes == [4] * len(INPUTS) + [2] * len(INPUTS)
+
+
+def test_what_was_not_used_for_longest_makes_room(
+    runtime: TensorRtRuntime, r: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_most", 2)
+    for rows in (4, 4, 1, 1, 4):
+        runtime.run(rows)
+    assert "destroy recording" not in r.names()
+    names = calls_of(r, lambda: runtime.run(2))
+    assert names.index("destroy recording") < names.index("context gone") < names.index("create_execution_context")
+    assert calls_of(r, lambda: runtime.run(4)) == ["launch", *WAIT], "it was 1 row that went"
+    assert contexts.MOST >= 24
+
+
+@pytest.mark.parametrize("what", ["capture", "record", "instantiate"])
+def test_where_recording_is_refused_calls_stay_plain(
+    runtime: TensorRtRuntime, r: Recorder, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime.run(4)
+    r.refuse = what
+    with caplog.at_level(logging.INFO, "edge.engine"):
+        for value in (0.5, 0.75):
+            runtime.inputs["audio"][...] = value
+            np.testing.assert_allclose(runtime.run(4)["logits"][:, 1], [value] * 4)
+    assert len([line for line in caplog.messages if "without a CUDA graph" in line]) == 1
+    r.refuse = ""
+    assert calls_of(r, lambda: runtime.run(4)) == PLAIN + WAIT, "it is not tried again"
+
+
+def test_a_driver_without_graphs_runs_plainly(
+    r: Recorder, folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    building.build(folder, "auto", 4, go_on)
+    runtime = TensorRtRuntime.open(folder, "auto", 4)
+
+    def missing(name: str) -> None:
+        raise OSError("libcuda.so.1: cannot open shared object file")
+
+    monkeypatch.setattr("edge.engine.cuda_graph.ctypes.CDLL", missing)
+    runtime.run(4)
+    with caplog.at_level(logging.INFO, "edge.engine"):
+        assert calls_of(r, lambda: runtime.run(4)) == PLAIN + WAIT
+    assert "this driver has no CUDA graphs" in caplog.text
+
+
+def test_tensorrt_rtx_keeps_graphs_itself(monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder) -> None:
+    install(monkeypatch, r, rtx=fake_rtx(r))
+    building.build(folder, "fp32", 4, go_on)
+    runtime = TensorRtRuntime.open(folder, "fp32", 4)
+    assert [call[1] for call in r.calls if call[0] == "create_execution_context"] == ["whole graph"] * 2
     r.calls.clear()
-    runtime.run(2)
-    runtime.run(2)
-    shapes = [call for call in r.calls if call[0] == "set_input_shape"]
-    assert shapes == [("set_input_shape", name, (2, *shape[1:])) for name, (_, shape) in INPUTS.items()]
-    assert "set_tensor_address" not in r.names()
-    assert all(call[2][0] == 2 for call in r.calls if call[0].startswith("memcpy"))
+    for rows in (4, 4, 2, 2, 4):
+        runtime.inputs["audio"][...] = rows
+        np.testing.assert_allclose(runtime.run(rows)["logits"][:, 1], [rows] * rows)
+    names = r.names()
+    assert "create_execution_context" not in names
+    assert "begin capture" not in names
+    assert [call[2][0] for call in r.calls if call[0] == "set_input_shape"] == [2] * len(INPUTS) + [4] * len(INPUTS)
+
+
+def test_before_version_10_contexts_have_memory_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
+) -> None:
+    install(monkeypatch, r, fake_tensorrt(r, "8.6.2", monitor=False, scratch=False))
+    building.build(folder, "auto", 4, go_on)
+    runtime = TensorRtRuntime.open(folder, "auto", 4)
+    for rows in (2, 2, 2):
+        runtime.run(rows)
+    assert "set_device_memory" not in r.names()
+    assert r.names().count("instantiate") == 1
 
 
 def test_it_computes_what_was_put_into_its_buffers(runtime: TensorRtRuntime, folder: ModelFolder) -> None:
@@ -101,93 +180,41 @@ def test_it_computes_what_was_put_into_its_buffers(runtime: TensorRtRuntime, fol
     assert not np.array_equal(found["logits"], before), "results are views of the runtime's own buffers"
 
 
-def test_closing_drops_the_context_before_its_memory(runtime: TensorRtRuntime, r: Recorder) -> None:
+def test_closing_drops_recordings_and_contexts_before_their_memory(runtime: TensorRtRuntime, r: Recorder) -> None:
+    runtime.run(4)
+    runtime.run(4)
     r.calls.clear()
     runtime.close()
     runtime.close()
     names = r.names()
-    assert names.index("context gone") < names.index("free") < names.index("pop") < names.index("detach")
-    assert names.count("free") == len(INPUTS) + len(OUTPUTS)
+    order = ["destroy recording", "context gone", "free", "pop", "detach"]
+    assert [names.index(name) for name in order] == sorted(names.index(name) for name in order)
+    assert names.count("free") == len(INPUTS) + len(OUTPUTS) + 1, "and the scratch memory"
+    assert not any(r.graphs.values())
 
 
-@pytest.mark.parametrize("what", ["shape", "execute"])
+@pytest.mark.parametrize("rows", [0, -1, 5])
+def test_impossible_numbers_of_rows_are_refused(runtime: TensorRtRuntime, rows: int) -> None:
+    with pytest.raises(ValueError, match="takes 1 to 4"):
+        runtime.run(rows)
+
+
+@pytest.mark.parametrize("what", ["shape", "execute", "context"])
 def test_a_refused_call_is_an_error(runtime: TensorRtRuntime, r: Recorder, what: str) -> None:
     r.refuse = what
-    with pytest.raises(RuntimeUnavailable, match="edge engine build"):
+    with pytest.raises(RuntimeUnavailable):
         runtime.run(1)
 
 
-def test_building_makes_one_profile_from_one_row_to_the_largest_batch(r: Recorder, folder: ModelFolder) -> None:
-    engine = building.build(folder, "auto", 4, go_on)
-    (profile,) = [call[1] for call in r.calls if call[0] == "add_optimization_profile"]
-    assert profile["audio"] == ((1, 8000), (4, 8000), (4, 8000))
-    assert set(profile) == set(INPUTS)
-    assert ("set_flag", 0) in r.calls
-    assert engine.is_admitted
-    assert built.listing(folder) == [engine]
-
-
-def test_building_again_uses_the_timings(r: Recorder, folder: ModelFolder) -> None:
-    building.build(folder, "auto", 4, go_on)
-    building.build(folder, "auto", 2, go_on)
-    assert [call[1] for call in r.calls if call[0] == "create_timing_cache"] == [b"", b"timings"]
-
-
-def test_an_engine_that_answers_otherwise_is_not_admitted(r: Recorder, folder: ModelFolder) -> None:
-    r.wrong = {"fp16": 0.1, "fp32": 0.1}
-    with pytest.raises(ModelError, match=r"logits differs by 0\.1"):
-        building.build(folder, "auto", 4, go_on)
-    assert built.listing(folder) == []
-    assert "detach" in r.names()
-
-
-def test_auto_builds_32_bits_when_16_differ_too_much(
-    r: Recorder, folder: ModelFolder, caplog: pytest.LogCaptureFixture
-) -> None:
-    r.wrong["fp16"] = 0.1
-    engine = building.build(folder, "auto", 4, go_on)
-    assert (engine.key.precision, engine.is_admitted) == ("fp32", True)
-    assert built.listing(folder) == [engine]
-    assert ("clear_flag", 1) in r.calls
-    assert "building fp32 instead" in caplog.text
-    with pytest.raises(ModelError):
-        building.build(folder, "fp16", 4, go_on)
-
-
-def test_progress_is_told_and_can_stop_the_build(r: Recorder, folder: ModelFolder) -> None:
-    told: list[tuple[str, int, int]] = []
-    building.build(folder, "auto", 4, lambda *step: told.append(step) is None)
-    assert told == [("Tactics", 1, 2), ("Tactics", 2, 2)]
-
-    def interrupted(phase: str, step: int, steps: int) -> bool:
-        raise KeyboardInterrupt
-
-    with pytest.raises(RuntimeUnavailable, match="built no engine"):
-        building.build(folder, "auto", 2, interrupted)
-
-
-def test_unsupported_operators_are_named(r: Recorder, folder: ModelFolder) -> None:
-    r.parse_errors = ["In node 3 (parseNode): UNSUPPORTED_NODE: NonMaxSuppression"]
-    with pytest.raises(ModelError, match="NonMaxSuppression"):
-        building.build(folder, "auto", 4, go_on)
-
-
-def test_where_types_come_from_the_graph_there_is_no_fp16(
-    monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
-) -> None:
-    install(monkeypatch, r, fake_tensorrt(r, "11.0.0", fp16=False))
-    with pytest.raises(RuntimeUnavailable, match="auto or fp32"):
-        building.build(folder, "fp16", 4, go_on)
-    assert building.build(folder, "auto", 4, go_on).key.precision == "fp32"
-    assert ("create_network", 1) in r.calls
-    assert "set_flag" not in r.names()
-
-
-def test_older_versions_build_without_a_monitor(
-    monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
-) -> None:
-    install(monkeypatch, r, fake_tensorrt(r, "8.6.2", monitor=False))
-    assert building.build(folder, "auto", 4, go_on).key.version == "8.6.2"
+def test_a_gpu_that_fails_is_an_error(runtime: TensorRtRuntime, r: Recorder) -> None:
+    r.refuse = "wait"
+    with pytest.raises(RuntimeUnavailable, match="illegal memory access"):
+        runtime.run(4)
+    r.refuse = ""
+    runtime.run(4)
+    r.refuse = "launch"
+    with pytest.raises(RuntimeUnavailable, match="cuGraphLaunch: CUDA_ERROR_UNKNOWN"):
+        runtime.run(4)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +231,36 @@ def test_an_engine_made_for_something_else_is_not_taken(
     with pytest.raises(RuntimeUnavailable, match=r"no engine is built for toy .*run: edge engine build"):
         TensorRtRuntime.open(folder, "auto", max_batch)
     assert r.names().count("push") == r.names().count("pop")
+
+
+def test_an_engine_of_another_version_is_named(
+    monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
+) -> None:
+    building.build(folder, "auto", 4, go_on)
+    install(monkeypatch, r, fake_tensorrt(r, "10.4.0"))
+    with pytest.raises(RuntimeUnavailable, match=r"there are engines of tensorrt 10\.3\.0.*edge engine build"):
+        TensorRtRuntime.open(folder, "auto", 4)
+
+
+def test_a_version_compatible_engine_serves_newer_versions_but_not_older_ones(
+    monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
+) -> None:
+    engine = building.build(folder, "fp32", 4, go_on, is_version_compatible=True)
+    assert ("set_flag", "VERSION_COMPATIBLE") in r.calls
+    assert engine.is_version_compatible
+    for version, is_taken in (("10.3.0", True), ("10.16.2.10", True), ("11.4.0", True), ("10.2.0", False)):
+        install(monkeypatch, r, fake_tensorrt(r, version))
+        r.calls.clear()
+        if not is_taken:
+            with pytest.raises(RuntimeUnavailable, match="edge engine build"):
+                TensorRtRuntime.open(folder, "fp32", 4)
+            continue
+        TensorRtRuntime.open(folder, "fp32", 4).close()
+        assert ("deserialize_cuda_engine", b"engine bytes", True) in r.calls, "its code may be run"
+
+
+def test_other_engines_may_not_bring_code_of_their_own(runtime: TensorRtRuntime, r: Recorder) -> None:
+    assert [call[2] for call in r.calls if call[0] == "deserialize_cuda_engine"] == [False]
 
 
 def test_auto_takes_the_engine_when_there_is_one(
@@ -228,46 +285,19 @@ def test_auto_goes_on_without_an_engine_that_fails_its_self_test(
     assert r.names().count("push") == r.names().count("pop")
 
 
-def test_a_damaged_engine_says_to_build_again(r: Recorder, folder: ModelFolder) -> None:
+def test_a_damaged_engine_is_not_shown_to_the_library(r: Recorder, folder: ModelFolder) -> None:
     engine = building.build(folder, "auto", 4, go_on)
-    engine.path.write_bytes(b"half")
-    with pytest.raises(RuntimeUnavailable, match="build it again"):
+    engine.path.write_bytes(b"engine bytEs")
+    r.calls.clear()
+    with pytest.raises(RuntimeUnavailable, match="is damaged; build it again"):
         TensorRtRuntime.open(folder, "auto", 4)
+    assert "deserialize_cuda_engine" not in r.names()
+    assert r.names().count("push") == r.names().count("pop")
 
 
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder) -> None:
-    install(monkeypatch, r, has_gpu=False)
-    with pytest.raises(RuntimeUnavailable, match="nvidia-smi"):
-        TensorRtRuntime.open(folder, "auto", 4)
-    monkeypatch.setitem(sys.modules, "pycuda", None)
-    with pytest.raises(RuntimeUnavailable, match="pycuda"):
-        TensorRtRuntime.open(folder, "auto", 4)
-    monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt(r, "8.5.3"))
-    with pytest.raises(RuntimeUnavailable, match="too old"):
-        load_library()
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(RuntimeUnavailable, match="JetPack"):
-        load_library()
-
-
-def test_an_ahead_of_time_engine_waits_for_its_machine(
+def test_without_an_engine_nothing_heavy_is_imported(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
-    with pytest.raises(RuntimeUnavailable, match="tensorrt_rtx"):
-        building.build_ahead(folder, "sm_87", 4, go_on)
-    engine = building.build(folder, "auto", 4, go_on)
-    waiting = replace(engine, is_admitted=False)
-    built.save(waiting, b"engine bytes")
-    with pytest.raises(RuntimeUnavailable):
+    monkeypatch.setattr("edge.engine.tensorrt.load_library", lambda: pytest.fail("imported"))
+    with pytest.raises(RuntimeUnavailable, match="no engine is built for toy; run: edge engine build"):
         TensorRtRuntime.open(folder, "auto", 4)
-    assert building.admit(folder, waiting).is_admitted
-    assert TensorRtRuntime.open(folder, "auto", 4).info.name == "tensorrt"
-    with pytest.raises(RuntimeUnavailable, match="build it here"):
-        building.admit(folder, replace(waiting, key=replace(waiting.key, device="Xavier sm_72")))
-
-
-def test_notes_that_cannot_be_read_are_passed_over(r: Recorder, folder: ModelFolder) -> None:
-    engine = building.build(folder, "auto", 4, go_on)
-    (engine.path.parent / "x.json").write_text("{", encoding="utf-8")
-    (engine.path.parent / "y.json").write_text("{}", encoding="utf-8")
-    assert built.listing(folder) == [engine]
