@@ -191,7 +191,7 @@ class SoundGate:
         sound.steady = False
         if sound.seen >= self._hops:
             np.mean(sound.mean, axis=0, out=sound.level)
-            sound.loudest = float(sound.peak.max())
+            sound.loudest = float(sound.peak.min())  # of hops: a click in one of them is not what the others are like
             sound.steady = self._is_steady(sound, sound.level, sound.loudest)
 
     def forget(self, camera: str) -> None:

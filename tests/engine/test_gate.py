@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.engine.gate import LIMITS, DoubtGate, PictureGate, SoundGate
+from edge.engine.manifest import AudioGeometry, Geometry, Memory, VideoGeometry
+from edge.types import F32, U8, Window
+
+H, W, RATE = 64, 96, 32_000
+GEOMETRY = Geometry(
+    hop_s=0.5,
+    video=VideoGeometry(fps=4.0, frames=2, width=W, height=H),
+    audio=AudioGeometry(rate_hz=RATE, window_s=2.0),
+    memory=Memory(tokens=4, dim=4),
+)
+HOP = RATE // 2
+OLDEST = round(LIMITS.pictures_s / 0.5)  # hops
+
+
+def window(seq: int, camera: str = "yard", ok: tuple[bool, bool] = (True, True), audio: float = 1.0,
+           epoch: int = 0) -> Window:  # fmt: skip
+    return Window(camera, seq, 0, 0, 0, ok, audio, (), epoch, (0.0, 0.0, 1.0, 1.0))
+
+
+def scene(seed: int) -> U8:
+    """A pair of the same smooth picture, away from black and white."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(60, 190, (H // 16, W // 16, 3)).astype(np.uint8)
+    return np.stack([coarse.repeat(16, 0).repeat(16, 1)] * 2)
+
+
+def look(gate: PictureGate, at: Window, pair: U8) -> bool:
+    differs = gate.differs(at, pair)
+    if differs:
+        gate.encoded(at)
+    return differs
+
+
+def listen(gate: SoundGate, at: Window, samples: F32) -> bool:
+    differs = gate.differs(at, samples)
+    if differs:
+        gate.encoded(at)
+    return differs
+
+
+@given(st.integers(0, 1000), st.text("abcdefgh", min_size=1, max_size=6))
+@settings(max_examples=20)
+def test_the_same_picture_is_encoded_once_and_again_when_that_is_old(seed: int, camera: str) -> None:
+    gate, pair = PictureGate(GEOMETRY), scene(seed)
+    encoded = [hop for hop in range(3 * OLDEST) if look(gate, window(hop, camera), pair)]
+    assert encoded[0] == 0
+    assert all(3 * OLDEST / 4 <= gap <= OLDEST for gap in np.diff(encoded))
+
+
+@given(
+    st.integers(0, 1000),
+    st.integers(0, 1),
+    st.integers(0, H // 8 - 1),
+    st.integers(0, W // 8 - 1),
+    st.integers(0, 2),
+    st.sampled_from([-1, 1]),
+    st.sampled_from([0, 2, 6]),
+)
+@settings(max_examples=40)
+def test_a_change_of_any_block_of_either_picture_is_encoded_however_noisy_it_was(
+    seed: int, which: int, row: int, column: int, colour: int, sign: int, sigma: int
+) -> None:
+    gate, pair = PictureGate(GEOMETRY), scene(seed)
+    rng = np.random.default_rng(seed)
+    for hop in range(4):
+        look(gate, window(hop), np.clip(pair + rng.normal(0, sigma, pair.shape), 0, 255).astype(np.uint8))
+    look(gate, window(5, epoch=1), pair)
+    changed = pair.astype(np.int16)
+    changed[which, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8, colour] += sign * int(LIMITS.high + 2)
+    changed = changed.astype(np.uint8)
+    assert look(gate, window(6, epoch=1), changed)
+    assert not look(gate, window(7, epoch=1), changed)  # it stays: nothing new
+
+
+def test_when_what_moved_stands_still_that_is_encoded_once() -> None:
+    gate, pair = PictureGate(GEOMETRY), scene(3)
+    look(gate, window(0), pair)
+    moving = pair.copy()
+    moving[1, 8:24, 8:16] = 250
+    still = pair.copy()
+    still[:, 8:24, 8:16] = 250
+    assert [look(gate, window(1 + i), p) for i, p in enumerate([moving, still, still, pair, pair])] == [
+        True, True, False, True, False
+    ]  # fmt: skip
+
+
+def test_a_soft_change_over_a_wide_area_counts_although_each_block_hardly_changed() -> None:
+    gate, pair = PictureGate(GEOMETRY), scene(3)
+    look(gate, window(0), pair)
+    pair[1, :40, :48] += 2  # below `low`
+    assert look(gate, window(1), pair)
+
+
+def test_slow_drift_does_not_pass_unseen() -> None:
+    gate, pair = PictureGate(GEOMETRY), scene(3)
+    encoded = [hop for hop in range(OLDEST // 2) if look(gate, window(hop), pair + np.uint8(hop))]
+    assert len(encoded) >= OLDEST // 4
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.0, 2.0, 4.0])
+def test_noise_as_strong_as_it_was_is_not_encoded(sigma: float) -> None:
+    gate, pair, rng = PictureGate(GEOMETRY), scene(1).astype(np.float32), np.random.default_rng(2)
+    encoded = 0
+    for hop in range(100):
+        noisy = np.clip(pair + rng.normal(0, sigma, pair.shape), 0, 255).astype(np.uint8)
+        encoded += look(gate, window(hop), noisy) and hop >= 20
+    assert encoded <= 9  # it is old every 12 to 16 hops
+
+
+def test_what_cannot_be_compared_is_encoded() -> None:
+    gate, pair = PictureGate(GEOMETRY), scene(1)
+    assert look(gate, window(0), pair)
+    assert look(gate, window(1, epoch=1), pair)
+    assert look(gate, window(2, ok=(False, True), epoch=1), pair)
+    assert look(gate, window(3, epoch=1), pair)
+    assert look(gate, window(4, "gate", epoch=1), pair)
+    gate.forget("yard")
+    assert look(gate, window(5, epoch=1), pair)
+    assert look(gate, window(500, epoch=1), pair)
+
+
+def test_a_camera_without_pictures_or_sound_has_nothing_to_encode() -> None:
+    pictures, sound = PictureGate(GEOMETRY), SoundGate(GEOMETRY)
+    rng = np.random.default_rng(0)
+    blind, deaf = [], []
+    for hop in range(50):
+        at = window(hop, ok=(False, False), audio=0.0)
+        blind.append(look(pictures, at, rng.integers(0, 256, (2, H, W, 3)).astype(np.uint8)))
+        deaf.append(listen(sound, at, np.zeros(4 * HOP, np.float32)))
+    assert sum(blind) == sum(deaf) == 1
+
+
+def hops(sound: F32) -> list[F32]:
+    """Windows of two seconds, half a second apart."""
+    return [sound[i * HOP : (i + 4) * HOP] for i in range(len(sound) // HOP - 3)]
+
+
+def steady(kind: str, seconds: float, seed: int = 0) -> F32:
+    t = np.arange(round(seconds * RATE)) / RATE
+    noise = np.random.default_rng(seed).normal(0, 1, len(t))
+    made = {
+        "silence": 0 * t,
+        "noise": 0.01 * noise,
+        "hum": 0.02 * np.sin(2 * np.pi * 50 * t) + 0.01 * np.sin(2 * np.pi * 150 * t) + 0.002 * noise,
+        "alarm": 0.3 * np.sin(2 * np.pi * 3100 * t) + 0.001 * noise,
+    }
+    return made[kind].astype(np.float32)
+
+
+def heard(sound: F32) -> list[bool]:
+    gate = SoundGate(GEOMETRY)
+    return [listen(gate, window(i), samples) for i, samples in enumerate(hops(sound))]
+
+
+@pytest.mark.parametrize("kind", ["silence", "noise", "hum", "alarm"])
+def test_steady_sound_is_encoded_every_two_seconds(kind: str) -> None:
+    encoded = heard(steady(kind, 30.0))
+    assert sum(encoded[8:]) <= 1.4 * len(encoded[8:]) / 4
+    since = np.flatnonzero(encoded)
+    assert np.diff(since).max() <= 4
+
+
+@given(st.floats(0.0, 0.497), st.sampled_from(["silence", "noise", "hum"]), st.sampled_from([-1.0, 1.0]))
+@settings(max_examples=15, deadline=None)
+def test_an_impulse_anywhere_is_encoded_in_every_window_that_holds_it(at_s: float, kind: str, sign: float) -> None:
+    sound = steady(kind, 12.0, seed=3)
+    hop = 14
+    sound[hop * HOP + round(at_s * RATE)] += sign * 0.2
+    encoded = heard(sound)
+    first = hop - 3  # the window whose newest hop it is in
+    assert all(encoded[first : first + 4])
+    assert encoded[first + 4]  # and the first without it
+
+
+@pytest.mark.parametrize(("gain", "hz"), [(4.0, None), (0.25, None), (1.0, 440.0), (1.0, 6000.0)])
+def test_sound_that_starts_or_ends_is_encoded_while_any_of_it_is_in_the_window(gain: float, hz: float | None) -> None:
+    sound = steady("noise", 14.0)
+    inside = slice(14 * HOP, 15 * HOP)
+    sound[inside] *= gain
+    if hz is not None:
+        sound[inside] += (0.01 * np.sin(2 * np.pi * hz * np.arange(HOP) / RATE)).astype(np.float32)
+    assert all(heard(sound)[11:16])
+
+
+def test_sound_that_grows_slowly_is_not_taken_for_what_it_was() -> None:
+    t = np.arange(30 * RATE) / RATE
+    swelling = (steady("noise", 30.0) * 10 ** (t * 3 / 20)).astype(np.float32)  # 3 dB a second
+    assert all(heard(swelling))
+
+
+def test_broken_sound_and_gaps_are_encoded() -> None:
+    gate, samples = SoundGate(GEOMETRY), hops(steady("noise", 10.0))
+    for hop in range(8):
+        listen(gate, window(hop), samples[hop])
+    broken = samples[8].copy()
+    broken[-100] = np.nan
+    assert listen(gate, window(8), broken)
+    assert listen(gate, window(9, audio=0.9), samples[9])
+    assert listen(gate, window(20), samples[9])
+
+
+def test_a_label_near_its_threshold_puts_what_evidences_it_in_doubt() -> None:
+    low, high = np.array([-1.0, np.nan], np.float32), np.array([1.0, np.nan], np.float32)
+    gate = DoubtGate({"video": np.stack([low, high]), "audio": np.stack([low[::-1], high[::-1]])})
+    assert gate.of("yard") == frozenset()
+    for logits, doubts in (((0, 9), {"video"}), ((9, 0), {"audio"}), ((0, 0), {"video", "audio"}), ((-2, 2), set())):
+        gate.scored("yard", np.array(logits, np.float32))
+        assert gate.of("yard") == doubts
+    gate.forget("yard")
+    assert gate.of("yard") == frozenset()
+
+
+def test_judging_follows_the_limits() -> None:
+    pair = scene(1)
+    eager = PictureGate(GEOMETRY, replace(LIMITS, pictures_s=0.5))
+    assert all(look(eager, window(hop), pair) for hop in range(5))
