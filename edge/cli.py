@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_events(commands)
     _add_prompts(commands)
     _add_engine(commands)
+    _add_bench(commands)
     _add_learn(commands)
     return parser
 
@@ -176,6 +177,12 @@ def _add_engine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     from edge.engine.commands import add_commands
 
     add_commands(commands.add_parser("engine", help="model engines: list, verify, build"))
+
+
+def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from edge.bench.command import add_command
+
+    add_command(commands)
 
 
 def _add_learn(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from bench_table import Figure, Table, ratios, row
-from measure import Histogram, Scrape
+
+from edge.bench.figures import Figure, Table, cells, grid, quantile, ratios
+from edge.bench.scrape import Histogram, Scrape
 
 PAGE = """# TYPE edge_infer_seconds histogram
 edge_infer_seconds_bucket{le="0.01"} %d
@@ -42,7 +43,7 @@ def test_goals_are_bounds(goal: str, value: float, met: bool | None) -> None:
 def test_nothing_measured_meets_no_goal() -> None:
     figure = Figure("x", [], goal="<= 1")
     assert figure.met is None
-    assert "not measured" in row(figure)
+    assert "not measured" in cells(figure)
 
 
 def test_a_missed_goal_is_said_plainly() -> None:
@@ -70,3 +71,19 @@ def test_a_counter_is_summed_over_its_labels() -> None:
     scrape = Scrape(PAGE % (1, 1, 1, 1, 0.0))
     assert scrape.total("edge_windows_total") == 7
     assert scrape.total("edge_windows_total", camera="b") == 4
+
+
+def test_what_was_not_measured_is_an_empty_cell() -> None:
+    table = grid(["a", "b"], [["x", math.nan], [None, 1234.5]])
+    assert table.splitlines()[2:] == ["| x |  |", "|  | 1234 |"]
+
+
+def test_a_quantile_is_a_value_that_was_seen() -> None:
+    assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert quantile([1.0], 0.99) == 1.0
+    assert math.isnan(quantile([], 0.5))
+
+
+def test_growth_of_a_counter_by_label() -> None:
+    before, after = Scrape(PAGE % (1, 1, 1, 1, 0.0)), Scrape(PAGE.replace("4.0", "9.0") % (1, 1, 1, 1, 0.0))
+    assert after.grown(before, "edge_windows_total", "camera") == {"a": 0.0, "b": 5.0}

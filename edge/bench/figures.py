@@ -1,11 +1,12 @@
-"""Figures of repeated rounds, and the Markdown table of them."""
+"""Figures of repeated rounds, and the Markdown tables of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from math import isnan
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from math import isnan, nan
 from statistics import median
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Figure:
     def value(self) -> float:
         """The median over the rounds that measured it; NaN where none did."""
         known = [value for value in self.values if not isnan(value)]
-        return median(known) if known else float("nan")
+        return median(known) if known else nan
 
     @property
     def met(self) -> bool | None:
@@ -40,25 +41,31 @@ class Table:
     figures: list[Figure] = field(default_factory=list)
 
     def add(self, *figures: Figure) -> None:
-        """Add figures and print each as it comes."""
-        for figure in figures:
-            self.figures.append(figure)
-            print(row(figure), flush=True)
+        """Add figures."""
+        self.figures.extend(figures)
 
     def markdown(self) -> str:
         """The table."""
-        head = ["| figure | median | range | goal | |", "|---|---|---|---|---|"]
-        return "\n".join([*head, *map(row, self.figures)]) + "\n"
+        return grid(["figure", "median", "range", "goal", ""], [cells(figure) for figure in self.figures])
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """For programs; what was not measured is null."""
+        return [{**asdict(f), "values": list(f.values), "value": finite(f.value), "met": f.met} for f in self.figures]
 
 
-def row(figure: Figure) -> str:
+def cells(figure: Figure) -> list[str]:
     """One line of the table."""
     known = sorted(value for value in figure.values if not isnan(value))
     shown = f"{number(figure.value)} {figure.unit}".strip() if known else "not measured"
     span = f"{number(known[0])} - {number(known[-1])}" if len(known) > 1 else ""
     verdict = {None: "", True: "met", False: "**missed**"}[figure.met]
-    remark = "; ".join(part for part in (verdict, figure.note) if part)
-    return f"| {figure.name} | {shown} | {span} | {figure.goal} | {remark} |"
+    return [figure.name, shown, span, figure.goal, "; ".join(part for part in (verdict, figure.note) if part)]
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; floats with three significant digits, NaN and None as empty cells."""
+    lines = [head, ["---"] * len(head), *([_cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def number(value: float) -> str:
@@ -72,4 +79,21 @@ def number(value: float) -> str:
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """Round by round; rounds of one pair run one after the other."""
-    return [a / b for a, b in zip(above, below, strict=True)]
+    return [a / b if b else nan for a, b in zip(above, below, strict=True)]
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The value below which a share ``q`` lies (nearest rank); NaN of nothing."""
+    known = sorted(values)
+    return known[min(len(known) - 1, int(q * len(known)))] if known else nan
+
+
+def finite(value: float) -> float | None:
+    """None for NaN, which JSON does not have."""
+    return None if isnan(value) else value
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return ""
+    return number(value) if isinstance(value, float) else str(value)

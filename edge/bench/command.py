@@ -1,0 +1,56 @@
+"""`edge bench` on the command line. Importing this loads neither a runtime nor a media library."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Give the command line its command `bench`."""
+    parser = commands.add_parser("bench", help="how many cameras this box holds, and where its time goes")
+    parser.add_argument("--quick", action="store_true", help="the estimate alone, about 20 seconds")
+    parser.add_argument("--cameras", type=_count, metavar="N", help="try this many at the end, not the estimate")
+    parser.add_argument("--clip", type=Path, metavar="FILE", help="a recording of your own camera to play instead")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured here")
+    parser.set_defaults(handler=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure and print; 0."""
+    from edge.bench.clips import MOVING, STILL, bundled, looked_at
+    from edge.bench.course import Course, Plan
+    from edge.bench.daemon import Stage, embedded_broker
+    from edge.bench.report import Box, as_json, text
+    from edge.engine.manifest import find_folder, load_folder
+
+    box = Box.here()
+    moving = looked_at(args.clip.absolute()) if args.clip else bundled(MOVING)
+    still = None if args.clip else bundled(STILL)
+    plan = Plan(1, 1.0, 3.0, False) if args.quick else Plan(2, 2.0, 5.0, True, args.cameras)
+    hop_s = load_folder(find_folder("fused")).manifest.geometry.hop_s
+    with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder, embedded_broker() as port:
+        if port is None:
+            _tell("no broker here (extra `broker`): latency is not measured")
+        found = Course(Stage(Path(folder), port, hop_s), plan, moving, still, _tell).run()
+    about = moving.shown + (f" ({args.clip.name})" if args.clip else ", the clips that come along")
+    print(text(box, about, found))
+    if args.json is not None:
+        args.json.write_text(json.dumps(as_json(box, about, found), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _tell(what: str) -> None:
+    print(f"… {what}", file=sys.stderr, flush=True)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 256")
+    return int(text)

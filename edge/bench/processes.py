@@ -1,0 +1,201 @@
+"""Programs under measurement, seen from outside: CPU time, memory, systemd notifications, a line of questions.
+
+Linux only (/proc).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from edge.clock import SystemClock
+from edge.errors import RuntimeUnavailable
+from edge.types import seconds
+
+TICKS = os.sysconf("SC_CLK_TCK")
+NEVER_READY_S = 120.0
+_CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A process tree's CPU-seconds so far and its memory in MB (10^6 bytes) at ``at_s`` (monotonic).
+
+    ``rss_mb`` counts pages that processes share once for each, ``pss_mb`` once for all.
+    """
+
+    at_s: float
+    cpu_s: float
+    rss_mb: float
+    pss_mb: float
+    files: int
+
+    def cores_since(self, before: Usage) -> float:
+        """CPU-seconds a second since ``before``."""
+        return (self.cpu_s - before.cpu_s) / (self.at_s - before.at_s)
+
+
+class Program:
+    """A program under measurement, started with a systemd notification socket; stopped on leaving the context.
+
+    RuntimeUnavailable, with the end of its log, when it fails.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path, *, env: Mapping[str, str] | None = None) -> None:
+        self._command = list(command)
+        self._folder = folder
+        self._env = dict(env or {})
+        self.ready_s = float("nan")
+        self.log = folder / "program.log"
+
+    def __enter__(self) -> Self:
+        path = str(self._folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(path)
+        self._out = self.log.open("wb")
+        self._started_s = now_s()
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._out,
+            cwd=self._folder,
+            env={**os.environ, **self._env, "NOTIFY_SOCKET": path},
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+        self._out.close()
+        self._socket.close()
+        (self._folder / "notify").unlink(missing_ok=True)
+
+    def wait_ready(self) -> float:
+        """Seconds from start to READY=1."""
+        deadline_s = self._started_s + NEVER_READY_S
+        while now_s() < deadline_s and self._process.poll() is None:
+            self._socket.settimeout(0.5)
+            try:
+                message = self._socket.recv(8192)
+            except TimeoutError:
+                continue
+            if b"READY=1" in message.split(b"\n"):
+                self.ready_s = now_s() - self._started_s
+                self._socket.close()  # nobody reads the rest, and a full socket must not hold it up
+                return self.ready_s
+        raise self._failed("did not become ready")
+
+    def wait_end(self, timeout_s: float) -> float:
+        """Seconds from now until the program ends by itself with exit code 0."""
+        began_s = now_s()
+        if self._process.wait(timeout_s) != 0:
+            raise self._failed(f"failed ({self._process.returncode})")
+        return now_s() - began_s
+
+    def ask(self) -> dict[str, Any]:
+        """An empty line in, one JSON object out: what the program says of itself."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise self._failed("takes no questions")
+        try:
+            self._process.stdin.write(b"\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError) as error:
+            raise self._failed("does not answer") from error
+        return answer
+
+    def usage(self) -> Usage:
+        """CPU and memory now."""
+        if self._process.poll() is not None:
+            raise self._failed(f"ended ({self._process.returncode})")
+        return usage_of(self._process.pid)
+
+    def _failed(self, what: str) -> RuntimeUnavailable:
+        return RuntimeUnavailable(f"{' '.join(self._command[:4])} {what}:\n{self.log.read_text()[-2000:]}")
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """The command that runs a module of this program."""
+    return [sys.executable, "-m", name, *arguments]
+
+
+def usage_of(pid: int) -> Usage:
+    """CPU, memory and open files of a process and its descendants, now."""
+    pids = tree(pid)
+    return Usage(
+        now_s(), sum(map(cpu_s, pids)), sum(map(rss_mb, pids)), sum(map(pss_mb, pids)), sum(map(files_of, pids))
+    )
+
+
+def tree(pid: int) -> list[int]:
+    """``pid`` and all its descendants."""
+    children = [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    return [pid, *(p for child in children for p in tree(int(child)))]
+
+
+def cpu_s(pid: int) -> float:
+    """CPU-seconds of all threads of a process, user and system, and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICKS
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory in MB."""
+    return _kilobytes(Path(f"/proc/{pid}/status"), "VmRSS:") * 1024 / 1e6
+
+
+def pss_mb(pid: int) -> float:
+    """Resident memory in MB, shared pages divided among those who share them."""
+    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") * 1024 / 1e6
+
+
+def files_of(pid: int) -> int:
+    """How many file descriptors are open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def free_mb() -> float:
+    """Memory of the machine that programs could still take, in MB."""
+    return _kilobytes(Path("/proc/meminfo"), "MemAvailable:") * 1024 / 1e6
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def now_s() -> float:
+    """Monotonic time."""
+    return seconds(_CLOCK.mono_ns())
+
+
+def pause(s: float) -> None:
+    """Let time pass."""
+    _CLOCK.wait(threading.Event(), s)
+
+
+def _kilobytes(path: Path, key: str) -> int:
+    return next((int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(key)), 0)

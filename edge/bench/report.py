@@ -1,0 +1,226 @@
+"""What `edge bench` says: tables in Markdown, then the answer in words; and all of it as one JSON object."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from math import nan
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from edge.bench.capacity import Capacity
+from edge.bench.course import MANY, Found
+from edge.bench.daemon import Look
+from edge.bench.figures import Figure, Table, finite, grid, number, quantile, ratios
+from edge.bench.stopwatch import STAGES
+
+GIGA = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The machine, and how busy it was before."""
+
+    processor: str
+    cores: int
+    memory_gb: float
+    load: float
+
+    @classmethod
+    def here(cls) -> Box:
+        """This machine."""
+        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return cls(_processor(), os.cpu_count() or 1, pages / 1e9, os.getloadavg()[0])
+
+    def __str__(self) -> str:
+        busy = "" if self.load < 0.3 else " **The box is not quiet: figures of time are worse than they need be.**"
+        return (
+            f"{self.processor}, {self.cores} cores, {self.memory_gb:.0f} GB, Python {platform.python_version()}; "
+            f"load before: {self.load:.2f}.{busy}"
+        )
+
+
+def text(box: Box, clip: str, found: Found) -> str:
+    """The report."""
+    parts = [
+        str(box),
+        f"Cameras: {clip}.",
+        "### What runs the model\n\n" + candidates(found),
+        "### One row of the model, by part\n\n" + parts_table(found) + "\n" + peaks_line(found),
+        "### Figures\n\n" + figures(found).markdown(),
+        "### Where the time goes\n\n" + stages(found),
+        "### The answer\n\n" + "\n".join(answer(found)),
+    ]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def as_json(box: Box, clip: str, found: Found) -> dict[str, Any]:
+    """The same for programs."""
+    told: dict[str, Any] = _without_nan(
+        {
+            "box": asdict(box),
+            "clip": clip,
+            "figures": figures(found).as_json(),
+            "answer": list(answer(found)),
+            "measured": asdict(found),
+        }
+    )
+    return told
+
+
+def candidates(found: Found) -> str:
+    """What was chosen, and what the others measured or why they are no choice."""
+    rows = []
+    for index, one in enumerate(found.candidates):
+        if "refused" in one:
+            rows.append([f"{one['runtime']}, {one['precision']}", nan, nan, nan, f"no: {one['refused'][:160]}"])
+            continue
+        name = f"{one['runtime']} {one['version']} on {one['device']}, {one['precision']}"
+        rows.append([name, one["row_ms"], one["full_ms"], one["load_s"], "**runs here**" if index == 0 else "possible"])
+    return grid(["runtime", "CPU-ms a row", "of 8 at once, each", "CPU-s to load", ""], rows)
+
+
+def parts_table(found: Found) -> str:
+    """Each part's cost against what its operations would take at the peak that was measured."""
+    peak, kind = _peak(found)
+    rows = []
+    for part, timed in found.chosen.get("parts", {}).items():
+        asked = found.asked.get(part, {})
+        operations, best = asked.get("operations", nan), min(timed["best_ms"], timed["full_ms"])
+        least_ms = 1000 * operations / peak if peak else nan
+        nodes = list(asked.get("ms_by_kind", {}).items())[:3]
+        most = ", ".join(f"{name} {ms / asked['ms']:.0%}" for name, ms in nodes)
+        share = f"{100 * least_ms / best:.0f} %" if peak and operations == operations else ""  # noqa: PLR0124 - NaN
+        rows.append([part, timed["row_ms"], timed["full_ms"], operations / GIGA, least_ms, share, most])
+    head = ["part", "CPU-ms a row", "of 8 at once, each", "10^9 operations", f"ms at the {kind} peak", "reached"]
+    return grid([*head, "most time in (fp32, ONNX Runtime)"], rows)
+
+
+def peaks_line(found: Found) -> str:
+    """The peaks and what showed them."""
+    lines = []
+    for kind, by in found.peaks.items():
+        name, value = next(iter(by.items()))
+        unit = {"copy": "GB/s", "int8": "GOP/s"}.get(kind, "GFLOP/s")
+        lines.append(f"{kind} {value / GIGA:.0f} {unit} ({name})")
+    return f"Peaks of one thread, the best of the probes: {'; '.join(lines)}. The true peaks may be higher.\n"
+
+
+def figures(found: Found) -> Table:
+    """The first table of what speed means here."""
+    table = Table()
+    daemons = [look.cpu_ms for look in found.many]
+    table.add(
+        Figure(f"cost over the floor, {MANY} cameras, all moving", ratios(daemons, found.floors_ms), "x", "<= 1.10"),
+        Figure("  daemon", daemons, "CPU-ms per camera-second"),
+        Figure("  floor: paced decoding and the bare runtime", found.floors_ms, "CPU-ms per camera-second"),
+    )
+    if found.still is not None:
+        table.add(Figure("  daemon, nothing moving", [found.still.cpu_ms], "CPU-ms per camera-second"))
+    if found.one is not None:
+        table.add(Figure("  daemon, one camera, moving", [found.one.cpu_ms], "CPU-ms per camera-second"))
+    table.add(Figure("throughput over the bare runtime, recordings, all moving", [found.throughput], "x", ">= 0.95"))
+    if found.loaded is not None:
+        table.add(*_latency(f"{found.loaded.cameras} cameras", found.loaded))
+    ready = [look.ready_s for look in (*found.many, *([found.one] if found.one else []))]
+    table.add(Figure("start to READY", ready, "s", "<= 2 s"))
+    ready_cpu = [look.ready_cpu_s for look in (*found.many, *([found.one] if found.one else []))]
+    table.add(Figure("  its processor time", ready_cpu, "CPU-s"))
+    for cameras, looks in ((1, [found.one]), (MANY, found.many)):
+        memory = [look.rss_mb for look in looks if look is not None]
+        table.add(Figure(f"memory, cameras: {cameras}", memory, "MB", f"<= {150 + 12 * cameras} MB"))
+    for name, speed in found.replayed.items():
+        table.add(Figure(f"recorded hours replayed an hour, {name}", [speed], "x", ">= 20 x"))
+    return table
+
+
+def stages(found: Found) -> str:
+    """CPU-ms per camera-second by stage, for both kinds of scene."""
+    kinds = [("all moving", found.many[-1] if found.many else None), ("nothing moving", found.still)]
+    there = [(name, look) for name, look in kinds if look is not None]
+    rows: list[list[object]] = []
+    for stage in STAGES:
+        cells: list[object] = []
+        for _, look in there:
+            share = look.stages.get(stage, 0.0)
+            cells.extend((f"{100 * share:.1f} %", share * look.cpu_ms))
+        if any(look.stages.get(stage) for _, look in there):
+            rows.append([stage, *cells])
+    head = [cell for name, _ in there for cell in (f"{MANY} cameras, {name}", "CPU-ms per camera-second")]
+    reuse = "; ".join(f"{name}: {_encoded(look)}" for name, look in there if look.encoded)
+    return grid(["stage", *head], rows) + (f"\nEncoded anew: {reuse}.\n" if reuse else "")
+
+
+def answer(found: Found) -> Iterator[str]:
+    """In words."""
+    if found.moving_holds is not None:
+        yield _holds(found.moving_holds, "with everything moving", found.checks.get("moving"))
+    if found.still_holds is not None:
+        yield _holds(found.still_holds, "with nothing moving", found.checks.get("still"))
+    peak, kind = _peak(found)
+    operations = sum(part["operations"] for part in found.asked.values())
+    row_ms = found.chosen.get("row_ms", nan)
+    if peak and operations:
+        least_ms = 1000 * operations / peak
+        yield (
+            f"How far from the machine's limit: a row has {number(operations / GIGA)} x 10^9 operations, at the {kind} "
+            f"peak {number(least_ms)} ms; it takes {number(row_ms)} ms, so {100 * least_ms / row_ms:.0f} % is reached."
+        )
+
+
+def _holds(holds: Capacity, scene: str, look: Look | None) -> str:
+    bounds = ", ".join(f"{name} {number(n)}" for name, n in holds.bounds.items())
+    said = (
+        f"This box holds about **{holds.cameras}** cameras of this kind {scene}; the limit is {holds.limit} "
+        f"(by each limit alone: {bounds})."
+    )
+    if look is not None:
+        lost = "".join(f", {n:.0f} dropped at {place}" for place, n in look.drops.items())
+        said += f" Tried with {look.cameras}: {100 * look.due_share:.1f} % of due windows were scored{lost}."
+    return said
+
+
+def _encoded(look: Look) -> str:
+    names = {"see": "pictures", "hear": "sound"}
+    return ", ".join(f"{names.get(part, part)} in {100 * n:.0f} % of windows" for part, n in look.encoded.items())
+
+
+def _latency(what: str, look: Look) -> list[Figure]:
+    """Latency added, as the daemon counts it: without the model's own time; every message was looked at."""
+    added = [1000 * quantile(look.added_s, q) for q in (0.5, 0.99)]
+    note = f"{len(look.added_s)} messages"
+    return [
+        Figure(f"latency added, p50, {what}", [added[0]], "ms", "<= 5 ms", note),
+        Figure(f"latency added, p99, {what}", [added[1]], "ms", "<= 20 ms"),
+        Figure(f"  one call of the model, rows as they came, {what}", [1000 * median(look.infer_s or [nan])], "ms"),
+        Figure(f"  due windows scored, {what}", [100 * look.due_share], "%", ">= 99 %"),
+    ]
+
+
+def _peak(found: Found) -> tuple[float, str]:
+    """The peak that the chosen precision is held against, and its name; 0 where none was found."""
+    kind = {"bf16": "bf16", "int8": "int8"}.get(found.chosen.get("precision", ""), "fp32")
+    kind = kind if kind in found.peaks else "fp32"
+    values = found.peaks.get(kind, {})
+    on_cpu = found.chosen.get("device", "cpu") == "cpu"
+    return (max(values.values()), kind) if values and on_cpu else (0.0, kind)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return names[0] if names else platform.machine()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(one) for one in value]
+    return finite(value) if isinstance(value, float) else value

@@ -1,0 +1,169 @@
+"""Processor time of this process by stage, exactly: chosen methods note their thread's CPU clock on the way in and out.
+
+A stage's time is its own: what it calls in another stage is that one's. What a thread does outside of all stages falls
+to the stage of the thread's name. Costs two readings of a clock a call; calls are a few hundred a second.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+STAGES = (
+    "decode",
+    "scale",
+    "sound",
+    "gather",
+    "see",
+    "hear",
+    "fuse",
+    "model",
+    "detect",
+    "evidence",
+    "publish",
+    "other",
+)
+"""In the order in which the data flows; ``model`` is a graph in one piece, and what is around its parts."""
+
+THREADS = {"capture": "decode", "engine": "detect", "evidence": "evidence", "describer": "evidence",
+           "publish": "publish", "paho": "publish"}  # fmt: skip
+"""Beginnings of thread names -> the stage of what their thread does outside of all stages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A method that belongs to a stage."""
+
+    stage: str
+    module: str
+    owner: str
+    method: str
+
+
+SPOTS = (
+    Spot("scale", "edge.capture.picture", "Scaler", "scale"),
+    Spot("scale", "edge.capture.picture", "Scaler", "luma"),
+    Spot("sound", "edge.capture.sound", "Collector", "add"),
+    Spot("sound", "edge.capture.sound", "Resampler", "push"),
+    Spot("gather", "edge.buffer.camera", "CameraBuffer", "push"),
+    Spot("gather", "edge.buffer.camera", "CameraBuffer", "take"),
+    Spot("gather", "edge.buffer.camera", "CameraBuffer", "due"),
+    Spot("see", "edge.engine.parts", "PartsRuntime", "see"),
+    Spot("hear", "edge.engine.parts", "PartsRuntime", "hear"),
+    Spot("fuse", "edge.engine.parts", "PartsRuntime", "fuse"),
+    Spot("model", "edge.engine.model", "Model", "score"),
+    Spot("detect", "edge.detect.detector", "Detector", "scores"),
+    Spot("detect", "edge.detect.detector", "Detector", "health"),
+    Spot("evidence", "edge.evidence.recorder", "Recorder", "observe"),
+    Spot("evidence", "edge.evidence.recorder", "Recorder", "work"),
+    Spot("publish", "edge.publish.facade", "EventPublisher", "publish_events"),
+    Spot("publish", "edge.publish.facade", "EventPublisher", "publish_scores"),
+    Spot("publish", "edge.publish.facade", "EventPublisher", "publish_health"),
+)
+
+
+@dataclass(slots=True)
+class _Book:
+    """One thread's account: the stage it is in, since when, and what it has spent."""
+
+    thread: threading.Thread
+    stage: str = ""
+    since_ns: int = 0
+    spent_ns: Counter[str] = field(default_factory=Counter)
+
+    def turn(self, stage: str) -> str:
+        """Go over to ``stage``; the one before."""
+        now_ns = time.thread_time_ns()
+        before, self.stage = self.stage, stage
+        self.spent_ns[before] += now_ns - self.since_ns
+        self.since_ns = now_ns
+        return before
+
+
+class Stopwatch:
+    """``clock`` gives a thread's CPU time so far in ns, or None where it has ended."""
+
+    def __init__(self, clock: Callable[[threading.Thread], int | None]) -> None:
+        self._clock = clock
+        self._own = threading.local()
+        self._books: list[_Book] = []
+        self._missing: list[Spot] = []
+
+    @property
+    def missing(self) -> Sequence[Spot]:
+        """Methods that are not there any more: their time falls to the stage around them."""
+        return self._missing
+
+    def attach(self, spots: Sequence[Spot] = SPOTS) -> None:
+        """Time these methods from now on, in all instances."""
+        for spot in spots:
+            owner = getattr(import_module(spot.module), spot.owner, None)
+            method = getattr(owner, spot.method, None)
+            if method is None:
+                self._missing.append(spot)
+            else:
+                setattr(owner, spot.method, self.timed(spot.stage, method))
+
+    def timed(self, stage: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """``method``, its time on ``stage``."""
+
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            book = self._book()
+            before = book.turn(stage)
+            try:
+                return method(*args, **kwargs)
+            finally:
+                book.turn(before)
+
+        return call
+
+    def read(self, process_ns: int) -> dict[str, float]:
+        """CPU-seconds by stage so far; what of ``process_ns`` no thread of ours spent is ``other``."""
+        spent: Counter[str] = Counter()
+        for book in list(self._books):
+            spent.update({stage: ns for stage, ns in book.spent_ns.items() if stage})
+        books = {book.thread: book for book in list(self._books)}
+        for thread in threading.enumerate():
+            total_ns = self._clock(thread)
+            if total_ns is not None:
+                staged = books[thread].spent_ns if thread in books else {}
+                spent[stage_of(thread.name)] += total_ns - sum(ns for stage, ns in staged.items() if stage)
+        spent["other"] += process_ns - sum(spent.values())
+        return {stage: spent[stage] / 1e9 for stage in STAGES}
+
+    def _book(self) -> _Book:
+        book: _Book | None = getattr(self._own, "book", None)
+        if book is None:
+            book = _Book(threading.current_thread(), since_ns=time.thread_time_ns())
+            self._own.book = book
+            self._books.append(book)
+        return book
+
+
+def stage_of(thread: str) -> str:
+    """The stage that a thread of this name works for."""
+    return next((stage for name, stage in THREADS.items() if thread.startswith(name)), "other")
+
+
+def thread_cpu_ns(thread: threading.Thread) -> int | None:
+    """CPU time of a thread so far, on Linux; None where it has ended."""
+    if thread.ident is None or not thread.is_alive():
+        return None
+    try:
+        return time.clock_gettime_ns(time.pthread_getcpuclockid(thread.ident))
+    except OSError:
+        return None
+
+
+def shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Each stage's share of what was spent between two readings; stages without any are left out."""
+    spent = {stage: max(0.0, after[stage] - before[stage]) for stage in after}
+    total = sum(spent.values())
+    return {stage: s / total for stage, s in spent.items() if s and total}

@@ -1,0 +1,129 @@
+"""What `edge bench` says, from what was measured; its clips; and its place on the command line."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edge.bench.capacity import Capacity
+from edge.bench.clips import MOVING, STILL, bundled, lengthened, looked_at
+from edge.bench.course import Found, restless
+from edge.bench.daemon import Look
+from edge.bench.report import Box, answer, as_json, figures, text
+from edge.cli import build_parser
+from edge.errors import MediaError
+
+BOX = Box("a processor", 2, 8.0, 0.1)
+
+
+def look(cameras: int, **more: object) -> Look:
+    given: dict[str, object] = {
+        "cameras": cameras,
+        "cpu_ms": 100.0,
+        "rss_mb": 200.0,
+        "pss_mb": 190.0,
+        "ready_s": 1.5,
+        "ready_cpu_s": 1.4,
+        "cores": 0.1 * cameras,
+        "due_share": 1.0,
+        "drops": {},
+        "stages": {"decode": 0.6, "see": 0.4},
+        "encoded": {"see": 0.25, "hear": 1.0},
+        "end_to_end_s": [0.06],
+        "added_s": [0.004, 0.004, 0.03],
+        "infer_s": [0.05],
+        "runtime": {},
+    }
+    return Look(**{**given, **more})  # type: ignore[arg-type]
+
+
+def found() -> Found:
+    part = {"row_ms": 40.0, "best_ms": 40.0, "full_ms": 40.0, "clock_ms": 40.0, "full_clock_ms": 40.0}
+    chosen = {"runtime": "onnx", "version": "1", "device": "cpu", "precision": "fp32", "load_s": 1.0,
+              "row_ms": 40.0, "full_ms": 40.0, "parts": {"see": part}}  # fmt: skip
+    refused = {"runtime": "openvino", "precision": "bf16", "refused": "not installed"}
+    asked = {"see": {"operations": 2e9, "bytes": 1e6, "ms": 40.0, "ms_by_kind": {"Conv": 30.0, "Add": 10.0}}}
+    return Found(
+        candidates=[chosen, refused],
+        asked=asked,
+        peaks={"fp32": {"a probe": 200e9, "another": 100e9}},
+        floors_ms=[90.0, 100.0],
+        many=[look(4), look(4)],
+        one=look(1),
+        moving_holds=Capacity(18, "decoding", {"processor": 18.0}),
+        loaded=look(14),
+        checks={"moving": look(18, due_share=0.993, drops={"engine": 3.0})},
+    )
+
+
+def test_the_answer_says_how_many_what_ends_it_and_how_far_from_the_limit() -> None:
+    said = " ".join(answer(found()))
+    assert "about **18** cameras" in said
+    assert "limit is decoding" in said
+    assert "99.3 % of due windows were scored, 3 dropped at engine" in said
+    assert "it takes 40.0 ms, so 25 % is reached" in said
+
+
+def test_a_refused_runtime_is_told_with_its_reason_and_a_busy_box_is_told_too() -> None:
+    said = text(Box("a processor", 2, 8.0, 3.0), "720p", found())
+    assert "not quiet" in said
+    assert "not installed" in said
+    assert "pictures in 25 % of windows" in said
+
+
+def test_figures_hold_ratios_of_turns_and_latency_as_the_daemon_counts_it() -> None:
+    values = {figure.name: figure for figure in figures(found()).figures}
+    assert values["cost over the floor, 4 cameras, all moving"].value == pytest.approx((100 / 90 + 1.0) / 2)
+    assert values["latency added, p99, 14 cameras"].value == pytest.approx(30.0)
+    assert values["throughput over the bare runtime, recordings, all moving"].met is None
+
+
+def test_the_json_has_no_nan() -> None:
+    told = json.dumps(as_json(BOX, "720p", found()), allow_nan=False)
+    assert json.loads(told)["measured"]["moving_holds"]["cameras"] == 18
+
+
+def test_nothing_measured_is_said_as_nothing() -> None:
+    assert list(answer(Found())) == []
+    assert "not measured" in text(BOX, "720p", Found())
+
+
+@pytest.mark.parametrize("kind", [MOVING, STILL])
+def test_the_clips_that_come_along_are_a_cameras(kind: str) -> None:
+    clip = bundled(kind)
+    assert clip.shown == "1280 x 720 h264, 15 fps, aac"
+    assert clip.seconds == pytest.approx(4.0, abs=0.1)
+
+
+def test_a_longer_clip_holds_every_picture_again(tmp_path: Path) -> None:
+    import av
+
+    long = lengthened(bundled(STILL), 7.0, tmp_path / "long.mp4")
+    with av.open(str(long.path)) as container:
+        pts = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
+    assert len(pts) == 120
+    assert len({b - a for a, b in pairwise(pts)}) == 1
+    assert looked_at(long.path).seconds == pytest.approx(8.0, abs=0.1)
+
+
+def test_what_is_no_recording_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_text("notes")
+    with pytest.raises(MediaError, match="recording of a camera"):
+        looked_at(path)
+
+
+def test_restless_rules_stand_at_the_median_of_each_label(tmp_path: Path) -> None:
+    table = tmp_path / "scores.csv"
+    table.write_text("file,t_s,dog,anomaly\nf,0,0.1,\nf,1,0.3,\nf,2,0.2,\nf,3,,\n")
+    assert restless(table) == {"dog": {"enter": 0.2, "leave": 0.2, "min_s": 0, "cooldown_s": 0}}
+
+
+def test_the_command_line_takes_its_options() -> None:
+    args = build_parser().parse_args(["bench", "--quick", "--cameras", "3", "--clip", "a.mp4", "--json", "b.json"])
+    assert (args.quick, args.cameras, str(args.clip)) == (True, 3, "a.mp4")
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["bench", "--cameras", "0"])
