@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,18 +49,16 @@ def build(
 def build_ahead(
     folder: ModelFolder, target: str, max_batch: int, progress: Progress, *, precision: str = "fp32"
 ) -> BuiltEngine:
-    """Build on a machine without that GPU, for compute capability ``target`` (``sm_86``), with tensorrt_rtx.
-
-    It is not admitted: `admit` it on the machine it is for.
-    """
+    """Build on a machine without that GPU, for compute capability ``target``, or several (``sm_86,sm_89``), with
+    tensorrt_rtx. It is not admitted: `admit` it on the machine it is for."""
     folder.verify()
     library = load_library()
     if not hasattr(library.module, "ComputeCapability"):
         raise RuntimeUnavailable(f"{library.name} builds for the GPU it runs on only; ahead needs tensorrt_rtx")
-    graph = graph_for(folder, library, "fp32" if precision == "auto" else precision)
     wanted = "fp32" if precision == "auto" else precision
-    key = EngineKey(sha256_of(graph), library.name, library.version, target, wanted)
-    content = _compile(folder, graph, library, key, max_batch, progress, target=target)
+    graph, targets = graph_for(folder, library, wanted), [one.strip().lower() for one in target.split(",")]
+    key = EngineKey(sha256_of(graph), library.name, library.version, ",".join(targets), wanted)
+    content = _compile(folder, graph, library, key, max_batch, progress, targets=targets)
     engine = BuiltEngine(built.path_for(folder, key, max_batch), key, max_batch, is_admitted=False)
     built.save(engine, content)
     return engine
@@ -140,16 +138,16 @@ def _compile(
     max_batch: int,
     progress: Progress,
     *,
-    target: str | None = None,
+    targets: Sequence[str] = (),
     is_compatible: bool = False,
 ) -> bytes:
     builder = library.make("Builder")
     network = builder.create_network(_network_flags(library))
     _parse(graph, library, network)
-    config = _config(library, builder, key.precision, target, is_compatible=is_compatible)
+    config = _config(library, builder, key.precision, targets, is_compatible=is_compatible)
     config.add_optimization_profile(_profile(folder, builder, max_batch))
     cache_file = built.folder_of(folder) / f"{key.library}-{key.version}.timing"
-    cache = _timing_cache(config, cache_file) if target is None else None  # timings are taken on the GPU itself
+    cache = _timing_cache(config, cache_file) if not targets else None  # timings are taken on the GPU itself
     monitor = library.monitor(progress)
     if monitor is not None:
         config.progress_monitor = monitor
@@ -161,7 +159,7 @@ def _compile(
     return bytes(serialized)
 
 
-def _config(library: Library, builder: Any, precision: str, target: str | None, *, is_compatible: bool) -> Any:
+def _config(library: Library, builder: Any, precision: str, targets: Sequence[str], *, is_compatible: bool) -> Any:
     trt = library.module
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
@@ -174,9 +172,10 @@ def _config(library: Library, builder: Any, precision: str, target: str | None, 
         config.clear_flag(trt.BuilderFlag.TF32)
     if is_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    if target is not None:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(_capability(library, target), 0)
+    if targets:
+        config.num_compute_capabilities = len(targets)
+    for i, target in enumerate(targets):
+        config.set_compute_capability(_capability(library, target), i)
     return config
 
 

@@ -15,7 +15,8 @@ from edge.errors import ModelError, RuntimeUnavailable
 
 @dataclass(frozen=True, slots=True)
 class EngineKey:
-    """An engine runs only where all of this is the same. ``graph``: SHA-256 of the very file it was built from."""
+    """An engine runs only where all of this is the same. ``graph``: SHA-256 of the very file it was built from;
+    ``device``: of an engine that was built ahead, all the capabilities it is for, with commas between."""
 
     graph: str
     library: str
@@ -39,10 +40,10 @@ class BuiltEngine:
 
     def fits(self, here: EngineKey) -> bool:
         """Whether it runs where an engine of key ``here`` does."""
-        if not self.is_version_compatible:
-            return self.key == here
-        same = dataclasses.replace(self.key, version=here.version) == here
-        return same and numbers_of(self.key.version) <= numbers_of(here.version)
+        device = here.device if here.device in self.key.device.split(",") else self.key.device
+        is_old_enough = numbers_of(self.key.version) <= numbers_of(here.version)
+        version = here.version if self.is_version_compatible and is_old_enough else self.key.version
+        return dataclasses.replace(self.key, device=device, version=version) == here
 
 
 def folder_of(folder: ModelFolder) -> Path:

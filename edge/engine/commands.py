@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge.engine.runtime import RuntimeInfo
 
 _log = logging.getLogger(__name__)
+PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -28,14 +29,17 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     listed.add_argument("--json", action="store_true", help="as JSON, for programs")
     proved = _add(commands, "verify", "check digests and reproduce the golden file on a runtime", _verify)
     proved.add_argument("--runtime", choices=("auto", "onnx", "tensorrt"), default="auto")
-    proved.add_argument("--precision", choices=("auto", "fp32", "fp16"), default="auto")
+    proved.add_argument("--precision", choices=PRECISIONS, default="auto")
     proved.add_argument(
         "--admit", action="store_true", help="prove and admit engines that were built ahead for this GPU"
     )
     built = _add(commands, "build", "build a TensorRT engine for this machine's GPU", _build)
-    built.add_argument("--precision", choices=("auto", "fp32", "fp16"), default="auto")
+    built.add_argument("--precision", choices=PRECISIONS, default="auto")
     built.add_argument("--max-batch", type=_batch, default=8, metavar="N", help="cameras in one call; default: 8")
-    built.add_argument("--target", metavar="SM", help="build ahead for another GPU, such as sm_86 (tensorrt_rtx)")
+    built.add_argument("--target", metavar="SM", help="build ahead for other GPUs, such as sm_86,sm_89 (tensorrt_rtx)")
+    built.add_argument(
+        "--version-compatible", action="store_true", help="an engine that newer versions of TensorRT take, too"
+    )
 
 
 def engines(name: str) -> list[BuiltEngine]:
@@ -59,7 +63,9 @@ def verify(name: str, runtime: str, precision: str) -> RuntimeInfo:
         model.close()
 
 
-def build(name: str, precision: str, max_batch: int, target: str | None) -> BuiltEngine:
+def build(
+    name: str, precision: str, max_batch: int, target: str | None, *, version_compatible: bool = False
+) -> BuiltEngine:
     """Build with a progress bar on a terminal, a log line a phase otherwise."""
     from edge.engine import build as building
 
@@ -67,8 +73,8 @@ def build(name: str, precision: str, max_batch: int, target: str | None) -> Buil
 
     def work(progress: Callable[[str, int, int], bool]) -> BuiltEngine:
         if target is not None:
-            return building.build_ahead(folder, target, max_batch, progress)
-        return building.build(folder, precision, max_batch, progress)
+            return building.build_ahead(folder, target, max_batch, progress, precision=precision)
+        return building.build(folder, precision, max_batch, progress, is_version_compatible=version_compatible)
 
     return _with_bar(work) if sys.stderr.isatty() else work(LoggedPhases())
 
@@ -122,7 +128,7 @@ def _list(args: argparse.Namespace) -> int:
     for e in found:
         state = "admitted" if e.is_admitted else "not admitted yet (edge engine verify --admit)"
         print(f"{e.path.name}: {e.key.library} {e.key.version}, {e.key.device}, {e.key.precision}, "
-              f"up to {e.max_batch} rows, {state}")  # fmt: skip
+              f"up to {e.max_batch} rows, {'newer versions too, ' * e.is_version_compatible}{state}")  # fmt: skip
     if not found:
         print(f"no engine is built for {args.model}; the model runs on ONNX Runtime. Build one: edge engine build")
     return 0
@@ -143,7 +149,8 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    engine = build(args.model, args.precision, args.max_batch, args.target)
+    compatible = args.version_compatible
+    engine = build(args.model, args.precision, args.max_batch, args.target, version_compatible=compatible)
     proof = "reproduces the golden file" if engine.is_admitted else "to be admitted on its machine"
     print(f"{engine.path}: {engine.key.precision}, up to {engine.max_batch} rows, {proof}")
     return 0

@@ -291,6 +291,10 @@ def test_building_ahead_names_its_target_and_takes_no_timings(
     assert "push" not in r.names(), "no GPU is looked for"
     assert (engine.key.device, engine.key.precision, engine.is_admitted) == ("sm_89", "int8", False)
     assert parsed(r) == ["int8.onnx"]
+    both = building.build_ahead(folder, "sm_86, SM_89", 4, go_on)
+    assert [call[1] for call in r.calls if call[0] == "set_compute_capability"] == [1, 0, 1]
+    here = {name: replace(both.key, device=name) for name in ("sm_86", "sm_89", "sm_8", "sm_120")}
+    assert [name for name, key in here.items() if both.fits(key)] == ["sm_86", "sm_89"]
     with pytest.raises(ModelError, match="it knows sm_86, sm_89"):
         building.build_ahead(folder, "sm_87", 4, go_on)
     with pytest.raises(RuntimeUnavailable, match="no lean runtime"):
