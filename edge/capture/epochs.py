@@ -44,7 +44,7 @@ class Epochs:
                 return Verdict.STALE
             self._follow(stream, pts_ns, length_ns)
             return Verdict.FIRST
-        if abs(pts_ns - self._next[stream]) > max(JUMP_NS, _SPARSE * length_ns):
+        if self._jumps(stream, pts_ns, length_ns):
             self._old = {s: t for s, t in self._next.items() if s is not stream}
             self._next, self._last = {}, {}
             self._stale_ns = 0
@@ -58,9 +58,16 @@ class Epochs:
         self._follow(stream, pts_ns, length_ns)
         return Verdict.NEXT
 
+    def follows(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
+        """Whether `check` would find it in the epoch that there is already: neither the stream's first nor a jump."""
+        return stream in self._next and not self._jumps(stream, pts_ns, length_ns)
+
     def expected_ns(self, stream: Stream) -> int:
         """Where a frame or block without pts belongs."""
         return self._next.get(stream, self.origin_ns or 0)
+
+    def _jumps(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
+        return abs(pts_ns - self._next[stream]) > max(JUMP_NS, _SPARSE * length_ns)
 
     def _is_stale(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
         old_ns = self._old.get(stream)

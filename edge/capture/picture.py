@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,7 @@ class Scaler:
         self._size = (0, 0)
         self._corner = (0, 0)
         self._turns = 0
+        self._lumas: dict[str, _Luma] = {}
         self.content: Rect = (0.0, 0.0, 1.0, 1.0)
 
     def scale(self, frame: Any, aspect: float = 1.0) -> U8:
@@ -102,16 +104,14 @@ class Scaler:
     def luma(self, frame: Any) -> float:
         """Mean luma of an ``av.VideoFrame``, full range 0..255, from every 16th pixel of every 16th row."""
         name = frame.format.name
-        if not name.startswith(_FIRST_PLANE_IS_LUMA):
+        plan = self._lumas.get(name) or self._lumas.setdefault(name, _Luma.of(frame.format))
+        if plan.kind is None:
             frame = self._luma_reformatter.reformat(
                 frame, 64, 36, "gray", interpolation="AREA", dst_color_range="JPEG", **self._options
             )
             return float(_rows(frame, np.uint8, 64).mean())
-        bits = frame.format.components[0].bits
-        kind = np.dtype(np.uint8) if bits == 8 else np.dtype(">u2" if name.endswith("be") else "<u2")
-        rows = _rows(frame, kind, frame.width)
-        mean: float = float(rows[::_LUMA_STRIDE, ::_LUMA_STRIDE].mean()) / (1 << (bits - 8))
-        if name.startswith(("yuvj", "gray")) or frame.color_range == _FULL_RANGE:
+        mean = plan.mean(frame)
+        if plan.is_full or frame.color_range == _FULL_RANGE:
             return mean
         return min(255.0, max(0.0, (mean - 16.0) * 255.0 / 219.0))
 
@@ -131,6 +131,39 @@ class Scaler:
         self._corner = (x, y)
         self._canvas[:] = self._g.pad
         self.content = content_of(x, y, w, h, self._g)
+
+
+@dataclass(frozen=True, slots=True)
+class _Luma:
+    """How the luma of a pixel format is read; ``kind`` None: its first plane is none."""
+
+    kind: np.dtype[Any] | None
+    scale: int
+    is_full: bool
+
+    @classmethod
+    def of(cls, pixels: Any) -> _Luma:
+        """The plan for an ``av.VideoFormat``."""
+        name = pixels.name
+        if not name.startswith(_FIRST_PLANE_IS_LUMA):
+            return cls(None, 1, True)
+        bits = pixels.components[0].bits
+        kind = np.dtype(np.uint8) if bits == 8 else np.dtype(">u2" if name.endswith("be") else "<u2")
+        return cls(kind, 1 << (bits - 8), name.startswith(("yuvj", "gray")))
+
+    def mean(self, frame: Any) -> float:
+        """Of every 16th pixel of every 16th row, 0..255 in the format's own range.
+
+        One view and one call of numpy: after a picture was decoded nothing of Python is in the processor's caches, so
+        each step here costs many times what it costs in a loop.
+        """
+        assert self.kind is not None
+        plane, size = frame.planes[0], self.kind.itemsize
+        shape = (-(-frame.height // _LUMA_STRIDE), -(-frame.width // _LUMA_STRIDE))
+        strides = (plane.line_size * _LUMA_STRIDE, size * _LUMA_STRIDE)
+        grid: Any = np.ndarray(shape, self.kind, plane, 0, strides)
+        total = int(np.add.reduce(grid, axis=None, dtype=np.uint64))
+        return total / int(grid.size) / self.scale
 
 
 def letterbox(width: float, height: float, geometry: VideoGeometry) -> tuple[int, int, int, int]:

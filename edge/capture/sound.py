@@ -100,6 +100,13 @@ class Collector:
         """Of the block that is collected."""
         return self._rate_hz
 
+    def due_ns(self, start_ns: int) -> int | None:
+        """Up to which pts a block that starts at ``start_ns`` is collected; None when another was begun, or no grid."""
+        if self._n or self.origin_ns is None:
+            return None
+        reach_ns = self.origin_ns + self.lag_ns
+        return reach_ns + ((start_ns - reach_ns) // self._hop_ns + 1) * self._hop_ns
+
     def fits(self, rate_hz: int, pts_ns: int) -> bool:
         """Whether a block continues what was collected; if not, `take` that first."""
         if not self._n:
