@@ -1,0 +1,150 @@
+"""A graph whose layers take 8-bit integers: Q/DQ pairs before convolutions, ranges from recorded windows.
+
+The form is what TensorRT and OpenVINO both read: signed integers, zero at 0, a scale for each output channel of the
+weights and one for each input, pairs at inputs only, bias in floats. Q/DQ after a convolution would keep the activation
+that follows from being computed in more bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from edge.engine.contract import Array
+from edge.engine.graphs import Net, ordered, read_net
+from edge.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+
+Method = Literal["percentile", "entropy", "minmax"]
+_BINS: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes 8 bits, and how ranges are found. ``percentile`` of the absolute values is kept, of layers with at
+    least ``narrowest`` input channels; ``depthwise``: those with a channel each too."""
+
+    method: Method = "percentile"
+    percentile: float = 99.99
+    depthwise: bool = False
+    narrowest: int = 16
+
+    def __str__(self) -> str:
+        what = f"{self.method} {self.percentile}" if self.method == "percentile" else self.method
+        kind = "all layers" if self.depthwise else "layers but depthwise ones"
+        return f"{what}, {kind}, from {self.narrowest} channels"
+
+
+def layers_to_quantise(net: Net, plan: Plan) -> list[onnx.NodeProto]:
+    """The layers that bear 8 bits: not those that look at the media themselves, not those whose answer is read as it is
+    (boxes, scores, features), not what ``plan`` leaves out."""
+    layers = net.layers()
+    chain = net.chain(layers)
+    later = net.after(node.output[0] for node in layers)
+    return [
+        node
+        for node in layers
+        if node.input[0] in later
+        and any(reader.output[0] in chain for reader in net.readers.get(node.output[0], ()))
+        and (plan.depthwise or not net.is_depthwise(node))
+        and (net.is_depthwise(node) or net.weights[node.input[1]].shape[1] >= plan.narrowest)
+    ]
+
+
+def quantise(
+    source: Path, rows: Iterable[Mapping[str, Array]], plan: Plan, progress: Callable[[int], bool] = lambda _done: True
+) -> bytes:
+    """The graph of ``source`` in 8 bits, as ONNX, its ranges found on ``rows`` (the graph's inputs, a row each).
+
+    ``progress`` is told how many rows are done; KeyboardInterrupt where it says False. ModelError where there is
+    nothing to quantise or no row.
+    """
+    net = read_net(source)
+    layers = layers_to_quantise(net, plan)
+    if not layers:
+        raise ModelError(f"{source}: no layer of it bears 8 bits; use precision fp32")
+    ranges = _ranges(net.model, sorted({node.input[0] for node in layers}), rows, plan, progress)
+    return _with_pairs(net.model, [node.name for node in layers], ranges)
+
+
+def _ranges(
+    model: onnx.ModelProto,
+    names: list[str],
+    rows: Iterable[Mapping[str, Array]],
+    plan: Plan,
+    progress: Callable[[int], bool],
+) -> Any:
+    """The library's record of the values that ``names`` take over ``rows``."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, HistogramCollector, TensorsData
+
+    session = _watching(model, names)
+    method = "percentile" if plan.method == "minmax" else plan.method
+    kept = 100.0 if plan.method == "minmax" else plan.percentile
+    collector = HistogramCollector(
+        method=method, symmetric=True, num_bins=_BINS, num_quantized_bins=128, percentile=kept, scenario="same"
+    )
+    done = 0
+    for done, row in enumerate(rows, 1):
+        values = session.run(names, dict(row))
+        with redirect_stdout(StringIO()):  # the library prints
+            collector.collect({name: [value] for name, value in zip(names, values, strict=True)})
+        if not progress(done):
+            raise KeyboardInterrupt
+    if not done:
+        raise ModelError("no window to calibrate with; give recordings: edge engine build --precision int8 --from FILE")
+    kind = CalibrationMethod.Entropy if method == "entropy" else CalibrationMethod.Percentile
+    with redirect_stdout(StringIO()):
+        return TensorsData(kind, collector.compute_collection_result())
+
+
+def _watching(model: onnx.ModelProto, names: list[str]) -> Any:
+    """A session that gives ``names``."""
+    import onnx
+    import onnxruntime as ort
+
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    there = {output.name for output in watched.graph.output}
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _with_pairs(model: onnx.ModelProto, names: list[str], ranges: Any) -> bytes:
+    import onnx
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    typed = onnx.shape_inference.infer_shapes(model)
+    quantizer = QDQQuantizer(
+        typed,
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8,
+        tensors_range=ranges,
+        nodes_to_quantize=names,
+        nodes_to_exclude=[],
+        op_types_to_quantize=["Conv"],
+        extra_options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "OpTypesToExcludeOutputQuantization": ["Conv"],
+            "QuantizeBias": False,
+        },
+    )
+    quantizer.quantize_model()
+    made = quantizer.model.model
+    graph = made.graph
+    nodes = ordered(list(graph.node), [i.name for i in graph.input] + [t.name for t in graph.initializer])
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    return bytes(made.SerializeToString())
