@@ -68,7 +68,7 @@ def test_building_again_uses_the_timings(r: Recorder, folder: ModelFolder) -> No
 
 
 def test_an_engine_that_answers_otherwise_is_not_admitted(r: Recorder, folder: ModelFolder) -> None:
-    r.wrong = {"fp16": 0.1, "fp32": 0.1}
+    r.wrong = {"fp16": 2.0, "fp32": 0.1}
     with pytest.raises(ModelError, match=r"logits differs by 0\.1"):
         building.build(folder, "auto", 4, go_on)
     assert built.listing(folder) == []
@@ -78,7 +78,7 @@ def test_an_engine_that_answers_otherwise_is_not_admitted(r: Recorder, folder: M
 def test_auto_builds_32_bits_when_16_differ_too_much(
     r: Recorder, folder: ModelFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    r.wrong["fp16"] = 0.1
+    r.wrong["fp16"] = 2.0
     engine = building.build(folder, "auto", 4, go_on)
     assert (engine.key.precision, engine.is_admitted) == ("fp32", True)
     assert built.listing(folder) == [engine]
