@@ -110,7 +110,10 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One hop of one camera, gathered into row ``row`` of the runtime's input buffers."""
+    """One hop of one camera, gathered into row ``row`` of the runtime's input buffers.
+
+    ``t_end_ns`` is when it ended, ``ready_ns`` when the last of its media arrived or was no longer waited for.
+    """
 
     camera: str
     seq: int
@@ -122,6 +125,7 @@ class Window:
     sensor_ok: tuple[bool, ...]
     epoch: int
     content: Rect
+    ready_ns: int = 0
 
     @property
     def coverage(self) -> float:
@@ -267,6 +271,7 @@ class CameraFacts:
     """Measured health of one camera at ``now_ns``; ``video`` or ``audio`` is None where it is not expected.
 
     ``av_offset_s`` is sound minus picture, measured on flashes that come with a bang; None until one was seen.
+    ``hop_s`` is how far apart the windows are that are looked at; ``is_thinned``: further than the model would have it.
     """
 
     camera: str
@@ -277,6 +282,8 @@ class CameraFacts:
     audio: StreamFacts | None
     av_offset_s: float | None
     drops: Mapping[str, int]
+    hop_s: float = 0.0
+    is_thinned: bool = False
 
 
 class Phase(str, Enum):

@@ -16,7 +16,7 @@ from edge.buffer.microphone import RING_S, Listener, MicrophoneBuffer
 from edge.buffer.rings import FrameRing
 from edge.buffer.sensors import SensorBoard
 from edge.buffer.sound_track import SoundTrack
-from edge.buffer.timeline import Timeline
+from edge.buffer.timeline import Due, Timeline
 from edge.clock import Clock
 from edge.config.models import Health, Windows
 from edge.engine.manifest import Geometry
@@ -95,6 +95,10 @@ class CameraBuffer:
         self._gatherer = Gatherer(name, geometry, self._frames, self._sound, self._microphone, self._fill_sensors)
         self._last_glance_ns: int | None = None
         self._step_ns = 0
+        self._every = 1
+        self._left_out, self._hop_s = metrics.left_out.labels(name), metrics.hop_s.labels(name)
+        self._hop_s.set(geometry.hop_s)
+        self._told = 0  # the newest window that ``wake`` was called for
         self._audio_shift_ns = 0
         self._drops: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -111,7 +115,6 @@ class CameraBuffer:
 
     def push(self, item: Item, cancel: threading.Event | None = None) -> None:
         """Take one item from the source. For a recording it waits for room, until ``cancel`` or `close`."""
-        before = self._count_due() if self._wake is not None else 0
         match item:
             case Frame():
                 self._push_frame(item, cancel)
@@ -124,13 +127,24 @@ class CameraBuffer:
                     self._gap()
             case _:
                 return
-        if self._wake is not None and self._count_due() > before:
-            self._wake()
+        self._wake_if_news()
 
     def push_sensor(self, reading: SensorReading) -> None:
         """Take one sensor reading, from any thread; names that the model does not know are ignored."""
         with self._lock:
             self._sensors.push(reading)
+
+    def thin(self, every: int, phase: int = 0) -> None:
+        """Have only every so many windows due, those whose number is ``phase`` modulo ``every``; 1 for all."""
+        with self._lock:
+            self._timeline.thin(every, phase)
+            self._every = every
+        self._hop_s.set(every * self._geometry.hop_s)
+
+    @property
+    def skipped(self) -> int:
+        """Due windows that the engine did not come to, so far."""
+        return self._drops["engine"]
 
     def finish(self) -> None:
         """The media has ended: what remains of it is due."""
@@ -162,10 +176,12 @@ class CameraBuffer:
                 due = self._timeline.pick(now_ns, newest, heard_ns)
             if due is None:
                 return None
-            window = self._gatherer.fill(due, batch, row)
+            window = self._gatherer.fill(due, batch, row, self._ready_ns(due))
             with self._lock:
-                skipped = self._timeline.commit(due)
+                skipped, left_out = self._timeline.commit(due)
                 self._drop("engine", skipped)
+                if left_out:
+                    self._left_out.inc(left_out)
                 is_hole = window.coverage < self._min_coverage
                 self._drop("coverage", int(is_hole))
             self._room.set()
@@ -194,6 +210,8 @@ class CameraBuffer:
                 audio=outer or own,
                 av_offset_s=self._sync.offset_s,
                 drops={**self._drops, "torn": self._frames.torn + self._sound.ring.torn},
+                hop_s=self._every * self._geometry.hop_s,
+                is_thinned=self._every > 1,
             )
 
     def newest_picture(self, up_to: tuple[int, int] | None = None) -> tuple[int, U8, Rect] | None:
@@ -210,7 +228,7 @@ class CameraBuffer:
         if self._microphone is None:
             microphone.listen(Listener(item=self.push, bang=lambda _: None))
         else:
-            microphone.listen(Listener(item=lambda _: self._wake_if_due(), bang=self._outer_bang))
+            microphone.listen(Listener(item=lambda _: self._wake_if_news(), bang=self._outer_bang))
 
     def _push_frame(self, frame: Frame, cancel: threading.Event | None) -> None:
         self._wait_for_room(self._needs_oldest_frame, cancel)
@@ -218,9 +236,23 @@ class CameraBuffer:
             epoch = self._epoch_for(Stream.VIDEO, frame.pts_ns, frame.arrival_ns)
             self._video_meter.picture(frame.image, frame.arrival_ns)
         self._frames.push(epoch, frame.pts_ns, frame.image, frame.content)
-        passed_ns = frame.pts_ns + self._geometry.slack_ns
         with self._lock:
+            passed_ns = self._passed_by(frame.pts_ns)
             self._timeline.advance(Stream.VIDEO, frame.pts_ns, passed_ns, frame.pts_ns, frame.arrival_ns)
+
+    def _passed_by(self, pts_ns: int) -> int:
+        """Up to where windows have their pictures once the one at ``pts_ns`` came.
+
+        A source chooses one picture for each point of the model's grid, so with it that point is complete; not so when
+        by the distance of the last pictures another one would still come before the point.
+        """
+        g, track = self._geometry, self._timeline.epoch.tracks.get(Stream.VIDEO)
+        first_ns = track.first_ns if track is not None else pts_ns
+        point_ns = first_ns - (first_ns + g.slack_ns - pts_ns) // g.frame_ns * g.frame_ns
+        step_ns = pts_ns - self._last_glance_ns if self._last_glance_ns is not None else 0
+        if not 0 < step_ns < NS_PER_S:
+            step_ns = self._step_ns
+        return max(pts_ns + g.slack_ns, min(point_ns, pts_ns + step_ns - g.slack_ns - 1))
 
     def _push_glance(self, glance: Glance) -> None:
         with self._lock:
@@ -317,6 +349,11 @@ class CameraBuffer:
         from_ns = self._timeline.next_end_ns - nanoseconds(self._geometry.audio.window_s)
         return self._sound.loses(self._timeline.oldest.index, from_ns, n)
 
+    def _ready_ns(self, due: Due) -> int:
+        """When the last of the window's media came; with an outer microphone its sound is part of that."""
+        heard_at_ns = self._microphone.heard_at_ns(due.t_end_ns) if self._microphone is not None else None
+        return due.ready_ns if heard_at_ns is None else max(due.ready_ns, heard_at_ns)
+
     def _heard_ns(self) -> int | None:
         """Up to when the outer microphone was heard; a silent one is waited for by lateness alone."""
         if self._microphone is None:
@@ -327,8 +364,15 @@ class CameraBuffer:
     def _count_due(self) -> int:
         return self.due(self._clock.mono_ns())
 
-    def _wake_if_due(self) -> None:
-        if self._wake is not None and self._count_due():
+    def _wake_if_news(self) -> None:
+        """Call ``wake`` when a window came due that it was not called for."""
+        if self._wake is None:
+            return
+        heard_ns, now_ns = self._heard_ns(), self._clock.mono_ns()
+        with self._lock:
+            newest = self._timeline.newest_due(now_ns, heard_ns)
+            is_news, self._told = newest > self._told, max(newest, self._told)
+        if is_news:
             self._wake()
 
     def _drop(self, place: str, n: int) -> None:

@@ -29,8 +29,11 @@ class Gatherer:
     microphone: MicrophoneBuffer | None
     sensors: Callable[[int, F32, F32], tuple[bool, ...]]
 
-    def fill(self, due: Due, batch: Batch, row: int) -> Window:
-        """Fill ``row``; what is missing is masked (pictures) or zero with its share stated (sound)."""
+    def fill(self, due: Due, batch: Batch, row: int, ready_ns: int) -> Window:
+        """Fill ``row``; what is missing is masked (pictures) or zero with its share stated (sound).
+
+        ``ready_ns`` is when the last of it came.
+        """
         g = self.geometry
         last_ns, n = due.end_ns + g.slack_ns, g.video.frames
         spans = [(last_ns - (n - i) * g.frame_ns, last_ns - (n - 1 - i) * g.frame_ns) for i in range(n)]
@@ -52,4 +55,5 @@ class Gatherer:
             sensor_ok=self.sensors(due.t_end_ns, batch.sensors[row], batch.sensor_ok[row]),
             epoch=due.epoch,
             content=content or _WHOLE,
+            ready_ns=ready_ns,
         )

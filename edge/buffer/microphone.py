@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge.buffer.avsync import BangFinder
 from edge.buffer.media_clock import MediaClock
 from edge.buffer.meters import AudioMeter
+from edge.buffer.reached import Reached
 from edge.buffer.sound_track import SoundTrack
 from edge.config.models import Health
 from edge.engine.manifest import Geometry
@@ -38,6 +39,7 @@ class MicrophoneBuffer:
         self._clock = MediaClock()
         self._epoch = 0
         self._end_pts_ns: int | None = None
+        self._reached = Reached()
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
 
@@ -62,6 +64,11 @@ class MicrophoneBuffer:
         """Local time up to which sound is there; None before the first."""
         with self._lock:
             return None if self._end_pts_ns is None else self._clock.mono_of(self._end_pts_ns)
+
+    def heard_at_ns(self, mono_ns: int) -> int | None:
+        """When the sound up to local time ``mono_ns`` had come; None while it has not."""
+        with self._lock:
+            return None if self._end_pts_ns is None else self._reached.when(self._clock.pts_of(mono_ns))
 
     def read(self, end_mono_ns: int, out: F32) -> float:
         """Fill f32[n] with the sound that ends at local time ``end_mono_ns``; the share that was there."""
@@ -89,7 +96,9 @@ class MicrophoneBuffer:
             self._clock.to_mono(chunk.pts_ns + length_ns, chunk.arrival_ns)
             if self._clock.epoch != before:
                 self._epoch += 1
+                self._reached = Reached()
             self._end_pts_ns = self._track.push(self._epoch, chunk.pts_ns, chunk.samples)
+            self._reached.note(self._end_pts_ns, chunk.arrival_ns)
             self._meter.chunk(chunk.samples, chunk.arrival_ns)
             return [self._clock.mono_of(pts_ns) for pts_ns in self._bangs.push(chunk.pts_ns, chunk.samples)]
 
@@ -97,3 +106,4 @@ class MicrophoneBuffer:
         self._epoch += 1
         self._clock = MediaClock()
         self._end_pts_ns = None
+        self._reached = Reached()

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from edge.buffer.media_clock import MediaClock
+from edge.buffer.reached import Reached
 from edge.types import NS_PER_S, Stream
 
 SKEW_NS = 2 * NS_PER_S
@@ -19,12 +20,17 @@ SKEW_NS = 2 * NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A window that can be gathered: it ends at ``end_ns`` on the epoch's pts axis."""
+    """A window that can be gathered: it ends at ``end_ns`` on the epoch's pts axis.
+
+    ``ready_ns`` is the local time at which it came due: the arrival of the media that completed it, or the moment from
+    which it was late.
+    """
 
     epoch: int
     seq: int
     end_ns: int
     t_end_ns: int
+    ready_ns: int
 
 
 @dataclass(slots=True)
@@ -37,6 +43,7 @@ class Track:
     passed_ns: int
     end_ns: int
     clock: MediaClock
+    reached: Reached = field(default_factory=Reached)
 
 
 @dataclass(slots=True)
@@ -71,6 +78,7 @@ class Timeline:
         self._expected: set[Stream] = {Stream.VIDEO, Stream.AUDIO}
         self._epochs: deque[Epoch] = deque([Epoch(0, 0)])
         self._last_t_end_ns: int | None = None
+        self._every, self._phase = 1, 0
 
     @property
     def epoch(self) -> Epoch:
@@ -96,6 +104,10 @@ class Timeline:
             origin_ns = min((track.first_ns for track in epoch.tracks.values()), default=0)
         return origin_ns + epoch.next_k * self._hop_ns
 
+    def thin(self, every: int, phase: int = 0) -> None:
+        """From now on only windows whose number is ``phase`` modulo ``every`` are due; the others are left out."""
+        self._every, self._phase = every, phase % every
+
     def expect(self, streams: set[Stream]) -> None:
         """Say which streams there are; others are not waited for unless they deliver."""
         self._waited = (self._waited & streams) | (streams - self._expected)
@@ -114,6 +126,7 @@ class Timeline:
             track = self.epoch.tracks[stream] = Track(pts_ns, arrival_ns, arrival_ns, passed_ns, end_ns, MediaClock())
         track.clock.to_mono(pts_ns if arrived_ns is None else arrived_ns, arrival_ns)
         track.passed_ns = max(track.passed_ns, passed_ns)
+        track.reached.note(passed_ns, arrival_ns)
         track.end_ns = max(track.end_ns, end_ns)
         track.arrival_ns = max(track.arrival_ns, arrival_ns)
         self._expected.add(stream)
@@ -134,36 +147,71 @@ class Timeline:
 
     def count_due(self, now_ns: int, also_until_ns: int | None = None) -> int:
         """Windows due now. ``also_until_ns``: local time that an outer stream (a microphone) has come to."""
-        return sum(max(0, self._last_k(epoch, now_ns, also_until_ns) - epoch.next_k + 1) for epoch in self._epochs)
+        return sum(self._among(e, e.next_k, self._last_k(e, now_ns, also_until_ns)) for e in self._epochs)
+
+    def newest_due(self, now_ns: int, also_until_ns: int | None = None) -> int:
+        """The number of the newest window that is due or was."""
+        epoch = self._epochs[-1]
+        return self._whole(epoch.hops_before + max(self._last_k(epoch, now_ns, also_until_ns), epoch.next_k - 1))
 
     def pick(self, now_ns: int, newest: bool, also_until_ns: int | None = None) -> Due | None:
         """The oldest window due, or the newest; it stays due until `commit`."""
-        epochs = [e for e in self._epochs if self._last_k(e, now_ns, also_until_ns) >= e.next_k]
-        if not epochs:
+        last = [(epoch, self._last_k(epoch, now_ns, also_until_ns)) for epoch in self._epochs]
+        there = [(epoch, k) for epoch, k in last if self._among(epoch, epoch.next_k, k)]
+        if not there:
             return None
-        epoch = epochs[-1] if newest else epochs[0]
-        k = self._last_k(epoch, now_ns, also_until_ns) if newest else epoch.next_k
+        epoch, k = there[-1] if newest else there[0]
+        number = epoch.hops_before + (k if newest else epoch.next_k + self._every - 1)
+        k = self._whole(number) - epoch.hops_before
         assert epoch.origin_ns is not None
         assert epoch.clock is not None
         end_ns = epoch.origin_ns + k * self._hop_ns
         t_end_ns = epoch.clock.mono_of(end_ns)
+        ready_ns = self._ready_ns(epoch, end_ns, t_end_ns)
         if self._last_t_end_ns is not None:
             t_end_ns = max(t_end_ns, self._last_t_end_ns + 1)
-        return Due(epoch.index, epoch.hops_before + k, end_ns, t_end_ns)
+        return Due(epoch.index, epoch.hops_before + k, end_ns, t_end_ns, ready_ns)
 
-    def commit(self, due: Due) -> int:
-        """Mark ``due`` and all before it as done; how many before it were skipped."""
-        skipped = 0
+    def commit(self, due: Due) -> tuple[int, int]:
+        """Mark ``due`` and all before it as done; how many due ones before it were skipped, how many left out."""
+        passed = skipped = 0
         while self._epochs[0].index < due.epoch:
-            skipped += self._hops(self._epochs[0]) - self._epochs[0].next_k + 1
-            self._epochs.popleft()
+            epoch = self._epochs.popleft()
+            passed += self._hops(epoch) - epoch.next_k + 1
+            skipped += self._among(epoch, epoch.next_k, self._hops(epoch))
         epoch = self._epochs[0]
         k = due.seq - epoch.hops_before
-        skipped += k - epoch.next_k
+        passed += k - epoch.next_k
+        skipped += self._among(epoch, epoch.next_k, k - 1)
         epoch.next_k = k + 1
         self._last_t_end_ns = due.t_end_ns
         self._drop_exhausted()
-        return skipped
+        return skipped, passed - skipped
+
+    def _whole(self, number: int) -> int:
+        """The newest window up to ``number`` that is not left out."""
+        return number - (number - self._phase) % self._every
+
+    def _among(self, epoch: Epoch, first_k: int, last_k: int) -> int:
+        """How many of these windows of an epoch are not left out."""
+        if last_k < first_k:
+            return 0
+        first, last = epoch.hops_before + first_k, epoch.hops_before + last_k
+        return (self._whole(last) - self._whole(first - 1)) // self._every
+
+    def _ready_ns(self, epoch: Epoch, end_ns: int, t_end_ns: int) -> int:
+        """The arrival that completed the last of the streams that are waited for; the epoch's end or lateness where
+        nothing did."""
+        if epoch.closed:
+            otherwise_ns = max(track.arrival_ns for track in epoch.tracks.values())
+        else:
+            otherwise_ns = t_end_ns + self._max_lateness_ns
+        came = [track.reached.when(end_ns) for track in self._waited_tracks(epoch)]
+        return max(otherwise_ns if at_ns is None else at_ns for at_ns in came)
+
+    def _waited_tracks(self, epoch: Epoch) -> list[Track]:
+        waited = [track for stream, track in epoch.tracks.items() if stream in self._waited]
+        return waited or list(epoch.tracks.values())
 
     def _last_k(self, epoch: Epoch, now_ns: int, also_until_ns: int | None) -> int:
         if epoch.origin_ns is None:
@@ -174,8 +222,7 @@ class Timeline:
 
     def _until_ns(self, epoch: Epoch, now_ns: int, also_until_ns: int | None) -> int:
         """Windows that end at or before this pts are due."""
-        waited = [t for s, t in epoch.tracks.items() if s in self._waited]
-        until_ns = min(t.passed_ns for t in waited or epoch.tracks.values())
+        until_ns = min(track.passed_ns for track in self._waited_tracks(epoch))
         offset_ns = epoch.clock.offset_ns if epoch.clock else None
         late_ns = now_ns - (offset_ns or 0) - self._max_lateness_ns
         if also_until_ns is not None:

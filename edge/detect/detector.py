@@ -50,6 +50,7 @@ class Detector:
         self._newest: dict[str, RuleValues] = {}
         self._states: dict[Key, Hysteresis] = {}
         self._health: dict[str, CameraHealth] = {}
+        self._hop_ns: dict[str, int] = {}
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -141,6 +142,13 @@ class Detector:
         self._thresholds.learn(enter)
         self._rules.clear()
 
+    def set_every(self, camera: str, every: int) -> None:
+        """Windows of ``camera`` come every so many of the model's hops from now on: that far apart is no hole."""
+        self._hop_ns[camera] = every * self._manifest.geometry.hop_ns
+        for (owner, _), state in self._states.items():
+            if owner == camera:
+                state.hop_ns = self._hop_ns[camera]
+
     def open_labels(self, camera: str) -> tuple[str, ...]:
         """The labels of the scene's events that are open on ``camera``."""
         return self._ledger.open_labels(camera)
@@ -194,7 +202,7 @@ class Detector:
     def _advance(self, rule: _Limited, scores: Scores, look: Look) -> list[Event]:
         key = (scores.camera, rule.name)
         if key not in self._states:
-            self._states[key] = Hysteresis(self._manifest.geometry.hop_ns)
+            self._states[key] = Hysteresis(self._hop_ns.get(key[0], self._manifest.geometry.hop_ns))
         zones = dict.fromkeys(zone for found in look.found for zone in found.zones) if look.value and look.found else {}
         if zones:
             self._ledger.enter(key, zones)

@@ -16,7 +16,8 @@ FROZEN_PICTURE = "frozen_picture"
 DARK_PICTURE = "dark_picture"
 SILENT_MICROPHONE = "silent_microphone"
 CLOCK_DRIFT = "clock_drift"
-HEALTH_LABELS = (NO_SIGNAL, FROZEN_PICTURE, DARK_PICTURE, SILENT_MICROPHONE, CLOCK_DRIFT)
+OVERLOAD = "overload"
+HEALTH_LABELS = (NO_SIGNAL, FROZEN_PICTURE, DARK_PICTURE, SILENT_MICROPHONE, CLOCK_DRIFT, OVERLOAD)
 SEVERITIES = {NO_SIGNAL: "alert"}
 SEVERITY = "warning"
 _DRIFT_OVER = 0.8  # drift is over below this share of the limit
@@ -89,6 +90,7 @@ def _troubles(facts: CameraFacts, limits: Health, first_ns: int, open_labels: fr
     if facts.audio is not None:
         yield _silent(facts, facts.audio, limits, first_ns, bool(signal.is_there), ended)
     yield _drift(facts, limits, CLOCK_DRIFT in open_labels, bool(signal.is_there), ended)
+    yield _overload(facts)
 
 
 def _no_signal(facts: CameraFacts, limits: Health, first_ns: int) -> Trouble:
@@ -140,3 +142,11 @@ def _drift(facts: CameraFacts, limits: Health, was_open: bool, no_signal: bool, 
     is_there = abs(worst) >= limits.drift_ppm * (_DRIFT_OVER if was_open else 1.0)
     text = f"the source's clock drifts by {worst:+.0f} ppm; picture and sound may part: restart the source"
     return Trouble(CLOCK_DRIFT, is_there, facts.now_ns, text if is_there else "it is over")
+
+
+def _overload(facts: CameraFacts) -> Trouble:
+    """The camera is looked at less often than the model would have it, because the engine cannot keep up."""
+    if not facts.is_thinned:
+        return Trouble(OVERLOAD, False, facts.now_ns, "it is looked at as often as before")
+    text = f"the box cannot keep up: looked at every {facts.hop_s:g} s only; give it fewer cameras or a faster runtime"
+    return Trouble(OVERLOAD, True, facts.now_ns, text)

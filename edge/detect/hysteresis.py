@@ -81,7 +81,6 @@ class Hysteresis:
         "_flood",
         "_held_ns",
         "_high",
-        "_hole_ns",
         "_is_held",
         "_is_open",
         "_last",
@@ -89,11 +88,12 @@ class Hysteresis:
         "_threshold",
         "_told",
         "_told_peak",
+        "hop_ns",
     )
 
     def __init__(self, hop_ns: int) -> None:
-        """Windows further apart than one and a half ``hop_ns`` have a hole between them."""
-        self._hole_ns = hop_ns * 3 // 2
+        """Windows further apart than one and a half ``hop_ns`` have a hole between them; it may change."""
+        self.hop_ns = hop_ns
         self._first: Sample | None = None  # of the candidate or the open event
         self._last: Sample | None = None  # that had a value
         self._high: Sample | None = None  # the last of the open event that was at or above leave
@@ -149,7 +149,7 @@ class Hysteresis:
             return None
         if self._first is None:
             self._first, self._held_ns, self._peak = sample, 0, value
-        elif last is not None and last.epoch == sample.epoch and elapsed_ns(last, sample) <= self._hole_ns:
+        elif last is not None and last.epoch == sample.epoch and 2 * elapsed_ns(last, sample) <= 3 * self.hop_ns:
             self._held_ns += elapsed_ns(last, sample)
         self._peak = max(self._peak, value)
         if self._held_ns < limits.min_ns:

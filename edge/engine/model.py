@@ -97,6 +97,13 @@ class Model:
         """Rows of the batch."""
         return self._runtime.max_batch
 
+    @property
+    def at_once(self) -> int:
+        """Rows that the runtime takes best at a time: more gain nothing, and the first would wait for the last."""
+        if isinstance(self._runtime, PartsRuntime):
+            return self._runtime.chunk
+        return 1 if self.info.device == "cpu" else self.max_batch
+
     def score(self, windows: Sequence[Window]) -> list[Scores]:
         """Run the rows of ``windows`` once; scores in the same order. At most one window a camera, each row once.
 

@@ -75,6 +75,11 @@ class PartsRuntime:
         return self._max_batch
 
     @property
+    def chunk(self) -> int:
+        """Rows that it takes best at a time."""
+        return max(graph.chunk for graph in self._graphs.values())
+
+    @property
     def inputs(self) -> Mapping[str, Array]:
         """Plain host arrays."""
         return self._inputs

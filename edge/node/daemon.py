@@ -265,6 +265,7 @@ class Daemon:
             derivers=self._derivers,
             quiet=self._learning.quiet,
             learners=self._learning.learners,
+            at_once=model.at_once,
         )
         self._orders.tell_thresholds(pipeline.thresholds())
         return Opened(pipeline, model.close, self._learning.keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 
@@ -57,8 +58,8 @@ class Inputs:
     def start(self, crew: Crew, wake: Callable[[], None]) -> None:
         """Start one capture thread a source; ``wake`` is called when a window came due."""
         self._wake = wake
-        for name, supervisor in self._supervisors.items():
-            crew.start(f"capture:{name}", supervisor.run)
+        for k, (name, supervisor) in enumerate(self._supervisors.items()):
+            crew.start(f"capture:{name}", self._delayed(supervisor, k * self._geometry.hop_s / len(self._supervisors)))
 
     def close(self) -> None:
         """Let every capture thread end soon."""
@@ -86,6 +87,16 @@ class Inputs:
         """One line for people: how many sources are in which state."""
         counts = Counter(supervisor.state.value for supervisor in self._supervisors.values())
         return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+
+    def _delayed(self, supervisor: Supervisor, delay_s: float) -> Callable[[threading.Event], None]:
+        """Sources begin spread over one hop: the windows of recordings would all be due at the same moment else."""
+
+        def run(cancel: threading.Event) -> None:
+            if delay_s:
+                self._clock.wait(cancel, delay_s)
+            supervisor.run(cancel)
+
+        return run
 
     def _listen(self, name: str) -> Callable[[Item], None]:
         """Where a microphone's sound goes: to its buffer, and to the tape where one is kept."""

@@ -76,8 +76,7 @@ class Outputs:
     def deliver(self, step: Step) -> None:
         """Put a step's events on disk and on their way, and its scores and facts where they are followed."""
         if step.events:
-            media_end_ns = max((scores.t_end_ns for scores in step.scores), default=None)
-            self.publisher.publish_events(step.events, media_end_ns)
+            self.publisher.publish_events(step.events, step.ready_ns, step.infer_ns)
             for event in step.events:
                 log.info("%s %s: %s", event.camera, event.phase.value, event.why)
         self.publisher.publish_scores(step.scores)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.clock import Clock
+from edge.node.bell import Bell
 from edge.pipeline import Pipeline, Step
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Scorer:
         self._sink = sink
         self._clock = clock
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self.wake = threading.Event()
+        self.wake = Bell()
         self.ready = threading.Event()
         self.idle = threading.Event()
         self.last_turn_ns = clock.mono_ns()
@@ -83,7 +84,6 @@ class Scorer:
 
     def _turn(self, pipeline: Pipeline) -> None:
         self.idle.clear()
-        self.wake.clear()
         while not self._requests.empty():
             self._requests.get()(pipeline)
         while True:
@@ -92,5 +92,4 @@ class Scorer:
             self.last_turn_ns = self._clock.mono_ns()
             if not step.scores:
                 break
-        if not pipeline.has_due():
-            self.idle.set()
+        self.idle.set()

@@ -60,7 +60,7 @@ class Publisher:
         self._refused_topics: dict[str, str] = {}
         self._park_s = self.PARKED_FIRST_S
         self._unpark_ns: int | None = None
-        self._media_end: dict[int, int] = {}
+        self._behind: dict[int, tuple[int, int]] = {}  # message -> when its media had come, and the model's time
         self._up = False
         self._next_try_ns = 0
         self._trouble = ""
@@ -88,13 +88,16 @@ class Publisher:
         self._direct.push(message, correlation)
         self.nudge()
 
-    def nudge(self, media_end: dict[int, int] | None = None) -> None:
-        """Have the thread look now; ``media_end``: when the media behind outbox messages ended, for the latency."""
-        if media_end:
+    def nudge(self, ready: dict[int, int] | None = None, infer_ns: int = 0) -> None:
+        """Have the thread look now; ``ready``: when the media behind outbox messages had come, for the latency.
+
+        ``infer_ns`` is what the model took of that.
+        """
+        if ready:
             with self._lock:
-                self._media_end.update(media_end)
-                while len(self._media_end) > self.LATENCIES_AT_MOST:
-                    del self._media_end[next(iter(self._media_end))]
+                self._behind.update((seq, (ready_ns, infer_ns)) for seq, ready_ns in ready.items())
+                while len(self._behind) > self.LATENCIES_AT_MOST:
+                    del self._behind[next(iter(self._behind))]
         self._wake.set()
 
     @property
@@ -229,9 +232,11 @@ class Publisher:
     def _measure(self, seq: int, sent_ns: int, now_ns: int) -> None:
         self._metrics.publish_s.observe(seconds(now_ns - sent_ns))
         with self._lock:
-            media_end_ns = self._media_end.pop(seq, None)
-        if media_end_ns is not None:
-            self._metrics.end_to_end_s.observe(max(0.0, seconds(now_ns - media_end_ns)))
+            behind = self._behind.pop(seq, None)
+        if behind is not None:
+            ready_ns, infer_ns = behind
+            self._metrics.end_to_end_s.observe(max(0.0, seconds(now_ns - ready_ns)))
+            self._metrics.added_s.observe(max(0.0, seconds(now_ns - ready_ns - infer_ns)))
 
     def _send_direct(self) -> None:
         while self._link.room and (item := self._direct.pop()) is not None:

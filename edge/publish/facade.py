@@ -148,15 +148,16 @@ class EventPublisher:
             self._introduce()
             self._tell_states(all_of_them=False)
 
-    def publish_events(self, events: Sequence[Event], media_end_ns: int | None = None) -> None:
+    def publish_events(self, events: Sequence[Event], ready_ns: int | None = None, infer_ns: int = 0) -> None:
         """Put events on the way: on disk when this returns. What a disarmed camera begins is the detector's to say.
 
-        ``media_end_ns``: local time of the last media of the window they came from, for the latency metric.
+        ``ready_ns``: when the last media of the window they came from arrived, ``infer_ns``: the model's own time, both
+        for the latency metrics.
         """
         with self._lock:
             out = self._phases.tell(events)
             if out.messages:
-                self._append(out, media_end_ns)
+                self._append(out, ready_ns, infer_ns)
             if self._jsonl is not None:  # after the outbox: what a line tells is already safe
                 for line in out.lines:
                     self._jsonl.write(line)
@@ -289,7 +290,7 @@ class EventPublisher:
         if self._publisher is not None:
             self._publisher.announce(cleared)
 
-    def _append(self, out: Outgoing, media_end_ns: int | None = None) -> None:
+    def _append(self, out: Outgoing, ready_ns: int | None = None, infer_ns: int = 0) -> None:
         try:
             seqs = self._outbox.append(
                 out.messages if self._publisher else [], opened=out.opened, closed=out.closed, saved=out.saved
@@ -297,4 +298,4 @@ class EventPublisher:
         except SinkError:  # the outbox logs it, holds it, and it goes out all the same
             seqs = []
         if self._publisher is not None:
-            self._publisher.nudge({} if media_end_ns is None else dict.fromkeys(seqs, media_end_ns))
+            self._publisher.nudge({} if ready_ns is None else dict.fromkeys(seqs, ready_ns), infer_ns)

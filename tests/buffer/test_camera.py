@@ -65,9 +65,8 @@ class Rig:
 
     def __init__(self, *, live: bool = False, newest: bool = False, windows: Windows | None = None, **kw: Any) -> None:
         self.clock = VirtualClock()
-        self.buffer = CameraBuffer(
-            "gate", SMALL, self.clock, windows or Windows(), Health(), Metrics(), live=live, **kw
-        )
+        metrics = kw.pop("metrics", None) or Metrics()
+        self.buffer = CameraBuffer("gate", SMALL, self.clock, windows or Windows(), Health(), metrics, live=live, **kw)
         self.newest = newest
         self.batch = empty_batch(size=2)
         self.taken: list[Taken] = []
@@ -135,12 +134,90 @@ def test_windows_hold_the_newest_media_up_to_their_end() -> None:
         assert (t.audio[: N - have] == 0).all()
 
 
+@pytest.mark.parametrize("fps", [4.0, 7.0, 15.0, 25.0, 30.0])
+def test_a_window_is_due_with_the_media_that_completes_it(fps: float) -> None:
+    """With the picture chosen for its last point and the sound up to its end: nothing later is waited for."""
+    items = SourceSim([Play(8.0)], fps=fps).items()
+    rig = Rig(live=True)
+    rig.play(items)
+    pictures = [item for item in items if isinstance(item, Frame)]
+    sounds = [(c.pts_ns + len(c.samples) * NS_PER_S // 8000, c.arrival_ns) for c in items if isinstance(c, AudioChunk)]
+    for t in rig.taken[1:]:
+        end_ns = t.window.media_end_ns
+        seen_ns = max((f for f in pictures if f.pts_ns <= end_ns + SMALL.slack_ns), key=lambda f: f.pts_ns).arrival_ns
+        heard_ns = next(arrival_ns for until_ns, arrival_ns in sounds if until_ns + 62_500 >= end_ns)
+        assert t.window.ready_ns == t.at_ns == max(seen_ns, heard_ns)
+
+
+def test_a_picture_that_may_be_followed_by_a_better_one_is_not_the_last() -> None:
+    rig = Rig(live=True, audio=False)
+    rig.buffer.expect(video=True, audio=False)
+    image = np.zeros((16, 32, 3), np.uint8)
+    for ms in (0, 40, 80, 120, 160, 200, 240):
+        rig.clock.advance_to(ms * NS_PER_MS)
+        if ms in {0, 200, 240}:
+            rig.buffer.push(Frame(ms * NS_PER_MS, ms * NS_PER_MS, image, (0.0, 0.0, 1.0, 1.0)))
+        rig.buffer.push(Glance(ms * NS_PER_MS, ms * NS_PER_MS, 100.0))
+        assert rig.buffer._timeline.epoch.tracks[Stream.VIDEO].passed_ns >= 250 * NS_PER_MS if ms == 240 else True
+        if ms == 200:
+            assert rig.buffer._timeline.epoch.tracks[Stream.VIDEO].passed_ns < 250 * NS_PER_MS
+
+
+def test_late_windows_were_ready_when_they_were_late() -> None:
+    rig = Rig(live=True, windows=Windows(max_lateness_s=1.0))
+    rig.play(SourceSim([Play(3.0), Delay(Stream.AUDIO, 1.6), Play(5.0)]).items())
+    late = next(t for t in rig.taken if t.window.seq == 10)
+    assert late.window.ready_ns == late.window.t_end_ns + NS_PER_S
+    assert 0 <= late.at_ns - late.window.ready_ns <= 60 * NS_PER_MS
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    script=st.deferred(lambda: SCRIPTS), every=st.sampled_from([1, 2, 4]), phase=st.integers(0, 5), live=st.booleans()
+)
+def test_a_thinned_camera_has_some_of_the_windows_and_they_hold_the_same(
+    script: list[Any], every: int, phase: int, live: bool
+) -> None:
+    whole, thinned = Rig(live=live), Rig(live=live)
+    thinned.buffer.thin(every, phase)
+    for rig in (whole, thinned):
+        rig.play(SourceSim(script, seed=3).items())
+        rig.finish()
+    wanted = [t for t in whole.taken if t.window.seq % every == phase % every]
+    assert content(thinned.taken) == content(wanted)
+    assert thinned.buffer.skipped == 0
+    facts = thinned.buffer.facts(0)
+    assert (facts.hop_s, facts.is_thinned) == (0.5 * every, every > 1)
+
+
+def test_windows_left_out_are_no_drops_and_both_are_counted() -> None:
+    metrics = Metrics()
+    rig = Rig(live=True, newest=True, metrics=metrics)
+    rig.buffer.thin(4)
+    rig.play(SourceSim([Play(10.3)]).items(), drain=False)
+    assert rig.buffer.due(rig.clock.mono_ns()) == 5
+    rig.drain()
+    assert [t.window.seq for t in rig.taken] == [20]
+    assert rig.buffer.skipped == 4
+    assert metrics.registry.get_sample_value("edge_windows_left_out_total", {"camera": "gate"}) == 15
+    assert metrics.registry.get_sample_value("edge_hop_seconds", {"camera": "gate"}) == 2.0
+    rig.buffer.thin(1)
+    rig.play(SourceSim([Play(12.0)]).items()[-200:])
+    assert [t.window.seq for t in rig.taken][1:4] == [21, 22, 23]
+
+
 JITTERS = st.one_of(
     st.floats(0, 0.4).map(lambda s: [Jitter(s), Play(6.0)]),
     st.floats(0, 0.5).map(lambda s: [Play(2.0), Delay(Stream.AUDIO, s), Play(4.0)]),
     st.floats(0, 0.5).map(lambda s: [Delay(Stream.VIDEO, s), Play(6.0)]),
     st.floats(0, 0.7).map(lambda s: [Play(1.3), Stall(s), Play(4.7)]),
     st.floats(-300, 300).map(lambda ppm: [Drift(ppm), Play(6.0)]),
+)
+
+SCRIPTS = st.one_of(
+    JITTERS,
+    st.floats(-60, 60).map(lambda s: [Play(2.3), Jump(s), Play(3.1)]),
+    st.floats(0.1, 0.8).map(lambda s: [Play(2.2), Reconnect(s), Play(3.0)]),
 )
 
 
