@@ -105,11 +105,12 @@ def read_net(path: Path) -> Net:
         import onnx
     except ImportError as error:
         raise RuntimeUnavailable(
-            f"making graphs of other precisions needs onnx ({error}); in the checkout: .venv/bin/pip install -e '.[build]'"
+            f"making graphs of other precisions needs onnx ({error}); in the checkout: "
+            ".venv/bin/pip install -e '.[build]'"
         ) from error
     try:
         return Net(onnx.load(str(path)))
-    except Exception as error:  # noqa: BLE001 - protobuf raises its own, by backend
+    except Exception as error:  # protobuf raises its own, by backend
         raise ModelError(f"{path}: not readable as ONNX ({error}); restore the model folder") from error
 
 

@@ -1,0 +1,128 @@
+"""Whether a graph of reduced precision may be used: its answers beside those of fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engine import contract
+from edge.engine.calibration import Row
+from edge.engine.contract import Array
+from edge.engine.manifest import ModelFolder
+from edge.engine.selftest import load_golden
+from edge.engine.variants import Accuracy, Part, Precision, source_of
+from edge.errors import ModelError
+
+SPLIT: Final[tuple[Part, ...]] = ("see", "hear", "fuse")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that a label's probability may differ: on average, at worst, and on the golden inputs; ``crossed`` is
+    the share of answers that may come to lie on the other side of the label's threshold."""
+
+    mean: float
+    worst: float
+    golden: float
+    crossed: float
+
+
+LIMITS: Final[Mapping[Precision, Limits]] = {
+    "fp16": Limits(mean=0.002, worst=0.15, golden=0.02, crossed=0.002),
+    "int8": Limits(mean=0.01, worst=0.5, golden=0.05, crossed=0.01),
+}
+"""Boxes are picked, so that a box that is picked or not makes a step: the largest difference may be large, the mean and
+the thresholds decide."""
+
+
+def probabilities(logits: Array) -> NDArray[np.float64]:
+    """Sigmoid of log-odds."""
+    bounded: NDArray[np.float64] = np.clip(np.asarray(logits, np.float64), -60, 60)
+    return 1 / (1 + np.exp(-bounded))
+
+
+def golden_difference(found: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+    """The largest difference of a label's probability from the golden file's; infinite where any answer is not a
+    number or a tensor is missing."""
+    for name, array in expected.items():
+        if name not in found or found[name].shape != array.shape or not np.isfinite(found[name]).all():
+            return float("inf")
+    return float(np.abs(probabilities(found["logits"]) - probabilities(expected["logits"])).max())
+
+
+def compare(folder: ModelFolder, precision: Precision, files: Mapping[Part, Path], rows: Sequence[Row]) -> Accuracy:
+    """The answers of ``files`` (other parts stay fp32) against those that ``rows`` were recorded with, and judged.
+
+    ModelError where there is no row.
+    """
+    if not rows:
+        raise ModelError("no window to compare answers on; give longer recordings: edge engine build --from FILE")
+    graphs = Graphs(folder, files)
+    try:
+        inputs, outputs = load_golden(folder.golden)
+        golden = golden_difference(graphs.run(inputs), outputs)
+        found = [graphs.run(row.inputs) for row in rows]
+    finally:
+        graphs.close()
+    if not all(np.isfinite(array).all() for answer in found for array in answer.values()):
+        return Accuracy(len(rows), float("inf"), float("inf"), 1.0, golden, "its answers are not all numbers")
+    p = probabilities(np.stack([answer["logits"][0] for answer in found]))
+    reference = probabilities(np.stack([row.logits for row in rows]))
+    enter = np.array([label.enter for label in folder.manifest.labels])
+    apart = np.abs(p - reference)
+    crossed = float(((p >= enter) != (reference >= enter)).mean())
+    measured = Accuracy(len(rows), float(apart.mean()), float(apart.max()), crossed, golden)
+    return replace(measured, fault=fault_of(measured, LIMITS[precision]))
+
+
+def fault_of(measured: Accuracy, limits: Limits) -> str:
+    """What ``measured`` exceeds, in words; empty where it keeps within ``limits``."""
+    figures = (
+        ("the mean difference of probabilities", measured.mean, limits.mean),
+        ("the largest difference of a probability", measured.worst, limits.worst),
+        ("the difference on the golden inputs", measured.golden, limits.golden),
+        ("the share of answers across their threshold", measured.crossed, limits.crossed),
+    )
+    return "; ".join(
+        f"{what} is {value:.3g}, {most:g} is allowed" for what, value, most in figures if not value <= most
+    )
+
+
+class Graphs:
+    """The model's graphs on ONNX Runtime, some of them exchanged for ``files``: the whole, or its parts in turn."""
+
+    def __init__(self, folder: ModelFolder, files: Mapping[Part, Path] | None = None) -> None:
+        """Parts where the model has them and ``files`` does not name the whole; ModelError when one does not load."""
+        from edge.engine.onnx import OnnxGraph
+
+        files = files or {}
+        in_parts = folder.manifest.parts is not None and "whole" not in files
+        names: tuple[Part, ...] = SPLIT if in_parts else ("whole",)
+        self._graphs = [OnnxGraph(files.get(name) or source_of(folder, name)[0], threads=1) for name in names]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The answers to rows of the whole graph's ``inputs``."""
+        return self._chained(inputs)[1]
+
+    def known(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """``inputs`` and everything that the graphs say: what each part is given is among it."""
+        return self._chained(inputs)[0]
+
+    def close(self) -> None:
+        """Free the graphs."""
+        for graph in self._graphs:
+            graph.close()
+
+    def _chained(self, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+        known, found = dict(inputs), {}
+        rows = len(next(iter(inputs.values())))
+        for graph in self._graphs:
+            found = contract.buffers(tuple(graph.outputs.values()), rows)
+            graph.run({name: np.ascontiguousarray(known[name]) for name in graph.inputs}, found)
+            known |= found
+        return known, found
