@@ -38,6 +38,7 @@ COMMANDS = {
         "--export",
         "--digest",
     },
+    "bench": {"--quick", "--cameras", "--clip", "--json"},
     "engine": set(),
     "learn": set(),
 }
