@@ -31,7 +31,7 @@ class _Kept:
         if kept is None:
             kept = self.cameras[window.camera] = {name: np.empty_like(a[0]) for name, a in self.rows.items()}
         for name, array in self.rows.items():
-            np.copyto(kept[name], array[window.row])
+            kept[name][...] = array[window.row]
         self._owns(window)
 
     def restore(self, window: Window) -> None:
@@ -39,7 +39,7 @@ class _Kept:
         if self.owner[window.row] == window.camera:
             return
         for name, kept in self.cameras[window.camera].items():
-            np.copyto(self.rows[name][window.row], kept)
+            self.rows[name][window.row] = kept
         self._owns(window)
 
     def forget(self, camera: str) -> None:

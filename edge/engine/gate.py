@@ -206,9 +206,10 @@ class SoundGate:
     def _hear(self, sound: _Sound, samples: F32) -> None:
         at = sound.seen % self._hops
         levels = self._spectra.of(samples)
-        np.mean(levels, axis=0, out=sound.mean[at])
-        np.amax(levels, axis=0, out=sound.top[at])
-        np.amin(levels, axis=0, out=sound.bottom[at])
+        np.add.reduce(levels, axis=0, out=sound.mean[at])
+        sound.mean[at] /= len(levels)
+        np.maximum.reduce(levels, axis=0, out=sound.top[at])
+        np.minimum.reduce(levels, axis=0, out=sound.bottom[at])
         sound.peak[at] = cv2.norm(samples[-self._hop :], cv2.NORM_INF)
         sound.seen += 1
 
@@ -253,12 +254,14 @@ class _Spectra:
         return len(self._starts)
 
     def of(self, samples: F32) -> F32:
-        """dBFS f32[spectra,bands] of the newest hop, valid until the next call."""
+        """dBFS f32[spectra,bands] of the newest hop, valid until the next call; ``samples`` contiguous."""
         have = min(len(samples), self._step * (self._count + 1))
         count = max(1, (have - self._n) // self._step + 1)
-        frames = np.lib.stride_tricks.sliding_window_view(samples[len(samples) - have :], self._n)[:: self._step][
-            :count
-        ]
+        at = len(samples) - have
+        item = samples.itemsize
+        frames: F32 = np.ndarray(
+            (count, self._n), np.float32, samples, at * item, (self._step * item, item)
+        )  # half-overlapping; a tenth of sliding_window_view's time
         cut, power = self._cut[:count], self._power[:count]
         np.multiply(frames, self._window, out=cut)
         cv2.dft(cut, dst=self._spectrum[:count], flags=cv2.DFT_ROWS)
