@@ -34,7 +34,7 @@ class Limits:
 
 LIMITS: Final[Mapping[Precision, Limits]] = {
     "fp16": Limits(mean=0.002, worst=0.15, golden=0.02, crossed=0.002),
-    "int8": Limits(mean=0.01, worst=0.5, golden=0.05, crossed=0.01),
+    "int8": Limits(mean=0.01, worst=0.5, golden=0.02, crossed=0.01),
 }
 """Boxes are picked, so that a box that is picked or not makes a step: the largest difference may be large, the mean and
 the thresholds decide."""

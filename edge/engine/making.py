@@ -15,8 +15,9 @@ from edge.engine import variants
 from edge.engine.admission import SPLIT, Graphs, compare
 from edge.engine.calibration import Recorded, with_holes
 from edge.engine.contract import Array
+from edge.engine.graphs import read_net
 from edge.engine.manifest import ModelFolder
-from edge.engine.quantise import Plan, quantise
+from edge.engine.quantise import Plan, layers_to_quantise, quantise
 from edge.engine.typed import halve
 from edge.engine.variants import Part, Precision, Variant, path_for, source_of
 from edge.errors import ModelError
@@ -54,12 +55,14 @@ def make(
     return made
 
 
-def parts_for(folder: ModelFolder, runtime: str) -> tuple[Part, ...]:
-    """The graphs that ``runtime`` reads: TensorRT the whole, CPUs the parts where the model has them. `fuse` stays
-    fp32: it costs little, and every answer passes through it."""
+def parts_for(folder: ModelFolder, runtime: str, precision: Precision, plan: Plan | None = None) -> tuple[Part, ...]:
+    """The graphs that ``runtime`` reads and that have layers for ``precision``: TensorRT the whole, CPUs the parts."""
     if runtime == "tensorrt" or folder.manifest.parts is None:
         return ("whole",)
-    return tuple(part for part in SPLIT if part != "fuse")
+    if precision == "fp16":
+        return SPLIT
+    nets = {part: read_net(source_of(folder, part)[0]) for part in SPLIT}
+    return tuple(part for part, net in nets.items() if layers_to_quantise(net, plan or Plan()))
 
 
 def _make(

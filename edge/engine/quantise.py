@@ -27,30 +27,34 @@ _BINS: Final = 2048
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What becomes 8 bits, and how ranges are found. ``percentile`` of the absolute values is kept, of layers with at
-    least ``narrowest`` input channels; ``depthwise``: those with a channel each too."""
+    """What becomes 8 bits, and how ranges are found: ``percentile`` of the absolute values is kept, of layers with at
+    least ``narrowest`` input channels. ``depthwise``: layers with a channel each, too; ``sound``: those that hear,
+    too."""
 
     method: Method = "percentile"
     percentile: float = 99.99
     depthwise: bool = False
+    sound: bool = False
     narrowest: int = 16
 
     def __str__(self) -> str:
         what = f"{self.method} {self.percentile}" if self.method == "percentile" else self.method
-        kind = "all layers" if self.depthwise else "layers but depthwise ones"
+        kind = "layers of pictures" + " and sound" * self.sound + ("" if self.depthwise else " but depthwise ones")
         return f"{what}, {kind}, from {self.narrowest} channels"
 
 
 def layers_to_quantise(net: Net, plan: Plan) -> list[onnx.NodeProto]:
     """The layers that bear 8 bits: not those that look at the media themselves, not those whose answer is read as it is
-    (boxes, scores, features), not what ``plan`` leaves out."""
+    (boxes, scores, features), not what joins the senses, not what ``plan`` leaves out."""
     layers = net.layers()
     chain = net.chain(layers)
     later = net.after(node.output[0] for node in layers)
+    seen, heard = (net.after({name}) for name in ("frames", "audio"))
+    senses = (seen - heard) | ((heard - seen) if plan.sound else set())
     return [
         node
         for node in layers
-        if node.input[0] in later
+        if node.input[0] in later & senses
         and any(reader.output[0] in chain for reader in net.readers.get(node.output[0], ()))
         and (plan.depthwise or not net.is_depthwise(node))
         and (net.is_depthwise(node) or net.weights[node.input[1]].shape[1] >= plan.narrowest)
