@@ -21,8 +21,8 @@ class Cuda:
             from pycuda import driver
         except (ImportError, OSError) as error:
             raise RuntimeUnavailable(
-                f"pycuda cannot be loaded ({error}); on a Jetson: apt install python3-pycuda or pip install pycuda, "
-                "on a PC: .venv/bin/pip install -e '.[gpu]' in the checkout with the NVIDIA driver in place"
+                f"pycuda cannot be loaded ({error}); on a Jetson: pip install pycuda with nvcc on the PATH "
+                "(docs/jetson.md), on a PC: .venv/bin/pip install -e '.[gpu]' in the checkout, with the NVIDIA driver there"
             ) from error
         self._driver = driver
         self._pinned: list[Any] = []
