@@ -22,7 +22,7 @@ class Cuda:
         except (ImportError, OSError) as error:
             raise RuntimeUnavailable(
                 f"pycuda cannot be loaded ({error}); on a Jetson: pip install pycuda with nvcc on the PATH "
-                "(docs/jetson.md), on a PC: .venv/bin/pip install -e '.[gpu]' in the checkout, with the NVIDIA driver there"
+                "(docs/jetson.md), on a PC: .venv/bin/pip install -e '.[gpu]' in the checkout, beside NVIDIA's driver"
             ) from error
         self._driver = driver
         self._pinned: list[Any] = []
