@@ -27,8 +27,8 @@ class Model(Section):
     """Which model folder runs, and on what."""
 
     name: str = "fused"
-    runtime: Literal["auto", "onnx", "tensorrt"] = "auto"
-    precision: Literal["auto", "fp32", "fp16", "int8"] = "auto"
+    runtime: Literal["auto", "onnx", "openvino", "tensorrt"] = "auto"
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
     threads: Annotated[int, Field(ge=0, le=256)] = 1
     profile: Path | None = None
     gating: Literal["auto", "off"] = "auto"

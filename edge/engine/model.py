@@ -59,7 +59,7 @@ class Model:
     def open(cls, folder: ModelFolder, settings: models.Model, max_batch: int, metrics: Metrics) -> Model:
         """Verify the digests, open the runtime that ``settings`` ask for, and run the self-test.
 
-        With ``runtime: auto`` a GPU engine that fails the self-test gives way to ONNX Runtime, with a warning.
+        With ``runtime: auto`` what fails the self-test gives way to ONNX Runtime in 32 bits, with a warning.
         ModelError when the folder is damaged or does not reproduce its golden file; RuntimeUnavailable when the
         runtime that was asked for cannot be used here.
         """
@@ -166,7 +166,7 @@ def _proven(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runt
         self_test(folder, runtime)
     except (NotReproduced, RuntimeUnavailable) as error:
         runtime.close()
-        if settings.runtime != "auto" or runtime.info.name == "onnx":
+        if settings.runtime != "auto" or (runtime.info.name, runtime.info.precision) == ("onnx", "fp32"):
             raise
         _log.warning("%s. Running on ONNX Runtime until then", error)
         return _proven(folder, settings.model_copy(update={"runtime": "onnx", "precision": "auto"}), max_batch)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from edge.engine import contract
 from edge.engine.contract import Array, Tensor
+from edge.engine.heap import return_unused_memory
 from edge.engine.manifest import ModelFolder
 from edge.engine.runtime import RuntimeInfo, check_rows
 from edge.errors import ModelError, RuntimeUnavailable
@@ -97,13 +96,13 @@ class OnnxRuntime:
 class OnnxGraph:
     """One graph of a model in parts (`parts.Graph`), on the CPU."""
 
-    def __init__(self, path: Path, threads: int, chunk: int = 1) -> None:
-        """ModelError when it does not load."""
+    def __init__(self, path: Path, threads: int, chunk: int = 1, precision: str = "fp32") -> None:
+        """``precision`` is what the graph was made in. ModelError when it does not load."""
         self._session = _session(path, threads, cuda=False)
         self.inputs = _tensors(self._session.get_inputs())
         self.outputs = _tensors(self._session.get_outputs())
         self.chunk = chunk
-        self.info = RuntimeInfo("onnx", str(ort.__version__), "cpu", "fp32")
+        self.info = RuntimeInfo("onnx", str(ort.__version__), "cpu", precision)
 
     def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
         """Straight into ``out``: nothing is allocated by this side."""
@@ -151,14 +150,8 @@ def _session(graph: Path, threads: int, cuda: bool) -> Any:
         raise RuntimeUnavailable(f"{graph}: ONNX Runtime {ort.__version__} failed: {_first_line(error)}") from error
     if wanted[0] not in session.get_providers():
         _log.info("ONNX Runtime lists %s but could not load it; running on the CPU", wanted[0])
-    _return_unused_memory()
+    return_unused_memory()
     return session
-
-
-def _return_unused_memory() -> None:
-    """Optimising the graph leaves tens of MB of freed memory with glibc's allocator; other C libraries keep less."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _tensors(nodes: Any) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ Everything happens on the thread that opened it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,15 @@ class RuntimeInfo:
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} on {self.device}, {self.precision}"
+
+
+def joined(infos: Sequence[RuntimeInfo]) -> RuntimeInfo:
+    """One description of what runs several graphs: ``onnx+openvino 1.32.0+2026.4.1 on cpu, int8+bf16``."""
+
+    def all_of(name: str) -> str:
+        return "+".join(dict.fromkeys(getattr(info, name) for info in infos))
+
+    return RuntimeInfo(all_of("name"), all_of("version"), all_of("device"), all_of("precision"))
 
 
 class Runtime(Protocol):

@@ -5,29 +5,35 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from edge.engine import chosen
+from edge.engine.chosen import REFERENCE, Choice, How
 from edge.engine.manifest import ModelFolder
-from edge.engine.parts import PartsRuntime
+from edge.engine.open import open_runtime_of
 from edge.engine.runtime import Runtime
-from edge.errors import RuntimeUnavailable
+from edge.engine.variants import variants
+from edge.errors import ModelError, RuntimeUnavailable
 
 if TYPE_CHECKING:
     from edge.config import models
 
 _log = logging.getLogger(__name__)
+_ONLY = {"fp16": "tensorrt", "bf16": "openvino"}
+_PRECISIONS = {"onnx": {"auto", "fp32", "int8"}, "openvino": {"auto", "fp32", "bf16", "int8"}}
 
 
 def open_runtime(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:
     """The runtime for ``settings``; says once which one it is and why.
 
-    ``auto`` takes TensorRT when an engine built for this graph, machine and precision is there, ONNX Runtime
-    otherwise. An explicit choice never falls back: RuntimeUnavailable or ModelError say what is missing.
+    ``auto`` takes TensorRT when an engine built for this graph, machine and precision is there; otherwise what
+    `edge engine choose` measured to be best on this CPU, and ONNX Runtime in 32 bits where nothing was measured. An
+    explicit choice never falls back: RuntimeUnavailable or ModelError say what is missing.
     """
     if settings.runtime == "tensorrt":
         runtime, why = _tensorrt(folder, settings, max_batch), "as configured"
-    elif settings.runtime == "onnx":
-        runtime, why = _onnx(folder, settings, max_batch), "as configured"
-    else:
+    elif settings.runtime == "auto":
         runtime, why = _best(folder, settings, max_batch)
+    else:
+        runtime, why = _on_cpu(folder, settings.runtime, settings, max_batch), "as configured"
     _log.info("model %s %s on %s (%s)", folder.manifest.name, folder.manifest.version, runtime.info, why)
     return runtime
 
@@ -36,27 +42,66 @@ def _best(folder: ModelFolder, settings: models.Model, max_batch: int) -> tuple[
     try:
         return _tensorrt(folder, settings, max_batch), "a matching engine is built"
     except RuntimeUnavailable as error:
-        return _onnx(folder, settings, max_batch), str(error).split(";")[0]
+        no_engine = str(error).split(";")[0]
+    table = chosen.read(folder, settings.threads)
+    choice = None
+    if table is not None:
+        choice = chosen.decide(table, chosen.parts_of(folder), settings.precision, chosen.spare_mb())
+    if table is None or choice is None or _is_plain(choice):
+        told = chosen.why(table, choice) if table is not None and choice is not None else _unmeasured(folder, settings)
+        return _on_cpu(folder, _ONLY.get(settings.precision, "onnx"), settings, max_batch), f"{no_engine}; {told}"
+    try:
+        runtime = open_runtime_of(folder, choice, settings.threads, max_batch)
+        return runtime, f"{no_engine}; {chosen.why(table, choice)}"
+    except (RuntimeUnavailable, ModelError) as error:
+        if settings.precision not in {"auto", "fp32"}:
+            raise
+        _log.warning("what was chosen for this box does not open: %s. Measure again: edge engine choose", error)
+        return _on_cpu(folder, "onnx", settings, max_batch), no_engine
+
+
+def _on_cpu(folder: ModelFolder, name: str, settings: models.Model, max_batch: int) -> Runtime:
+    precision = settings.precision
+    if precision not in _PRECISIONS.get(name, ()):
+        instead = f"runtime: {_ONLY[precision]}" if precision in _ONLY else "precision: auto"
+        raise RuntimeUnavailable(f"model.precision is {precision}, which {name} does not run here; set {instead}")
+    if name == "onnx" and precision != "int8":
+        return _onnx(folder, settings, max_batch)
+    return open_runtime_of(folder, _all_in(folder, name, precision), settings.threads, max_batch)
+
+
+def _all_in(folder: ModelFolder, name: str, precision: str) -> Choice:
+    """Every part on one runtime; in INT8 those that were admitted in it, and at least the one that matters most."""
+    parts = chosen.parts_of(folder)
+    if precision != "int8":
+        return dict.fromkeys(parts, How(name, "fp32" if precision == "auto" else precision))
+    made = {v.part for v in variants(folder) if v.precision == precision and v.is_admitted} or {parts[0]}
+    return {part: How(name, precision if part in made else "fp32") for part in parts}
 
 
 def _onnx(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:
-    if settings.precision not in {"auto", "fp32"}:
-        raise RuntimeUnavailable(
-            f"model.precision is {settings.precision}, but ONNX Runtime runs this graph in fp32; "
-            "set precision: auto, or build a TensorRT engine (edge engine build)"
-        )
     try:
-        from edge.engine.onnx import OnnxGraph, OnnxRuntime, cuda_loads
+        from edge.engine.onnx import OnnxRuntime, cuda_loads
     except ImportError as error:
         raise RuntimeUnavailable(f"onnxruntime cannot be imported ({error}); pip install onnxruntime") from error
-    parts = folder.manifest.parts
-    if parts is None or cuda_loads():
+    if folder.manifest.parts is None or cuda_loads():
         return OnnxRuntime(folder, settings.threads, max_batch)
-    see, hear, fuse = (OnnxGraph(folder.path / p.file, settings.threads) for p in (parts.see, parts.hear, parts.fuse))
-    return PartsRuntime(folder, see, hear, fuse, max_batch)
+    return open_runtime_of(folder, _all_in(folder, "onnx", "fp32"), settings.threads, max_batch)
 
 
 def _tensorrt(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:
     from edge.engine.tensorrt import TensorRtRuntime
 
     return TensorRtRuntime.open(folder, settings.precision, max_batch)
+
+
+def _is_plain(choice: Choice) -> bool:
+    return set(choice.values()) == {REFERENCE}
+
+
+def _unmeasured(folder: ModelFolder, settings: models.Model) -> str:
+    """What measuring could change; nothing where ONNX Runtime is all there is."""
+    if not chosen.installed("openvino") and not any(v.is_admitted for v in variants(folder)):
+        return "nothing else is installed"
+    threads = f" --threads {settings.threads}" if settings.threads != 1 else ""
+    return f"other ways were not measured on this box: edge engine choose{threads}"

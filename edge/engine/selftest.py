@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge.engine.contract import Array
-from edge.engine.manifest import ModelFolder
+from edge.engine.manifest import Golden, ModelFolder
 from edge.engine.runtime import Runtime
 from edge.errors import ModelError
 
@@ -35,12 +36,13 @@ def load_golden(path: Path) -> tuple[dict[str, Array], dict[str, Array]]:
 def self_test(folder: ModelFolder, runtime: Runtime) -> None:
     """Run the golden inputs, at most ``max_batch`` rows at a time; leaves the input buffers zeroed.
 
-    NotReproduced names the worst tensor when ``|out - golden| <= atol + rtol * |golden|`` does not hold;
-    ModelError when the golden file does not fit the graph.
+    NotReproduced names the worst tensor that differs by more than model.yaml allows (`manifest.Golden` in 32 bits,
+    `manifest.Reduced` where any part has fewer); ModelError when the golden file does not fit the graph.
     """
     inputs, outputs = load_golden(folder.golden)
     rows = _rows(folder.golden, runtime, inputs, outputs)
-    golden, worst = folder.manifest.golden, ("", 0.0, 0.0)
+    worst = ("", 0.0, 0.0)
+    limits = _limits(folder.manifest.golden, runtime.info.precision, outputs)
     for start in range(0, rows, runtime.max_batch):
         batch = min(runtime.max_batch, rows - start)
         for name, buffer in runtime.inputs.items():
@@ -48,7 +50,7 @@ def self_test(folder: ModelFolder, runtime: Runtime) -> None:
         found = runtime.run(batch)
         for name, expected in outputs.items():
             part = expected[start : start + batch]
-            worst = max(worst, (name, *_excess(found, name, part, golden.atol, golden.rtol)), key=lambda w: w[1])
+            worst = max(worst, (name, *_excess(found, name, part, limits[name])), key=lambda w: w[1])
     for buffer in runtime.inputs.values():
         buffer[...] = 0
     if worst[1] > 1:
@@ -71,13 +73,49 @@ def _rows(path: Path, runtime: Runtime, inputs: Mapping[str, Array], outputs: Ma
     return counts.pop()
 
 
-def _excess(found: Mapping[str, Array], name: str, golden: Array, atol: float, rtol: float) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """What one tensor may be off: ``atol + rtol * |golden|``, or of ``scale`` where there is one."""
+
+    atol: float
+    rtol: float
+    scale: float | None = None
+    as_probability: bool = False
+
+    def ratio(self, found: Array, golden: Array) -> tuple[Array, Array]:
+        """Times the tolerance that each element is off (infinite for NaN), and its absolute difference."""
+        a, b = found.astype(np.float64), golden.astype(np.float64)
+        if self.as_probability:
+            a, b = _probability(a), _probability(b)
+        difference = np.abs(a - b)
+        allowed = self.atol + self.rtol * (np.abs(b) if self.scale is None else self.scale)
+        return np.where(np.isfinite(difference), difference / allowed, np.inf), difference
+
+
+def _limits(golden: Golden, precision: str, outputs: Mapping[str, Array]) -> dict[str, _Limit]:
+    if precision == "fp32":
+        return dict.fromkeys(outputs, _Limit(golden.atol, golden.rtol))
+    reduced = golden.reduced
+    found = {
+        name: _Limit(reduced.atol, reduced.rtol, float(np.abs(array).max(initial=0.0)))
+        for name, array in outputs.items()
+    }
+    if "logits" in found:
+        found["logits"] = _Limit(reduced.atol, 0.0, 0.0, as_probability=True)
+    return found
+
+
+def _probability(logits: Array) -> Array:
+    """The logistic function; NaN stays NaN."""
+    return np.asarray(0.5 * (1 + np.tanh(logits / 2)))
+
+
+def _excess(found: Mapping[str, Array], name: str, golden: Array, limit: _Limit) -> tuple[float, float]:
     """How many times the tolerance the worst element is off (infinite for NaN), and its absolute difference."""
     if name not in found or found[name].shape != golden.shape:
         shape = found[name].shape if name in found else "nothing"
         raise ModelError(f"golden output {name} is {golden.shape}, the runtime gave {shape}; export the model again")
-    difference = np.abs(found[name].astype(np.float64) - golden)
-    ratio = np.where(np.isfinite(difference), difference / (atol + rtol * np.abs(golden)), np.inf)
+    ratio, difference = limit.ratio(found[name], golden)
     if not ratio.size:
         return 0.0, 0.0
     at = int(np.argmax(ratio))

@@ -1,0 +1,163 @@
+"""Measuring the ways to run the model on this box: `edge engine choose`. The daemon never measures."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.engine import chosen
+from edge.engine.chosen import REFERENCE, How, Measured, Table
+from edge.engine.contract import Array
+from edge.engine.heap import return_unused_memory
+from edge.engine.manifest import ModelFolder
+from edge.engine.open import compose, has_bf16, open_graph
+from edge.engine.parts import Graph
+from edge.engine.selftest import load_golden, self_test
+from edge.engine.variants import Part
+from edge.errors import EdgeError
+
+_log = logging.getLogger(__name__)
+ROUNDS = 12
+Progress = Callable[[str], None]
+
+
+def measure(folder: ModelFolder, threads: int, progress: Progress, rounds: int = ROUNDS) -> Table:
+    """Try every way there is for every part of the model; seconds to a minute of work.
+
+    Each must reproduce the golden file with the other parts as they are. Times are the least of ``rounds`` rows, the
+    ways by turns, so that what else the box does falls on all of them. ModelError or RuntimeUnavailable when not even
+    32 bits on ONNX Runtime work.
+    """
+    library_mb = {name: _imported(name) for name in ("onnxruntime", "openvino") if chosen.installed(name)}
+    can_bf16 = has_bf16()
+    rows: list[Measured] = []
+    with ExitStack() as opened:
+        plain = {part: _Tried.open(folder, part, REFERENCE, threads) for part in chosen.parts_of(folder)}
+        for one in plain.values():
+            opened.callback(one.graph.close)
+        graphs = {part: one.graph for part, one in plain.items()}
+        given = feeds(folder, graphs)
+        for part, one in plain.items():
+            one.run(given[part])
+        self_test(folder, compose(folder, graphs, 1))
+        for part, one in plain.items():
+            ways = chosen.ways(folder, part, can_bf16)
+            progress(f"{part}: {', '.join(map(str, ways))}")
+            rows += _try_part(folder, graphs, one, ways[1:], given[part], threads, rounds)
+    return Table(tuple(rows), {name.removesuffix("runtime"): mb for name, mb in library_mb.items()})
+
+
+def feeds(folder: ModelFolder, graphs: Mapping[Part, Graph]) -> dict[Part, dict[str, Array]]:
+    """The golden inputs of every part; what a part takes of the parts before it is computed by ``graphs``."""
+    known, _ = load_golden(folder.golden)
+    found: dict[Part, dict[str, Array]] = {}
+    for part, graph in graphs.items():
+        found[part] = {name: np.ascontiguousarray(known[name]) for name in graph.inputs}
+        known.update(_run_all(graph, found[part]))
+    return found
+
+
+@dataclass(slots=True)
+class _Tried:
+    """One graph in one way, open; what it has added to the process so far."""
+
+    part: Part
+    how: How
+    graph: Graph
+    memory_mb: float = 0.0
+
+    @classmethod
+    def open(
+        cls, folder: ModelFolder, part: Part, how: How, threads: int, feed: Mapping[str, Array] | None = None
+    ) -> _Tried:
+        before = resident_mb()
+        graph = open_graph(folder, part, how, threads, feed)
+        return cls(part, how, graph, max(0.0, resident_mb() - before))
+
+    def run(self, feed: Mapping[str, Array]) -> None:
+        """All rows, so that memory that only running takes is there."""
+        before = resident_mb()
+        _run_all(self.graph, feed)
+        return_unused_memory()
+        self.memory_mb += max(0.0, resident_mb() - before)
+
+
+def _try_part(
+    folder: ModelFolder,
+    plain: Mapping[Part, Graph],
+    reference: _Tried,
+    ways: list[How],
+    feed: Mapping[str, Array],
+    threads: int,
+    rounds: int,
+) -> list[Measured]:
+    """One part in all of its ways; those that fail are told with their fault."""
+    part, tried, failed = reference.part, [reference], []
+    with ExitStack() as opened:
+        for how in ways:
+            try:
+                one = _Tried.open(folder, part, how, threads, feed)
+                opened.callback(one.graph.close)
+                one.run(feed)
+                self_test(folder, compose(folder, {**plain, part: one.graph}, 1))
+            except EdgeError as error:
+                failed.append(Measured(part, how, fault=str(error)))
+            else:
+                tried.append(one)
+        times = _race({one.how: one.graph for one in tried}, feed, rounds)
+    found = [Measured(part, t.how, *times[t.how], round(t.memory_mb, 1)) for t in tried]
+    return [*found, *failed]
+
+
+def _race(graphs: Mapping[How, Graph], feed: Mapping[str, Array], rounds: int) -> dict[How, tuple[float, float]]:
+    """Least processor and wall milliseconds of one row."""
+    count = len(next(iter(feed.values())))
+    out = {how: _outputs(graph, 1) for how, graph in graphs.items()}
+    least = dict.fromkeys(graphs, (np.inf, np.inf))
+    for turn in range(rounds):
+        row = {name: array[turn % count : turn % count + 1] for name, array in feed.items()}
+        for how, graph in graphs.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            graph.run(row, out[how])
+            spent = (time.process_time() - cpu) * 1e3, (time.perf_counter() - wall) * 1e3
+            least[how] = min(least[how][0], spent[0]), min(least[how][1], spent[1])
+    return {how: (round(cpu, 3), round(wall, 3)) for how, (cpu, wall) in least.items()}
+
+
+def _run_all(graph: Graph, feed: Mapping[str, Array]) -> dict[str, Array]:
+    """All rows of ``feed``, one by one."""
+    rows = len(next(iter(feed.values())))
+    out = _outputs(graph, rows)
+    for row in range(rows):
+        one = slice(row, row + 1)
+        graph.run({name: a[one] for name, a in feed.items()}, {name: a[one] for name, a in out.items()})
+    return out
+
+
+def _outputs(graph: Graph, rows: int) -> dict[str, Array]:
+    return {t.name: np.zeros((rows, *(n or 0 for n in t.tail)), t.dtype) for t in graph.outputs.values()}
+
+
+def _imported(name: str) -> float:
+    """MB that importing a library takes; a broken one is as good as none."""
+    before = resident_mb()
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        _log.warning("%s is installed but cannot be imported: %s", name, error)
+    return round(max(0.0, resident_mb() - before), 1)
+
+
+def resident_mb(path: Path = Path("/proc/self/statm")) -> float:
+    """Resident memory of this process; 0 where the system does not say."""
+    try:
+        return int(path.read_text(encoding="ascii").split()[1]) * 4096 / 2**20
+    except (OSError, ValueError, IndexError):
+        return 0.0
