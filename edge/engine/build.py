@@ -153,7 +153,7 @@ def _compile(
         config.progress_monitor = monitor
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise library.refusal(f"{library} built no engine")
+        raise library.refusal(f"{library} built no engine", without_gpu=bool(targets))
     if cache is not None:
         _keep(cache_file, bytes(config.get_timing_cache().serialize()))
     return bytes(serialized)
@@ -189,7 +189,7 @@ def _network_flags(library: Library) -> int:
 def _parse(graph: Path, library: Library, network: Any) -> None:
     parser = library.module.OnnxParser(network, library.logger)
     if not parser.parse_from_file(str(graph)):
-        faults = "; ".join(str(parser.get_error(i)).strip() for i in range(parser.num_errors))
+        faults = "; ".join(" ".join(str(parser.get_error(i)).split()) for i in range(parser.num_errors))
         raise ModelError(f"{graph}: {library} cannot take this graph: {faults}")
 
 

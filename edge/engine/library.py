@@ -80,9 +80,15 @@ class Library:
         except (RuntimeError, TypeError) as error:
             raise self.refusal(f"{self} cannot be used here ({error})") from error
 
-    def refusal(self, what: str, otherwise: str = "its messages are in the log above") -> RuntimeUnavailable:
-        """``what`` went wrong, with what the library's last errors mean for the person at the machine."""
-        return RuntimeUnavailable(f"{what}: {meaning(self.errors) or otherwise}")
+    def refusal(
+        self, what: str, otherwise: str = "its messages are in the log above", *, without_gpu: bool = False
+    ) -> RuntimeUnavailable:
+        """``what`` went wrong, with what the library's last errors mean for the person at the machine.
+
+        ``without_gpu``: there need not be one, and that the library looks for it in vain explains nothing.
+        """
+        errors = [error for error in self.errors if not (without_gpu and "Cuda Runtime" in error)]
+        return RuntimeUnavailable(f"{what}: {meaning(errors) or otherwise}")
 
     def monitor(self, phase: Callable[[str, int, int], bool]) -> Any | None:
         """A progress monitor that calls ``phase(name, step, steps)``, which says whether to go on; None before 10."""

@@ -297,6 +297,10 @@ def test_building_ahead_names_its_target_and_takes_no_timings(
     assert [name for name, key in here.items() if both.fits(key)] == ["sm_86", "sm_89"]
     with pytest.raises(ModelError, match="it knows sm_86, sm_89"):
         building.build_ahead(folder, "sm_87", 4, go_on)
+    r.says = "Cuda Runtime (cudaError 35: CUDA driver version is insufficient for CUDA runtime version)"
+    with pytest.raises(RuntimeUnavailable, match="built no engine: its messages are in the log"):
+        building.build_ahead(folder, "sm_86", 4, go_on)  # that there is no GPU is not why
+    r.says = ""
     with pytest.raises(RuntimeUnavailable, match="no lean runtime"):
         building.build(folder, "fp32", 4, go_on, is_version_compatible=True)
 
