@@ -38,12 +38,14 @@ class Source(Protocol):
 class Fittings:
     """What is fitted to a source: the privacy ``masks`` over its picture, and who keeps its encoded packets.
 
-    ``keep_sound``: whether the source's own sound is kept with its picture.
+    ``keep_sound``: whether the source's own sound is kept with its picture. ``threads`` decode the pictures together;
+    more than one delay them by a few pictures, which only a recording that nobody watches does not mind.
     """
 
     masks: Polygons = ()
     tap: Tap | None = None
     keep_sound: bool = True
+    threads: int = 1
 
 
 BARE = Fittings()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge.capture.base import BARE, Fittings
+from edge.capture.hardware import is_accelerated, none_decoded
 from edge.capture.items import ItemMaker, Pace
 from edge.capture.tap import Feed
 from edge.clock import Clock
@@ -17,6 +18,7 @@ from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
 from edge.types import NS_PER_S, Item, Stream
 
+_HOPELESS = 60  # packets in a row that a device could not decode
 _TOGETHER = 2  # packets of sound are decoded that many of their lengths before their chunk is due
 
 
@@ -31,10 +33,14 @@ class Decoder:
     def __init__(
         self, name: str, geometry: Geometry, clock: Clock, metrics: Metrics, fittings: Fittings = BARE
     ) -> None:
+        self._name = name
         self._clock = clock
         self._maker = ItemMaker(name, geometry, clock, metrics, fittings)
         self._feed = Feed(fittings.tap, fittings.keep_sound) if fittings.tap is not None else None
         self._shift_ns = 0
+        self._threads = fittings.threads
+        self._on_device = False
+        self._failed = 0
         self._waiting: list[Any] = []
         self._due_ns = 0
         self._next_ns = 0
@@ -54,14 +60,15 @@ class Decoder:
     ) -> Iterator[Item]:
         """Read to the end, or until ``cancel``; all pts are moved by ``shift_ns``.
 
-        Things arrive when their packet was read, or when ``pace`` says.
+        Things arrive when their packet was read, or when ``pace`` says. NoHardwareError when a device decodes nothing.
         """
         video, audio = streams_of(container)
         chosen = [s for s in (video, audio) if s is not None]
         self._maker.pace, self._shift_ns = pace, shift_ns
         self._waiting.clear()
+        self._on_device, self._failed = is_accelerated(container), 0
         if video is not None:
-            video.thread_type = "NONE"
+            _spread(video, self._threads)
             self._maker.step_ns = _nominal_step_ns(video)
         if self._feed is not None:
             self._feed.open(chosen)
@@ -81,7 +88,11 @@ class Decoder:
         yield from self._maker.rest()
 
     def _pictures(self, packet: Any, started_ns: int) -> Iterator[Item]:
-        for frame in self._decode(packet):
+        frames = self._decode(packet)
+        if self._on_device and self._failed >= _HOPELESS:
+            raise none_decoded(self._name)
+        for frame in frames:
+            self._failed = 0
             if frame.is_corrupt:
                 self._maker.drop("decode")
                 continue
@@ -133,6 +144,7 @@ class Decoder:
             return []
         except av.error.FFmpegError:
             self._maker.drop("decode")
+            self._failed += 1
             return []
 
     def _pts_of(self, frame: Any, stream: Stream) -> int:
@@ -149,6 +161,13 @@ def streams_of(container: Any) -> tuple[Any | None, Any | None]:
     video = next((s for s in container.streams.video if not s.disposition & cover), None)
     audio = next(iter(container.streams.audio), None)
     return video, audio
+
+
+def _spread(video: Any, threads: int) -> None:
+    """Have libav decode whole pictures side by side on that many threads; on the caller's alone for one."""
+    video.thread_type = "FRAME" if threads > 1 else "NONE"
+    if threads > 1:
+        video.codec_context.thread_count = threads
 
 
 def _nominal_step_ns(stream: Any) -> int:

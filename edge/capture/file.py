@@ -10,6 +10,7 @@ from typing import Any
 
 from edge.capture.base import BARE, Fittings
 from edge.capture.decode import Decoder, streams_of
+from edge.capture.hardware import open_decoded
 from edge.capture.picture import Scaler
 from edge.clock import Clock
 from edge.config.sources import FileSource
@@ -84,7 +85,7 @@ class RecordingSource:
         if not self._path.is_file():
             raise MediaError(f"{self._path}: there is no such file; check the path of camera {self.name!r}")
         try:
-            container = av.open(str(self._path), metadata_errors="replace")
+            container = open_decoded(self._av_open, self._config, self.name)
         except (av.error.FFmpegError, OSError) as error:
             raise self._unreadable(_reason(error)) from error
         video, audio = streams_of(container)
@@ -93,6 +94,11 @@ class RecordingSource:
             raise self._unreadable("it has neither picture nor sound")
         self.has_video, self.has_audio = video is not None, audio is not None
         return container
+
+    def _av_open(self, hwaccel: Any) -> Any:
+        import av
+
+        return av.open(str(self._path), metadata_errors="replace", hwaccel=hwaccel)
 
     def _still(self, container: Any, pace: _Pace) -> Iterator[Item]:
         """The picture at the model's rate for three seconds, or for ever."""

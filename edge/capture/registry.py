@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge.capture.base import BARE, Fittings, Source
 from edge.clock import Clock
-from edge.config.sources import CameraSource, DeviceMicrophone, FileSource, RtspSource, V4l2Source
+from edge.config.sources import CameraSource, DeviceMicrophone, FileSource, GstreamerSource, RtspSource, V4l2Source
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
 
@@ -34,6 +34,10 @@ def open_source(
             from edge.capture.v4l2 import LocalCamera
 
             return LocalCamera(name, config, geometry, clock, metrics, fittings)
+        case GstreamerSource():
+            from edge.capture.gstreamer import PipelineCamera
+
+            return PipelineCamera(name, config, geometry, clock, metrics, fittings)
 
 
 def open_main_stream(

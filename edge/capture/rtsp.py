@@ -8,6 +8,7 @@ from typing import Any
 
 from edge.capture.base import BARE, Fittings
 from edge.capture.decode import Decoder, streams_of
+from edge.capture.hardware import open_decoded
 from edge.capture.tap import Feed
 from edge.clock import Clock
 from edge.config.sources import RtspSource
@@ -76,12 +77,8 @@ class NetworkCamera:
     def _open(self) -> Any:
         import av
 
-        options = {"rtsp_transport": self._config.transport, "fflags": "nobuffer", "max_delay": str(_REORDER_US)}
-        limits = (self._config.open_timeout_s, self._config.read_timeout_s)
         try:
-            container = av.open(
-                self._config.url.get_secret_value(), options=options, timeout=limits, metadata_errors="replace"
-            )
+            container = self._connect()
         except (av.error.FFmpegError, OSError) as error:
             raise self._trouble("cannot be opened", error) from None
         video, audio = streams_of(container)
@@ -91,6 +88,20 @@ class NetworkCamera:
         self.has_video, self.has_audio = video is not None, audio is not None
         return container
 
+    def _connect(self) -> Any:
+        return open_decoded(self._av_open, self._config, self.name)
+
+    def _av_open(self, hwaccel: Any) -> Any:
+        import av
+
+        return av.open(
+            self._config.url.get_secret_value(),
+            options={"rtsp_transport": self._config.transport, "fflags": "nobuffer", "max_delay": str(_REORDER_US)},
+            timeout=(self._config.open_timeout_s, self._config.read_timeout_s),
+            metadata_errors="replace",
+            hwaccel=hwaccel,
+        )
+
     def _trouble(self, what: str, error: Exception) -> SourceError:
         kind = type(error).__name__
         reason = getattr(error, "strerror", None) or kind
@@ -99,6 +110,9 @@ class NetworkCamera:
 
 class MainStream(NetworkCamera):
     """A camera's main stream, kept for clips and not decoded: it yields a sign of life for each packet."""
+
+    def _connect(self) -> Any:
+        return self._av_open(None)
 
     def _read(self, container: Any) -> Iterator[Item]:
         assert self._fittings.tap is not None

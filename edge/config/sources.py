@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -48,7 +49,28 @@ def _rtsp_url(value: SecretStr) -> SecretStr:
     return value
 
 
-class FileSource(Section):
+class DecodedSource(Section):
+    """A source that libav decodes.
+
+    ``decoder``: the processor, a device (never anything else then), or ``auto``: the first device that works, else the
+    processor. ``decoder_device``: which one of several, as in ``1`` (cuda) or ``/dev/dri/renderD128`` (vaapi).
+    ``fast_decode`` leaves out the loop filter but for key pictures: less work, pictures that are a little wrong.
+    """
+
+    decoder: Literal["cpu", "cuda", "vaapi", "auto"] = "cpu"
+    decoder_device: str | None = None
+    fast_decode: bool = False
+
+    @model_validator(mode="after")
+    def _device_of_a_decoder(self) -> DecodedSource:
+        if self.decoder_device is not None and self.decoder not in {"cuda", "vaapi"}:
+            raise ValueError("decoder_device goes with decoder: cuda or vaapi")
+        if self.fast_decode and self.decoder not in {"cpu", "auto"}:
+            raise ValueError("fast_decode is for decoder: cpu; a device has no use for it")
+        return self
+
+
+class FileSource(DecodedSource):
     """A recording. ``pace: live`` plays it as a camera would; ``loop`` starts it again at its end."""
 
     type: Literal["file"]
@@ -57,7 +79,7 @@ class FileSource(Section):
     loop: bool = False
 
 
-class RtspSource(Section):
+class RtspSource(DecodedSource):
     """A network camera: picture and sound through one connection."""
 
     type: Literal["rtsp"]
@@ -90,7 +112,24 @@ class V4l2Source(Section):
         return self
 
 
-CameraSource = Annotated[FileSource | RtspSource | V4l2Source, Field(discriminator="type")]
+class GstreamerSource(Section):
+    """Whatever GStreamer can read: ``pipeline`` ends in ``appsink name=video``, ``appsink name=audio``, or both.
+
+    For boxes whose video unit only GStreamer reaches, as a Jetson's. It may hold a password, so it is a secret.
+    """
+
+    type: Literal["gstreamer"]
+    pipeline: SecretStr
+    read_timeout_s: Positive = 10.0
+
+    @model_validator(mode="after")
+    def _has_a_sink(self) -> GstreamerSource:
+        if not re.search(r"\bname\s*=\s*\"?(video|audio)\b", self.pipeline.get_secret_value()):
+            raise ValueError("the pipeline needs an `appsink name=video`, an `appsink name=audio`, or both")
+        return self
+
+
+CameraSource = Annotated[FileSource | RtspSource | V4l2Source | GstreamerSource, Field(discriminator="type")]
 
 
 class DeviceMicrophone(Section):

@@ -1,0 +1,153 @@
+"""A GStreamer pipeline as a camera: for boxes whose video unit only GStreamer reaches, as a Jetson's.
+
+The pipeline decodes, and best also scales; what its appsinks give is read here like any other camera's.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from edge.capture import gst
+from edge.capture.base import BARE, Fittings
+from edge.capture.items import ItemMaker
+from edge.capture.mask import Mask
+from edge.capture.tap import PictureFeed
+from edge.clock import Clock
+from edge.config.sources import GstreamerSource
+from edge.engine.manifest import Geometry
+from edge.errors import SourceError
+from edge.metrics import Metrics
+from edge.types import NS_PER_MS, Item, Stream, seconds
+
+_WAIT_NS = 20 * NS_PER_MS  # sound is looked for at least that often
+_PICTURES = 4  # that wait here before the pipeline is held up
+_ADVICE = "try the pipeline with gst-launch-1.0, its appsinks replaced by fakesink"
+
+
+class PipelineCamera:
+    """A pipeline with ``appsink name=video`` (NV12 or I420), ``appsink name=audio`` (F32LE), or both.
+
+    Times are the pipeline's running time. Error texts are GStreamer's short ones, without what may hold a password.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: GstreamerSource,
+        geometry: Geometry,
+        clock: Clock,
+        metrics: Metrics,
+        fittings: Fittings = BARE,
+    ) -> None:
+        self.name = name
+        self.live = True
+        self.has_video = False
+        self.has_audio = False
+        self._config = config
+        self._clock = clock
+        self._made_of = (name, geometry, clock, metrics, fittings)
+        self._feed = PictureFeed(fittings.tap) if fittings.tap is not None else None
+        self._mask = Mask(fittings.masks)
+        self._closed = threading.Event()
+
+    def items(self) -> Generator[Item, None, None]:
+        """Start the pipeline and read until closed; SourceError when it fails, ends, or gives nothing."""
+        self._closed.clear()
+        ns = gst.load()
+        pipeline = self._parse(ns)
+        try:
+            sinks = self._sinks(ns, pipeline)
+            self.has_video, self.has_audio = sinks[0] is not None, sinks[1] is not None
+            pipeline.set_state(ns.Gst.State.PLAYING)
+            yield from self._read(ns, pipeline, *sinks)
+        finally:
+            pipeline.set_state(ns.Gst.State.NULL)
+
+    def close(self) -> None:
+        """Ask `items` to end within a fraction of a second."""
+        self._closed.set()
+
+    def _read(self, ns: Any, pipeline: Any, video: Any, audio: Any) -> Iterator[Item]:
+        maker, bus = ItemMaker(*self._made_of), pipeline.get_bus()
+        last_ns = self._clock.mono_ns()
+        first = video if video is not None else audio
+        while not self._closed.is_set():
+            sample = first.try_pull_sample(_WAIT_NS)
+            maker.arrival_ns = now_ns = self._clock.mono_ns()
+            if sample is not None and video is not None:
+                yield from self._picture(ns, maker, sample, now_ns)
+            elif sample is not None:
+                yield from self._sound(ns, maker, sample)
+            got = sample is not None
+            while audio is not None and (sample := audio.try_pull_sample(0)) is not None:
+                yield from self._sound(ns, maker, sample)
+                got = True
+            if got:
+                last_ns = now_ns
+                continue
+            self._look_for_trouble(ns, bus)
+            if first.is_eos() or seconds(now_ns - last_ns) > self._config.read_timeout_s:
+                yield from maker.rest()
+                what = "the pipeline ended" if first.is_eos() else "the pipeline gives nothing"
+                raise SourceError(f"camera {self.name}: {what}; {_ADVICE}")
+
+    def _picture(self, ns: Any, maker: ItemMaker, sample: Any, started_ns: int) -> Iterator[Item]:
+        pts_ns = gst.pts_of(sample, ns)
+        frame = gst.picture_of(sample, ns)
+        if pts_ns is None:
+            pts_ns = maker.expected_ns(Stream.VIDEO)
+        if self._feed is not None:
+            self._keep(frame, pts_ns, maker.arrival_ns)
+        yield from maker.picture(frame, pts_ns, started_ns)
+
+    def _sound(self, ns: Any, maker: ItemMaker, sample: Any) -> Iterator[Item]:
+        frame = gst.sound_of(sample, ns)
+        pts_ns = gst.pts_of(sample, ns)
+        yield from maker.sound(frame, maker.expected_ns(Stream.AUDIO) if pts_ns is None else pts_ns)
+
+    def _keep(self, frame: Any, pts_ns: int, arrival_ns: int) -> None:
+        """Clips are made of the pictures as the pipeline gives them: what was encoded is not seen here."""
+        assert self._feed is not None
+        picture = frame.to_ndarray(format="bgr24")
+        self._mask.apply(picture)
+        self._feed.push(picture, pts_ns, arrival_ns)
+
+    def _parse(self, ns: Any) -> Any:
+        text = self._config.pipeline.get_secret_value()
+        try:
+            pipeline = ns.Gst.parse_launch(" ".join(text.split()))
+        except ns.GLib.Error as error:
+            raise SourceError(f"camera {self.name}: pipeline: {_bare(error.message)}; {_ADVICE}") from None
+        if not isinstance(pipeline, ns.Gst.Bin):
+            raise SourceError(f"camera {self.name}: pipeline: it is a single element; {_ADVICE}")
+        return pipeline
+
+    def _sinks(self, ns: Any, pipeline: Any) -> tuple[Any | None, Any | None]:
+        """The appsinks for picture and sound, set to give what is read here, as it comes."""
+        found = []
+        for name, caps, most in (("video", gst.VIDEO_CAPS, _PICTURES), ("audio", gst.AUDIO_CAPS, 0)):
+            sink = pipeline.get_by_name(name)
+            if sink is not None and not isinstance(sink, ns.GstApp.AppSink):
+                raise SourceError(f"camera {self.name}: pipeline: the element named {name!r} is no appsink")
+            if sink is not None:
+                sink.set_property("caps", ns.Gst.Caps.from_string(caps))
+                sink.set_property("sync", False)
+                sink.set_property("max-buffers", most)
+            found.append(sink)
+        if found == [None, None]:
+            raise SourceError(f"camera {self.name}: pipeline: it has no appsink named video or audio")
+        return found[0], found[1]
+
+    def _look_for_trouble(self, ns: Any, bus: Any) -> None:
+        message = bus.pop_filtered(ns.Gst.MessageType.ERROR)
+        if message is not None:
+            error, _ = message.parse_error()
+            raise SourceError(f"camera {self.name}: {message.src.get_name()}: {_bare(error.message)}; {_ADVICE}")
+
+
+def _bare(text: str) -> str:
+    """A message without addresses: they may hold a password."""
+    return re.sub(r"\S*://\S*", "(address)", text).rstrip(".")

@@ -1,0 +1,110 @@
+"""Which device decodes: what is refused, what falls back, and what the fast way costs in accuracy."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import media
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from test_file import GEOMETRY, Played
+
+from edge.capture import hardware
+from edge.capture.decode import Decoder
+from edge.capture.hardware import NoHardwareError
+from edge.capture.picture import Scaler
+from edge.capture.registry import open_source
+from edge.clock import VirtualClock
+from edge.config.sources import FileSource
+from edge.metrics import Metrics
+
+
+def play(path: Path, **more: object) -> Played:
+    played = Played()
+    config = FileSource(type="file", path=path, pace="fast", **more)
+    for item in open_source("yard", config, GEOMETRY, VirtualClock(), played.metrics, Path()).items():
+        played.add(item)
+    return played
+
+
+def opens(kind: str) -> bool:
+    """Whether this machine has the device."""
+    try:
+        av.codec.hwaccel.HWAccel(kind).create(av.Codec("h264", "r"))
+    except (av.error.FFmpegError, NotImplementedError, OSError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", ["cuda", "vaapi"])
+def test_a_device_that_was_asked_for_never_falls_back(tmp_path: Path, kind: str) -> None:
+    path = media.write(tmp_path / "a.mp4", 1.0)
+    if opens(kind):
+        assert len(play(path, decoder=kind).glances) == 15
+        return
+    with pytest.raises(NoHardwareError, match=rf"camera yard: decoder {kind}: .*(nvidia-smi|vainfo|pip install)"):
+        play(path, decoder=kind)
+
+
+def test_auto_takes_the_processor_where_nothing_else_works(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = media.write(tmp_path / "a.mp4", 2.0)
+    with caplog.at_level(logging.INFO):
+        played = play(path, decoder="auto")
+    assert all(np.array_equal(a, b) for a, b in zip(played.images, play(path).images, strict=True))
+    assert len([r for r in caplog.records if "decoded by" in r.message]) == 1
+
+
+def test_a_device_without_this_codec_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_probed", lambda *_: None)
+    monkeypatch.setattr(av.codec.hwaccel, "hwdevices_available", lambda: ["cuda"])
+    with pytest.raises(NoHardwareError, match="cannot decode h264"):
+        play(media.write(tmp_path / "a.mp4", 1.0), decoder="cuda")
+
+
+def test_a_device_that_gives_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Decoder):
+        def _decode(self, packet: object) -> list[object]:
+            broken = SimpleNamespace(decode=self._fail)
+            return super()._decode(broken)
+
+        def _fail(self) -> None:
+            raise av.error.InvalidDataError(1, "the device says no")
+
+    monkeypatch.setattr("edge.capture.decode.is_accelerated", lambda _: True)
+    decoder = Failing("yard", GEOMETRY, VirtualClock(), Metrics())
+    path = media.write(tmp_path / "a.mp4", 8.0, rate=None)
+    with av.open(str(path)) as container, pytest.raises(NoHardwareError, match=r"camera yard: .*decoder: cpu"):
+        list(decoder.items(container, threading.Event()))
+
+
+def test_pictures_of_a_device_are_scaled_like_others(tmp_path: Path) -> None:
+    """They come back as NV12."""
+    with av.open(str(media.write(tmp_path / "a.mp4", 1.0))) as container:
+        frame = next(container.decode(video=0))
+    ours, theirs = Scaler(GEOMETRY.video), Scaler(GEOMETRY.video)
+    nv12 = frame.reformat(format="nv12")
+    assert np.array_equal(ours.scale(nv12), theirs.scale(frame))
+    assert ours.luma(nv12) == theirs.luma(frame)
+
+
+def test_fast_decoding_is_a_little_wrong(tmp_path: Path) -> None:
+    path = media.write(tmp_path / "a.mp4", 4.0, size=(640, 360))
+    with av.open(str(path), "r") as container:
+        assert container.streams.video[0].codec_context.options == {}
+    exact, fast = play(path), play(path, fast_decode=True)
+    assert fast.frames == exact.frames
+    apart = [float(np.abs(a.astype(int) - b).mean()) for a, b in zip(exact.images, fast.images, strict=True)]
+    assert max(apart) < 3.0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"decoder_device": "1"}, {"decoder": "cuda", "fast_decode": True}, {"decoder": "gpu"}]
+)
+def test_settings_that_do_not_fit(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        FileSource(type="file", path="a.mp4", **wrong)
