@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,17 +17,10 @@ from edge.bench.clips import Clip, lengthened
 from edge.bench.daemon import Look, Source, Stage, floor, floor_ms, recording
 from edge.bench.processes import free_mb, module, now_s, pause
 from edge.bench.scrape import Scrape
+from edge.engine import chosen
+from edge.engine.manifest import find_folder, load_folder
 from edge.errors import RuntimeUnavailable
 
-CANDIDATES = (
-    ("onnx", "fp32"),
-    ("onnx", "int8"),
-    ("openvino", "fp32"),
-    ("openvino", "bf16"),
-    ("openvino", "int8"),
-    ("tensorrt", "fp16"),
-    ("tensorrt", "int8"),
-)
 MANY = 4
 
 
@@ -44,9 +37,14 @@ class Plan:
 
 @dataclass(slots=True)
 class Found:
-    """Everything that was measured; None and empty where it was not."""
+    """Everything that was measured; None and empty where it was not.
 
-    candidates: list[dict[str, Any]] = field(default_factory=list)
+    ``ways`` are those to run each graph that `edge engine choose` measured, ``chosen`` what the daemon takes here.
+    """
+
+    ways: list[dict[str, Any]] = field(default_factory=list)
+    why: str = ""
+    chosen: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
     peaks: dict[str, dict[str, float]] = field(default_factory=dict)
     floors_ms: list[float] = field(default_factory=list)
@@ -60,11 +58,6 @@ class Found:
     throughput: float = float("nan")
     loaded: Look | None = None
     checks: dict[str, Look] = field(default_factory=dict)
-
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """The runtime that the daemon takes here."""
-        return self.candidates[0] if self.candidates else {}
 
 
 class Course:
@@ -87,18 +80,35 @@ class Course:
         return self.found
 
     def _model(self) -> None:
+        self._ways()
         self._tell("the model alone, on the runtime that the daemon takes")
-        self.found.candidates = [child("edge.bench.model", "auto", "auto")]
+        self.found.chosen = child("edge.bench.model", "auto", "auto")
         if "refused" in self.found.chosen:
             raise RuntimeUnavailable(self.found.chosen["refused"])
-        taken = (self.found.chosen["runtime"], self.found.chosen["precision"])
-        for runtime, precision in CANDIDATES if self._plan.full else ():
-            if (runtime, precision) != taken:
-                self._tell(f"the model alone, on {runtime} in {precision}")
-                self.found.candidates.append(child("edge.bench.model", runtime, precision))
         self._tell("what the model asks of the processor, and what the processor can do")
         self.found.asked = child("edge.bench.model", "asked")
         self.found.peaks = child("edge.bench.peaks")
+
+    def _ways(self) -> None:
+        """What was measured of the ways to run the model on this box; measured now, and kept, where nothing was."""
+        folder = load_folder(find_folder("fused"))
+        table = chosen.read(folder, 1)
+        if table is None and self._plan.full:
+            self._tell("which way to run the model is best on this box: edge engine choose, which is kept")
+            try:
+                run(module("edge", "engine", "choose"))
+            except RuntimeUnavailable as error:
+                self._tell(f"not measured: {error}")
+            table = chosen.read(folder, 1)
+        if table is None:
+            return
+        choice = chosen.decide(table, chosen.parts_of(folder), "auto", chosen.spare_mb())
+        if choice is None:
+            return
+        self.found.ways = [
+            {**asdict(row), "how": str(row.how), "taken": choice[row.part] == row.how} for row in table.rows
+        ]
+        self.found.why = chosen.why(table, choice)
 
     def _cost(self) -> None:
         """Floor and daemon take turns."""

@@ -17,6 +17,7 @@ from edge.errors import InputError, RuntimeUnavailable
 
 END_TO_END, ADDED, INFERENCE = "edge_end_to_end_seconds", "edge_added_seconds", "edge_infer_seconds"
 WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encoded_total"
+LEFT_OUT = "edge_windows_left_out_total"
 Source = dict[str, Any]
 
 
@@ -39,7 +40,8 @@ class Look:
     """One look at a daemon that plays ``cameras``. Latencies and calls of the model as they were observed.
 
     ``cpu_ms`` is CPU-ms per camera-second of media: recordings wait on a box that is too busy, and lose nothing.
-    ``due_share`` is windows scored by windows due, ``drops`` what was lost by place; ``stages`` CPU shares;
+    ``due_share`` is windows scored by windows due at the model's hop, ``left_out`` those that a longer hop left out;
+    ``drops`` what was lost by place; ``stages`` CPU shares;
     ``encoded`` the share of windows whose pictures (`see`) and sound (`hear`) were encoded anew, empty where the model
     is one graph.
     """
@@ -52,6 +54,7 @@ class Look:
     ready_cpu_s: float
     cores: float
     due_share: float
+    left_out: float
     drops: Mapping[str, float]
     stages: Mapping[str, float]
     encoded: Mapping[str, float]
@@ -103,6 +106,7 @@ class Daemon:
             ready_cpu_s=ready_cpu_s,
             cores=cores,
             due_share=due_share,
+            left_out=later.total(LEFT_OUT) - scrape.total(LEFT_OUT),
             drops={place: n for place, n in later.grown(scrape, DROPS, "place").items() if n},
             stages=shares(asked["stages"], answer["stages"]),
             encoded={part: n / max(scored, 1.0) for part, n in later.grown(scrape, ENCODED, "part").items()},

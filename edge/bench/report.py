@@ -48,7 +48,7 @@ def text(box: Box, clip: str, found: Found) -> str:
     parts = [
         str(box),
         f"Cameras: {clip}.",
-        "### What runs the model\n\n" + candidates(found),
+        "### What runs the model\n\n" + ways(found),
         "### One row of the model, by part\n\n" + parts_table(found) + "\n" + peaks_line(found),
         "### Figures\n\n" + figures(found).markdown(),
         "### Where the time goes\n\n" + stages(found),
@@ -71,31 +71,48 @@ def as_json(box: Box, clip: str, found: Found) -> dict[str, Any]:
     return told
 
 
-def candidates(found: Found) -> str:
-    """What was chosen, and what the others measured or why they are no choice."""
-    rows = []
-    for index, one in enumerate(found.candidates):
-        if "refused" in one:
-            rows.append([f"{one['runtime']}, {one['precision']}", nan, nan, nan, f"no: {one['refused'][:160]}"])
-            continue
-        name = f"{one['runtime']} {one['version']} on {one['device']}, {one['precision']}"
-        rows.append([name, one["row_ms"], one["full_ms"], one["load_s"], "**runs here**" if index == 0 else "possible"])
-    return grid(["runtime", "CPU-ms a row", "of 8 at once, each", "CPU-s to load", ""], rows)
+def ways(found: Found) -> str:
+    """What runs here, and what every way to run each graph measured or why it is none."""
+    one = found.chosen
+    said = "Not measured.\n"
+    if one:
+        said = (
+            f"The daemon takes **{one['runtime']} {one['version']} on {one['device']}, {one['precision']}**: "
+            f"{number(one['row_ms'])} CPU-ms a row, {number(one['full_ms'])} of 8 at once, "
+            f"{number(one['load_s'])} CPU-s to load. {found.why}\n"
+        )
+    if not found.ways:
+        return said
+    rows = [
+        [way["part"], way["how"], nan, nan, nan, f"no: {way['fault'][:160]}"]
+        if way["fault"]
+        else [way["part"], way["how"], way["cpu_ms"], way["wall_ms"], way["memory_mb"], "taken" * way["taken"]]
+        for way in found.ways
+    ]
+    return said + "\n" + grid(["part", "way", "CPU-ms a row", "ms by the clock", "MB", ""], rows)
 
 
 def parts_table(found: Found) -> str:
     """Each part's cost against what its operations would take at the peak that was measured."""
-    peak, kind = _peak(found)
     rows = []
     for part, timed in found.chosen.get("parts", {}).items():
+        peak, kind = _peak(found, part)
         asked = found.asked.get(part, {})
         operations, best = asked.get("operations", nan), min(timed["best_ms"], timed["full_ms"])
         least_ms = 1000 * operations / peak if peak else nan
         nodes = list(asked.get("ms_by_kind", {}).items())[:3]
         most = ", ".join(f"{name} {ms / asked['ms']:.0%}" for name, ms in nodes)
         share = f"{100 * least_ms / best:.0f} %" if peak and operations == operations else ""  # noqa: PLR0124 - NaN
-        rows.append([part, timed["row_ms"], timed["full_ms"], operations / GIGA, least_ms, share, most])
-    head = ["part", "CPU-ms a row", "of 8 at once, each", "10^9 operations", f"ms at the {kind} peak", "reached"]
+        rows.append([part, timed["row_ms"], timed["full_ms"], operations / GIGA, kind, least_ms, share, most])
+    head = [
+        "part",
+        "CPU-ms a row",
+        "of 8 at once, each",
+        "10^9 operations",
+        "held against",
+        "ms at that peak",
+        "reached",
+    ]
     return grid([*head, "most time in (fp32, ONNX Runtime)"], rows)
 
 
@@ -160,14 +177,15 @@ def answer(found: Found) -> Iterator[str]:
         yield _holds(found.moving_holds, "with everything moving", found.checks.get("moving"))
     if found.still_holds is not None:
         yield _holds(found.still_holds, "with nothing moving", found.checks.get("still"))
-    peak, kind = _peak(found)
     operations = sum(part["operations"] for part in found.asked.values())
+    least_ms = sum(
+        1000 * asked["operations"] / peak for part, asked in found.asked.items() if (peak := _peak(found, part)[0])
+    )
     row_ms = found.chosen.get("row_ms", nan)
-    if peak and operations:
-        least_ms = 1000 * operations / peak
+    if least_ms:
         yield (
-            f"How far from the machine's limit: a row has {number(operations / GIGA)} x 10^9 operations, at the {kind} "
-            f"peak {number(least_ms)} ms; it takes {number(row_ms)} ms, so {100 * least_ms / row_ms:.0f} % is reached."
+            f"How far from the machine's limit: a row has {number(operations / GIGA)} x 10^9 operations, at the peaks "
+            f"{number(least_ms)} ms; it takes {number(row_ms)} ms, so {100 * least_ms / row_ms:.0f} % is reached."
         )
 
 
@@ -200,10 +218,10 @@ def _latency(what: str, look: Look) -> list[Figure]:
     ]
 
 
-def _peak(found: Found) -> tuple[float, str]:
-    """The peak that the chosen precision is held against, and its name; 0 where none was found."""
-    kind = {"bf16": "bf16", "int8": "int8"}.get(found.chosen.get("precision", ""), "fp32")
-    kind = kind if kind in found.peaks else "fp32"
+def _peak(found: Found, part: str) -> tuple[float, str]:
+    """The peak that a part is held against, that of its precision, and its name; 0 where none was found."""
+    taken = [way["how"].split()[-1] for way in found.ways if way["taken"] and way["part"] in {part, "whole"}]
+    kind = taken[0] if taken and taken[0] in found.peaks else "fp32"
     values = found.peaks.get(kind, {})
     on_cpu = found.chosen.get("device", "cpu") == "cpu"
     return (max(values.values()), kind) if values and on_cpu else (0.0, kind)

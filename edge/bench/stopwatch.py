@@ -20,6 +20,7 @@ STAGES = (
     "scale",
     "sound",
     "gather",
+    "gate",
     "see",
     "hear",
     "fuse",
@@ -29,7 +30,8 @@ STAGES = (
     "publish",
     "other",
 )
-"""In the order in which the data flows; ``model`` is a graph in one piece, and what is around its parts."""
+"""In the order in which the data flows; ``model`` is a graph in one piece, and what is around its parts; ``gate`` looks
+whether anything changed."""
 
 THREADS = {"capture": "decode", "engine": "detect", "evidence": "evidence", "describer": "evidence",
            "publish": "publish", "paho": "publish"}  # fmt: skip
@@ -54,6 +56,8 @@ SPOTS = (
     Spot("gather", "edge.buffer.camera", "CameraBuffer", "push"),
     Spot("gather", "edge.buffer.camera", "CameraBuffer", "take"),
     Spot("gather", "edge.buffer.camera", "CameraBuffer", "due"),
+    Spot("gate", "edge.engine.gate", "PictureGate", "differs"),
+    Spot("gate", "edge.engine.gate", "SoundGate", "differs"),
     Spot("see", "edge.engine.parts", "PartsRuntime", "see"),
     Spot("hear", "edge.engine.parts", "PartsRuntime", "hear"),
     Spot("fuse", "edge.engine.parts", "PartsRuntime", "fuse"),

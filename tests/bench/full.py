@@ -138,7 +138,17 @@ def scaling(stage: Stage, times: Times, *, over_network: bool) -> str:
             if port is None:
                 return "No GStreamer RTSP server here: not measured.\n"
             rows += climb(stage, times, kind, times.rtsp, [network_camera(port)], rules)
-    head = ["scene", "cameras", "due windows scored", "lost", "pictures encoded", "added p50", "added p99", "memory"]
+    head = [
+        "scene",
+        "cameras",
+        "due windows scored",
+        "lost",
+        "left out by longer hops",
+        "pictures encoded",
+        "added p50",
+        "added p99",
+        "memory",
+    ]
     return grid([*head, "CPU-ms per camera-second", "cores used"], rows)
 
 
@@ -162,9 +172,10 @@ def row(scene: str, look: Look) -> list[object]:
     """One look as a row of the table."""
     lost = ", ".join(f"{n:.0f} {place}" for place, n in look.drops.items()) or "0"
     anew = f"{100 * look.encoded['see']:.0f} %" if "see" in look.encoded else ""
+    longer = f"{look.left_out:.0f}"
     late = [f"{1000 * quantile(look.added_s, q):.0f} ms" if look.added_s else "" for q in (0.5, 0.99)]
     cost_ms = [f"{look.rss_mb:.0f} MB", look.cpu_ms, look.cores]
-    return [scene, look.cameras, f"{100 * look.due_share:.1f} %", lost, anew, *late, *cost_ms]
+    return [scene, look.cameras, f"{100 * look.due_share:.1f} %", lost, longer, anew, *late, *cost_ms]
 
 
 def rules_of(stage: Stage, path: Path) -> dict[str, object]:

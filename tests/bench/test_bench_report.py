@@ -29,6 +29,7 @@ def look(cameras: int, **more: object) -> Look:
         "ready_cpu_s": 1.4,
         "cores": 0.1 * cameras,
         "due_share": 1.0,
+        "left_out": 0.0,
         "drops": {},
         "stages": {"decode": 0.6, "see": 0.4},
         "encoded": {"see": 0.25, "hear": 1.0},
@@ -44,10 +45,16 @@ def found() -> Found:
     part = {"row_ms": 40.0, "best_ms": 40.0, "full_ms": 40.0, "clock_ms": 40.0, "full_clock_ms": 40.0}
     chosen = {"runtime": "onnx", "version": "1", "device": "cpu", "precision": "fp32", "load_s": 1.0,
               "row_ms": 40.0, "full_ms": 40.0, "parts": {"see": part}}  # fmt: skip
-    refused = {"runtime": "openvino", "precision": "bf16", "refused": "not installed"}
+    measured = {"part": "see", "cpu_ms": 40.0, "wall_ms": 40.0, "memory_mb": 9.0}
+    ways = [
+        {**measured, "how": "onnx fp32", "fault": "", "taken": True},
+        {**measured, "how": "openvino bf16", "fault": "is off", "taken": False},
+    ]
     asked = {"see": {"operations": 2e9, "bytes": 1e6, "ms": 40.0, "ms_by_kind": {"Conv": 30.0, "Add": 10.0}}}
     return Found(
-        candidates=[chosen, refused],
+        ways=ways,
+        why="measured here",
+        chosen=chosen,
         asked=asked,
         peaks={"fp32": {"a probe": 200e9, "another": 100e9}},
         floors_ms=[90.0, 100.0],
@@ -70,7 +77,7 @@ def test_the_answer_says_how_many_what_ends_it_and_how_far_from_the_limit() -> N
 def test_a_refused_runtime_is_told_with_its_reason_and_a_busy_box_is_told_too() -> None:
     said = text(Box("a processor", 2, 8.0, 3.0), "720p", found())
     assert "not quiet" in said
-    assert "not installed" in said
+    assert "no: is off" in said
     assert "pictures in 25 % of windows" in said
 
 
