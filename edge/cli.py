@@ -11,9 +11,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge import __version__
 from edge.errors import EdgeError, InputError
+
+if TYPE_CHECKING:
+    from edge.engine.calibration import Recorded
+    from edge.engine.make_command import Progress
+    from edge.engine.manifest import ModelFolder
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 Handler = Callable[[argparse.Namespace], int]
@@ -176,7 +182,13 @@ def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_engine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from edge.engine.commands import add_commands
 
-    add_commands(commands.add_parser("engine", help="model engines: list, verify, build"))
+    add_commands(commands.add_parser("engine", help="model engines: list, verify, build"), _windows_of)
+
+
+def _windows_of(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> Recorded:
+    from edge.replay.windows import record
+
+    return record(folder, files, most, progress)
 
 
 def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,4 +1,4 @@
-"""`edge engine list | verify | build`: thin handlers around `engines`, `verify` and `build.build`."""
+"""`edge engine list | verify | choose | build`: thin handlers around what does the work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from edge.engine.make_command import Record, add_options, for_cpu, for_tensorrt, runtime_for
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -19,21 +21,28 @@ if TYPE_CHECKING:
     from edge.engine.runtime import RuntimeInfo
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommands to `edge engine`; each sets ``handler``."""
+def add_commands(parser: argparse.ArgumentParser, record: Record | None = None) -> None:
+    """Add the subcommands to `edge engine`; each sets ``handler``. ``record`` reads recordings, for calibration."""
     commands = parser.add_subparsers(dest="engine_command", required=True, metavar="COMMAND")
     listed = _add(commands, "list", "engines built here, and what they were built for", _list)
     listed.add_argument("--json", action="store_true", help="as JSON, for programs")
     proved = _add(commands, "verify", "check digests and reproduce the golden file on a runtime", _verify)
-    proved.add_argument("--runtime", choices=("auto", "onnx", "tensorrt"), default="auto")
-    proved.add_argument("--precision", choices=PRECISIONS, default="auto")
+    proved.add_argument("--runtime", choices=("auto", "onnx", "openvino", "tensorrt"), default="auto")
+    proved.add_argument("--precision", choices=(*PRECISIONS, "bf16"), default="auto")
     proved.add_argument(
         "--admit", action="store_true", help="prove and admit engines that were built ahead for this GPU"
     )
-    built = _add(commands, "build", "build a TensorRT engine for this machine's GPU", _build)
+    choice = _add(commands, "choose", "measure the ways to run the model on this CPU, and remember the best", _choose)
+    choice.add_argument("--threads", type=_threads, default=1, metavar="N", help="as model.threads; default: 1")
+    choice.add_argument("--json", action="store_true", help="as JSON, for programs")
+    built = _add(
+        commands, "build", "build a TensorRT engine for this machine's GPU, or INT8 graphs for its CPU", _build
+    )
+    add_options(built, record)
     built.add_argument("--precision", choices=PRECISIONS, default="auto")
     built.add_argument("--max-batch", type=_batch, default=8, metavar="N", help="cameras in one call; default: 8")
     built.add_argument("--target", metavar="SM", help="build ahead for other GPUs, such as sm_86,sm_89 (tensorrt_rtx)")
@@ -76,7 +85,7 @@ def build(
             return building.build_ahead(folder, target, max_batch, progress, precision=precision)
         return building.build(folder, precision, max_batch, progress, is_version_compatible=version_compatible)
 
-    return _with_bar(work) if sys.stderr.isatty() else work(LoggedPhases())
+    return _with_progress(work)
 
 
 class LoggedPhases:
@@ -93,7 +102,11 @@ class LoggedPhases:
         return True
 
 
-def _with_bar(work: Callable[[Callable[[str, int, int], bool]], BuiltEngine]) -> BuiltEngine:
+def _with_progress(work: Callable[[Callable[[str, int, int], bool]], T]) -> T:
+    return _with_bar(work) if sys.stderr.isatty() else work(LoggedPhases())
+
+
+def _with_bar(work: Callable[[Callable[[str, int, int], bool]], T]) -> T:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -117,6 +130,8 @@ class _Bars:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from edge.engine.choose import remembered
+
     found = engines(args.model)
     if args.json:
         rows = [
@@ -130,8 +145,15 @@ def _list(args: argparse.Namespace) -> int:
         print(f"{e.path.name}: {e.key.library} {e.key.version}, {e.key.device}, {e.key.precision}, "
               f"up to {e.max_batch} rows, {'newer versions too, ' * e.is_version_compatible}{state}")  # fmt: skip
     if not found:
-        print(f"no engine is built for {args.model}; the model runs on ONNX Runtime. Build one: edge engine build")
+        print(f"no engine is built for {args.model}; build one for a GPU: edge engine build")
+    print(remembered(args.model))
     return 0
+
+
+def _choose(args: argparse.Namespace) -> int:
+    from edge.engine.choose import handle
+
+    return handle(args)
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -149,6 +171,15 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
+    from edge.engine.making import told
+
+    folder = _folder(args.model)
+    if runtime_for(args) == "cpu":
+        print("\n".join(told(_with_progress(lambda progress: for_cpu(args, folder, progress)))))
+        return 0
+    made = _with_progress(lambda progress: for_tensorrt(args, folder, progress))
+    if made:
+        print("\n".join(told(made)))
     compatible = args.version_compatible
     engine = build(args.model, args.precision, args.max_batch, args.target, version_compatible=compatible)
     proof = "reproduces the golden file" if engine.is_admitted else "to be admitted on its machine"
@@ -177,4 +208,10 @@ def _add(
 def _batch(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 256:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 256")
+    return int(text)
+
+
+def _threads(text: str) -> int:
+    if not text.isdigit() or int(text) > 256:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 256")
     return int(text)
