@@ -1,15 +1,19 @@
-"""Recordings through the pipeline, on one thread, under a virtual clock that follows the media."""
+"""Recordings through the pipeline, on one thread, under a virtual clock that follows the media.
+
+A second thread decodes ahead; what it reads is looked at in its order, so that the result is the same each time.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
-from edge.capture.base import BARE, Fittings
+from edge.capture.base import Fittings
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config import Config
@@ -20,7 +24,11 @@ from edge.detect.null import QuietTimes
 from edge.engine.model import Model
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline, Step
+from edge.replay.ahead import Ahead
 from edge.types import Event, Phase, Scores, seconds
+
+DECODE_THREADS = 2
+"""A recording's pictures are decoded on so many, beside the thread that looks at them."""
 
 
 class Listener(Protocol):
@@ -98,10 +106,11 @@ class Replay:
         clock = VirtualClock(self._wall_start_ns)
         name = self._camera or camera_name(path)
         spec = self._config.cameras.get(name)
-        fittings = Fittings(spec.privacy_masks) if spec is not None else BARE
+        fittings = Fittings(spec.privacy_masks if spec is not None else (), threads=DECODE_THREADS)
         geometry = self._model.manifest.geometry
         file = FileSource(type="file", path=path.absolute(), pace="fast")
-        source = open_source(name, file, geometry, clock, self._metrics, Path(), fittings)
+        still = VirtualClock(self._wall_start_ns)  # what is read ahead is stamped by its own time alone
+        source = open_source(name, file, geometry, still, self._metrics, Path(), fittings)
         buffer = CameraBuffer(name, geometry, clock, self._config.windows, self._config.health, self._metrics)
         detector = Detector(self._config, self._manifest, clock, cameras=[name])
         if self._quiet is not None:
@@ -111,14 +120,12 @@ class Replay:
         pipeline = Pipeline(
             self._model, detector, {name: buffer}, clock, self._metrics, {name: False}, derivers=self._derivers
         )
-        try:
-            for item in source.items():
+        with closing(Ahead(source).items()) as items:
+            for item in items:
                 buffer.expect(video=source.has_video, audio=source.has_audio)
                 clock.advance_to(item.arrival_ns)
                 buffer.push(item)
                 yield from _drained(pipeline, clock)
-        finally:
-            source.close()
         buffer.finish()
         yield from _drained(pipeline, clock)
         yield Moment(clock.mono_ns(), Step(events=pipeline.finish("end of recording")))
