@@ -33,12 +33,11 @@ class Capacity:
     bounds: Mapping[str, float]
 
 
-def load_of(cameras: int, cpu_ms_a_camera: float, stages: Mapping[str, float], rss_mb: float) -> Load:
-    """From CPU-ms per camera-second and the shares of its stages."""
-    total = cameras * cpu_ms_a_camera
+def load_of(cameras: int, stages: Mapping[str, float], rss_mb: float) -> Load:
+    """From CPU-ms per camera-second by stage."""
     engine = sum(stages.get(stage, 0.0) for stage in ENGINE)
     decoding = sum(stages.get(stage, 0.0) for stage in DECODING)
-    return Load(cameras, total, total * engine, total * decoding, rss_mb)
+    return Load(cameras, cameras * sum(stages.values()), cameras * engine, cameras * decoding, rss_mb)
 
 
 def capacity(few: Load, more: Load, cores: int, free_mb: float, engine_threads: int = 1) -> Capacity:

@@ -10,6 +10,7 @@ from edge.errors import MediaError
 
 FOLDER = Path(__file__).resolve().parent / "clips"
 MOVING, STILL = "moving", "still"
+PLAYED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,13 @@ class Clip:
 
     path: Path
     seconds: float
+    fps: float
     shown: str
 
 
-def bundled(kind: str) -> Clip:
-    """`moving` or `still`, made by `scripts/bench_clips`."""
-    return looked_at(FOLDER / f"{kind}.mp4")
+def bundled(kind: str, folder: Path) -> Clip:
+    """A minute of `moving` or `still` in ``folder``, from the clips that `scripts/bench_clips` made."""
+    return fitted(looked_at(FOLDER / f"{kind}.mp4"), PLAYED_S, folder / f"{kind}.mp4", hiss=kind == STILL)
 
 
 def looked_at(path: Path) -> Clip:
@@ -38,32 +40,73 @@ def looked_at(path: Path) -> Clip:
             rate = float(video.average_rate or 0)
             shown = f"{video.width} x {video.height} {video.codec_context.name}, {rate:g} fps"
             shown += "".join(f", {audio.codec_context.name}" for audio in container.streams.audio[:1]) or ", no sound"
-            return Clip(path, container.duration / 1e6, shown)
+            return Clip(path, container.duration / 1e6, rate, shown)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(f"{path}: cannot be played ({error}); give a recording of a camera") from error
 
 
-def lengthened(clip: Clip, at_least_s: float, path: Path) -> Clip:
-    """The clip several times over in one file at ``path``, its packets copied."""
+def fitted(clip: Clip, seconds: float, path: Path, *, hiss: bool = False) -> Clip:
+    """``seconds`` of the clip at ``path``, over and over if need be, its packets copied; with ``hiss`` its sound is a
+    steady one: the joint of a loop can be heard."""
     import av
 
-    times = max(1, -int(-at_least_s // clip.seconds))
     with av.open(str(path), "w") as out:
-        copies: dict[int, Any] = {}
-        last: dict[int, int] = {}
-        for turn in range(times):
+        reel = _Reel(out, seconds, hiss=hiss)
+        turn = 0
+        while turn * clip.seconds < seconds:
             with av.open(str(clip.path)) as container:
-                for stream in (*container.streams.video[:1], *container.streams.audio[:1]):
-                    if stream.index not in copies:
-                        copies[stream.index] = out.add_stream_from_template(stream)
-                for packet in container.demux([s for s in container.streams if s.index in copies]):
-                    if packet.dts is None or packet.pts is None or packet.time_base is None:
-                        continue
-                    shift, index = round(turn * clip.seconds / packet.time_base), packet.stream.index
-                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                    if packet.dts <= last.get(index, packet.dts - 1):
-                        continue  # a decoder's run-up, which the end of the last turn has covered
-                    last[index] = packet.dts
-                    packet.stream = copies[index]
-                    out.mux(packet)
-    return Clip(path, times * clip.seconds, clip.shown)
+                reel.add(container, turn * clip.seconds)
+            turn += 1
+        reel.end()
+    return Clip(path, seconds, clip.fps, clip.shown)
+
+
+class _Reel:
+    """Packets of one clip, one turn after another, into ``out``."""
+
+    RATE_HZ = 48_000
+    LEVEL = 0.002  # of full scale: -54 dBFS
+
+    def __init__(self, out: Any, seconds: float, *, hiss: bool) -> None:
+        self._out, self._seconds = out, seconds
+        self._copies: dict[int, Any] = {}
+        self._last: dict[int, int] = {}
+        self._sound = out.add_stream("aac", rate=self.RATE_HZ, layout="mono") if hiss else None
+        self._samples = 0
+
+    def add(self, container: Any, from_s: float) -> None:
+        """One turn, at ``from_s`` of the whole."""
+        streams = [*container.streams.video[:1], *(container.streams.audio[:1] if self._sound is None else ())]
+        for stream in streams:
+            if stream.index not in self._copies:
+                self._copies[stream.index] = self._out.add_stream_from_template(stream)
+        for packet in container.demux(streams):
+            if packet.dts is not None and packet.pts is not None and packet.time_base is not None:
+                self._copy(packet, from_s)
+
+    def end(self) -> None:
+        """What the encoder still holds."""
+        if self._sound is not None:
+            self._out.mux(self._sound.encode(None))
+
+    def _copy(self, packet: Any, from_s: float) -> None:
+        at_s = from_s + float(packet.dts * packet.time_base)
+        shift, index = round(from_s / packet.time_base), packet.stream.index
+        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+        if at_s >= self._seconds or packet.dts <= self._last.get(index, packet.dts - 1):
+            return  # too late, or a decoder's run-up, which the end of the last turn has covered
+        self._last[index] = packet.dts
+        packet.stream = self._copies[index]
+        self._hiss(at_s)
+        self._out.mux(packet)
+
+    def _hiss(self, until_s: float) -> None:
+        import av
+        import numpy as np
+
+        while self._sound is not None and self._samples < until_s * self.RATE_HZ:
+            noise = np.random.default_rng(self._samples).normal(0.0, self.LEVEL, (1, self.RATE_HZ))
+            frame = av.AudioFrame.from_ndarray(noise.astype(np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = self.RATE_HZ, self._samples
+            self._samples += self.RATE_HZ
+            self._out.mux(self._sound.encode(frame))

@@ -31,13 +31,13 @@ def main(args: argparse.Namespace) -> int:
     from edge.engine.manifest import find_folder, load_folder
 
     box = Box.here()
-    moving = looked_at(args.clip.absolute()) if args.clip else bundled(MOVING)
-    still = None if args.clip else bundled(STILL)
     plan = Plan(1, 1.0, 3.0, False) if args.quick else Plan(2, 2.0, 5.0, True, args.cameras)
     hop_s = load_folder(find_folder("fused")).manifest.geometry.hop_s
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder, embedded_broker() as port:
         if port is None:
             _tell("no broker here (extra `broker`): latency is not measured")
+        moving = looked_at(args.clip.absolute()) if args.clip else bundled(MOVING, Path(folder))
+        still = None if args.clip else bundled(STILL, Path(folder))
         found = Course(Stage(Path(folder), port, hop_s), plan, moving, still, _tell).run()
     about = moving.shown + (f" ({args.clip.name})" if args.clip else ", the clips that come along")
     print(text(box, about, found))

@@ -13,8 +13,8 @@ from statistics import median
 from typing import Any
 
 from edge.bench.capacity import Capacity, capacity, load_of
-from edge.bench.clips import Clip, lengthened
-from edge.bench.daemon import Look, Source, Stage, floor, floor_ms, recording
+from edge.bench.clips import Clip, fitted
+from edge.bench.daemon import Look, Stage, floor, floor_ms, recording
 from edge.bench.processes import free_mb, module, now_s, pause
 from edge.bench.scrape import Scrape
 from edge.engine import chosen
@@ -116,30 +116,30 @@ class Course:
         for turn in range(plan.rounds):
             self._tell(f"{MANY} cameras, turn {turn + 1} of {plan.rounds}: the floor, then the daemon")
             bare = floor(self._stage, [str(path)] * MANY)
-            cost_ms, _ = floor_ms(bare, MANY, self._stage.hop_s, plan.settle_s, plan.look_s)
-            self.found.floors_ms.append(cost_ms)
-            self.found.many.append(self._look([recording(path)] * MANY))
+            fps, hop_s = self._moving.fps, self._stage.hop_s
+            self.found.floors_ms.append(floor_ms(bare, MANY, hop_s, fps, plan.settle_s, plan.look_s))
+            self.found.many.append(self._look(self._moving, MANY))
         self._tell("one camera")
-        self.found.one = self._look([recording(path)])
+        self.found.one = self._look(self._moving, 1)
         if self._still is not None:
             self._tell(f"{MANY} cameras that show nothing moving")
-            self.found.still = self._look([recording(self._still.path)] * MANY)
+            self.found.still = self._look(self._still, MANY)
 
-    def _look(self, sources: list[Source], **more: Any) -> Look:
-        return self._stage.daemon(sources, **more).look(self._plan.settle_s, self._plan.look_s)
+    def _look(self, clip: Clip, cameras: int, **more: Any) -> Look:
+        daemon = self._stage.daemon([recording(clip.path)] * cameras, **more)
+        return daemon.look(self._plan.settle_s, self._plan.look_s, clip.fps)
 
     def _holds(self) -> None:
         """The estimates."""
         found, cores = self.found, os.cpu_count() or 1
-        one, many = found.one, found.many[-1]
+        one, many = found.one, sorted(found.many, key=lambda look: look.cpu_ms)[(len(found.many) - 1) // 2]
         if one is None:
             return
-        cpu_ms = median(look.cpu_ms for look in found.many)
-        few, more = load_of(1, one.cpu_ms, one.stages, one.rss_mb), load_of(MANY, cpu_ms, many.stages, many.rss_mb)
+        few, more = load_of(1, one.stages, one.rss_mb), load_of(MANY, many.stages, many.rss_mb)
         found.moving_holds = capacity(few, more, cores, found.free_mb)
         if found.still is not None:
-            still = load_of(MANY, found.still.cpu_ms, found.still.stages, found.still.rss_mb)
-            base = load_of(0, 0.0, {}, max(0.0, (4 * one.rss_mb - many.rss_mb) / 3))
+            still = load_of(MANY, found.still.stages, found.still.rss_mb)
+            base = load_of(0, {}, max(0.0, (4 * one.rss_mb - many.rss_mb) / 3))
             found.still_holds = capacity(base, still, cores, found.free_mb)
 
     def _speed(self) -> None:
@@ -148,7 +148,7 @@ class Course:
         for name, clip in kinds.items():
             if clip is not None:
                 self._tell(f"replay, {name}")
-                long = lengthened(clip, 40.0, self._stage.folder / "long.mp4")
+                long = fitted(clip, 40.0, self._stage.folder / "long.mp4")
                 began_s = now_s()
                 self._replay(long, self._stage.folder / f"{clip.path.stem}.csv")
                 self.found.replayed[name] = long.seconds / (now_s() - began_s)
@@ -161,7 +161,7 @@ class Course:
 
     def _throughput(self) -> float:
         """Windows a second through the daemon over those of the runtime alone."""
-        long = lengthened(self._moving, 20.0, self._stage.folder / "long.mp4")
+        long = fitted(self._moving, 20.0, self._stage.folder / "long.mp4")
         daemon = self._stage.daemon([recording(long.path, pace="fast", loop=False)] * MANY, evidence=None)
         goal = MANY * int(long.seconds / self._stage.hop_s)
         with daemon.program as program:
@@ -185,12 +185,12 @@ class Course:
         rules = restless(self._stage.folder / f"{self._moving.path.stem}.csv")
         cameras = max(1, int(0.8 / 0.9 * moving.cameras))
         self._tell(f"latency with {cameras} cameras")
-        self.found.loaded = self._look([recording(self._moving.path)] * cameras, events=rules, evidence=None)
+        self.found.loaded = self._look(self._moving, cameras, events=rules, evidence=None)
         for name, clip, holds in (("moving", self._moving, moving), ("still", self._still, still)):
             if clip is not None and holds is not None:
                 cameras = self._plan.cameras or max(1, holds.cameras)
                 self._tell(f"{cameras} cameras at once, {name}")
-                self.found.checks[name] = self._look([recording(clip.path)] * cameras)
+                self.found.checks[name] = self._look(clip, cameras)
 
 
 def child(name: str, *arguments: str) -> Any:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge.bench.processes import Program, Usage, free_port, module, pause
+from edge.bench.capacity import DECODING, ENGINE
+from edge.bench.processes import Program, free_port, module, pause
 from edge.bench.scrape import Scrape
-from edge.bench.stopwatch import shares
+from edge.bench.stopwatch import spent_between
 from edge.errors import InputError, RuntimeUnavailable
 
 END_TO_END, ADDED, INFERENCE = "edge_end_to_end_seconds", "edge_added_seconds", "edge_infer_seconds"
 WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encoded_total"
-LEFT_OUT = "edge_windows_left_out_total"
+LEFT_OUT, FRAMES = "edge_windows_left_out_total", "edge_frames_total"
 Source = dict[str, Any]
 
 
@@ -39,15 +40,15 @@ class Stage:
 class Look:
     """One look at a daemon that plays ``cameras``. Latencies and calls of the model as they were observed.
 
-    ``cpu_ms`` is CPU-ms per camera-second of media: recordings wait on a box that is too busy, and lose nothing.
+    ``stages`` is CPU-ms per camera-second of media, by stage: recordings wait on a box that is too busy and lose
+    nothing, so what was spent on pictures is counted by pictures, and what was spent on windows by windows.
     ``due_share`` is windows scored by windows due at the model's hop, ``left_out`` those that a longer hop left out;
-    ``drops`` what was lost by place; ``stages`` CPU shares;
+    ``drops`` what was lost by place;
     ``encoded`` the share of windows whose pictures (`see`) and sound (`hear`) were encoded anew, empty where the model
     is one graph.
     """
 
     cameras: int
-    cpu_ms: float
     rss_mb: float
     pss_mb: float
     ready_s: float
@@ -63,6 +64,11 @@ class Look:
     infer_s: Sequence[float]
     runtime: Mapping[str, str]
 
+    @property
+    def cpu_ms(self) -> float:
+        """All stages together."""
+        return sum(self.stages.values())
+
 
 class Daemon:
     """`edge run` under the stopwatch, on a configuration of its own."""
@@ -70,7 +76,6 @@ class Daemon:
     def __init__(self, stage: Stage, sources: Sequence[Source], settings: Mapping[str, Any]) -> None:
         self.port = free_port()
         self._stage, self._cameras = stage, len(sources)
-        self._recorded = all(source["type"] == "file" for source in sources)
         folder = stage.folder / "daemon"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -85,8 +90,8 @@ class Daemon:
         (folder / "config.yaml").write_text(json.dumps(config, indent=1))  # JSON is YAML
         self.program = Program(module("edge.bench.watched", "config.yaml"), folder)
 
-    def look(self, settle_s: float, seconds: float) -> Look:
-        """Start it, let it settle, watch it for ``seconds``, stop it."""
+    def look(self, settle_s: float, seconds: float, fps: float | None = None) -> Look:
+        """Start it, let it settle, watch it for ``seconds``, stop it; ``fps`` is the recordings' own."""
         with self.program as program:
             ready_s, ready_cpu_s = program.wait_ready(), program.usage().cpu_s
             pause(settle_s)
@@ -96,10 +101,9 @@ class Daemon:
         took_s, cores = after.at_s - before.at_s, after.cores_since(before)
         scored = later.total(WINDOWS) - scrape.total(WINDOWS)
         due_share = scored * self._stage.hop_s / (self._cameras * took_s)
-        played = due_share if self._recorded and due_share > 0 else 1.0
+        played = (later.total(FRAMES) - scrape.total(FRAMES)) / (self._cameras * took_s * fps) if fps else 1.0
         return Look(
             cameras=self._cameras,
-            cpu_ms=1000 * cores / (self._cameras * played),
             rss_mb=after.rss_mb,
             pss_mb=after.pss_mb,
             ready_s=ready_s,
@@ -108,7 +112,10 @@ class Daemon:
             due_share=due_share,
             left_out=later.total(LEFT_OUT) - scrape.total(LEFT_OUT),
             drops={place: n for place, n in later.grown(scrape, DROPS, "place").items() if n},
-            stages=shares(asked["stages"], answer["stages"]),
+            stages={
+                stage: 1000 * spent / (self._cameras * took_s) / _progress(stage, played, due_share if fps else 1.0)
+                for stage, spent in spent_between(asked["stages"], answer["stages"]).items()
+            },
             encoded={part: n / max(scored, 1.0) for part, n in later.grown(scrape, ENCODED, "part").items()},
             end_to_end_s=answer[END_TO_END],
             added_s=answer[ADDED],
@@ -122,6 +129,11 @@ class Daemon:
         except OSError as error:
             self.program.usage()  # says so where it ended
             raise RuntimeUnavailable(f"the daemon's metrics cannot be read: {error}") from error
+
+
+def _progress(stage: str, pictures: float, windows: float) -> float:
+    """How far the work of a stage has come, by what was due; a share that is tiny says nothing any more."""
+    return max(0.05, pictures if stage in DECODING else windows if stage in ENGINE else 1.0)
 
 
 def recording(path: Path, *, pace: str = "live", loop: bool = True) -> Source:
@@ -138,15 +150,16 @@ def floor(stage: Stage, sources: Sequence[str], *more: str) -> Program:
     return Program(module("edge.bench.floor", *given, *more), folder)
 
 
-def floor_ms(program: Program, cameras: int, hop_s: float, settle_s: float, seconds: float) -> tuple[float, Usage]:
-    """CPU-ms per camera-second of a floor program, and what it holds at the end; starts and stops it."""
+def floor_ms(program: Program, cameras: int, hop_s: float, fps: float, settle_s: float, seconds: float) -> float:
+    """CPU-ms per camera-second of a floor program, which it starts and stops; counted as a `Look` counts."""
     with program:
         program.wait_ready()
         pause(settle_s)
-        before, hops = program.usage(), program.ask()["hops"]
+        before = program.ask()
         pause(seconds)
-        after, hops = program.usage(), program.ask()["hops"] - hops
-    return 1000 * (after.cpu_s - before.cpu_s) / (cameras * max(1, hops) * hop_s), after
+        grown = {key: value - before[key] for key, value in program.ask().items()}
+    decoding = (grown["cpu_s"] - grown["calls_s"]) / max(1.0, grown["pictures"] / fps)
+    return float(1000 * (decoding + grown["calls_s"] / (cameras * max(1, grown["hops"]) * hop_s)))
 
 
 @contextmanager

@@ -13,7 +13,9 @@ import json
 import os
 import sys
 import threading
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge import notify
@@ -33,17 +35,19 @@ def main() -> None:
     folder = load_folder(find_folder(args.model))
     rows = len(args.source)
     runtime = None if args.decode_only else ready_runtime(folder, rows)
+    tally = Tally()
     for source in args.source:
         target = watch_live if source.startswith("rtsp:") else play
-        threading.Thread(target=target, args=(source, folder, args.prepare), daemon=True).start()
+        work = (lambda: Work(folder)) if args.prepare else (lambda: None)
+        threading.Thread(target=target, args=(source, tally, work), daemon=True).start()
     notify.ready("")
     hop_s = folder.manifest.geometry.hop_s
-    tally = Tally()
     threading.Thread(target=tally.answer, daemon=True).start()
-    due_s = now_s()
+    due_s, began_s = now_s(), time.thread_time()
     while True:
         if runtime is not None:
             runtime.run(rows)
+        tally.calls_s = time.thread_time() - began_s
         tally.hops += 1
         due_s += hop_s
         pause(due_s - now_s())
@@ -51,14 +55,16 @@ def main() -> None:
 
 @dataclass
 class Tally:
-    """How many hops were made: on a box that is too busy, fewer than were due."""
+    """What was done: on a box that is too busy, less than was due."""
 
     hops: int = 0
+    pictures: int = 0
+    calls_s: float = 0.0
 
     def answer(self) -> None:
         """One JSON object for each line of standard input."""
         for _ in sys.stdin:
-            print(json.dumps({"hops": self.hops}), flush=True)
+            print(json.dumps({**asdict(self), "cpu_s": time.process_time()}), flush=True)
 
 
 def ready_runtime(folder: ModelFolder, rows: int) -> Any:
@@ -80,13 +86,13 @@ def fill(inputs: Any, folder: ModelFolder) -> None:
         buffer[...] = golden[name][:1]
 
 
-def play(path: str, folder: ModelFolder, prepare: bool) -> None:
+def play(path: str, tally: Tally, prepare: Callable[[], Work | None]) -> None:
     """Decode a recording over and over at its own pace."""
     import av
 
     while True:
         began_s = now_s()
-        work = Work(folder) if prepare else None
+        work = prepare()
         with av.open(path) as container:
             streams = [*container.streams.video[:1], *container.streams.audio[:1]]
             for stream in container.streams.video[:1]:
@@ -94,25 +100,26 @@ def play(path: str, folder: ModelFolder, prepare: bool) -> None:
             for packet in container.demux(*streams):
                 if packet.dts is not None and packet.time_base is not None:
                     pause(began_s + float(packet.dts * packet.time_base) - now_s())
-                decode(packet, work)
+                decode(packet, tally, work)
 
 
-def watch_live(url: str, folder: ModelFolder, prepare: bool) -> None:
+def watch_live(url: str, tally: Tally, prepare: Callable[[], Work | None]) -> None:
     """Decode a network camera; it paces itself."""
     import av
 
-    work = Work(folder) if prepare else None
+    work = prepare()
     with av.open(url, options={"rtsp_transport": "tcp"}, timeout=(10.0, 5.0)) as container:
         for stream in container.streams.video[:1]:
             stream.thread_type = "NONE"
         for packet in container.demux():
-            decode(packet, work)
+            decode(packet, tally, work)
 
 
-def decode(packet: Any, work: Work | None) -> None:
+def decode(packet: Any, tally: Tally, work: Work | None) -> None:
     """Decode a packet and, with ``work``, make of it what the model takes."""
     is_picture = packet.stream.type == "video"
     for frame in packet.decode():
+        tally.pictures += is_picture
         if work is not None:
             (work.picture if is_picture else work.sound)(frame)
 

@@ -162,8 +162,8 @@ def stages(found: Found) -> str:
     for stage in STAGES:
         cells: list[object] = []
         for _, look in there:
-            share = look.stages.get(stage, 0.0)
-            cells.extend((f"{100 * share:.1f} %", share * look.cpu_ms))
+            spent = look.stages.get(stage, 0.0)
+            cells.extend((f"{100 * spent / look.cpu_ms:.1f} %" if spent else "", spent))
         if any(look.stages.get(stage) for _, look in there):
             rows.append([stage, *cells])
     head = [cell for name, _ in there for cell in (f"{MANY} cameras, {name}", "CPU-ms per camera-second")]

@@ -166,8 +166,7 @@ def thread_cpu_ns(thread: threading.Thread) -> int | None:
         return None
 
 
-def shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """Each stage's share of what was spent between two readings; stages without any are left out."""
-    spent = {stage: max(0.0, after[stage] - before[stage]) for stage in after}
-    total = sum(spent.values())
-    return {stage: s / total for stage, s in spent.items() if s and total}
+def spent_between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """What each stage spent between two readings; stages that spent nothing are left out."""
+    spent = {stage: after[stage] - before[stage] for stage in after}
+    return {stage: s for stage, s in spent.items() if s > 0}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from testbed import KINDS, SAMPLE, clip, network_camera, rtsp_server
 
-from edge.bench.clips import MOVING, STILL, bundled
+from edge.bench.clips import MOVING, STILL
 from edge.bench.course import Course, Plan, restless, run
 from edge.bench.daemon import Look, Source, Stage, embedded_broker, floor, floor_ms, recording
 from edge.bench.figures import Figure, Table, grid, quantile, ratios
@@ -89,32 +89,35 @@ def arguments() -> argparse.Namespace:
 def box(stage: Stage, times: Times) -> str:
     """What `edge bench` prints, with more turns."""
     plan = Plan(times.rounds, times.settle_s, times.look_s, times.rounds > 1)
-    about, moving = Box.here(), bundled(MOVING)
-    return text(about, moving.shown, Course(stage, plan, moving, bundled(STILL), say).run())
+    about, moving, still = Box.here(), clip(MOVING, stage.folder), clip(STILL, stage.folder)
+    return text(about, moving.shown, Course(stage, plan, moving, still, say).run())
 
 
 def cost(stage: Stage, times: Times) -> str:
     """CPU per camera-second against the floor and against one that scales too, by kind of scene and cameras."""
     table = Table()
     for kind, cameras in ((MOVING, 1), (MOVING, 4), (SAMPLE, 4), (STILL, 4)):
-        path = clip(kind, stage.folder).path
-        add_cost(table, stage, times, f"{KINDS[kind]}, recordings, {cameras}", [recording(path)] * cameras)
-    with rtsp_server(clip(SAMPLE, stage.folder)) as port:
+        shown = clip(kind, stage.folder)
+        sources = [recording(shown.path)] * cameras
+        add_cost(table, stage, times, f"{KINDS[kind]}, recordings, {cameras}", sources, shown.fps)
+    shown = clip(SAMPLE, stage.folder)
+    with rtsp_server(shown) as port:
         if port is not None:
-            add_cost(table, stage, times, f"{KINDS[SAMPLE]}, RTSP, 4", [network_camera(port)] * 4)
+            add_cost(table, stage, times, f"{KINDS[SAMPLE]}, RTSP, 4", [network_camera(port)] * 4, shown.fps)
     return table.markdown()
 
 
-def add_cost(table: Table, stage: Stage, times: Times, what: str, sources: list[Source]) -> None:
+def add_cost(table: Table, stage: Stage, times: Times, what: str, sources: list[Source], fps: float) -> None:
     """Floor, daemon, and the floor that prepares, in turns."""
     given, n = [source.get("path") or source["url"] for source in sources], len(sources)
     floors, prepared, daemons = [], [], []
     for turn in range(times.rounds):
         say(f"cost, {what}, turn {turn + 1}")
-        floors.append(floor_ms(floor(stage, given), n, stage.hop_s, times.settle_s, times.look_s)[0])
-        daemons.append(stage.daemon(sources).look(times.settle_s, times.look_s))
+        floors.append(floor_ms(floor(stage, given), n, stage.hop_s, fps, times.settle_s, times.look_s))
+        live = sources[0]["type"] != "file"
+        daemons.append(stage.daemon(sources).look(times.settle_s, times.look_s, None if live else fps))
         bare = floor(stage, given, "--prepare")
-        prepared.append(floor_ms(bare, n, stage.hop_s, times.settle_s, times.look_s)[0])
+        prepared.append(floor_ms(bare, n, stage.hop_s, fps, times.settle_s, times.look_s))
     spent = [look.cpu_ms for look in daemons]
     table.add(
         Figure(f"cost over the floor: {what}", ratios(spent, floors), "x", "<= 1.10"),
@@ -132,7 +135,7 @@ def scaling(stage: Stage, times: Times, *, over_network: bool) -> str:
         shown = clip(kind, stage.folder)
         rules = rules_of(stage, shown.path)
         if not over_network:
-            rows += climb(stage, times, kind, times.files, [recording(shown.path)], rules)
+            rows += climb(stage, times, kind, times.files, [recording(shown.path)], rules, shown.fps)
             continue
         with rtsp_server(shown) as port:
             if port is None:
@@ -153,13 +156,19 @@ def scaling(stage: Stage, times: Times, *, over_network: bool) -> str:
 
 
 def climb(
-    stage: Stage, times: Times, kind: str, counts: tuple[int, ...], one: list[Source], rules: dict[str, object]
+    stage: Stage,
+    times: Times,
+    kind: str,
+    counts: tuple[int, ...],
+    one: list[Source],
+    rules: dict[str, object],
+    fps: float | None = None,
 ) -> Iterator[list[object]]:
     """One row a number of cameras, until the box is hopelessly behind."""
     for cameras in counts:
         say(f"scaling, {KINDS[kind]}, {one[0]['type']}, {cameras} cameras")
         try:
-            look = stage.daemon(one * cameras, events=rules, evidence=None).look(times.settle_s, times.look_s)
+            look = stage.daemon(one * cameras, events=rules, evidence=None).look(times.settle_s, times.look_s, fps)
         except EdgeError as error:
             say(str(error))
             return

@@ -51,6 +51,6 @@ def test_a_cost_that_does_not_grow_between_two_short_looks_is_all_the_cameras() 
     assert noisy.bounds["processor"] == pytest.approx(1800 / 70)
 
 
-def test_a_load_is_made_of_shares() -> None:
-    made = load_of(4, 50.0, {"see": 0.5, "detect": 0.1, "decode": 0.3, "publish": 0.1}, 200.0)
+def test_a_load_is_made_of_stages() -> None:
+    made = load_of(4, {"see": 25.0, "detect": 5.0, "decode": 15.0, "publish": 5.0}, 200.0)
     assert (made.cpu_ms, made.engine_ms, made.decoding_ms) == pytest.approx((200.0, 120.0, 60.0))

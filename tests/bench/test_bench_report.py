@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.bench.capacity import Capacity
-from edge.bench.clips import MOVING, STILL, bundled, lengthened, looked_at
+from edge.bench.clips import FOLDER, MOVING, STILL, bundled, fitted, looked_at
 from edge.bench.course import Found, restless
 from edge.bench.daemon import Look
 from edge.bench.report import Box, answer, as_json, figures, text
@@ -22,7 +22,6 @@ BOX = Box("a processor", 2, 8.0, 0.1)
 def look(cameras: int, **more: object) -> Look:
     given: dict[str, object] = {
         "cameras": cameras,
-        "cpu_ms": 100.0,
         "rss_mb": 200.0,
         "pss_mb": 190.0,
         "ready_s": 1.5,
@@ -31,7 +30,7 @@ def look(cameras: int, **more: object) -> Look:
         "due_share": 1.0,
         "left_out": 0.0,
         "drops": {},
-        "stages": {"decode": 0.6, "see": 0.4},
+        "stages": {"decode": 60.0, "see": 40.0},
         "encoded": {"see": 0.25, "hear": 1.0},
         "end_to_end_s": [0.06],
         "added_s": [0.004, 0.004, 0.03],
@@ -99,21 +98,21 @@ def test_nothing_measured_is_said_as_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", [MOVING, STILL])
-def test_the_clips_that_come_along_are_a_cameras(kind: str) -> None:
-    clip = bundled(kind)
-    assert clip.shown == "1280 x 720 h264, 15 fps, aac"
-    assert clip.seconds == pytest.approx(4.0, abs=0.1)
+def test_the_clips_that_come_along_are_a_cameras(kind: str, tmp_path: Path) -> None:
+    clip = bundled(kind, tmp_path)
+    assert looked_at(clip.path) == clip
+    assert (clip.shown, clip.fps) == ("1280 x 720 h264, 15 fps, aac", 15.0)
 
 
-def test_a_longer_clip_holds_every_picture_again(tmp_path: Path) -> None:
+def test_a_clip_is_repeated_and_cut_at_whole_pictures(tmp_path: Path) -> None:
     import av
 
-    long = lengthened(bundled(STILL), 7.0, tmp_path / "long.mp4")
+    short = looked_at(FOLDER / "moving.mp4")
+    long = fitted(short, 2.5 * short.seconds, tmp_path / "long.mp4")
     with av.open(str(long.path)) as container:
         pts = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
-    assert len(pts) == 120
+    assert len(pts) == 150
     assert len({b - a for a, b in pairwise(pts)}) == 1
-    assert looked_at(long.path).seconds == pytest.approx(8.0, abs=0.1)
 
 
 def test_what_is_no_recording_is_said(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from edge.bench import stopwatch
-from edge.bench.stopwatch import SPOTS, STAGES, Spot, Stopwatch, shares, stage_of
+from edge.bench.stopwatch import SPOTS, STAGES, Spot, Stopwatch, spent_between, stage_of
 
 
 @pytest.mark.parametrize("spot", SPOTS, ids=lambda spot: f"{spot.owner}.{spot.method}")
@@ -88,6 +88,6 @@ def test_a_thread_works_for_the_stage_of_its_name(name: str, stage: str) -> None
     assert stage_of(name) == stage
 
 
-def test_shares_are_of_what_was_spent_between_two_readings() -> None:
-    found = shares({"see": 1.0, "hear": 2.0, "fuse": 0.0}, {"see": 4.0, "hear": 3.0, "fuse": 0.0})
-    assert found == {"see": 0.75, "hear": 0.25}
+def test_what_was_spent_between_two_readings() -> None:
+    found = spent_between({"see": 1.0, "hear": 2.0, "fuse": 0.5}, {"see": 4.0, "hear": 3.0, "fuse": 0.5})
+    assert found == {"see": 3.0, "hear": 1.0}

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge.bench.clips import MOVING, STILL, Clip, bundled, lengthened, looked_at
+from edge.bench.clips import MOVING, STILL, Clip, bundled, looked_at
 from edge.bench.daemon import Source
 from edge.bench.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = "sample"
 KINDS = {MOVING: "all moves", SAMPLE: "things move now and then", STILL: "nothing moves"}
-LONG_S = 60.0
 
 
 def clip(kind: str, folder: Path) -> Clip:
@@ -23,7 +22,7 @@ def clip(kind: str, folder: Path) -> Clip:
     path = folder / f"{kind}.mp4"
     if path.exists():
         return looked_at(path)
-    return _sample(path) if kind == SAMPLE else lengthened(bundled(kind), LONG_S, path)
+    return _sample(path) if kind == SAMPLE else bundled(kind, folder)
 
 
 def network_camera(port: int) -> Source:
