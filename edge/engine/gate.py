@@ -23,20 +23,22 @@ class Limits:
     """What still counts as the same. Grey levels are of 0..255 of any colour, levels of sound in dB.
 
     A block of 8 x 8 pixels may move by ``noise`` standard deviations of the camera's own noise, within ``low`` and
-    ``high``, one of 32 x 32 by ``wide``. A band of the sound may stray by ``sound`` of the deviations that Gaussian
+    ``high``, one of 32 x 32 by ``wide``; after more than that all pictures are encoded for ``linger_s``, so that what
+    moves slowly is seen moving. A band of the sound may stray by ``sound`` of the deviations that Gaussian
     noise has in one short spectrum, by ``hop`` of those of its average over a hop, and by ``level`` at least; its
     loudest sample may be ``peak`` times as loud. After ``pictures_s`` and ``sound_s`` a part is encoded anyway, and
     while a label that it evidences is between its thresholds or within ``doubt`` of the way from them to 0 and 1.
     """
 
-    noise: float = 5.0
-    low: float = 3.0
-    high: float = 6.0
-    wide: float = 1.25
+    noise: float = 6.0
+    low: float = 4.0
+    high: float = 8.0
+    wide: float = 2.0
     sound: float = 5.0
     hop: float = 4.5
     level: float = 1.0
     peak: float = 1.5
+    linger_s: float = 1.5
     pictures_s: float = 8.0
     sound_s: float = 2.0
     doubt: float = 0.5
@@ -60,6 +62,7 @@ class _Pictures:
     seq: int
     epoch: int
     noise: float
+    moved: int
 
 
 class PictureGate:
@@ -69,6 +72,7 @@ class PictureGate:
         v = geometry.video
         self._limits = limits
         self._max_hops = max(1, round(limits.pictures_s / geometry.hop_s))
+        self._linger = round(limits.linger_s / geometry.hop_s)
         shapes = [(max(1, v.height // n), max(1, v.width // n)) for n in (2, 4, _BLOCK, _BLOCK * _WIDE)]
         self._half, self._quarter = (np.empty((*shape, 3), np.uint8) for shape in shapes[:2])
         self._blocks = np.empty((v.frames, *shapes[2], 3), np.uint8)
@@ -88,20 +92,24 @@ class PictureGate:
             return False
         if all(window.video_ok) and len(self._blocks) > 1:
             last.noise += _FOLLOW * (self._noise() - last.noise)
-        if not 0 < window.seq - last.seq < self._max_hops - _stagger(window.camera, self._max_hops):
-            return True
         limit = min(max(self._limits.noise * last.noise, self._limits.low), self._limits.high)
-        return any(
+        if any(
             self._moves(blocks, before, limit)
             for ok, blocks, before in zip(window.video_ok, self._blocks, last.blocks, strict=True)
             if ok
-        )
+        ):
+            last.moved = window.seq
+        age = window.seq - last.seq
+        is_old = not 0 < age < self._max_hops - _stagger(window.camera, self._max_hops)
+        return is_old or 0 <= window.seq - last.moved <= self._linger
 
     def encoded(self, window: Window) -> None:
         """What `differs` was last asked about is what later pictures are compared with."""
         last = self._cameras.get(window.camera)
         if last is None:
-            last = _Pictures(np.zeros_like(self._blocks), window.video_ok, window.seq, window.epoch, 0.0)
+            last = _Pictures(
+                np.zeros_like(self._blocks), window.video_ok, window.seq, window.epoch, 0.0, -1 - self._linger
+            )
             self._cameras[window.camera] = last
         np.copyto(last.blocks, self._blocks)
         last.ok, last.seq, last.epoch = window.video_ok, window.seq, window.epoch

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from edge.errors import InputError
 from edge.learn.evaluation.command import add_evaluate
+from edge.learn.evaluation.gating_command import add_gating
+from edge.learn.evaluation.precision import add_precision
 
 if TYPE_CHECKING:
     from edge.learn.train.stages import Sources
@@ -54,6 +56,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     export.set_defaults(handler=with_torch(main_export))
     evaluate = subparsers.add_parser("evaluate", help="measure an engine folder on the data folder, in one report")
     add_evaluate(evaluate)
+    add_precision(subparsers.add_parser("precision", help="what fewer bits cost, label by label"))
+    gating = subparsers.add_parser(
+        "gating", help="what computing only what changed saves and changes, on the data folder"
+    )
+    add_gating(gating)
 
 
 def with_torch(handler: Handler) -> Handler:

@@ -1,0 +1,234 @@
+"""`edge learn gating`: every recording with all parts of the model at every hop, and with those whose input changed.
+
+Each recording is decoded and encoded once: what a part said of an input is remembered, so the second run costs what is
+cheap anyway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import process_time as cpu_s
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+
+from edge.assemble import assemble
+from edge.config import parse
+from edge.engine.contract import Array, Tensor
+from edge.engine.gate import Limits
+from edge.engine.manifest import ModelFolder, load_folder
+from edge.engine.model import Model
+from edge.engine.parts import Graph, PartsRuntime
+from edge.engine.runtime import RuntimeInfo
+from edge.errors import MediaError, ModelError
+from edge.learn.evaluation.recordings import Answer, Begun
+from edge.metrics import Metrics
+from edge.replay import Replay
+from edge.types import Event, Kind, Phase, Scores, seconds
+
+CONFIG: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null\nmodel: {runtime: onnx}\n"
+PARTS: Final = ("see", "hear")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One recording without gating and with it; ``encoded`` and ``reused`` count windows by part."""
+
+    off: Answer
+    on: Answer
+    encoded: Mapping[str, int]
+    reused: Mapping[str, int]
+
+    def share(self, part: str) -> float:
+        """Share of windows for which ``part`` was not run."""
+        return self.reused[part] / max(1, self.reused[part] + self.encoded[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What gating changed of one recording's events: those of ``lost`` began only without it, of ``new`` only with it.
+
+    ``later_s`` is the greatest delay (or advance) of one that both have.
+    """
+
+    lost: tuple[Begun, ...]
+    new: tuple[Begun, ...]
+    later_s: float
+
+
+class Remembered:
+    """A graph that does not compute twice what it was asked before, unless told to (`parts.Graph`).
+
+    ``costs_s`` has the CPU time of every row that was computed.
+    """
+
+    def __init__(self, graph: Graph, remembers: bool = True) -> None:
+        self._graph, self._remembers = graph, remembers
+        self._said: dict[bytes, dict[str, Array]] = {}
+        self.costs_s: list[float] = []
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """Of the graph."""
+        return self._graph.info
+
+    @property
+    def chunk(self) -> int:
+        """One row: that is what is remembered."""
+        return 1
+
+    @property
+    def inputs(self) -> Mapping[str, Tensor]:
+        """Of the graph."""
+        return self._graph.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, Tensor]:
+        """Of the graph."""
+        return self._graph.outputs
+
+    def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
+        """From memory where it is there."""
+        if not self._remembers:
+            self._compute(feed, out)
+            return
+        digest = hashlib.blake2b(digest_size=16)
+        for array in feed.values():
+            digest.update(np.ascontiguousarray(array).data)
+        key = digest.digest()
+        if key not in self._said:
+            self._compute(feed, out)
+            self._said[key] = {name: array.copy() for name, array in out.items()}
+        for name, said in self._said[key].items():
+            np.copyto(out[name], said)
+
+    def _compute(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
+        began_s = cpu_s()
+        self._graph.run(feed, out)
+        self.costs_s.append(cpu_s() - began_s)
+
+    def forget(self) -> None:
+        """Everything that was said."""
+        self._said.clear()
+
+    def close(self) -> None:
+        """Close the graph."""
+        self._graph.close()
+
+
+class Twice:
+    """Plays recordings without gating and with it, for each of several limits."""
+
+    def __init__(self, engine: Path, limits: Sequence[Limits]) -> None:
+        loaded = parse(CONFIG)
+        self._folder = load_folder(engine)
+        self._derivers = assemble(loaded, self._folder, None)
+        self._labels = self._folder.manifest.plus(self._derivers.labels).label_names
+        self._runtime, self._graphs = remembering(self._folder)
+        self._metrics = [Metrics() for _ in limits]
+        models = [Model(self._folder, self._runtime, Metrics(), None)]
+        models += [
+            Model(self._folder, self._runtime, metrics, one) for metrics, one in zip(self._metrics, limits, strict=True)
+        ]
+        self._replays = [Replay(loaded.config, model, 0, self._derivers) for model in models]
+
+    @property
+    def folder(self) -> ModelFolder:
+        """The model folder."""
+        return self._folder
+
+    def play(self, path: Path) -> list[Pair] | None:
+        """One recording, a pair for each limits; None when it cannot be read."""
+        for graph in self._graphs:
+            graph.forget()
+        try:
+            off = answer_of(self._replays[0], path, self._labels)
+            pairs = []
+            for metrics, replay in zip(self._metrics, self._replays[1:], strict=True):
+                before = counts(metrics)
+                on = answer_of(replay, path, self._labels)
+                after = counts(metrics)
+                ran, kept = ({part: after[k][part] - before[k][part] for part in PARTS} for k in (0, 1))
+                pairs.append(Pair(off, on, ran, kept))
+        except MediaError:
+            return None
+        return pairs
+
+    def costs_s(self) -> dict[str, float]:
+        """CPU seconds of a row by part, medians over all that were computed."""
+        names = ("see", "hear", "fuse")
+        return {n: float(np.median(g.costs_s or [0.0])) for n, g in zip(names, self._graphs, strict=True)}
+
+    def close(self) -> None:
+        """Close the model."""
+        self._runtime.close()
+
+
+def remembering(folder: ModelFolder) -> tuple[PartsRuntime, tuple[Remembered, Remembered, Remembered]]:
+    """The runtime in parts with its costly parts remembered, and the parts; ModelError where the folder has none."""
+    from edge.engine.onnx import OnnxGraph
+
+    parts = folder.manifest.parts
+    if parts is None:
+        raise ModelError(f"{folder.path}: the model has no parts, so nothing of it can be left out")
+    files = (parts.see, parts.hear, parts.fuse)
+    see, hear, fuse = (Remembered(OnnxGraph(folder.path / f.file, 1), f is not parts.fuse) for f in files)
+    return PartsRuntime(folder, see, hear, fuse, 1), (see, hear, fuse)
+
+
+class _Heard:
+    """Listens to a replay."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self._labels = labels
+        self.t_s: list[float] = []
+        self.values: list[list[float]] = []
+        self.begun: list[Begun] = []
+
+    def on_scores(self, scores: Scores) -> None:
+        self.t_s.append(seconds(scores.media_end_ns))
+        self.values.append([scores.values.get(label, float("nan")) for label in self._labels])
+
+    def on_event(self, event: Event) -> None:
+        if event.phase is Phase.BEGIN and event.kind is Kind.EVENT:
+            self.begun.append(Begun(event.label, seconds(event.media_begin_ns), self.t_s[-1] if self.t_s else 0.0))
+
+
+def answer_of(replay: Replay, path: Path, labels: tuple[str, ...]) -> Answer:
+    """What a replay of one recording gives; MediaError when it cannot be read."""
+    heard = _Heard(labels)
+    played = replay.run(path, heard)
+    values = np.array(heard.values, np.float32).reshape(-1, len(labels))
+    return Answer(np.array(heard.t_s), values, labels, tuple(heard.begun), played.media_s)
+
+
+def counts(metrics: Metrics) -> tuple[dict[str, int], dict[str, int]]:
+    """Windows encoded and reused so far, by part, over all cameras."""
+    found: list[dict[str, int]] = []
+    for counter in (metrics.encoded, metrics.reused):
+        samples = [s for family in counter.collect() for s in family.samples if s.name.endswith("_total")]
+        found.append({part: int(sum(s.value for s in samples if s.labels["part"] == part)) for part in PARTS})
+    return found[0], found[1]
+
+
+def difference(off: Sequence[Begun], on: Sequence[Begun], apart_s: float = 5.0) -> Difference:
+    """Events matched by label, each with the nearest in time; those further apart than ``apart_s`` are different."""
+    lost, left, later = [], list(on), 0.0
+    for event in off:
+        near = [other for other in left if other.label == event.label and abs(other.told_s - event.told_s) <= apart_s]
+        if not near:
+            lost.append(event)
+            continue
+        found = min(near, key=lambda other: abs(other.told_s - event.told_s))
+        left.remove(found)
+        later = max(later, abs(found.told_s - event.told_s))
+    return Difference(tuple(lost), tuple(left), later)
+
+
+def is_for_choosing(group: str) -> bool:
+    """Half of the sources are for choosing limits, the other half for proving them."""
+    return crc32(group.encode()) % 2 == 0

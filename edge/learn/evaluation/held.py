@@ -1,0 +1,122 @@
+"""Recordings with quiet around them: a clip's first picture held, the clip, its last picture held; sound likewise.
+
+Most cameras show nothing new most of the time, but data sets are cut to what happens. The held pictures get a sensor's
+noise like the rest, the whole goes through H.264 at a low bit rate, and near silence with a little hum lies under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.types import F32, U8
+
+WIDTH, HEIGHT, FPS = 640, 360, 12
+RATE: Final = 32_000
+SIGMAS: Final = (0.0, 1.0, 2.0, 4.0)
+_GOP_S: Final = 4
+_MARGIN: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """``hold_s`` of quiet before and after at most ``play_s`` of the clip; ``bit_rate`` in bits a second."""
+
+    hold_s: float = 10.0
+    play_s: float = 10.0
+    bit_rate: int = 400_000
+
+
+def hold(source: Path, out: Path, how: Holding) -> None:
+    """Write ``out`` (mp4); grey levels of noise are drawn by the name of ``source`` from `SIGMAS`. MediaError when
+    ``source`` cannot be read."""
+    import av
+
+    rng = np.random.default_rng(crc32(source.name.encode()))
+    sigma = SIGMAS[int(rng.integers(len(SIGMAS)))]
+    pictures, sound = _pictures(source, how.play_s), _sound(source, how.play_s)
+    played_s = max(len(pictures) / FPS, len(sound) / RATE)
+    with av.open(str(out), "w") as target:
+        streams = []
+        if pictures:
+            video: Any = target.add_stream("libx264", rate=FPS)
+            video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", how.bit_rate
+            video.options = {"preset": "ultrafast", "g": str(_GOP_S * FPS), "bf": "0", "threads": "1"}
+            streams.append((video, _video_frames(pictures, how, played_s, sigma, rng)))
+        if len(sound):
+            audio: Any = target.add_stream("aac", rate=RATE, layout="mono")
+            audio.bit_rate = 64_000
+            streams.append((audio, _audio_frames(sound, how, played_s, rng)))
+        for stream, frames in streams:
+            for frame in frames:
+                target.mux(stream.encode(frame))
+            target.mux(stream.encode(None))
+
+
+def _pictures(source: Path, limit_s: float) -> list[U8]:
+    """RGB at `FPS`, letterboxed nowhere: squeezed to `WIDTH` x `HEIGHT` as cheap cameras do."""
+    import av
+
+    found: list[U8] = []
+    with av.open(str(source), metadata_errors="replace") as container:
+        if not container.streams.video:
+            return found
+        for frame in container.decode(video=0):
+            at_s = float(frame.time or 0.0)
+            while len(found) <= at_s * FPS and len(found) < limit_s * FPS:
+                found.append(frame.to_ndarray(format="rgb24", width=WIDTH, height=HEIGHT, interpolation="AREA"))
+            if at_s > limit_s:
+                break
+    return found
+
+
+def _sound(source: Path, limit_s: float) -> F32:
+    import av
+
+    with av.open(str(source), metadata_errors="replace") as container:
+        if not container.streams.audio:
+            return np.zeros(0, np.float32)
+        resampler = av.AudioResampler("flt", "mono", RATE)
+        parts = [p.to_ndarray()[0] for f in container.decode(audio=0) for p in resampler.resample(f)]
+    return np.concatenate([*parts, np.zeros(0, np.float32)])[: round(limit_s * RATE)]
+
+
+def _video_frames(
+    pictures: list[U8], how: Holding, played_s: float, sigma: float, rng: np.random.Generator
+) -> Iterator[Any]:
+    import av
+
+    bank = [
+        rng.normal(0, sigma, (HEIGHT + _MARGIN, WIDTH + _MARGIN, 3)).astype(np.float32)
+        for _ in range(3 if sigma else 0)
+    ]
+    before, total = round(how.hold_s * FPS), round((2 * how.hold_s + played_s) * FPS)
+    for i in range(total):
+        picture = pictures[min(max(i - before, 0), len(pictures) - 1)]
+        if bank:
+            y, x = rng.integers(0, _MARGIN, 2)
+            noise = bank[int(rng.integers(len(bank)))][y : y + HEIGHT, x : x + WIDTH]
+            picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = i, Fraction(1, FPS)
+        yield frame
+
+
+def _audio_frames(sound: F32, how: Holding, played_s: float, rng: np.random.Generator) -> Iterator[Any]:
+    import av
+
+    before = round(how.hold_s * RATE)
+    whole: NDArray[np.float64] = rng.normal(0, 6e-4, 2 * before + round(played_s * RATE))
+    whole += 4e-4 * np.sin(2 * np.pi * 100 * np.arange(len(whole)) / RATE)
+    whole[before : before + len(sound)] += sound
+    for at in range(0, len(whole), 1024):
+        frame = av.AudioFrame.from_ndarray(whole[None, at : at + 1024].astype(np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
+        yield frame
