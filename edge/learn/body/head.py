@@ -7,8 +7,8 @@ turned to either side: who stands there lies in the picture. The last 24 of a me
 
 In the graph, with `now` f32 [B,3,256,448] and `found = detector(now)`::
 
-    turned = detector(turn(now)).raw
-    body = body_features(found.raw, turned, motion, video_ok)
+    turned = detector.people(turn(now))
+    body = body_features(found.anchors, turned, motion, video_ok)
     acts = body_head(body, memory[..., -BODY:], memory_ok, tags)
 
 and to load what `edge.learn.body.train` wrote (a plain state_dict, strict)::
@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.learn.labels import BODY, BODY_CHANNELS, GRID, HEIGHT, MEMORY, WIDTH
-from edge.learn.nets.detector import picked
+from edge.learn.nets.detector import Anchors, overlaps, picked
 
 PEOPLE: Final = 6
 HEARD: Final = (0.5, 1.0)
@@ -58,29 +58,38 @@ def turn(now: Tensor) -> Tensor:
 
 
 def turn_half(half: Tensor) -> Tensor:
-    """`turn` of a picture that was halved already."""
-    return torch.cat([half.transpose(2, 3), half.flip(3).transpose(2, 3)], 0)
+    """`turn` of a picture that was halved already. Whole rows are put in reverse order, after the transposition."""
+    left = half.transpose(2, 3)
+    return torch.cat([left, left.index_select(2, torch.arange(left.shape[2] - 1, -1, -1))], 0)
 
 
-def people(raw: Tensor) -> Crowd:
-    """raw [B,A,85] -> the best `PEOPLE` person boxes after suppression; rows that are not used score 0."""
-    return suppressed(raw[..., :4], raw[..., 4] * raw[..., 5])
+def people(found: Anchors) -> Crowd:
+    """The best `PEOPLE` person boxes after suppression; rows that are not used score 0."""
+    return suppressed(*candidates(found.box, found.there * found.classes[:, :1]))
 
 
-def lying(turned: Tensor) -> Crowd:
-    """raw detections [2B,A,85] in the pictures of `turn` -> people who lie, in the upright canvas."""
-    b = turned.shape[0] // 2
-    x, y, w, h = (2.0 * turned[..., n] for n in (1, 0, 3, 2))
-    boxes = torch.stack([torch.cat([x[:b], WIDTH - x[b:]], 1), _both(y, b), _both(w, b), _both(h, b)], 2)
-    return suppressed(boxes, _both(turned[..., 4] * turned[..., 5], b))
+def lying(turned: Anchors) -> Crowd:
+    """Detections [2B,...] in the pictures of `turn` -> people who lie, in the upright canvas."""
+    return suppressed(*_lying(turned))
 
 
-def body_features(raw: Tensor, turned: Tensor, motion: Tensor, video_ok: Tensor) -> Tensor:
-    """Detections [B,A,85] and [2B,A',85], motion [B,16,28,14] of `MotionNet`, video_ok [B,2] -> [B,24].
+def _lying(turned: Anchors) -> tuple[Tensor, Tensor]:
+    """`candidates` among those who lie. Turned boxes are x, y, w, h; upright y, x, h, w, from the other end where the
+    right side was up."""
+    b = turned.box.shape[0] // 2
+    upright = turned.box.index_select(1, torch.tensor([1, 0, 3, 2])) * 2.0
+    mirror = upright[b:] * torch.tensor([-1.0, 1.0, 1.0, 1.0])[:, None] + torch.tensor([WIDTH, 0.0, 0.0, 0.0])[:, None]
+    score = turned.there * turned.classes[:, :1]
+    return candidates(torch.cat([upright[:b], mirror], 2), torch.cat([score[:b], score[b:]], 2))
 
-    Zeros where nothing is seen.
-    """
-    return measure(people(raw), lying(turned), motion, video_ok)
+
+def body_features(found: Anchors, turned: Anchors, motion: Tensor, video_ok: Tensor) -> Tensor:
+    """Detections of the picture and of those of `turn` [2B,...], motion [B,16,28,14] of `MotionNet`, video_ok [B,2] ->
+    [B,24]. Zeros where nothing is seen."""
+    b = video_ok.shape[0]
+    up = candidates(found.box, found.there * found.classes[:, :1])
+    both = suppressed(*(torch.cat(pair, 0) for pair in zip(up, _lying(turned), strict=True)))
+    return measure(Crowd(*(x[:b] for x in both)), Crowd(*(x[b:] for x in both)), motion, video_ok)
 
 
 def measure(up: Crowd, down: Crowd, motion: Tensor, video_ok: Tensor) -> Tensor:
@@ -88,33 +97,33 @@ def measure(up: Crowd, down: Crowd, motion: Tensor, video_ok: Tensor) -> Tensor:
 
     Who counts as the one who stands, or lies, is the most certain one, above all of those who move.
     """
-    flow, speed, unrest = _moved(motion, video_ok)
-    where = _weights(torch.cat([up.box, down.box], 1))
-    size = torch.cat([up.box[..., 2:], down.box[..., 2:]], 1).amax(2).clamp(min=16.0)
-    score = torch.cat([up.score, down.score], 1)
-    drift = where @ flow
-    energy = (where @ speed[..., None])[..., 0] / size * 4.0
+    moved = _moved(motion, video_ok)  # flow right and down, speed, unrest
+    box, score = torch.cat([up.box, down.box], 1), torch.cat([up.score, down.score], 1)
+    size = box[..., 2:].amax(2).clamp(min=16.0)
+    inside = _weights(box) @ moved
+    drift, speed, unrest = inside[..., :2], inside[..., 2], inside[..., 3]
+    energy = speed / size * 4.0
     along = drift.pow(2).sum(2).add(1e-6).sqrt() / size * 4.0
-    stir = ((energy - along) * 2.0 + (where @ unrest[..., None])[..., 0] * 2.0).clamp(0, 4)
+    stir = ((energy - along) * 2.0 + unrest * 2.0).clamp(0, 4)
     k = up.score.shape[1]
     interest = score * (0.25 + torch.tanh(energy + stir))
     stand, lie = _picked(up, interest[:, :k]), _picked(down, interest[:, k:])
     main = _one_hot(interest)
-    own = [(value * main).sum(1) for value in (energy, stir, *(drift / size[..., None] * 6.0).unbind(2))]
-    fastest = flow[..., 1].clamp(min=0).topk(4, dim=1)[0].mean(1) / (size * main).sum(1) * 4.0
-    blob = _blob(speed + 4.0 * unrest)
+    own = torch.cat([torch.stack([energy, stir, size], 2), drift / size[..., None] * 6.0], 2)
+    own = (main[:, None] @ own)[:, 0]  # energy, stir, size, right, down
+    fastest = moved[..., 1].clamp(min=0).topk(4, dim=1)[0].mean(1, keepdim=True) / own[:, 2:3] * 4.0
     close = _closeness(up)
     active = (stir[:, :k, None] * stir[:, None, :k]).add(1e-6).sqrt() * close
+    lone, pair = (stir[:, :k] * up.score).amax(1, keepdim=True), active.flatten(1).amax(1, keepdim=True)
     values = [
-        stand[4], stand[3] / HEIGHT, _ratio(stand[3], stand[2]), stand[1] / HEIGHT,
-        lie[4], lie[2] / HEIGHT, _ratio(lie[2], lie[3]), lie[1] / HEIGHT,
-        stand[0] / WIDTH, lie[0] / WIDTH, _wide(up),
-        torch.tanh(own[0]), torch.tanh(own[1]), torch.tanh(own[3]), torch.tanh(own[2].abs()), torch.tanh(fastest),
-        *blob, up.score.sum(1) / PEOPLE,
-        close.flatten(1).amax(1), torch.tanh(active.flatten(1).amax(1)),
-        torch.tanh((stir[:, :k] * up.score).amax(1)),
+        stand[:, 4:5], stand[:, 3:4] / HEIGHT, _ratio(stand[:, 3:4], stand[:, 2:3]), stand[:, 1:2] / HEIGHT,
+        lie[:, 4:5], lie[:, 2:3] / HEIGHT, _ratio(lie[:, 2:3], lie[:, 3:4]), lie[:, 1:2] / HEIGHT,
+        stand[:, :1] / WIDTH, lie[:, :1] / WIDTH, _wide(up),
+        torch.tanh(torch.cat([own[:, :2], own[:, 4:5], own[:, 3:4].abs(), fastest], 1)),
+        _blob(moved[..., 2] + 4.0 * moved[..., 3]), up.score.sum(1, keepdim=True) / PEOPLE,
+        close.flatten(1).amax(1, keepdim=True), torch.tanh(torch.cat([pair, lone], 1)),
     ]  # fmt: skip
-    out: Tensor = torch.stack(values, 1).clamp(-1, 1) * video_ok.amax(1)[:, None]
+    out: Tensor = torch.cat(values, 1).clamp(-1, 1) * video_ok.amax(1, keepdim=True)
     return out
 
 
@@ -160,28 +169,26 @@ def _lean(tags: Tensor, which: tuple[int, ...], most: float) -> Tensor:
     return out
 
 
-def _both(x: Tensor, b: int) -> Tensor:
-    return torch.cat([x[:b], x[b:]], 1)
+def candidates(boxes: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes [B,4,A] and scores [B,1,A] -> the best of them [B,K,4] and [B,K]."""
+    score, order = score[:, 0].topk(_CANDIDATES, dim=1)
+    return picked(boxes.transpose(1, 2), order), score
 
 
 def suppressed(boxes: Tensor, score: Tensor) -> Crowd:
-    """Fast NMS (Bolya et al. 2019) among the best candidates; the best `PEOPLE` that are left."""
-    score, order = score.topk(_CANDIDATES, dim=1)
-    boxes = picked(boxes, order)
-    low, high = boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2
-    side = (torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])).clamp(min=0)
-    inter, area = side[..., 0] * side[..., 1], boxes[..., 2] * boxes[..., 3]
-    iou = inter / (area[:, :, None] + area[:, None] - inter + 1e-6)
+    """Fast NMS (Bolya et al. 2019) among boxes [B,K,4], best first; the best `PEOPLE` that are left."""
+    centre, side = boxes[..., :2], boxes[..., 2:]
+    iou = overlaps(centre - side / 2, centre + side / 2, side)
     better = torch.tensor(np.triu(np.ones((_CANDIDATES, _CANDIDATES), np.float32), 1))
     score = score * ((iou * better).amax(1) <= _SAME).to(score.dtype) * (score > _FAINT).to(score.dtype)
     score, order = score.topk(PEOPLE, dim=1)
     return Crowd(picked(boxes, order) * (score > 0).to(score.dtype)[..., None], score)
 
 
-def _picked(crowd: Crowd, interest: Tensor) -> tuple[Tensor, ...]:
-    """x, y, width, height and score of the most interesting box, each [B]; zeros without one."""
-    one = _one_hot(interest)
-    return (*(crowd.box * one[..., None]).sum(1).unbind(1), (crowd.score * one).sum(1))
+def _picked(crowd: Crowd, interest: Tensor) -> Tensor:
+    """x, y, width, height and score of the most interesting box [B,5]; zeros without one."""
+    rows = torch.cat([crowd.box, crowd.score[..., None]], 2)
+    return (_one_hot(interest)[:, None] @ rows)[:, 0]
 
 
 def _one_hot(score: Tensor) -> Tensor:
@@ -196,20 +203,21 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _wide(up: Crowd) -> Tensor:
-    """The best score of a person box that is wider than high."""
-    return (up.score * torch.sigmoid(8.0 * (up.box[..., 2] / (up.box[..., 3] + 1.0) - 1.1))).amax(1)
+    """The best score of a person box that is wider than high [B,1]."""
+    return (up.score * torch.sigmoid(8.0 * (up.box[..., 2] / (up.box[..., 3] + 1.0) - 1.1))).amax(1, keepdim=True)
 
 
-def _moved(motion: Tensor, video_ok: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Trusted flow [B,448,2] in pixels, its speed [B,448], and change that no shift explains [B,448], 0..1."""
+def _moved(motion: Tensor, video_ok: Tensor) -> Tensor:
+    """[B,448,4]: trusted flow right and down in pixels, its speed, and change that no shift explains, 0..1."""
     cells = motion.flatten(1, 2) * video_ok.amin(1)[:, None, None]
-    far = torch.sigmoid(2.0 * (cells[..., 6:7] - cells[..., 2:3] - 0.5))
-    best = cells[..., :4] * (1.0 - far) + cells[..., 4:8] * far
-    sure = ((best[..., 2:3] - 0.75) / 1.5).clamp(0, 1) * (best[..., 3:4] / 0.4).clamp(max=1)
-    flow = best[..., :2] * sure
-    change = cells[..., 8:12].mean(2)
-    change = change - 1.5 * change.mean(1, keepdim=True) - 2.0
-    return flow, flow.pow(2).sum(2).add(1e-6).sqrt(), (change / 20.0 * (1.0 - best[..., 3])).clamp(0, 1)
+    near, further = cells[..., :4], cells[..., 4:8]
+    far = torch.sigmoid(2.0 * (further[..., 2:3] - near[..., 2:3] - 0.5))
+    best = near + (further - near) * far
+    fit = best[..., 3:]
+    flow = best[..., :2] * (((best[..., 2:3] - 0.75) / 1.5).clamp(0, 1) * (fit / 0.4).clamp(max=1))
+    change = cells[..., 8:12].mean(2, keepdim=True)
+    unrest = ((change - 1.5 * change.mean(1, keepdim=True) - 2.0) / 20.0 * (1.0 - fit)).clamp(0, 1)
+    return torch.cat([flow, flow.pow(2).sum(2, keepdim=True).add(1e-6).sqrt(), unrest], 2)
 
 
 def _weights(box: Tensor) -> Tensor:
@@ -227,17 +235,18 @@ def _covered(centre: Tensor, side: Tensor, count: int) -> Tensor:
     return ((torch.minimum(high, at + CELL) - torch.maximum(low, at)) / CELL).clamp(0, 1)
 
 
-def _blob(mass: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Height, width, centre height and amount of what moves, from cells' mass [B,448]."""
+def _blob(mass: Tensor) -> Tensor:
+    """Height, width, centre height and amount [B,4] of what moves, from cells' mass [B,448]."""
     mass = (mass - 1.0).clamp(min=0, max=8)
-    total = mass.sum(1)
-    y = (torch.arange(ROWS * COLUMNS) // COLUMNS).to(mass.dtype)[None] + 0.5
-    x = (torch.arange(ROWS * COLUMNS) % COLUMNS).to(mass.dtype)[None] + 0.5
-    p = mass / (total[:, None] + 1e-3)
-    my, mx = (p * y).sum(1), (p * x).sum(1)
-    sy = (p * (y - my[:, None]).pow(2)).sum(1).add(1e-6).sqrt()
-    sx = (p * (x - mx[:, None]).pow(2)).sum(1).add(1e-6).sqrt()
-    return torch.tanh(sy / 4.0), torch.tanh(sx / 4.0), my / ROWS, torch.tanh(total.add(1e-6).sqrt() / 16.0)
+    total = mass.sum(1, keepdim=True)
+    at = torch.arange(ROWS * COLUMNS)
+    place = torch.stack([at // COLUMNS, at % COLUMNS]).to(mass.dtype) + 0.5  # [2,448] y, x
+    p = (mass / (total + 1e-3))[:, None]
+    middle = (p * place).sum(2, keepdim=True)
+    spread = (p * (place - middle).pow(2)).sum(2).add(1e-6).sqrt()
+    return torch.cat(
+        [torch.tanh(spread / 4.0), middle[:, 0] / ROWS, torch.tanh(total.add(1e-6).sqrt() / 16.0)], 1
+    )
 
 
 def _closeness(up: Crowd) -> Tensor:

@@ -114,7 +114,7 @@ def clip_features(net: YoloxNano, motion: MotionNet, pictures: NDArray[np.uint8]
         pair = torch.from_numpy(whole[: len(whole) // 2 * 2]).float().permute(0, 3, 1, 2)
         now, before = pair[1::2].contiguous(), pair[::2].contiguous()
         with torch.no_grad():
-            found, turned = net(now).raw, net(turn(now)).raw
+            found, turned = net(now).anchors, net.people(turn(now))
             parts.append(body_features(found, turned, motion(now, before), torch.ones(len(now), 2)))
     return torch.cat(parts)
 

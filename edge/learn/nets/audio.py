@@ -57,7 +57,8 @@ class LogMel(nn.Module):
         half = _WIN // 2  # reflect by slices: Pad(reflect) is not everywhere in TensorRT
         x = torch.cat([x[:, 1 : half + 1].flip(-1), x, x[:, -half - 1 : -1].flip(-1)], -1)
         late, early = self._halves(x, half, False), self._halves(x, 0, True)
-        power = ((late + early) @ self.re) ** 2 + ((late - early) @ self.im) ** 2
+        even, odd = (late + early) @ self.re, (late - early) @ self.im
+        power = even * even + odd * odd
         return (torch.log(self.mel @ power.transpose(1, 2) + 1e-5) + 4.5) / 5.0
 
     def _halves(self, x: Tensor, first: int, mirrored: bool) -> Tensor:

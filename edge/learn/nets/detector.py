@@ -6,12 +6,14 @@ file map one to one, in order, on the convolutions here.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 STRIDES: Final = (8, 16, 32)
@@ -21,10 +23,19 @@ _IOU: Final = 0.5
 _MIN_SCORE: Final = 0.1
 
 
-class Detections(NamedTuple):
-    """Raw map `raw` [B,A,85] (cx, cy, w, h in pixels, objectness, class scores) and neck maps p3, p4, p5."""
+class Anchors(NamedTuple):
+    """What the detector says of each place: `box` [B,4,A] (centre x, y, width, height in pixels), `there` [B,1,A] and
+    `classes` [B,K,A] (probabilities; K = 80, or 1 where people alone were asked for)."""
 
-    raw: Tensor
+    box: Tensor
+    there: Tensor
+    classes: Tensor
+
+
+class Detections(NamedTuple):
+    """`anchors` and the neck maps p3, p4, p5."""
+
+    anchors: Anchors
     p3: Tensor
     p4: Tensor
     p5: Tensor
@@ -51,12 +62,29 @@ class YoloxNano(nn.Module):
         self.heads = nn.ModuleList(_Head(c) for c in (64, 128, 256))
 
     def forward(self, picture: Tensor) -> Detections:
-        p3, p4, p5 = self._neck(picture)
-        maps = [head(p) for head, p in zip(self.heads, (p3, p4, p5), strict=True)]
-        return Detections(torch.cat([_decode(m, s) for m, s in zip(maps, STRIDES, strict=True)], 1), p3, p4, p5)
+        return self._from_stem(self.stem(picture), CLASSES)
+
+    def interleaved(self, rows: Tensor) -> Detections:
+        """The same of pictures as they come, rows of interleaved colours [B,1,H,3W]: the first convolution steps over
+        whole pixels, so nothing need be transposed."""
+        kernel = self.stem.conv.weight  # [16,3,6,6]
+        kernel = kernel.permute(0, 2, 3, 1).reshape(kernel.shape[0], 1, kernel.shape[2], -1)
+        return self._from_stem(F.silu(F.conv2d(rows, kernel, self.stem.conv.bias, (2, 6), (2, 6))), CLASSES)
+
+    def people(self, picture: Tensor) -> Anchors:
+        """`forward` for the first class alone."""
+        return self._from_stem(self.stem(picture), 1).anchors
+
+    def _from_stem(self, x: Tensor, classes: int) -> Detections:
+        p3, p4, p5 = self._neck(x)
+        maps = [head(p, classes) for head, p in zip(self.heads, (p3, p4, p5), strict=True)]
+        places, probable = (torch.cat([m.flatten(2) for m in level], 2) for level in zip(*maps, strict=True))
+        grid, stride = (torch.tensor(a) for a in _grid([tuple(m.shape[2:]) for m, _ in maps]))
+        centre, side = (places[:, :2] + grid) * stride, places[:, 2:4].exp() * stride
+        return Detections(Anchors(torch.cat([centre, side], 1), torch.sigmoid(places[:, 4:]), probable), p3, p4, p5)
 
     def _neck(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        c3 = self.dark3(self.dark2(self.stem(x)))
+        c3 = self.dark3(self.dark2(x))
         c4 = self.dark4(c3)
         f5 = self.lateral5(self.dark5(c4))
         f4 = self.lateral4(self.top4(torch.cat([_double(f5), c4], 1)))
@@ -94,44 +122,58 @@ def focus_kernel(weight: Tensor) -> Tensor:
     return phases.permute(0, 3, 4, 2, 5, 1).reshape(-1, 3, 6, 6)
 
 
-def class_scores(raw: Tensor) -> Tensor:
-    """raw [B,A,85] -> the best score of each class in the picture [B,80]."""
-    return (raw[..., 4:5] * raw[..., 5:]).amax(1)
+def class_and_boxes(found: Anchors, keep: int, width: int, height: int) -> tuple[Tensor, Tensor]:
+    """The best score of each class in the picture [B,K] and `boxes_from`."""
+    return (found.classes * found.there).amax(2), boxes_from(found, keep, width, height)
 
 
-def class_and_boxes(raw: Tensor, keep: int, width: int, height: int) -> tuple[Tensor, Tensor]:
-    """raw [B,A,85] -> the best score of each class in the picture [B,80] and `boxes_from`, computed together."""
-    scores = raw[..., 4:5] * raw[..., 5:]
-    return scores.amax(1), _boxes(raw, scores, keep, width, height)
-
-
-def boxes_from(raw: Tensor, keep: int, width: int, height: int) -> Tensor:
-    """raw [B,A,85] -> [B,keep,6]: x1, y1, x2, y2 in 0..1, score, class; best first, unused rows 0.
+def boxes_from(found: Anchors, keep: int, width: int, height: int) -> Tensor:
+    """[B,keep,6]: x1, y1, x2, y2 in 0..1, score, class; best first, unused rows 0.
 
     Each anchor speaks for its best class; "fast NMS" (Bolya et al. 2019): a candidate falls when any better
     one of its class overlaps it by more than 0.5. Scores under 0.1 are dropped.
     """
-    return _boxes(raw, raw[..., 4:5] * raw[..., 5:], keep, width, height)
-
-
-def _boxes(raw: Tensor, scores: Tensor, keep: int, width: int, height: int) -> Tensor:
-    score, label = scores.max(-1)
-    score, order = score.topk(_CANDIDATES, dim=1)
-    label = label.gather(1, order).to(raw.dtype)
-    centre = picked(raw, order)[..., :4]
-    low, high = centre[..., :2] - centre[..., 2:] / 2, centre[..., :2] + centre[..., 2:] / 2
-    inter = _shared(low[..., 0], high[..., 0]) * _shared(low[..., 1], high[..., 1])
-    area = centre[..., 2] * centre[..., 3]
-    iou = inter / (area[:, :, None] + area[:, None] - inter + 1e-6)
-    same = (label[:, :, None] - label[:, None]).abs() < 0.5
+    kind = found.there.dtype
+    score, order = (strongest(found.classes) * found.there[:, 0]).topk(_CANDIDATES, dim=1)
+    label = columns(found.classes, order).argmax(1).to(kind)[..., None]
+    one = picked(found.box.transpose(1, 2), order)
+    centre, side = one[..., :2], one[..., 2:]
+    low, high = centre - side / 2, centre + side / 2
+    same = ((label - label.transpose(1, 2)).abs() < 0.5).to(kind)
     better = torch.tensor(np.triu(np.ones((_CANDIDATES, _CANDIDATES), np.float32), 1))
-    overlap = (iou * same.to(raw.dtype) * better).amax(1)
-    good = (overlap <= _IOU).to(raw.dtype) * (score > _MIN_SCORE).to(raw.dtype)
-    scale = torch.tensor([width, height, width, height], dtype=raw.dtype)
+    overlap = (overlaps(low, high, side) * same * better).amax(1)
+    good = (overlap <= _IOU).to(kind) * (score > _MIN_SCORE).to(kind)
+    scale = torch.tensor([width, height, width, height], dtype=kind)
     corners = (torch.cat([low, high], -1) / scale).clamp(0, 1)
-    rows = torch.cat([corners, score[..., None], label[..., None]], -1) * good[..., None]
-    best = rows[..., 4].topk(keep, dim=1)[1]
-    return picked(rows, best)
+    rows = torch.cat([corners, score[..., None], label], -1) * good[..., None]
+    best_rows = (score * good).topk(keep, dim=1)[1]
+    return picked(rows, best_rows)
+
+
+def overlaps(low: Tensor, high: Tensor, side: Tensor) -> Tensor:
+    """Intersection over union [B,K,K] of every pair of boxes, from corners and sides [B,K,2]."""
+    across, down = (_shared(low[..., n], high[..., n]) for n in (0, 1))
+    inter, area = across * down, side[..., :1] * side[..., 1:]
+    return inter / (area + area.transpose(1, 2) - inter + 1e-6)
+
+
+def _shared(low: Tensor, high: Tensor) -> Tensor:
+    """Length that each pair of intervals [B,K] has in common, [B,K,K]."""
+    return (torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])).clamp(min=0)
+
+
+def strongest(classes: Tensor) -> Tensor:
+    """[B,K,A] -> [B,A], the largest of each column, by halves: runtimes are slow at reducing an axis in the middle."""
+    while classes.shape[1] > 1 and classes.shape[1] % 2 == 0:
+        classes = torch.maximum(*classes.chunk(2, 1))
+    return functools.reduce(torch.maximum, classes.unbind(1))
+
+
+def columns(rows: Tensor, order: Tensor) -> Tensor:
+    """rows [B,V,A], order [B,K] -> [B,V,K]: `picked` where values lie apart."""
+    b, v, a = rows.shape
+    first = (torch.arange(b, device=rows.device)[:, None] * v + torch.arange(v, device=rows.device)) * a
+    return rows.flatten().index_select(0, (first[..., None] + order[:, None]).flatten()).reshape(b, v, -1)
 
 
 def picked(rows: Tensor, order: Tensor) -> Tensor:
@@ -141,23 +183,16 @@ def picked(rows: Tensor, order: Tensor) -> Tensor:
     return rows.reshape(-1, v).index_select(0, (order + first).flatten()).reshape(b, -1, v)
 
 
-def _shared(low: Tensor, high: Tensor) -> Tensor:
-    """Length that each pair of intervals [B,K] has in common, [B,K,K]."""
-    return (torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])).clamp(min=0)
-
-
 def _double(x: Tensor) -> Tensor:
     """Nearest 2x upsampling."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def _decode(m: Tensor, stride: int) -> Tensor:
-    """Head map [B,85,h,w] -> [B,h*w,85] with boxes in pixels (grid + offset, exp size)."""
-    h, w = m.shape[2], m.shape[3]
-    rows, columns = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
-    grid = torch.tensor(np.stack([columns, rows], -1).reshape(1, h * w, 2).astype(np.float32))
-    flat = m.flatten(2).transpose(1, 2)
-    return torch.cat([(flat[..., :2] + grid) * stride, flat[..., 2:4].exp() * stride, flat[..., 4:]], -1)
+def _grid(sizes: list[tuple[int, ...]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Column and row of every anchor [2,A], level by level, and its stride [A]."""
+    places = [np.stack(np.meshgrid(np.arange(w), np.arange(h))).reshape(2, -1) for h, w in sizes]
+    strides = [np.full(h * w, stride) for stride, (h, w) in zip(STRIDES, sizes, strict=True)]
+    return np.concatenate(places, 1).astype(np.float32), np.concatenate(strides).astype(np.float32)
 
 
 class _Conv(nn.Module):
@@ -204,7 +239,10 @@ class _Spp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
-        y: Tensor = self.conv2(torch.cat([x, *(F.max_pool2d(x, k, 1, k // 2) for k in (5, 9, 13))], 1))
+        wider = [x]
+        for _ in range(3):  # the largest of 5, 9 and 13: a maximum of maxima
+            wider.append(F.max_pool2d(wider[-1], 5, 1, 2))
+        y: Tensor = self.conv2(torch.cat(wider, 1))
         return y
 
 
@@ -218,7 +256,10 @@ class _Head(nn.Module):
         self.box_out = nn.Conv2d(64, 4, 1)
         self.object_out = nn.Conv2d(64, 1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+        """Place [B,5,h,w] (centre, log of the sides, log-odds that something is there) and class probabilities."""
         x = self.stem(x)
-        c, r = self.classes(x), self.boxes(x)
-        return torch.cat([self.box_out(r), torch.sigmoid(self.object_out(r)), torch.sigmoid(self.class_out(c))], 1)
+        places = [(conv.weight, conv.bias) for conv in (self.box_out, self.object_out)]
+        weight, bias = (torch.cat(part) for part in zip(*places, strict=True))
+        named = F.conv2d(self.classes(x), self.class_out.weight[:classes], self.class_out.bias[:classes])
+        return F.conv2d(self.boxes(x), weight, bias), torch.sigmoid(named)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.learn.labels import DENSE_CHANNELS
@@ -26,6 +28,9 @@ PICTURE_TAGS: Final = 1000
 MOTION: Final = 12
 MAP: Final = MIDDLE + 64 + 128 + 256 + MOTION
 """Channels of the stride-32 feature map: Lite0, neck p3 p4 p5, motion and colour."""
+LUMA: Final = 5
+"""Where `of_squares` has luma."""
+_BT601: Final = (0.299, 0.587, 0.114)
 
 
 class Lite0Features(NamedTuple):
@@ -82,30 +87,50 @@ def load_lite0() -> Lite0:
     return net.eval()
 
 
-def picture_features(lite: Lite0, detections: Detections, now: Tensor, before: Tensor) -> PictureFeatures:
-    """Everything later heads look at, from the detector's answer and the halved pictures [B,3,128,224], now and before
-    (equal ones mean: no motion known)."""
-    seen = lite(now)
-    neck = [F.avg_pool2d(detections.p3, 4), F.avg_pool2d(detections.p4, 2), detections.p5]
+def halved(rows: Tensor) -> Tensor:
+    """Pictures as rows of interleaved colours [B,1,H,3W] -> [B,3,H/2,W/2], the mean of every 2x2 pixels (exact)."""
+    return F.conv2d(rows, torch.tensor(_apart(2)), stride=(2, 6))
+
+
+def of_squares(rows: Tensor) -> Tensor:
+    """Pictures as rows of interleaved colours [B,1,256,1344], 0..255 -> of every 4x4 pixels [B,6,64,112]: mean red,
+    green, blue, their mean, and red less blue, 0..1; luma, 0..255 (ITU-R BT.601)."""
+    mean = _apart(4)
+    red, green, blue = mean / 255
+    luma = np.tensordot(np.array(_BT601, np.float32), mean, 1)
+    kernel = np.stack([red, green, blue, (red + green + blue) / 3, red - blue, luma])
+    return F.conv2d(rows, torch.tensor(kernel.astype(np.float32)), stride=(4, 12))
+
+
+def _apart(side: int) -> NDArray[np.float32]:
+    """[3,1,side,3*side]: the mean of a square of pixels, colour by colour, out of interleaved rows."""
+    kernel = np.zeros((3, 1, side, side, 3), np.float32)
+    for colour in range(3):
+        kernel[colour, ..., colour] = 1 / side**2
+    return kernel.reshape(3, 1, side, 3 * side)
+
+
+def picture_features(lite: Lite0, found: Detections, half: Tensor, now: Tensor, before: Tensor) -> PictureFeatures:
+    """Everything later heads look at, from the detector's answer, the halved picture [B,3,128,224] and `of_squares` of
+    now and before (equal ones mean: no motion known)."""
+    seen = lite(half)
+    neck = [F.avg_pool2d(found.p3, 4), F.avg_pool2d(found.p4, 2), found.p5]
     return PictureFeatures(torch.cat([seen.middle, *neck, motion_grid(now, before)], 1), seen.deep)
 
 
 def motion_grid(now: Tensor, before: Tensor) -> Tensor:
-    """Halved pictures -> [B,12,8,14], per 32-pixel cell: mean colour (3), brightest, its spread, warm excess, mean,
-    signed and largest change, the whole picture's, flicker of warm light, share of saturated pixels; about -1..1."""
-    a, b = F.avg_pool2d(now, 2) / 255.0, F.avg_pool2d(before, 2) / 255.0
-    luma_a, luma_b = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
-    change = luma_a - luma_b
-    warm = (a[:, :1] - a[:, 2:]).clamp(min=0)
-    warm_before = (b[:, :1] - b[:, 2:]).clamp(min=0)
-    mean = F.avg_pool2d(luma_a, 8)
-    spread = (F.avg_pool2d(luma_a * luma_a, 8) - mean * mean).clamp(min=0) * 8
-    global_change = change.mean((2, 3), keepdim=True).expand(-1, -1, 8, 14)
+    """`of_squares` now and before -> [B,12,8,14], per 32-pixel cell: mean colour (3), brightest, its spread, warm excess,
+    mean, signed and largest change, the whole picture's, flicker of warm light, share of saturated pixels; about -1..1."""
+    bright, change = now[:, 3:4], now[:, 3:4] - before[:, 3:4]
+    warm, size = now[:, 4:5].clamp(min=0), change.abs()
+    flicker = (warm - before[:, 4:5].clamp(min=0)).abs()
+    parts = [now[:, :4], bright * bright, warm * 2, size * 4, change * 4, ((bright - 0.85) * 6).clamp(min=0)]
+    mean, most = F.avg_pool2d(torch.cat(parts, 1), 8), F.max_pool2d(torch.cat([bright, size, flicker], 1), 8)
+    level, changed = mean[:, 3:4], mean[:, 7:8]
+    spread = (mean[:, 4:5] - level * level).clamp(min=0) * 8
+    whole = changed.mean((2, 3), keepdim=True).expand(-1, -1, 8, 14)
     cells = [
-        F.avg_pool2d(a, 8), F.max_pool2d(luma_a, 8), spread, F.avg_pool2d(warm, 8) * 2,
-        F.avg_pool2d(change.abs(), 8) * 4, F.avg_pool2d(change, 8) * 4, F.max_pool2d(change.abs(), 8),
-        global_change * 4, F.max_pool2d((warm - warm_before).abs(), 8),
-        F.avg_pool2d((luma_a - 0.85).clamp(min=0) * 6, 8),
+        mean[:, :3], most[:, :1], spread, mean[:, 5:8], most[:, 1:2], whole, most[:, 2:], mean[:, 8:],
     ]  # fmt: skip
     return torch.cat(cells, 1)
 

@@ -9,7 +9,7 @@ small body gives one answer.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -31,15 +31,6 @@ _STILLNESS: Final = 0.2  # grey levels for 4 pixels: of two shifts that fit alik
 _SURE: Final = 0.5  # grey levels of gain from which a movement counts in full
 _FLAT: Final = 0.05  # grey levels: a minimum shallower than this has no place between the steps
 _LEAST: Final = -60.0  # exponents below it would leave the normal numbers, which are many times slower
-
-
-class Match(NamedTuple):
-    """The best shift of each cell, each [B,16,28]: pixels right and down, grey levels gained, share explained 0..1."""
-
-    dx: Tensor
-    dy: Tensor
-    gain: Tensor
-    fit: Tensor
 
 
 class MotionNet(nn.Module):
@@ -71,26 +62,22 @@ class MotionNet(nn.Module):
     def forward(self, now: Tensor, before: Tensor) -> Tensor:
         return self.moved(F.conv2d(now, self.luma, stride=4), F.conv2d(before, self.luma, stride=4))
 
-    def of_halves(self, now: Tensor, before: Tensor) -> Tensor:
-        """The same from pictures that were halved by averaging [B,3,128,224]."""
-        weight = self.luma[..., ::2, ::2] * 4
-        return self.moved(F.conv2d(now, weight, stride=2), F.conv2d(before, weight, stride=2))
-
     def moved(self, a: Tensor, b: Tensor) -> Tensor:
         """From the mean luma of 4-pixel squares [B,1,64,112], now and before."""
         signed = a - b
         change = signed.abs()
-        quarters = F.avg_pool2d(change, 2)
-        parts = [quarters[:, 0, i::2, j::2] for i in (0, 1) for j in (0, 1)]
-        most, brighter = F.max_pool2d(change, 4)[:, 0], F.avg_pool2d(signed, 4)[:, 0]
-        far = self.far(F.avg_pool2d(a, 2), F.avg_pool2d(b, 2))
-        return torch.stack([*self.near(a, b), *far, *parts, most, brighter], 3)
+        quarters = F.pixel_unshuffle(F.avg_pool2d(change, 2), 2)
+        both = F.avg_pool2d(torch.cat([a, b], 1), 2)
+        most, brighter = F.max_pool2d(change, 4), F.avg_pool2d(signed, 4)
+        cells = [self.near(a, b), self.far(both[:, :1], both[:, 1:]), quarters, most, brighter]
+        return torch.cat(cells, 1).permute(0, 2, 3, 1)
 
 
 class Matcher(nn.Module):
     """Block matching at one scale: pictures shrunk `shrink` times, shifts to +-`across` and +-`down` small pixels."""
 
     steps: Tensor
+    sums: Tensor
     toll: Tensor
     over_columns: Tensor
     over_rows: Tensor
@@ -99,48 +86,56 @@ class Matcher(nn.Module):
         super().__init__()
         self.shrink, self.across, self.down = shrink, across, down
         y, x = torch.meshgrid(torch.arange(-down, down + 1), torch.arange(-across, across + 1), indexing="ij")
-        self.register_buffer("steps", torch.stack([x, y]).flatten(1).float()[..., None, None])
+        steps = torch.stack([x, y, torch.ones_like(x)]).flatten(1).float()
+        self.register_buffer("steps", steps[:2, :, None, None].clone())
+        self.register_buffer("sums", steps, persistent=False)
         length = (x * x + y * y).flatten().float().sqrt()[None, :, None, None]
         self.register_buffer("toll", length * _STILLNESS * shrink / 4)
         self.register_buffer("over_columns", _weights(COLUMNS, CELL // shrink).T.contiguous())
         self.register_buffer("over_rows", _weights(ROWS, CELL // shrink))
 
-    def forward(self, now: Tensor, before: Tensor) -> Match:
-        """Luma [B,1,256/shrink,448/shrink] 0..255 of both pictures -> Match."""
+    def forward(self, now: Tensor, before: Tensor) -> Tensor:
+        """Luma [B,1,256/shrink,448/shrink] 0..255 of both pictures -> of each cell [B,4,16,28] the best shift, pixels right and down,
+        grey levels gained, and the share explained, 0..1."""
         raw = self._cost(now, before)
         cost = raw + self.toll
-        still, least = cost[:, self.toll.shape[1] // 2], cost.amin(1, keepdim=True)
+        middle = self.toll.shape[1] // 2
+        still, least = cost[:, middle : middle + 1], cost.amin(1, keepdim=True)
         weight = ((least - cost) * (1 / _SOFTNESS)).clamp(min=_LEAST).exp()
-        weight = weight / weight.sum(1, keepdim=True)
-        whole, gain = F.conv2d(weight, self.steps), still - least[:, 0]
-        part = self._fraction(raw, weight)
-        sure = (gain * (1 / _SURE)).clamp(max=1) * self.shrink
+        whole, part = self._place(raw, weight)
+        gain = still - least
+        sure = (gain * (1 / _SURE)).clamp(max=1) * -self.shrink
         # What is here now was at the shifted place before: it moved the other way.
-        dx, dy = -(whole[:, 0] + part[0]) * sure, -(whole[:, 1] + part[1]) * sure
-        return Match(dx, dy, gain, gain / (still + _SURE))
+        return torch.cat([(whole + part) * sure, gain, gain / (still + _SURE)], 1)
 
-    def _fraction(self, cost: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """How far right and down of the best whole step the minimum lies, each [B,16,28] within +-0.5."""
-        n, line = cost.shape[1], 2 * self.across + 1
+    def _place(self, cost: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the minimum lies, right and down [B,2,16,28]: the whole step, shared by those whose costs are alike (the
+        weights of [B,shifts,16,28], not yet of sum 1), and the fraction of a step, within +-0.5."""
+        n, line, shape = cost.shape[1], 2 * self.across + 1, (-1, 2, *cost.shape[2:])
         wide = torch.cat([cost[:, :line], cost, cost[:, -line:]], 1)
-        starts = (line, line - 1, line + 1, 0, 2 * line)
-        best, left, right, above, below = ((weight * wide[:, k : k + n]).sum(1) for k in starts)
-        return _between(left, best, right), _between(above, best, below)
+        # right, down and how much in all; then what it costs left, above, right, below and there
+        whole = self.sums @ weight.flatten(2)
+        starts = (line - 1, 0, line + 1, 2 * line, line)
+        found = [self.sums[2:] @ (weight * wide[:, k : k + n]).flatten(2) for k in starts]
+        mean = torch.cat([whole, *found], 1)
+        mean = mean / mean[:, 2:3]
+        one, other, best = mean[:, 3:5], mean[:, 5:7], mean[:, 7:]
+        share = 0.5 * (one - other) / (torch.maximum(one, other) - best + _FLAT)
+        return mean[:, :2].reshape(shape), share.clamp(-0.5, 0.5).reshape(shape)
 
     def _cost(self, now: Tensor, before: Tensor) -> Tensor:
-        """Weighted mean absolute difference [B,shifts,16,28] around each cell."""
+        """Weighted mean absolute difference [B,shifts,16,28] around each cell. Up and down it is the one picture `now`
+        that is shifted, not those that were shifted across already; rows beyond it weigh nothing."""
         a, d = self.across, self.down
         wide = F.pad(before, (a, a, d, d), mode="replicate")
         rows, columns = now.shape[2], now.shape[3]
         across = torch.cat([wide[:, :, :, i : i + columns] for i in range(2 * a + 1)], 1)
-        strips = [(now - across[:, :, j : j + rows]).clamp(-_CUT, _CUT).abs() for j in range(2 * d + 1)]
-        return torch.cat([self.over_rows @ (strip @ self.over_columns) for strip in strips], 1)
-
-
-def _between(one: Tensor, best: Tensor, other: Tensor) -> Tensor:
-    """Where between its neighbours the minimum of a cost lies, -0.5 to 0.5."""
-    share = 0.5 * (one - other) / (torch.maximum(one, other) - best + _FLAT)
-    return share.clamp(-0.5, 0.5)
+        framed, strips = F.pad(now, (0, 0, 2 * d, 2 * d)), []
+        for j in range(2 * d + 1):
+            shifted = framed[:, :, 2 * d - j : 2 * d - j + rows + 2 * d]
+            strip = (shifted - across).abs().clamp(max=_CUT)
+            strips.append(F.pad(self.over_rows, (j, 2 * d - j)) @ (strip @ self.over_columns))
+        return torch.cat(strips, 1)
 
 
 def _weights(cells: int, size: int) -> Tensor:

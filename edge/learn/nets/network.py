@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.learn.align.net import Align
@@ -15,7 +14,7 @@ from edge.learn.labels import BODY, BODY_CHANNELS, BOXES, HEIGHT, LABELS, WIDTH
 from edge.learn.nets.audio import AudioFeatures, AudioNet, load_mn04
 from edge.learn.nets.detector import YoloxNano, class_and_boxes, load_yolox
 from edge.learn.nets.heads import UNSEEN_ACTS, FusionHead, HopFeatures
-from edge.learn.nets.image import DenseHead, Lite0, load_lite0, picture_features, pooled_grid
+from edge.learn.nets.image import LUMA, DenseHead, Lite0, halved, load_lite0, of_squares, picture_features, pooled_grid
 from edge.learn.nets.motion import MotionNet
 
 INPUTS: Final = ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok", "memory", "memory_ok")
@@ -103,17 +102,20 @@ class FusedNet(nn.Module):
 
     def see(self, frames: Tensor, video_ok: Tensor) -> Seen:
         """The current picture is the newest one that is there; the earlier one, where missing, equals it. Where neither
-        is there the answer is that of whatever lies in `frames`, and `video_ok` masks it later."""
-        rows, pictures = torch.arange(frames.shape[0]) * 2, frames.to(torch.float32).flatten(0, 1).permute(0, 3, 1, 2)
+        is there the answer is that of whatever lies in `frames`, and `video_ok` masks it later. Pictures stay as they
+        come, rows of interleaved colours: convolutions that step over whole pixels take them apart."""
+        pictures = frames.to(torch.float32).reshape(-1, 1, HEIGHT, 3 * WIDTH)
+        rows = torch.arange(frames.shape[0]) * 2
         now = rows + (video_ok[:, 1] > 0.5).long()
         before = torch.where(video_ok[:, 0] > 0.5, rows, now)
-        found = self.detector(pictures.index_select(0, now))
-        halves = F.avg_pool2d(pictures, 2)
-        half, earlier = halves.index_select(0, now), halves.index_select(0, before)
-        features = picture_features(self.lite, found, half, earlier)
-        motion = self.movement.of_halves(half, earlier)
-        body = body_features(found.raw, self.detector(turn_half(half)).raw, motion, video_ok)
-        classes, boxes = class_and_boxes(found.raw, BOXES, WIDTH, HEIGHT)
+        squares = of_squares(pictures)
+        one, other = squares.index_select(0, now), squares.index_select(0, before)
+        current = pictures.index_select(0, now)
+        found, half = self.detector.interleaved(current), halved(current)
+        features = picture_features(self.lite, found, half, one, other)
+        motion = self.movement.moved(one[:, LUMA:], other[:, LUMA:])
+        body = body_features(found.anchors, self.detector.people(turn_half(half)), motion, video_ok)
+        classes, boxes = class_and_boxes(found.anchors, BOXES, WIDTH, HEIGHT)
         top = features.deep.mean((2, 3))
         return Seen(features.grid, top, classes, boxes, object_logits(classes), motion, body)
 
@@ -142,8 +144,8 @@ def no_bodies(top: Tensor) -> tuple[Tensor, Tensor]:
 
 def object_logits(scores: Tensor) -> Tensor:
     """Best scores [B,80] -> log-odds of the best person, vehicle and animal box [B,3]."""
-    groups = [scores[:, label.classes[0] : label.classes[-1] + 1].amax(1) for label in LABELS[:3]]
-    p = torch.stack(groups, 1).clamp(1e-4, 1 - 1e-4)
+    groups = [scores[:, x.classes[0] : x.classes[-1] + 1].amax(1, keepdim=True) for x in LABELS[:3]]
+    p = torch.cat(groups, 1).clamp(1e-4, 1 - 1e-4)
     return torch.log(p) - torch.log(1.0 - p)
 
 

@@ -1,4 +1,4 @@
-"""From a trained network to engines/fused: one ONNX, its manifest and its golden file, all verified.
+"""From a trained network to engines/fused: the graph and its parts, the manifest and the golden file, all verified.
 
 Weights are stored as float16 with a Cast in front where that keeps the outputs within the tolerance; the
 spectral tables stay float32.
@@ -16,26 +16,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from edge.learn import labels as L
+from edge.learn.train.graphs import (
+    OUTPUTS, PARTS, Arrays, halve_weights, join_parts, open_session, run_onnx, run_parts, write_parts,
+)  # fmt: skip
 from edge.learn.train.progress import Stopwatch
 
 if TYPE_CHECKING:
-    import onnx
-
     from edge.learn.nets.network import FusedNet
 
 ATOL: Final = 0.002
 RTOL: Final = 0.01
 PICTURE_TAGS: Final = 1000
-OUTPUTS: Final = (
-    "logits", "contribution", "embedding", "token", "boxes", "evidence", "tags",
-    "sound", "picture", "classes", "picture_tags", "motion", "aligned",
-)  # fmt: skip
+PARTS_ATOL: Final = 1e-5
 _log = logging.getLogger(__name__)
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +47,36 @@ class Exported:
 
 
 def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> Exported:
-    """Write fused.onnx, model.yaml, golden.npz and the tag lists into `folder`; raise where ONNX and torch differ."""
+    """Write the graph and its parts, model.yaml, golden.npz and the tag lists into `folder`; raise where ONNX and torch
+    differ."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_parts(net, folder, sample_inputs(2, seed=3))
     path = folder / "fused.onnx"
-    _write_graph(net, path)
+    join_parts(folder, path)
     difference = max(_compare(net, path, b, 0.005) for b in (1, 2, 5))
-    half = halve_weights(path)
+    half = sum(halve_weights(folder / f"{name}.onnx") for name in PARTS)
+    join_parts(folder, path)
     rounding = max(_compare(net, path, b, 0.1) for b in (1, 2, 5))
-    golden = sample_inputs(3, seed=7)
-    outputs = run_onnx(path, golden)
-    stored: Any = {f"in_{k}": v for k, v in golden.items()} | {f"out_{k}": v for k, v in outputs.items()}
-    np.savez_compressed(folder / "golden.npz", **stored)
-    (folder / "audioset527.txt").write_text("\n".join(tags) + "\n", encoding="utf-8")
-    (folder / "imagenet1000.txt").write_text("\n".join(picture_tags) + "\n", encoding="utf-8")
-    (folder / "model.yaml").write_text(manifest_text(folder, version), encoding="utf-8")
+    write_facts(folder, version, tags, picture_tags)
     done = Exported(path, sha256(path), path.stat().st_size / 1e6, difference, rounding, time_row(path))
     _log.info("exported %s: %.1f MB, %d tensors halved, max difference %.5f, %.1f ms a row",
               path, done.megabytes, half, difference, done.ms_per_row)  # fmt: skip
     return done
+
+
+def write_facts(folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> None:
+    """What goes with the graphs that lie in `folder`: the golden file, which both the whole and its parts must give,
+    the tag lists and model.yaml."""
+    golden = sample_inputs(3, seed=7)
+    outputs = run_onnx(folder / "fused.onnx", golden)
+    for name, value in run_parts(folder, golden).items():
+        if not np.allclose(value, outputs[name], atol=PARTS_ATOL):
+            raise ValueError(f"{name}: the parts are {np.abs(value - outputs[name]).max():.5f} away from the whole")
+    stored: Any = {f"in_{k}": v for k, v in golden.items()} | {f"out_{k}": outputs[k] for k in OUTPUTS}
+    np.savez_compressed(folder / "golden.npz", **stored)
+    (folder / "audioset527.txt").write_text("\n".join(tags) + "\n", encoding="utf-8")
+    (folder / "imagenet1000.txt").write_text("\n".join(picture_tags) + "\n", encoding="utf-8")
+    (folder / "model.yaml").write_text(manifest_text(folder, version), encoding="utf-8")
 
 
 def export_work(work: Path, weights: Path, folder: Path, version: str) -> Exported:
@@ -126,69 +133,13 @@ def sample_inputs(batch: int, seed: int) -> Arrays:
     return x
 
 
-def run_onnx(path: Path, inputs: Arrays, threads: int = 1) -> Arrays:
-    """One call through onnxruntime on the CPU."""
-    session = open_session(path, threads)
-    values = session.run(list(OUTPUTS), inputs)
-    return dict(zip(OUTPUTS, (np.asarray(v) for v in values), strict=True))
-
-
-def open_session(path: Path, threads: int = 1) -> Any:
-    """An onnxruntime CPU session with that many intra-op threads."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def halve_weights(path: Path) -> int:
-    """Store float32 initializers as float16 behind a Cast, but the spectral tables; count them."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    model = onnx.load(str(path))
-    graph, casts, count = model.graph, [], 0
-    keep = _spectral_names(model)
-    for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or tensor.name in keep or int(np.prod(tensor.dims)) < 256:
-            continue
-        value = numpy_helper.to_array(tensor)
-        if np.abs(value).max() > 6e4:
-            continue
-        half = numpy_helper.from_array(value.astype(np.float16), tensor.name + "_f16")
-        graph.initializer.remove(tensor)
-        graph.initializer.append(half)
-        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
-        count += 1
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    del graph.value_info[:]
-    forget_origin(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-    return count
-
-
-def forget_origin(model: Any) -> None:
-    """Take out what the exporter notes of the machine that it ran on: stack traces with their file names."""
-    graph = model.graph
-    del model.metadata_props[:]
-    model.doc_string = ""
-    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        part.doc_string = ""
-        del part.metadata_props[:]
-
-
 def manifest_text(folder: Path, version: str) -> str:
     """model.yaml for what lies in `folder`."""
     body: dict[str, Any] = {
         "schema": 1, "name": "fused", "version": version, "file": "fused.onnx",
         "sha256": sha256(folder / "fused.onnx"), "licence": "Apache-2.0",
         "golden": {"file": "golden.npz", "sha256": sha256(folder / "golden.npz"), "atol": ATOL, "rtol": RTOL},
+        "parts": {n: {"file": f"{n}.onnx", "sha256": sha256(folder / f"{n}.onnx")} for n in PARTS},
         "geometry": {
             "hop_s": L.HOP_S,
             "video": {"fps": L.FPS, "frames": L.FRAMES, "width": L.WIDTH, "height": L.HEIGHT, "pad": L.PAD},
@@ -223,21 +174,6 @@ def time_row(path: Path, runs: int = 7) -> float:
     return float(np.median(took[2:])) * 1e3
 
 
-def _write_graph(net: FusedNet, path: Path) -> None:
-    import torch
-
-    example = tuple(torch.from_numpy(v) for v in sample_inputs(2, seed=3).values())
-    batch = torch.export.Dim("batch", min=1, max=256)
-    shapes = {name: {0: batch} for name in sample_inputs(2, seed=3)}
-    net.eval()
-    for noisy in ("onnxscript", "onnx_ir", "torch.onnx"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    torch.onnx.export(
-        net, example, str(path), input_names=list(shapes), output_names=list(OUTPUTS), dynamic_shapes=shapes,
-        opset_version=18, dynamo=True, external_data=False, verbose=False,
-    )  # fmt: skip
-
-
 def _compare(net: FusedNet, path: Path, batch: int, atol: float) -> float:
     """Largest difference of any output at this batch; raises beyond `atol` and 1 %."""
     import torch
@@ -254,7 +190,3 @@ def _compare(net: FusedNet, path: Path, batch: int, atol: float) -> float:
         if not np.all(gap <= atol + 0.01 * np.abs(want)):
             raise ValueError(f"{name}: batch {batch}, ONNX is {gap.max():.4f} away from torch")
     return worst
-
-
-def _spectral_names(model: onnx.ModelProto) -> set[str]:
-    return {t.name for t in model.graph.initializer if list(t.dims) in ([400, 481], [128, 481])}
