@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_file import GEOMETRY
 
@@ -63,6 +63,7 @@ def test_sensor_payloads(payload: bytes, path: str, value: float | None) -> None
         assert read_value(payload, path) == value
 
 
+@settings(deadline=None)
 @given(
     payload=st.one_of(
         st.binary(max_size=80), st.text(max_size=40).map(str.encode), st.floats().map(lambda f: b"%r" % f)
@@ -121,6 +122,7 @@ def test_a_late_burst_is_no_loss() -> None:
         assert pts == k * 40 * NS_PER_MS
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 700), max_size=40), st.integers(1, 3))
 def test_tape_gives_back_what_was_written(sizes: list[int], channels: int) -> None:
     tape, position, read = Tape(1600, VirtualClock()), 0, 0
@@ -135,6 +137,7 @@ def test_tape_gives_back_what_was_written(sizes: list[int], channels: int) -> No
             read = position
 
 
+@settings(deadline=None)
 @given(
     steps=st.lists(st.integers(5, 400), min_size=2, max_size=80),
     origin=st.integers(0, 10**6),
