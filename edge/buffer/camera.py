@@ -40,7 +40,10 @@ from edge.types import (
     nanoseconds,
 )
 
-_FRAMES_S = 4.0
+_FRAMES_S = 4.0  # pictures of a recording kept beyond one window: its sound may lie so far behind in the file
+_SPARE_S = (
+    1.0  # pictures of a live source kept beyond the longest wait for late media: the engine's turn may come later
+)
 _UNRELATED_NS = NS_PER_S // 2
 _ROOM_S = 0.1
 
@@ -86,7 +89,8 @@ class CameraBuffer:
         self._timeline = Timeline(geometry.hop_ns, geometry.slack_ns, nanoseconds(windows.max_lateness_s), live)
         self._timeline.expect(self._streams)
         v, rate = geometry.video, geometry.audio.rate_hz
-        self._frames = FrameRing(v.frames + round(_FRAMES_S * v.fps), v.height, v.width)
+        kept_s = min(windows.max_lateness_s + _SPARE_S, _FRAMES_S) if live else _FRAMES_S
+        self._frames = FrameRing(v.frames + round(kept_s * v.fps), v.height, v.width)
         self._sound = SoundTrack(rate, geometry.audio.samples + round(RING_S * rate))
         self._video_meter = VideoMeter(health.dark_luma, v.height, v.width)
         self._audio_meter = AudioMeter(health.silent_dbfs)

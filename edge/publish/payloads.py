@@ -111,7 +111,10 @@ class StreamPayload:
 
 @dataclass(frozen=True, slots=True)
 class CameraPayload:
-    """Measured health of one camera; ``video`` or ``audio`` is null where it is not expected."""
+    """Measured health of one camera; ``video`` or ``audio`` is null where it is not expected.
+
+    ``hop_s``: every how many seconds it is looked at, more than the model's own while the box cannot keep up.
+    """
 
     state: Literal["connecting", "up", "lost", "ended"]
     detail: str
@@ -119,6 +122,7 @@ class CameraPayload:
     audio: StreamPayload | None
     av_offset_s: float | None
     drops: dict[str, int]
+    hop_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +261,7 @@ def _box(b: Box) -> BoxPayload:
 
 def _camera(f: CameraFacts) -> CameraPayload:
     return CameraPayload(
-        f.state.value, f.detail, _stream(f.video), _stream(f.audio), _maybe(f.av_offset_s), dict(f.drops)
+        f.state.value, f.detail, _stream(f.video), _stream(f.audio), _maybe(f.av_offset_s), dict(f.drops), f.hop_s
     )
 
 
