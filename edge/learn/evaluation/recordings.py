@@ -81,14 +81,16 @@ class Job:
 class Bench:
     """Runs jobs through one model folder and keeps their answers in ``cache``.
 
-    Jobs are spread over ``workers`` processes, each with a model of its own.
+    Jobs are spread over ``workers`` processes, each with a model of its own. ``model``: runtime and precision, as in
+    config.yaml; their answers are kept apart.
     """
 
-    def __init__(self, engine: Path, cache: Path, workers: int = 1) -> None:
+    def __init__(self, engine: Path, cache: Path, workers: int = 1, model: Mapping[str, str] | None = None) -> None:
         self._folder = load_folder(engine)
         self._engine, self._workers = engine, workers
+        self._model = dict(model or {})
         self.digest = _digest_of(self._folder)
-        self._cache = cache / self.digest[:16]
+        self._cache = cache / "-".join([self.digest[:16], *self._model.values()])
         self._cache.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -124,7 +126,7 @@ class Bench:
                 todo.append(job)
         if self._workers < 2 or len(todo) < 4:
             if todo:
-                player = _Player(self._engine, self.digest)
+                player = _Player(self._engine, self.digest, self._model)
                 for job in todo:
                     there = self._is_there(job)  # another report with the same folder may have come first
                     yield job, load(self._place(job)) if there else self._keep(job, player.play(job, self.windows(job)))
@@ -134,7 +136,8 @@ class Bench:
 
     def _spread(self, todo: Sequence[Job]) -> Iterator[tuple[Job, Answer | None]]:
         context = get_context("spawn")
-        with ProcessPoolExecutor(self._workers, context, _open_player, (self._engine, self.digest)) as pool:
+        given = (self._engine, self.digest, self._model)
+        with ProcessPoolExecutor(self._workers, context, _open_player, given) as pool:
             running = {pool.submit(_play, job, self.windows(job)): job for job in todo}
             for done in as_completed(running):
                 job = running[done]
@@ -197,8 +200,8 @@ def without(path: Path, stream: Literal["video", "audio"], out: Path) -> bool:
 class _Player:
     """A model and the replay around it, as `edge replay` has them."""
 
-    def __init__(self, engine: Path, digest: str) -> None:
-        loaded = parse(_CONFIG)
+    def __init__(self, engine: Path, digest: str, model: Mapping[str, str]) -> None:
+        loaded = parse(_CONFIG + (f"model: {json.dumps(model)}\n" if model else ""))
         folder = load_folder(engine)
         if _digest_of(folder) != digest:
             raise ModelError(f"{engine}: was exchanged while it was measured; measure a copy of it, or start again")
@@ -257,8 +260,8 @@ class _Collected:
 _players: list[_Player] = []
 
 
-def _open_player(engine: Path, digest: str) -> None:
-    _players.append(_Player(engine, digest))
+def _open_player(engine: Path, digest: str, model: Mapping[str, str]) -> None:
+    _players.append(_Player(engine, digest, model))
 
 
 def _play(job: Job, windows: Path) -> Answer | None:
