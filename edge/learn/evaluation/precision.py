@@ -99,8 +99,8 @@ def _cost(
 ) -> Cost | None:
     from edge.learn.evaluation.figures import Scored, figures
 
-    both = [(row, *(answer[job] for answer in answers)) for row, job in zip(rows, jobs, strict=True)]
-    pairs = [(row, a, b) for row, a, b in both if a is not None and b is not None]
+    triples = [(row, answers[0][job], answers[1][job]) for row, job in zip(rows, jobs, strict=True)]
+    pairs = [(row, a, b) for row, a, b in triples if a is not None and b is not None]
     plain = figures([Scored(row, a) for row, a, _ in pairs], label, replicates=0)
     fewer = figures([Scored(row, b) for row, _, b in pairs], label, replicates=0)
     if not plain.positives or not plain.negatives:
