@@ -1,0 +1,128 @@
+"""Measuring on a model small enough to be measured at once, and what the daemon makes of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import toy_model
+from test_engine_commands import run
+
+from edge.config.models import Model as Settings
+from edge.engine import chosen, trial
+from edge.engine.chosen import REFERENCE, How, Measured, Table
+from edge.engine.manifest import ModelFolder
+from edge.engine.model import Model
+from edge.engine.select import open_runtime
+from edge.metrics import Metrics
+
+OPENVINO = How("openvino", "fp32")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ModelFolder:
+    return toy_model.toy_folder(tmp_path)
+
+
+def faster(way: How) -> Table:
+    return Table((Measured("whole", REFERENCE, 10, 10, 1), Measured("whole", way, 1, 1, 1)), {})
+
+
+def test_all_ways_are_measured_and_what_fails_is_told(folder: ModelFolder) -> None:
+    told: list[str] = []
+    table = trial.measure(folder, 1, told.append, rounds=2)
+    found = {m.how: m for m in table.rows}
+    assert {REFERENCE, OPENVINO} <= set(found)
+    assert all(m.fault or (m.part == "whole" and 0 < m.cpu_ms < 1000) for m in table.rows)
+    assert not found[REFERENCE].fault
+    assert not found[OPENVINO].fault
+    assert set(table.library_mb) == {"onnx", "openvino"}
+    assert told[0].startswith("whole: onnx fp32, openvino fp32")
+
+
+def test_a_way_with_wrong_answers_cannot_be_chosen(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge.engine.openvino import OpenVinoGraph
+
+    right = OpenVinoGraph.run
+
+    def wrong(self: OpenVinoGraph, feed: trial.Mapping[str, trial.Array], out: trial.Mapping[str, trial.Array]) -> None:
+        right(self, feed, out)
+        out["token"] += 5
+
+    monkeypatch.setattr(OpenVinoGraph, "run", wrong)
+    table = trial.measure(folder, 1, lambda text: None, rounds=1)
+    assert all("token differs" in m.fault for m in table.rows if m.how.runtime == "openvino")
+    assert chosen.decide(table, ("whole",)) == {"whole": REFERENCE}
+
+
+def test_auto_goes_by_the_note_and_says_so(folder: ModelFolder, caplog: pytest.LogCaptureFixture) -> None:
+    chosen.save(folder, 1, faster(OPENVINO))
+    with caplog.at_level(logging.INFO, "edge.engine.select"):
+        runtime = open_runtime(folder, Settings(), 2)
+    assert runtime.info.name == "openvino"
+    assert "1.0 ms a row instead of 10.0" in caplog.text
+    assert open_runtime(folder, Settings(threads=2), 2).info.name == "onnx"
+    assert open_runtime(folder, Settings(runtime="onnx"), 2).info.name == "onnx"
+
+
+def test_what_was_chosen_and_is_gone_gives_way_with_a_warning(
+    folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen.save(folder, 1, faster(OPENVINO))
+    monkeypatch.setitem(__import__("sys").modules, "edge.engine.openvino", None)
+    assert open_runtime(folder, Settings(), 2).info.name == "onnx"
+    assert "Measure again: edge engine choose" in caplog.text
+
+
+def test_what_was_chosen_and_no_longer_proves_itself_gives_way(
+    folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge.engine.openvino import OpenVinoGraph
+
+    chosen.save(folder, 1, faster(OPENVINO))
+    monkeypatch.setattr(OpenVinoGraph, "run", lambda self, feed, out: None)
+    assert Model.open(folder, Settings(), 1, Metrics()).info.name == "onnx"
+    assert "does not reproduce" in caplog.text
+
+
+def test_without_other_libraries_there_is_nothing_to_measure(
+    folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen, "installed", lambda name: "" if name == "openvino" else "1.0")
+    with caplog.at_level(logging.INFO, "edge.engine.select"):
+        open_runtime(folder, Settings(), 1)
+    assert "nothing else is installed" in caplog.text
+    assert chosen.ways(folder, "whole", None) == [REFERENCE]
+
+
+def test_the_command_measures_and_list_remembers(folder: ModelFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    name = str(folder.path)
+    assert run("list", "--model", name) == 0
+    assert "not measured on this box" in capsys.readouterr().out
+    assert run("choose", "--model", name) == 0
+    shown = capsys.readouterr().out
+    assert "> whole " in shown
+    assert "openvino fp32" in shown
+    assert "libraries: onnx" in shown
+    assert run("list", "--model", name) == 0
+    assert "CPU: whole on" in capsys.readouterr().out
+    assert run("choose", "--model", name, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sum(row["chosen"] for row in found["rows"]) == 1
+
+
+@pytest.mark.parametrize("threads", ["-1", "257", "two"])
+def test_impossible_threads_are_refused(threads: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("choose", "--threads", threads)
+    assert "0 to 256" in capsys.readouterr().err
+
+
+def test_a_choice_without_a_measurement_is_none() -> None:
+    table = faster(OPENVINO)
+    assert chosen.decide(table, ("whole",), "int8") is None
+    broken = Table(tuple(replace(m, fault="broken") for m in table.rows), {})
+    assert chosen.decide(broken, ("whole",)) is None
