@@ -58,6 +58,7 @@ def layered(tmp_path: Path) -> ModelFolder:
     return toy_model.toy_folder(tmp_path, proto)
 
 
+@pytest.mark.timeout(900)
 def test_the_shipped_graph_builds_for_ampere_and_ada(shipped: ModelFolder) -> None:
     told: list[str] = []
     engine = build_ahead(shipped, "sm_86,sm_89", 8, lambda phase, step, steps: told.append(phase) is None)
