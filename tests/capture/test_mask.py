@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.capture.base import Fittings
@@ -63,6 +63,7 @@ def test_a_still_picture_is_masked_too(tmp_path: Path) -> None:
 corner = st.tuples(st.floats(0, 1), st.floats(0, 1))
 
 
+@settings(deadline=None)
 @given(a=corner, b=corner, c=corner, width=st.integers(8, 200), height=st.integers(8, 200))
 def test_every_pixel_centre_inside_is_covered(
     a: tuple[float, float], b: tuple[float, float], c: tuple[float, float], width: int, height: int
