@@ -52,17 +52,19 @@ class BangFinder:
         blocks = len(samples) // self._n
         if not blocks:
             return []
-        loud = np.abs(samples[: blocks * self._n]).reshape(blocks, self._n)
-        found: list[int] = []
-        for i, peak in enumerate(loud.max(axis=1).tolist()):
-            if self._seen > 20 and peak > max(_BANG_LEAST, _BANG_RATIO * self._background):
-                first = int(np.argmax(loud[i] > _RISE * peak))
+        sound = samples[: blocks * self._n].reshape(blocks, self._n)
+        peaks = np.maximum(sound.max(axis=1), -sound.min(axis=1))
+        background, found = self._background, []
+        for i, peak in enumerate(peaks.tolist()):
+            if peak > _BANG_LEAST and peak > _BANG_RATIO * background and self._seen + i > 20:
+                first = int(np.argmax(np.abs(sound[i]) > _RISE * peak))
                 at_ns = pts_ns + (i * self._n + first) * NS_PER_S // self.rate_hz
                 if self._last_ns is None or not 0 <= at_ns - self._last_ns < _REFRACTORY_NS:
                     found.append(at_ns)
                     self._last_ns = at_ns
-            self._background += (peak - self._background) * (0.2 if peak > self._background else 0.02)
-            self._seen += 1
+            background += (peak - background) * (0.2 if peak > background else 0.02)
+        self._background = background
+        self._seen += blocks
         return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from edge.clock import iso8601
@@ -217,7 +217,8 @@ def event_payload(
 def score_payload(scores: Scores, wall_ns: int) -> dict[str, Any]:
     """The object published on ``<camera>/score``."""
     values = {label: _round(value) for label, value in scores.values.items()}
-    return asdict(ScorePayload(SCHEMA, scores.camera, iso8601(wall_ns), values, _round(scores.coverage), scores.model))
+    told = ScorePayload(SCHEMA, scores.camera, iso8601(wall_ns), values, _round(scores.coverage), scores.model)
+    return {field.name: getattr(told, field.name) for field in fields(told)}  # flat: `asdict` would copy every number
 
 
 def health_payload(site: str, node: str, wall_ns: int, info: NodeInfo, facts: Sequence[CameraFacts]) -> dict[str, Any]:
