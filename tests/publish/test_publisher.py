@@ -288,13 +288,14 @@ def test_latencies_are_measured_from_sending_and_from_the_media(slow: Rig) -> No
     slow.turn()
     slow.link.acknowledge()
     seqs = slow.outbox.append(numbered(1))
-    slow.publisher.nudge(dict.fromkeys(seqs, slow.clock.mono_ns() - 2 * NS_PER_S))
+    slow.publisher.nudge(dict.fromkeys(seqs, slow.clock.mono_ns() - 2 * NS_PER_S), infer_ns=NS_PER_S // 2)
     slow.turn(1)
     slow.clock.advance(NS_PER_S)
     slow.link.acknowledge()
     slow.turn(1)
     assert slow.value("edge_publish_seconds_sum") == 1.0
     assert slow.value("edge_end_to_end_seconds_sum") == 3.0
+    assert slow.value("edge_added_seconds_sum") == 2.5
 
 
 def test_a_full_disk_does_not_stop_the_publisher(rig: Rig) -> None:
