@@ -47,10 +47,11 @@ def record(folder: ModelFolder, files: Sequence[Path], most: int, progress: Prog
 
 
 def _each(folder: ModelFolder, graphs: Graphs, files: Sequence[Path], progress: Progress) -> Iterator[Iterator[Row]]:
-    for done, path in enumerate(files, 1):
-        yield _readable(rows(folder, graphs, path), path)
+    for done, path in enumerate((*files, None)):
         if not progress("reading recordings", done, len(files)):
             raise KeyboardInterrupt
+        if path is not None:
+            yield _readable(rows(folder, graphs, path), path)
 
 
 def _readable(found: Iterator[Row], path: Path) -> Iterator[Row]:
