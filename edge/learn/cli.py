@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge.learn.train.stages import Sources
 
 _log = logging.getLogger(__name__)
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 FUSION = "attention"
 Handler = Callable[[argparse.Namespace], int]
 

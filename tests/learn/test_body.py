@@ -14,22 +14,30 @@ from edge.learn.body import scenes  # noqa: E402
 from edge.learn.body.people import STAND, Script, joints, pose  # noqa: E402
 from edge.learn.body.train import BodyRun, Rows, all_logits, fit_body, held_loss, quieted, windows  # noqa: E402
 from edge.learn.labels import BODY, MEMORY  # noqa: E402
+from edge.learn.nets.detector import Anchors  # noqa: E402
 
 pytestmark = pytest.mark.learn
 SEEN = torch.ones(1, 2)
 STILL = torch.zeros(1, 16, 28, 14)
 
 
-def raw(*found: tuple[float, float, float, float, float], anchors: int = 60) -> torch.Tensor:
-    """Detections [1,anchors,85] with these people: centre, size, score."""
-    out = torch.zeros(1, anchors, 85)
+def seen(rows: torch.Tensor) -> Anchors:
+    """Rows [B,A,6] of centre, size, objectness and the person's probability as the detector has them."""
+    columns = rows.transpose(1, 2)
+    return Anchors(columns[:, :4], columns[:, 4:5], columns[:, 5:])
+
+
+def raw(*found: tuple[float, float, float, float, float], anchors: int = 60) -> Anchors:
+    """Detections of one picture with these people: centre, size, score."""
+    out = torch.zeros(1, anchors, 6)
     for n, (*box, score) in enumerate(found):
         out[0, n, :4] = torch.tensor(box)
         out[0, n, 4], out[0, n, 5] = 1.0, score
-    return out
+    return seen(out)
 
 
-NOBODY = torch.zeros(2, 60, 85)
+EMPTY = torch.zeros(2, 60, 6)
+NOBODY = seen(EMPTY)
 
 
 def test_turned_pictures_and_boxes_agree() -> None:
@@ -38,18 +46,18 @@ def test_turned_pictures_and_boxes_agree() -> None:
     for n, picture in enumerate(bodies.turn(now)):
         rows, columns = np.nonzero(picture[0].numpy() > 100)
         x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
-        turned = torch.zeros(2, 60, 85)
+        turned = EMPTY.clone()
         turned[n, 0, :6] = torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, 1.0, 0.8])
-        found = bodies.lying(turned)
+        found = bodies.lying(seen(turned))
         assert found.box[0, 0].tolist() == [360.0, 120.0, 120.0, 40.0]
         assert found.score[0, 0] == pytest.approx(0.8)
 
 
 def test_one_who_stands_and_one_who_lies_are_told_apart() -> None:
     stands = bodies.body_features(raw((200, 128, 50, 140, 0.9)), NOBODY, STILL, SEEN)[0]
-    turned = NOBODY.clone()
+    turned = EMPTY.clone()
     turned[0, 0, :6] = torch.tensor([90.0, 100.0, 25.0, 70.0, 1.0, 0.9])
-    lies = bodies.body_features(raw(), turned, STILL, SEEN)[0]
+    lies = bodies.body_features(raw(), seen(turned), STILL, SEEN)[0]
     assert stands[0] == pytest.approx(0.9)
     assert stands[4] == 0
     assert stands[2] > 0.5
@@ -70,13 +78,13 @@ def test_a_double_box_is_one_person_and_two_close_ones_are_a_pair() -> None:
 
 def test_features_are_bounded_and_silent_without_a_picture() -> None:
     torch.manual_seed(1)
-    wild = torch.rand(1, 60, 85) * 500
+    wild = (torch.rand(1, 60, 6) * 500).clamp(max=300)
     motion = torch.randn(1, 16, 28, 14) * 50
-    out = bodies.body_features(wild.clamp(max=300), torch.rand(2, 60, 85) * 100, motion, SEEN)
+    out = bodies.body_features(seen(wild), seen(torch.rand(2, 60, 6) * 100), motion, SEEN)
     assert out.shape == (1, BODY)
     assert out.abs().max() <= 1
     assert out.isfinite().all()
-    assert not bodies.body_features(wild, NOBODY, motion, torch.zeros(1, 2)).any()
+    assert not bodies.body_features(seen(wild), NOBODY, motion, torch.zeros(1, 2)).any()
 
 
 def test_what_lies_beyond_the_mask_does_not_count_and_sound_only_leans() -> None:
@@ -108,13 +116,13 @@ def test_everything_exports() -> None:
             self.head = bodies.BodyHead()
 
         def forward(self, picture, raw, turned, motion, ok, past, past_ok):  # type: ignore[no-untyped-def]
-            body = bodies.body_features(raw, turned, motion, ok)
+            body = bodies.body_features(seen(raw), seen(turned), motion, ok)
             return bodies.turn(picture), body, self.head(body, past, past_ok)
 
     torch.manual_seed(3)
     net = Whole().eval()
     inputs = (
-        torch.rand(2, 3, 256, 448) * 255, torch.rand(2, 80, 85) * 100, torch.rand(4, 80, 85) * 60,
+        torch.rand(2, 3, 256, 448) * 255, torch.rand(2, 80, 6) * 100, torch.rand(4, 80, 6) * 60,
         torch.randn(2, 16, 28, 14) * 5, torch.ones(2, 2), torch.rand(2, MEMORY, BODY), torch.ones(2, MEMORY),
     )  # fmt: skip
     inputs[1][..., 4:] /= 100

@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime")
 from edge.learn.fusion import CELLS, FUSIONS
 from edge.learn.fusion.pooled import LowRank
 from edge.learn.labels import DIM, MEMORY
-from edge.learn.train.export import open_session
+from edge.learn.train.graphs import open_session
 
 pytestmark = pytest.mark.learn
 NAMES = ("tokens", "mask", "memory", "memory_mask")

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("torch")
 from edge.learn import labels as L  # noqa: N812
-from edge.learn.train.export import OUTPUTS, open_session, sample_inputs, sha256
+from edge.learn.train.export import sample_inputs, sha256
+from edge.learn.train.graphs import OUTPUTS, PARTS, open_session, run_onnx, run_parts
 
 pytestmark = pytest.mark.learn
 FOLDER = Path(__file__).parents[2] / "engines" / "fused"
@@ -116,7 +117,24 @@ def test_shapes_at_every_batch(session: Any) -> None:
         assert out["token"].shape == out["embedding"].shape == (batch, L.DIM)
 
 
-def test_the_graph_says_nothing_of_the_machine_that_made_it() -> None:
-    graph = (Path(__file__).resolve().parent.parent.parent / "engines" / "fused" / "fused.onnx").read_bytes()
+@pytest.mark.parametrize("name", ["fused", *PARTS])
+def test_the_graph_says_nothing_of_the_machine_that_made_it(name: str) -> None:
+    graph = (FOLDER / f"{name}.onnx").read_bytes()
     assert b"stack_trace" not in graph
     assert b".py" not in graph
+
+
+def test_the_parts_one_after_another_are_the_whole() -> None:
+    x = sample_inputs(3, seed=8)
+    whole, parts = run_onnx(FOLDER / "fused.onnx", x), run_parts(FOLDER, x)
+    for name in OUTPUTS:
+        np.testing.assert_allclose(parts[name], whole[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_takes_nothing_that_needs_a_plugin(name: str) -> None:
+    import onnx
+
+    graph = onnx.load(str(FOLDER / f"{name}.onnx")).graph
+    assert {node.domain for node in graph.node} <= {"", "ai.onnx"}
+    assert not {"GatherElements", "ScatterElements", "If", "Loop"} & {node.op_type for node in graph.node}

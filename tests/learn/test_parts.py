@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 from edge.learn import labels as L  # noqa: N812
 from edge.learn.evaluation.metrics import average_precision
-from edge.learn.nets.detector import boxes_from
+from edge.learn.nets.detector import Anchors, boxes_from
 from edge.learn.scenes import synth
 from edge.learn.scenes.soundbank import Bank
 from edge.learn.train.rows import memories
@@ -59,7 +59,9 @@ def test_boxes_follow_a_plain_reference() -> None:
     raw[..., 2:4] = rng.uniform(20, 90, (1, 300, 2))
     raw[..., 4] = rng.random((1, 300))
     raw[..., 5:8] = rng.random((1, 300, 3))
-    got = boxes_from(torch.from_numpy(raw), 32, L.WIDTH, L.HEIGHT).numpy()[0]
+    places = torch.from_numpy(raw).transpose(1, 2)
+    found = Anchors(places[:, :4], places[:, 4:5], places[:, 5:])
+    got = boxes_from(found, 32, L.WIDTH, L.HEIGHT).numpy()[0]
     want = _reference(raw[0])
     assert np.count_nonzero(got[:, 4]) == min(32, len(want))
     np.testing.assert_allclose(got[: len(want)], want[:32], atol=1e-5)

@@ -14,7 +14,8 @@ pytest.importorskip("cv2")
 from edge.learn import labels as L  # noqa: N812
 from edge.learn.scenes.compose import HOPS, LEAD_S, LENGTH_S, _lit
 from edge.learn.scenes.traces import Ordinary, Placed, draw_ordinary, readings
-from edge.learn.train.export import OUTPUTS, open_session, sample_inputs
+from edge.learn.train.export import sample_inputs
+from edge.learn.train.graphs import OUTPUTS, open_session
 
 pytestmark = pytest.mark.learn
 FOLDER = Path(__file__).parents[2] / "engines" / "fused"

@@ -60,7 +60,7 @@ def turn(now: Tensor) -> Tensor:
 def turn_half(half: Tensor) -> Tensor:
     """`turn` of a picture that was halved already. Whole rows are put in reverse order, after the transposition."""
     left = half.transpose(2, 3)
-    return torch.cat([left, left.index_select(2, torch.arange(left.shape[2] - 1, -1, -1))], 0)
+    return torch.cat([left, left.index_select(2, torch.tensor(list(range(WIDTH // 2))[::-1]))], 0)
 
 
 def people(found: Anchors) -> Crowd:
@@ -244,9 +244,7 @@ def _blob(mass: Tensor) -> Tensor:
     p = (mass / (total + 1e-3))[:, None]
     middle = (p * place).sum(2, keepdim=True)
     spread = (p * (place - middle).pow(2)).sum(2).add(1e-6).sqrt()
-    return torch.cat(
-        [torch.tanh(spread / 4.0), middle[:, 0] / ROWS, torch.tanh(total.add(1e-6).sqrt() / 16.0)], 1
-    )
+    return torch.cat([torch.tanh(spread / 4.0), middle[:, 0] / ROWS, torch.tanh(total.add(1e-6).sqrt() / 16.0)], 1)
 
 
 def _closeness(up: Crowd) -> Tensor:

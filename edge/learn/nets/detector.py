@@ -259,7 +259,9 @@ class _Head(nn.Module):
     def forward(self, x: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Place [B,5,h,w] (centre, log of the sides, log-odds that something is there) and class probabilities."""
         x = self.stem(x)
-        places = [(conv.weight, conv.bias) for conv in (self.box_out, self.object_out)]
-        weight, bias = (torch.cat(part) for part in zip(*places, strict=True))
-        named = F.conv2d(self.classes(x), self.class_out.weight[:classes], self.class_out.bias[:classes])
+        weight, bias = (
+            torch.cat([getattr(conv, part) for conv in (self.box_out, self.object_out)]) for part in ("weight", "bias")
+        )
+        of_class = [getattr(self.class_out, part)[:classes] for part in ("weight", "bias")]
+        named = F.conv2d(self.classes(x), *of_class)
         return F.conv2d(self.boxes(x), weight, bias), torch.sigmoid(named)

@@ -119,8 +119,9 @@ def picture_features(lite: Lite0, found: Detections, half: Tensor, now: Tensor, 
 
 
 def motion_grid(now: Tensor, before: Tensor) -> Tensor:
-    """`of_squares` now and before -> [B,12,8,14], per 32-pixel cell: mean colour (3), brightest, its spread, warm excess,
-    mean, signed and largest change, the whole picture's, flicker of warm light, share of saturated pixels; about -1..1."""
+    """`of_squares` now and before -> [B,12,8,14], per 32-pixel cell: mean colour (3), brightest, its spread, warm
+    excess, mean, signed and largest change, the whole picture's, flicker of warm light, share of saturated pixels;
+    about -1..1."""
     bright, change = now[:, 3:4], now[:, 3:4] - before[:, 3:4]
     warm, size = now[:, 4:5].clamp(min=0), change.abs()
     flicker = (warm - before[:, 4:5].clamp(min=0)).abs()

@@ -95,8 +95,8 @@ class Matcher(nn.Module):
         self.register_buffer("over_rows", _weights(ROWS, CELL // shrink))
 
     def forward(self, now: Tensor, before: Tensor) -> Tensor:
-        """Luma [B,1,256/shrink,448/shrink] 0..255 of both pictures -> of each cell [B,4,16,28] the best shift, pixels right and down,
-        grey levels gained, and the share explained, 0..1."""
+        """Luma [B,1,256/shrink,448/shrink] 0..255 of both pictures -> of each cell [B,4,16,28] the best shift, pixels
+        right and down, grey levels gained, and the share explained, 0..1."""
         raw = self._cost(now, before)
         cost = raw + self.toll
         middle = self.toll.shape[1] // 2
@@ -109,8 +109,8 @@ class Matcher(nn.Module):
         return torch.cat([(whole + part) * sure, gain, gain / (still + _SURE)], 1)
 
     def _place(self, cost: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the minimum lies, right and down [B,2,16,28]: the whole step, shared by those whose costs are alike (the
-        weights of [B,shifts,16,28], not yet of sum 1), and the fraction of a step, within +-0.5."""
+        """Where the minimum lies, right and down [B,2,16,28]: the whole step, shared by those whose costs are alike
+        (`weight` as `cost`, not yet of sum 1), and the fraction of a step, within +-0.5."""
         n, line, shape = cost.shape[1], 2 * self.across + 1, (-1, 2, *cost.shape[2:])
         wide = torch.cat([cost[:, :line], cost, cost[:, -line:]], 1)
         # right, down and how much in all; then what it costs left, above, right, below and there

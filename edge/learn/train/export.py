@@ -19,7 +19,15 @@ import yaml
 
 from edge.learn import labels as L
 from edge.learn.train.graphs import (
-    OUTPUTS, PARTS, Arrays, halve_weights, join_parts, open_session, run_onnx, run_parts, write_parts,
+    OUTPUTS,
+    PARTS,
+    Arrays,
+    halve_weights,
+    join_parts,
+    open_session,
+    run_onnx,
+    run_parts,
+    write_parts,
 )  # fmt: skip
 from edge.learn.train.progress import Stopwatch
 

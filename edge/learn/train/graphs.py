@@ -23,7 +23,7 @@ OUTPUTS: Final = (
 )  # fmt: skip
 LARGEST_BATCH: Final = 256
 SMALL: Final = 4096
-"""Tensors of fewer numbers stay float32: biases, and what pictures and movement are measured with, save next to nothing."""
+"""Tensors of fewer numbers stay float32: biases, and the tables that pictures and movement are measured with."""
 
 Arrays = dict[str, NDArray[Any]]
 

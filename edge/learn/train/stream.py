@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.learn import labels as L
-from edge.learn.train.export import open_session
+from edge.learn.train.graphs import open_session
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
