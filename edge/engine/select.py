@@ -71,10 +71,13 @@ def _on_cpu(folder: ModelFolder, name: str, settings: models.Model, max_batch: i
 
 
 def _all_in(folder: ModelFolder, name: str, precision: str) -> Choice:
-    """Every part on one runtime; in INT8 those that were admitted in it, and at least the one that matters most."""
+    """Every part on one runtime; in INT8 those that were admitted in it, and at least the one that matters most; in
+    bfloat16 what encodes, since `fuse` gives what is not a number there and is cheap in any case."""
     parts = chosen.parts_of(folder)
+    if precision == "bf16":
+        return {part: How(name, "fp32" if part == "fuse" else precision) for part in parts}
     if precision != "int8":
-        return dict.fromkeys(parts, How(name, "fp32" if precision == "auto" else precision))
+        return dict.fromkeys(parts, How(name, "fp32"))
     made = {v.part for v in variants(folder) if v.precision == precision and v.is_admitted} or {parts[0]}
     return {part: How(name, precision if part in made else "fp32") for part in parts}
 
