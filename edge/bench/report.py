@@ -134,6 +134,7 @@ def figures(found: Found) -> Table:
         Figure(f"cost over the floor, {MANY} cameras, all moving", ratios(daemons, found.floors_ms), "x", "<= 1.10"),
         Figure("  daemon", daemons, "CPU-ms per camera-second"),
         Figure("  floor: paced decoding and the bare runtime", found.floors_ms, "CPU-ms per camera-second"),
+        Figure("  due windows scored", [100 * look.due_share for look in found.many], "%", ">= 99 %"),
     )
     if found.still is not None:
         table.add(Figure("  daemon, nothing moving", [found.still.cpu_ms], "CPU-ms per camera-second"))

@@ -124,6 +124,7 @@ def add_cost(table: Table, stage: Stage, times: Times, what: str, sources: list[
         Figure("  over a floor that also scales and resamples", ratios(spent, prepared), "x"),
         Figure("  daemon", spent, "CPU-ms per camera-second"),
         Figure("  floor", floors, "CPU-ms per camera-second"),
+        Figure("  due windows scored", [100 * look.due_share for look in daemons], "%", ">= 99 %"),
         Figure("  memory", [look.rss_mb for look in daemons], "MB", f"<= {150 + 12 * n} MB"),
     )
 
