@@ -143,6 +143,7 @@ def _with_pairs(model: onnx.ModelProto, names: list[str], ranges: Any) -> bytes:
             "WeightSymmetric": True,
             "OpTypesToExcludeOutputQuantization": ["Conv"],
             "QuantizeBias": False,
+            "QDQDisableWeightAdjustForInt32Bias": True,
         },
     )
     quantizer.quantize_model()
