@@ -68,6 +68,7 @@ class Seen:
 def main() -> None:
     """Measure whoever is here."""
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     random.seed(args.seed)
     hop_s = load_folder(find_folder("fused")).manifest.geometry.hop_s
     with tempfile.TemporaryDirectory(prefix="edge-peers-") as name, embedded_broker() as broker:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ TIMES = {
 def main() -> None:
     """Measure the parts asked for, each printed as soon as it is there."""
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     times = TIMES["quick" if args.quick else "essential" if args.essential else "full"]
     sections = args.only or (["hour"] if args.hour else ESSENTIAL if args.essential else SECTIONS)
     began_s = now_s()
