@@ -69,6 +69,13 @@ def test_no_choice_takes_more_memory_than_there_is(measured: Table, spare: float
     assert total(dict(choice)) - total(dict.fromkeys(PARTS, REFERENCE)) <= spare + 1e-6
 
 
+def test_8_bits_are_for_those_who_ask() -> None:
+    cheap = Measured("see", How("onnx", "int8"), 1.0, 1.0, 50)
+    measured = Table((*(m for m in table().rows if m.how == REFERENCE), cheap), {"onnx": 20.0})
+    assert chosen.decide(measured, PARTS) == dict.fromkeys(PARTS, REFERENCE)
+    assert (chosen.decide(measured, PARTS, "int8") or {})["see"] == cheap.how
+
+
 @given(tables())
 def test_a_named_precision_is_taken_at_its_word(measured: Table) -> None:
     fp32 = chosen.decide(measured, PARTS, "fp32")

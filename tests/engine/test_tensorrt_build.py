@@ -131,14 +131,14 @@ def test_a_new_variant_makes_the_old_engine_stale(
         TensorRtRuntime.open(folder, "int8", 4)
 
 
-def test_auto_serves_the_cheapest_that_was_built(
+def test_auto_serves_8_bits_only_where_nothing_else_was_built(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
     variants(monkeypatch, folder, "int8")
-    building.build(folder, "fp32", 4, go_on)
-    assert TensorRtRuntime.open(folder, "auto", 4).info.precision == "fp32"
     building.build(folder, "int8", 4, go_on)
     assert TensorRtRuntime.open(folder, "auto", 4).info.precision == "int8"
+    building.build(folder, "fp32", 4, go_on)
+    assert TensorRtRuntime.open(folder, "auto", 4).info.precision == "fp32"
 
 
 def test_a_graph_that_has_not_been_made_is_asked_for(
