@@ -70,7 +70,7 @@ class TensorRtRuntime:
         where no engine was built.
         """
         if not any(engine.is_admitted for engine in built.listing(folder)):
-            raise RuntimeUnavailable(f"no engine is built for {folder.manifest.name}; run: edge engine build")
+            raise RuntimeUnavailable(f"no TensorRT engine is built for {folder.manifest.name}; run: edge engine build")
         library = load_library()
         cuda = Cuda()
         try:
@@ -207,4 +207,4 @@ def _missing(folder: ModelFolder, library: Library, cuda: Cuda, precision: str, 
     wanted = f"{folder.manifest.name} with {library} on {cuda.name} {cuda.capability}, {precision}, {max_batch} rows"
     others = sorted({f"{e.key.library} {e.key.version}" for e in built.listing(folder)} - {str(library)})
     hint = f" (there are engines of {', '.join(others)})" if others else ""
-    return f"no engine is built for {wanted}{hint}; run: edge engine build"
+    return f"no TensorRT engine is built for {wanted}{hint}; run: edge engine build"

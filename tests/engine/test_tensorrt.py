@@ -228,7 +228,7 @@ def test_an_engine_made_for_something_else_is_not_taken(
     engine = building.build(folder, "auto", 4, go_on)
     other = replace(engine, key=replace(engine.key, **change))
     built.save(other, b"engine bytes")
-    with pytest.raises(RuntimeUnavailable, match=r"no engine is built for toy .*run: edge engine build"):
+    with pytest.raises(RuntimeUnavailable, match=r"no TensorRT engine is built for toy .*run: edge engine build"):
         TensorRtRuntime.open(folder, "auto", max_batch)
     assert r.names().count("push") == r.names().count("pop")
 
@@ -299,5 +299,5 @@ def test_without_an_engine_nothing_heavy_is_imported(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
     monkeypatch.setattr("edge.engine.tensorrt.load_library", lambda: pytest.fail("imported"))
-    with pytest.raises(RuntimeUnavailable, match="no engine is built for toy; run: edge engine build"):
+    with pytest.raises(RuntimeUnavailable, match="no TensorRT engine is built for toy; run: edge engine build"):
         TensorRtRuntime.open(folder, "auto", 4)
