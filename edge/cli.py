@@ -17,9 +17,9 @@ from edge import __version__
 from edge.errors import EdgeError, InputError
 
 if TYPE_CHECKING:
-    from edge.engine.calibration import Recorded
-    from edge.engine.make_command import Progress
     from edge.engine.manifest import ModelFolder
+    from edge.engine.precision.calibration import Recorded
+    from edge.engine.precision.make_command import Progress
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 Handler = Callable[[argparse.Namespace], int]

@@ -17,7 +17,7 @@ from edge.bench.clips import Clip, fitted
 from edge.bench.daemon import Look, Stage, floor, floor_ms, recording
 from edge.bench.processes import free_mb, module, now_s, pause
 from edge.bench.scrape import Scrape
-from edge.engine import chosen
+from edge.engine.choice import chosen
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import RuntimeUnavailable
 

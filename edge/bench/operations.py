@@ -38,7 +38,7 @@ def work_of(graph: Path, feed: Mapping[str, Any]) -> Work:
     """Profile ``graph`` on one thread with ``feed`` (one row); shared ONNX Runtime options with the daemon."""
     import onnxruntime as ort
 
-    from edge.engine.onnx import options
+    from edge.engine.cpu.onnx import options
 
     with TemporaryDirectory() as folder:
         chosen = options(1)

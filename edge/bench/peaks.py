@@ -69,7 +69,7 @@ def _onnx() -> Iterator[Probe]:
     import numpy as np
     import onnxruntime as ort
 
-    from edge.engine.onnx import options
+    from edge.engine.cpu.onnx import options
 
     random = np.random.default_rng(0)
 

@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.engine.library import numbers_of
 from edge.engine.manifest import ModelFolder
+from edge.engine.trt.library import numbers_of
 from edge.errors import ModelError, RuntimeUnavailable
 
 

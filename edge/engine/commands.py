@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from edge.engine.make_command import Record, add_options, for_cpu, for_tensorrt, runtime_for
+from edge.engine.precision.make_command import Record, add_options, for_cpu, for_tensorrt, runtime_for
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -76,7 +76,7 @@ def build(
     name: str, precision: str, max_batch: int, target: str | None, *, version_compatible: bool = False
 ) -> BuiltEngine:
     """Build with a progress bar on a terminal, a log line a phase otherwise."""
-    from edge.engine import build as building
+    from edge.engine.trt import build as building
 
     folder = _folder(name)
 
@@ -130,7 +130,7 @@ class _Bars:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from edge.engine.choose import remembered
+    from edge.engine.choice.choose import remembered
 
     found = engines(args.model)
     if args.json:
@@ -151,14 +151,14 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _choose(args: argparse.Namespace) -> int:
-    from edge.engine.choose import handle
+    from edge.engine.choice.choose import handle
 
     return handle(args)
 
 
 def _verify(args: argparse.Namespace) -> int:
     if args.admit:
-        from edge.engine.build import admit
+        from edge.engine.trt.build import admit
 
         folder = _folder(args.model)
         folder.verify()
@@ -171,7 +171,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from edge.engine.making import told
+    from edge.engine.precision.making import told
 
     folder = _folder(args.model)
     if runtime_for(args) == "cpu":

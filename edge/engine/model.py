@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.engine.decode import Decoder, not_finite
-from edge.engine.features import GatedParts
-from edge.engine.gate import LIMITS, Limits
+from edge.engine.gating.features import GatedParts
+from edge.engine.gating.limits import LIMITS, Limits
 from edge.engine.manifest import Manifest, ModelFolder
 from edge.engine.memory import MemoryBank
 from edge.engine.parts import PartsRuntime

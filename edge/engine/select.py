@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from edge.engine import chosen
-from edge.engine.chosen import REFERENCE, Choice, How
+from edge.engine.choice import chosen
+from edge.engine.choice.chosen import REFERENCE, Choice, How
+from edge.engine.cpu.open import open_runtime_of
 from edge.engine.manifest import ModelFolder
-from edge.engine.open import open_runtime_of
+from edge.engine.precision.variants import variants
 from edge.engine.runtime import Runtime
-from edge.engine.variants import variants
 from edge.errors import ModelError, RuntimeUnavailable
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _all_in(folder: ModelFolder, name: str, precision: str) -> Choice:
 
 def _onnx(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:
     try:
-        from edge.engine.onnx import OnnxRuntime, cuda_loads
+        from edge.engine.cpu.onnx import OnnxRuntime, cuda_loads
     except ImportError as error:
         raise RuntimeUnavailable(f"onnxruntime cannot be imported ({error}); pip install onnxruntime") from error
     if folder.manifest.parts is None or cuda_loads():
@@ -93,7 +93,7 @@ def _onnx(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtim
 
 
 def _tensorrt(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:
-    from edge.engine.tensorrt import TensorRtRuntime
+    from edge.engine.trt.tensorrt import TensorRtRuntime
 
     return TensorRtRuntime.open(folder, settings.precision, max_batch)
 

@@ -14,12 +14,12 @@ from edge.clock import VirtualClock
 from edge.config import parse
 from edge.config.sources import FileSource
 from edge.engine import contract
-from edge.engine.admission import Graphs
-from edge.engine.calibration import Recorded, Row, split
 from edge.engine.contract import Array
-from edge.engine.making import Progress
 from edge.engine.manifest import ModelFolder
 from edge.engine.memory import MemoryBank
+from edge.engine.precision.admission import Graphs
+from edge.engine.precision.calibration import Recorded, Row, split
+from edge.engine.precision.making import Progress
 from edge.errors import InputError, MediaError
 from edge.metrics import Metrics
 from edge.replay.core import camera_name

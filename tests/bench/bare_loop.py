@@ -27,8 +27,8 @@ import numpy as np
 import onnxruntime as ort
 import soxr
 
+from edge.engine.cpu.onnx import options
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
-from edge.engine.onnx import options
 
 SAMPLE = Path(__file__).resolve().parent.parent.parent / "samples" / "yard.mp4"
 FPS, SOUND_S, HEARD_S, RATE_HZ = 5.0, 0.5, 2.0, 32000

@@ -10,7 +10,7 @@ import pytest
 from recorded_cuda import Recorder, fake_driver, fake_libcuda
 from recorded_gpu import fake_tensorrt
 
-from edge.engine import cuda_graph
+from edge.engine.trt import cuda_graph
 
 
 def go_on(phase: str, step: int, steps: int) -> bool:

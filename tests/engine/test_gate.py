@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.engine.gate import LIMITS, DoubtGate, PictureGate, SoundGate
+from edge.engine.gating.doubt import DoubtGate
+from edge.engine.gating.limits import LIMITS
+from edge.engine.gating.pictures import PictureGate
+from edge.engine.gating.sound import SoundGate
 from edge.engine.manifest import AudioGeometry, Geometry, Memory, VideoGeometry
 from edge.types import F32, U8, Window
 

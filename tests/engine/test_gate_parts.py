@@ -10,8 +10,8 @@ from toy_model import window
 
 from edge.engine import contract
 from edge.engine.contract import Array, Tensor
-from edge.engine.features import in_doubt
-from edge.engine.gate import LIMITS
+from edge.engine.gating.features import in_doubt
+from edge.engine.gating.limits import LIMITS
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
 from edge.engine.parts import PartsRuntime

@@ -12,8 +12,8 @@ import pytest
 import toy_model
 
 from edge.config.models import Model as Settings
+from edge.engine.cpu.onnx import OnnxRuntime
 from edge.engine.manifest import ModelFolder, load_folder
-from edge.engine.onnx import OnnxRuntime
 from edge.engine.runtime import Runtime
 from edge.engine.select import open_runtime
 from edge.engine.selftest import load_golden, self_test
@@ -171,7 +171,7 @@ def test_auto_says_once_what_it_chose(folder: ModelFolder, caplog: pytest.LogCap
         assert open_runtime(folder, Settings(), 1).info.name == "onnx"
     (record,) = caplog.records
     assert "on onnx" in record.getMessage()
-    assert "no engine is built" in record.getMessage()
+    assert "no TensorRT engine is built" in record.getMessage()
 
 
 @pytest.mark.parametrize(

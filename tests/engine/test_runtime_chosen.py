@@ -10,10 +10,10 @@ import toy_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine import chosen
-from edge.engine.chosen import REFERENCE, How, Measured, Table
+from edge.engine.choice import chosen
+from edge.engine.choice.chosen import REFERENCE, How, Measured, Table
 from edge.engine.manifest import ModelFolder
-from edge.engine.variants import Part
+from edge.engine.precision.variants import Part
 
 PARTS: tuple[Part, ...] = ("see", "hear", "fuse")
 WAYS = (REFERENCE, How("openvino", "fp32"), How("openvino", "bf16"), How("onnx", "int8"))

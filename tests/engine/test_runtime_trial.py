@@ -12,8 +12,8 @@ import toy_model
 from test_engine_commands import run
 
 from edge.config.models import Model as Settings
-from edge.engine import chosen, trial
-from edge.engine.chosen import REFERENCE, How, Measured, Table
+from edge.engine.choice import chosen, trial
+from edge.engine.choice.chosen import REFERENCE, How, Measured, Table
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
 from edge.engine.select import open_runtime
@@ -44,7 +44,7 @@ def test_all_ways_are_measured_and_what_fails_is_told(folder: ModelFolder) -> No
 
 
 def test_a_way_with_wrong_answers_cannot_be_chosen(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge.engine.openvino import OpenVinoGraph
+    from edge.engine.cpu.openvino import OpenVinoGraph
 
     right = OpenVinoGraph.run
 
@@ -72,7 +72,7 @@ def test_what_was_chosen_and_is_gone_gives_way_with_a_warning(
     folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen.save(folder, 1, faster(OPENVINO))
-    monkeypatch.setitem(__import__("sys").modules, "edge.engine.openvino", None)
+    monkeypatch.setitem(__import__("sys").modules, "edge.engine.cpu.openvino", None)
     assert open_runtime(folder, Settings(), 2).info.name == "onnx"
     assert "Measure again: edge engine choose" in caplog.text
 
@@ -80,7 +80,7 @@ def test_what_was_chosen_and_is_gone_gives_way_with_a_warning(
 def test_what_was_chosen_and_no_longer_proves_itself_gives_way(
     folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge.engine.openvino import OpenVinoGraph
+    from edge.engine.cpu.openvino import OpenVinoGraph
 
     chosen.save(folder, 1, faster(OPENVINO))
     monkeypatch.setattr(OpenVinoGraph, "run", lambda self, feed, out: None)

@@ -13,12 +13,12 @@ from gpu_fixtures import go_on, install
 from recorded_cuda import Recorder
 from recorded_gpu import INPUTS, fake_rtx, fake_tensorrt
 
-from edge.engine import build as building
 from edge.engine import built
-from edge.engine.library import load_library
 from edge.engine.manifest import ModelFolder, sha256_of
-from edge.engine.refusals import meaning
-from edge.engine.tensorrt import TensorRtRuntime
+from edge.engine.trt import build as building
+from edge.engine.trt.library import load_library
+from edge.engine.trt.refusals import meaning
+from edge.engine.trt.tensorrt import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
 
 
@@ -44,7 +44,7 @@ def variants(monkeypatch: pytest.MonkeyPatch, folder: ModelFolder, *made: str) -
             raise ModelError(f"toy in {precision} has not been made; make it: edge engine build --from RECORDING")
         return folder.path / f"{precision}.onnx"
 
-    monkeypatch.setattr("edge.engine.variants.variant", variant)
+    monkeypatch.setattr("edge.engine.precision.variants.variant", variant)
 
 
 def parsed(r: Recorder) -> list[str]:

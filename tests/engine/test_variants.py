@@ -16,15 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.engine import calibration, commands, make_command, quantise, variants
-from edge.engine.admission import LIMITS, Graphs, compare, fault_of
-from edge.engine.calibration import Diverse, Recorded, Row
-from edge.engine.graphs import Net, read_net
-from edge.engine.making import make, parts_for, told
+from edge.engine import commands
 from edge.engine.manifest import ModelFolder, load_folder
-from edge.engine.quantise import Plan
-from edge.engine.typed import halve
-from edge.engine.variants import Accuracy, Variant
+from edge.engine.precision import calibration, make_command, quantise, variants
+from edge.engine.precision.admission import LIMITS, Graphs, compare, fault_of
+from edge.engine.precision.calibration import Diverse, Recorded, Row
+from edge.engine.precision.graphs import Net, read_net
+from edge.engine.precision.making import make, parts_for, told
+from edge.engine.precision.quantise import Plan
+from edge.engine.precision.typed import halve
+from edge.engine.precision.variants import Accuracy, Variant
 from edge.errors import InputError, ModelError
 
 CHANNELS = 16

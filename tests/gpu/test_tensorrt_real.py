@@ -16,16 +16,16 @@ import pytest
 
 from edge.config.models import Model as Settings
 from edge.engine import built
-from edge.engine.build import build
 from edge.engine.built import BuiltEngine
 from edge.engine.contract import Array
-from edge.engine.cuda import Cuda
-from edge.engine.library import load_library
+from edge.engine.cpu.onnx import OnnxRuntime
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
-from edge.engine.onnx import OnnxRuntime
 from edge.engine.selftest import load_golden, self_test
-from edge.engine.tensorrt import TensorRtRuntime
+from edge.engine.trt.build import build
+from edge.engine.trt.cuda import Cuda
+from edge.engine.trt.library import load_library
+from edge.engine.trt.tensorrt import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
 from edge.metrics import Metrics
 

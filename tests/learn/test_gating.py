@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.engine.contract import Array, Tensor
-from edge.engine.gate import LIMITS
+from edge.engine.gating.limits import LIMITS
 from edge.engine.manifest import load_folder
 from edge.engine.runtime import RuntimeInfo
 from edge.learn.evaluation.gating import Pair, Remembered, Twice, difference

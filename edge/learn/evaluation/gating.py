@@ -19,7 +19,7 @@ import numpy as np
 from edge.assemble import assemble
 from edge.config import parse
 from edge.engine.contract import Array, Tensor
-from edge.engine.gate import Limits
+from edge.engine.gating.limits import Limits
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.model import Model
 from edge.engine.parts import Graph, PartsRuntime
@@ -170,7 +170,7 @@ class Twice:
 
 def remembering(folder: ModelFolder) -> tuple[PartsRuntime, tuple[Remembered, Remembered, Remembered]]:
     """The runtime in parts with its costly parts remembered, and the parts; ModelError where the folder has none."""
-    from edge.engine.onnx import OnnxGraph
+    from edge.engine.cpu.onnx import OnnxGraph
 
     parts = folder.manifest.parts
     if parts is None:

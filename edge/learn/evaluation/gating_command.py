@@ -30,7 +30,7 @@ def add_gating(parser: argparse.ArgumentParser) -> None:
 
 def main_gating(args: argparse.Namespace) -> int:
     """Play and write the table to standard output; 1 when gating lost an event or told one that was not there."""
-    from edge.engine.gate import LIMITS
+    from edge.engine.gating.limits import LIMITS
     from edge.learn.evaluation.gating import Twice
     from edge.learn.evaluation.gating_report import changes, table
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from edge.engine import built, contract
 from edge.engine.built import BuiltEngine, EngineKey
-from edge.engine.cuda import Cuda
-from edge.engine.library import Library, load_library
 from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.selftest import NotReproduced, self_test
-from edge.engine.tensorrt import TensorRtRuntime, graph_for, key_for
+from edge.engine.trt.cuda import Cuda
+from edge.engine.trt.library import Library, load_library
+from edge.engine.trt.tensorrt import TensorRtRuntime, graph_for, key_for
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engine import contract
-from edge.engine.calibration import Row
 from edge.engine.contract import Array
 from edge.engine.manifest import ModelFolder
 from edge.engine.parts import Graph
+from edge.engine.precision.calibration import Row
+from edge.engine.precision.variants import Accuracy, Part, Precision, source_of
 from edge.engine.runtime import Runtime
 from edge.engine.selftest import NotReproduced, load_golden, self_test
-from edge.engine.variants import Accuracy, Part, Precision, source_of
 from edge.errors import ModelError
 
 SPLIT: Final[tuple[Part, ...]] = ("see", "hear", "fuse")
@@ -89,8 +89,8 @@ def compare(folder: ModelFolder, precision: Precision, files: Mapping[Part, Path
 
 
 def _composed(folder: ModelFolder, precision: Precision, files: Mapping[Part, Path]) -> Runtime:
-    from edge.engine.onnx import OnnxGraph
-    from edge.engine.open import compose
+    from edge.engine.cpu.onnx import OnnxGraph
+    from edge.engine.cpu.open import compose
 
     names = _parts(folder, files)
     graphs: dict[Part, Graph] = {
@@ -139,7 +139,7 @@ class Graphs:
 
     def __init__(self, folder: ModelFolder, files: Mapping[Part, Path] | None = None) -> None:
         """Parts where the model has them and ``files`` does not name the whole; ModelError when one does not load."""
-        from edge.engine.onnx import OnnxGraph
+        from edge.engine.cpu.onnx import OnnxGraph
 
         files = files or {}
         names = _parts(folder, files)

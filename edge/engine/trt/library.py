@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge.engine.contract import Tensor
-from edge.engine.refusals import meaning
+from edge.engine.trt.refusals import meaning
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.engine.graphs import Net, ordered, read_net
+from edge.engine.precision.graphs import Net, ordered, read_net
 
 if TYPE_CHECKING:
     import onnx

@@ -7,8 +7,8 @@ import json
 import logging
 from dataclasses import asdict
 
-from edge.engine import chosen
-from edge.engine.chosen import Choice, Table
+from edge.engine.choice import chosen
+from edge.engine.choice.chosen import Choice, Table
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 
 _log = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 def choose(folder: ModelFolder, threads: int) -> tuple[Table, Choice]:
     """Measure every way to run the model here and keep what was found; `select` goes by it from now on."""
-    from edge.engine import trial
+    from edge.engine.choice import trial
 
     folder.verify()
     table = trial.measure(folder, threads, lambda text: _log.info("measuring %s", text))

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.engine import chosen
-from edge.engine.chosen import REFERENCE, How, Measured, Table
+from edge.engine.choice import chosen
+from edge.engine.choice.chosen import REFERENCE, How, Measured, Table
 from edge.engine.contract import Array
-from edge.engine.heap import return_unused_memory
+from edge.engine.cpu.heap import return_unused_memory
+from edge.engine.cpu.open import compose, has_bf16, open_graph
 from edge.engine.manifest import ModelFolder
-from edge.engine.open import compose, has_bf16, open_graph
 from edge.engine.parts import Graph
+from edge.engine.precision.variants import Part
 from edge.engine.selftest import load_golden, self_test
-from edge.engine.variants import Part
 from edge.errors import EdgeError
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.engine.contract import Array, Tensor
-from edge.engine.cuda_graph import GraphDriver, Recording, Refused
-from edge.engine.refusals import meaning
+from edge.engine.trt.cuda_graph import GraphDriver, Recording, Refused
+from edge.engine.trt.refusals import meaning
 from edge.errors import RuntimeUnavailable
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import openvino as ov
 
 from edge.engine.contract import Array, Tensor
-from edge.engine.heap import return_unused_memory
+from edge.engine.cpu.heap import return_unused_memory
 from edge.engine.runtime import RuntimeInfo
 from edge.errors import ModelError, RuntimeUnavailable
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from edge.engine.built import folder_of
 from edge.engine.manifest import ModelFolder
-from edge.engine.variants import PARTS, Part, variants
+from edge.engine.precision.variants import PARTS, Part, variants
 from edge.errors import ModelError
 
 MB_AS_DEAR_AS_ALL = 1000.0

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge.engine import chosen
 from edge.engine.built import folder_of
-from edge.engine.chosen import Choice, How
+from edge.engine.choice import chosen
+from edge.engine.choice.chosen import Choice, How
 from edge.engine.contract import Array
 from edge.engine.manifest import ModelFolder
 from edge.engine.parts import Graph, PartsRuntime
+from edge.engine.precision.variants import Part, source_of, variant
 from edge.engine.runtime import Runtime
-from edge.engine.variants import Part, source_of, variant
 from edge.errors import RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def open_runtime_of(folder: ModelFolder, choice: Choice, threads: int, max_batch
 def compose(folder: ModelFolder, graphs: Mapping[Part, Graph], max_batch: int) -> Runtime:
     """One runtime of open graphs, which are its own from now on; ModelError where they do not fit."""
     if "whole" in graphs:
-        from edge.engine.whole import WholeRuntime
+        from edge.engine.cpu.whole import WholeRuntime
 
         return WholeRuntime(folder, graphs["whole"], max_batch)
     return PartsRuntime(folder, graphs["see"], graphs["hear"], graphs["fuse"], max_batch)
@@ -51,11 +51,11 @@ def open_graph(
     """
     path = variant(folder, "int8", part) if how.precision == "int8" else source_of(folder, part)[0]
     if how.runtime == "onnx":
-        from edge.engine.onnx import OnnxGraph
+        from edge.engine.cpu.onnx import OnnxGraph
 
         return OnnxGraph(path, threads, precision=how.precision)
     try:
-        from edge.engine.openvino import OpenVinoGraph
+        from edge.engine.cpu.openvino import OpenVinoGraph
     except ImportError as error:
         raise RuntimeUnavailable(
             f"OpenVINO cannot be imported ({error}); pip install 'edge-monitor[openvino]'"
@@ -70,14 +70,14 @@ def has_bf16() -> bool | None:
     if not chosen.installed("openvino"):
         return None
     try:
-        from edge.engine import openvino
+        from edge.engine.cpu import openvino
     except ImportError:
         return None
     return openvino.has_bf16()
 
 
 def _for_bf16(folder: ModelFolder, part: Part, path: Path, threads: int, feed: Mapping[str, Array] | None) -> Path:
-    from edge.engine import bf16, openvino
+    from edge.engine.cpu import bf16, openvino
 
     if not openvino.has_bf16():
         raise RuntimeUnavailable("this CPU has no bfloat16 instructions; use precision: fp32 or auto")
@@ -91,7 +91,7 @@ def _for_bf16(folder: ModelFolder, part: Part, path: Path, threads: int, feed: M
 
 
 def _golden(folder: ModelFolder, part: Part) -> Mapping[str, Array]:
-    from edge.engine.trial import feeds
+    from edge.engine.choice.trial import feeds
 
     graphs = {p: open_graph(folder, p, chosen.REFERENCE, 1) for p in chosen.parts_of(folder)}
     try:

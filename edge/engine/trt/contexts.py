@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.engine.contract import Array
-from edge.engine.cuda_graph import Recording
-from edge.engine.library import Library
+from edge.engine.trt.cuda_graph import Recording
+from edge.engine.trt.library import Library
 from edge.errors import RuntimeUnavailable
 
 MOST = 32

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from edge.engine.contract import Array
-from edge.engine.graphs import Net, ordered, read_net
+from edge.engine.precision.graphs import Net, ordered, read_net
 from edge.errors import ModelError
 
 if TYPE_CHECKING:

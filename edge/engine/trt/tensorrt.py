@@ -9,13 +9,13 @@ from typing import Any
 
 from edge.engine import built, contract
 from edge.engine.built import BuiltEngine, EngineKey
-from edge.engine.contexts import MOST, Call, Contexts
 from edge.engine.contract import Array, Tensor
-from edge.engine.cuda import Cuda
-from edge.engine.cuda_graph import Refused
-from edge.engine.library import Library, load_library
 from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.runtime import RuntimeInfo, check_rows
+from edge.engine.trt.contexts import MOST, Call, Contexts
+from edge.engine.trt.cuda import Cuda
+from edge.engine.trt.cuda_graph import Refused
+from edge.engine.trt.library import Library, load_library
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ def graph_for(folder: ModelFolder, library: Library, precision: str) -> Path:
     where it does not.
     """
     if precision == "int8" or (precision == "fp16" and not library.is_weakly_typed):
-        from edge.engine.variants import variant
+        from edge.engine.precision.variants import variant
 
         return variant(folder, "int8" if precision == "int8" else "fp16")
     return folder.graph

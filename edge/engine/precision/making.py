@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 
-from edge.engine import variants
-from edge.engine.admission import SPLIT, Graphs, compare
-from edge.engine.calibration import Recorded, with_holes
 from edge.engine.contract import Array
-from edge.engine.graphs import read_net
 from edge.engine.manifest import ModelFolder
-from edge.engine.quantise import Plan, layers_to_quantise, quantise
-from edge.engine.typed import halve
-from edge.engine.variants import Part, Precision, Variant, path_for, source_of
+from edge.engine.precision import variants
+from edge.engine.precision.admission import SPLIT, Graphs, compare
+from edge.engine.precision.calibration import Recorded, with_holes
+from edge.engine.precision.graphs import read_net
+from edge.engine.precision.quantise import Plan, layers_to_quantise, quantise
+from edge.engine.precision.typed import halve
+from edge.engine.precision.variants import Part, Precision, Variant, path_for, source_of
 from edge.errors import ModelError
 
 _log = logging.getLogger(__name__)

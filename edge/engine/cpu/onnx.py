@@ -13,7 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from edge.engine import contract
 from edge.engine.contract import Array, Tensor
-from edge.engine.heap import return_unused_memory
+from edge.engine.cpu.heap import return_unused_memory
 from edge.engine.manifest import ModelFolder
 from edge.engine.runtime import RuntimeInfo, check_rows
 from edge.errors import ModelError, RuntimeUnavailable

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from edge.errors import InputError, RuntimeUnavailable
 
 if TYPE_CHECKING:
-    from edge.engine.calibration import Recorded
     from edge.engine.manifest import ModelFolder
-    from edge.engine.variants import Precision, Variant
+    from edge.engine.precision.calibration import Recorded
+    from edge.engine.precision.variants import Precision, Variant
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], bool]
@@ -50,7 +50,7 @@ def runtime_for(args: argparse.Namespace) -> Literal["cpu", "tensorrt"]:
         return "tensorrt" if args.runtime == "tensorrt" else "cpu"
     if args.precision != "int8" or args.target is not None:
         return "tensorrt"
-    from edge.engine.library import load_library
+    from edge.engine.trt.library import load_library
 
     try:
         load_library()
@@ -74,8 +74,8 @@ def for_cpu(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -
 
 def for_tensorrt(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -> list[Variant]:
     """The graph that TensorRT's engine is made from, where it is not the model's own and not there yet."""
-    from edge.engine.library import load_library
-    from edge.engine.variants import find
+    from edge.engine.precision.variants import find
+    from edge.engine.trt.library import load_library
 
     typed = not load_library().is_weakly_typed
     needed: Precision | None = None
@@ -116,9 +116,9 @@ def recordings_of(given: Sequence[Path]) -> list[Path]:
 def _make(
     args: argparse.Namespace, folder: ModelFolder, precision: Precision, runtime: str, progress: Progress
 ) -> list[Variant]:
-    from edge.engine.graphs import read_net
-    from edge.engine.making import make, parts_for
-    from edge.engine.variants import source_of
+    from edge.engine.precision.graphs import read_net
+    from edge.engine.precision.making import make, parts_for
+    from edge.engine.precision.variants import source_of
 
     if args.record is None:
         raise InputError("recordings cannot be read here; run `edge engine build`")

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.engine.contract import Array
-from edge.engine.gate import LIMITS, DoubtGate, Limits, PictureGate, SoundGate
+from edge.engine.gating.doubt import DoubtGate
+from edge.engine.gating.limits import LIMITS, Limits
+from edge.engine.gating.pictures import PictureGate
+from edge.engine.gating.sound import SoundGate
 from edge.engine.manifest import Manifest
 from edge.engine.parts import PartsRuntime
 from edge.metrics import Metrics

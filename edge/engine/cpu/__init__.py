@@ -1,0 +1,1 @@
+"""Graphs on the processor: ONNX Runtime and OpenVINO."""

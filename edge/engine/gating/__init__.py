@@ -1,0 +1,1 @@
+"""Which parts need not run: nothing new is seen or heard."""

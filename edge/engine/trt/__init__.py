@@ -1,0 +1,1 @@
+"""TensorRT: library, engines, CUDA."""
