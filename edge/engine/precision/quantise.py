@@ -7,8 +7,9 @@ that follows from being computed in more bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import redirect_stdout
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -122,6 +123,21 @@ def _watching(model: onnx.ModelProto, names: list[str]) -> Any:
     return ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The library tells the root logger of every layer."""
+    root = logging.getLogger()
+
+    def is_trouble(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
+
+    root.addFilter(is_trouble)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_trouble)
+
+
 def _with_pairs(model: onnx.ModelProto, names: list[str], ranges: Any) -> bytes:
     import onnx
     from onnxruntime.quantization import QuantType
@@ -146,7 +162,8 @@ def _with_pairs(model: onnx.ModelProto, names: list[str], ranges: Any) -> bytes:
             "QDQDisableWeightAdjustForInt32Bias": True,
         },
     )
-    quantizer.quantize_model()
+    with _quiet():
+        quantizer.quantize_model()
     made = quantizer.model.model
     graph = made.graph
     nodes = ordered(list(graph.node), [i.name for i in graph.input] + [t.name for t in graph.initializer])
