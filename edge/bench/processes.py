@@ -105,13 +105,6 @@ class Program:
                 return self.ready_s
         raise self._failed("did not become ready")
 
-    def wait_end(self, timeout_s: float) -> float:
-        """Seconds from now until the program ends by itself with exit code 0."""
-        began_s = now_s()
-        if self._process.wait(timeout_s) != 0:
-            raise self._failed(f"failed ({self._process.returncode})")
-        return now_s() - began_s
-
     def ask(self) -> dict[str, Any]:
         """An empty line in, one JSON object out: what the program says of itself."""
         if self._process.stdin is None or self._process.stdout is None:
