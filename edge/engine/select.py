@@ -84,11 +84,11 @@ def _all_in(folder: ModelFolder, name: str, precision: str) -> Choice:
 
 def _onnx(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:
     try:
-        from edge.engine.cpu.onnx import OnnxRuntime, cuda_loads
+        from edge.engine.cpu.onnx import cuda_loads, whole
     except ImportError as error:
         raise RuntimeUnavailable(f"onnxruntime cannot be imported ({error}); pip install onnxruntime") from error
     if folder.manifest.parts is None or cuda_loads():
-        return OnnxRuntime(folder, settings.threads, max_batch)
+        return whole(folder, settings.threads, max_batch)
     return open_runtime_of(folder, _all_in(folder, "onnx", "fp32"), settings.threads, max_batch)
 
 

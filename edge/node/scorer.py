@@ -90,6 +90,6 @@ class Scorer:
             step = pipeline.step()
             self._sink.deliver(step)
             self.last_turn_ns = self._clock.mono_ns()
-            if not step.scores:
+            if not step.scores and step.ready_ns is None:  # a window may be looked at and give none
                 break
         self.idle.set()

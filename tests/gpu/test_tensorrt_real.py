@@ -18,7 +18,7 @@ from edge.config.models import Model as Settings
 from edge.engine import built
 from edge.engine.built import BuiltEngine
 from edge.engine.contract import Array
-from edge.engine.cpu.onnx import OnnxRuntime
+from edge.engine.cpu.onnx import whole
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
 from edge.engine.selftest import load_golden, self_test
@@ -97,7 +97,7 @@ def opened(folder: ModelFolder, engines: Engines) -> Iterator[Callable[..., Tens
 def reference(folder: ModelFolder) -> tuple[dict[str, Array], dict[str, Array]]:
     """``ROWS`` rows of input, and what ONNX Runtime answers on the processor in 32 bits."""
     golden, _ = load_golden(folder.golden)
-    runtime = OnnxRuntime(folder, 2, ROWS)
+    runtime = whole(folder, 2, ROWS)
     rng = np.random.default_rng(7)
     inputs = {name: np.resize(array, (ROWS, *array.shape[1:])) for name, array in golden.items()}
     inputs["audio"] = inputs["audio"] + rng.normal(0, 1e-3, inputs["audio"].shape).astype(np.float32)

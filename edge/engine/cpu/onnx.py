@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from edge.engine import contract
 from edge.engine.contract import Array, Tensor
 from edge.engine.cpu.heap import return_unused_memory
+from edge.engine.cpu.whole import WholeRuntime
 from edge.engine.manifest import ModelFolder
-from edge.engine.runtime import RuntimeInfo, check_rows
+from edge.engine.runtime import RuntimeInfo
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
@@ -34,76 +34,27 @@ _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 
 
-class OnnxRuntime:
-    """An ONNX Runtime session that reads preallocated inputs in place.
+def whole(folder: ModelFolder, threads: int, max_batch: int, *, cuda: bool = True) -> WholeRuntime:
+    """The whole graph of ``folder``, on CUDA where that provider loads; ModelError when it does not load or fit.
 
     On the CPU each row is a call of its own: a batch is no faster there and needs far more memory (docs/engines.md),
     and so a camera's scores never depend on which others happened to be due. CUDA takes the whole batch.
     """
-
-    def __init__(self, folder: ModelFolder, threads: int, max_batch: int, *, cuda: bool = True) -> None:
-        """Load the graph of ``folder``; ``threads`` 0 is one a core. ModelError when it does not load or fit."""
-        self._session = _session(folder.graph, threads, cuda)
-        expected = contract.inputs_of(folder)
-        contract.check(f"{folder.graph}: inputs", expected, _tensors(self._session.get_inputs()))
-        contract.check(f"{folder.graph}: outputs", contract.outputs_of(folder), _tensors(self._session.get_outputs()))
-        self._names = [output.name for output in self._session.get_outputs()]
-        self._inputs = contract.buffers(expected, max_batch)
-        self._max_batch = max_batch
-        self._outputs: dict[str, Array] = {}
-        device = "cuda" if _CUDA in self._session.get_providers() else "cpu"
-        self._chunk = max_batch if device == "cuda" else 1
-        self._info = RuntimeInfo("onnx", str(ort.__version__), device, "fp32")
-
-    @property
-    def info(self) -> RuntimeInfo:
-        """The provider that is really active."""
-        return self._info
-
-    @property
-    def max_batch(self) -> int:
-        """Rows of each input buffer."""
-        return self._max_batch
-
-    @property
-    def inputs(self) -> Mapping[str, Array]:
-        """Plain host arrays."""
-        return self._inputs
-
-    def run(self, rows: int) -> Mapping[str, Array]:
-        """Execute on the first ``rows`` rows."""
-        check_rows(rows, self._max_batch)
-        for start in range(0, rows, self._chunk):
-            self._run_part(slice(start, min(rows, start + self._chunk)))
-        return {name: array[:rows] for name, array in self._outputs.items()}
-
-    def close(self) -> None:
-        """Drop the session and the buffers."""
-        self._session = None
-        self._inputs, self._outputs = {}, {}
-
-    def _run_part(self, part: slice) -> None:
-        feed = {name: buffer[part] for name, buffer in self._inputs.items()}
-        try:
-            results = self._session.run(self._names, feed)
-        except _FAILED as error:
-            raise RuntimeUnavailable(f"ONNX Runtime failed while running the model: {_first_line(error)}") from error
-        for name, result in zip(self._names, results, strict=True):
-            if name not in self._outputs:
-                self._outputs[name] = np.empty((self._max_batch, *result.shape[1:]), result.dtype)
-            self._outputs[name][part] = result
+    return WholeRuntime(folder, OnnxGraph(folder.graph, threads, cuda_rows=max_batch if cuda else 0), max_batch)
 
 
 class OnnxGraph:
-    """One graph of a model in parts (`parts.Graph`), on the CPU."""
+    """One graph (`parts.Graph`) that reads and writes its rows where they lie."""
 
-    def __init__(self, path: Path, threads: int, chunk: int = 1, precision: str = "fp32") -> None:
-        """``precision`` is what the graph was made in. ModelError when it does not load."""
-        self._session = _session(path, threads, cuda=False)
+    def __init__(self, path: Path, threads: int, precision: str = "fp32", *, cuda_rows: int = 0) -> None:
+        """``threads`` 0 is one a core; ``precision`` is what the graph was made in; with ``cuda_rows`` it runs on CUDA
+        where that loads, so many rows a call. ModelError when it does not load."""
+        self._session = _session(path, threads, cuda_rows > 0)
+        device = "cuda" if _CUDA in self._session.get_providers() else "cpu"
         self.inputs = _tensors(self._session.get_inputs())
         self.outputs = _tensors(self._session.get_outputs())
-        self.chunk = chunk
-        self.info = RuntimeInfo("onnx", str(ort.__version__), "cpu", precision)
+        self.chunk = cuda_rows if device == "cuda" else 1
+        self.info = RuntimeInfo("onnx", str(ort.__version__), device, precision)
         self._bound: dict[tuple[object, ...], tuple[Any, list[Array]]] = {}
 
     def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:

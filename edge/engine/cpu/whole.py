@@ -24,7 +24,7 @@ class WholeRuntime:
         contract.check(f"{folder.graph}: outputs", contract.outputs_of(folder), graph.outputs)
         unknown = [str(tensor) for tensor in graph.outputs.values() if None in tensor.tail]
         if unknown:
-            raise ModelError(f"{folder.graph}: {unknown[0]} has no fixed size; use runtime: onnx, or export it so")
+            raise ModelError(f"{folder.graph}: {unknown[0]} has no fixed size; export the graph with fixed sizes")
         self._inputs = contract.buffers(expected, max_batch)
         self._outputs = contract.buffers(tuple(graph.outputs.values()), max_batch)
 
