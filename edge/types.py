@@ -14,6 +14,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.media_time import MediaTime
+
 U8: TypeAlias = NDArray[np.uint8]
 F32: TypeAlias = NDArray[np.float32]
 
@@ -112,20 +114,21 @@ class Packet:
 class Window:
     """One hop of one camera, gathered into row ``row`` of the runtime's input buffers.
 
-    ``t_end_ns`` is when it ended, ``ready_ns`` when the last of its media arrived or was no longer waited for.
+    ``t_end_ns`` is when it ended, ``ready_ns`` when the last of its media arrived or was no longer waited for;
+    ``picture`` is when the newest picture in it was taken, None where it holds none.
     """
 
     camera: str
     seq: int
     t_end_ns: int
-    media_end_ns: int
+    media_end: MediaTime
     row: int
     video_ok: tuple[bool, ...]
     audio_ok: float
     sensor_ok: tuple[bool, ...]
-    epoch: int
     content: Rect
     ready_ns: int = 0
+    picture: MediaTime | None = None
 
     @property
     def coverage(self) -> float:
@@ -205,13 +208,13 @@ class Scores:
 
     ``reasons`` has words of their own for labels that were derived from the model's answer. ``evidence`` f32[h,w] is
     where on the letterboxed canvas the strongest visual evidence lies, 0..1; ``content`` is the picture's place there.
+    ``boxes`` and ``evidence`` are of the window's newest picture, taken at ``picture``; None where there was none.
     """
 
     camera: str
     seq: int
     t_end_ns: int
-    media_end_ns: int
-    epoch: int
+    media_end: MediaTime
     values: Mapping[str, float]
     contribution: Mapping[str, Contribution]
     embedding: F32
@@ -225,6 +228,7 @@ class Scores:
     reasons: Mapping[str, str] = field(default_factory=dict)
     evidence: F32 | None = None
     content: Rect = (0.0, 0.0, 1.0, 1.0)
+    picture: MediaTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +240,19 @@ class RuleValues:
 
     camera: str
     t_end_ns: int
-    media_end_ns: int
-    epoch: int
+    media_end: MediaTime
     values: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochStart:
+    """A stream's first picture or sound in ``epoch``: it lies at ``pts_ns`` of the source's own clock, and ``shift_ns``
+    moves the stream's pts onto the axis that the epoch's media times are on."""
+
+    epoch: int
+    stream: Stream
+    pts_ns: int
+    shift_ns: int = 0
 
 
 class SourceState(str, Enum):
@@ -307,8 +321,8 @@ class Event:
 
     ``score`` is the value at this phase, ``peak`` the highest so far, ``threshold`` the one that was crossed.
     ``wall_begin_ns`` is fixed when the event begins, so a step of the wall clock never reorders its phases.
-    ``media_begin_ns`` and ``media_end_ns`` are on the media clock of the source's ``epoch``; ``zones`` are those that
-    what was found is or was in, in the order in which they were entered.
+    ``media_begin`` and ``media_end`` are on one media clock, None for trouble with equipment, which lies on none;
+    ``zones`` are those that what was found is or was in, in the order in which they were entered.
     """
 
     id: str
@@ -318,7 +332,7 @@ class Event:
     phase: Phase
     begin_ns: int
     end_ns: int | None
-    media_begin_ns: int
+    media_begin: MediaTime | None
     wall_begin_ns: int
     score: float
     peak: float
@@ -329,8 +343,7 @@ class Event:
     boxes: Sequence[Box] = ()
     tags: Sequence[tuple[str, float]] = ()
     zones: Sequence[str] = ()
-    epoch: int = 0
-    media_end_ns: int | None = None
+    media_end: MediaTime | None = None
 
 
 @dataclass(frozen=True, slots=True)

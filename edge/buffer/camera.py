@@ -13,26 +13,26 @@ from edge.buffer.avsync import AvSync, BangFinder, FlashFinder
 from edge.buffer.gather import Gatherer
 from edge.buffer.meters import AudioMeter, VideoMeter
 from edge.buffer.microphone import RING_S, Listener, MicrophoneBuffer
-from edge.buffer.rings import FrameRing
+from edge.buffer.rings import FrameRing, RingPicture
 from edge.buffer.sensors import SensorBoard
 from edge.buffer.sound_track import SoundTrack
 from edge.buffer.timeline import Due, Timeline
 from edge.clock import Clock
 from edge.config.models import Health, Windows
 from edge.engine.manifest import Geometry
+from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.types import (
     F32,
     NS_PER_S,
-    U8,
     AudioChunk,
     Batch,
     CameraFacts,
+    EpochStart,
     Frame,
     Gap,
     Glance,
     Item,
-    Rect,
     SensorReading,
     SourceState,
     Stream,
@@ -55,7 +55,8 @@ class CameraBuffer:
     nothing is lost: `push` waits until `take` has made room. ``microphone``: sound comes from there, not from the
     camera's own stream; without ``video`` the camera is that microphone alone, on the microphone's own axis.
     ``sensors``: which of the model's channels there are, and after how many seconds a reading is stale.
-    ``wake`` is called (on the pushing thread, without a lock) when a window came due.
+    ``wake`` is called (on the pushing thread, without a lock) when a window came due, ``on_epoch`` (on that thread)
+    for the first picture and the first sound of every epoch.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class CameraBuffer:
         microphone: MicrophoneBuffer | None = None,
         sensors: Mapping[str, float] | None = None,
         wake: Callable[[], None] | None = None,
+        on_epoch: Callable[[EpochStart], None] | None = None,
     ) -> None:
         self.name = name
         self._geometry = geometry
@@ -81,6 +83,7 @@ class CameraBuffer:
         self._live = live
         self._min_coverage = windows.min_coverage
         self._wake = wake
+        self._on_epoch = on_epoch
         self._microphone = microphone if video else None
         self._use_audio = audio and self._microphone is None
         self._streams = {Stream.VIDEO} if video else set()
@@ -218,8 +221,8 @@ class CameraBuffer:
                 is_thinned=self._every > 1,
             )
 
-    def newest_picture(self, up_to: tuple[int, int] | None = None) -> tuple[int, U8, Rect] | None:
-        """Number, copy and content of the newest picture (at or before epoch and pts ``up_to``), from any thread."""
+    def newest_picture(self, up_to: MediaTime | None = None) -> RingPicture | None:
+        """A copy of the newest picture (of its epoch, at or before ``up_to``), from any thread."""
         return self._frames.newest(up_to)
 
     def newest_sound(self, out: F32) -> int:
@@ -238,6 +241,7 @@ class CameraBuffer:
         self._wait_for_room(self._needs_oldest_frame, cancel)
         with self._lock:
             epoch = self._epoch_for(Stream.VIDEO, frame.pts_ns, frame.arrival_ns)
+            self._note_start(Stream.VIDEO, frame.pts_ns)
             self._video_meter.picture(frame.image, frame.arrival_ns)
         self._frames.push(epoch, frame.pts_ns, frame.image, frame.content)
         with self._lock:
@@ -261,6 +265,7 @@ class CameraBuffer:
     def _push_glance(self, glance: Glance) -> None:
         with self._lock:
             self._epoch_for(Stream.VIDEO, glance.pts_ns, glance.arrival_ns)
+            self._note_start(Stream.VIDEO, glance.pts_ns)
             self._video_meter.glance(glance.luma, glance.arrival_ns)
             if self._last_glance_ns is not None and 0 < glance.pts_ns - self._last_glance_ns < NS_PER_S:
                 self._step_ns = glance.pts_ns - self._last_glance_ns
@@ -278,6 +283,7 @@ class CameraBuffer:
         length_ns = len(chunk.samples) * NS_PER_S // self._geometry.audio.rate_hz
         with self._lock:
             epoch = self._epoch_for(Stream.AUDIO, chunk.pts_ns + length_ns + self._audio_shift_ns, chunk.arrival_ns)
+            self._note_start(Stream.AUDIO, chunk.pts_ns, self._audio_shift_ns)
             pts_ns = chunk.pts_ns + self._audio_shift_ns
             self._audio_meter.chunk(chunk.samples, chunk.arrival_ns)
             for bang_ns in self._bangs.push(pts_ns, chunk.samples):
@@ -305,6 +311,12 @@ class CameraBuffer:
             self._metrics.gaps.labels(self.name, "clock").inc()
             self._gap()
         return self._timeline.epoch.index
+
+    def _note_start(self, stream: Stream, pts_ns: int, shift_ns: int = 0) -> None:
+        """Say where a stream begins in a new epoch, before its first item there is taken in."""
+        epoch = self._timeline.epoch
+        if self._on_epoch is not None and stream not in epoch.tracks:
+            self._on_epoch(EpochStart(epoch.index, stream, pts_ns, shift_ns))
 
     def _gap(self, audio_shift_ns: int = 0, until: Stream | None = None) -> None:
         self._timeline.gap(until)

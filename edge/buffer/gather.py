@@ -10,6 +10,7 @@ from edge.buffer.rings import FrameRing
 from edge.buffer.sound_track import SoundTrack
 from edge.buffer.timeline import Due
 from edge.engine.manifest import Geometry
+from edge.media_time import MediaTime
 from edge.types import F32, Batch, Rect, Window
 
 _WHOLE: Rect = (0.0, 0.0, 1.0, 1.0)
@@ -37,7 +38,8 @@ class Gatherer:
         g = self.geometry
         last_ns, n = due.end_ns + g.slack_ns, g.video.frames
         spans = [(last_ns - (n - i) * g.frame_ns, last_ns - (n - 1 - i) * g.frame_ns) for i in range(n)]
-        video_ok, content = self.frames.gather(due.epoch, spans, batch.frames[row])
+        video_ok, newest = self.frames.gather(due.epoch, spans, batch.frames[row])
+        media_end = MediaTime(due.epoch, due.end_ns, due.seq * g.hop_ns)
         if self.microphone is not None:
             audio_ok = self.microphone.read(due.t_end_ns, batch.audio[row])
         else:
@@ -48,12 +50,12 @@ class Gatherer:
             camera=self.camera,
             seq=due.seq,
             t_end_ns=due.t_end_ns,
-            media_end_ns=due.seq * g.hop_ns,
+            media_end=media_end,
             row=row,
             video_ok=video_ok,
             audio_ok=audio_ok,
             sensor_ok=self.sensors(due.t_end_ns, batch.sensors[row], batch.sensor_ok[row]),
-            epoch=due.epoch,
-            content=content or _WHOLE,
+            content=_WHOLE if newest is None else newest.content,
             ready_ns=ready_ns,
+            picture=None if newest is None else media_end + (newest.pts_ns - due.end_ns),
         )

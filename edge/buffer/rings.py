@@ -9,10 +9,31 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from edge.media_time import MediaTime
 from edge.types import F32, U8, Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """When the newest of some pictures was taken, and where on its canvas the camera's own picture lies."""
+
+    pts_ns: int
+    content: Rect
+
+
+@dataclass(frozen=True, slots=True)
+class RingPicture:
+    """A copy of one picture u8[H,W,3] of the ring: when it was taken, and where on it the camera's own picture lies;
+    ``number`` counts all pictures ever pushed."""
+
+    number: int
+    taken: MediaTime
+    image: U8
+    content: Rect
 
 
 class FrameRing:
@@ -48,28 +69,25 @@ class FrameRing:
             slot = self._pushed % self._capacity
             return self._epoch[slot], self._pts_ns[slot]
 
-    def newest(self, up_to: tuple[int, int] | None = None) -> tuple[int, U8, Rect] | None:
-        """Number, copy and content of the newest picture, or of the newest at or before epoch and pts ``up_to``.
-
-        None when there is none, or when it was overtaken.
-        """
+    def newest(self, up_to: MediaTime | None = None) -> RingPicture | None:
+        """The newest picture, or the newest of its epoch at or before ``up_to``; None when there is none (any more)."""
         with self._lock:
             if up_to is None:
                 push = self._pushed - 1
             else:
-                _, push = self._newest_in(up_to[0], -(1 << 62), up_to[1])
+                _, push = self._newest_in(up_to.epoch, -(1 << 62), up_to.pts_ns)
             slot = push % self._capacity
             if push < 0 or self._stamp[slot] != push:
                 return None
-            content = self._content[slot]
+            taken, content = MediaTime(self._epoch[slot], self._pts_ns[slot]), self._content[slot]
         image = self._pixels[slot].copy()
         with self._lock:
-            return (push, image, content) if self._stamp[slot] == push else None
+            return RingPicture(push, taken, image, content) if self._stamp[slot] == push else None
 
-    def gather(self, epoch: int, spans: Sequence[tuple[int, int]], out: U8) -> tuple[tuple[bool, ...], Rect | None]:
-        """For each span (after, up to] copy its newest picture into ``out[i]``; which were there, newest content."""
+    def gather(self, epoch: int, spans: Sequence[tuple[int, int]], out: U8) -> tuple[tuple[bool, ...], Newest | None]:
+        """For each span (after, up to] copy its newest picture into ``out[i]``; which were there, and the newest."""
         found = self._find(epoch, spans)
-        content: Rect | None = None
+        newest: Newest | None = None
         for i, (slot, _) in enumerate(found):
             if slot >= 0:
                 out[i] = self._pixels[slot]
@@ -80,8 +98,8 @@ class FrameRing:
                     ok[i] = False
                     self.torn += 1
                 elif slot >= 0:
-                    content = self._content[slot]
-        return tuple(ok), content
+                    newest = Newest(self._pts_ns[slot], self._content[slot])
+        return tuple(ok), newest
 
     def _find(self, epoch: int, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         with self._lock:

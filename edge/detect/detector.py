@@ -71,7 +71,7 @@ class Detector:
         is_armed = self._thresholds.is_armed(camera)
         heeded = [rule for rule in rules if is_armed or rule.even_disarmed]
         values = {rule.name: looks[rule.name].value for rule in heeded}
-        self._newest[camera] = RuleValues(camera, scores.t_end_ns, scores.media_end_ns, scores.epoch, values)
+        self._newest[camera] = RuleValues(camera, scores.t_end_ns, scores.media_end, values)
         return [event for rule in heeded for event in self._advance(rule, scores, looks[rule.name])]
 
     def rule_values(self, scores: Scores) -> RuleValues:
@@ -80,9 +80,9 @@ class Detector:
         Rules that are off, or disarmed, are left out; without any value for a window that was not looked at.
         """
         newest = self._newest.get(scores.camera)
-        if newest is not None and (newest.epoch, newest.media_end_ns) == (scores.epoch, scores.media_end_ns):
+        if newest is not None and newest.media_end == scores.media_end:
             return newest
-        return RuleValues(scores.camera, scores.t_end_ns, scores.media_end_ns, scores.epoch, {})
+        return RuleValues(scores.camera, scores.t_end_ns, scores.media_end, {})
 
     def expire(self, camera: str, now_ns: int) -> list[Event]:
         """End as lost what had no window for too long before ``now_ns``."""
@@ -206,7 +206,7 @@ class Detector:
         zones = dict.fromkeys(zone for found in look.found for zone in found.zones) if look.value and look.found else {}
         if zones:
             self._ledger.enter(key, zones)
-        sample = Sample(scores.t_end_ns, scores.media_end_ns, scores.epoch, look.value)
+        sample = Sample(scores.t_end_ns, scores.media_end, look.value)
         steps = self._states[key].advance(sample, rule.limits)
         return [self._event(key, rule.severity, step, scores, look, zones) for step in steps]
 

@@ -15,8 +15,8 @@ HOUR_NS = 3600 * NS_PER_S
 
 def elapsed_ns(earlier: Sample, later: Sample) -> int:
     """Media time between two samples; local time where the media clock broke in between."""
-    if earlier.epoch == later.epoch:
-        return later.media_ns - earlier.media_ns
+    if later.media.is_on(earlier.media):
+        return later.media.since(earlier.media)
     return later.t_ns - earlier.t_ns
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.detect.flood import Flood, elapsed_ns
+from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Phase
 
 LOST_NS = 10 * NS_PER_S  # the longest hole that an open event survives
@@ -34,12 +35,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One window: its end in local time ``t_ns`` and in media time of ``epoch``; ``value`` is None where nothing was
-    seen that could tell."""
+    """One window: its end in local time ``t_ns`` and in media time; ``value`` is None where nothing was seen that could
+    tell."""
 
     t_ns: int
-    media_ns: int
-    epoch: int
+    media: MediaTime
     value: float | None
 
 
@@ -47,20 +47,19 @@ class Sample:
 class Step:
     """One phase of an event. ``reason`` says why it ended (left, lost, or as given to `end`); empty otherwise.
 
-    ``epoch`` is that of ``media_begin_ns``, and ``media_end_ns`` is on the same axis. ``held`` is how many events were
-    held back before this one began.
+    ``media_end`` is on the clock of ``media_begin``, also where that broke in between. ``held`` is how many events
+    were held back before this one began.
     """
 
     phase: Phase
     begin_ns: int
-    media_begin_ns: int
+    media_begin: MediaTime
     end_ns: int | None
     score: float
     peak: float
     threshold: float
     reason: str = ""
-    epoch: int = 0
-    media_end_ns: int | None = None
+    media_end: MediaTime | None = None
     held: int = 0
 
 
@@ -149,7 +148,7 @@ class Hysteresis:
             return None
         if self._first is None:
             self._first, self._held_ns, self._peak = sample, 0, value
-        elif last is not None and last.epoch == sample.epoch and 2 * elapsed_ns(last, sample) <= 3 * self.hop_ns:
+        elif last is not None and last.media.is_on(sample.media) and 2 * elapsed_ns(last, sample) <= 3 * self.hop_ns:
             self._held_ns += elapsed_ns(last, sample)
         self._peak = max(self._peak, value)
         if self._held_ns < limits.min_ns:
@@ -215,13 +214,12 @@ class Hysteresis:
         return Step(
             phase,
             first.t_ns,
-            first.media_ns,
+            first.media,
             end.t_ns if end is not None else None,
             sample.value,
             self._peak,
             self._threshold,
             reason,
-            first.epoch,
-            first.media_ns + elapsed_ns(first, end) if end is not None else None,
+            first.media + elapsed_ns(first, end) if end is not None else None,
             held,
         )

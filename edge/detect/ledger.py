@@ -59,7 +59,7 @@ class Ledger:
             phase=Phase.BEGIN,
             begin_ns=step.begin_ns,
             end_ns=None,
-            media_begin_ns=step.media_begin_ns,
+            media_begin=step.media_begin,
             wall_begin_ns=wall_ns,
             score=step.score,
             peak=step.peak,
@@ -67,7 +67,6 @@ class Ledger:
             severity=severity,
             why=why,
             zones=tuple(zones),
-            epoch=step.epoch,
         )
         self._open[key] = _showing(event, shown)
         return self._open[key]
@@ -78,7 +77,7 @@ class Ledger:
             self._open.pop(key),
             phase=step.phase,
             end_ns=step.end_ns,
-            media_end_ns=step.media_end_ns,
+            media_end=step.media_end,
             score=step.score,
             peak=step.peak,
             why=why,
@@ -108,7 +107,7 @@ class Ledger:
             phase=Phase.BEGIN,
             begin_ns=step.begin_ns,
             end_ns=None,
-            media_begin_ns=0,
+            media_begin=None,
             wall_begin_ns=wall_ns,
             score=1.0,
             peak=1.0,

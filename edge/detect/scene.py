@@ -10,6 +10,7 @@ from edge.detect.rules import objects_of
 from edge.detect.tracks import Track, Tracker
 from edge.detect.zones import Crossing, Places
 from edge.engine.manifest import OBJECTS, Manifest
+from edge.media_time import MediaTime
 from edge.types import Box, Scores
 
 
@@ -46,7 +47,7 @@ class Scene:
         kinds = {label: objects_of(label, manifest) for label in OBJECTS}
         self._trackers = {label: Tracker(classes) for label, classes in kinds.items() if classes}
         self._places = Places({}, {})
-        self._last: tuple[int, int, int] | None = None  # epoch, media time, local time
+        self._last: tuple[MediaTime, int] | None = None  # media time, local time
         self._t_ns = 0
 
     def draw(self, camera: Camera | None) -> None:
@@ -56,13 +57,13 @@ class Scene:
     def advance(self, scores: Scores, *, is_covered: bool) -> int | None:
         """The window's time on the axis of this camera; None when it is not newer than the last."""
         if self._last is not None:
-            epoch, media_ns, local_ns = self._last
-            is_same = epoch == scores.epoch
-            passed_ns = scores.media_end_ns - media_ns if is_same else scores.t_end_ns - local_ns
+            media, local_ns = self._last
+            is_same = scores.media_end.is_on(media)
+            passed_ns = scores.media_end.since(media) if is_same else scores.t_end_ns - local_ns
             if passed_ns <= 0:
                 return None
             self._t_ns += passed_ns
-        self._last = scores.epoch, scores.media_end_ns, scores.t_end_ns
+        self._last = scores.media_end, scores.t_end_ns
         if is_covered and scores.video_ok:
             for tracker in self._trackers.values():
                 tracker.advance(self._t_ns, scores.boxes, self._aspect(scores), self._places)

@@ -94,9 +94,9 @@ class Recent:
 
     def describe(self, scores: Scores) -> Described:
         """The next window of the camera, described; windows come in order."""
-        if scores.epoch != self._epoch:
+        if scores.media_end.epoch != self._epoch:
             self._moved.clear()
-            self._epoch = scores.epoch
+            self._epoch = scores.media_end.epoch
         features = scores.features
         if features is None:
             return Described()

@@ -36,8 +36,7 @@ class Decoder:
             camera=window.camera,
             seq=window.seq,
             t_end_ns=window.t_end_ns,
-            media_end_ns=window.media_end_ns,
-            epoch=window.epoch,
+            media_end=window.media_end,
             values=dict(zip(self._labels, values, strict=True)),
             contribution={name: Contribution(*part) for name, part in zip(self._labels, parts, strict=True)},
             embedding=np.array(outputs["embedding"][row], np.float32),
@@ -49,6 +48,7 @@ class Decoder:
             model=self._model,
             evidence=np.array(outputs["evidence"][row], np.float32),
             content=window.content,
+            picture=window.picture,
             features=Features(**{name: np.array(outputs[name][row], np.float32) for name in _FEATURES}),
         )
 

@@ -29,7 +29,7 @@ class MemoryBank:
         camera = self._cameras.get(window.camera)
         tokens[...] = 0
         ok[...] = 0
-        if camera is None or camera.epoch != window.epoch:
+        if camera is None or camera.epoch != window.media_end.epoch:
             return
         missed = window.seq - camera.seq - 1
         kept = len(ok) - missed
@@ -46,7 +46,7 @@ class MemoryBank:
             self._cameras[window.camera] = camera
         camera.tokens[:-1], camera.ok[:-1] = tokens[1:], ok[1:]
         camera.tokens[-1], camera.ok[-1] = token, 1
-        camera.seq, camera.epoch = window.seq, window.epoch
+        camera.seq, camera.epoch = window.seq, window.media_end.epoch
 
     def forget(self, camera: str) -> None:
         """Start ``camera`` anew."""

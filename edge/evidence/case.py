@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from edge.config.keeping import Evidence
 from edge.evidence.archive.records import File, FileKind
 from edge.evidence.sights import Sight
-from edge.types import NS_PER_S, Event, Kind, Phase, nanoseconds
+from edge.media_time import MediaSpan, MediaTime
+from edge.types import NS_PER_S, Event, Phase, nanoseconds
 
 LATE_NS = 5 * NS_PER_S
 """How long to wait for media that does not come."""
@@ -48,11 +49,20 @@ class Case:
     @property
     def has_media(self) -> bool:
         """Whether it lies on the camera's media clock; trouble with equipment does not."""
-        return self.event.kind is Kind.EVENT
+        return self.event.media_begin is not None
+
+    @property
+    def begin(self) -> MediaTime:
+        """When it began; ValueError where `has_media` says no."""
+        if self.event.media_begin is None:
+            raise ValueError(f"event {self.event.id} lies on no media clock")
+        return self.event.media_begin
 
     def see(self, sight: Sight) -> None:
         """Another window of its camera."""
-        if sight.camera != self.event.camera or self.is_over or sight.epoch != self.event.epoch:
+        if sight.camera != self.event.camera or self.is_over:
+            return
+        if not self.has_media or not sight.media_end.is_on(self.begin):
             return
         if self.best is None or _value(sight, self.event.label) > _value(self.best, self.event.label):
             self.best = sight
@@ -66,42 +76,44 @@ class Case:
         label = self.event.label
         return self.is_over and _value(self.best, label) >= _value(self.shown, label) + _BETTER
 
-    def span(self, reach: Reach) -> tuple[int, int]:
-        """What the clip is to show, on the media clock: never longer than allowed, from before the event on."""
-        begin_ns = self.event.media_begin_ns - reach.before_ns
-        longest_ns = begin_ns + max(reach.longest_ns, reach.before_ns + NS_PER_S)
+    def span(self, reach: Reach) -> MediaSpan:
+        """What the clip is to show: never longer than allowed, from before the event on."""
+        begin = self.begin + -reach.before_ns
+        longest = begin + max(reach.longest_ns, reach.before_ns + NS_PER_S)
         if not self.is_over:
-            return begin_ns, longest_ns
-        return begin_ns, min(self._media_end_ns() + reach.after_ns, longest_ns)
+            return begin, longest
+        return begin, min(self.end + reach.after_ns, longest)
 
     def is_shortened(self, reach: Reach) -> bool:
         """Whether the event went on for longer than its clip may."""
-        return not self.is_over or self._media_end_ns() + reach.after_ns > self.span(reach)[1]
+        return not self.is_over or self.end + reach.after_ns > self.span(reach)[1]
 
-    def local_ns(self, media_ns: int) -> int:
+    def local_ns(self, time: MediaTime) -> int:
         """Local time of a media time near the event."""
-        return self.event.begin_ns + media_ns - self.event.media_begin_ns
+        return self.event.begin_ns + time.since(self.begin)
 
-    def is_due(self, reach: Reach, now_ns: int, newest: Sight | None, tape_ns: int | None) -> bool:
+    def is_due(self, reach: Reach, now_ns: int, newest: Sight | None, kept: MediaTime | None) -> bool:
         """Whether all that the clip shows has come, was judged, or will not come.
 
-        ``newest`` is the camera's last window, ``tape_ns`` up to when its tape reaches; None: not known.
+        ``newest`` is the camera's last window, ``kept`` up to when its tape reaches; None: not known.
         """
         if self.is_cut or not self.has_media:
             return False
-        end_ns = self.span(reach)[1]
-        if now_ns >= self.local_ns(end_ns) + LATE_NS:
+        end = self.span(reach)[1]
+        if now_ns >= self.local_ns(end) + LATE_NS:
             return True
-        if newest is None or newest.epoch != self.event.epoch:
+        if newest is None or not newest.media_end.is_on(end):
             return self.is_over
-        end_ns += _SLACK_NS
-        return newest.media_end_ns >= end_ns and (tape_ns is None or tape_ns >= end_ns)
+        end += _SLACK_NS
+        return newest.media_end >= end and (kept is None or kept >= end)
 
-    def _media_end_ns(self) -> int:
+    @property
+    def end(self) -> MediaTime:
+        """When it ended, as far as that is known; ValueError where `has_media` says no."""
         event = self.event
-        if event.media_end_ns is not None:
-            return event.media_end_ns
-        return event.media_begin_ns + max(0, (event.end_ns or event.begin_ns) - event.begin_ns)
+        if event.media_end is not None:
+            return event.media_end
+        return self.begin + max(0, (event.end_ns or event.begin_ns) - event.begin_ns)
 
 
 def _value(sight: Sight, label: str) -> float:

@@ -139,7 +139,7 @@ class Recorder:
         """What ``camera`` shows now as a JPEG, fit to be shown; on the thread that calls `work`. MediaError when it
         cannot be read."""
         sights = self._sights_of(camera)
-        picture = self._shots.plain(camera, sights.newest, sights)
+        picture = self._shots.plain(camera, sights.newest, sights) if sights.newest is not None else None
         return jpeg(picture) if picture is not None else None
 
     def close(self, limit_s: float = 5.0) -> list[Kept]:
@@ -185,8 +185,8 @@ class Recorder:
         case = self._cases.get(event.id)
         if case is None and event.phase is Phase.BEGIN and event.camera in self._config.cameras:
             sights = self._sights_of(event.camera)
-            best = sights.strongest(event.label, event.epoch, event.media_begin_ns)
-            case = self._cases[event.id] = Case(event, best if best is not None else sights.newest)
+            best = sights.strongest(event.label, event.media_begin) if event.media_begin is not None else sights.newest
+            case = self._cases[event.id] = Case(event, best)
         if case is not None:
             case.event = event
         meaning = case.best.meaning if case is not None and case.has_media and case.best is not None else None
@@ -216,7 +216,8 @@ class Recorder:
 
     def _shoot(self, case: Case) -> list[Kept]:
         event = case.event
-        picture = self._shots.plain(event.camera, case.best, self._sights_of(event.camera))
+        sights = self._sights_of(event.camera)
+        picture = self._shots.plain(event.camera, case.best, sights) if case.best is not None else None
         if picture is None:
             return []
         folder = self._store.folder_of(event)
@@ -244,8 +245,10 @@ class Recorder:
         return self._go_on_cutting()
 
     def _is_due(self, case: Case, now_ns: int) -> bool:
+        if not case.has_media or case.is_cut:
+            return False
         newest = self._sights_of(case.event.camera).newest
-        return case.is_due(self._reach, now_ns, newest, self._cutter.tape_ns(case))
+        return case.is_due(self._reach, now_ns, newest, self._cutter.reached(case))
 
     def _begin_cutting(self, case: Case) -> None:
         case.is_cut = True

@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.evidence.clips.mute import Heard, may_be_speech
+from edge.media_time import MediaTime
 from edge.types import F32, Box, Rect, RuleValues, Scores
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One window. ``values`` are what the rules looked at, else the scores; ``meaning`` f32[2,D] as in `Features`."""
+    """One window. ``values`` are what the rules looked at, else the scores; ``meaning`` f32[2,D] as in `Features`.
+
+    ``boxes`` and ``heat`` are of the picture taken at ``picture``, the newest in the window.
+    """
 
     camera: str
     t_end_ns: int
-    media_end_ns: int
-    epoch: int
+    media_end: MediaTime
+    picture: MediaTime | None
     values: Mapping[str, float | None]
     boxes: Sequence[Box]
     heat: F32 | None
@@ -26,14 +30,19 @@ class Sight:
     has_picture: bool
     is_speech: bool
 
+    @property
+    def moment(self) -> MediaTime:
+        """What the window shows best: its newest picture, its end where it has none."""
+        return self.picture or self.media_end
+
     @classmethod
     def of(cls, scores: Scores, rules: RuleValues | None) -> Sight:
         """What is worth remembering of a window."""
         return cls(
             scores.camera,
             scores.t_end_ns,
-            scores.media_end_ns,
-            scores.epoch,
+            scores.media_end,
+            scores.picture,
             rules.values if rules is not None else scores.values,
             tuple(scores.boxes),
             scores.evidence,
@@ -62,9 +71,9 @@ class Sights:
         """The last window; None before the first."""
         return self._all[-1] if self._all else None
 
-    def strongest(self, label: str, epoch: int, since_ns: int) -> Sight | None:
-        """The window since media time ``since_ns`` in which ``label`` was highest; else the newest of the epoch."""
-        there = [s for s in self._all if s.epoch == epoch and s.media_end_ns >= since_ns]
+    def strongest(self, label: str, since: MediaTime) -> Sight | None:
+        """The window since ``since``, of its epoch, in which ``label`` was highest; else the newest of them."""
+        there = [s for s in self._all if s.media_end.is_on(since) and s.media_end >= since]
         told = [s for s in there if s.values.get(label) is not None]
         if told:
             return max(told, key=lambda s: s.values.get(label) or 0.0)
@@ -72,8 +81,8 @@ class Sights:
 
     def heard(self, epoch: int) -> list[Heard]:
         """When each window of an epoch ended, and whether speech may have been in it."""
-        return [(s.media_end_ns, s.is_speech) for s in self._all if s.epoch == epoch]
+        return [(s.media_end, s.is_speech) for s in self._all if s.media_end.epoch == epoch]
 
-    def seen(self, epoch: int) -> list[tuple[int, Sequence[Box]]]:
-        """The boxes of each window of an epoch that had a picture."""
-        return [(s.media_end_ns, s.boxes) for s in self._all if s.epoch == epoch and s.has_picture]
+    def seen(self, epoch: int) -> list[tuple[MediaTime, Sequence[Box]]]:
+        """The boxes of each window of an epoch that had a picture, and when that was taken."""
+        return [(s.moment, s.boxes) for s in self._all if s.media_end.epoch == epoch and s.has_picture]

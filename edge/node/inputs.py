@@ -18,6 +18,7 @@ from edge.config import Loaded
 from edge.config.sources import Camera
 from edge.engine.manifest import Geometry
 from edge.evidence.clips.tape import Tape
+from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.publish.commands import Incoming
@@ -74,10 +75,13 @@ class Inputs:
         supervisor = self._supervisors[camera if spec.source is not None else f"microphone:{spec.microphone}"]
         return supervisor.state, supervisor.detail
 
-    def picture(self, camera: str) -> U8 | None:
-        """The camera's newest picture u8[h,w,3] RGB as the model sees it, without the letterbox; None without any."""
-        newest = self.buffers[camera].newest_picture()
-        return cropped(newest[1], newest[2]) if newest is not None else None
+    def picture(self, camera: str, taken: MediaTime | None) -> U8 | None:
+        """The camera's picture u8[h,w,3] RGB as the model sees it, without the letterbox: the one taken then, or the
+        newest for None; None where it is not there (any more)."""
+        found = self.buffers[camera].newest_picture(taken)
+        if found is None or (taken is not None and found.taken != taken):
+            return None
+        return cropped(found.image, found.content)
 
     def all_ended(self) -> bool:
         """Whether every source was a recording and has come to its end."""
@@ -136,6 +140,7 @@ class Inputs:
         config = self._loaded.config
         source = None
         fittings = self._fit(name, camera)
+        tape = self.tapes.get(name)
         if camera.source is not None:
             base = self._loaded.path.parent
             source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base, fittings)
@@ -153,6 +158,7 @@ class Inputs:
             microphone=self._microphones.get(camera.microphone),
             sensors={channel: topic.stale_s for channel, topic in camera.sensor_topics().items()},
             wake=self._came_due,
+            on_epoch=tape.start_epoch if tape is not None else None,
         )
         if source is not None:
             self._supervisors[name] = Supervisor(

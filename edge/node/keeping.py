@@ -24,12 +24,13 @@ from edge.evidence.archive.traces import Traces
 from edge.evidence.clips.tape import Tape
 from edge.evidence.describer import Describer
 from edge.evidence.digest import Digest, as_json
+from edge.evidence.pictures.shots import LivePicture
 from edge.evidence.recorder import Recorder
 from edge.metrics import Metrics
 from edge.pipeline import Step
 from edge.publish.commands import Mark, TakeSnapshot
 from edge.publish.facade import EventPublisher
-from edge.types import U8, Event, Kept
+from edge.types import Event, Kept
 
 log = logging.getLogger(__name__)
 FOLDER = "evidence"
@@ -47,7 +48,7 @@ class Keeping:
         loaded: Loaded,
         settings: Evidence,
         tapes: Mapping[str, Tape],
-        picture: Callable[[str], U8 | None],
+        picture: LivePicture,
         publisher: EventPublisher,
         clock: Clock,
         metrics: Metrics,

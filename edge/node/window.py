@@ -153,23 +153,26 @@ class Window:
         return tuple(self._recent[camera].copy())
 
     def glimpse(self, camera: str) -> Glimpse | None:
-        """The newest picture. Where something is to be blurred, the newest that was looked at: before that nobody
-        knows what is in it."""
+        """The newest picture; where there are boxes, the one that they were found in. Where something is to be blurred,
+        always one that was looked at: before that nobody knows what is in it."""
         evidence = self._running().evidence
         classes = evidence.blur if evidence is not None else ()
         scored = tuple(self._scored[camera].copy())
         newest = scored[-1] if scored else None
-        if classes and newest is None:
+        boxes = clear_boxes(newest.boxes) if newest is not None else ()
+        looked_at = newest.picture if newest is not None else None
+        found = (
+            self._buffers[camera].newest_picture(looked_at) if looked_at is not None and (classes or boxes) else None
+        )
+        if found is not None and newest is not None and found.taken == looked_at:
+            shown = cropped(found.image, found.content)
+            if classes:
+                shown = blur_boxes(shown, _boxes_around(scored, newest), classes)
+            return Glimpse(found.number, shown, boxes)
+        if classes:
             return None
-        up_to = (newest.epoch, newest.media_end_ns) if classes and newest is not None else None
-        found = self._buffers[camera].newest_picture(up_to)
-        if found is None:
-            return None
-        number, image, content = found
-        shown = cropped(image, content)
-        if classes and newest is not None:
-            shown = blur_boxes(shown, _boxes_around(scored, newest), classes)
-        return Glimpse(number, shown, clear_boxes(newest.boxes) if newest is not None else ())
+        found = self._buffers[camera].newest_picture()
+        return Glimpse(found.number, cropped(found.image, found.content)) if found is not None else None
 
     def sound(self, camera: str, out: F32) -> int:
         """Fill f32[n] with the newest sound; the samples heard so far."""
@@ -296,6 +299,6 @@ def _boxes_around(scored: Sequence[Scores], newest: Scores) -> list[Box]:
     return [
         box
         for scores in scored
-        if scores.epoch == newest.epoch and newest.media_end_ns - scores.media_end_ns <= BLUR_NS
+        if scores.media_end.is_on(newest.media_end) and newest.media_end.since(scores.media_end) <= BLUR_NS
         for box in scores.boxes
     ]

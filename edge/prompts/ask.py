@@ -102,6 +102,6 @@ class Stream:
 
     def ask(self, scores: Scores) -> Mapping[str, Verdict]:
         """What each prompt comes to in this window and those just before."""
-        if scores.epoch != self._epoch:
-            self._steady, self._epoch = Steady(), scores.epoch
+        if scores.media_end.epoch != self._epoch:
+            self._steady, self._epoch = Steady(), scores.media_end.epoch
         return self._panel.decide(self._steady.add(self._panel.evidence(scores)), scores)

@@ -85,7 +85,8 @@ def _now(event: Event) -> float:
     if event.end_ns is not None:
         since_ns = event.end_ns - event.begin_ns
     else:
-        since_ns = 0 if event.media_end_ns is None else max(0, event.media_end_ns - event.media_begin_ns)
+        ends, begins = event.media_end, event.media_begin
+        since_ns = 0 if ends is None or begins is None else max(0, ends.since(begins))
     return round((event.wall_begin_ns + since_ns) / NS_PER_S, 6)
 
 

@@ -1,4 +1,7 @@
-"""Open events as bytes: what the outbox keeps so that a restarted daemon can end what a killed one left open."""
+"""Open events as bytes: what the outbox keeps so that a restarted daemon can end what a killed one left open.
+
+Their media times are left out: the epochs of a source end with the process that counted them.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,14 @@ from edge.types import Box, Contribution, Event, Kind, Phase
 
 log = logging.getLogger(__name__)
 
+_MEDIA = ("media_begin", "media_end")
+_FORMER = ("media_begin_ns", "media_end_ns", "epoch")  # as versions before 0.4.0 wrote them
+
 
 def pack(event: Event, seq: int) -> bytes:
-    """An event and the number of its last published phase."""
-    return json.dumps({"seq": seq, **asdict(event)}, default=str).encode()
+    """An event without its media times, and the number of its last published phase."""
+    kept = {name: value for name, value in asdict(event).items() if name not in _MEDIA}
+    return json.dumps({"seq": seq, **kept}, default=str).encode()
 
 
 def unpack(value: bytes) -> tuple[Event, int] | None:
@@ -24,7 +31,8 @@ def unpack(value: bytes) -> tuple[Event, int] | None:
         contribution = raw.pop("contribution")
         event = Event(
             **{
-                **raw,
+                **{name: value for name, value in raw.items() if name not in _FORMER},
+                "media_begin": None,
                 "kind": Kind(raw["kind"]),
                 "phase": Phase(raw["phase"]),
                 "contribution": Contribution(**contribution) if contribution else None,

@@ -142,7 +142,7 @@ class _Tally:
 
     def on_scores(self, scores: Scores) -> None:
         self.windows += 1
-        self.last_ns = scores.media_end_ns
+        self.last_ns = scores.media_end.position_ns
         self._listener.on_scores(scores)
 
     def on_event(self, event: Event) -> None:

@@ -32,14 +32,14 @@ class ScoreTable:
 
     def write(self, path: Path, scores: Scores) -> None:
         """Add one window, and before it the empty rows of windows that were left out."""
-        t_s = seconds(scores.media_end_ns)
-        self._fill(path, scores.epoch, t_s)
+        t_s = seconds(scores.media_end.position_ns)
+        self._fill(path, scores.media_end.epoch, t_s)
         cells = [_cell(scores.values.get(label)) for label in [*self._labels, ANOMALY]]
         there = [label for label in self._labels if label in scores.values]
         top = max(there, key=lambda label: scores.values[label], default=None)
         added = scores.contribution[top] if top is not None else Contribution(0.0, 0.0, 0.0)
         self._writer.writerow([path, f"{t_s:.3f}", *cells, f"{added.video:.4f}", f"{added.audio:.4f}"])
-        self._last = (path, scores.epoch, t_s)
+        self._last = (path, scores.media_end.epoch, t_s)
 
     def _fill(self, path: Path, epoch: int, t_s: float) -> None:
         if self._last is None or self._last[:2] != (path, epoch):
@@ -69,5 +69,6 @@ class EventLines:
         self._seq[event.id] = seq + 1
         node = self._config.node
         payload = event_payload(event, node.site, node.id, self._model, seq)
-        line = {"file": str(path), "t_s": round(seconds(event.media_begin_ns), 3), **payload}
+        begin_ns = 0 if event.media_begin is None else event.media_begin.position_ns
+        line = {"file": str(path), "t_s": round(seconds(begin_ns), 3), **payload}
         print(json.dumps(line, ensure_ascii=False, allow_nan=False), file=self._out, flush=True)

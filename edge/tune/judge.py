@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +15,25 @@ from edge.detect.hysteresis import Limits
 from edge.detect.null import QuietTimes
 from edge.detect.thresholds import Thresholds
 from edge.engine.manifest import Manifest
+from edge.media_time import MediaTime
 from edge.replay import Moment
-from edge.types import Event, Kind, Phase, nanoseconds, seconds
+from edge.types import NS_PER_S, Event, Phase, RuleValues, nanoseconds, seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What the rules of one recording looked at: times i64[n], ``values`` f64[n,k], NaN where nothing could tell."""
+    """What the rules of one recording looked at: local times i64[n] and media times [n] of its windows, ``values``
+    f64[n,k], NaN where nothing could tell."""
 
     t_ns: NDArray[np.int64]
-    media_ns: NDArray[np.int64]
-    epoch: NDArray[np.int64]
+    media: tuple[MediaTime, ...]
     names: tuple[str, ...]
     values: NDArray[np.float64]
+
+    @property
+    def media_s(self) -> NDArray[np.float64]:
+        """Where each window ends, in seconds of the recording [n]."""
+        return np.array([one.position_ns for one in self.media], np.float64) / NS_PER_S
 
     def column(self, name: str) -> NDArray[np.float64]:
         """The values of one rule [n]; all NaN where it was not looked at."""
@@ -45,9 +51,9 @@ class Interval:
     peak: float
 
 
-def interval(begin_ns: int, end_ns: int | None, peak: float) -> Interval:
-    """Media times as seconds; what has no end ends where it began."""
-    return Interval(seconds(begin_ns), seconds(begin_ns if end_ns is None else end_ns), peak)
+def interval(begin: MediaTime, end: MediaTime | None, peak: float) -> Interval:
+    """Media times as seconds of the recording; what has no end ends where it began."""
+    return Interval(seconds(begin.position_ns), seconds((end or begin).position_ns), peak)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,8 @@ class Judged:
 
     def intervals(self, label: str) -> tuple[Interval, ...]:
         """The scene's events of ``label``, in order of their begin."""
-        ended = [e for e in self.events if e.phase is Phase.END and e.kind is Kind.EVENT and e.label == label]
-        found = [interval(e.media_begin_ns, e.media_end_ns, e.peak) for e in ended]
+        ended = [e for e in self.events if e.phase is Phase.END and e.label == label]
+        found = [interval(e.media_begin, e.media_end, e.peak) for e in ended if e.media_begin is not None]
         return tuple(sorted(found, key=lambda one: one.begin_s))
 
 
@@ -96,7 +102,7 @@ class Judge:
             for scores in moment.step.scores:
                 events += detector.scores(scores)
                 values = detector.rule_values(scores)
-                gathered.add((values.t_end_ns, values.media_end_ns, values.epoch), values.values)
+                gathered.add(values)
             for facts in moment.step.facts:
                 events += detector.health(facts)
         events += detector.end_all("end of recording", clock.mono_ns())
@@ -117,19 +123,17 @@ class _Gathered:
     """The rules' values as they come."""
 
     def __init__(self) -> None:
-        self._times: list[tuple[int, int, int]] = []
+        self._rows: list[RuleValues] = []
         self._columns: dict[str, int] = {}
-        self._rows: list[Mapping[str, float | None]] = []
 
-    def add(self, times: tuple[int, int, int], values: Mapping[str, float | None]) -> None:
-        self._times.append(times)
+    def add(self, values: RuleValues) -> None:
         self._rows.append(values)
-        for name in values:
+        for name in values.values:
             self._columns.setdefault(name, len(self._columns))
 
     def trace(self) -> Trace:
         names = tuple(self._columns)
-        rows = [[np.nan if v is None else v for v in map(row.get, names)] for row in self._rows]
-        times = np.array(self._times, np.int64).reshape(-1, 3)
+        rows = [[np.nan if v is None else v for v in map(row.values.get, names)] for row in self._rows]
+        t_ns = np.array([row.t_end_ns for row in self._rows], np.int64)
         values = np.array(rows, np.float64).reshape(len(rows), len(names))
-        return Trace(times[:, 0], times[:, 1], times[:, 2], names, values)
+        return Trace(t_ns, tuple(row.media_end for row in self._rows), names, values)

@@ -13,7 +13,6 @@ from edge.tune.labels import Span
 from edge.tune.match import match
 from edge.tune.suggest import Suggestion
 from edge.tune.sweep import Recording, Sweep
-from edge.types import NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def mistakes(outcome: Outcome, label: str, most: int = 8) -> list[Mistake]:
 
 def _miss(recording: Recording, span: Span, enter: float) -> Mistake:
     trace = recording.judged.trace
-    inside = (trace.media_ns >= span.begin_s * NS_PER_S) & (trace.media_ns <= (span.end_s + 1) * NS_PER_S)
+    inside = (trace.media_s >= span.begin_s) & (trace.media_s <= span.end_s + 1)
     values = trace.column(span.label)[inside]
     seen = values[~np.isnan(values)]
     peak = float(seen.max()) if len(seen) else 0.0

@@ -1,6 +1,6 @@
 """The steps of one recording as arrays: everything that decisions need, losslessly; the model's features are left out.
 
-`pack` and `unpack` are inverse but for ``embedding`` and ``features``, which no decision looks at.
+`pack` and `unpack` are inverse but for ``embedding``, ``features`` and ``picture``, which no decision looks at.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.media_time import MediaTime
 from edge.pipeline import Step
 from edge.replay import Moment
 from edge.types import Box, CameraFacts, Contribution, Scores, SourceState, StreamFacts
 
 Arrays = dict[str, NDArray[Any]]
-SCHEMA = 1
+SCHEMA = 2
 _NOTHING = np.zeros(0, np.float32)
-_PLACE = ("seq", "t_end_ns", "media_end_ns", "epoch")
+_PLACE = ("seq", "t_end_ns")
+_MEDIA = ("epoch", "pts_ns", "position_ns")
 
 
 def pack(moments: Sequence[Moment]) -> Arrays:
@@ -32,7 +34,8 @@ def pack(moments: Sequence[Moment]) -> Arrays:
         "now_ns": np.array([moment.now_ns for moment in moments], np.int64),
         "has_window": np.array([bool(moment.step.scores) for moment in moments], bool),
         "has_facts": np.array([len(moment.step.facts) for moment in moments], np.uint8),
-        "place": np.array([[getattr(s, key) for key in _PLACE] for s in windows], np.int64).reshape(-1, 4),
+        "place": np.array([[getattr(s, key) for key in _PLACE] for s in windows], np.int64).reshape(-1, 2),
+        "media": np.array([[getattr(s.media_end, key) for key in _MEDIA] for s in windows], np.int64).reshape(-1, 3),
         "coverage": np.array([s.coverage for s in windows], np.float64),
         "ok": np.array([(s.video_ok, s.audio_ok) for s in windows], bool).reshape(-1, 2),
         "content": np.array([s.content for s in windows], np.float64).reshape(-1, 4),
@@ -80,15 +83,16 @@ def _windows(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, Any], camer
     boxes, tags = (_Rows(arrays[f"{key}_at"], arrays[key].tolist()) for key in ("boxes", "tags"))
     kinds, words = json.loads(arrays["kinds"].tobytes()), json.loads(arrays["words"].tobytes())
     evidence = _evidence(arrays)
-    columns = zip(*(arrays[key].tolist() for key in ("place", "coverage", "ok", "content", "values")), strict=True)
-    for k, (place, coverage, ok, content, values) in enumerate(columns):
+    columns = zip(
+        *(arrays[key].tolist() for key in ("place", "media", "coverage", "ok", "content", "values")), strict=True
+    )
+    for k, (place, media, coverage, ok, content, values) in enumerate(columns):
         added = arrays["contribution"][k].tolist()
         yield Scores(
             camera=camera,
             seq=place[0],
             t_end_ns=place[1],
-            media_end_ns=place[2],
-            epoch=place[3],
+            media_end=MediaTime(*media),
             values={name: value for name, value in zip(names, values, strict=True) if value == value},  # noqa: PLR0124
             contribution={n: Contribution(*part) for n, part in zip(names, added, strict=True) if part[0] == part[0]},
             embedding=_NOTHING,

@@ -163,7 +163,7 @@ def _recordings(outcome: Outcome, told: Sequence[Row], names: dict[Path, str]) -
 
 def _recording(recording: Recording, after: Judged, told: Sequence[Row], name: str) -> str:
     trace = recording.judged.trace
-    media_s = trace.media_ns / 1e9
+    media_s = trace.media_s
     length_s = float(media_s.max()) if len(media_s) else 0.0
     strips = []
     for row in told:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.detect.hysteresis import Hysteresis, Limits, Sample, Step
 from edge.errors import InputError
+from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Phase, nanoseconds
 
 HOP_NS = NS_PER_S // 2
@@ -75,17 +76,14 @@ def hop_ns_of(times_ns: NDArray[Any]) -> int:
 
 def decide(times_ns: NDArray[np.int64], column: NDArray[np.float64], limits: Limits, hop_ns: int) -> list[Previewed]:
     """The events of one column [n] on an unbroken clock, NaN for what was not seen."""
-    epoch = np.zeros(len(times_ns), np.int64)
-    return [
-        Previewed(s.begin_ns, s.end_ns or s.begin_ns, s.peak)
-        for s in steps(times_ns, times_ns, epoch, column, limits, hop_ns)
-    ]
+    media = [MediaTime(0, t_ns, t_ns) for t_ns in times_ns.tolist()]
+    found = steps(times_ns, media, column, limits, hop_ns)
+    return [Previewed(s.begin_ns, s.end_ns or s.begin_ns, s.peak) for s in found]
 
 
 def steps(
     t_ns: NDArray[np.int64],
-    media_ns: NDArray[np.int64],
-    epoch: NDArray[np.int64],
+    media: Sequence[MediaTime],
     column: NDArray[np.float64],
     limits: Limits,
     hop_ns: int,
@@ -100,8 +98,8 @@ def steps(
     while (k := int(np.searchsorted(high, i))) < len(high):
         i, low_ns = int(high[k]), None
         while i < len(column):
-            value, now_ns = float(column[i]), int(media_ns[i])
-            sample = Sample(int(t_ns[i]), now_ns, int(epoch[i]), None if np.isnan(value) else value)
+            value, now_ns = float(column[i]), media[i].position_ns
+            sample = Sample(int(t_ns[i]), media[i], None if np.isnan(value) else value)
             yield from (step for step in state.advance(sample, limits) if step.phase is Phase.END)
             i += 1
             if value >= limits.leave:

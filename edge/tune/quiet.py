@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.detect.null import MINUTE_NS, QuietTimes
 from edge.engine.manifest import Label
+from edge.media_time import MediaTime
 from edge.tune.match import outside
 from edge.tune.sweep import Recording
 from edge.types import NS_PER_S, Contribution, Scores
@@ -40,7 +41,7 @@ def _observe(quiet: QuietTimes, recording: Recording, start_ns: int) -> int:
     """Show it one recording, from ``start_ns``; where the next may begin."""
     trace = recording.judged.trace
     events = {name: recording.judged.intervals(name) for name in quiet.labels}
-    media_s = trace.media_ns / 1e9
+    media_s = trace.media_s
     values = trace.values.copy()
     for k, name in enumerate(trace.names):
         values[~outside(media_s, recording.of(name)), k] = np.nan
@@ -54,8 +55,7 @@ def _observe(quiet: QuietTimes, recording: Recording, start_ns: int) -> int:
                 camera="tune",
                 seq=i,
                 t_end_ns=last_ns,
-                media_end_ns=last_ns,
-                epoch=0,
+                media_end=MediaTime(0, last_ns, last_ns),
                 values=there,
                 contribution=dict.fromkeys(there, _ALL),
                 embedding=_NOTHING,

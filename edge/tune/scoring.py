@@ -75,8 +75,12 @@ class Scorer:
             for moment in self._cache.keep(path, map(lean, self._of(path).moments(path))):
                 for scores in moment.step.scores:
                     windows += 1
-                    told(seconds(scores.media_end_ns - last_ns) if scores.media_end_ns > last_ns else 0.0)
-                    last_ns = max(last_ns, scores.media_end_ns)
+                    told(
+                        seconds(scores.media_end.position_ns - last_ns)
+                        if scores.media_end.position_ns > last_ns
+                        else 0.0
+                    )
+                    last_ns = max(last_ns, scores.media_end.position_ns)
             facts = Facts(seconds(last_ns), windows, seconds(self._clock.mono_ns() - began_ns))
             self._cache.finish(path, facts)
         except EdgeError as error:

@@ -70,8 +70,8 @@ def with_enter(config: Config, label: str, enter: float) -> Config:
 def intervals(trace: Trace, label: str, limits: Limits, hop_ns: int) -> tuple[Interval, ...]:
     """The events of one rule under ``limits``, as the hysteresis decides on what the rule looked at."""
     column = trace.column(label)
-    found = steps(trace.t_ns, trace.media_ns, trace.epoch, column, limits, hop_ns)
-    ended = [interval(s.media_begin_ns, s.media_end_ns, s.peak) for s in found]
+    found = steps(trace.t_ns, trace.media, column, limits, hop_ns)
+    ended = [interval(s.media_begin, s.media_end, s.peak) for s in found]
     return tuple(sorted(ended, key=lambda one: one.begin_s))
 
 
@@ -102,7 +102,7 @@ def sweep(judge: Judge, recordings: Sequence[Recording], label: str, hop_ns: int
 def quiet_s(recording: Recording, label: str, hop_ns: int) -> float:
     """Seconds of a recording that were looked at for ``label`` and in which it is not said to happen."""
     trace = recording.judged.trace
-    free = outside(trace.media_ns / 1e9, recording.of(label))
+    free = outside(trace.media_s, recording.of(label))
     return float(np.count_nonzero(free & ~np.isnan(trace.column(label))) * seconds(hop_ns))
 
 

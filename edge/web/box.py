@@ -38,7 +38,7 @@ class NodeFacts:
 @dataclass(frozen=True, slots=True)
 class Glimpse:
     """The newest picture u8[h,w,3] RGB as the model sees it, without letterbox bars, masked and blurred as configured;
-    ``number`` grows with every picture, ``boxes`` are those of the newest scores."""
+    ``number`` grows with every picture, ``boxes`` are what was found in this very one."""
 
     number: int
     image: U8

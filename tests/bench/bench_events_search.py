@@ -44,7 +44,7 @@ def fill(store: EventStore, count: int, rng: np.random.Generator) -> None:
             label, camera = LABELS[int(rng.integers(10))], CAMERAS[int(rng.integers(4))]
             tags = tuple((str(t), float(rng.random())) for t in rng.choice(TAGS, 5, replace=False))
             event = Event(
-                *(f"{n:016x}", camera, Kind.EVENT, label, Phase.END, 0, 5 * NS_PER_S, 0),
+                *(f"{n:016x}", camera, Kind.EVENT, label, Phase.END, 0, 5 * NS_PER_S, None),
                 *(1_700_000_000 * NS_PER_S + n * 86 * NS_PER_S, 0.8, 0.9, 0.6, "alert"),
                 f"{label} {rng.random():.2f} at {camera}: heard {tags[0][0]}, seen {NOUNS[int(rng.integers(12))]}",
                 tags=tags,

@@ -47,7 +47,7 @@ class SlowModel:
         given: dict[str, Any] = {"values": {"siren": value}, "contribution": {"siren": Contribution(0, 1, 0)}}
         empty = np.zeros(4, np.float32)
         return Scores(
-            w.camera, w.seq, w.t_end_ns, w.media_end_ns, w.epoch, **given, embedding=empty, boxes=(), tags={},
+            w.camera, w.seq, w.t_end_ns, w.media_end, **given, embedding=empty, boxes=(), tags={},
             coverage=w.coverage, video_ok=True, audio_ok=True, model="slow 1",
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import media_times
 import numpy as np
 
 from edge.clock import VirtualClock
@@ -73,8 +74,7 @@ def scores(t_s: float, values: Mapping[str, float], **changes: Any) -> Scores:
         "camera": "gate",
         "seq": t_ns // HOP_NS,
         "t_end_ns": t_ns,
-        "media_end_ns": t_ns + 7,
-        "epoch": 0,
+        "media_end": media_times.at(t_ns + 7),
         "values": {"person": 0.0, "glass_break": 0.0, "fire": 0.0, **values},
         "contribution": {name: Contribution(0.2, 3.1, 0.0) for name in ("person", "glass_break", "fire")},
         "embedding": np.zeros(8, np.float32),

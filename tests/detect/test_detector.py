@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from detect_parts import GOOD_VIDEO, MANIFEST, config, facts, scores
+from media_times import at
 
 from edge.clock import VirtualClock
 from edge.detect.detector import Detector
@@ -31,7 +32,7 @@ def test_the_life_of_an_event() -> None:
     begin, end = play(detector(clock=clock), clock, [0.1, 0.7, 0.8, 0.87, *[0.2] * 7])
     assert begin.kind is Kind.EVENT
     assert (begin.phase, begin.label, begin.camera) == (Phase.BEGIN, "person", "gate")
-    assert (begin.begin_ns, begin.media_begin_ns) == (NS_PER_S // 2, NS_PER_S // 2 + 7)
+    assert (begin.begin_ns, begin.media_begin) == (NS_PER_S // 2, at(NS_PER_S // 2 + 7))
     assert begin.wall_begin_ns == WALL_NS + NS_PER_S // 2
     assert (begin.threshold, begin.severity, begin.end_ns) == (0.6, "alert", None)
     assert begin.contribution == Contribution(0.2, 3.1, 0.0)
@@ -40,7 +41,7 @@ def test_the_life_of_an_event() -> None:
     assert (end.phase, end.id, end.end_ns) == (Phase.END, begin.id, 3 * NS_PER_S // 2)
     assert end.wall_begin_ns == begin.wall_begin_ns
     assert (end.score, end.peak) == (0.2, 0.87)
-    assert (begin.epoch, begin.media_end_ns, end.media_end_ns) == (0, None, 3 * NS_PER_S // 2 + 7)
+    assert (begin.media_end, end.media_end) == (None, at(3 * NS_PER_S // 2 + 7))
     assert end.why == "person ended after 1.0 s, peak 0.87 (left): the score fell to 0.20"
 
 

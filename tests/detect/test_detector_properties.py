@@ -75,7 +75,7 @@ def test_every_event_begins_once_and_ends_once(script: list[tuple[Any, ...]]) ->
             opened[key] = event
             continue
         begun = opened[key]
-        fixed = ("id", "kind", "begin_ns", "media_begin_ns", "wall_begin_ns", "threshold", "severity")
+        fixed = ("id", "kind", "begin_ns", "media_begin", "wall_begin_ns", "threshold", "severity")
         assert all(getattr(event, name) == getattr(begun, name) for name in fixed)
         assert event.peak >= begun.peak
         if event.phase is Phase.END:

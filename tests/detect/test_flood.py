@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media_times import at
 
 from edge.detect.hysteresis import Hysteresis, Limits, Sample, Step
 from edge.types import NS_PER_S, Phase
@@ -24,14 +25,14 @@ def play(
     steps = []
     for n, value in enumerate(values):
         t_ns = round(from_s * NS_PER_S) + n * HOP
-        steps += [(t_ns / NS_PER_S, step) for step in state.advance(Sample(t_ns, t_ns, 0, value), chosen)]
+        steps += [(t_ns / NS_PER_S, step) for step in state.advance(Sample(t_ns, at(t_ns), value), chosen)]
     return steps
 
 
 def test_what_begins_again_in_time_is_the_same_event() -> None:
     steps = play([0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, *[0.1] * 7], limits())
     assert [(t, s.phase) for t, s in steps] == [(0, BEGIN), (6.5, END)]
-    assert (steps[1][1].end_ns, steps[1][1].media_end_ns, steps[1][1].score) == (3 * NS_PER_S, 3 * NS_PER_S, 0.1)
+    assert (steps[1][1].end_ns, steps[1][1].media_end, steps[1][1].score) == (3 * NS_PER_S, at(3 * NS_PER_S), 0.1)
 
 
 def test_what_begins_again_too_late_is_another() -> None:
@@ -57,10 +58,10 @@ def test_a_hole_while_it_has_fallen_ends_where_it_last_held() -> None:
 
 def test_over_a_break_of_the_media_clock_the_end_stays_on_the_first_axis() -> None:
     state, chosen = Hysteresis(HOP), limits(merge_s=0)
-    state.advance(Sample(10 * HOP, 100 * HOP, 0, 0.9), chosen)
-    state.advance(Sample(12 * HOP, 7 * HOP, 1, 0.9), chosen)
-    (end,) = state.advance(Sample(13 * HOP, 8 * HOP, 1, 0.1), chosen)
-    assert (end.epoch, end.media_begin_ns, end.media_end_ns) == (0, 100 * HOP, 102 * HOP)
+    state.advance(Sample(10 * HOP, at(100 * HOP), 0.9), chosen)
+    state.advance(Sample(12 * HOP, at(7 * HOP, 1), 0.9), chosen)
+    (end,) = state.advance(Sample(13 * HOP, at(8 * HOP, 1), 0.1), chosen)
+    assert (end.media_begin, end.media_end) == (at(100 * HOP), at(102 * HOP))
 
 
 def test_what_is_beyond_most_per_hour_is_held_back_and_told_later() -> None:
@@ -108,7 +109,7 @@ def run(samples: list[tuple[int, bool, float | None]], chosen: Limits) -> list[t
     for hops, breaks, value in samples:
         t_ns += hops * HOP
         epoch += breaks
-        steps += [(t_ns, step) for step in state.advance(Sample(t_ns, t_ns - epoch, epoch, value), chosen)]
+        steps += [(t_ns, step) for step in state.advance(Sample(t_ns, at(t_ns - epoch, epoch), value), chosen)]
     return steps + [(t_ns, step) for step in state.end("shutdown")]
 
 

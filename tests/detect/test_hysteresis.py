@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from media_times import at
 
 from edge.detect.hysteresis import LATE_NS, LOST_NS, RISE, RISE_EVERY_NS, Hysteresis, Limits, Sample, Step
 from edge.types import NS_PER_S, Phase
@@ -22,7 +23,7 @@ def play(values: list[float | None], chosen: Limits, state: Hysteresis | None = 
         (n / 2, step)
         for n, value in enumerate(values)
         if value is not None
-        for step in state.advance(Sample(n * HOP, n * HOP, 0, value), chosen)
+        for step in state.advance(Sample(n * HOP, at(n * HOP), value), chosen)
     ]
 
 
@@ -30,7 +31,7 @@ def test_begins_after_min_s_and_dates_back_to_the_first_crossing() -> None:
     steps = play([0.1, 0.7, 0.8, 0.9, 0.5, 0.39], limits())
     assert [(t, s.phase) for t, s in steps] == [(1.5, BEGIN), (2.5, END)]
     begin, end = steps[0][1], steps[1][1]
-    assert (begin.begin_ns, begin.media_begin_ns, begin.end_ns) == (HOP, HOP, None)
+    assert (begin.begin_ns, begin.media_begin, begin.end_ns) == (HOP, at(HOP), None)
     assert (begin.score, begin.peak, begin.threshold) == (0.9, 0.9, 0.6)
     assert (end.begin_ns, end.end_ns, end.score, end.peak, end.reason) == (HOP, 4 * HOP, 0.39, 0.9, "left")
 
@@ -70,7 +71,7 @@ def test_a_long_hole_ends_it_as_lost_where_it_was_last_seen() -> None:
 def test_expire_gives_the_same_end_whenever_it_is_asked() -> None:
     def ended(at_ns: int) -> tuple[Step, ...]:
         state = Hysteresis(HOP)
-        state.advance(Sample(0, 0, 0, 0.7), limits(min_s=0))
+        state.advance(Sample(0, at(0), 0.7), limits(min_s=0))
         assert state.expire(LOST_NS + LATE_NS) == ()
         return state.expire(at_ns)
 
@@ -79,10 +80,10 @@ def test_expire_gives_the_same_end_whenever_it_is_asked() -> None:
 
 def test_windows_that_cannot_tell_are_a_hole() -> None:
     state, chosen = Hysteresis(HOP), limits(min_s=0)
-    state.advance(Sample(0, 0, 0, 0.7), chosen)
+    state.advance(Sample(0, at(0), 0.7), chosen)
     hops = LOST_NS // HOP
-    assert [state.advance(Sample(n * HOP, n * HOP, 0, None), chosen) for n in range(1, hops + 1)] == [()] * hops
-    (end,) = state.advance(Sample(LOST_NS + HOP, LOST_NS + HOP, 0, None), chosen)
+    assert [state.advance(Sample(n * HOP, at(n * HOP), None), chosen) for n in range(1, hops + 1)] == [()] * hops
+    (end,) = state.advance(Sample(LOST_NS + HOP, at(LOST_NS + HOP), None), chosen)
     assert (end.phase, end.reason, end.end_ns) == (END, "lost", 0)
 
 
@@ -93,8 +94,8 @@ def test_jitter_of_local_time_changes_nothing_but_local_times() -> None:
         state, steps = Hysteresis(HOP), []
         for n, value in enumerate(values):
             t_ns = n * HOP + (jitter_ns if n % 2 else -jitter_ns)
-            steps += state.advance(Sample(t_ns, n * HOP, 0, value), limits())
-        return [(s.phase, s.media_begin_ns, s.peak) for s in steps]
+            steps += state.advance(Sample(t_ns, at(n * HOP), value), limits())
+        return [(s.phase, s.media_begin, s.peak) for s in steps]
 
     assert seen(0) == seen(40_000_000) == seen(-40_000_000)
     assert len(seen(0)) == 3
@@ -102,18 +103,20 @@ def test_jitter_of_local_time_changes_nothing_but_local_times() -> None:
 
 def test_over_a_break_of_the_media_clock_local_time_counts() -> None:
     state, chosen = Hysteresis(HOP), limits(min_s=0, cooldown_s=30)
-    state.advance(Sample(0, 0, 0, 0.7), chosen)
-    (end,) = state.advance(Sample(LOST_NS + HOP, HOP, 1, 0.7), chosen)
+    state.advance(Sample(0, at(0), 0.7), chosen)
+    (end,) = state.advance(Sample(LOST_NS + HOP, at(HOP, 1), 0.7), chosen)
     assert end.reason == "lost"
-    assert [s.phase for s in state.advance(Sample(31 * NS_PER_S, 2 * HOP, 1, 0.7), chosen)] == [BEGIN]
+    assert [s.phase for s in state.advance(Sample(31 * NS_PER_S, at(2 * HOP, 1), 0.7), chosen)] == [BEGIN]
 
 
-@pytest.mark.parametrize("second", [Sample(4 * HOP, 4 * HOP, 0, 0.7), Sample(HOP, 0, 1, 0.7)], ids=["missing", "epoch"])
+@pytest.mark.parametrize(
+    "second", [Sample(4 * HOP, at(4 * HOP), 0.7), Sample(HOP, at(0, 1), 0.7)], ids=["missing", "epoch"]
+)
 def test_a_candidate_gains_no_time_over_a_hole(second: Sample) -> None:
     state, chosen = Hysteresis(HOP), limits(min_s=0.5)
-    assert state.advance(Sample(0, 0, 0, 0.7), chosen) == ()
+    assert state.advance(Sample(0, at(0), 0.7), chosen) == ()
     assert state.advance(second, chosen) == ()
-    third = Sample(second.t_ns + HOP, second.media_ns + HOP, second.epoch, 0.7)
+    third = Sample(second.t_ns + HOP, second.media + HOP, 0.7)
     assert [s.phase for s in state.advance(third, chosen)] == [BEGIN]
 
 
@@ -125,9 +128,9 @@ def test_updates_tell_of_a_clearly_higher_peak_and_of_life() -> None:
 
 def test_repeated_and_older_times_are_ignored() -> None:
     state = Hysteresis(HOP)
-    state.advance(Sample(HOP, HOP, 0, 0.7), limits(min_s=0))
-    assert state.advance(Sample(HOP, HOP, 0, 0.0), limits(min_s=0)) == ()
-    assert state.advance(Sample(0, 0, 0, 0.0), limits(min_s=0)) == ()
+    state.advance(Sample(HOP, at(HOP), 0.7), limits(min_s=0))
+    assert state.advance(Sample(HOP, at(HOP), 0.0), limits(min_s=0)) == ()
+    assert state.advance(Sample(0, at(0), 0.0), limits(min_s=0)) == ()
     assert state.is_open
 
 
@@ -149,7 +152,7 @@ def run(samples: list[tuple[int, int, float]], chosen: Limits) -> list[tuple[int
     for hops, new_epoch, value in samples:
         t_ns += hops * HOP
         epoch += new_epoch
-        steps += [(t_ns, step) for step in state.advance(Sample(t_ns, t_ns, epoch, value), chosen)]
+        steps += [(t_ns, step) for step in state.advance(Sample(t_ns, at(t_ns, epoch), value), chosen)]
     return steps + [(t_ns, step) for step in state.end("shutdown")]
 
 
@@ -190,14 +193,14 @@ def test_deterministic(samples: list[tuple[int, int, float]], chosen: Limits) ->
 
 
 @given(SAMPLES, LIMITS, st.integers(0, 120))
-def test_a_hole_never_acts_as_a_zero(samples: list[tuple[int, int, float]], chosen: Limits, at: int) -> None:
+def test_a_hole_never_acts_as_a_zero(samples: list[tuple[int, int, float]], chosen: Limits, hole: int) -> None:
     """Without one window that was at or above leave, an open event is not ended as `left` at that place."""
     state, t_ns = Hysteresis(HOP), 0
     for n, (_, _, value) in enumerate(samples):
         t_ns += HOP
-        if n == at:
+        if n == hole:
             was_open = state.is_open
             assert state.expire(t_ns) == ()
             assert state.is_open == was_open
             continue
-        state.advance(Sample(t_ns, t_ns, 0, value), chosen)
+        state.advance(Sample(t_ns, at(t_ns), value), chosen)

@@ -53,7 +53,7 @@ def test_a_replay_decides_the_same_and_nothing_floods(script: list[tuple[Any, ..
     begins: dict[str, int] = {}
     for event in events:
         begins[event.label] = begins.get(event.label, 0) + (event.phase is BEGIN)
-        assert (event.media_end_ns is None) == (event.end_ns is None)
+        assert (event.media_end is None) == (event.end_ns is None)
     assert max(begins.values(), default=0) <= 3
     for values in looked:
         assert all(value is None or 0 <= value <= 1 for value in values.values())
@@ -65,7 +65,7 @@ def test_live_decides_as_a_replay_does(script: list[tuple[Any, ...]], late_ns: l
     """Local time trembles live; decisions go by the media's."""
 
     def decided(of: tuple[list[Event], list[Any]]) -> Any:
-        kept = [(e.label, e.phase, e.media_begin_ns, e.media_end_ns, e.peak, e.zones) for e in of[0]]
+        kept = [(e.label, e.phase, e.media_begin, e.media_end, e.peak, e.zones) for e in of[0]]
         return kept, of[1]
 
     assert decided(play(script, late_ns)) == decided(play(script))

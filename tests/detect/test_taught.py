@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from media_times import at
 
 from edge.detect.taught import NOTHING, Taught
 from edge.detect.taught_features import VERSION, Recent, kinds_of, log_odds, moved, people
@@ -35,8 +36,7 @@ def scores(sound: float | None = None, picture: float | None = None, seq: int = 
         camera="gate",
         seq=seq,
         t_end_ns=seq,
-        media_end_ns=seq,
-        epoch=epoch,
+        media_end=at(seq, epoch),
         values={"bark": 0.7},
         contribution={"bark": Contribution(0.5, 1.5, 0.0)},
         embedding=np.zeros(2, np.float32),
@@ -143,7 +143,7 @@ def test_movement_is_summed_up_over_recent_windows_and_forgotten() -> None:
     still = scores(picture=1.0, seq=1)
     first = recent.describe(moving).movement
     second = recent.describe(still).movement
-    anew = recent.describe(replace(still, epoch=1)).movement
+    anew = recent.describe(replace(still, media_end=at(2, 1))).movement
     assert first is not None
     assert second is not None
     assert anew is not None

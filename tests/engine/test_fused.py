@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from media_times import at
 
 from edge.config.models import Model as Settings
 from edge.engine.manifest import find_folder, load_folder
@@ -29,7 +30,7 @@ def fill(model: Model) -> None:
 def window(model: Model, row: int, camera: str) -> Window:
     video, sensors = model.manifest.geometry.video, model.manifest.geometry.sensors
     ok = (True,) * video.frames
-    return Window(camera, 0, 0, 0, row, ok, 1.0, (True,) * len(sensors), 0, (0.0, 0.125, 1.0, 0.875))
+    return Window(camera, 0, 0, at(0), row, ok, 1.0, (True,) * len(sensors), (0.0, 0.125, 1.0, 0.875))
 
 
 def shown(scores: Scores) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media_times import at
 
 from edge.engine.gating.doubt import DoubtGate
 from edge.engine.gating.limits import LIMITS
@@ -29,7 +30,7 @@ AT_ONCE = replace(LIMITS, linger_s=0.0)
 
 def window(seq: int, camera: str = "yard", ok: tuple[bool, bool] = (True, True), audio: float = 1.0,
            epoch: int = 0) -> Window:  # fmt: skip
-    return Window(camera, seq, 0, 0, 0, ok, audio, (), epoch, (0.0, 0.0, 1.0, 1.0))
+    return Window(camera, seq, 0, at(0, epoch), 0, ok, audio, (), (0.0, 0.0, 1.0, 1.0))
 
 
 def scene(seed: int) -> U8:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import yaml
+from media_times import at
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.engine.manifest import ModelFolder, load_folder, sha256_of
@@ -188,17 +189,16 @@ def toy_folder(path: Path, proto: onnx.ModelProto | None = None, **outputs: np.n
     return load_folder(path)
 
 
-def window(camera: str = "gate", seq: int = 0, row: int = 0, **changes: Any) -> Window:
+def window(camera: str = "gate", seq: int = 0, row: int = 0, epoch: int = 0, **changes: Any) -> Window:
     given: dict[str, Any] = {
         "camera": camera,
         "seq": seq,
         "t_end_ns": seq * 500_000_000,
-        "media_end_ns": seq * 500_000_000,
+        "media_end": at(seq * 500_000_000, epoch),
         "row": row,
         "video_ok": (True, True),
         "audio_ok": 1.0,
         "sensor_ok": (False,),
-        "epoch": 0,
         "content": (0.0, 0.0, 1.0, 1.0),
     }
     return Window(**{**given, **changes})

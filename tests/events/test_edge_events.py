@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from media_times import at
 
 from edge.clock import SystemClock
 from edge.errors import InputError
@@ -41,7 +42,7 @@ def event(name: str, label: str, camera: str, at_s: int) -> Event:
         phase=Phase.END,
         begin_ns=0,
         end_ns=4 * NS_PER_S,
-        media_begin_ns=0,
+        media_begin=at(0),
         wall_begin_ns=T0 + at_s * NS_PER_S,
         score=0.7,
         peak=0.9,

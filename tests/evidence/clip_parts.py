@@ -13,7 +13,8 @@ from capture.media import write
 
 from edge.capture.tap import Feed
 from edge.evidence.clips.tape import Cut, Tape
-from edge.types import NS_PER_S, Packet
+from edge.media_time import MediaTime
+from edge.types import NS_PER_S, EpochStart, Packet
 
 YARD = Path(__file__).parents[2] / "samples" / "yard.mp4"
 STRIPE = 24
@@ -21,6 +22,11 @@ STRIPE = 24
 
 def ns(s: float) -> int:
     return round(s * NS_PER_S)
+
+
+def media(s: float) -> MediaTime:
+    """The moment on the clock of a recording that starts at 0."""
+    return MediaTime(0, ns(s), ns(s))
 
 
 def numbered(width: int, height: int, fps: float, ground: tuple[int, int, int] = (90, 90, 90)) -> Any:
@@ -81,11 +87,13 @@ def tape_of(path: Path, keep_s: float = 600.0) -> Tape:
     tape.begin(tap.template)
     for packet in tap.packets:
         tape.push(packet)
+        if packet is tap.packets[0]:
+            tape.start_epoch(EpochStart(0, packet.stream, packet.pts_ns))
     return tape
 
 
 def cut_of(path: Path, begin_s: float, end_s: float) -> Cut:
-    cut = tape_of(path).cut(ns(begin_s) - NS_PER_S, ns(end_s) + NS_PER_S, ns(begin_s) - NS_PER_S)
+    cut = tape_of(path).cut(media(begin_s - 1), media(end_s + 1), ns(begin_s - 1))
     assert cut is not None
     return cut
 

@@ -17,6 +17,7 @@ from clip_parts import (
     cut_of,
     kept,
     loud_at,
+    media,
     ns,
     number_of,
     numbers,
@@ -83,28 +84,28 @@ def test_a_copied_clip_shows_exactly_the_pictures_asked_for(
 ) -> None:
     """From within picture ``first`` to within the one ``count`` later."""
     step, last = 1 / FPS, min(8 * FPS, first + count + 1)
-    wish = Wish(ns((first + early) * step), ns((first + count + late) * step))
-    cut = plain_tape.cut(wish.begin_ns - NS_PER_S, wish.end_ns + NS_PER_S, wish.begin_ns - NS_PER_S)
+    wish = Wish(media((first + early) * step), media((first + count + late) * step))
+    cut = plain_tape.cut(wish.begin + -NS_PER_S, wish.end + NS_PER_S, wish.begin.pts_ns - NS_PER_S)
     clip = made(ClipWriter(), cut, tmp_path_factory.mktemp("clip"), wish)
     shown = played(clip.path)
     assert [number_of(image) for image in shown.images] == list(range(first, last))
     assert shown.times[0] == 0
     assert shown.duration_s == pytest.approx((last - first) * step, abs=0.001)
-    assert clip.begin_ns == pytest.approx(ns(first * step), abs=100_000)
-    assert clip.end_ns == pytest.approx(ns(last * step), abs=100_000)
+    assert clip.begin.pts_ns == pytest.approx(ns(first * step), abs=100_000)
+    assert clip.end.pts_ns == pytest.approx(ns(last * step), abs=100_000)
 
 
 def test_pictures_that_refer_to_later_ones_are_kept_and_what_is_beyond_the_end_is_hidden(
     writer: ClipWriter, tmp_path: Path
 ) -> None:
-    clip = made(writer, cut_of(YARD, 10.3, 20.3), tmp_path, Wish(ns(10.3), ns(20.3)))
+    clip = made(writer, cut_of(YARD, 10.3, 20.3), tmp_path, Wish(media(10.3), media(20.3)))
     shown = played(clip.path)
     with av.open(str(YARD)) as source:
         source.seek(9_000_000)
         frames = [f for f in source.decode(video=0) if 10.24 <= f.time < 20.32]
     assert len(frames) == 126
     assert shown.times == pytest.approx([f.time - 10.24 for f in frames], abs=0.001)
-    assert (clip.begin_ns, clip.end_ns) == (ns(10.24), ns(20.32))
+    assert (clip.begin.pts_ns, clip.end.pts_ns) == (ns(10.24), ns(20.32))
     assert shown.duration_s == pytest.approx(10.08, abs=0.001)
     for k in (0, 60, 125):
         assert np.abs(shown.images[k].astype(int) - frames[k].to_ndarray(format="rgb24")).max() <= 2
@@ -113,15 +114,15 @@ def test_pictures_that_refer_to_later_ones_are_kept_and_what_is_beyond_the_end_i
 
 
 def test_the_index_comes_first(writer: ClipWriter, plain: Path, tmp_path: Path) -> None:
-    data = made(writer, cut_of(plain, 1, 3), tmp_path, Wish(ns(1), ns(3))).path.read_bytes()
+    data = made(writer, cut_of(plain, 1, 3), tmp_path, Wish(media(1), media(3))).path.read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
 
 
 WAYS = {
-    "copied": Wish(ns(1.5), ns(5)),
-    "masked": Wish(ns(1.5), ns(5), masks=(((0, 0.9), (0.1, 0.9), (0.1, 1)),)),
-    "partly silent": Wish(ns(1.5), ns(5), silent=((ns(1), ns(2)),)),
-    "both": Wish(ns(1.5), ns(5), silent=((ns(1), ns(2)),), masks=(((0, 0.9), (0.1, 0.9), (0.1, 1)),)),
+    "copied": Wish(media(1.5), media(5)),
+    "masked": Wish(media(1.5), media(5), masks=(((0, 0.9), (0.1, 0.9), (0.1, 1)),)),
+    "partly silent": Wish(media(1.5), media(5), silent=((media(1), media(2)),)),
+    "both": Wish(media(1.5), media(5), silent=((media(1), media(2)),), masks=(((0, 0.9), (0.1, 0.9), (0.1, 1)),)),
 }
 
 
@@ -142,7 +143,7 @@ def test_sound_that_mp4_cannot_hold_is_encoded_and_stays_in_step(
     picture, sound = flash_and_bang(320, 192, [3.0], 0.0)
     path = folder / f"{codec}.{'mov' if codec == 'pcm_alaw' else 'mkv'}"
     write(path, 5.0, size=(320, 192), picture=picture, sound=sound, layout="mono", audio_codec=codec, rate=rate)
-    clip = made(writer, cut_of(path, 1.5, 4.5), tmp_path, Wish(ns(1.5), ns(4.5)))
+    clip = made(writer, cut_of(path, 1.5, 4.5), tmp_path, Wish(media(1.5), media(4.5)))
     shown = played(clip.path)
     assert clip.facts["sound"] == f"aac from {codec.removeprefix('lib')}"
     assert abs(loud_at(shown) - bright_at(shown)) <= 0.020
@@ -157,7 +158,7 @@ def test_packets_with_start_codes_make_the_same_clip(writer: ClipWriter, tmp_pat
     pictures = iter(coded)
     packets = [replace(p, data=next(pictures)) if p.stream is Stream.VIDEO else p for p in tap.packets]
     assert packets[0].data.startswith(b"\0\0\0\1")
-    wish = Wish(ns(2), ns(4))
+    wish = Wish(media(2), media(4))
     chosen = [p for p in packets if p.pts_ns < ns(5)]
     there = made(writer, Cut(tap.template, chosen, 0, ns(5)), tmp_path, wish)
     shown, expected = played(there.path), played(made(writer, cut_of(YARD, 2, 4), tmp_path, wish).path)
@@ -170,7 +171,7 @@ def test_a_camera_that_says_no_durations_has_clips_of_the_same_length(
 ) -> None:
     cut = cut_of(plain, 1.01, 3.01)
     untold = Cut(cut.template, [replace(p, duration_ns=0) for p in cut.packets], cut.begin_ns, cut.end_ns)
-    shown = played(made(writer, untold, tmp_path, Wish(ns(1.01), ns(3.01))).path)
+    shown = played(made(writer, untold, tmp_path, Wish(media(1.01), media(3.01))).path)
     assert [number_of(image) for image in shown.images] == list(range(15, 46))
     assert shown.duration_s == pytest.approx(31 / FPS, abs=0.001)
     assert len(shown.sound) / shown.rate == pytest.approx(31 / FPS, abs=0.03)
@@ -179,7 +180,7 @@ def test_a_camera_that_says_no_durations_has_clips_of_the_same_length(
 
 def test_h265_is_copied_under_the_name_that_phones_take(writer: ClipWriter, folder: Path, tmp_path: Path) -> None:
     path = numbers(folder / "h265.mp4", 4.0, codec="libx265")
-    clip = made(writer, cut_of(path, 1, 3), tmp_path, Wish(ns(1), ns(3)))
+    clip = made(writer, cut_of(path, 1, 3), tmp_path, Wish(media(1), media(3)))
     with av.open(str(clip.path)) as file:
         assert file.streams.video[0].codec_context.codec_tag == "hvc1"
     assert clip.facts["picture"] == "hevc as it came"
@@ -190,7 +191,7 @@ def test_pictures_of_a_camera_that_encodes_nothing_are_encoded(
     writer: ClipWriter, folder: Path, tmp_path: Path
 ) -> None:
     path = numbers(folder / "jpeg.mkv", 3.0, codec="mjpeg", pixels="yuvj420p", rate=None)
-    clip = made(writer, cut_of(path, 1, 2), tmp_path, Wish(ns(1), ns(2)))
+    clip = made(writer, cut_of(path, 1, 2), tmp_path, Wish(media(1), media(2)))
     shown = played(clip.path)
     assert [number_of(image) for image in shown.images] == list(range(15, 30))
     assert shown.duration_s == pytest.approx(1.0, abs=0.001)
@@ -199,20 +200,20 @@ def test_pictures_of_a_camera_that_encodes_nothing_are_encoded(
 
 def test_a_microphone_alone_gives_sound_alone(writer: ClipWriter, folder: Path, tmp_path: Path) -> None:
     path = write(folder / "alone.wav", 5.0, size=None, audio_codec="pcm_s16le", layout="mono", rate=16000)
-    clip = made(writer, cut_of(path, 1.25, 3.5), tmp_path, Wish(ns(1.25), ns(3.5)))
+    clip = made(writer, cut_of(path, 1.25, 3.5), tmp_path, Wish(media(1.25), media(3.5)))
     shown = played(clip.path)
     assert clip.path.name == "clip.m4a"
     assert shown.kinds == ("audio",)
     assert shown.duration_s == pytest.approx(2.25, abs=0.001)
     assert np.abs(shown.sound).max() > 0.3
-    assert writer.write(cut_of(path, 1, 2), tmp_path, Wish(ns(1), ns(2), audio=False)) is None
+    assert writer.write(cut_of(path, 1, 2), tmp_path, Wish(media(1), media(2), audio=False)) is None
 
 
 @pytest.mark.parametrize("masks", [(), (MASK,)])
 def test_without_audio_there_is_no_sound_track(
     writer: ClipWriter, plain: Path, tmp_path: Path, masks: tuple[tuple[tuple[float, float], ...], ...]
 ) -> None:
-    clip = made(writer, cut_of(plain, 1, 2), tmp_path, Wish(ns(1), ns(2), audio=False, masks=masks))
+    clip = made(writer, cut_of(plain, 1, 2), tmp_path, Wish(media(1), media(2), audio=False, masks=masks))
     assert played(clip.path).kinds == ("video",)
     assert b"mp4a" not in clip.path.read_bytes()
 
@@ -220,10 +221,10 @@ def test_without_audio_there_is_no_sound_track(
 @pytest.mark.parametrize(("rate", "layout"), [(48000, "stereo"), (16000, "mono"), (8000, "mono")])
 def test_silence_is_digital_and_exact(writer: ClipWriter, folder: Path, tmp_path: Path, rate: int, layout: str) -> None:
     path = write(folder / f"tone{rate}.mp4", 8.0, size=(160, 96), rate=rate, layout=layout)
-    silent = ((ns(2.5), ns(3.25)), (ns(5.0), ns(6.0)))
-    clip = made(writer, cut_of(path, 2, 7), tmp_path, Wish(ns(2), ns(7), silent=silent))
+    silent = ((media(2.5), media(3.25)), (media(5.0), media(6.0)))
+    clip = made(writer, cut_of(path, 2, 7), tmp_path, Wish(media(2), media(7), silent=silent))
     shown = played(clip.path)
-    begin_s = clip.begin_ns / NS_PER_S
+    begin_s = clip.begin.pts_ns / NS_PER_S
     t = begin_s + np.arange(len(shown.sound)) / shown.rate
     inside = ((t >= 2.5) & (t < 3.25)) | ((t >= 5.0) & (t < 6.0))
     guard = 4 * 1024 / shown.rate  # blocks of AAC around the silence fade
@@ -235,7 +236,7 @@ def test_silence_is_digital_and_exact(writer: ClipWriter, folder: Path, tmp_path
 
 
 def test_nothing_is_seen_under_a_mask(writer: ClipWriter, red: Path, tmp_path: Path) -> None:
-    clip = made(writer, cut_of(red, 0.5, 3), tmp_path, Wish(ns(0.5), ns(3), masks=(MASK,)))
+    clip = made(writer, cut_of(red, 0.5, 3), tmp_path, Wish(media(0.5), media(3), masks=(MASK,)))
     with av.open(str(clip.path)) as file:  # every stored picture, hidden ones too
         stored = [f.to_ndarray(format="rgb24") for f in file.decode(video=0)]
         packets = sum(1 for p in file.demux() if p.size)
@@ -253,7 +254,7 @@ def test_nothing_is_seen_under_a_mask(writer: ClipWriter, red: Path, tmp_path: P
 def test_a_turned_picture_is_masked_upright(writer: ClipWriter, red: Path, tmp_path: Path) -> None:
     turned = tmp_path / "turned.mp4"
     _turn(red, turned, 90)
-    clip = made(writer, cut_of(turned, 0.5, 2), tmp_path, Wish(ns(0.5), ns(2), masks=(MASK,)))
+    clip = made(writer, cut_of(turned, 0.5, 2), tmp_path, Wish(media(0.5), media(2), masks=(MASK,)))
     image = played(clip.path).images[0]
     assert image.shape[:2] == (320, 192)
     assert image[164:, 100:].max() < 40
@@ -264,8 +265,8 @@ def test_boxes_are_blurred_beyond_recognition(writer: ClipWriter, folder: Path, 
     cells = (np.indices((192, 320)) // 8).sum(axis=0) % 2 * 200 + 20
     board = np.repeat(cells[:, :, None], 3, axis=2).astype(np.uint8)
     path = write(folder / "board.mp4", 4.0, size=(320, 192), fps=FPS, picture=lambda _t: board)
-    seen = [(ns(t / 2), [Box("person", 0.9, 0.25, 0.25, 0.5, 0.75)]) for t in range(9)]
-    clip = made(writer, cut_of(path, 1, 3), tmp_path, Wish(ns(1), ns(3), veil=Veil(seen, {"person"})))
+    seen = [(media(t / 2), [Box("person", 0.9, 0.25, 0.25, 0.5, 0.75)]) for t in range(9)]
+    clip = made(writer, cut_of(path, 1, 3), tmp_path, Wish(media(1), media(3), veil=Veil(seen, {"person"})))
     inside, outside = (slice(50, 142), slice(84, 156)), (slice(0, 190), slice(200, 318))
     for image in played(clip.path).images:
         grey = image.mean(axis=-1)
@@ -275,13 +276,13 @@ def test_boxes_are_blurred_beyond_recognition(writer: ClipWriter, folder: Path, 
 
 
 def test_what_nobody_has_to_hide_is_copied(writer: ClipWriter, plain: Path, tmp_path: Path) -> None:
-    seen = [(ns(t / 2), [Box("car", 0.9, 0.25, 0.25, 0.5, 0.75)]) for t in range(17)]
-    clip = made(writer, cut_of(plain, 1, 3), tmp_path, Wish(ns(1), ns(3), veil=Veil(seen, {"person"})))
+    seen = [(media(t / 2), [Box("car", 0.9, 0.25, 0.25, 0.5, 0.75)]) for t in range(17)]
+    clip = made(writer, cut_of(plain, 1, 3), tmp_path, Wish(media(1), media(3), veil=Veil(seen, {"person"})))
     assert clip.facts["picture"] == "h264 as it came"
 
 
 def test_an_encoder_can_be_asked_for_by_name(red: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    wish = Wish(ns(1), ns(2), masks=(MASK,))
+    wish = Wish(media(1), media(2), masks=(MASK,))
     clip = made(ClipWriter("libx264"), cut_of(red, 1, 2), tmp_path, wish)
     assert clip.facts["picture"] == "libx264 from h264"
     assert len(played(clip.path).images) == 15
@@ -295,9 +296,9 @@ def test_damaged_packets_are_an_error_that_says_so(writer: ClipWriter, plain: Pa
     cut = cut_of(plain, 1, 3)
     garbled = Cut(b"no container", cut.packets, cut.begin_ns, cut.end_ns)
     with pytest.raises(MediaError, match="cannot be read"):
-        writer.write(garbled, tmp_path, Wish(ns(1), ns(3)))
+        writer.write(garbled, tmp_path, Wish(media(1), media(3)))
     noise = [replace(p, data=b"\xff" * 50) if p.stream is Stream.VIDEO else p for p in cut.packets]
-    masked = Wish(ns(1), ns(3), masks=(MASK,))
+    masked = Wish(media(1), media(3), masks=(MASK,))
     with pytest.raises(MediaError, match="no picture"):
         writer.write(Cut(cut.template, noise, cut.begin_ns, cut.end_ns), tmp_path, masked)
     assert not list(tmp_path.iterdir())
@@ -313,7 +314,7 @@ def full_disk() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("full_disk")
-@pytest.mark.parametrize("wish", [Wish(ns(10), ns(20)), Wish(ns(10), ns(12), masks=(MASK,))])
+@pytest.mark.parametrize("wish", [Wish(media(10), media(20)), Wish(media(10), media(12), masks=(MASK,))])
 def test_a_full_disk_is_told_and_leaves_nothing(writer: ClipWriter, tmp_path: Path, wish: Wish) -> None:
     with pytest.raises(SinkError, match="make room"):
         writer.write(cut_of(YARD, 10, 20), tmp_path, wish)
@@ -321,7 +322,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(writer: ClipWriter, tmp_path: Pa
 
 
 def test_a_clip_that_is_given_up_leaves_nothing(writer: ClipWriter, plain: Path, tmp_path: Path) -> None:
-    job = writer.job(cut_of(plain, 1, 3), tmp_path, Wish(ns(1), ns(3)))
+    job = writer.job(cut_of(plain, 1, 3), tmp_path, Wish(media(1), media(3)))
     for _ in range(5):
         next(job)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4.part"]

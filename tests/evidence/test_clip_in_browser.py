@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clip_parts import YARD, cut_of, ns, numbers
+from clip_parts import YARD, cut_of, media, numbers
 
 from edge.evidence.clips.clip import ClipWriter, Wish
 
@@ -67,8 +67,8 @@ def looked(page: Any, path: Path, at: list[float]) -> Any:
 def test_chromium_shows_exactly_the_clip(page: Any, tmp_path: Path, masks: Any) -> None:
     recording = numbers(tmp_path / "numbers.mp4", 6.0)
     begin, end = 41, 79  # in the middle between key pictures
-    wish = Wish(ns((begin + 0.5) / FPS), ns((end + 0.5) / FPS), masks=masks)
-    clip = ClipWriter().write(cut_of(recording, wish.begin_ns / 1e9, wish.end_ns / 1e9), tmp_path, wish)
+    wish = Wish(media((begin + 0.5) / FPS), media((end + 0.5) / FPS), masks=masks)
+    clip = ClipWriter().write(cut_of(recording, wish.begin.pts_ns / 1e9, wish.end.pts_ns / 1e9), tmp_path, wish)
     assert clip is not None
     found = looked(page, clip.path, [(k + 0.5) / FPS for k in (0, 1, 10, 38)])
     assert found["seen"] == [41, 42, 51, 79]
@@ -78,9 +78,9 @@ def test_chromium_shows_exactly_the_clip(page: Any, tmp_path: Path, masks: Any) 
 
 
 def test_chromium_plays_a_clip_of_pictures_that_refer_to_later_ones(page: Any, tmp_path: Path) -> None:
-    wish = Wish(ns(10.3), ns(13.3), silent=((ns(11), ns(12)),))
+    wish = Wish(media(10.3), media(13.3), silent=((media(11), media(12)),))
     clip = ClipWriter().write(cut_of(YARD, 10.3, 13.3), tmp_path, wish)
     assert clip is not None
     found = looked(page, clip.path, [])
-    assert found["duration"] == pytest.approx((clip.end_ns - clip.begin_ns) / 1e9, abs=0.002)
+    assert found["duration"] == pytest.approx(clip.end.since(clip.begin) / 1e9, abs=0.002)
     assert found["last"] == pytest.approx(found["duration"], abs=0.05)

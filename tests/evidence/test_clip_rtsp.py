@@ -18,8 +18,9 @@ from edge.config.sources import RtspSource
 from edge.engine.manifest import AudioGeometry, Geometry, Memory, VideoGeometry
 from edge.evidence.clips.clip import ClipWriter, Wish
 from edge.evidence.clips.tape import Tape
+from edge.media_time import MediaTime
 from edge.metrics import Metrics
-from edge.types import Frame
+from edge.types import EpochStart, Frame, Stream
 
 pytestmark = [pytest.mark.rtsp, pytest.mark.timeout(120)]
 GEOMETRY = Geometry(
@@ -59,14 +60,16 @@ def test_a_network_cameras_clip_is_exact_and_in_step(server: CameraServer, tmp_p
     stop.cancel()
     source.close()
     assert first is not None
-    begin_ns, end_ns = first.pts_ns + ns(1), first.pts_ns + ns(5)
-    cut = tape.cut(begin_ns - ns(1), end_ns + ns(1), first.arrival_ns)
+    tape.start_epoch(EpochStart(0, Stream.VIDEO, first.pts_ns))
+    begin = MediaTime(0, first.pts_ns + ns(1))
+    end = begin + ns(4)
+    cut = tape.cut(begin + -ns(1), end + ns(1), first.arrival_ns)
     assert cut is not None
-    clip = ClipWriter().write(cut, tmp_path, Wish(begin_ns, end_ns, masks=masks))  # type: ignore[arg-type]
+    clip = ClipWriter().write(cut, tmp_path, Wish(begin, end, masks=masks))  # type: ignore[arg-type]
     assert clip is not None
     shown = played(clip.path)
-    assert 0 <= begin_ns - clip.begin_ns <= ns(0.05)
-    assert shown.duration_s == pytest.approx((clip.end_ns - clip.begin_ns) / 1e9, abs=0.002)
+    assert 0 <= begin.since(clip.begin) <= ns(0.05)
+    assert shown.duration_s == pytest.approx(clip.end.since(clip.begin) / 1e9, abs=0.002)
     assert shown.duration_s == pytest.approx(4.0, abs=0.085)
     assert len(shown.images) == pytest.approx(shown.duration_s * 25, abs=1)
     lit = np.array([image.mean() > 150 for image in shown.images])

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import cv2
 import numpy as np
 import pytest
+from media_times import at
 
 from edge.clock import VirtualClock
 from edge.errors import SinkError
@@ -32,7 +33,7 @@ def event(name: str, at_h: float, label: str = "person", camera: str = "gate", *
         phase=Phase.BEGIN,
         begin_ns=0,
         end_ns=None,
-        media_begin_ns=0,
+        media_begin=at(0),
         wall_begin_ns=SINCE + round(at_h * HOUR_NS),
         score=0.7,
         peak=0.8,

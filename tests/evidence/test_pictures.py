@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from clip_parts import cut_of, ns, number_of, numbers
+from clip_parts import cut_of, media, ns, number_of, numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ from edge.evidence.pictures.blur import Veil, blur_boxes
 from edge.evidence.pictures.cover import Cover, covered
 from edge.evidence.pictures.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
 from edge.evidence.pictures.spectrogram import HEIGHT, WIDTH, Marks, mel_levels, spectrogram
+from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Box, Rect
 
 WINDOW_NS = 2 * NS_PER_S
@@ -32,7 +33,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("at_s", [0.01, 1.99, 2.01, 3.49])
 def test_the_picture_is_the_one_shown_at_that_time(recording: Path, at_s: float) -> None:
-    picture = picture_at(cut_of(recording, at_s, at_s + 0.1), ns(at_s))
+    picture = picture_at(cut_of(recording, at_s, at_s + 0.1), media(at_s))
     assert picture is not None
     assert picture.shape == (192, 320, 3)
     assert number_of(picture) == int(at_s * 15)
@@ -135,26 +136,26 @@ def test_a_walking_person_stays_blurred_between_windows_and_beyond_the_last(t: f
         x = 0.45 + speed * (s - 2)
         return Box("person", 0.9, x, 0.4, x + 0.1, 0.8)
 
-    seen = [(ns(k / 2), [at(k / 2)] if k != 4 else []) for k in range(9)]  # one window missed the person
-    assert rect_inside(at(t), Veil(seen, {"person"}).rects(ns(t)))
+    seen = [(media(k / 2), [at(k / 2)] if k != 4 else []) for k in range(9)]  # one window missed the person
+    assert rect_inside(at(t), Veil(seen, {"person"}).rects(media(t)))
 
 
 def test_a_veil_holds_over_the_ends_and_covers_all_where_nobody_looked() -> None:
     box = Box("person", 0.9, 0.4, 0.4, 0.5, 0.8)
-    seen = [(ns(k / 2), [box] if 6 <= k <= 8 else []) for k in range(21)]
+    seen = [(media(k / 2), [box] if 6 <= k <= 8 else []) for k in range(21)]
     veil = Veil(seen, {"person"})
-    assert not veil.rects(ns(1.5))
-    assert rect_inside(box, veil.rects(ns(2.1)))
-    assert rect_inside(box, veil.rects(ns(5.4)))
-    assert not veil.rects(ns(6))
-    assert veil.rects(ns(12)) == [(0.0, 0.0, 1.0, 1.0)]
-    assert veil.is_needed(ns(0), ns(2.5))
-    assert not veil.is_needed(ns(6), ns(10))
-    assert veil.is_needed(ns(6), ns(12))
-    assert veil.is_needed(ns(-5), ns(1))
-    gap = Veil([(ns(0), []), (ns(4), [])], {"person"})
-    assert gap.is_needed(ns(0), ns(4))
-    assert gap.rects(ns(2)) == [(0.0, 0.0, 1.0, 1.0)]
+    assert not veil.rects(media(1.5))
+    assert rect_inside(box, veil.rects(media(2.1)))
+    assert rect_inside(box, veil.rects(media(5.4)))
+    assert not veil.rects(media(6))
+    assert veil.rects(media(12)) == [(0.0, 0.0, 1.0, 1.0)]
+    assert veil.is_needed(media(0), media(2.5))
+    assert not veil.is_needed(media(6), media(10))
+    assert veil.is_needed(media(6), media(12))
+    assert veil.is_needed(media(-5), media(1))
+    gap = Veil([(media(0), []), (media(4), [])], {"person"})
+    assert gap.is_needed(media(0), media(4))
+    assert gap.rects(media(2)) == [(0.0, 0.0, 1.0, 1.0)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=30), st.integers(0, 15), st.integers(1, 20))
@@ -165,7 +166,9 @@ def test_only_what_a_quiet_window_covers_and_no_other_touches_is_heard(
     """By brute force at every tenth of a second."""
     windows = [(t * NS_PER_S // 2, is_speech) for t, is_speech in told]
     begin, end = first * NS_PER_S, (first + length) * NS_PER_S
-    spans = speech_spans(windows, begin, end, WINDOW_NS)
+    judged = [(MediaTime(3, t), is_speech) for t, is_speech in windows]
+    found = speech_spans(judged, (MediaTime(3, begin), MediaTime(3, end)), WINDOW_NS)
+    spans = [(a.pts_ns, b.pts_ns) for a, b in found]
     assert all(begin <= a < b <= end for a, b in spans)
     assert all(a[1] < b[0] for a, b in pairwise(spans))
     for t in range(begin + 50_000_000, end, 100_000_000):

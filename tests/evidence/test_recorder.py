@@ -12,17 +12,18 @@ import cv2
 import numpy as np
 import pytest
 from clip_parts import kept, ns, number_of, numbers, played, share_of
+from media_times import at
 
 from edge.clock import VirtualClock
 from edge.config import Config
 from edge.evidence.archive.records import Query, Record
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
-from edge.evidence.clips.tape import Tape
+from edge.evidence.clips.tape import Tape, moved
 from edge.evidence.digest import Digest
 from edge.evidence.recorder import Recorder
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Box, Event, Features, Kept, Kind, Phase, RuleValues, Scores
+from edge.types import NS_PER_S, Box, EpochStart, Event, Features, Kept, Kind, Phase, RuleValues, Scores
 
 FPS = 15
 HOP_S = 0.5
@@ -44,6 +45,7 @@ class Scene:
     boxes: Callable[[float], Sequence[Box]] = lambda _t: ()
     value: Callable[[float], float] = lambda _t: 0.1
     has_features: bool = True
+    is_looking: Callable[[float], bool] = lambda _t: True
 
     def __post_init__(self) -> None:
         settings = {"before_s": 2, "after_s": 1, "digest": None, "keep_free_gb": 0, **self.evidence}
@@ -72,11 +74,14 @@ class Scene:
         while t <= until_s:
             packets = self.tap.packets
             while self.pushed < len(packets) and packets[self.pushed].dts_ns <= ns(t):
-                self.tape.push(packets[self.pushed])
+                packet = moved(packets[self.pushed], at(0).pts_ns)
+                self.tape.push(packet)
+                if not self.pushed:
+                    self.tape.start_epoch(EpochStart(0, packet.stream, packet.pts_ns))
                 self.pushed += 1
             self.clock.advance_to(ns(t))
             scores = self.scores(t)
-            rules = RuleValues("yard", ns(t), ns(t), 0, scores.values)
+            rules = RuleValues("yard", ns(t), scores.media_end, scores.values)
             event = (events or {}).get(t)
             self.recorder.observe([scores], [rules], [event] if event is not None else [])
             told += self.recorder.work() if work else []
@@ -91,8 +96,8 @@ class Scene:
         empty = np.zeros(1, np.float32)
         features = Features(tags, empty, empty, empty, empty, empty, aligned)
         return Scores(
-            *("yard", round(t / HOP_S), ns(t), ns(t), 0, {"person": self.value(t)}, {}, empty, self.boxes(t), {}, 1.0),
-            *(True, True, "toy 1"),
+            *("yard", round(t / HOP_S), ns(t), at(ns(t)), {"person": self.value(t)}, {}, empty, self.boxes(t), {}, 1.0),
+            *(self.is_looking(t), True, "toy 1"),
             features=features if self.has_features else None,
             evidence=np.zeros((8, 14), np.float32),
         )
@@ -110,9 +115,9 @@ def event(begin_s: float, phase: Phase, end_s: float | None = None, **more: Any)
     return replace(
         Event(
             *("one", "yard", Kind.EVENT, "person", phase, ns(begin_s), None if end_s is None else ns(end_s)),
-            *(ns(begin_s), WALL_NS + ns(begin_s), 0.7, 0.9, 0.6, "alert", "a person"),
+            *(at(ns(begin_s)), WALL_NS + ns(begin_s), 0.7, 0.9, 0.6, "alert", "a person"),
             zones=("gate",),
-            media_end_ns=None if end_s is None else ns(end_s),
+            media_end=None if end_s is None else at(ns(end_s)),
         ),
         **more,
     )
@@ -253,8 +258,8 @@ def test_people_are_blurred_in_all_that_is_stored(box: Callable[..., Scene]) -> 
 
 def test_where_nobody_looked_all_is_blurred(box: Callable[..., Scene]) -> None:
     b = box(evidence={"blur": ["person"]})
-    blind = replace(event(4, Phase.BEGIN), epoch=7)
-    b.play(7.0, {4.0: blind, 5.0: replace(event(4, Phase.END, 5), epoch=7)})
+    b.is_looking = lambda t: t >= 4
+    b.play(7.0, script(4, 5))
     assert played(b.path("clip")).images[3][:20].std() < 90
     assert b.record().files["clip"].facts["picture"] != "h264 as it came"
 
@@ -293,7 +298,7 @@ def test_without_clips_there_are_pictures_alone(box: Callable[..., Scene]) -> No
 
 def test_trouble_with_equipment_has_a_row_and_a_picture(box: Callable[..., Scene]) -> None:
     b = box()
-    dark = event(4, Phase.BEGIN, label="dark", kind=Kind.HEALTH, media_begin_ns=0, zones=())
+    dark = event(4, Phase.BEGIN, label="dark", kind=Kind.HEALTH, media_begin=None, zones=())
     told = b.play(12.0, {4.0: dark, 6.0: replace(dark, phase=Phase.END, end_ns=ns(6))})
     assert [set(one.files) for one in told] == [{"snapshot", "thumbnail"}]
     assert set(b.record().files) == {"snapshot", "thumbnail"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from media_times import at
 
 from edge.clock import VirtualClock
 from edge.config.keeping import Evidence
@@ -34,7 +35,7 @@ def event(name: str, wall_ns: int, camera: str = "gate") -> Event:
         phase=Phase.BEGIN,
         begin_ns=0,
         end_ns=None,
-        media_begin_ns=0,
+        media_begin=at(0),
         wall_begin_ns=wall_ns,
         score=0.8,
         peak=0.9,
@@ -86,7 +87,7 @@ def test_a_year_passes(tmp_path: Path) -> None:
         now = clock.wall_ns()
         keep(store, event(f"e{n}", now), {"clip": 400_000 if n % 100 < 30 else 300, "thumbnail": 100})
         store.candidate(Candidate("gate", "person", now, 0.4, 0.6, b"jpeg"))
-        traces.append(RuleValues("gate", 0, 0, 0, {"person": 0.5}), now)
+        traces.append(RuleValues("gate", 0, at(0), {"person": 0.5}), now)
         clock.advance(DAY_NS)
         retention.sweep()
         oldest = clock.wall_ns() - 14 * DAY_NS

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media_times import at
 
 from edge.clock import VirtualClock
 from edge.config.keeping import Evidence
@@ -37,7 +38,7 @@ def event(name: str, *, label: str = "dog_bark", camera: str = "gate", at_s: int
         phase=Phase.BEGIN,
         begin_ns=77,
         end_ns=None,
-        media_begin_ns=0,
+        media_begin=at(0),
         wall_begin_ns=T0 + at_s * NS_PER_S,
         score=0.7,
         peak=0.9,

@@ -17,8 +17,9 @@ from edge.clock import VirtualClock
 from edge.config.sources import FileSource
 from edge.engine.manifest import find_folder, load_folder
 from edge.evidence.clips.tape import Tape
+from edge.media_time import MediaTime
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, AudioChunk, Gap, Packet, Stream
+from edge.types import NS_PER_S, AudioChunk, EpochStart, Frame, Gap, Packet, Stream
 
 S = NS_PER_S
 SAMPLE = Path(__file__).resolve().parent.parent.parent / "samples" / "yard.mp4"
@@ -34,13 +35,19 @@ def sound(t_s: float, late_s: float = 0.2) -> Packet:
     return Packet(Stream.AUDIO, t, t, S // 10, t + round(late_s * S), True, b"s")
 
 
-def filled(seconds: int, tape: Tape, start_s: int = 0, late_s: float = 0.1) -> Tape:
-    """Ten pictures and ten blocks of sound a second, a key picture every two seconds."""
+def filled(seconds: int, tape: Tape, start_s: int = 0, late_s: float = 0.1, epoch: int | None = 0) -> Tape:
+    """Ten pictures and ten blocks of sound a second, a key picture every two seconds, as one epoch."""
     for i in range(seconds * 10):
         t_s = start_s + i / 10
         tape.push(picture(t_s, key=i % 20 == 0, late_s=late_s))
+        if i == 0 and epoch is not None:
+            tape.start_epoch(EpochStart(epoch, Stream.VIDEO, round(t_s * S)))
         tape.push(sound(t_s, late_s + 0.1))
     return tape
+
+
+def t(s: float, epoch: int = 0) -> MediaTime:
+    return MediaTime(epoch, round(s * S))
 
 
 def opened(before_s: float = 5, most_bytes: int = 1 << 30, *, own_axis: bool = False) -> Tape:
@@ -50,7 +57,7 @@ def opened(before_s: float = 5, most_bytes: int = 1 << 30, *, own_axis: bool = F
 
 
 def test_a_cut_starts_at_the_key_picture_before_and_ends_with_the_last_one_inside() -> None:
-    cut = filled(20, opened()).cut(5 * S, 9 * S, round(5.1 * S))
+    cut = filled(20, opened()).cut(t(5), t(9), round(5.1 * S))
     assert cut is not None
     pictures = [p.pts_ns for p in cut.packets if p.stream is Stream.VIDEO]
     assert (pictures[0], pictures[-1]) == (4 * S, round(8.9 * S))
@@ -62,22 +69,22 @@ def test_a_cut_starts_at_the_key_picture_before_and_ends_with_the_last_one_insid
 
 def test_a_tape_that_began_later_says_so() -> None:
     tape = filled(10, opened(), start_s=100)
-    cut = tape.cut(95 * S, 103 * S, round(95.1 * S))
+    cut = tape.cut(t(95), t(103), round(95.1 * S))
     assert cut is not None
     assert cut.begin_ns == 100 * S
-    assert tape.cut(200 * S, 210 * S, round(200.1 * S)) is None
+    assert tape.cut(t(200), t(210), round(200.1 * S)) is None
 
 
 def test_old_packets_go_unless_they_are_held() -> None:
     tape = filled(60, opened(before_s=5))
-    assert tape.cut(10 * S, 12 * S, round(10.1 * S)) is None
+    assert tape.cut(t(10), t(12), round(10.1 * S)) is None
     held = opened(before_s=5)
     held.hold(round(10.1 * S))
-    cut = filled(60, held).cut(10 * S, 12 * S, round(10.1 * S))
+    cut = filled(60, held).cut(t(10), t(12), round(10.1 * S))
     assert cut is not None
     held.hold(None)
     filled(1, held, start_s=60)
-    assert held.cut(10 * S, 12 * S, round(10.1 * S)) is None
+    assert held.cut(t(10), t(12), round(10.1 * S)) is None
 
 
 @given(most=st.integers(3000, 60_000), seconds=st.integers(1, 30))
@@ -89,11 +96,11 @@ def test_memory_is_bounded_also_when_everything_is_held(most: int, seconds: int)
     assert kept == tape._bytes <= most
 
 
-def test_a_clock_that_starts_over_is_another_run_told_by_local_time() -> None:
+def test_a_clock_that_starts_over_is_another_run() -> None:
     tape = opened()
-    filled(8, tape, late_s=100)
-    filled(8, tape, late_s=110)  # the camera restarted: the same pts, ten seconds later
-    first, second = (tape.cut(2 * S, 3 * S, (2 + late) * S) for late in (100, 110))
+    filled(8, tape, late_s=100, epoch=0)
+    filled(8, tape, late_s=110, epoch=1)  # the camera restarted: the same pts, ten seconds later
+    first, second = (tape.cut(t(2, epoch), t(3, epoch), 0) for epoch in (0, 1))
     assert first is not None
     assert second is not None
     assert {p.arrival_ns // S for p in first.packets} == {102, 103}
@@ -102,7 +109,7 @@ def test_a_clock_that_starts_over_is_another_run_told_by_local_time() -> None:
 
 def test_a_main_stream_is_related_by_local_time_alone() -> None:
     tape = filled(20, opened(own_axis=True), start_s=5000, late_s=-4000)  # local time is pts - 4000 s
-    cut = tape.cut(7 * S, 9 * S, 1008 * S)
+    cut = tape.cut(t(7), t(9), 1008 * S)
     assert cut is not None
     assert (cut.begin_ns, cut.end_ns) == (5008 * S, 5010 * S)
 
@@ -114,10 +121,12 @@ def test_what_a_recording_sends_can_be_muxed_again() -> None:
     file = FileSource(type="file", path=SAMPLE, pace="fast")
     source = open_source("yard", file, geometry, VirtualClock(), Metrics(), Path(), Fittings(tap=tape))
     for item in source.items():
+        if isinstance(item, Frame) and item.pts_ns == 0:
+            tape.start_epoch(EpochStart(0, Stream.VIDEO, 0))
         if item.arrival_ns > 12 * S:
             break
     source.close()
-    cut = tape.cut(3 * S, 8 * S, 3 * S)
+    cut = tape.cut(t(3), t(8), 3 * S)
     assert cut is not None
     with av.open(io.BytesIO(cut.template)) as template:
         assert [s.type for s in template.streams] == ["video", "audio"]
@@ -131,12 +140,14 @@ def test_a_microphone_and_a_camera_without_an_encoder_make_one_clip() -> None:
     seen, heard = PictureFeed(tape, fps=10), SoundFeed(sounds, 16000)
     image = np.zeros((48, 64, 3), np.uint8)
     for i in range(100):
-        t = i * S // 20
-        seen.push(image, t, t)
-        chunk = AudioChunk(500 * S + t, t + S // 20, np.zeros(800, np.float32))
+        now = i * S // 20
+        seen.push(image, now, now)
+        if i == 0:
+            tape.start_epoch(EpochStart(0, Stream.VIDEO, 0))
+        chunk = AudioChunk(500 * S + now, now + S // 20, np.zeros(800, np.float32))
         heard.push(chunk)
     heard.push(Gap("lost", 5 * S))
-    cut = tape.cut(S, 3 * S, S)
+    cut = tape.cut(t(1), t(3), S)
     assert cut is not None
     with av.open(io.BytesIO(cut.template)) as template:
         assert [s.codec_context.name for s in template.streams] == ["mjpeg", "pcm_s16le"]

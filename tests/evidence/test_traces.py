@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media_times import at
 
 from edge.clock import VirtualClock
 from edge.evidence.archive import trace_blocks as blocks
@@ -20,7 +21,7 @@ T0 = 1_773_014_400 * NS_PER_S  # 2026-03-09, midnight in UTC
 
 
 def row(values: dict[str, float | None], camera: str = "gate") -> RuleValues:
-    return RuleValues(camera, 0, 0, 0, values)
+    return RuleValues(camera, 0, at(0), values)
 
 
 ROWS = st.lists(

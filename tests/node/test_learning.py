@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from media_times import at
 
 from edge.clock import VirtualClock
 from edge.config.models import Anomaly
@@ -32,7 +33,7 @@ def quiet_window(seq: int, labels: tuple[str, ...]) -> Scores:
     features = Features(*(np.abs(rng.normal(0, 0.1, n)).astype(np.float32) for n in (527, 384, 80, 1000, 1280)),
                         np.zeros((16, 28, 6), np.float32), np.zeros((2, 192), np.float32))  # fmt: skip
     t_ns = seq * NS_PER_S // 2
-    return Scores("gate", seq, t_ns, t_ns, 0, dict.fromkeys(labels, 0.1), dict.fromkeys(labels, Contribution(1, 1, 1)),
+    return Scores("gate", seq, t_ns, at(t_ns), dict.fromkeys(labels, 0.1), dict.fromkeys(labels, Contribution(1, 1, 1)),
                   np.zeros(192, np.float32), (), {}, 1.0, True, True, "fused", features)  # fmt: skip
 
 

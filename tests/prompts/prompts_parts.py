@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from media_times import at
 
 from edge.prompts.knowledge import KINDS, Calibration, Kind, Knowledge
 from edge.types import F32, Contribution, Features, Scores
@@ -102,4 +103,4 @@ def window(
     )
     held = {"fire": 0.01, "person": 0.01} | dict(values or {})
     added = {name: Contribution(0.0, by_sound, 0.0) for name in held}
-    return Scores("gate", 1, 0, 0, epoch, held, added, none, (), {}, 1.0, video, audio, "small", features)
+    return Scores("gate", 1, 0, at(0, epoch), held, added, none, (), {}, 1.0, video, audio, "small", features)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge.errors import SinkError
+from edge.media_time import MediaTime
 from edge.publish.commands import Incoming
 from edge.publish.links import Links
 from edge.publish.mqtt import Ack
@@ -30,10 +31,11 @@ from edge.types import (
 
 TOPICS = Topics("site", "node")
 WALL_NS = 1_700_000_000 * NS_PER_S
+MEDIA = MediaTime(0, 95_000 * NS_PER_S)
 
 BEGIN = Event(
     id="e1", camera="gate", kind=Kind.EVENT, label="fire", phase=Phase.BEGIN, begin_ns=5 * NS_PER_S, end_ns=None,
-    media_begin_ns=5 * NS_PER_S, wall_begin_ns=WALL_NS, score=0.81, peak=0.9, threshold=0.6, severity="alert",
+    media_begin=MEDIA + 5 * NS_PER_S, wall_begin_ns=WALL_NS, score=0.81, peak=0.9, threshold=0.6, severity="alert",
     why="flames seen, crackling heard", contribution=Contribution(1.5, -0.25, 0.0),
     boxes=(Box("person", 0.5, 0.1, 0.2, 0.3, 0.4),), tags=(("Fire", 0.7), ("Crackle", 0.4)), zones=("yard",),
 )  # fmt: skip
@@ -41,7 +43,7 @@ UPDATE = replace(BEGIN, phase=Phase.UPDATE, peak=0.95)
 END = replace(BEGIN, phase=Phase.END, end_ns=8 * NS_PER_S)
 
 SCORES = Scores(
-    camera="gate", seq=1, t_end_ns=0, media_end_ns=0, epoch=0, values={"fire": 0.25, "smoke": 0.5}, contribution={},
+    camera="gate", seq=1, t_end_ns=0, media_end=MEDIA, values={"fire": 0.25, "smoke": 0.5}, contribution={},
     embedding=np.zeros(4, np.float32), boxes=(), tags={}, coverage=1.0, video_ok=True, audio_ok=True, model="fused 1",
 )  # fmt: skip
 

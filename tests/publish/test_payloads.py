@@ -201,7 +201,12 @@ def test_open_events_come_back_from_the_disk_as_they_were(
     event = replace(BEGIN, score=score, why=why, begin_ns=begin)
     if not whole:
         event = replace(event, contribution=None, boxes=(), tags=())
-    assert unpack(pack(event, seq)) == (event, seq)
+    assert unpack(pack(event, seq)) == (replace(event, media_begin=None), seq)
+
+
+def test_an_open_event_of_an_older_version_is_read() -> None:
+    old = {**json.loads(pack(BEGIN, 3)), "media_begin_ns": 5, "media_end_ns": None, "epoch": 0}
+    assert unpack(json.dumps(old).encode()) == (replace(BEGIN, media_begin=None), 3)
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"seq": 1}', b"\xff", b'{"seq":1,"contribution":null,"x":1}'])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media_times import at
 from numpy.typing import NDArray
 
 from edge.clock import VirtualClock
@@ -51,8 +52,7 @@ def live(manifest: Manifest, trace: Trace, rule: str) -> list[Previewed]:
                 "a",
                 k,
                 t,
-                t,
-                0,
+                at(t),
                 {"dog_bark": float(value)},
                 {},
                 np.zeros(0, np.float32),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from media_times import at
 from tune_parts import HOP_NS, barks, recording
 
 from edge.config import parse
@@ -38,7 +39,7 @@ def spans(at: list[int]) -> list[Span]:
 def unheard(values: np.ndarray) -> Recording:
     """A recording without any event at the thresholds in force."""
     times = np.arange(1, len(values) + 1, dtype=np.int64) * HOP_NS
-    trace = Trace(times, times, np.zeros_like(times), ("dog_bark",), values[:, None])
+    trace = Trace(times, tuple(at(t) for t in times.tolist()), ("dog_bark",), values[:, None])
     return Recording(Path("quiet.wav"), "a", Judged((), trace), (), list)
 
 

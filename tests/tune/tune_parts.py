@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from media_times import at
 
 from edge.pipeline import Step
 from edge.replay import Moment
@@ -30,7 +31,7 @@ def window(k: int, values: dict[str, float], camera: str = "a", **other: object)
         "audio_ok": True,
         "model": "fused 0",
     }
-    return Scores(camera, k, t, t, 0, values=values, **{**fields, **other})  # type: ignore[arg-type]
+    return Scores(camera, k, t, at(t), values=values, **{**fields, **other})  # type: ignore[arg-type]
 
 
 def facts(now_ns: int, camera: str = "a") -> CameraFacts:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from media_times import at
 from web_parts import event
 
 from edge.buffer.camera import CameraBuffer
@@ -18,6 +19,7 @@ from edge.config.models import Health, Windows
 from edge.detect.detector import Detector
 from edge.engine.manifest import Manifest
 from edge.errors import ConfigError, InputError, SinkError
+from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.node import window as subject
 from edge.node.window import Window
@@ -66,6 +68,7 @@ class Played:
         self.told: list[Step] = []
         self.reloads = 0
         self.is_stuck = False
+        self.taken: MediaTime | None = None
         pipeline = SimpleNamespace(
             thresholds=self.detector.thresholds,
             set_threshold=self.detector.set_threshold,
@@ -94,14 +97,18 @@ class Played:
     def frame(self, pts_s: float, luma: int) -> None:
         image = np.full((64, 64, 3), luma, np.uint8)
         image[:, ::2] //= 2  # stripes that a blur levels
-        self.buffer.push(Frame(round(pts_s * NS_PER_S), self.clock.mono_ns(), image, CONTENT))
+        self.taken = at(round(pts_s * NS_PER_S))
+        self.buffer.push(Frame(self.taken.pts_ns, self.clock.mono_ns(), image, CONTENT))
 
     def scored(self, media_s: float, boxes: tuple[Box, ...] = (), events: tuple[Event, ...] = ()) -> None:
         end_ns = round(media_s * NS_PER_S)
         values: Any = {"person": 0.5}
         zero = np.zeros(8, np.float32)
-        scores = Scores("gate", 0, end_ns, end_ns, 0, values, {}, zero, boxes, {}, 1.0, True, True, "toy")
-        self.window.observe(Step((scores,), (RuleValues("gate", end_ns, end_ns, 0, values),), events))
+        scores = Scores(
+            *("gate", 0, end_ns, at(end_ns), values, {}, zero, boxes, {}, 1.0, True, True, "toy"),
+            picture=self.taken,
+        )
+        self.window.observe(Step((scores,), (RuleValues("gate", end_ns, at(end_ns), values),), events))
 
     def _reload(self) -> str:
         self.reloads += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+from media_times import at
 
 from edge.clock import VirtualClock
 from edge.config import Loaded, load, parse, save_drawn
@@ -163,7 +164,7 @@ def event(number: int, label: str = "person", camera: str = "yard", **given: Any
         "phase": Phase.END,
         "begin_ns": 0,
         "end_ns": 7 * NS_PER_S,
-        "media_begin_ns": 0,
+        "media_begin": at(0),
         "wall_begin_ns": wall_ns,
         "score": 0.3,
         "peak": 0.91,
@@ -199,7 +200,7 @@ def scores_of_a_day(box: ScriptedBox, camera: str = "yard") -> None:
         value = max(0.04 + 0.02 * (i % 5), hill)
         wall_ns = NOON_NS - 3600 * NS_PER_S + i * NS_PER_S
         values = {"person": value, "vehicle": 0.1, "glass_break": None}
-        box.traces.append(RuleValues(camera, wall_ns, wall_ns, 0, values), wall_ns)
+        box.traces.append(RuleValues(camera, wall_ns, at(wall_ns), values), wall_ns)
 
 
 def clip_of(begin_s: float = 0.0, seconds: float = 6.0) -> bytes:

@@ -133,7 +133,7 @@ class SiteNormal:
         return self._cameras[name]
 
     def _look(self, own: _Camera, scores: Scores) -> _Looked:
-        key = (scores.epoch, scores.seq)
+        key = (scores.media_end.epoch, scores.seq)
         if own.looked is None or own.looked.key != key:
             views = own.normal.look(scores)
             own.looked = _Looked(key, views, own.normal.strangeness(views))

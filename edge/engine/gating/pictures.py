@@ -57,7 +57,7 @@ class PictureGate:
             if ok:
                 self._reduce(picture, blocks)
         last = self._cameras.get(window.camera)
-        if last is None or last.epoch != window.epoch or last.ok != window.video_ok:
+        if last is None or last.epoch != window.media_end.epoch or last.ok != window.video_ok:
             return True
         if not any(window.video_ok):
             return False
@@ -79,11 +79,11 @@ class PictureGate:
         last = self._cameras.get(window.camera)
         if last is None:
             last = _Pictures(
-                np.zeros_like(self._blocks), window.video_ok, window.seq, window.epoch, 0.0, -1 - self._linger
+                np.zeros_like(self._blocks), window.video_ok, window.seq, window.media_end.epoch, 0.0, -1 - self._linger
             )
             self._cameras[window.camera] = last
         np.copyto(last.blocks, self._blocks)
-        last.ok, last.seq, last.epoch = window.video_ok, window.seq, window.epoch
+        last.ok, last.seq, last.epoch = window.video_ok, window.seq, window.media_end.epoch
 
     def forget(self, camera: str) -> None:
         """Start ``camera`` anew."""

@@ -59,11 +59,11 @@ class SoundGate:
         sound = self._cameras.get(window.camera)
         if sound is None:
             sound = self._cameras[window.camera] = self._new()
-        follows = window.seq == sound.seq + 1 and window.epoch == sound.epoch and window.audio_ok == sound.ok
+        follows = window.seq == sound.seq + 1 and window.media_end.epoch == sound.epoch and window.audio_ok == sound.ok
         absent = window.audio_ok <= 0
         if not follows or absent:
             sound.seen = 0
-        sound.seq, sound.epoch, sound.ok = window.seq, window.epoch, window.audio_ok
+        sound.seq, sound.epoch, sound.ok = window.seq, window.media_end.epoch, window.audio_ok
         if absent:
             return not (follows and sound.encoded >= 0)
         self._hear(sound, samples)

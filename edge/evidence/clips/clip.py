@@ -23,6 +23,7 @@ from edge.evidence.clips.trim import show_only
 from edge.evidence.files import beside, put_in_place
 from edge.evidence.pictures.blur import Veil
 from edge.evidence.pictures.cover import Cover, Polygons
+from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, Packet, Stream, seconds
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
@@ -37,26 +38,26 @@ _OPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the clip of ``begin_ns``..``end_ns`` (on the source's own axis) may hold.
+    """What the clip from ``begin`` to ``end`` may hold.
 
     ``silent`` are the parts without sound, ``masks`` polygons in 0..1, ``veil`` what is blurred.
     """
 
-    begin_ns: int
-    end_ns: int
+    begin: MediaTime
+    end: MediaTime
     audio: bool = True
-    silent: tuple[Span, ...] = ()
+    silent: tuple[MediaSpan, ...] = ()
     masks: Polygons = ()
     veil: Veil | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A clip on the disk, and what it shows: ``begin_ns``..``end_ns`` on the source's own axis."""
+    """A clip on the disk, and the media from ``begin`` to ``end`` that it shows."""
 
     path: Path
-    begin_ns: int
-    end_ns: int
+    begin: MediaTime
+    end: MediaTime
     facts: Mapping[str, float | str]
 
 
@@ -106,7 +107,7 @@ class ClipWriter:
         finally:
             reel.close()
             aside.unlink(missing_ok=True)
-        return Clip(path, span[0] - cut.shift_ns, span[1] - cut.shift_ns, facts)
+        return Clip(path, cut.time_of(span[0]), cut.time_of(span[1]), facts)
 
     def _write(
         self, aside: Path, reel: Reel, span: Span, wish: Wish, facts: dict[str, float | str]
@@ -128,7 +129,7 @@ class ClipWriter:
                 said |= {"width": reel.video.codec_context.width, "height": reel.video.codec_context.height}
             elif reel.video is not None:
                 encoder = PictureEncoder(out, reel, self._found(), _step_ns(reel), self._threads)
-                tracks.append(encoder.packets(*span, Look(Cover(wish.masks), wish.veil, reel.cut.shift_ns)))
+                tracks.append(encoder.packets(*span, Look(Cover(wish.masks), wish.veil, reel.cut.time_of)))
                 said |= {"picture": f"{self._found().name} from {reel.video_codec}"}
             if sound is not None:
                 tracks.append(iter(sound_packets(out, sound)))
@@ -155,8 +156,7 @@ class ClipWriter:
 
 def _span(reel: Reel, wish: Wish) -> Span | None:
     """What the clip shows, on the cut's axis: whole pictures, from the one seen at the beginning on."""
-    shift_ns = reel.cut.shift_ns
-    begin_ns, end_ns = wish.begin_ns + shift_ns, wish.end_ns + shift_ns
+    begin_ns, end_ns = reel.cut.pts_of(wish.begin), reel.cut.pts_of(wish.end)
     if reel.video is None:
         sounds = reel.of(Stream.AUDIO)
         if not sounds:
@@ -186,8 +186,8 @@ def _median_step(times: list[int]) -> int:
 def _is_copied(reel: Reel, wish: Wish) -> bool:
     if reel.video_codec not in _COPIED_PICTURES or wish.masks:
         return False
-    times, shift_ns = reel.picture_times(), reel.cut.shift_ns
-    return wish.veil is None or not wish.veil.is_needed(times[0] - shift_ns, times[-1] - shift_ns)
+    times, time_of = reel.picture_times(), reel.cut.time_of
+    return wish.veil is None or not wish.veil.is_needed(time_of(times[0]), time_of(times[-1]))
 
 
 def _is_sound_copied(reel: Reel, wish: Wish, span: Span) -> bool:
@@ -206,8 +206,8 @@ def _sound_to_encode(reel: Reel, wish: Wish, span: Span) -> Sound | None:
 
 def _silent(reel: Reel, wish: Wish, span: Span) -> list[Span]:
     """What of the span is to be silent, on the cut's axis."""
-    shift_ns = reel.cut.shift_ns
-    inside = [(max(a + shift_ns, span[0]), min(b + shift_ns, span[1])) for a, b in wish.silent]
+    pts_of = reel.cut.pts_of
+    inside = [(max(pts_of(a), span[0]), min(pts_of(b), span[1])) for a, b in wish.silent]
     return [(begin_ns, end_ns) for begin_ns, end_ns in inside if end_ns > begin_ns]
 
 

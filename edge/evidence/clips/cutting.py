@@ -12,7 +12,7 @@ from edge.evidence.archive.records import File, FileKind
 from edge.evidence.archive.store import EventStore
 from edge.evidence.case import Case, Reach
 from edge.evidence.clips.clip import ClipWriter, Wish
-from edge.evidence.clips.mute import Span, muted, speech_spans
+from edge.evidence.clips.mute import muted, speech_spans
 from edge.evidence.clips.reel import Reel
 from edge.evidence.clips.tape import Cut, Tape
 from edge.evidence.files import put
@@ -20,6 +20,7 @@ from edge.evidence.pictures.blur import Veil
 from edge.evidence.pictures.shots import room_or_raise
 from edge.evidence.pictures.spectrogram import Marks, spectrogram
 from edge.evidence.sights import Sights
+from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, seconds
 
 PAD_NS = NS_PER_S
@@ -49,10 +50,10 @@ class Cutter:
         if settings.encoder != self._writer.asked:
             self._writer = ClipWriter(settings.encoder)
 
-    def tape_ns(self, case: Case) -> int | None:
-        """Up to when the tape of the case's camera reaches, on the event's media clock; None where there is none."""
+    def reached(self, case: Case) -> MediaTime | None:
+        """Up to when the tape of the case's camera has media of the event's epoch; None where there is none."""
         tape = self._tapes.get(case.event.camera)
-        return tape.newest_ns(case.event.media_begin_ns, case.event.begin_ns) if tape is not None else None
+        return tape.newest(case.begin, case.event.begin_ns) if tape is not None else None
 
     def job(self, case: Case, sights: Sights) -> Job:
         """Cut the case's media now and write from it; nothing where there is no media or nothing is to be kept."""
@@ -61,37 +62,37 @@ class Cutter:
         if cut is not None:
             yield from self._written(case, cut, self._wish(case, sights, case.span(reach)), reach)
 
-    def _cut(self, case: Case, span: Span) -> Cut | None:
+    def _cut(self, case: Case, span: MediaSpan) -> Cut | None:
         tape = self._tapes.get(case.event.camera)
         if tape is None or not (self._settings.clips or self._settings.audio):
             return None
-        begin_ns = span[0] - PAD_NS
-        return tape.cut(begin_ns, span[1] + PAD_NS, case.local_ns(begin_ns))
+        begin, end = _padded(span)
+        return tape.cut(begin, end, case.local_ns(begin))
 
-    def _wish(self, case: Case, sights: Sights, span: Span) -> Wish:
-        settings, epoch = self._settings, case.event.epoch
-        silent: list[Span] = []
+    def _wish(self, case: Case, sights: Sights, span: MediaSpan) -> Wish:
+        settings, epoch = self._settings, case.begin.epoch
+        silent: list[MediaSpan] = []
         if settings.audio and not settings.speech:
-            wide = (span[0] - PAD_NS, span[1] + PAD_NS)
-            silent = speech_spans(sights.heard(epoch), *wide, self._window_ns)
+            silent = speech_spans(sights.heard(epoch), _padded(span), self._window_ns)
         veil = Veil(sights.seen(epoch), settings.blur) if settings.blur else None
         masks = self._config.cameras[case.event.camera].privacy_masks
         return Wish(*span, settings.audio, tuple(silent), masks, veil)
 
     def _written(self, case: Case, cut: Cut, wish: Wish, reach: Reach) -> Job:
         folder, root = self._store.folder_of(case.event), self._store.folder
-        shown = (wish.begin_ns, wish.end_ns)
+        shown = (wish.begin, wish.end)
         if self._settings.clips:
             room_or_raise(self._store.room_for(sum(len(packet.data) for packet in cut.packets)), folder)
             job = self._writer.job(cut, folder, wish)
             with closing(job):
                 clip = yield from job
             if clip is not None:
-                shown = (clip.begin_ns, clip.end_ns)
+                shown = (clip.begin, clip.end)
+                event_at_ns = case.begin.since(clip.begin)
                 facts = {
                     **clip.facts,
-                    "begin_ns": float(case.event.wall_begin_ns + clip.begin_ns - case.event.media_begin_ns),
-                    "event_at_s": round(seconds(case.event.media_begin_ns - clip.begin_ns), 3),
+                    "begin_ns": float(case.event.wall_begin_ns - event_at_ns),
+                    "event_at_s": round(seconds(event_at_ns), 3),
                 }
                 if case.is_shortened(reach):
                     facts["shortened"] = "the event went on for longer than evidence.longest_s"
@@ -104,20 +105,21 @@ class Cutter:
             put(path_ns, data)
             yield "spectrogram", File(path_ns.relative_to(root).as_posix(), len(data), {"type": "image/png"})
 
-    def _spectrogram(self, case: Case, cut: Cut, wish: Wish, shown: Span) -> bytes | None:
+    def _spectrogram(self, case: Case, cut: Cut, wish: Wish, shown: MediaSpan) -> bytes | None:
         if not wish.audio:
             return None
         with closing(Reel(cut)) as reel:
-            sound = reel.sound(shown[0] + cut.shift_ns, shown[1] + cut.shift_ns)
+            sound = reel.sound(cut.pts_of(shown[0]), cut.pts_of(shown[1]))
         if sound is None:
             return None
-        silent = [(a + cut.shift_ns, b + cut.shift_ns) for a, b in wish.silent]
-        event = case.event
-        begin_ns = event.media_begin_ns + cut.shift_ns
-        end_ns = (
-            begin_ns + max(0, case.span(Reach(0, 0, 2**62))[1] - event.media_begin_ns) if case.is_over else shown[1]
-        )
+        silent = [(cut.pts_of(a), cut.pts_of(b)) for a, b in wish.silent]
+        marked = (cut.pts_of(case.begin), cut.pts_of(max(case.begin, case.end) if case.is_over else shown[1]))
         try:
-            return spectrogram(muted(sound, silent), Marks((begin_ns, end_ns), silent))
+            return spectrogram(muted(sound, silent), Marks(marked, silent))
         except MediaError:
             return None
+
+
+def _padded(span: MediaSpan) -> MediaSpan:
+    """A little more on both sides: the first picture began earlier, the last one ends later."""
+    return span[0] + -PAD_NS, span[1] + PAD_NS

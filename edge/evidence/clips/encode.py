@@ -7,7 +7,7 @@ hardware, Cisco's OpenH264, then libvpx's VP9; see docs/adr/0005. libx264 only r
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from edge.evidence.clips.reel import Reel, Sound
 from edge.evidence.pictures.blur import Veil, blur
 from edge.evidence.pictures.cover import Cover
+from edge.media_time import MediaTime
 from edge.types import F32, NS_PER_S, U8
 
 log = logging.getLogger(__name__)
@@ -88,15 +89,15 @@ def _works(encoder: Encoder) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What must not be seen: ``cover`` is black, ``veil`` blurred. ``shift_ns`` is the cut's axis minus the veil's."""
+    """What must not be seen: ``cover`` is black, ``veil`` blurred. ``time_of`` gives the media time of a pts."""
 
     cover: Cover
-    veil: Veil | None = None
-    shift_ns: int = 0
+    veil: Veil | None
+    time_of: Callable[[int], MediaTime]
 
     def paint(self, planes: tuple[U8, U8, U8], t_ns: int) -> None:
         """Change luma and both chroma planes of the picture at ``t_ns`` in place."""
-        for rect in self.veil.rects(t_ns - self.shift_ns) if self.veil is not None else ():
+        for rect in self.veil.rects(self.time_of(t_ns)) if self.veil is not None else ():
             for plane in planes:
                 blur(plane, rect)
         self.cover.apply_planes(*planes)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge.evidence.clips.reel import Sound
+from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, Scores
 
 SPEECH_TAGS = (0, 1, 2, 3, 4, 5, 6, 7, 15, 68, 70)
@@ -18,7 +19,7 @@ SPEECH = 0.1
 MARGIN_NS = NS_PER_S // 2
 
 Span = tuple[int, int]
-Heard = tuple[int, bool]
+Heard = tuple[MediaTime, bool]
 """When a window ended, and whether speech may have been in it."""
 
 
@@ -29,17 +30,21 @@ def may_be_speech(scores: Scores) -> bool:
     return bool(np.max(scores.features.tags[list(SPEECH_TAGS)]) >= SPEECH)
 
 
-def speech_spans(windows: Sequence[Heard], begin_ns: int, end_ns: int, window_ns: int) -> list[Span]:
-    """The parts of ``begin_ns``..``end_ns`` in which speech may be, merged, in order.
+def speech_spans(windows: Sequence[Heard], span: MediaSpan, window_ns: int) -> list[MediaSpan]:
+    """The parts of ``span`` in which speech may be, merged, in order.
 
-    That is every window with speech, with a margin on both sides, and whatever no window without speech covers.
+    That is every window with speech, with a margin on both sides, and whatever no window of its epoch without speech
+    covers.
     """
-    spoken = [(t - window_ns - MARGIN_NS, t + MARGIN_NS) for t, is_speech in windows if is_speech]
-    quiet = merged([(t - window_ns, t) for t, is_speech in windows if not is_speech])
+    begin, (begin_ns, end_ns) = span[0], (span[0].pts_ns, span[1].pts_ns)
+    ended = [(time.pts_ns, is_speech) for time, is_speech in windows if time.is_on(begin)]
+    spoken = [(t - window_ns - MARGIN_NS, t + MARGIN_NS) for t, is_speech in ended if is_speech]
+    quiet = merged([(t - window_ns, t) for t, is_speech in ended if not is_speech])
     edges = [begin_ns, *(t for span in quiet for t in span), end_ns]
     untold = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
     clipped = [(max(a, begin_ns), min(b, end_ns)) for a, b in [*spoken, *untold]]
-    return merged([span for span in clipped if span[1] > span[0]])
+    found = merged([(a, b) for a, b in clipped if b > a])
+    return [(begin + (a - begin_ns), begin + (b - begin_ns)) for a, b in found]
 
 
 def merged(spans: Sequence[Span]) -> list[Span]:

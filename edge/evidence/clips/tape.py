@@ -1,7 +1,7 @@
 """The newest encoded packets of one camera, in memory: what clips with pre-roll are cut from.
 
-`begin` and `push` are called by capture threads, `cut` and `hold` by the evidence thread. Packets hold what the camera
-sent, privacy masks not applied: they never leave this process but through a clip, which applies them.
+`begin`, `push` and `start_epoch` are called by capture threads, `cut` and `hold` by the evidence thread. Packets hold
+what the camera sent, privacy masks not applied: they never leave this process but through a clip, which applies them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import io
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from edge.types import NS_PER_S, Packet, Stream, nanoseconds
+from edge.media_time import MediaTime
+from edge.types import NS_PER_S, EpochStart, Packet, Stream, nanoseconds
 
 _JUMP_NS = 2 * NS_PER_S
+_BACK_NS = NS_PER_S // 2  # as far as a source's clock may go back before an epoch ends
 _KEY_MARGIN_NS = 12 * NS_PER_S  # cameras send a key picture every 1 to 10 s
 _LATEST_NS = 15 * NS_PER_S  # how much later than it began an event may be told
 
@@ -25,23 +27,40 @@ class Cut:
 
     The picture starts at the last key packet at or before the begin. ``begin_ns`` is later than asked where the tape
     began later. ``template`` opened with PyAV has the streams to copy, picture first; picture packets of codec
-    ``mjpeg`` come from cameras that encode nothing themselves. ``shift_ns`` moves the source's axis onto this one.
+    ``mjpeg`` come from cameras that encode nothing themselves. ``shift_ns`` moves the media times of ``epoch`` onto
+    this axis.
     """
 
     template: bytes
     packets: Sequence[Packet]
     begin_ns: int
     end_ns: int
+    epoch: int = 0
     shift_ns: int = 0
+
+    def pts_of(self, time: MediaTime) -> int:
+        """Where a media time lies on the packets' axis; ValueError for one of another epoch."""
+        return self.shift_ns + time.since(MediaTime(self.epoch, 0))
+
+    def time_of(self, pts_ns: int) -> MediaTime:
+        """The media time of a pts of the packets' axis."""
+        return MediaTime(self.epoch, pts_ns - self.shift_ns)
 
 
 @dataclass(slots=True)
 class _Run:
-    """Packets on one unbroken axis, of one connection."""
+    """Packets on one unbroken axis, of one connection: no pts stands twice in it. ``epochs`` are all that lie on it.
+
+    ``shift_ns`` are what joins a stream to the others, where a source's streams have nothing to do with each other.
+    """
 
     template: bytes
     packets: deque[Packet] = field(default_factory=deque)
+    epochs: set[int] = field(default_factory=set)
+    shift_ns: dict[Stream, int] = field(default_factory=dict)
+    first_ns: dict[Stream, int] = field(default_factory=dict)
     last_ns: dict[Stream, int] = field(default_factory=dict)
+    arrival_ns: dict[Stream, int] = field(default_factory=dict)
     late_ns: dict[Stream, int] = field(default_factory=dict)
 
     @property
@@ -49,24 +68,55 @@ class _Run:
         """Local time over pts: the picture's least delayed packet wins, the sound's where there is no picture."""
         return self.late_ns.get(Stream.VIDEO, self.late_ns.get(Stream.AUDIO, 0))
 
+    @property
+    def newest_ns(self) -> int | None:
+        """The newest pts on the picture's axis."""
+        return max((t + self.shift_ns.get(stream, 0) for stream, t in self.last_ns.items()), default=None)
+
     def joins(self, packet: Packet) -> bool:
-        """Whether a packet goes on from the last of its stream."""
+        """Whether a packet goes on from the last of its stream; a stream that has none begins."""
         last_ns = self.last_ns.get(packet.stream)
-        return last_ns is None or abs(packet.dts_ns - last_ns) <= _JUMP_NS
+        if last_ns is None:
+            return True
+        step_ns, passed_ns = packet.dts_ns - last_ns, packet.arrival_ns - self.arrival_ns[packet.stream]
+        return step_ns >= -_BACK_NS and step_ns - max(0, passed_ns) <= _JUMP_NS
+
+    def is_near(self, packet: Packet) -> bool:
+        """Whether a packet lies where the run's media is."""
+        ends = [*self.first_ns.values(), *self.last_ns.values()]
+        return not ends or min(ends) - _JUMP_NS <= packet.dts_ns <= max(ends) + _JUMP_NS
+
+    def holds(self, stream: Stream, pts_ns: int) -> bool:
+        """Whether a packet of ``stream`` lies exactly there; looked for from the newest on."""
+        return any(p.pts_ns == pts_ns and p.stream is stream for p in reversed(self.packets))
+
+    def spans(self, stream: Stream, pts_ns: int) -> bool:
+        """Whether ``pts_ns`` lies between the first and the last packet of ``stream``, give or take a little."""
+        if stream not in self.last_ns:
+            return False
+        return self.first_ns[stream] - _BACK_NS <= pts_ns <= self.last_ns[stream] + _BACK_NS
 
     def append(self, packet: Packet) -> None:
+        """Add what `joins`."""
         self.packets.append(packet)
+        self.first_ns.setdefault(packet.stream, packet.dts_ns)
         self.last_ns[packet.stream] = packet.dts_ns
+        self.arrival_ns[packet.stream] = packet.arrival_ns
         lasts_ns = packet.duration_ns if packet.stream is Stream.AUDIO else 0  # sound comes when it is over
         late_ns = packet.arrival_ns - packet.pts_ns - lasts_ns
         self.late_ns[packet.stream] = min(late_ns, self.late_ns.get(packet.stream, late_ns))
+
+    def placed(self) -> list[Packet]:
+        """All packets, each stream on the axis that they share."""
+        return [moved(p, shift) if (shift := self.shift_ns.get(p.stream, 0)) else p for p in self.packets]
 
 
 class Tape:
     """Keeps at least ``before_s`` seconds and what `hold` asks for, at most ``most_bytes``.
 
-    ``own_axis``: its packets come from another connection than the frames the model saw (a camera's main stream), so
-    only local time relates the two. ``sound``: the tape of a microphone that is this camera's sound.
+    Media times are found by their epoch, which `start_epoch` says where it begins. ``own_axis``: its packets come from
+    another connection than the frames the model saw (a camera's main stream), so only local time relates the two.
+    ``sound``: the tape of a microphone that is this camera's sound.
     """
 
     def __init__(self, before_s: float, most_bytes: int, *, own_axis: bool = False, sound: Tape | None = None) -> None:
@@ -90,11 +140,19 @@ class Tape:
         with self._lock:
             if not self._runs:
                 return
-            if not self._runs[-1].joins(packet):
-                self._runs.append(_Run(self._runs[-1].template))
-            self._runs[-1].append(packet)
+            self._run_for(packet).append(packet)
             self._bytes += len(packet.data)
             self._trim(packet.arrival_ns)
+
+    def start_epoch(self, start: EpochStart) -> None:
+        """An epoch begins with a picture or sound whose packet was pushed just before."""
+        with self._lock:
+            found = next((run for run in reversed(self._runs) if run.holds(start.stream, start.pts_ns)), None)
+            if found is None:  # sound is put together, and what is damaged left out
+                found = next((run for run in reversed(self._runs) if run.spans(start.stream, start.pts_ns)), None)
+            if found is not None:
+                found.epochs.add(start.epoch)
+                found.shift_ns[start.stream] = start.shift_ns
 
     def hold(self, since_ns: int | None) -> None:
         """Let nothing go that came since local time ``since_ns``, as far as the memory holds; None: as usual."""
@@ -103,41 +161,52 @@ class Tape:
         if self._sound is not None:
             self._sound.hold(since_ns)
 
-    def newest_ns(self, near_ns: int, mono_ns: int) -> int | None:
-        """Up to when media came, on the axis on which ``near_ns`` is local time ``mono_ns``; None without any."""
+    def newest(self, near: MediaTime, local_ns: int) -> MediaTime | None:
+        """Up to when media of the epoch of ``near`` came, which is local time ``local_ns``; None without any."""
         with self._lock:
-            run = self._run_at(near_ns, mono_ns)
-            if run is None:
+            run = self._run_at(near, local_ns)
+            newest_ns = run.newest_ns if run is not None else None
+            if run is None or newest_ns is None:
                 return None
-            newest_ns = max(run.last_ns.values(), default=None)
-            return None if newest_ns is None else newest_ns - self._shift_ns(run, near_ns, mono_ns)
+            return MediaTime(near.epoch, newest_ns - self._shift_ns(run, near, local_ns))
 
-    def cut(self, begin_ns: int, end_ns: int, mono_ns: int) -> Cut | None:
-        """What there is from ``begin_ns`` to ``end_ns`` of the source's media clock; None when there is nothing.
+    def cut(self, begin: MediaTime, end: MediaTime, local_ns: int) -> Cut | None:
+        """What there is from ``begin`` to ``end`` of the source's media; None when there is nothing.
 
-        ``mono_ns`` is the local time of ``begin_ns``; it tells apart connections whose clocks start over.
+        ``local_ns`` is the local time of ``begin``: it finds what another connection sent at that time.
         """
         with self._lock:
-            run = self._run_at(begin_ns, mono_ns)
-            packets = list(run.packets) if run is not None else []
-            shift_ns = self._shift_ns(run, begin_ns, mono_ns) if run is not None else 0
-        cut = None if run is None else _cut(run.template, packets, begin_ns + shift_ns, end_ns + shift_ns, shift_ns)
+            run = self._run_at(begin, local_ns)
+            packets = run.placed() if run is not None else []
+            shift_ns = self._shift_ns(run, begin, local_ns) if run is not None else 0
+        cut = None
+        if run is not None and packets:
+            cut = _cut(Cut(run.template, packets, begin.pts_ns, end.pts_ns, begin.epoch), shift_ns)
         if self._sound is None:
             return cut
-        heard = self._sound.cut(begin_ns, end_ns, mono_ns)
+        heard = self._sound.cut(begin, end, local_ns)
         return _joined(cut, heard)
 
-    def _run_at(self, t_ns: int, mono_ns: int) -> _Run | None:
-        """The run whose packets of that time came nearest to ``mono_ns``."""
-        runs = [run for run in self._runs if run.packets]
-        if not runs:
-            return None
-        if self._own_axis:
-            return next((r for r in reversed(runs) if r.packets[0].arrival_ns <= mono_ns), runs[0])
-        return min(runs, key=lambda run: (abs(run.offset_ns + t_ns - mono_ns), -run.packets[-1].arrival_ns))
+    def _run_for(self, packet: Packet) -> _Run:
+        """Where a packet belongs: it goes on in the newest run, is left over from before its break, or begins one."""
+        newest = self._runs[-1]
+        if not newest.joins(packet):
+            self._runs.append(_Run(newest.template))
+        elif packet.stream not in newest.last_ns and len(self._runs) > 1 and not newest.is_near(packet):
+            former = self._runs[-2]
+            if former.packets and packet.stream in former.last_ns and former.joins(packet):
+                return former
+        return self._runs[-1]
 
-    def _shift_ns(self, run: _Run, t_ns: int, mono_ns: int) -> int:
-        return mono_ns - run.offset_ns - t_ns if self._own_axis else 0
+    def _run_at(self, time: MediaTime, local_ns: int) -> _Run | None:
+        """The run that a media time lies in; by local time alone where the axes have nothing to do with each other."""
+        runs = [run for run in self._runs if run.packets]
+        if self._own_axis:
+            return next((r for r in reversed(runs) if r.packets[0].arrival_ns <= local_ns), runs[0] if runs else None)
+        return next((run for run in reversed(runs) if time.epoch in run.epochs), None)
+
+    def _shift_ns(self, run: _Run, time: MediaTime, local_ns: int) -> int:
+        return local_ns - run.offset_ns - time.pts_ns if self._own_axis else 0
 
     def _trim(self, now_ns: int) -> None:
         keep_ns = now_ns - self._least_ns
@@ -155,7 +224,14 @@ class Tape:
             self._bytes -= len(run.packets.popleft().data)
 
 
-def _cut(template: bytes, packets: Sequence[Packet], begin_ns: int, end_ns: int, shift_ns: int) -> Cut | None:
+def moved(packet: Packet, by_ns: int) -> Packet:
+    """The same packet, later by ``by_ns``."""
+    return replace(packet, pts_ns=packet.pts_ns + by_ns, dts_ns=packet.dts_ns + by_ns)
+
+
+def _cut(asked: Cut, shift_ns: int) -> Cut | None:
+    """What of the packets of ``asked`` shows its span, which ``shift_ns`` moves onto their axis."""
+    packets, begin_ns, end_ns = asked.packets, asked.begin_ns + shift_ns, asked.end_ns + shift_ns
     pictures = [i for i, p in enumerate(packets) if p.stream is Stream.VIDEO]
     keys = [i for i in pictures if packets[i].is_key]
     if pictures and not keys:
@@ -178,7 +254,7 @@ def _cut(template: bytes, packets: Sequence[Packet], begin_ns: int, end_ns: int,
             else begin_ns < p.pts_ns + p.duration_ns and p.pts_ns < end_ns
         )
     ]
-    return Cut(template, chosen, begin_ns, end_ns, shift_ns) if chosen else None
+    return replace(asked, packets=chosen, begin_ns=begin_ns, end_ns=end_ns, shift_ns=shift_ns) if chosen else None
 
 
 def _joined(seen: Cut | None, heard: Cut | None) -> Cut | None:
@@ -186,14 +262,9 @@ def _joined(seen: Cut | None, heard: Cut | None) -> Cut | None:
     if seen is None or heard is None:
         return seen or heard
     pictures = [p for p in seen.packets if p.stream is Stream.VIDEO]
-    move_ns = seen.shift_ns - heard.shift_ns
-    sounds = [
-        Packet(p.stream, p.pts_ns + move_ns, p.dts_ns + move_ns, p.duration_ns, p.arrival_ns, p.is_key, p.data)
-        for p in heard.packets
-    ]
+    sounds = [moved(p, seen.shift_ns - heard.shift_ns) for p in heard.packets]
     packets = sorted([*pictures, *sounds], key=lambda p: p.dts_ns)
-    template = _template(seen.template, heard.template)
-    return Cut(template, packets, seen.begin_ns, seen.end_ns, seen.shift_ns)
+    return replace(seen, template=_template(seen.template, heard.template), packets=packets)
 
 
 def _template(seen: bytes, heard: bytes) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.engine.manifest import classes_named
+from edge.media_time import MediaTime
 from edge.types import NS_PER_S, U8, Box, Rect
 
 CELLS = 6
@@ -22,7 +23,7 @@ _SAME_WAY = 1.5  # how far it may have gone meanwhile, in its own sizes
 
 _FURTHER = 3.0  # how often the last step is taken again, at most
 
-Moment = tuple[int, Sequence[Box]]
+Moment = tuple[MediaTime, Sequence[Box]]
 """Which boxes were seen when."""
 
 
@@ -66,34 +67,44 @@ class _Track:
 
 
 class Veil:
-    """Where to blur at any time, from boxes that come once a window.
+    """Where to blur at any time of one epoch, from boxes that come once a window.
 
     Between two sights all that either covers is blurred; before the first a box is held for 1 s, after the last for
-    1.5 s, and so is where it goes on to at its pace. Where nobody looked for 1.5 s the whole picture is blurred.
+    1.5 s, and so is where it goes on to at its pace. Where nobody looked for 1.5 s, and in any other epoch, the whole
+    picture is blurred.
     """
 
     def __init__(self, moments: Sequence[Moment], classes: Collection[str]) -> None:
+        """ValueError for moments of more than one epoch."""
         classes = classes_named(classes)
         self._tracks: list[_Track] = []
-        self._times = np.array(sorted({t_ns for t_ns, _ in moments}), np.int64)
-        for t_ns, boxes in sorted(moments, key=lambda moment: moment[0]):
-            self._see(t_ns, [b for b in boxes if b.label in classes and b.score >= LEAST_SCORE])
+        epochs = {time.epoch for time, _ in moments}
+        if len(epochs) > 1:
+            raise ValueError(f"moments of the epochs {sorted(epochs)} have no clock in common")
+        self._epoch = epochs.pop() if epochs else None
+        self._times = np.array(sorted({time.pts_ns for time, _ in moments}), np.int64)
+        for time, boxes in sorted(moments, key=lambda moment: moment[0]):
+            self._see(time.pts_ns, [b for b in boxes if b.label in classes and b.score >= LEAST_SCORE])
 
-    def is_needed(self, begin_ns: int, end_ns: int) -> bool:
+    def is_needed(self, begin: MediaTime, end: MediaTime) -> bool:
         """Whether anything is to be blurred between the two times."""
-        return self._is_blind(begin_ns, end_ns) or any(
-            track.times[0] - _HOLD_BEFORE_NS <= end_ns and begin_ns <= track.times[-1] + _HOLD_AFTER_NS
+        return self._is_blind(begin, end) or any(
+            track.times[0] - _HOLD_BEFORE_NS <= end.pts_ns and begin.pts_ns <= track.times[-1] + _HOLD_AFTER_NS
             for track in self._tracks
         )
 
-    def rects(self, t_ns: int) -> list[Rect]:
-        """What is to be blurred at ``t_ns``, enlarged; may reach beyond 0..1."""
-        if self._is_blind(t_ns, t_ns):
+    def rects(self, time: MediaTime) -> list[Rect]:
+        """What is to be blurred at ``time``, enlarged; may reach beyond 0..1."""
+        if self._is_blind(time, time):
             return [(0.0, 0.0, 1.0, 1.0)]
+        t_ns = time.pts_ns
         return [_around(corners) for track in self._tracks if (corners := _at(track, t_ns)) is not None]
 
-    def _is_blind(self, begin_ns: int, end_ns: int) -> bool:
+    def _is_blind(self, begin: MediaTime, end: MediaTime) -> bool:
         """Whether there is a time between the two that is further than 1.5 s from any look."""
+        if begin.epoch != self._epoch or end.epoch != self._epoch:
+            return True
+        begin_ns, end_ns = begin.pts_ns, end.pts_ns
         near = self._times[(self._times >= begin_ns - _BLIND_NS) & (self._times <= end_ns + _BLIND_NS)]
         if not len(near) or near[0] > begin_ns + _BLIND_NS or near[-1] < end_ns - _BLIND_NS:
             return True

@@ -16,16 +16,17 @@ from edge.evidence.pictures.blur import Veil, blur
 from edge.evidence.pictures.cover import Cover
 from edge.evidence.pictures.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
 from edge.evidence.sights import Sight, Sights
+from edge.media_time import MediaTime
 from edge.types import U8, Box, Event
 
-LivePicture = Callable[[str], U8 | None]
-"""A camera's newest picture u8[H,W,3] RGB, without a letterbox; None where there is none."""
+LivePicture = Callable[[str, MediaTime | None], U8 | None]
+"""A camera's picture u8[H,W,3] RGB, without a letterbox: the one taken then, the newest for None; None if not there."""
 CLEAR_BOX = 0.4
 _BOXED = {"person", "vehicle", "animal"}  # labels that boxes explain better than a map does
 
 
 class Shots:
-    """Takes pictures of what cameras showed. ``live`` is asked where the tape has nothing."""
+    """Takes pictures of what cameras showed. ``live`` is asked where the tape does not have it."""
 
     def __init__(
         self, config: Config, settings: Evidence, tapes: Mapping[str, Tape], live: LivePicture | None = None
@@ -39,21 +40,19 @@ class Shots:
         """Take over other settings."""
         self._config, self._settings = config, settings
 
-    def plain(self, camera: str, sight: Sight | None, sights: Sights) -> U8 | None:
-        """What ``camera`` showed in the last picture of ``sight``, fit to be stored; None where there is none.
+    def plain(self, camera: str, sight: Sight, sights: Sights) -> U8 | None:
+        """What ``camera`` showed in the newest picture of ``sight``, fit to be stored; None where it is not there any
+        more: never another moment's.
 
         MediaError when what the camera sent cannot be read.
         """
         picture = self._from_tape(camera, sight)
-        moment = sight
-        if picture is None and self._live is not None:
-            picture, moment = self._live(camera), sights.newest
+        if picture is None and self._live is not None and sight.picture is not None:
+            picture = self._live(camera, sight.picture)
         if picture is None:
             return None
         if self._settings.blur:
-            seen = sights.seen(moment.epoch) if moment is not None else []
-            veil = Veil(seen, self._settings.blur)
-            for rect in veil.rects(moment.media_end_ns if moment is not None else 0):
+            for rect in Veil(sights.seen(sight.moment.epoch), self._settings.blur).rects(sight.moment):
                 blur(picture, rect)
         Cover(self._config.cameras[camera].privacy_masks).apply(picture)
         return picture
@@ -72,12 +71,13 @@ class Shots:
             made[kind] = File(path.relative_to(root).as_posix(), len(content), facts if kind == "snapshot" else {})
         return made
 
-    def _from_tape(self, camera: str, sight: Sight | None) -> U8 | None:
+    def _from_tape(self, camera: str, sight: Sight) -> U8 | None:
         tape = self._tapes.get(camera)
-        if tape is None or sight is None:
+        if tape is None:
             return None
-        cut = tape.cut(sight.media_end_ns - 1, sight.media_end_ns + 1, sight.t_end_ns)
-        return picture_at(cut, sight.media_end_ns) if cut is not None else None
+        time = sight.moment
+        cut = tape.cut(time + -1, time + 1, sight.t_end_ns + time.since(sight.media_end))
+        return picture_at(cut, time) if cut is not None else None
 
     def _drawing(self, event: Event, sight: Sight | None) -> Drawing:
         camera = self._config.cameras[event.camera]

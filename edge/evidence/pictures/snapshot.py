@@ -13,6 +13,7 @@ from edge.config.values import Point
 from edge.errors import MediaError
 from edge.evidence.clips.reel import Reel
 from edge.evidence.clips.tape import Cut
+from edge.media_time import MediaTime
 from edge.types import F32, U8, Box, Rect
 
 THUMBNAIL_WIDTH = 320
@@ -38,15 +39,12 @@ class Drawing:
     content: Rect = (0.0, 0.0, 1.0, 1.0)
 
 
-def picture_at(cut: Cut, t_ns: int) -> U8 | None:
-    """The picture u8[H,W,3] RGB shown at ``t_ns`` of the source's axis, whole and as the camera sent it; None if none.
-
-    Where the tape begins later, its first one.
-    """
+def picture_at(cut: Cut, time: MediaTime) -> U8 | None:
+    """The picture u8[H,W,3] RGB shown at ``time``, whole and as the camera sent it; None where the cut begins later."""
     with closing(Reel(cut)) as reel:
         last: Any = None
         for shown_ns, frame in reel.pictures(-(2**62), 2**62):
-            if last is not None and shown_ns > t_ns + cut.shift_ns:
+            if shown_ns > cut.pts_of(time):
                 break
             last = frame
         if last is None:

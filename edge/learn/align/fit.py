@@ -21,6 +21,7 @@ from edge.learn.align.space import Listen
 from edge.learn.data import decode_sound
 from edge.learn.labels import COCO, HOP_S, RATE_HZ, SAMPLES
 from edge.learn.nets.image import PICTURE_TAGS
+from edge.media_time import MediaTime
 from edge.prompts.encoder import TextEncoder
 from edge.prompts.ground import ground
 from edge.prompts.knowledge import Calibration, Knowledge
@@ -105,7 +106,7 @@ def sound_scores(tags: F32, aligned: F32) -> Scores:
         tags, none, np.zeros(len(COCO), np.float32), np.zeros(PICTURE_TAGS, np.float32), none, none,
         np.stack([np.zeros_like(aligned), aligned]),
     )  # fmt: skip
-    return Scores("", 0, 0, 0, 0, {}, {}, none, (), {}, 1.0, False, True, "", features)
+    return Scores("", 0, 0, MediaTime(0, 0), {}, {}, none, (), {}, 1.0, False, True, "", features)
 
 
 def loud_windows(wave: F32, count: int) -> NDArray[np.bool_]:

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import MediaError
+from edge.media_time import MediaTime
 from edge.replay import Replayed
 from edge.replay.core import Listener
 from edge.types import Box, Contribution, Features, Scores, seconds
 
-_NUMBERS: Final = ("seq", "t_end_ns", "media_end_ns", "epoch")
+_NUMBERS: Final = ("seq", "t_end_ns")
+_MEDIA: Final = ("epoch", "pts_ns", "position_ns")
 _FEATURES: Final = tuple(field.name for field in fields(Features))
 
 
@@ -31,6 +33,7 @@ def save_scores(path: Path, scores: Sequence[Scores]) -> None:
         raise ValueError(f"{path}: windows without features cannot be kept")
     arrays: dict[str, NDArray[Any]] = {
         "numbers": np.array([[getattr(s, name) for name in _NUMBERS] for s in scores], np.int64),
+        "media": np.array([[getattr(s.media_end, name) for name in _MEDIA] for s in scores], np.int64),
         "flags": np.array([[s.coverage, s.video_ok, s.audio_ok] for s in scores], np.float64),
         "values": np.array([[s.values[n] for n in names] for s in scores], np.float64),
         "added": np.array([[[c.video, c.audio, c.sensors] for c in s.contribution.values()] for s in scores]),
@@ -79,7 +82,7 @@ class KeptReplay:
         scores = load_scores(self._place[path])
         for one in scores:
             listener.on_scores(one)
-        return Replayed(len(scores), 0, seconds(scores[-1].media_end_ns) if scores else 0.0)
+        return Replayed(len(scores), 0, seconds(scores[-1].media_end.position_ns) if scores else 0.0)
 
 
 def _scores(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], k: int) -> Scores:
@@ -88,6 +91,7 @@ def _scores(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], k: int
     return Scores(
         camera=facts["camera"],
         **dict(zip(_NUMBERS, arrays["numbers"][k].tolist(), strict=True)),
+        media_end=MediaTime(*arrays["media"][k].tolist()),
         values=dict(zip(names, arrays["values"][k].tolist(), strict=True)),
         contribution={n: Contribution(*part) for n, part in zip(names, arrays["added"][k].tolist(), strict=True)},
         embedding=arrays["embedding"][k],

@@ -65,7 +65,7 @@ def _right(row: Row, derived: Prompts, bench: Bench, names: Sequence[str]) -> tu
     times, lines = [], []
     for scores in windows:
         found = derived.derive(scores)
-        times.append(seconds(scores.media_end_ns))
+        times.append(seconds(scores.media_end.position_ns))
         lines.append([found[_PREFIX + name].value if _PREFIX + name in found else 0.0 for name in names])
     table, loud = np.array(lines), _levels(row, times)
     correct = names.index(row.label)

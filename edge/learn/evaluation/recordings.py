@@ -27,7 +27,7 @@ from edge.errors import MediaError, ModelError
 from edge.learn.evaluation.kept import save_scores
 from edge.metrics import Metrics
 from edge.replay import Replay
-from edge.types import Event, Kind, Phase, Scores, seconds
+from edge.types import Event, Phase, Scores, seconds
 
 F32 = NDArray[np.float32]
 View = Literal["whole", "picture", "sound"]
@@ -247,14 +247,15 @@ class _Collected:
         self.begun: list[Begun] = []
 
     def on_scores(self, scores: Scores) -> None:
-        self.t_s.append(seconds(scores.media_end_ns))
+        self.t_s.append(seconds(scores.media_end.position_ns))
         self.values.append([scores.values.get(label, float("nan")) for label in self._labels])
         if self._keeps:
             self.windows.append(scores)
 
     def on_event(self, event: Event) -> None:
-        if event.phase is Phase.BEGIN and event.kind is Kind.EVENT:
-            self.begun.append(Begun(event.label, seconds(event.media_begin_ns), self.t_s[-1] if self.t_s else 0.0))
+        if event.phase is Phase.BEGIN and event.media_begin is not None:
+            begin_s = seconds(event.media_begin.position_ns)
+            self.begun.append(Begun(event.label, begin_s, self.t_s[-1] if self.t_s else 0.0))
 
 
 _players: list[_Player] = []

@@ -105,7 +105,7 @@ class Reader:
             name: np.array([s.values.get(name, np.nan) for s in scores], np.float32)
             for name in self._model.manifest.label_names
         }
-        times = np.array([seconds(s.media_end_ns) for s in scores], np.float64)
+        times = np.array([seconds(s.media_end.position_ns) for s in scores], np.float64)
         return Recording(digest, times, tuple(describe_all(scores)), model)
 
     def _silence(self) -> F32:
