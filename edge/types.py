@@ -349,7 +349,8 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What was kept of one event: ``files`` by kind (clip, snapshot, thumbnail, spectrogram), each as its path below
-    the evidence folder; ``caption`` is what a describer said of it, empty where none was asked."""
+    the evidence folder; ``caption`` is what a describer said of it, empty where none was asked. ``missing`` says of
+    files that should be there why they are not."""
 
     event_id: str
     camera: str
@@ -357,6 +358,7 @@ class Kept:
     wall_ns: int
     files: Mapping[str, str]
     caption: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

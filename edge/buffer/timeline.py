@@ -14,7 +14,7 @@ from edge.buffer.media_clock import MediaClock
 from edge.buffer.reached import Reached
 from edge.types import NS_PER_S, Stream
 
-SKEW_NS = 2 * NS_PER_S
+SKEW_NS = 3 * NS_PER_S
 """A stream further behind the other one than this is not waited for until it delivers again."""
 
 

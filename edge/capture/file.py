@@ -127,7 +127,7 @@ class RecordingSource:
 class _Pace:
     """When media of a file arrives: at its own time (``live``), or at once but stamped as though it had."""
 
-    _BACK_NS = NS_PER_S
+    _BACK_NS = 3 * NS_PER_S  # so far may one stream lie behind the other in a file
     _AHEAD_NS = 2 * NS_PER_S
 
     def __init__(self, clock: Clock, live: bool, cancel: threading.Event) -> None:

@@ -37,6 +37,7 @@ def as_json(found: Found) -> dict[str, Any]:
         if r.mark is None
         else {"verdict": r.mark.verdict, "by": r.mark.by, "at": iso8601(r.mark.wall_ns), "note": r.mark.note},
         "files": {kind: file.path for kind, file in r.files.items()},
+        "missing": dict(r.missing),
         "score": round(found.score, 6),
     }
 

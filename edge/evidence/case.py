@@ -40,6 +40,7 @@ class Case:
     is_tried: bool = False
     is_cut: bool = False
     files: dict[FileKind, File] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from edge.clock import Clock
 from edge.config import Config
 from edge.config.keeping import Evidence
-from edge.errors import EdgeError
+from edge.errors import EdgeError, MediaError
 from edge.evidence.archive.records import Candidate, File, FileKind
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
@@ -153,14 +153,16 @@ class Recorder:
             if self._cutting is None:
                 self._begin_cutting(waiting[0])
             kept += self._go_on_cutting()
-        lost = [case.event for case in self._cases.values() if case.has_media and not case.is_cut]
+        lost = [case for case in self._cases.values() if case.has_media and not case.is_cut]
         if self._cutting is not None:
-            lost.append(self._cutting[0].event)
+            lost.append(self._cutting[0])
             self._cutting[1].close()
             self._cutting = None
-        for event in lost:
+        for case in lost:
+            event = case.event
             self._metrics.drops.labels(event.camera, "evidence_clip").inc()
             log.warning("%s: no time was left for the clip of %s (event %s)", event.camera, event.label, event.id)
+            kept += self._miss(case, "clip", "the program stopped before its clip was written")
         return kept
 
     def _next(self) -> _Seen | None:
@@ -210,6 +212,7 @@ class Recorder:
                 self._troubles.well("picture")
             except (EdgeError, OSError) as error:
                 self._troubles.failed(event.camera, "picture", error)
+                kept = self._miss(case, "snapshot", str(error)) if is_first else []
         if not case.has_media or (case.is_cut and case.is_over):
             del self._cases[event.id]
         return kept
@@ -219,6 +222,8 @@ class Recorder:
         sights = self._sights_of(event.camera)
         picture = self._shots.plain(event.camera, case.best, sights) if case.best is not None else None
         if picture is None:
+            if case.best is not None and case.best.has_picture:
+                raise MediaError("the picture of that moment is not there any more")
             return []
         folder = self._store.folder_of(event)
         room_or_raise(self._store.room_for(picture.size // 4), folder)
@@ -229,10 +234,20 @@ class Recorder:
         for kind, file in made.items():
             case.files[kind] = file
             self._store.attach(event.id, kind, file)
-        if not made:
-            return []
+            case.missing.pop(kind, None)
+        return [self._kept(case)] if made else []
+
+    def _miss(self, case: Case, kind: FileKind, reason: str) -> list[Kept]:
+        """Note with the event why something of it is not kept."""
+        case.missing[kind] = reason
+        self._store.miss(case.event.id, kind, reason)
+        return [self._kept(case)]
+
+    @staticmethod
+    def _kept(case: Case) -> Kept:
+        event = case.event
         files: dict[str, str] = {kind: file.path for kind, file in case.files.items()}
-        return [Kept(event.id, event.camera, event.label, event.wall_begin_ns, files)]
+        return Kept(event.id, event.camera, event.label, event.wall_begin_ns, files, missing=dict(case.missing))
 
     def _clips(self) -> list[Kept]:
         """Go on with the clip that is being written, or begin the next that is due."""
@@ -272,6 +287,7 @@ class Recorder:
         except (EdgeError, OSError) as error:
             self._cutting = None
             self._troubles.failed(case.event.camera, "clip", error)
+            return [*self._attach(case, made), *self._miss(case, "clip", str(error))]
         return self._attach(case, made)
 
     def _candidate(self, near: Near) -> None:

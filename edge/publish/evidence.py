@@ -30,6 +30,7 @@ def evidence_message(topics: Topics, links: Links, kept: Kept) -> Message:
             kind: FilePayload(path, links.file(kept.camera, kept.event_id, kind))
             for kind, path in sorted(kept.files.items())
         },
+        missing=dict(sorted(kept.missing.items())),
         page=links.page(kept.camera, kept.event_id),
     )
     return json_message(topics.evidence(kept.camera), asdict(payload))

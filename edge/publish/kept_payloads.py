@@ -25,7 +25,10 @@ class FilePayload:
 
 @dataclass(frozen=True, slots=True)
 class EvidencePayload:
-    """What was kept of one event so far: ``files`` by kind, such as clip or snapshot. The newest message holds most."""
+    """What was kept of one event so far: ``files`` by kind, such as clip or snapshot. The newest message holds most.
+
+    ``missing`` says of files that should be there why they are not.
+    """
 
     schema: Version
     id: str
@@ -36,6 +39,7 @@ class EvidencePayload:
     time: str
     caption: str
     files: dict[str, FilePayload]
+    missing: dict[str, str]
     page: str | None
 
 

@@ -85,6 +85,7 @@ class EventAnswer:
     caption: str
     mark: MarkAnswer | None
     files: dict[str, FileAnswer]
+    missing: dict[str, str]
     score: float = 0.0
 
 

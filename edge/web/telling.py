@@ -59,6 +59,7 @@ def event_answer(found: Found) -> EventAnswer:
         caption=r.caption,
         mark=mark,
         files=_files(r),
+        missing=dict(r.missing),
         score=number(found.score),
     )
 

@@ -217,7 +217,8 @@ def test_a_clip_that_there_is_no_time_for_is_told_and_leaves_nothing(
 ) -> None:
     b = box(camera={"privacy_masks": [[[0, 0], [0.1, 0], [0.1, 0.1]]]})
     b.play(5.0, script(4, 5))
-    assert b.recorder.close(0.0) == []
+    (told,) = b.recorder.close(0.0)
+    assert told.missing == b.record().missing == {"clip": "the program stopped before its clip was written"}
     assert "no time was left for the clip of person (event one)" in caplog.text
     assert set(b.record().files) == {"snapshot", "thumbnail"}
     assert not list(b.folder.rglob("*.part"))
@@ -311,7 +312,9 @@ def test_no_room_loses_no_row_and_is_told_once(box: Callable[..., Scene], caplog
     told = b.play(5.0, script(2.5, 3))
     second = {t: replace(e, id="two") for t, e in script(5.5, 6).items()}
     told += b.play(8.0, second)
-    assert told == []
+    assert not any(one.files for one in told)
+    assert {one.event_id: set(one.missing) for one in told} == {key: {"snapshot", "clip"} for key in ("one", "two")}
+    assert "no room left" in b.record("two").missing["clip"]
     assert [f.record.id for f in b.store.find(Query())] == ["two", "one"]
     assert b.record("two").end_ns is not None
     assert not [path for path in b.folder.rglob("*") if path.suffix in {".mp4", ".jpg", ".png", ".part"}]
@@ -324,13 +327,16 @@ def test_no_room_loses_no_row_and_is_told_once(box: Callable[..., Scene], caplog
     third = {t: replace(e, id="three") for t, e in script(9, 10).items()}
     b.play(12.0, third)
     assert set(b.record("three").files) == {"snapshot", "thumbnail", "clip", "spectrogram"}
+    assert not b.record("three").missing
 
 
 def test_media_that_cannot_be_read_loses_no_row(box: Callable[..., Scene]) -> None:
     b = box()
     b.tap.template = b"no container"
     b.tape.begin(b.tap.template)
-    assert b.play(12.0, script(4, 5)) == []
+    told = b.play(12.0, script(4, 5))
+    assert not any(one.files for one in told)
+    assert set(b.record().missing) == {"snapshot", "clip"}
     assert b.record().end_ns == WALL_NS + ns(5)
 
 

@@ -122,7 +122,7 @@ def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, en
     model.close()
     assert len(told.scores) == len(played.scores) > 4
     for kept, fresh in zip(told.scores, played.scores, strict=True):
-        bare = {"embedding": None, "features": None, "evidence": None}
+        bare = {"embedding": None, "features": None, "evidence": None, "picture": None}
         assert replace(kept, **bare) == replace(fresh, **bare)
         np.testing.assert_array_equal(kept.evidence, fresh.evidence)
         assert kept.features is not None

@@ -131,6 +131,7 @@ def test_a_threshold_is_told_as_a_plain_number(enter: float) -> None:
 def test_what_was_kept_is_told_with_its_links() -> None:
     """Freezes keys and forms, as above."""
     kept = Kept("e1", "gate", "fire", WALL_NS, {"clip": "2023-11-14/gate/e1/clip.mp4", "notes": "x"}, "Flames.")
+    kept = replace(kept, missing={"spectrogram": "no room left"})
     snapshot, evidence = Phases(TOPICS, "m", LINKS, None, {}).tell_kept(kept, JPEG).messages
     assert (evidence.topic, evidence.qos, evidence.retain, evidence.key) == (
         f"{TOPICS.root}/gate/evidence",
@@ -145,6 +146,7 @@ def test_what_was_kept_is_told_with_its_links() -> None:
             "clip": {"path": "2023-11-14/gate/e1/clip.mp4", "url": "https://box:8088/api/events/e1/clip.mp4"},
             "notes": {"path": "x", "url": None},
         },
+        "missing": {"spectrogram": "no room left"},
     }  # fmt: skip
     topic = f"{TOPICS.root}/gate/snapshot"
     assert snapshot == Message(topic, JPEG, 1, True, topic)

@@ -73,7 +73,17 @@ class Reader:
         numbers = [row[0] for row in rows]
         sql = f"SELECT n, kind, path, size, facts FROM files WHERE n IN ({_marks(numbers)})"  # noqa: S608
         by_event: Mapping[int, Mapping[FileKind, File]] = files_of(self._db.read(sql, numbers))
-        return {row[0]: to_record(row[1:], by_event.get(row[0], {})) for row in rows}
+        missing = self._missing(numbers)
+        return {row[0]: to_record(row[1:], by_event.get(row[0], {}), missing.get(row[0], {})) for row in rows}
+
+    def _missing(self, numbers: Sequence[object]) -> dict[int, dict[str, str]]:
+        """Why files are not there, by event; nothing in a file that an older version wrote."""
+        found: dict[int, dict[str, str]] = {}
+        if self._db.read("SELECT 1 FROM sqlite_master WHERE name = 'missing'"):
+            sql = f"SELECT n, kind, reason FROM missing WHERE n IN ({_marks(numbers)})"  # noqa: S608
+            for n, kind, reason in self._db.read(sql, numbers):
+                found.setdefault(n, {})[kind] = reason
+        return found
 
     def _search(self, query: Query, text: str, restriction: str, args: Sequence[object]) -> list[Found]:
         allowed = None if restriction == finding.ANY else self._allowed(restriction, args)

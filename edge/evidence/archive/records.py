@@ -39,7 +39,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One event as kept; ``end_ns`` is None until it ended. ``model`` is the name and version that was running."""
+    """One event as kept; ``end_ns`` is None until it ended. ``model`` is the name and version that was running.
+
+    ``missing`` says of files that should be there why they are not.
+    """
 
     id: str
     camera: str
@@ -59,6 +62,7 @@ class Record:
     caption: str = ""
     mark: Mark | None = None
     files: Mapping[FileKind, File] = field(default_factory=lambda: MappingProxyType({}))
+    missing: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ class Retention:
 
     def _forget(self, numbers: Sequence[int], paths: Sequence[str], *, rows_too: bool) -> None:
         """Note ``paths`` as doomed and forget the files (and the rows) of events, in one; then unlink."""
-        tables = [("files", "n"), ("words", "rowid"), ("vectors", "n"), ("events", "n")]
+        tables = [("files", "n"), ("missing", "n"), ("words", "rowid"), ("vectors", "n"), ("events", "n")]
         statements: list[Statement] = [("INSERT OR IGNORE INTO doomed (path) VALUES (?)", (path,)) for path in paths]
         for n in numbers:
             if rows_too:

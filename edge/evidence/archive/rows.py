@@ -19,6 +19,8 @@ PUT = (
     f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in EVENT if c not in _KEPT)}"
 )
 ATTACH = "INSERT OR REPLACE INTO files (n, kind, path, size, facts) SELECT n, ?, ?, ?, ? FROM events WHERE id = ?"
+MISS = "INSERT OR REPLACE INTO missing (n, kind, reason) SELECT n, ?, ? FROM events WHERE id = ?"
+FOUND = "DELETE FROM missing WHERE kind = ? AND n IN (SELECT n FROM events WHERE id = ?)"
 
 
 def record_of(event: Event, model: str) -> Record:
@@ -55,7 +57,7 @@ def to_row(record: Record) -> Row:
     )
 
 
-def to_record(row: Row, files: Mapping[FileKind, File]) -> Record:
+def to_record(row: Row, files: Mapping[FileKind, File], missing: Mapping[str, str]) -> Record:
     """The inverse of `to_row`."""
     kept = dict(zip(EVENT, row, strict=True))
     contribution, verdict = kept["contribution"], kept["verdict"]
@@ -78,6 +80,7 @@ def to_record(row: Row, files: Mapping[FileKind, File]) -> Record:
         caption=kept["caption"],
         mark=Mark(verdict, kept["marked_by"], kept["marked_ns"], kept["mark_note"]) if verdict else None,
         files=files,
+        missing=missing,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 VERSION = 1
 
 # `n` numbers never come back, so that what is kept of a removed event elsewhere cannot be taken for another's.
+# `missing` says why a file that an event should have is not there.
 # `words` is what is searched; `vectors.seq` grows with every change, so that a reader knows what is new to it.
 # `doomed` is what is about to be unlinked: noted before it is, crossed out after.
 SCHEMA = """
@@ -23,6 +24,9 @@ CREATE INDEX IF NOT EXISTS events_by_label ON events (camera, label, begin_ns);
 CREATE TABLE IF NOT EXISTS files (
     n INTEGER NOT NULL, kind TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL, facts TEXT NOT NULL,
     PRIMARY KEY (n, kind)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS missing (
+    n INTEGER NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (n, kind)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS vectors (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER NOT NULL UNIQUE, data BLOB NOT NULL
@@ -53,6 +57,7 @@ INDEXED = (
 SALVAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "events": ("n", ("n", *EVENT)),
     "files": ("n", ("n", "kind", "path", "size", "facts")),
+    "missing": ("n", ("n", "kind", "reason")),
     "vectors": ("n", ("n", "data")),
     "candidates": ("n", ("n", "camera", "label", "wall_ns", "value", "enter", "thumbnail")),
     "doomed": ("path", ("path",)),

@@ -24,7 +24,7 @@ from edge.evidence.archive import finding
 from edge.evidence.archive.database import Database, Row
 from edge.evidence.archive.reader import Reader
 from edge.evidence.archive.records import Candidate, File, FileKind, Found, Mark, Query, Record, Verdict
-from edge.evidence.archive.rows import ATTACH, PUT, file_row, record_of, to_row
+from edge.evidence.archive.rows import ATTACH, FOUND, MISS, PUT, file_row, record_of, to_row
 from edge.evidence.archive.schema import INDEXED
 from edge.evidence.archive.vectors import pack
 from edge.sqlite import Statement
@@ -80,14 +80,27 @@ class EventStore:
             if not self._write(("put", event.id), statements):
                 kept = self.get(event.id)
                 if kept is not None:
-                    record = replace(record, files=kept.files, caption=kept.caption, mark=kept.mark)
+                    kept_parts = {
+                        "files": kept.files,
+                        "missing": kept.missing,
+                        "caption": kept.caption,
+                        "mark": kept.mark,
+                    }
+                    record = replace(record, **kept_parts)  # type: ignore[arg-type]
                 self._unwritten[event.id] = record
 
     def attach(self, event_id: str, kind: FileKind, file: File) -> None:
         """Note that ``file`` belongs to an event; one of the same kind takes an earlier one's place."""
         with self._lock:
-            if not self._write((f"attach {kind}", event_id), [(ATTACH, file_row(kind, file, event_id))]):
+            statements = [(ATTACH, file_row(kind, file, event_id)), (FOUND, (kind, event_id))]
+            if not self._write((f"attach {kind}", event_id), statements):
                 self._overlay(event_id, lambda record: replace(record, files={**record.files, kind: file}))
+
+    def miss(self, event_id: str, kind: FileKind, reason: str) -> None:
+        """Note why a file that an event should have is not there."""
+        with self._lock:
+            if not self._write((f"miss {kind}", event_id), [(MISS, (kind, reason, event_id))]):
+                self._overlay(event_id, lambda record: replace(record, missing={**record.missing, kind: reason}))
 
     def caption(self, event_id: str, text: str) -> None:
         """What a describer said of an event."""

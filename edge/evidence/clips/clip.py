@@ -26,6 +26,10 @@ from edge.evidence.pictures.cover import Cover, Polygons
 from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, Packet, Stream, seconds
 
+NOTHING_KEPT = (
+    "no picture or sound of that moment is kept: the stream had just begun or broke off, or it is longer ago than "
+    "evidence.ring_mb holds"
+)
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _COPIED_PICTURES = ("h264", "hevc", "vp9", "av1")
 _OPTIONS = {
@@ -71,9 +75,10 @@ class ClipWriter:
         self._encoder: Encoder | None = None
 
     def write(self, cut: Cut, folder: Path, wish: Wish) -> Clip | None:
-        """``clip.mp4``, or ``clip.m4a`` without picture, in ``folder``; None when nothing may or can be in it.
+        """``clip.mp4``, or ``clip.m4a`` without picture, in ``folder``; None when nothing may be in it.
 
-        MediaError when what the camera sent cannot be put into a clip, SinkError when the disk refuses.
+        MediaError when there is nothing of that moment or what the camera sent cannot be put into a clip, SinkError
+        when the disk refuses.
         """
         job = self.job(cut, folder, wish)
         while True:
@@ -88,9 +93,11 @@ class ClipWriter:
         import av
 
         reel = Reel(cut)
-        span = _span(reel, wish)
-        if span is None or (reel.video is None and not wish.audio):
+        if reel.video is None and not wish.audio:
             return None
+        span = _span(reel, wish)
+        if span is None:
+            raise MediaError(f"{folder}: {NOTHING_KEPT}")
         path = folder / ("clip.mp4" if reel.video is not None else "clip.m4a")
         aside = beside(path)
         facts: dict[str, float | str] = {}

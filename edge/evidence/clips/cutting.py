@@ -11,7 +11,7 @@ from edge.errors import MediaError
 from edge.evidence.archive.records import File, FileKind
 from edge.evidence.archive.store import EventStore
 from edge.evidence.case import Case, Reach
-from edge.evidence.clips.clip import ClipWriter, Wish
+from edge.evidence.clips.clip import NOTHING_KEPT, ClipWriter, Wish
 from edge.evidence.clips.mute import muted, speech_spans
 from edge.evidence.clips.reel import Reel
 from edge.evidence.clips.tape import Cut, Tape
@@ -23,6 +23,8 @@ from edge.evidence.sights import Sights
 from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, seconds
 
+LATE_NS = NS_PER_S // 2
+"""A clip that begins later than asked by more than this says so."""
 PAD_NS = NS_PER_S
 """What is asked of the tape beyond the clip: its first picture began earlier, its last one ends later."""
 
@@ -56,18 +58,15 @@ class Cutter:
         return tape.newest(case.begin, case.event.begin_ns) if tape is not None else None
 
     def job(self, case: Case, sights: Sights) -> Job:
-        """Cut the case's media now and write from it; nothing where there is no media or nothing is to be kept."""
-        reach = Reach.of(self._settings)
-        cut = self._cut(case, case.span(reach))
-        if cut is not None:
-            yield from self._written(case, cut, self._wish(case, sights, case.span(reach)), reach)
-
-    def _cut(self, case: Case, span: MediaSpan) -> Cut | None:
-        tape = self._tapes.get(case.event.camera)
+        """Cut the case's media now and write from it; MediaError where there is none, nothing where none is wanted."""
+        tape, span = self._tapes.get(case.event.camera), case.span(Reach.of(self._settings))
         if tape is None or not (self._settings.clips or self._settings.audio):
-            return None
+            return
         begin, end = _padded(span)
-        return tape.cut(begin, end, case.local_ns(begin))
+        cut = tape.cut(begin, end, case.local_ns(begin))
+        if cut is None:
+            raise MediaError(NOTHING_KEPT)
+        yield from self._written(case, cut, self._wish(case, sights, span), Reach.of(self._settings))
 
     def _wish(self, case: Case, sights: Sights, span: MediaSpan) -> Wish:
         settings, epoch = self._settings, case.begin.epoch
@@ -94,6 +93,9 @@ class Cutter:
                     "begin_ns": float(case.event.wall_begin_ns - event_at_ns),
                     "event_at_s": round(seconds(event_at_ns), 3),
                 }
+                late_ns = clip.begin.since(wish.begin)
+                if late_ns > LATE_NS:
+                    facts["begins_late_s"] = round(seconds(late_ns), 3)
                 if case.is_shortened(reach):
                     facts["shortened"] = "the event went on for longer than evidence.longest_s"
                 path = clip.path.relative_to(root).as_posix()

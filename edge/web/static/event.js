@@ -44,6 +44,7 @@ function media(event) {
   if (spectrogram) {
     parts.push(h("figure", {}, h("img", { class: "heard", src: spectrogram.url, alt: "Spectrogram of the sound, low tones at the bottom" }), h("figcaption", { class: "dim" }, "What was heard")));
   }
+  for (const [kind, reason] of Object.entries(event.missing)) parts.push(h("p", { class: "empty" }, `No ${kind}: ${reason}.`));
   if (!parts.length) parts.push(h("p", { class: "empty" }, event.kind === "health" ? "The equipment's own events have no picture." : "No picture or sound was kept of it."));
   return h("section", { class: "media" }, parts);
 }
