@@ -13,6 +13,8 @@ from edge.evidence.archive.store import EventStore
 from edge.evidence.digest import Digest, digest, write_digest
 from edge.types import NS_PER_S
 
+_FAR_NS = 48 * 3600 * NS_PER_S
+
 
 class Daily:
     """Makes the digest of the day that ends at its hour, keeps it, and hands it to ``tell``."""
@@ -37,6 +39,8 @@ class Daily:
     def look(self) -> bool:
         """Make the digest if its hour has come; whether it was. SinkError when it cannot be kept: it is told anyway."""
         now_ns = self._clock.wall_ns()
+        if self._due_ns is not None and self._due_ns - now_ns > _FAR_NS:  # the clock was set back meanwhile
+            self._due_ns = self._next(now_ns)
         if self._due_ns is None or self._at is None or now_ns < self._due_ns:
             return False
         until_ns, self._due_ns = self._due_ns, self._next(now_ns)

@@ -1,9 +1,10 @@
 """Throws evidence away in time: by age, by size, and where the disk gets full. Exact, and safe to kill at any step.
 
-By age the whole event goes, row and mark included. By size the oldest files go first, and their events stay as rows
-until their age takes them. What is to be unlinked is noted in the database in the same transaction that forgets it, and
-crossed out when it is gone; so a kill leaves neither files that nobody knows nor rows whose files are missing, once
-`sweep` has run again. One thread at a time: calls wait for each other.
+By age the whole event goes, row and mark included; age is time that passed, not a date (`age`). By size the oldest
+files go first, and their events stay as rows until their age takes them. What is to be unlinked is noted in the
+database in the same transaction that forgets it, and crossed out when it is gone; so a kill leaves neither files that
+nobody knows nor rows whose files are missing, once `sweep` has run again. One thread at a time: calls wait for each
+other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from edge.clock import Clock
 from edge.config.keeping import Evidence
 from edge.errors import SinkError
+from edge.evidence.archive.age import AgeClock, lies_in
 from edge.evidence.archive.inventory import DAY_NS, Thing, damaged_ns, take_stock
 from edge.evidence.archive.removal import remove
 from edge.evidence.archive.store import EventStore, folder_name
@@ -65,7 +67,8 @@ class Retention:
         self._refused: set[str] = set()
         self._strays: dict[str, int] = {}
         self._used = 0
-        self._look_due_ns = clock.mono_ns()
+        self._look_due_ns = self._save_due_ns = clock.mono_ns()
+        self._ages = self._opened_ages()
         self.replace(settings)
         store.govern(self.room_for)
         try:
@@ -88,6 +91,7 @@ class Retention:
         with self._lock:
             self._store.retry()
             try:
+                self._tell_time()
                 self._finish()
                 rows = self._events_by_age()
                 if not (rows or self._is_due() or self._lacking(0) > 0):
@@ -141,36 +145,57 @@ class Retention:
             free = 0
         return max(self._used + size - self._keep_bytes, self._keep_free + size - free)
 
+    def _tell_time(self) -> None:
+        """Note what the clocks say: at once on the disk when the wall clock stepped, else now and then."""
+        now_ns = self._clock.mono_ns()
+        if self._ages.note(self._clock.wall_ns(), now_ns):
+            log.warning("the clock was set: evidence goes by its age and not by its date")
+            self._save_due_ns = now_ns
+        if now_ns >= self._save_due_ns:
+            self._save_due_ns = now_ns + self.LOOK_NS
+            self._store.transact([("INSERT OR REPLACE INTO ages (n, eras) VALUES (1, ?)", (self._ages.dump(),))])
+
+    def _opened_ages(self) -> AgeClock:
+        """The eras of the box's clock so far."""
+        now = self._clock.wall_ns(), self._clock.mono_ns()
+        try:
+            saved = self._store.rows("SELECT eras FROM ages")
+            return AgeClock(*now, str(saved[0][0]) if saved else None)
+        except (SinkError, ValueError, KeyError, TypeError) as error:
+            log.warning("how old the evidence is follows from its dates alone: %s", error)
+            return AgeClock(*now)
+
     def _finish(self) -> None:
         """Unlink what was noted before and not crossed out."""
         self._unlink([str(path) for (path,) in self._store.rows("SELECT path FROM doomed")])
 
     def _events_by_age(self) -> int:
         """Events and candidates that are older than they may be, with all that belongs to them; how many events."""
-        before_ns = self._clock.wall_ns() - self._keep_ns
         rows = 0
-        while batch := self._store.rows(
-            "SELECT n, id, camera, begin_ns FROM events WHERE begin_ns < ? ORDER BY begin_ns LIMIT ?",
-            (before_ns, self.BATCH),
-        ):
-            paths = [folder_name(begin_ns, camera, event_id) for _, event_id, camera, begin_ns in batch]
-            self._forget([n for n, *_ in batch], paths, rows_too=True)
-            rows += len(batch)
-        if self._store.rows("SELECT 1 FROM candidates WHERE wall_ns < ? LIMIT 1", (before_ns,)):
-            self._store.transact([("DELETE FROM candidates WHERE wall_ns < ?", (before_ns,))])
+        for span in self._ages.older_than(self._keep_ns):
+            while batch := self._store.rows(
+                "SELECT n, id, camera, begin_ns FROM events WHERE begin_ns >= ? AND begin_ns < ? "
+                "ORDER BY begin_ns LIMIT ?",
+                (*span, self.BATCH),
+            ):
+                paths = [folder_name(begin_ns, camera, event_id) for _, event_id, camera, begin_ns in batch]
+                self._forget([n for n, *_ in batch], paths, rows_too=True)
+                rows += len(batch)
+            if self._store.rows("SELECT 1 FROM candidates WHERE wall_ns >= ? AND wall_ns < ? LIMIT 1", span):
+                self._store.transact([("DELETE FROM candidates WHERE wall_ns >= ? AND wall_ns < ?", span)])
         return rows
 
     def _things_by_age(self, there: Sequence[Thing]) -> tuple[Swept, list[Thing]]:
         """Days of traces when all of them is too old, digests when any of them is; and what is left."""
-        before_ns = self._clock.wall_ns() - self._keep_ns
-        old = [t for t in there if (t.begin_ns if t.path.startswith("digests/") else t.end_ns) <= before_ns]
+        spans = self._ages.older_than(self._keep_ns)
+        old = [t for t in there if lies_in((t.begin_ns if t.path.startswith("digests/") else t.end_ns) - 1, spans)]
         gone = {thing.path: thing.size for thing in old if remove(self._folder, thing.path)}
         self._used -= sum(gone.values())
         return Swept(0, len(gone), sum(gone.values())), [t for t in there if t.path not in gone]
 
     def _by_straying(self, there: Sequence[Thing]) -> Swept:
         """Files that no row has known for long: of a recording that was cut short."""
-        now_ns = self._clock.wall_ns()
+        now_ns = self._clock.mono_ns()
         unlisted = self._unlisted(there)
         self._strays = {path: self._strays.get(path, now_ns) for path in unlisted}
         old = [p for p, since in self._strays.items() if since < 0 or now_ns - since >= self.STRAY_NS]

@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS candidates (
 );
 CREATE INDEX IF NOT EXISTS candidates_by_time ON candidates (wall_ns);
 CREATE TABLE IF NOT EXISTS doomed (path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ages (n INTEGER PRIMARY KEY, eras TEXT NOT NULL);
 """
 
 EVENT = (
@@ -61,5 +62,6 @@ SALVAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "vectors": ("n", ("n", "data")),
     "candidates": ("n", ("n", "camera", "label", "wall_ns", "value", "enter", "thumbnail")),
     "doomed": ("path", ("path",)),
+    "ages": ("n", ("n", "eras")),
 }
 """What is taken over from a damaged file: the table, its key, its columns."""

@@ -1,0 +1,107 @@
+"""How old things are by time that passed, whatever the wall clock was told meanwhile.
+
+A clock that is set from 1970 to today, or a year ahead and back, makes nothing older. While the program runs, the
+monotonic clock shows every step. Over a restart a step back is certain too; a long step ahead may be a box that was
+switched off or a clock that is wrong, so it is believed only after the program ran for some hours without correction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+
+from edge.types import NS_PER_S
+
+HOUR_NS = 3600 * NS_PER_S
+STEP_NS = HOUR_NS
+"""Smaller steps are no matter: no more than an hour's worth of evidence goes early."""
+OFF_NS = 48 * HOUR_NS
+"""A box may have been off for so long without doubt."""
+DOUBT_NS = 6 * HOUR_NS
+"""For so long the program runs before a longer absence is believed: time servers answer sooner."""
+MOST_ERAS = 32
+_FOREVER_NS = 1 << 62
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """What the wall clock went through, from ``begin_ns`` to ``end_ns``, before it stepped by ``step_ns``."""
+
+    begin_ns: int
+    end_ns: int
+    step_ns: int
+    is_sure: bool = True
+
+
+class AgeClock:
+    """The eras of a box's wall clock. ``saved`` is what `dump` gave in an earlier run, None for the first.
+
+    Pure: it is told the time by `note`. ValueError, TypeError or KeyError for a ``saved`` that is not `dump`'s.
+    """
+
+    def __init__(self, wall_ns: int, mono_ns: int, saved: str | None = None) -> None:
+        self._eras: list[Era] = []
+        self._begin_ns = -_FOREVER_NS
+        self._ran_ns = 0
+        self._wall_ns, self._mono_ns = wall_ns, mono_ns
+        if saved is not None:
+            self._resume(json.loads(saved), wall_ns)
+
+    def note(self, wall_ns: int, mono_ns: int) -> bool:
+        """What the clocks say now; whether the wall clock stepped since the last time."""
+        passed_ns = mono_ns - self._mono_ns
+        expected_ns = self._wall_ns + passed_ns
+        stepped = abs(wall_ns - expected_ns) > STEP_NS
+        if stepped:
+            self._eras = [replace(era, is_sure=True) for era in self._eras]
+            self._close(expected_ns, wall_ns, is_sure=True)
+        self._wall_ns, self._mono_ns = wall_ns, mono_ns
+        self._ran_ns += passed_ns
+        if self._ran_ns >= DOUBT_NS:
+            self._eras = [era if era.is_sure else replace(era, step_ns=0, is_sure=True) for era in self._eras]
+        return stepped
+
+    def older_than(self, age_ns: int) -> list[Span]:
+        """The wall times (from, before) that lie further back than ``age_ns``, in order and apart."""
+        return [(lo, min(hi, before)) for lo, hi, before in self._limits(age_ns) if lo < min(hi, before)]
+
+    def dump(self) -> str:
+        """Everything, for `saved`."""
+        eras = [asdict(era) for era in self._eras]
+        return json.dumps({"eras": eras, "begin_ns": self._begin_ns, "wall_ns": self._wall_ns})
+
+    def _resume(self, saved: dict[str, object], wall_ns: int) -> None:
+        eras = saved["eras"]
+        if not isinstance(eras, list):
+            raise TypeError("eras are no list")
+        self._eras = [Era(**era) for era in eras]
+        self._begin_ns, last_ns = int(str(saved["begin_ns"])), int(str(saved["wall_ns"]))
+        if wall_ns < last_ns - STEP_NS:
+            self._close(last_ns, wall_ns, is_sure=True)
+        elif wall_ns > last_ns + OFF_NS:
+            self._close(last_ns, wall_ns, is_sure=False)
+
+    def _close(self, end_ns: int, next_ns: int, *, is_sure: bool) -> None:
+        self._eras = [*self._eras, Era(self._begin_ns, end_ns, next_ns - end_ns, is_sure)][-MOST_ERAS:]
+        self._begin_ns = next_ns
+        self._ran_ns = 0
+
+    def _limits(self, age_ns: int) -> list[tuple[int, int, int]]:
+        """(from, to, before): wall times from..to are of one era, and those before ``before`` are too old."""
+        eras = [*self._eras, Era(self._begin_ns, self._wall_ns, 0)]
+        before = [self._wall_ns - age_ns - sum(era.step_ns for era in eras[i:]) for i in range(len(eras))]
+        edges = sorted({-_FOREVER_NS, _FOREVER_NS, *(t for era in eras for t in (era.begin_ns, era.end_ns))})
+        limits = []
+        for lo, hi in pairwise(edges):
+            inside = [i for i, era in enumerate(eras) if era.begin_ns <= lo and hi <= era.end_ns]
+            limits.append((lo, hi, before[inside[-1]] if inside else min(before)))
+        return limits
+
+
+def lies_in(t_ns: int, spans: Sequence[Span]) -> bool:
+    """Whether a time is in one of the spans (from, before)."""
+    return any(lo <= t_ns < hi for lo, hi in spans)

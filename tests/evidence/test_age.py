@@ -1,0 +1,171 @@
+"""Ages by time that passed: clocks at 1970, a year ahead, set back, boxes that were off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media_times import at
+
+from edge.clock import VirtualClock
+from edge.config.keeping import Evidence
+from edge.evidence.archive.age import DOUBT_NS, HOUR_NS, AgeClock, lies_in
+from edge.evidence.archive.retention import Retention
+from edge.evidence.archive.store import EventStore
+from edge.types import NS_PER_S, Event, Kind, Phase
+
+DAY_NS = 24 * HOUR_NS
+NOW_NS = 1_790_000_000 * NS_PER_S
+KEEP_NS = 14 * DAY_NS
+
+
+@dataclass
+class Box:
+    """A box whose wall clock is ``offset_ns`` off the true time; events are noted by what it says."""
+
+    true_ns: int = NOW_NS
+    offset_ns: int = 0
+    mono_ns: int = 0
+    events: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ages = AgeClock(self.wall_ns, self.mono_ns)
+
+    @property
+    def wall_ns(self) -> int:
+        return self.true_ns + self.offset_ns
+
+    def run(self, hours: int, every: int = 1) -> None:
+        for _ in range(hours // every):
+            self.events.append((self.true_ns, self.wall_ns))
+            self.true_ns += every * HOUR_NS
+            self.mono_ns += every * HOUR_NS
+            self.ages.note(self.wall_ns, self.mono_ns)
+            self.check()
+
+    def step(self, to_offset_ns: int) -> None:
+        self.offset_ns = to_offset_ns
+        self.ages.note(self.wall_ns, self.mono_ns)
+        self.check()
+
+    def reboot(self, off_hours: int, to_offset_ns: int) -> None:
+        self.true_ns += off_hours * HOUR_NS
+        self.offset_ns, self.mono_ns = to_offset_ns, 5
+        self.ages = AgeClock(self.wall_ns, self.mono_ns, self.ages.dump())
+        self.check()
+
+    def old(self) -> list[tuple[int, int]]:
+        spans = self.ages.older_than(KEEP_NS)
+        return [event for event in self.events if lies_in(event[1], spans)]
+
+    def check(self) -> None:
+        for true_ns, _ in self.old():
+            assert self.true_ns - true_ns > KEEP_NS - HOUR_NS, "thrown away too early"
+
+
+def test_a_clock_at_1970_that_is_set_makes_nothing_old() -> None:
+    box = Box()
+    box.run(48)
+    box.reboot(1, -NOW_NS)
+    box.run(2)
+    box.step(0)
+    box.run(12 * 24)
+    assert not [e for e in box.old() if e[0] > NOW_NS + 24 * HOUR_NS]
+    box.run(30 * 24)
+    assert len(box.old()) >= 50, "but what is old by any measure goes"
+
+
+def test_a_year_ahead_and_back_makes_nothing_old() -> None:
+    box = Box()
+    box.run(100)
+    box.step(365 * DAY_NS)
+    box.run(30)
+    assert box.old() == []
+    box.step(0)
+    box.run(10)
+    assert box.old() == []
+    box.run(20 * 24)
+    assert [e for e in box.old() if e[1] > NOW_NS + 200 * DAY_NS], "what was noted a year ahead goes by its age too"
+
+
+def test_a_box_that_was_off_for_a_month_is_believed_after_a_while() -> None:
+    box = Box()
+    box.run(24)
+    box.reboot(30 * 24, 0)
+    assert box.old() == []
+    box.run(DOUBT_NS // HOUR_NS)
+    assert len(box.old()) == 24
+
+
+def test_a_wrong_clock_at_boot_that_is_set_right_in_time_costs_nothing() -> None:
+    box = Box()
+    box.run(24)
+    box.reboot(1, 365 * DAY_NS)
+    box.run(3)
+    box.step(0)
+    box.run(100)
+    assert box.old() == []
+
+
+HOURS = st.integers(1, 300)
+OFFSETS = st.sampled_from([0, 0, 3, -3, 30, -30, 400, -400, -20_000])
+ACTS = st.one_of(
+    st.tuples(st.just("run"), HOURS), st.tuples(st.just("step"), OFFSETS), st.tuples(st.just("off"), st.integers(0, 40))
+)
+
+
+@given(st.lists(ACTS, max_size=12))
+@settings(deadline=None)
+def test_nothing_goes_early_whatever_the_clock_does(acts: list[tuple[str, int]]) -> None:
+    box = Box()
+    box.run(5)
+    for act, value in acts:
+        if act == "run":
+            box.run(value, every=5)
+        elif act == "step":
+            box.step(value * DAY_NS)
+        else:
+            box.reboot(value, box.offset_ns)
+    box.step(0)
+    box.run(5)
+    before = len(box.events)
+    box.run(24 * 90, every=24)
+    assert len(box.old()) >= before, "in the end everything goes"
+
+
+def test_evidence_outlives_a_step_of_the_clock(tmp_path: Path) -> None:
+    clock = VirtualClock(NOW_NS)
+    store = EventStore(tmp_path, clock)
+    retention = Retention(Evidence(keep_days=14, keep_free_gb=0), store, tmp_path, clock)
+    retention.sweep()
+    store.put(
+        Event(
+            *("one", "gate", Kind.EVENT, "person", Phase.BEGIN, 0, None, at(0), clock.wall_ns(), 0.8, 0.9, 0.6),
+            *("alert", "person 0.90"),
+        ),
+        "model 1",
+    )
+    clock.advance(60 * NS_PER_S)
+    clock._wall_start_ns += 365 * DAY_NS
+    for _ in range(3):
+        clock.advance(60 * NS_PER_S)
+        retention.sweep()
+    assert store.get("one") is not None
+    store.close()
+    again = EventStore(tmp_path, clock)
+    after = Retention(Evidence(keep_days=14, keep_free_gb=0), again, tmp_path, clock)
+    after.sweep()
+    assert again.get("one") is not None, "a restart remembers"
+    clock.advance(14 * DAY_NS)
+    after.sweep()
+    assert again.get("one") is None
+    again.close()
+
+
+@pytest.mark.parametrize("saved", ["", "[]", '{"eras": 3}', '{"eras": [{"a": 1}], "begin_ns": 0, "wall_ns": 0}'])
+def test_what_cannot_be_read_is_told(saved: str) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        AgeClock(0, 0, saved)
