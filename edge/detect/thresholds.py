@@ -1,7 +1,8 @@
 """Which thresholds hold for each camera and label, and where each value came from.
 
 Highest first: a runtime command (enter only), ``events.<label>``, what quiet time taught where false alarms a day are
-asked for (enter only), ``events.defaults``, the model's advice, built-in.
+asked for (enter only), ``events.defaults``, the model's advice, built-in. ``events.defaults.enter`` raises the model's
+advice and never lowers it: the advice was measured label by label, one number for all was not.
 """
 
 from __future__ import annotations
@@ -81,6 +82,11 @@ class Thresholds:
         """The label of this name, which is known."""
         return self._labels[name]
 
+    def advice(self, label: str) -> Label:
+        """The model's advice for ``label`` as its rule leaves it; InputError for a label that is not known."""
+        known = self._labels[self._known("label", label, list(self._labels))]
+        return advised(self._events.get(label, Rule()), known)
+
     @property
     def commands(self) -> Mapping[tuple[str, str], float]:
         """Enter thresholds set by command, by (camera, label)."""
@@ -100,11 +106,10 @@ class Thresholds:
 
     def effective(self, camera: str, label: str) -> Effective:
         """The values in force; InputError for a camera or label that is not known."""
-        advice = self._labels[self._known("label", label, list(self._labels))]
+        advice = self.advice(label)
         self._known("camera", camera, list(self._cameras))
         own, defaults = self._events.get(label, Rule()), self._events.get(DEFAULTS, Rule())
         command, taught = self._commands.get((camera, label)), self._learned.get(label)
-        advice = advised(own, advice)
         enter, enter_from, leave, leave_from = pair(command, own, taught, defaults, advice)
         min_s, min_from = first(own.min_s, None if own.lines else defaults.min_s, advice.min_s)
         merge_s, merge_from = first(own.merge_s, defaults.merge_s, MERGE_S)
