@@ -22,7 +22,7 @@ def run(path: Path, *, as_json: bool, count: int | None, until_gone: int | None,
     """Print events until interrupted, ``count`` were seen, or process ``until_gone`` ended (then 1)."""
     from edge.publish.mqtt import subscribe
 
-    loaded = load(path)
+    loaded = load(path, needs={"node", "mqtt"})
     if loaded.config.mqtt is None:
         raise InputError(f"{path}: mqtt is off (mqtt: null); `edge watch` follows events through a broker")
     arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from edge.config.values import Polygon, Segment
+from edge.config.values import VARIABLE, Polygon, Segment
 
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -36,6 +36,8 @@ def redact_url(url: str) -> str:
 
 
 def _rtsp_url(value: SecretStr) -> SecretStr:
+    if VARIABLE.search(value.get_secret_value()):  # of a variable that is not set, where nobody needs it
+        return value
     try:
         parts = urlsplit(value.get_secret_value())
         port_is_readable = parts.port is None or parts.port > 0

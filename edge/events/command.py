@@ -49,11 +49,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run(args: argparse.Namespace, out: TextIO) -> int:
     """Do what was asked for: 0. InputError for what cannot be understood or is not there."""
     from edge.clock import SystemClock
-    from edge.config import load
+    from edge.config import OFFLINE, load
     from edge.detect.schedule import zone_of
     from edge.evidence.archive.store import EventStore
 
-    loaded = load(args.config)
+    loaded = load(args.config, needs=OFFLINE)
     folder = loaded.resolve(loaded.config.node.data_dir) / "evidence"
     writes = args.mark is not None
     with closing(EventStore(folder, SystemClock(), read_only=not writes, keeps=False)) as store:

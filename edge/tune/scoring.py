@@ -17,7 +17,7 @@ import numpy as np
 
 from edge.assemble import assemble, learned
 from edge.clock import Clock, SystemClock
-from edge.config import Loaded, load, parse
+from edge.config import OFFLINE, Loaded, load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import EdgeError, SinkError
@@ -44,7 +44,7 @@ class Setup:
 
     def load(self) -> Loaded:
         """The configuration, or the defaults where none was given."""
-        return load(self.config) if self.config is not None else parse(DEFAULTS)
+        return load(self.config, needs=OFFLINE) if self.config is not None else parse(DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from edge.assemble import assemble, learned, quiet_times
 from edge.clock import SystemClock
-from edge.config import Config, Loaded, parse
+from edge.config import OFFLINE, Config, Loaded, parse
 from edge.detect.null import FARTHEST, LEAST_MINUTES, MINUTES_A_DAY
 from edge.detect.rules import rule_labels
 from edge.detect.thresholds import check
@@ -228,7 +228,7 @@ def _difference(bench: _Bench, rows: Sequence[Row]) -> tuple[str, list[str]]:
         lines = "".join(f"  {name}: {{enter: {enter:g}}}\n" for name, enter in enters.items())
         return edit.difference("", f"events:\n{lines}" if lines else "", Path("config.yaml")), []
     text = path.read_text(encoding="utf-8")
-    written = parse(text, path).config.events
+    written = parse(text, path, needs=OFFLINE).config.events
     drawn = [name for name in enters if written.get(name) != bench.loaded.config.events.get(name)]
     remarks = [f"{name} was drawn on the page: change it there to enter {enters.pop(name):g}" for name in drawn]
     try:
