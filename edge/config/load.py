@@ -21,7 +21,7 @@ from edge.errors import ConfigError
 
 __all__ = ["OFFLINE", "KeyPath", "Loaded", "load", "nearest", "parse", "save_drawn"]
 
-OFFLINE = frozenset({"node", "model", "events", "prompts", "anomaly", "windows", "location", "evidence"})
+OFFLINE = frozenset({"node", "model", "events", "prompts", "anomaly", "health", "windows", "location", "evidence"})
 """The sections that commands need which open neither camera nor broker nor page."""
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _OF_SYSTEMD = (
