@@ -87,7 +87,7 @@ def test_what_a_default_does_not_lower_is_told(tmp_path: Path, capsys: pytest.Ca
     ((level, text),) = found["events"]
     assert level == "ok"
     assert "events.defaults.enter: does not lower the model's advice for explosion (0.75); to go below it" in text
-    assert found["yard/explosion"][0][1].startswith("enter 0.75 (default)")
+    assert found["yard/explosion"][0][1].startswith("enter 0.75 (model)")
     assert found["yard/fire"][0][1].startswith("enter 0.7 (config)")
 
 

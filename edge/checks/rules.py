@@ -70,7 +70,8 @@ def check_events(loaded: Loaded, folder: ModelFolder) -> Iterator[Finding]:
 
 
 def _told(one: Effective, advice: Label) -> str:
-    enter = f"enter {one.enter:g} ({one.origins['enter'].value})"
+    origin = one.origins["enter"]
+    enter = f"enter {one.enter:g} ({'model' if origin is Origin.DEFAULT else origin.value})"
     advised = "" if one.enter == advice.enter else f", advised {advice.enter:g}"
     return f"{enter}, leave {one.leave:g}, {one.severity}{advised}{'' if one.enabled else ', off'}"
 

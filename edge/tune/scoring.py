@@ -24,6 +24,7 @@ from edge.errors import EdgeError, SinkError
 from edge.metrics import Metrics
 from edge.replay import Moment, Replay
 from edge.tune.cache import Cache, Facts
+from edge.tune.progress import hush
 from edge.tune.recordings import camera_of
 from edge.types import Scores, seconds
 
@@ -141,6 +142,7 @@ _worker: dict[str, Any] = {}  # of a process of its own, which takes nothing but
 def _begin(setup: Setup, passed: Any, level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked ends us
     logging.basicConfig(level=level)
+    hush()
     _worker["setup"], _worker["passed"] = setup, passed
 
 

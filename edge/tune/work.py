@@ -23,7 +23,7 @@ from edge.tune.cache import Cache, setting
 from edge.tune.judge import Judge
 from edge.tune.outcome import Outcome, Pass, Row
 from edge.tune.page import page
-from edge.tune.progress import shown
+from edge.tune.progress import own_lines, shown
 from edge.tune.quiet import quiet_enters
 from edge.tune.scoring import Setup, score_all
 from edge.tune.suggest import Suggestion, by_labels, by_quiet
@@ -62,7 +62,8 @@ class _Bench:
 
 def tune(request: Request, out: TextIO) -> int:
     """Do all of it: 0, or 2 when a recording could not be read. InputError for input that is wrong."""
-    outcome = work(request)
+    with own_lines():
+        outcome = work(request)
     text = as_json(outcome) if request.as_json else as_table(outcome, request.out)
     _write(
         request.out,
@@ -238,9 +239,13 @@ def _difference(bench: _Bench, rows: Sequence[Row]) -> tuple[str, list[str]]:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write what there is; of what is empty no file is there afterwards, nor one of an earlier run."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            if text:
+                (folder / name).write_text(text, encoding="utf-8")
+            else:
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise SinkError(f"{folder}: cannot be written ({error.strerror}); give another --out") from error
