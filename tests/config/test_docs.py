@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from edge.config import Config
+from edge.engine.manifest import find_folder, load_folder
 
 DOC = Path(__file__).resolve().parent.parent.parent / "docs" / "config.md"
 
@@ -41,3 +42,11 @@ def test_every_key_is_documented() -> None:
 
 def test_every_documented_key_exists() -> None:
     assert documented() - keys(Config) == set()
+
+
+def test_every_sensor_of_the_model_is_documented_with_its_unit() -> None:
+    """In a table of its own, whose first cells are names and not keys."""
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in DOC.read_text(encoding="utf-8").splitlines()]
+    manifest = load_folder(find_folder("fused")).manifest
+    for channel in manifest.geometry.sensors:
+        assert [channel.name, channel.unit] in rows
