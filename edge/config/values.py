@@ -15,9 +15,13 @@ MOST_CORNERS = 64
 
 def _probability(value: Any) -> Any:
     if isinstance(value, int | float) and not 0 <= value <= 1:
-        percent = f"; did you mean {value / 100:g}?" if 1 < value <= 100 else ""
-        raise ValueError(f"must be a probability between 0 and 1{percent}")
+        raise ValueError(f"must be a probability between 0 and 1{if_percent(value)}")
     return value
+
+
+def if_percent(value: float) -> str:
+    """What to ask where a probability was given in per cent; nothing where it was not."""
+    return f"; did you mean {value / 100:g}?" if 1 < value <= 100 else ""
 
 
 Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(_probability)]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from edge.config.load import nearest
 from edge.config.models import Config
 from edge.config.rules import Rule
+from edge.config.values import if_percent
 from edge.detect.fitting import check
 from edge.detect.levels import Origin, first, pair
 from edge.detect.rules import DEFAULTS, advised, applies, own_rules, rule_labels
@@ -146,7 +147,8 @@ class Thresholds:
             self._commands.pop((camera, label), None)
             return self.effective(camera, label)
         if not (math.isfinite(value) and 0 < value <= 1):
-            raise InputError(f"threshold of {camera}/{label}: {value} is not a number above 0 and at most 1")
+            said = f"threshold of {camera}/{label}: {value} is not a number above 0 and at most 1"
+            raise InputError(f"{said}{if_percent(value)}")
         self._commands[camera, label] = float(value)
         return self.effective(camera, label)
 

@@ -35,6 +35,8 @@ MISHAPS = [
     f"cameras: {{gate: {{source: {{type: '{URL}', url: x}}}}}}",
     f"cameras: {{gate: {{source: {{type: rtsp, url: {URL}, {URL}}}}}}}",
     f"cameras: {{gate: {{source: '{URL}'}}}}",
+    f"cameras: {{gate: {{source: {{type: file, path: '{URL}'}}}}}}",
+    f"cameras: {{gate: {{source: {{type: v4l2, device: '{URL}'}}}}}}",
     f"cameras: {{gate: {{source: {{type: rtsp, ulr: '{URL}'}}}}}}",
     f"cameras: {{gate: {{microphone: '{URL}'}}}}",
     f"cameras: {{gate: {{source: {{type: rtsp, url: '{URL}'}}, microphone: {SECRET}}}}}",

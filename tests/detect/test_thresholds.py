@@ -78,6 +78,11 @@ def test_impossible_values_are_refused(value: float) -> None:
         Thresholds(config(), MANIFEST).set("gate", "person", value)
 
 
+def test_a_percentage_is_asked_about() -> None:
+    with pytest.raises(InputError, match=r"did you mean 0\.6\?"):
+        Thresholds(config(), MANIFEST).set("gate", "person", 60)
+
+
 def test_unknown_names_are_refused_with_the_nearest() -> None:
     thresholds = Thresholds(config(), MANIFEST)
     with pytest.raises(InputError, match="did you mean 'person'"):
