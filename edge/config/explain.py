@@ -50,12 +50,20 @@ class SourceMap:
         dotted = ".".join(shown_key(part, self.secrets) for part in shown or key)
         return f"{self.path}{line}: {dotted + ': ' if dotted else ''}{redacted(message, self.secrets)}"
 
-    def explained(
-        self, root: type[BaseModel], errors: Sequence[Mapping[str, Any]], known: Mapping[KeyPath, str] | None = None
+    def listed(
+        self,
+        root: type[BaseModel],
+        faults: Sequence[tuple[KeyPath, str]],
+        errors: Sequence[Mapping[str, Any]] = (),
+        known: Mapping[KeyPath, str] | None = None,
     ) -> list[str]:
-        """What pydantic found wrong with a ``root``; of very many problems the first. ``known``: reasons by key."""
-        told = [self._explain(root, error, known or {}) for error in errors[:MOST_PROBLEMS]]
-        left = len(errors) - len(told)
+        """``faults`` and what pydantic found wrong with a ``root``, as lines; of very many the first.
+
+        ``known``: reasons by key, in the place of pydantic's.
+        """
+        told = [self.fault(key, message) for key, message in faults[:MOST_PROBLEMS]]
+        told += [self._explain(root, error, known or {}) for error in errors[: MOST_PROBLEMS - len(told)]]
+        left = len(faults) + len(errors) - len(told)
         return [*told, *([f"{self.path}: {left} more problems like these"] if left else [])]
 
     def _explain(self, root: type[BaseModel], error: Mapping[str, Any], known: Mapping[KeyPath, str]) -> str:

@@ -100,16 +100,15 @@ def parse(
     expansion = _Expansion(os.environ if env is None else env, needs)
     expanded = expansion.of(raw)
     source = SourceMap(path, document.lines, credentials(expanded) | credentials(raw) | expansion.values)
-    problems = [source.fault(key, "is given twice; keep one") for key in document.twice]
-    problems += [source.fault(key, message) for key, message in expansion.problems]
+    faults = [*((key, "is given twice; keep one") for key in document.twice), *expansion.problems]
     try:
         config = Config.model_validate(expanded)
     except ValidationError as error:
         found = [dict(one) for one in error.errors(include_url=False)]
-        problems += source.explained(Config, found, expansion.unset)
+        problems = source.listed(Config, faults, found, expansion.unset)
         raise ConfigError(problems) from None  # the cause would show the input, and with it secrets
-    if problems:
-        raise ConfigError(problems)
+    if faults:
+        raise ConfigError(source.listed(Config, faults))
     return Loaded(config, path, source, expansion.unset)
 
 

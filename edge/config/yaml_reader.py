@@ -18,9 +18,10 @@ from edge.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
 BYTES_AT_MOST = 256 * 1024
-NODES_AT_MOST = 20_000  # with what aliases stand for
+NODES_AT_MOST = 10_000  # with what aliases stand for
 DEPTH_AT_MOST = 32
-_QUOTED = re.compile(r"'[^']{3,}'|\"[^\"]{3,}\"")
+_QUOTED = re.compile(r"'([^']*)'|\"[^\"]*\"")
+_TOKEN = re.compile(r".{0,2}|<[a-z ]+>")  # what PyYAML quotes of its own, as in '<block end>', and single characters
 _TAB = "a tab; indent with spaces"
 _WORDS = {
     "found character '\\t'": _TAB,
@@ -141,7 +142,11 @@ def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
         line = (text.splitlines() + [""] * 2)[error.problem_mark.line]
         if "\t" in line[: len(line) - len(line.lstrip())]:
             return _TAB
-    return next((told for part, told in _WORDS.items() if part in problem), _QUOTED.sub("(…)", problem))
+    return next((told for part, told in _WORDS.items() if part in problem), _QUOTED.sub(_own, problem))
+
+
+def _own(quoted: re.Match[str]) -> str:
+    return quoted[0] if quoted[1] is not None and _TOKEN.fullmatch(quoted[1]) else "(…)"
 
 
 def _index(node: yaml.Node | None, key: KeyPath, lines: dict[KeyPath, int]) -> list[KeyPath]:

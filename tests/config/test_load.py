@@ -107,6 +107,7 @@ def test_the_smallest_configuration_has_sane_defaults() -> None:
         ),
         (CAMERA + "mqtt: {password: *x}", "a value that starts with * needs quotes"),
         (CAMERA + "mqtt: {password: !x y}", "a value that starts with ! needs quotes"),
+        ("&a &b c", "config.yaml:1: not readable as YAML: expected '<document start>', but found '<anchor>'"),
         ("cameras: {a: {source: {type: rtps}}}", "cameras.a.source: there is no such type; did you mean 'rtsp'?"),
         (CAMERA + "events: {fire: {enter: high}}", "config.yaml:2: events.fire.enter: "),
         (CAMERA + "events: {fire: {enter: .nan}}", "config.yaml:2: events.fire.enter: "),
