@@ -24,6 +24,7 @@ __all__ = ["OFFLINE", "KeyPath", "Loaded", "load", "nearest", "parse", "save_dra
 OFFLINE = frozenset({"node", "model", "events", "prompts", "anomaly", "health", "windows", "location", "evidence"})
 """The sections that commands need which open neither camera nor broker nor page."""
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
+_PLACES = ("_file", "_dir", "path", "profile")  # keys of files and folders, which messages name
 _OF_SYSTEMD = (
     ": systemd sets it for the service alone. Elsewhere set it to the folder that holds the file, as in "
     f"`sudo {_CREDENTIALS}=/etc/edge edge watch`"
@@ -143,7 +144,8 @@ class _Expansion:
     def _replaced(self, match: re.Match[str], key: KeyPath) -> str:
         name = match.group(1)
         if name in self._env:
-            self._values.add(self._env[name])
+            if not str(key[-1]).endswith(_PLACES):
+                self._values.add(self._env[name])
             return self._env[name]
         message = f"environment variable {name} is not set{_OF_SYSTEMD if name == _CREDENTIALS else ''}"
         if self._needs is None or key[0] in self._needs:

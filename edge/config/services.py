@@ -33,7 +33,7 @@ class Mqtt(Section):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        if VARIABLE.search(value):  # of a variable that is not set, where nobody needs it
+        if VARIABLE.search(value) and "@" not in value:  # of a variable that is not set, where nobody needs it
             return value
         try:
             parts = urlsplit(value)
@@ -106,10 +106,12 @@ class Web(Section):
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str | None) -> str | None:
-        if value is None or VARIABLE.search(value):
+        if value is None or (VARIABLE.search(value) and "@" not in value):
             return value
         if urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname:
             raise ValueError("must be where browsers find the page, as in https://gate-01.example:8088")
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("must not hold a login: links in alerts begin with it")
         return value.rstrip("/")
 
     @model_validator(mode="after")

@@ -109,7 +109,7 @@ class _Desk:
             raise InputError("none of these events is marked: say which were right with `edge events --mark ID true`")
         done = export(marked, self.store.folder, self.args.export)
         for label, count in sorted(done.clips.items()):
-            print(f"{self.args.export / label}: {count} clips", file=self.out)
+            print(f"{self.args.export / label}: {count} clip{'' if count == 1 else 's'}", file=self.out)
         for event_id, reason in done.left_out.items():
             print(f"left out {event_id}: {reason}", file=self.out)
 

@@ -122,6 +122,7 @@ def test_the_smallest_configuration_has_sane_defaults() -> None:
         ("cameras: {a: {microphone: hal}}\nmicrophones: {hall: {type: device}}", "no microphone 'hal'; there is: "),
         (CAMERA + "mqtt: {url: 'http://h'}", "must be mqtt://host:1883 or mqtts://host:8883"),
         (CAMERA + "mqtt: {url: 'mqtt://u:p@h'}", "must not hold a login"),
+        (CAMERA + "web: {base_url: 'https://u:p@h'}", "web.base_url: must not hold a login"),
         (CAMERA + "mqtt: {ca_file: ca.crt}", "need an mqtts:// url"),
         (CAMERA + "mqtt: {password: a, password_file: b}", "not both"),
         (CAMERA + "metrics: {listen: '9108'}", "must be host:port"),
@@ -209,6 +210,19 @@ def told_of(text: str, needs: set[str]) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse(text, env={}, needs=needs)
     return caught.value.problems
+
+
+def test_a_login_beside_a_variable_is_refused_as_any() -> None:
+    for text in ("mqtt: {url: 'mqtt://u:geheim@${HOST}'}", "web: {base_url: 'https://u:geheim@${HOST}'}"):
+        (problem,) = told_of(CAMERA + text, needs={"node"})
+        assert "environment variable HOST is not set" in problem
+        assert "geheim" not in problem
+
+
+def test_the_place_of_a_secret_may_be_named() -> None:
+    loaded = parse(UNIT, env={"CREDENTIALS_DIRECTORY": "/run/credentials/edge"})
+    told = loaded.fault(("mqtt", "password_file"), "/run/credentials/edge/mqtt cannot be read")
+    assert told == "config.yaml:2: mqtt.password_file: /run/credentials/edge/mqtt cannot be read"
 
 
 def test_where_another_kind_of_value_is_a_variable_its_absence_is_told() -> None:

@@ -132,7 +132,7 @@ def test_export_is_what_learning_and_tuning_read(box: Path) -> None:
         edge(box, "--export", str(box / "out"))
     for name, verdict in (("e0", "true"), ("e1", "false"), ("e2", "true")):
         edge(box, "--mark", name, verdict)
-    edge(box, "--export", str(box / "out"))
+    assert f"{box / 'out' / 'dog_bark'}: 1 clip\n" in edge(box, "--export", str(box / "out"))
     examples = {e.path.stem[-2:]: (e.label, e.group) for e in read_examples(box / "out")}
     assert examples == {
         "e0": ("dog_bark", "gate-2026-03-09"),
