@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import socket
 import sys
+import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,10 +232,21 @@ def test_what_is_missing_is_got_by_a_command_that_works() -> None:
     assert named == [], "edge-monitor is on no package index"
 
 
-def test_the_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lines_for_people(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     assert main(["check", "-c", str(ROOT / "config.yaml")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("ok ") for line in lines), lines
+    assert ": 1 camera, topics" in lines[0]
+    assert [record.getMessage() for record in caplog.records] == [], "no module's log stands between"
+
+
+def test_sound_alone_arrives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 16000))
+    found = check(tmp_path, capsys, "cameras: {yard: {source: {type: file, path: sound.wav}}}\nmqtt: null", code=0)
+    assert found["cameras.yard"] == [("ok", "sound arrives")]
 
 
 @pytest.mark.parametrize(

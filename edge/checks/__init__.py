@@ -16,6 +16,7 @@ from edge.checks.sources import check_sources
 from edge.config import OFFLINE, Loaded, load
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import ConfigError, EdgeError
+from edge.logs import own_lines
 
 DONE, BAD = 0, 2
 _OF_SYSTEMD = "CREDENTIALS_DIRECTORY"
@@ -24,10 +25,11 @@ _OF_SYSTEMD = "CREDENTIALS_DIRECTORY"
 def run(path: Path, *, as_json: bool, out: TextIO) -> int:
     """Look at everything the configuration names; 0, or 2 when anything is an error."""
     findings = []
-    for finding in check_all(path):
-        findings.append(finding)
-        if not as_json:
-            print(f"{finding.level:<8} {finding.area:<22} {finding.text}", file=out, flush=True)
+    with own_lines("edge.checks"):
+        for finding in check_all(path):
+            findings.append(finding)
+            if not as_json:
+                print(f"{finding.level:<8} {finding.area:<22} {finding.text}", file=out, flush=True)
     failed = any(finding.level == ERROR for finding in findings)
     if as_json:
         print(json.dumps({"ok": not failed, "findings": [asdict(f) for f in findings]}, indent=2), file=out)

@@ -11,29 +11,9 @@ from edge.clock import SystemClock
 from edge.types import seconds
 
 _log = logging.getLogger(__name__)
-_OURS, _ALL = "edge.tune", "edge"
+OWN = "edge.tune"
 Told = Callable[[float], None]
 Finished = Callable[[str], None]
-
-
-def hush() -> None:
-    """Let warnings alone through from other modules, whose lines would stand between ours; with `-v` all stay."""
-    if logging.getLogger().level > logging.DEBUG:
-        logging.getLogger(_ALL).setLevel(logging.WARNING)
-        logging.getLogger(_OURS).setLevel(logging.INFO)
-
-
-@contextmanager
-def own_lines() -> Iterator[None]:
-    """`hush` for as long as the context lasts."""
-    loggers = [logging.getLogger(name) for name in (_ALL, _OURS)]
-    before = [logger.level for logger in loggers]
-    hush()
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
 
 
 @contextmanager

@@ -21,10 +21,11 @@ from edge.config import OFFLINE, Loaded, load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import EdgeError, SinkError
+from edge.logs import hush
 from edge.metrics import Metrics
 from edge.replay import Moment, Replay
 from edge.tune.cache import Cache, Facts
-from edge.tune.progress import hush
+from edge.tune.progress import OWN
 from edge.tune.recordings import camera_of
 from edge.types import Scores, seconds
 
@@ -142,7 +143,7 @@ _worker: dict[str, Any] = {}  # of a process of its own, which takes nothing but
 def _begin(setup: Setup, passed: Any, level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked ends us
     logging.basicConfig(level=level)
-    hush()
+    hush(OWN)
     _worker["setup"], _worker["passed"] = setup, passed
 
 

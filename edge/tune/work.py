@@ -17,13 +17,14 @@ from edge.detect.rules import rule_labels
 from edge.detect.thresholds import check
 from edge.engine.manifest import Label, find_folder, load_folder
 from edge.errors import ConfigError, InputError, SinkError
+from edge.logs import own_lines
 from edge.replay.command import parse_start
 from edge.tune import edit, labels, recordings
 from edge.tune.cache import Cache, setting
 from edge.tune.judge import Judge
 from edge.tune.outcome import Outcome, Pass, Row
 from edge.tune.page import page
-from edge.tune.progress import own_lines, shown
+from edge.tune.progress import OWN, shown
 from edge.tune.quiet import quiet_enters
 from edge.tune.scoring import Setup, score_all
 from edge.tune.suggest import Suggestion, by_labels, by_quiet
@@ -62,7 +63,7 @@ class _Bench:
 
 def tune(request: Request, out: TextIO) -> int:
     """Do all of it: 0, or 2 when a recording could not be read. InputError for input that is wrong."""
-    with own_lines():
+    with own_lines(OWN):
         outcome = work(request)
     text = as_json(outcome) if request.as_json else as_table(outcome, request.out)
     _write(

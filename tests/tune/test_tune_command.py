@@ -16,6 +16,7 @@ from edge.config import load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import InputError
+from edge.logs import own_lines
 from edge.metrics import Metrics
 from edge.replay import Moment, Replay
 from edge.replay.tables import EventLines
@@ -24,7 +25,7 @@ from edge.tune.cache import Cache, Facts, setting
 from edge.tune.command import add_command
 from edge.tune.judge import Judge
 from edge.tune.packed import pack, unpack
-from edge.tune.progress import own_lines
+from edge.tune.progress import OWN
 from edge.types import Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -141,7 +142,7 @@ def test_other_modules_are_silent_while_it_works() -> None:
     try:
         for level, expected in ((logging.INFO, (False, True)), (logging.DEBUG, (True, True))):
             root.setLevel(level)
-            with own_lines():
+            with own_lines(OWN):
                 now = (other.isEnabledFor(logging.INFO), own.isEnabledFor(logging.INFO))
                 assert other.isEnabledFor(logging.WARNING)
             assert now == expected
