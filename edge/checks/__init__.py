@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from edge.checks.finding import ERROR, OK, WARNING, Finding
+from edge.checks.finding import ERROR, OK, WARNING, CheckFinding
 from edge.checks.rules import check_events, check_model, check_prompts
 from edge.checks.sensors import check_sensors
 from edge.checks.services import check_broker, check_disk, check_evidence, check_page
@@ -36,23 +36,23 @@ def run(path: Path, *, as_json: bool, out: TextIO) -> int:
     return BAD if failed else DONE
 
 
-def check_all(path: Path) -> Iterator[Finding]:
+def check_all(path: Path) -> Iterator[CheckFinding]:
     """Every finding, in the order in which the daemon would meet them."""
     try:
         loaded = load(path, needs=OFFLINE)
     except ConfigError as error:
-        yield from (Finding("config", ERROR, problem) for problem in error.problems)
+        yield from (CheckFinding("config", ERROR, problem) for problem in error.problems)
         return
     count = len(loaded.config.cameras)
     cameras = f"{count} camera{'' if count == 1 else 's'}"
-    yield Finding("config", OK, f"{path}: {cameras}, topics below {loaded.config.topic_root}")
+    yield CheckFinding("config", OK, f"{path}: {cameras}, topics below {loaded.config.topic_root}")
     yield from _check_variables(loaded)
     folder = None
     try:
         folder = load_folder(find_folder(loaded.config.model.name))
         yield check_model(loaded, folder)
     except EdgeError as error:
-        yield Finding("model", ERROR, str(error))
+        yield CheckFinding("model", ERROR, str(error))
     if folder is not None:
         yield from check_prompts(loaded, folder)
         yield from check_events(loaded, folder)
@@ -64,8 +64,10 @@ def check_all(path: Path) -> Iterator[Finding]:
     yield check_broker(loaded)
 
 
-def _check_variables(loaded: Loaded) -> Iterator[Finding]:
+def _check_variables(loaded: Loaded) -> Iterator[CheckFinding]:
     """What is not set here: what is systemd's to set cannot be set wrongly, it can only not be tried."""
     for key, message in loaded.unset.items():
         level = WARNING if _OF_SYSTEMD in message else ERROR
-        yield Finding("config", level, loaded.fault(key, f"{message.replace('edge watch', 'edge check')}; not tried"))
+        yield CheckFinding(
+            "config", level, loaded.fault(key, f"{message.replace('edge watch', 'edge check')}; not tried")
+        )

@@ -11,7 +11,7 @@ ERROR: Literal["error"] = "error"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """One line: what was looked at, how it is, and in words what was found."""
 
     area: str

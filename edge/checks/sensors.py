@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from edge.capture.sensors import read_value
-from edge.checks.finding import ERROR, OK, WARNING, Finding
+from edge.checks.finding import ERROR, OK, WARNING, CheckFinding
 from edge.clock import Clock, SystemClock
 from edge.config import Loaded
 from edge.config.sources import SensorTopic
@@ -20,7 +20,7 @@ Follow = Callable[[Loaded, Sequence[str], Callable[[str, bytes], None]], Abstrac
 
 def check_sensors(
     loaded: Loaded, manifest: Manifest, follow: Follow | None = None, clock: Clock | None = None
-) -> Iterator[Finding]:
+) -> Iterator[CheckFinding]:
     """The newest reading of each sensor, as far as one comes within a few seconds."""
     wanted = {
         f"cameras.{name}.sensors.{channel}": (channel, spec)
@@ -30,16 +30,18 @@ def check_sensors(
     if not wanted or loaded.lacks("mqtt"):
         return
     if loaded.config.mqtt is None:
-        yield Finding("sensors", WARNING, "mqtt is off (mqtt: null): no reading can arrive")
+        yield CheckFinding("sensors", WARNING, "mqtt is off (mqtt: null): no reading can arrive")
         return
     topics = sorted({spec.topic for _, spec in wanted.values()})
     try:
         heard = _listen(loaded, topics, follow or _subscribe(), clock or SystemClock())
     except EdgeError as error:
         if loaded.config.broker is not None:
-            yield Finding("sensors", OK, "not looked at: the broker inside the daemon is there while `edge run` is")
+            yield CheckFinding(
+                "sensors", OK, "not looked at: the broker inside the daemon is there while `edge run` is"
+            )
         else:
-            yield Finding("sensors", WARNING, f"not looked at: {error}")
+            yield CheckFinding("sensors", WARNING, f"not looked at: {error}")
         return
     units = {channel.name: channel.unit for channel in manifest.geometry.sensors}
     for area, (channel, spec) in wanted.items():
@@ -61,15 +63,15 @@ def _listen(loaded: Loaded, topics: Sequence[str], follow: Follow, clock: Clock)
     return heard
 
 
-def _reading(area: str, spec: SensorTopic, payload: bytes | None, unit: str) -> Finding:
+def _reading(area: str, spec: SensorTopic, payload: bytes | None, unit: str) -> CheckFinding:
     if payload is None:
         said = f"nothing came within {WAIT_S:g} s; is the topic right? What speaks seldom should publish retained"
-        return Finding(area, WARNING, f"{spec.topic}: {said}")
+        return CheckFinding(area, WARNING, f"{spec.topic}: {said}")
     try:
         value = read_value(payload, spec.path)
     except SourceError as error:
-        return Finding(area, ERROR, f"{spec.topic}: {error}")
-    return Finding(area, OK, f"{spec.topic}: {value:g} {unit}".rstrip())
+        return CheckFinding(area, ERROR, f"{spec.topic}: {error}")
+    return CheckFinding(area, OK, f"{spec.topic}: {value:g} {unit}".rstrip())
 
 
 def _subscribe() -> Follow:

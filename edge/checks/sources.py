@@ -7,7 +7,7 @@ from itertools import islice
 
 from edge.capture.base import Source
 from edge.capture.registry import open_microphone, open_source
-from edge.checks.finding import ERROR, OK, WARNING, Finding
+from edge.checks.finding import ERROR, OK, WARNING, CheckFinding
 from edge.clock import SystemClock
 from edge.config import Loaded
 from edge.config.streams import same_streams
@@ -19,10 +19,10 @@ from edge.types import AudioChunk, Frame
 ITEMS_AT_MOST = 2000  # looked at before a source that yields no picture or sound is called empty
 
 
-def check_sources(loaded: Loaded, manifest: Manifest) -> Iterator[Finding]:
+def check_sources(loaded: Loaded, manifest: Manifest) -> Iterator[CheckFinding]:
     """Open each camera and microphone, and say what came."""
     for key, message in same_streams(loaded.config):
-        yield Finding(f"cameras.{key[1]}", WARNING, loaded.fault(key, message))
+        yield CheckFinding(f"cameras.{key[1]}", WARNING, loaded.fault(key, message))
     geometry, clock, metrics = manifest.geometry, SystemClock(), Metrics()
     for name, camera in loaded.config.cameras.items():
         if camera.source is not None and not loaded.lacks("cameras", name, "source"):
@@ -36,7 +36,7 @@ def check_sources(loaded: Loaded, manifest: Manifest) -> Iterator[Finding]:
         yield _probe(f"microphones.{name}", source, wants_audio=True)
 
 
-def _probe(area: str, source: Source, *, wants_audio: bool) -> Finding:
+def _probe(area: str, source: Source, *, wants_audio: bool) -> CheckFinding:
     """Read until picture and sound came, as far as the source has them."""
     pictures = chunks = 0
     try:
@@ -46,12 +46,12 @@ def _probe(area: str, source: Source, *, wants_audio: bool) -> Finding:
             if (pictures or not source.has_video) and (chunks or not (source.has_audio and wants_audio)):
                 break
     except EdgeError as error:
-        return Finding(area, ERROR, str(error))
+        return CheckFinding(area, ERROR, str(error))
     finally:
         source.close()
     found = [what for what, count in (("picture", pictures), ("sound", chunks)) if count]
     if not found:
-        return Finding(area, ERROR, "opened, but neither picture nor sound came; is it the right stream?")
+        return CheckFinding(area, ERROR, "opened, but neither picture nor sound came; is it the right stream?")
     missing = " (no sound: set microphone: none, or name one)" if wants_audio and not chunks else ""
     arrive = "arrive" if len(found) > 1 else "arrives"
-    return Finding(area, WARNING if missing else OK, f"{' and '.join(found)} {arrive}{missing}")
+    return CheckFinding(area, WARNING if missing else OK, f"{' and '.join(found)} {arrive}{missing}")
