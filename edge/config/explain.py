@@ -106,6 +106,12 @@ class SourceMap:
         return kept
 
 
+def every_key(root: type[BaseModel]) -> frozenset[str]:
+    """The names of all keys of a model and of the models inside it."""
+    inside = [model for field in root.model_fields.values() for model in _models(field.annotation)]
+    return frozenset(root.model_fields).union(*map(every_key, inside))
+
+
 def _no_such_type(error: Mapping[str, Any]) -> str:
     given = error["input"].get("type") if isinstance(error["input"], Mapping) else None
     return f"there is no such type; {nearest(str(given), re.findall(r'[a-z0-9]+', error['ctx']['expected_tags']))}"

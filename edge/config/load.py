@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from edge.config.drawn import FILE, drawn_path, merged, read_drawn, write_drawn
-from edge.config.explain import SourceMap, nearest
+from edge.config.explain import SourceMap, every_key, nearest
 from edge.config.models import Config
 from edge.config.redaction import credentials
 from edge.config.values import VARIABLE
@@ -23,6 +23,7 @@ __all__ = ["OFFLINE", "KeyPath", "Loaded", "load", "nearest", "parse", "save_dra
 
 OFFLINE = frozenset({"node", "model", "events", "prompts", "anomaly", "health", "windows", "location", "evidence"})
 """The sections that commands need which open neither camera nor broker nor page."""
+_KEYS = every_key(Config)
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _PLACES = ("_file", "_dir", "path", "profile")  # keys of files and folders, which messages name
 _OF_SYSTEMD = (
@@ -100,7 +101,8 @@ def parse(
         raw = merged(raw, drawn)
     expansion = _Expansion(os.environ if env is None else env, needs)
     expanded = expansion.of(raw)
-    source = SourceMap(path, document.lines, credentials(expanded) | credentials(raw) | expansion.values)
+    secrets = credentials(expanded) | credentials(raw) | expansion.values
+    source = SourceMap(path, document.lines, secrets - _KEYS)  # a password that is a key's name does not hide the key
     faults = [*((key, "is given twice; keep one") for key in document.twice), *expansion.problems]
     try:
         config = Config.model_validate(expanded)

@@ -176,6 +176,11 @@ def test_of_very_many_problems_the_first_are_told() -> None:
         assert re.search(r"config.yaml: 95\d more problems like these", found[-1])
 
 
+def test_the_commonest_password_hides_no_key() -> None:
+    (problem,) = problems(CAMERA + "mqtt: {password: password, password_file: x}")
+    assert problem == "config.yaml:2: mqtt: give password or password_file, not both"
+
+
 def test_a_terminal_is_not_written_to_by_a_configuration() -> None:
     (problem,) = problems(CAMERA + 'events: {fire: {schedule: "\\e[2J\\a"}}')
     assert problem.isprintable()
