@@ -77,7 +77,7 @@ def _told(one: Effective, advice: Label) -> str:
 
 
 def _below_advice(loaded: Loaded, thresholds: Thresholds) -> Iterator[CheckFinding]:
-    """What begins more easily than the model's measurements advise, and what a default does not do."""
+    """What begins more easily than the model advises, and what a default does not do."""
     default = loaded.config.events.get(DEFAULTS)
     unmoved = []
     for label in thresholds.labels:

@@ -2,7 +2,7 @@
 
 Highest first: a runtime command (enter only), ``events.<label>``, what quiet time taught where false alarms a day are
 asked for (enter only), ``events.defaults``, the model's advice, built-in. ``events.defaults.enter`` raises the model's
-advice and never lowers it: the advice was measured label by label, one number for all was not.
+advice and never lowers it: the advice was chosen label by label, one number for all was not.
 """
 
 from __future__ import annotations
