@@ -88,30 +88,38 @@ def iso8601(wall_ns: int) -> str:
 
 
 class Backoff:
-    """Delays for one retried thing: 1 s, times 1.8 each failure, at most 60 s; reset after 300 s of health."""
+    """Delays for one retried thing: 1 s, times 1.8 each failure, at most 60 s.
+
+    A thing that worked for 10 s and fails then has a fresh trouble: it is tried again after 1 s, however often that
+    comes. Only what fails before it has worked so long waits longer each time.
+    """
 
     FIRST_S = 1.0
     FACTOR = 1.8
     LONGEST_S = 60.0
-    HEALTHY_S = 300.0
+    WORKED_S = 10.0
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._delay_s = self.FIRST_S
-        self._healthy_since_ns: int | None = None
+        self._works_since_ns: int | None = None
         self.failures = 0
 
     def succeeded(self) -> None:
         """Note that the thing works now."""
-        if self._healthy_since_ns is None:
-            self._healthy_since_ns = self._clock.mono_ns()
+        if self._works_since_ns is None:
+            self._works_since_ns = self._clock.mono_ns()
 
-    def failed(self) -> float:
-        """Note a failure; the seconds to wait before the next try."""
-        healthy = self._healthy_since_ns
-        if healthy is not None and seconds(self._clock.mono_ns() - healthy) >= self.HEALTHY_S:
+    def failed(self, worked_until_ns: int | None = None) -> float:
+        """Note a failure; the seconds to wait before the next try.
+
+        ``worked_until_ns``: when the thing was last seen to work, where that is known better than "until now".
+        """
+        since_ns = self._works_since_ns
+        until_ns = self._clock.mono_ns() if worked_until_ns is None else worked_until_ns
+        if since_ns is not None and seconds(until_ns - since_ns) >= self.WORKED_S:
             self._delay_s, self.failures = self.FIRST_S, 0
-        self._healthy_since_ns = None
+        self._works_since_ns = None
         self.failures += 1
         delay_s = self._delay_s
         self._delay_s = min(self.LONGEST_S, self._delay_s * self.FACTOR)

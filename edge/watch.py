@@ -22,7 +22,7 @@ def run(path: Path, *, as_json: bool, count: int | None, until_gone: int | None,
     """Print events until interrupted, ``count`` were seen, or process ``until_gone`` ended (then 1)."""
     from edge.publish.mqtt import subscribe
 
-    loaded = load(path)
+    loaded = load(path, needs={"node", "mqtt"})
     if loaded.config.mqtt is None:
         raise InputError(f"{path}: mqtt is off (mqtt: null); `edge watch` follows events through a broker")
     arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -70,13 +70,13 @@ def _follow(
 
 
 def describe(event: dict[str, Any]) -> str:
-    """One event payload as a line of text."""
-    begin = str(event["begin"])[11:19]
+    """One event payload as a line of text, with when it began or, once it ended, when it ended."""
+    at = str(event["begin"] if event.get("end") is None else event["end"])[11:19]
     length = "" if event.get("end") is None else f" after {event['duration_s']:.1f} s"
     added = event.get("contribution") or {}
     parts = "  ".join(f"{name} {value:+.1f}" for name, value in added.items())
     score = f"{event['peak' if event['phase'] == 'end' else 'score']:.2f}/{event['threshold']:.2f}"
-    return f"{begin}  {event['camera']:<8} {event['phase']:<6} {event['label']:<12} {score}{length}  {parts}".rstrip()
+    return f"{at}  {event['camera']:<8} {event['phase']:<6} {event['label']:<12} {score}{length}  {parts}".rstrip()
 
 
 def _show(payload: bytes, as_json: bool, out: TextIO) -> None:

@@ -20,8 +20,8 @@ class Supervisor:
     """The loop of one capture thread: items go to ``push``, a Gap after each break.
 
     ``opened(has_video, has_audio)`` is called once a connection, before its first item is pushed; ``ended`` once, when
-    a recording came to its end. SourceError and MediaError are tried again with back-off; anything else is a bug and
-    passes through. `state` and `detail` may be read from any thread.
+    a recording came to its end. SourceError and MediaError are tried again with back-off, which what delivered for a
+    while begins anew; anything else is a bug and passes through. `state` and `detail` may be read from any thread.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Supervisor:
         self._reconnects = metrics.reconnects.labels(source.name)
         self._up = metrics.source_up.labels(source.name)
         self._now = (SourceState.CONNECTING, "")
+        self._delivered_ns: int | None = None
 
     @property
     def state(self) -> SourceState:
@@ -76,7 +77,7 @@ class Supervisor:
             if was_up:
                 self._gaps.inc()
                 self._push(Gap("reconnect", self._clock.mono_ns()))
-            self._clock.wait(cancel, backoff.failed())
+            self._clock.wait(cancel, backoff.failed(self._delivered_ns))
             self._reconnects.inc()
             return False
         return True
@@ -86,6 +87,7 @@ class Supervisor:
             for item in items:
                 if self._now[0] is not SourceState.UP:
                     self._came_up(backoff)
+                self._delivered_ns = self._clock.mono_ns()
                 self._push(item)
                 if cancel.is_set():
                     return

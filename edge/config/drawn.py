@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from edge.config.yaml_reader import read_text, read_yaml
 from edge.errors import ConfigError, SinkError
 
 FILE = "drawn.yaml"
@@ -28,12 +29,15 @@ def drawn_path(raw: Mapping[str, Any], base: Path) -> Path:
 
 def read_drawn(path: Path) -> dict[str, Any]:
     """What was drawn; empty when nothing was. ConfigError when the file is not ours."""
+    advice = "mend or remove it: it holds what was drawn"
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(read_text(path), path).raw
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path}: cannot be read ({error}); mend or remove it: it holds what was drawn"]) from error
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read ({error.strerror}); {advice}"]) from error
+    except ConfigError as error:
+        raise ConfigError([f"{problem}; {advice}" for problem in error.problems]) from None
     if not isinstance(raw, dict) or not set(raw) <= {"cameras", "events"}:
         raise ConfigError([f"{path}: must hold cameras and events alone; mend or remove it"])
     return raw

@@ -12,7 +12,7 @@ from edge.config.rules import Rule
 from edge.config.schedule import parse_schedules, told
 from edge.config.services import Broker, Describer, Jsonl, MetricsEndpoint, Mqtt, Web
 from edge.config.sources import Camera, DeviceMicrophone, Name, Positive, Section
-from edge.config.values import EventName
+from edge.config.values import AboveZero, EventName
 
 
 class Node(Section):
@@ -64,7 +64,7 @@ class Windows(Section):
     """How long to wait for late media, and how little of it is still worth scoring."""
 
     max_lateness_s: Positive = 1.0
-    min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.4
+    min_coverage: AboveZero = 0.4
 
 
 class Config(Section):

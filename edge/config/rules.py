@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from edge.config.schedule import Schedule
 from edge.config.sources import Name, Positive, Section
-from edge.config.values import Duration, EventName, Probability, Severity
+from edge.config.values import AboveZero, Duration, EventName, Probability, Severity
 
 Several = Annotated[tuple[EventName, ...], Field(min_length=2, max_length=8)]
 
@@ -32,7 +32,7 @@ class Rule(Section):
     agree: bool | None = None
     schedule: Schedule | None = None
     even_disarmed: bool | None = None
-    enter: Annotated[float, Field(gt=0, le=1)] | None = None
+    enter: AboveZero | None = None
     leave: Probability | None = None
     min_s: Duration | None = None
     merge_s: Duration | None = None

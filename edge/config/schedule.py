@@ -17,6 +17,7 @@ ALWAYS = "always"
 MINUTES_A_DAY = 1440
 _EVERY_DAY = frozenset(range(7))
 MOST_OFFSET_MIN = 720
+_LONGEST = 100
 _CLOCK = re.compile(r"^(\d{1,2}):(\d{2})$")
 _SUN = re.compile(r"^(sunrise|sunset)(?:([+-])(\d{1,2}):(\d{2}))?$")
 _USUAL = {"clock": 0, "sunrise": 6 * 60, "sunset": 18 * 60}
@@ -57,6 +58,8 @@ class Span:
 
 def parse_schedule(text: str) -> tuple[Span, ...]:
     """One line of a schedule; none for ``always``. ValueError says what is wrong and how to write it."""
+    if len(text) > _LONGEST:
+        raise ValueError(f"a line of more than {_LONGEST} characters is no schedule; {_HOW}")
     words = re.sub(r"\s*([-,+])\s*", r"\1", text.lower()).split()
     if words == [ALWAYS]:
         return ()

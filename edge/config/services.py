@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge.config.sources import Positive, Section
-from edge.config.values import Listen, split_listen
+from edge.config.values import VARIABLE, Listen, split_listen
 
 
 class Mqtt(Section):
@@ -33,6 +33,8 @@ class Mqtt(Section):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
+        if VARIABLE.search(value) and "@" not in value:  # of a variable that is not set, where nobody needs it
+            return value
         try:
             parts = urlsplit(value)
             readable = parts.port is None or parts.port > 0
@@ -104,9 +106,13 @@ class Web(Section):
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str | None) -> str | None:
-        if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+        if value is None or (VARIABLE.search(value) and "@" not in value):
+            return value
+        if urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname:
             raise ValueError("must be where browsers find the page, as in https://gate-01.example:8088")
-        return value.rstrip("/") if value is not None else None
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("must not hold a login: links in alerts begin with it")
+        return value.rstrip("/")
 
     @model_validator(mode="after")
     def _consistent(self) -> Web:
@@ -148,6 +154,8 @@ class Describer(Section):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
+        if VARIABLE.search(value):
+            return value
         if urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname:
             raise ValueError("must be the endpoint's base, as in http://127.0.0.1:11434/v1")
         return value.rstrip("/")

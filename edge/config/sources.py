@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from edge.config.values import Polygon, Segment
+from edge.config.values import VARIABLE, Polygon, Segment
 
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -36,6 +36,8 @@ def redact_url(url: str) -> str:
 
 
 def _rtsp_url(value: SecretStr) -> SecretStr:
+    if VARIABLE.search(value.get_secret_value()):  # of a variable that is not set, where nobody needs it
+        return value
     try:
         parts = urlsplit(value.get_secret_value())
         port_is_readable = parts.port is None or parts.port > 0
@@ -46,6 +48,12 @@ def _rtsp_url(value: SecretStr) -> SecretStr:
             "must look like rtsp://user:password@host:554/path; write special characters of the password "
             "as %-codes (@ is %40, : is %3A, / is %2F)"
         )
+    return value
+
+
+def _on_this_box(value: object) -> object:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError("is an address, not something on this box; a network camera is type: rtsp with url")
     return value
 
 
@@ -74,7 +82,7 @@ class FileSource(DecodedSource):
     """A recording. ``pace: live`` plays it as a camera would; ``loop`` starts it again at its end."""
 
     type: Literal["file"]
-    path: Path
+    path: Annotated[Path, BeforeValidator(_on_this_box)]
     pace: Literal["live", "fast"] = "live"
     loop: bool = False
 
@@ -98,7 +106,7 @@ class V4l2Source(Section):
     """A USB or CSI camera: ``device`` (number, /dev/video0) or a GStreamer ``pipeline`` ending in appsink."""
 
     type: Literal["v4l2"]
-    device: int | str | None = None
+    device: Annotated[int | str | None, BeforeValidator(_on_this_box)] = None
     pipeline: str | None = None
     width: Annotated[int, Field(ge=16, le=8192)] | None = None
     height: Annotated[int, Field(ge=16, le=8192)] | None = None

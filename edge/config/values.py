@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-Probability = Annotated[float, Field(ge=0, le=1)]
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""How the environment variable NAME is written: ``${NAME}``."""
+MOST_CORNERS = 64
+
+
+def _probability(value: Any) -> Any:
+    if isinstance(value, int | float) and not 0 <= value <= 1:
+        raise ValueError(f"must be a probability between 0 and 1{if_percent(value)}")
+    return value
+
+
+def if_percent(value: float) -> str:
+    """What to ask where a probability was given in per cent; nothing where it was not."""
+    return f"; did you mean {value / 100:g}?" if 1 < value <= 100 else ""
+
+
+Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(_probability)]
+AboveZero = Annotated[float, Field(gt=0, le=1), BeforeValidator(_probability)]
 Duration = Annotated[float, Field(ge=0)]
 EventName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Severity = Literal["info", "warning", "alert"]
@@ -27,7 +46,10 @@ def _listen(value: str) -> str:
     return value
 
 
-def _polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
+def _polygon(value: Any) -> tuple[Point, ...]:
+    points = _corners(value)
+    if not 3 <= len(points) <= MOST_CORNERS:
+        raise ValueError(f"has {_counted(len(points))}; an area has 3 to {MOST_CORNERS}")
     following = (*points[1:], points[0])
     doubled = sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(points, following, strict=True))
     if abs(doubled) < 1e-6:
@@ -35,12 +57,37 @@ def _polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
     return points
 
 
-def _segment(points: tuple[Point, Point]) -> tuple[Point, Point]:
+def _segment(value: Any) -> tuple[Point, ...]:
+    points = _corners(value)
+    if len(points) != 2:
+        raise ValueError(f"has {_counted(len(points))}; a line has 2")
     if points[0] == points[1]:
         raise ValueError("needs two different points")
     return points
 
 
+def _corners(value: Any) -> tuple[Point, ...]:
+    """The corners of an area or the ends of a line; what is wrong with which is said."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError("must be a list of corners, as in [[0.1, 0.2], [0.9, 0.2], [0.9, 1]]")  # noqa: TRY004 - for pydantic
+    return tuple(_corner(k, corner) for k, corner in enumerate(value, start=1))
+
+
+def _corner(number: int, value: Any) -> Point:
+    try:
+        x, y = (float(part) for part in value)
+    except (TypeError, ValueError):
+        raise ValueError(f"corner {number} must be two numbers, as in [0.1, 0.2]") from None
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        pixels = "; divide pixels by the picture's width and height" if max(x, y) > 1 else ""
+        raise ValueError(f"corner {number} ({x:g}, {y:g}) is outside the picture, which goes from 0 to 1{pixels}")
+    return x, y
+
+
+def _counted(corners: int) -> str:
+    return f"{corners} corner{'' if corners == 1 else 's'}"
+
+
 Listen = Annotated[str, AfterValidator(_listen)]
-Polygon = Annotated[tuple[Point, ...], Field(min_length=3, max_length=64), AfterValidator(_polygon)]
-Segment = Annotated[tuple[Point, Point], AfterValidator(_segment)]
+Polygon = Annotated[tuple[Point, ...], Field(min_length=3, max_length=MOST_CORNERS), BeforeValidator(_polygon)]
+Segment = Annotated[tuple[Point, Point], BeforeValidator(_segment)]

@@ -31,12 +31,14 @@ def first(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T, Origi
 def pair(
     command: float | None, own: Rule, taught: float | None, defaults: Rule, advice: Label
 ) -> tuple[float, Origin, float, Origin]:
-    """enter and leave. A leave below the level that sets enter was meant for another enter: 2/3 of enter then."""
+    """enter and leave. A leave that stands beside or below another enter than the one in force was meant for that one:
+    2/3 of enter then. ``defaults.enter`` is the least for every label: it raises the model's advice, never lowers it.
+    """
     levels: tuple[tuple[Origin, float | None, float | None], ...] = (
         (Origin.COMMAND, command, None),
         (Origin.CONFIG, own.enter, own.leave),
         (Origin.LEARNED, taught, None),
-        (Origin.CONFIG, defaults.enter, defaults.leave),
+        (Origin.CONFIG, *_raising(defaults, advice)),
         (Origin.DEFAULT, advice.enter, advice.leave),
     )
     leave: tuple[float, Origin] | None = None
@@ -47,3 +49,10 @@ def pair(
             value, leave_from = leave or (round(enter * 2 / 3, 4), origin)
             return enter, origin, min(value, enter), leave_from
     raise AssertionError("a label always advises enter")
+
+
+def _raising(defaults: Rule, advice: Label) -> tuple[float | None, float | None]:
+    """enter and leave of ``defaults``, as far as they are about a label with this advice."""
+    if defaults.enter is not None and defaults.enter < advice.enter:
+        return None, None
+    return defaults.enter, defaults.leave

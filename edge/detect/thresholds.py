@@ -1,7 +1,8 @@
 """Which thresholds hold for each camera and label, and where each value came from.
 
 Highest first: a runtime command (enter only), ``events.<label>``, what quiet time taught where false alarms a day are
-asked for (enter only), ``events.defaults``, the model's advice, built-in.
+asked for (enter only), ``events.defaults``, the model's advice, built-in. ``events.defaults.enter`` raises the model's
+advice and never lowers it: the advice was chosen label by label, one number for all was not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from edge.config.load import nearest
 from edge.config.models import Config
 from edge.config.rules import Rule
+from edge.config.values import if_percent
 from edge.detect.fitting import check
 from edge.detect.levels import Origin, first, pair
 from edge.detect.rules import DEFAULTS, advised, applies, own_rules, rule_labels
@@ -81,6 +83,11 @@ class Thresholds:
         """The label of this name, which is known."""
         return self._labels[name]
 
+    def advice(self, label: str) -> Label:
+        """The model's advice for ``label`` as its rule leaves it; InputError for a label that is not known."""
+        known = self._labels[self._known("label", label, list(self._labels))]
+        return advised(self._events.get(label, Rule()), known)
+
     @property
     def commands(self) -> Mapping[tuple[str, str], float]:
         """Enter thresholds set by command, by (camera, label)."""
@@ -100,11 +107,10 @@ class Thresholds:
 
     def effective(self, camera: str, label: str) -> Effective:
         """The values in force; InputError for a camera or label that is not known."""
-        advice = self._labels[self._known("label", label, list(self._labels))]
+        advice = self.advice(label)
         self._known("camera", camera, list(self._cameras))
         own, defaults = self._events.get(label, Rule()), self._events.get(DEFAULTS, Rule())
         command, taught = self._commands.get((camera, label)), self._learned.get(label)
-        advice = advised(own, advice)
         enter, enter_from, leave, leave_from = pair(command, own, taught, defaults, advice)
         min_s, min_from = first(own.min_s, None if own.lines else defaults.min_s, advice.min_s)
         merge_s, merge_from = first(own.merge_s, defaults.merge_s, MERGE_S)
@@ -141,7 +147,8 @@ class Thresholds:
             self._commands.pop((camera, label), None)
             return self.effective(camera, label)
         if not (math.isfinite(value) and 0 < value <= 1):
-            raise InputError(f"threshold of {camera}/{label}: {value} is not a number above 0 and at most 1")
+            said = f"threshold of {camera}/{label}: {value} is not a number above 0 and at most 1"
+            raise InputError(f"{said}{if_percent(value)}")
         self._commands[camera, label] = float(value)
         return self.effective(camera, label)
 

@@ -49,11 +49,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run(args: argparse.Namespace, out: TextIO) -> int:
     """Do what was asked for: 0. InputError for what cannot be understood or is not there."""
     from edge.clock import SystemClock
-    from edge.config import load
+    from edge.config import OFFLINE, load
     from edge.detect.schedule import zone_of
     from edge.evidence.archive.store import EventStore
 
-    loaded = load(args.config)
+    loaded = load(args.config, needs=OFFLINE)
     folder = loaded.resolve(loaded.config.node.data_dir) / "evidence"
     writes = args.mark is not None
     with closing(EventStore(folder, SystemClock(), read_only=not writes, keeps=False)) as store:
@@ -109,7 +109,7 @@ class _Desk:
             raise InputError("none of these events is marked: say which were right with `edge events --mark ID true`")
         done = export(marked, self.store.folder, self.args.export)
         for label, count in sorted(done.clips.items()):
-            print(f"{self.args.export / label}: {count} clips", file=self.out)
+            print(f"{self.args.export / label}: {count} clip{'' if count == 1 else 's'}", file=self.out)
         for event_id, reason in done.left_out.items():
             print(f"left out {event_id}: {reason}", file=self.out)
 

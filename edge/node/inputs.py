@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from edge.capture.tap import SoundFeed
 from edge.clock import Clock
 from edge.config import Loaded
 from edge.config.sources import Camera
+from edge.config.streams import same_streams
 from edge.engine.manifest import Geometry
 from edge.evidence.clips.tape import Tape
 from edge.media_time import MediaTime
@@ -24,6 +26,8 @@ from edge.node.crew import Crew
 from edge.publish.commands import Incoming
 from edge.types import U8, Item, Rect, SourceState
 
+_log = logging.getLogger(__name__)
+
 
 class Inputs:
     """Sources and buffers of all cameras. Built on the main thread; each source is read by its own."""
@@ -31,6 +35,8 @@ class Inputs:
     def __init__(self, loaded: Loaded, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
         self._loaded, self._geometry, self._clock, self._metrics = loaded, geometry, clock, metrics
         config = loaded.config
+        for key, message in same_streams(config):
+            _log.warning("%s", loaded.fault(key, message))
         self._wake: Callable[[], None] = lambda: None
         self._supervisors: dict[str, Supervisor] = {}
         self._microphones = {name: MicrophoneBuffer(name, geometry, config.health) for name in config.microphones}

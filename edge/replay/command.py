@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from edge.assemble import assemble, learned, quiet_times
-from edge.config import load, parse
+from edge.config import OFFLINE, load, parse
 from edge.detect.thresholds import check
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
@@ -40,7 +40,7 @@ def run(
 
     ``profile`` is what was learned of the site; it takes the place of the configuration's. ``camera``: whose they are.
     """
-    loaded = load(config_path) if config_path else parse(_DEFAULTS)
+    loaded = load(config_path, needs=OFFLINE) if config_path else parse(_DEFAULTS)
     if camera is not None and (config_path is None or camera not in loaded.config.cameras):
         there = ", ".join(sorted(loaded.config.cameras)) if config_path else "none without -c"
         raise InputError(f"--camera {camera!r}: the configuration has no such camera; there is: {there}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from edge.config import Config, parse
+from edge.config import OFFLINE, Config, parse
 from edge.config.rules import Rule
 from edge.errors import ConfigError, InputError
 
@@ -33,13 +33,13 @@ def with_enters(text: str, enters: Mapping[str, float], path: Path = Path("confi
     """
     if not enters:
         return text
-    before = parse(text, path).config
+    before = parse(text, path, needs=OFFLINE).config
     edited = text
     for label, enter in enters.items():
         edited = _put(edited, label, enter)
     wanted = {**before.events, **{label: expected(before, label, enter) for label, enter in enters.items()}}
     try:
-        after = parse(edited, path).config
+        after = parse(edited, path, needs=OFFLINE).config
     except ConfigError as error:
         raise InputError(_by_hand(path, enters)) from error
     if after != before.model_copy(update={"events": wanted}):

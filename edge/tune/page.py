@@ -12,9 +12,9 @@ from edge.tune import plots
 from edge.tune.judge import Judged
 from edge.tune.outcome import Mistake, Outcome, Row, mistakes, shortest
 from edge.tune.style import STYLE
-from edge.tune.suggest import DAY_S, Effect
+from edge.tune.suggest import DAY_S, LEAST_QUIET_S, Effect
 from edge.tune.sweep import FALSE, FOUND, QUIET_S, SPANS, Recording
-from edge.tune.tables import arrow, rate, share, speed, worth_telling
+from edge.tune.tables import arrow, frequency, rate, share, speed, worth_telling
 
 MOST_RECORDINGS = 40
 
@@ -24,7 +24,7 @@ def page(outcome: Outcome) -> str:
     names = shortest([r.path for r in outcome.recordings])
     told = worth_telling(outcome)
     silent = [row.sweep.label for row in outcome.rows if row not in told]
-    body = [_head(outcome), _summary(told, silent), _paste(outcome)]
+    body = [_head(outcome), _summary(told, silent, is_labelled=outcome.has_labels), _paste(outcome)]
     body += [_label(outcome, row, names) for row in told]
     body.append(_recordings(outcome, told, names))
     return (
@@ -42,14 +42,19 @@ def _head(outcome: Outcome) -> str:
     remarks = "".join(f"<p class='remark'>{escape(text)}</p>" for text in (*outcome.remarks, *outcome.unreadable))
     return (
         f"<header><h1>Tuning</h1><p class='lead'>Asked for: {asked}.</p>"
-        f"<p>{len(outcome.recordings)} recordings, {hours:.2f} h, {known}; {escape(speed(outcome))}.</p>"
+        f"<p>{_recordings_counted(outcome)}, {hours:.2f} h, {known}; {escape(speed(outcome))}.</p>"
         f"{remarks}</header>"
     )
 
 
-def _summary(told: Sequence[Row], silent: Sequence[str]) -> str:
+def _recordings_counted(outcome: Outcome) -> str:
+    count = len(outcome.recordings)
+    return f"{count} recording{'' if count == 1 else 's'}"
+
+
+def _summary(told: Sequence[Row], silent: Sequence[str], *, is_labelled: bool) -> str:
     head = ("event", "enter", "recall", "precision", "F1", "false alarms a day", "not above*", "held apart**")
-    rows = "".join(_summary_row(row) for row in told)
+    rows = "".join(_summary_row(row, is_labelled) for row in told)
     rest = f"<p class='note'>Nothing to say of {escape(', '.join(silent))}.</p>" if silent else ""
     notes = (
         "<p class='note'>* 95 % certain, if false alarms come by chance: few hours bound a rate loosely. "
@@ -60,16 +65,16 @@ def _summary(told: Sequence[Row], silent: Sequence[str]) -> str:
     return f"<section><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>{rest}{notes}</section>"
 
 
-def _summary_row(row: Row) -> str:
+def _summary_row(row: Row, is_labelled: bool) -> str:
     s = row.suggestion
     before, after = s.before, s.after
     cells = (
         f"<a href='#{s.label}'>{s.label}</a>",
         f"<b>{arrow(f'{before.enter:g}', f'{after.enter:g}' if after else None)}</b>",
         _change(before.recall, after.recall if after else None),
-        _change(before.precision, after.precision if after else None),
+        _change(before.precision, after.precision if after else None) if is_labelled else "–",
         _change(before.f1, after.f1 if after else None),
-        arrow(rate(before.per_day), rate(after.per_day) if after else None),
+        arrow(frequency(before), frequency(after) if after else None),
         rate((after or before).at_most_per_day),
         f"{s.apart.found} of {s.apart.spans}, {s.apart.false} false" if s.apart else "–",
     )
@@ -99,9 +104,8 @@ def _label(outcome: Outcome, row: Row, names: dict[Path, str]) -> str:
     swept, s = row.sweep, row.suggestion
     total = swept.counts.sum(axis=0)
     marks = [("current", s.before.enter), *([("suggested", s.after.enter)] if s.after else [])]
-    per_day = np.divide(
-        total[:, FALSE] * DAY_S, total[:, QUIET_S], out=np.full(len(total), np.nan), where=total[:, QUIET_S] > 0
-    )
+    is_long = total[:, QUIET_S] >= LEAST_QUIET_S
+    per_day = np.divide(total[:, FALSE] * DAY_S, total[:, QUIET_S], out=np.full(len(total), np.nan), where=is_long)
     bands = s.bands
     right = plots.rates(swept.thresholds, per_day, bands.per_day if bands else None, outcome.per_day, marks)
     left = ""
@@ -117,6 +121,8 @@ def _label(outcome: Outcome, row: Row, names: dict[Path, str]) -> str:
         left = f"<figure>{plots.shares(swept.thresholds, curves, marks)}{key}</figure>"
     keys = "<p class='key'><i class='false'></i>false alarms a day <i class='current'></i>in force"
     keys += " <i class='suggested'></i>suggested</p>" if s.after else "</p>"
+    if not is_long.any():
+        keys = f"<p class='note'>Less than {LEAST_QUIET_S / 3600:g} h without it: too short to tell a rate.</p>{keys}"
     coarse = (
         "" if swept.is_exact else "<p class='note'>Counted by the whole detector at a coarse list of thresholds.</p>"
     )

@@ -11,6 +11,7 @@ from edge.clock import SystemClock
 from edge.types import seconds
 
 _log = logging.getLogger(__name__)
+OWN = "edge.tune"
 Told = Callable[[float], None]
 Finished = Callable[[str], None]
 

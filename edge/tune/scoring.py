@@ -17,13 +17,15 @@ import numpy as np
 
 from edge.assemble import assemble, learned
 from edge.clock import Clock, SystemClock
-from edge.config import Loaded, load, parse
+from edge.config import OFFLINE, Loaded, load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import EdgeError, SinkError
+from edge.logs import hush
 from edge.metrics import Metrics
 from edge.replay import Moment, Replay
 from edge.tune.cache import Cache, Facts
+from edge.tune.progress import OWN
 from edge.tune.recordings import camera_of
 from edge.types import Scores, seconds
 
@@ -44,7 +46,7 @@ class Setup:
 
     def load(self) -> Loaded:
         """The configuration, or the defaults where none was given."""
-        return load(self.config) if self.config is not None else parse(DEFAULTS)
+        return load(self.config, needs=OFFLINE) if self.config is not None else parse(DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ _worker: dict[str, Any] = {}  # of a process of its own, which takes nothing but
 def _begin(setup: Setup, passed: Any, level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked ends us
     logging.basicConfig(level=level)
+    hush(OWN)
     _worker["setup"], _worker["passed"] = setup, passed
 
 

@@ -57,14 +57,19 @@ class Effect:
         return 2 * self.found / both if self.spans else None
 
     @property
+    def is_short(self) -> bool:
+        """Whether the time without it is too short to tell a rate of a day."""
+        return self.quiet_s < LEAST_QUIET_S
+
+    @property
     def per_day(self) -> float | None:
-        """False events a day of quiet time."""
-        return self.false / self.quiet_s * DAY_S if self.quiet_s > 0 else None
+        """False events a day of quiet time; None where that is too short to tell."""
+        return self.false / self.quiet_s * DAY_S if not self.is_short else None
 
     @property
     def at_most_per_day(self) -> float | None:
-        """The rate that is not exceeded with 95 % certainty, if false events come by chance (Poisson)."""
-        return poisson_most(self.false) / self.quiet_s * DAY_S if self.quiet_s > 0 else None
+        """The rate that is not exceeded with 95 % certainty, if false events come by chance; None as above."""
+        return poisson_most(self.false) / self.quiet_s * DAY_S if not self.is_short else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.tune.outcome import Outcome, Row, mistakes
-from edge.tune.suggest import Effect
+from edge.tune.suggest import LEAST_QUIET_S, Effect
 
 HEAD = ("event", "enter", "suggested", "recall", "precision", "false a day", "found apart", "")
 
@@ -17,14 +17,19 @@ def as_table(outcome: Outcome, out: Path) -> str:
     """A table for people, the diff, and where the report lies."""
     told = worth_telling(outcome)
     quiet = [row.sweep.label for row in outcome.rows if row not in told]
-    lines = columns([HEAD, *(_cells(row) for row in told)]) if told else []
+    lines = columns([HEAD, *(_cells(row, outcome.has_labels) for row in told)]) if told else []
     if quiet:
         lines.append(f"nothing to say of {', '.join(quiet)}: no event, no label, too little quiet time")
     if not outcome.has_labels:
-        lines.append("No labels were given: what these thresholds would miss is not known.")
+        lines.append("No labels were given: every event counts as false, and what would be missed is not known.")
+    if any(row.suggestion.before.is_short for row in told):
+        lines.append(
+            f"Less than {LEAST_QUIET_S / 3600:g} h is too short to tell how many come in a day: they are counted."
+        )
     lines += outcome.remarks
     passed = outcome.passed
-    lines += ["", f"{len(outcome.recordings)} recordings, {passed.media_s / 3600:.2f} h; {speed(outcome)}"]
+    count = len(outcome.recordings)
+    lines += ["", f"{count} recording{'' if count == 1 else 's'}, {passed.media_s / 3600:.2f} h; {speed(outcome)}"]
     lines += ["", outcome.diff.rstrip() or "No change to config.yaml.", "", f"Report: {out / 'report.html'}"]
     return "\n".join(lines)
 
@@ -85,13 +90,22 @@ def rate(value: float | None) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
+def frequency(effect: Effect) -> str:
+    """How often there are false alarms: a day, or as counted in what is too short for that."""
+    return f"{effect.false} in {_length(effect.quiet_s)}" if effect.is_short else rate(effect.per_day)
+
+
+def _length(length_s: float) -> str:
+    return f"{length_s:.0f} s" if length_s < 120 else f"{length_s / 60:.0f} min"
+
+
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of equal length as lines, each column as wide as its widest cell."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, is_labelled: bool) -> tuple[str, ...]:
     s = row.suggestion
     before, after = s.before, s.after
     return (
@@ -99,8 +113,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{before.enter:g}",
         f"{after.enter:g}" if after else "–",
         arrow(share(before.recall), share(after.recall) if after else None),
-        arrow(share(before.precision), share(after.precision) if after else None),
-        arrow(rate(before.per_day), rate(after.per_day) if after else None),
+        arrow(share(before.precision), share(after.precision) if after else None) if is_labelled else "–",
+        arrow(frequency(before), frequency(after) if after else None),
         f"{s.apart.found} of {s.apart.spans}" if s.apart else "–",
         s.remark,
     )

@@ -11,19 +11,20 @@ from typing import TextIO
 
 from edge.assemble import assemble, learned, quiet_times
 from edge.clock import SystemClock
-from edge.config import Config, Loaded, parse
+from edge.config import OFFLINE, Config, Loaded, parse
 from edge.detect.null import FARTHEST, LEAST_MINUTES, MINUTES_A_DAY
 from edge.detect.rules import rule_labels
 from edge.detect.thresholds import check
 from edge.engine.manifest import Label, find_folder, load_folder
 from edge.errors import ConfigError, InputError, SinkError
+from edge.logs import own_lines
 from edge.replay.command import parse_start
 from edge.tune import edit, labels, recordings
 from edge.tune.cache import Cache, setting
 from edge.tune.judge import Judge
 from edge.tune.outcome import Outcome, Pass, Row
 from edge.tune.page import page
-from edge.tune.progress import shown
+from edge.tune.progress import OWN, shown
 from edge.tune.quiet import quiet_enters
 from edge.tune.scoring import Setup, score_all
 from edge.tune.suggest import Suggestion, by_labels, by_quiet
@@ -62,7 +63,8 @@ class _Bench:
 
 def tune(request: Request, out: TextIO) -> int:
     """Do all of it: 0, or 2 when a recording could not be read. InputError for input that is wrong."""
-    outcome = work(request)
+    with own_lines(OWN):
+        outcome = work(request)
     text = as_json(outcome) if request.as_json else as_table(outcome, request.out)
     _write(
         request.out,
@@ -228,7 +230,7 @@ def _difference(bench: _Bench, rows: Sequence[Row]) -> tuple[str, list[str]]:
         lines = "".join(f"  {name}: {{enter: {enter:g}}}\n" for name, enter in enters.items())
         return edit.difference("", f"events:\n{lines}" if lines else "", Path("config.yaml")), []
     text = path.read_text(encoding="utf-8")
-    written = parse(text, path).config.events
+    written = parse(text, path, needs=OFFLINE).config.events
     drawn = [name for name in enters if written.get(name) != bench.loaded.config.events.get(name)]
     remarks = [f"{name} was drawn on the page: change it there to enter {enters.pop(name):g}" for name in drawn]
     try:
@@ -238,9 +240,13 @@ def _difference(bench: _Bench, rows: Sequence[Row]) -> tuple[str, list[str]]:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write what there is; of what is empty no file is there afterwards, nor one of an earlier run."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            if text:
+                (folder / name).write_text(text, encoding="utf-8")
+            else:
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise SinkError(f"{folder}: cannot be written ({error.strerror}); give another --out") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge.config.services import Web
 from edge.config.values import split_listen
 from edge.errors import InputError
+from edge.extras import how_to_get
 from edge.web.box import Box
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Server:
 
             from edge.web.app import create_app
         except ImportError as error:
-            raise InputError("web: the page needs the extra `web`: pip install 'edge-monitor[web]'") from error
+            raise InputError(f"web: the page needs the extra `web`: {how_to_get('web')}") from error
 
         app = create_app(self._box, self._settings)
         loaded, s = self._box.loaded, self._settings

@@ -16,13 +16,23 @@ from edge.types import NS_PER_S, Gap, Glance, Item, SourceState
 
 
 class Scripted:
-    """Each opening plays the next act: a number of items, then an error or a quiet end."""
+    """Each opening plays the next act: a number of items, ``step_ns`` apart, then an error or a quiet end."""
 
-    def __init__(self, acts: list[tuple[int, Exception | None]], *, live: bool = True) -> None:
+    def __init__(
+        self,
+        acts: list[tuple[int, Exception | None]],
+        *,
+        live: bool = True,
+        clock: VirtualClock | None = None,
+        step_ns: int = 0,
+        silent_ns: int = 0,
+    ) -> None:
         self.name = "gate"
         self.live = live
         self.has_video = self.has_audio = False
         self.closed = 0
+        self.clock = clock or VirtualClock()
+        self.step_ns, self.silent_ns = step_ns, silent_ns
         self._acts = acts
 
     def items(self) -> Generator[Item, None, None]:
@@ -30,6 +40,8 @@ class Scripted:
         self.has_video = True
         for k in range(n):
             yield Glance(k, k, 0.0)
+            self.clock.advance(self.step_ns)
+        self.clock.advance(self.silent_ns)
         if error is not None:
             raise error
 
@@ -116,3 +128,44 @@ def test_a_live_source_that_ends_is_tried_again() -> None:
 def test_a_bug_passes_through() -> None:
     with pytest.raises(ZeroDivisionError):
         supervise([(1, ZeroDivisionError())])
+
+
+class Waits(VirtualClock):
+    """Time that notes how long was waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_s: list[float] = []
+
+    def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
+        self.waited_s.append(timeout_s)
+        return super().wait(cancel, timeout_s)
+
+
+def waits(acts: list[tuple[int, Exception | None]], *, step_s: float, silent_s: float = 0.0) -> list[float]:
+    """How long is waited after each act of a camera; after the last it is stopped."""
+    clock, cancel, total = Waits(), threading.Event(), len(acts)
+    steps = {"step_ns": round(step_s * NS_PER_S), "silent_ns": round(silent_s * NS_PER_S)}
+    source = Scripted([*acts, (1, None)], clock=clock, **steps)
+
+    def push(_item: Item) -> None:
+        if len(clock.waited_s) == total:
+            cancel.set()
+
+    Supervisor(source, push, clock, Metrics()).run(cancel)
+    return clock.waited_s
+
+
+def test_a_camera_that_drops_every_two_minutes_is_never_left_alone_for_long() -> None:
+    assert waits([(120, LOST)] * 20, step_s=1.0) == [1.0] * 20
+
+
+def test_a_camera_that_dies_within_seconds_is_tried_less_and_less() -> None:
+    delays = waits([(5, LOST)] * 12, step_s=1.0)
+    assert delays == sorted(delays)
+    assert delays[-1] == 60.0
+
+
+def test_a_camera_that_shows_one_picture_and_hangs_does_not_count_as_working() -> None:
+    delays = waits([(1, LOST)] * 12, step_s=0.0, silent_s=30.0)
+    assert delays[-1] == 60.0

@@ -16,7 +16,7 @@ from edge.types import NS_PER_S, Event, Phase
 CONFIGS = (
     config("events: {defaults: {min_s: 0, cooldown_s: 2}}"),
     config("events: {person: {enabled: false}, fire: {enter: 0.9, cooldown_s: 0}}"),
-    config("events: {defaults: {enter: 0.3, leave: 0.1, severity: info}}"),
+    config("events: {defaults: {severity: info}, person: {enter: 0.3, leave: 0.1}, fire: {enter: 0.3, leave: 0.1}}"),
 )
 HOPS = st.tuples(
     st.just("scores"),

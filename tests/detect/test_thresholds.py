@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 from detect_parts import MANIFEST, config
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.detect.thresholds import Origin, Thresholds, check
 from edge.errors import ConfigError, InputError
@@ -22,10 +24,33 @@ def values(extra: str = "", label: str = "person") -> tuple[float, str, float, s
         ("events: {defaults: {enter: 0.9, leave: 0.5}, person: {leave: 0.7}}", (0.9, "config", 0.7, "config")),
         ("events: {person: {leave: 0.2}}", (0.6, "default", 0.2, "config")),
         ("events: {defaults: {leave: 0.3}}", (0.6, "default", 0.3, "config")),
+        ("events: {defaults: {enter: 0.3}}", (0.6, "default", 0.4, "default")),
+        ("events: {defaults: {enter: 0.3, leave: 0.1}}", (0.6, "default", 0.4, "default")),
+        ("events: {defaults: {enter: 0.3}, person: {leave: 0.2}}", (0.6, "default", 0.2, "config")),
+        ("events: {defaults: {enter: 0.3}, person: {enter: 0.2}}", (0.2, "config", 0.1333, "config")),
     ],
 )
 def test_precedence_and_origin(extra: str, expected: tuple[float, str, float, str]) -> None:
     assert values(extra) == expected
+
+
+@given(st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.01, 1))
+def test_a_default_never_lowers_what_the_model_advises(
+    person: float, fire: float, default: float, leave: float
+) -> None:
+    labels = tuple(
+        label.model_copy(update={"enter": enter, "leave": enter / 2})
+        for label, enter in zip((MANIFEST.labels[0], MANIFEST.labels[2]), (person, fire), strict=True)
+    )
+    text = f"events: {{defaults: {{enter: {default}, leave: {min(leave, default)}}}}}"
+    thresholds = Thresholds(config(text), MANIFEST.model_copy(update={"labels": labels}))
+    for label, enter in (("person", person), ("fire", fire)):
+        e = thresholds.effective("gate", label)
+        assert e.enter == max(enter, default)
+        assert e.origins["enter"] is (Origin.CONFIG if default >= enter else Origin.DEFAULT)
+        if default < enter:
+            assert (e.leave, e.origins["leave"]) == (enter / 2, Origin.DEFAULT)
+        assert thresholds.advice(label).enter == enter
 
 
 def test_a_command_wins_and_can_be_taken_back() -> None:
@@ -51,6 +76,11 @@ def test_the_rest_falls_back_too() -> None:
 def test_impossible_values_are_refused(value: float) -> None:
     with pytest.raises(InputError, match="above 0"):
         Thresholds(config(), MANIFEST).set("gate", "person", value)
+
+
+def test_a_percentage_is_asked_about() -> None:
+    with pytest.raises(InputError, match=r"did you mean 0\.6\?"):
+        Thresholds(config(), MANIFEST).set("gate", "person", 60)
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
@@ -85,7 +115,8 @@ def test_commands_survive_a_reload_unless_their_camera_is_gone() -> None:
     [
         ("events: {persn: {enter: 0.5}}", ("events", "persn"), "did you mean 'person'"),
         ("events: {person: {leave: 0.7}}", ("events", "person", "leave"), "0.6"),
-        ("events: {defaults: {enter: 0.5}, person: {leave: 0.55}}", ("events", "person", "leave"), "0.5"),
+        ("events: {defaults: {enter: 0.7}, person: {leave: 0.75}}", ("events", "person", "leave"), "0.7"),
+        ("events: {defaults: {enter: 0.5}, person: {leave: 0.65}}", ("events", "person", "leave"), "0.6"),
         ("events: {defaults: {leave: 0.55}}", ("events", "defaults", "leave"), "fire"),
     ],
 )

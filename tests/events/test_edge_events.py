@@ -98,6 +98,13 @@ def test_listing_and_filters(box: Path) -> None:
     assert edge(box, "--label", "fire").strip() == "no events"
 
 
+def test_the_secrets_of_the_service_are_not_needed(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    secret = "mqtt: {url: 'mqtt://h', password_file: '${CREDENTIALS_DIRECTORY}/mqtt-password'}\n"
+    (box / "config.yaml").write_text(CONFIG + secret)
+    assert ids(edge(box, "--json")) == ["e2", "e1", "e0"]
+
+
 def test_search_in_words_says_once_what_is_missing(box: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ids(edge(box, "--json", "--search", "glass breaking near the gate")) == ["e1"]
     assert capsys.readouterr().err.count("searching by words alone") == 1
@@ -125,7 +132,7 @@ def test_export_is_what_learning_and_tuning_read(box: Path) -> None:
         edge(box, "--export", str(box / "out"))
     for name, verdict in (("e0", "true"), ("e1", "false"), ("e2", "true")):
         edge(box, "--mark", name, verdict)
-    edge(box, "--export", str(box / "out"))
+    assert f"{box / 'out' / 'dog_bark'}: 1 clip\n" in edge(box, "--export", str(box / "out"))
     examples = {e.path.stem[-2:]: (e.label, e.group) for e in read_examples(box / "out")}
     assert examples == {
         "e0": ("dog_bark", "gate-2026-03-09"),

@@ -69,6 +69,20 @@ def test_what_was_learned_is_used_in_replay(config: Path, recordings: list[Path]
     assert unusual > 0.6 > usual
 
 
+def test_what_a_profile_holds_is_told_in_words(
+    config: Path, recordings: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "profile"
+    assert learn(config, profile, *recordings) == 0
+    capsys.readouterr()
+    assert main(["learn", "versions", str(profile)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "  what is normal (all cameras), false alarm rates of quiet time  (model " in line
+    (profile / "0001" / "null.npz").write_bytes(b"damaged")
+    assert main(["learn", "versions", str(profile)]) == 0
+    assert "false alarm rates of quiet time (damaged)" in capsys.readouterr().out
+
+
 def test_a_bad_recording_is_left_out_and_told(
     config: Path, recordings: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

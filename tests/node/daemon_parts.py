@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.engine.manifest import find_folder, load_folder
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = ROOT / "samples" / "yard.mp4"
 
@@ -34,6 +36,12 @@ def config_text(data: Path, *, source: str = "", more: str = "mqtt: null\n") -> 
         f"cameras: {{yard: {{source: {source}}}}}\n"
         f"jsonl: {{path: '{data}/events.jsonl'}}\n{more}"
     )
+
+
+def eager(rule: str) -> str:
+    """An ``events`` section in which ``rule`` holds for every label; a default would not lower the model's advice."""
+    labels = load_folder(find_folder("fused")).manifest.label_names
+    return f"events: {{{', '.join(f'{label}: {rule}' for label in labels)}}}\n"
 
 
 class Daemon:

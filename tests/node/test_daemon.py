@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from daemon_parts import Daemon, config_text, course, events_in, wait_for
+from daemon_parts import Daemon, config_text, course, eager, events_in, wait_for
 
 from edge.cli import main
 
@@ -67,7 +67,7 @@ def test_two_daemons_do_not_share_a_data_folder(config: Path) -> None:
 
 
 def test_open_events_end_at_shutdown(config: Path, tmp_path: Path) -> None:
-    live(config, more="mqtt: null\nevents: {defaults: {enter: 0.002, leave: 0.0001, min_s: 0}}\n")
+    live(config, more="mqtt: null\n" + eager("{enter: 0.002, leave: 0.0001, min_s: 0}"))
     daemon = Daemon(config)
     path = tmp_path / "data" / "events.jsonl"
     wait_for(lambda: events_in(path), "an event")

@@ -53,6 +53,14 @@ def test_a_topic_reaches_every_camera_that_names_it(inputs: Inputs, clock: Virtu
     assert set(known(inputs, "yard", now_ns + 61 * NS_PER_S)) == {"temperature"}
 
 
+def test_a_copied_address_is_said_at_start(caplog: pytest.LogCaptureFixture) -> None:
+    camera = "{source: {type: rtsp, url: 'rtsp://u:geheim@192.0.2.5/1'}}"
+    geometry = load_folder(find_folder("fused")).manifest.geometry
+    Inputs(parse(f"cameras:\n  a: {camera}\n  b: {camera}\n"), geometry, VirtualClock(), Metrics())
+    assert "config.yaml:3: cameras.b.source.url: is the stream of cameras.a.source; is it" in caplog.text
+    assert "geheim" not in caplog.text
+
+
 @pytest.mark.parametrize("payload", [b"", b"nan", b"1e999", b"\xff\xfe", b"[" * 5000, b'{"lux": {}}', b"9" * 100_000])
 def test_what_is_no_number_changes_nothing(inputs: Inputs, clock: VirtualClock, payload: bytes) -> None:
     inputs.on_sensor(Incoming("yard/temp", payload))

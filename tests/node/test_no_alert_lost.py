@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from broker_parts import Listener, Mosquitto, listening, make_certificates
-from daemon_parts import Daemon, config_text, events_in, wait_for
+from daemon_parts import Daemon, config_text, eager, events_in, wait_for
 
 pytestmark = pytest.mark.broker
 
 ROOT = "edge/test/n1"
-EAGER = "events: {defaults: {enter: 0.01, leave: 0.009, min_s: 0, cooldown_s: 0}}\n"
+EAGER = eager("{enter: 0.01, leave: 0.009, min_s: 0, cooldown_s: 0}")
 
 
 @pytest.fixture

@@ -218,6 +218,26 @@ def test_it_is_ready_without_the_broker_and_reads_its_password_as_a_credential(f
     assert "s3cret" not in fresh.journal()
 
 
+def test_commands_beside_the_service_do_not_need_its_credentials(fresh: Box) -> None:
+    mqtt = 'mqtt: {url: "mqtt://127.0.0.1:1", username: u, password_file: "${CREDENTIALS_DIRECTORY}/mqtt-password"}'
+    fresh.write("/etc/edge/config.yaml", CONFIG.replace("mqtt: null", mqtt))
+    fresh.write("/etc/edge/mqtt-password", "s3cret\n")
+    edge = "/opt/edge/.venv/bin/edge"
+    library = "LD_LIBRARY_PATH=/opt/python/lib"
+    found = fresh.sh(f"{library} {edge} check -c /etc/edge/config.yaml 2>&1", check=False)
+    assert "CREDENTIALS_DIRECTORY is not set: systemd sets it for the service alone" in found
+    assert "picture and sound arrive" in found
+    given = "-p LoadCredential=mqtt-password:/etc/edge/mqtt-password"
+    inside = f"systemd-run --quiet --pipe --wait -p User=edge {given} -p Environment={library}"
+    for told in (
+        fresh.sh(f"{library} CREDENTIALS_DIRECTORY=/etc/edge {edge} watch -c /etc/edge/config.yaml 2>&1", check=False),
+        fresh.sh(f"{inside} {edge} check -c /etc/edge/config.yaml 2>&1", check=False),
+    ):
+        assert "refuses connections" in told, "so far it came: the password was read"
+        assert "CREDENTIALS_DIRECTORY" not in told
+        assert "s3cret" not in told
+
+
 def test_shards_live_side_by_side(fresh: Box) -> None:
     for name in ("north", "south"):
         fresh.write(f"/etc/edge/{name}.yaml", CONFIG.replace("/var/lib/edge", f"/var/lib/edge/{name}"))

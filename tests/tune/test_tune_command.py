@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from edge.config import load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import InputError
+from edge.logs import own_lines
 from edge.metrics import Metrics
 from edge.replay import Moment, Replay
 from edge.replay.tables import EventLines
@@ -22,6 +25,7 @@ from edge.tune.cache import Cache, Facts, setting
 from edge.tune.command import add_command
 from edge.tune.judge import Judge
 from edge.tune.packed import pack, unpack
+from edge.tune.progress import OWN
 from edge.types import Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -106,8 +110,45 @@ def test_the_whole_command_on_kept_scores(
     assert "<script" not in page
     assert "http" not in page
     assert page.count("<svg") >= 4
+    (out / "suggestion.diff").write_text("of an earlier run")
     assert run(SAMPLE, "-c", config, "--out", out) == 0
-    assert "not known" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not known" in said
+    assert "1 recording, " in said
+    assert not (out / "suggestion.diff").exists(), "there is nothing to apply"
+
+
+def test_a_minute_is_counted_and_not_made_a_day_of(
+    seen: tuple[Path, list[Moment]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _ = seen
+    out = config.parent / "out"
+    assert run(SAMPLE, "-c", config, "--out", out) == 0
+    told = capsys.readouterr().out
+    (person,) = (line for line in told.splitlines() if line.startswith("person "))
+    assert re.search(r" \d in 78 s ", person)
+    assert "Less than 1 h is too short to tell how many come in a day" in told
+    assert run(SAMPLE, "-c", config, "--out", out, "--json") == 0
+    before = json.loads(capsys.readouterr().out)["events"]["person"]["before"]
+    assert before["false"] > 0
+    assert (before["false_per_day"], before["false_per_day_at_most"]) == (None, None)
+    assert "too short to tell a rate" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_other_modules_are_silent_while_it_works() -> None:
+    other, own = logging.getLogger("edge.engine.select"), logging.getLogger("edge.tune.progress")
+    root = logging.getLogger()
+    before = root.level
+    try:
+        for level, expected in ((logging.INFO, (False, True)), (logging.DEBUG, (True, True))):
+            root.setLevel(level)
+            with own_lines(OWN):
+                now = (other.isEnabledFor(logging.INFO), own.isEnabledFor(logging.INFO))
+                assert other.isEnabledFor(logging.WARNING)
+            assert now == expected
+            assert other.isEnabledFor(logging.INFO)
+    finally:
+        root.setLevel(before)
 
 
 def test_one_unreadable_recording_does_not_stop_the_rest(

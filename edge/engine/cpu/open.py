@@ -15,6 +15,7 @@ from edge.engine.parts import Graph, PartsRuntime
 from edge.engine.precision.variants import Part, source_of, variant
 from edge.engine.runtime import Runtime
 from edge.errors import RuntimeUnavailable
+from edge.extras import how_to_get
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +58,7 @@ def open_graph(
     try:
         from edge.engine.cpu.openvino import OpenVinoGraph
     except ImportError as error:
-        raise RuntimeUnavailable(
-            f"OpenVINO cannot be imported ({error}); pip install 'edge-monitor[openvino]'"
-        ) from error
+        raise RuntimeUnavailable(f"OpenVINO cannot be imported ({error}); {how_to_get('openvino')}") from error
     if how.precision == "bf16":
         path = _for_bf16(folder, part, path, threads, feed)
     return OpenVinoGraph(path, threads, how.precision, folder_of(folder) / "openvino")

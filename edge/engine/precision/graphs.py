@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge.errors import ModelError, RuntimeUnavailable
+from edge.extras import how_to_get
 
 if TYPE_CHECKING:
     import onnx
@@ -105,8 +106,7 @@ def read_net(path: Path) -> Net:
         import onnx
     except ImportError as error:
         raise RuntimeUnavailable(
-            f"making graphs of other precisions needs onnx ({error}); in the checkout: "
-            ".venv/bin/pip install -e '.[build]'"
+            f"making graphs of other precisions needs onnx ({error}); {how_to_get('build')}"
         ) from error
     try:
         return Net(onnx.load(str(path)))

@@ -10,6 +10,7 @@ from edge.engine.contract import Array, Tensor
 from edge.engine.trt.cuda_graph import GraphDriver, Recording, Refused
 from edge.engine.trt.refusals import meaning
 from edge.errors import RuntimeUnavailable
+from edge.extras import how_to_get
 
 
 class Cuda:
@@ -22,7 +23,7 @@ class Cuda:
         except (ImportError, OSError) as error:
             raise RuntimeUnavailable(
                 f"pycuda cannot be loaded ({error}); on a Jetson: pip install pycuda with nvcc on the PATH "
-                "(docs/jetson.md), on a PC: .venv/bin/pip install -e '.[gpu]' in the checkout, beside NVIDIA's driver"
+                f"(docs/jetson.md), on a PC: {how_to_get('gpu')}, beside NVIDIA's driver"
             ) from error
         self._driver = driver
         self._pinned: list[Any] = []

@@ -15,6 +15,7 @@ import numpy as np
 from edge.engine.contract import Tensor
 from edge.engine.trt.refusals import meaning
 from edge.errors import ModelError, RuntimeUnavailable
+from edge.extras import how_to_get
 
 _log = logging.getLogger(__name__)
 NAMES = ("tensorrt", "tensorrt_rtx")
@@ -145,7 +146,7 @@ def load_library() -> Library:
         return wrap(name, module)
     raise RuntimeUnavailable(
         f"TensorRT is not installed ({', '.join(reasons)}); on a Jetson it comes with JetPack (docs/jetson.md), "
-        "on a PC: .venv/bin/pip install -e '.[gpu]' in the checkout"
+        f"on a PC: {how_to_get('gpu')}"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.clock import Clock, SystemClock, iso8601
-from edge.config import Loaded, load, parse
+from edge.config import OFFLINE, Loaded, load, parse
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
 from edge.learn.events.clips import NONE, Clip, split_single_groups, without_doubles
@@ -51,7 +51,7 @@ class Done:
 def learn_events(request: Request, shown: Shown, clock: Clock | None = None) -> Done:
     """Do it. InputError says what is wrong with the input; nothing is written then, nor when a label got worse."""
     given = read_examples(request.source)
-    loaded = load(request.config) if request.config else parse(_DEFAULTS)
+    loaded = load(request.config, needs=OFFLINE) if request.config else parse(_DEFAULTS)
     folder = load_folder(find_folder(loaded.config.model.name))
     profile = ProfileFolder(request.profile)
     earlier = earlier_events(profile.current(), folder.manifest)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edge.errors import InputError
 from edge.profile import ProfileFolder, Version
+
+_WORDS = {"normal": "what is normal", "null": "false alarm rates of quiet time"}
 
 
 def listing(path: Path) -> list[str]:
@@ -35,12 +38,12 @@ def _line(version: Version, current: int) -> str:
 
 
 def _told(version: Version, name: str) -> str:
-    if name != "events":
-        return name
+    """A part in words: what was learned, and of what."""
+    told = _WORDS.get(name, name)
     try:
         part = version.part(name)
     except InputError:
-        return "events (damaged)"
-    head: Mapping[str, object] = part.facts.get("head", {}) if part is not None else {}
-    labels = head.get("labels", ())
-    return f"events ({', '.join(map(str, labels))})" if isinstance(labels, list) else name
+        return f"{told} (damaged)"
+    facts: Mapping[str, Any] = part.facts if part is not None else {}
+    of = {"events": facts.get("head", {}).get("labels"), "normal": facts.get("cameras")}.get(name)
+    return f"{told} ({', '.join('all cameras' if one == '*' else str(one) for one in of)})" if of else told

@@ -72,13 +72,13 @@ def learn_normal(
     InputError when nothing usable was in them, and when the profile cannot be read; nothing is written then.
     """
     from edge.clock import SystemClock, iso8601
-    from edge.config import load, parse
+    from edge.config import OFFLINE, load, parse
     from edge.engine.manifest import find_folder, load_folder
     from edge.engine.model import Model
     from edge.metrics import Metrics
     from edge.profile import ProfileFolder
 
-    settings = (load(config) if config else parse(_DEFAULTS)).config
+    settings = (load(config, needs=OFFLINE) if config else parse(_DEFAULTS)).config
     folder, target = load_folder(find_folder(settings.model.name)), ProfileFolder(profile)
     before = target.current()
     model = Model.open(folder, settings.model, 1, Metrics())

@@ -1,0 +1,149 @@
+"""Problems of a configuration as lines for a person: where, which key, what is wrong and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from edge.config.redaction import HIDDEN, glued_key, is_secret_key, redacted, shown_key
+from edge.config.yaml_reader import KeyPath
+
+MOST_PROBLEMS = 50
+_NAMED = re.compile(r"([A-Za-z0-9_.-]+): (.*)", re.DOTALL)
+_LONGEST_NAME = 64
+_TYPED_TOO_MUCH = 3  # letters
+_KINDS = frozenset({"file", "rtsp", "v4l2", "gstreamer", "device", "SensorTopic"})  # pydantic's tags of a union
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """A hint that names the closest valid name, or all when none is close."""
+    close = closest(name, valid)
+    return f"did you mean {close!r}?" if close else f"valid: {', '.join(sorted(valid))}"
+
+
+def closest(name: str, valid: Sequence[str]) -> str | None:
+    """The valid name that ``name`` is nearly."""
+    found = difflib.get_close_matches(name, valid, n=1) if len(name) <= _LONGEST_NAME else []
+    return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class SourceMap:
+    """Where the keys of a configuration stand, and what must not be shown of it."""
+
+    path: Path
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def fault(self, key: KeyPath, message: str, *, shown: KeyPath | None = None) -> str:
+        """One problem as a line: file, line, key (as ``shown``) and message."""
+        where = key
+        while where and where not in self.lines:
+            where = where[:-1]
+        line = f":{self.lines[where]}" if where else ""
+        dotted = ".".join(shown_key(part, self.secrets) for part in shown or key)
+        return f"{self.path}{line}: {dotted + ': ' if dotted else ''}{redacted(message, self.secrets)}"
+
+    def listed(
+        self,
+        root: type[BaseModel],
+        faults: Sequence[tuple[KeyPath, str]],
+        errors: Sequence[Mapping[str, Any]] = (),
+        known: Mapping[KeyPath, str] | None = None,
+    ) -> list[str]:
+        """``faults`` and what pydantic found wrong with a ``root``, as lines; of very many the first.
+
+        ``known``: reasons by key, in the place of pydantic's.
+        """
+        told = [self.fault(key, message) for key, message in faults[:MOST_PROBLEMS]]
+        told += [self._explain(root, error, known or {}) for error in errors[: MOST_PROBLEMS - len(told)]]
+        left = len(faults) + len(errors) - len(told)
+        return [*told, *([f"{self.path}: {left} more problems like these"] if left else [])]
+
+    def _explain(self, root: type[BaseModel], error: Mapping[str, Any], known: Mapping[KeyPath, str]) -> str:
+        loc: KeyPath = tuple(error["loc"])
+        message = str(error["msg"]).removeprefix("Value error, ")
+        if not loc and (named := _NAMED.match(message)):  # found where sections are compared with each other
+            loc, message = tuple(named[1].split(".")), named[2]
+        kind = error["type"]
+        if kind == "extra_forbidden":
+            return self._unknown_key(root, loc, error.get("input"))
+        if kind == "missing":
+            message = "is missing"
+        elif kind == "union_tag_invalid":
+            message = _no_such_type(error)
+        elif kind == "string_pattern_mismatch" and loc and loc[-1] == "[key]":
+            message = "names are letters, digits, - and _, at most 64"
+            if loc[0] == "prompts":
+                message = "event names are lower-case letters, digits and _, and start with a letter"
+        key = self._as_written(loc)
+        return self.fault(key, known.get(key, message))
+
+    def _unknown_key(self, root: type[BaseModel], loc: KeyPath, value: Any) -> str:
+        key, name, valid = self._as_written(loc), str(loc[-1]), _keys_at(root, loc[:-1])
+        if (glued := glued_key(name)) is not None:
+            return self.fault(key, f"a space is missing after the colon: write `{glued}: …`")
+        close = closest(name, valid)
+        if value is None or (is_secret_key(name) and len(name) > len(close or "") + _TYPED_TOO_MUCH):
+            # a value with a comma in it, or glued to its key: perhaps a password
+            said = f"unknown key; {f'did you mean {close!r}?' if close else 'a value with , or { in it needs quotes'}"
+            return self.fault(key, said, shown=(*key[:-1], HIDDEN))
+        return self.fault(key, f"unknown key; {nearest(name, valid)}")
+
+    def _as_written(self, key: KeyPath) -> KeyPath:
+        """The path as written in the file: pydantic's union tags and markers left out."""
+        kept: KeyPath = ()
+        for i, part in enumerate(key):
+            is_last = i == len(key) - 1
+            if part != "[key]" and ((*kept, part) in self.lines or (is_last and not _is_tag(part))):
+                kept = (*kept, part)
+        return kept
+
+
+def every_key(root: type[BaseModel]) -> frozenset[str]:
+    """The names of all keys of a model and of the models inside it."""
+    inside = [model for field in root.model_fields.values() for model in _models(field.annotation)]
+    return frozenset(root.model_fields).union(*map(every_key, inside))
+
+
+def _no_such_type(error: Mapping[str, Any]) -> str:
+    given = error["input"].get("type") if isinstance(error["input"], Mapping) else None
+    return f"there is no such type; {nearest(str(given), re.findall(r'[a-z0-9]+', error['ctx']['expected_tags']))}"
+
+
+def _is_tag(part: str | int) -> bool:
+    return isinstance(part, str) and ("[" in part or part in _KINDS)
+
+
+def _keys_at(root: type[BaseModel], key: KeyPath) -> list[str]:
+    """The keys that the model at ``key`` below ``root`` knows."""
+    kinds: list[Any] = [root]
+    for part in key:
+        kinds = [inner for kind in kinds for inner in _step(kind, part)]
+    models = [model for kind in kinds for model in _models(kind)]
+    return [name for model in models for name in model.model_fields]
+
+
+def _step(kind: Any, part: str | int) -> list[Any]:
+    below: list[Any] = []
+    for model in _models(kind):
+        if part in model.model_fields:
+            below.append(model.model_fields[str(part)].annotation)
+        elif "type" in model.model_fields and part in get_args(model.model_fields["type"].annotation):
+            below.append(model)
+    return below or [a for a in _flat(kind) if not isinstance(a, type) or a is not kind]
+
+
+def _models(kind: Any) -> list[type[BaseModel]]:
+    return [k for k in _flat(kind) if isinstance(k, type) and issubclass(k, BaseModel)]
+
+
+def _flat(kind: Any) -> list[Any]:
+    """A type and everything inside its unions, dicts and annotations."""
+    return [kind, *(inner for arg in get_args(kind) for inner in _flat(arg))]
