@@ -20,6 +20,7 @@ from edge.evidence.archive.records import Candidate, File, FileKind
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
+from edge.evidence.backlog import TOO_MANY, ClipBacklog, in_order
 from edge.evidence.case import Case, Reach
 from edge.evidence.clips.cutting import PAD_NS, Cutter, Job
 from edge.evidence.clips.tape import Tape
@@ -121,16 +122,16 @@ class Recorder:
                 self._waiting.append(_Seen(sights, tuple(rules), tuple(events)))
 
     def work(self) -> list[Kept]:
-        """Do what is due, for about a quarter of a second; what was kept. Never raises for the disk or media."""
-        kept: list[Kept] = []
-        while (seen := self._next()) is not None:
-            self._take(seen)
-        for case in list(self._cases.values()):
-            kept += self._picture(case)
+        """Do what is due, for about half a second; what was kept. Never raises for the disk or media.
+
+        Rows come first, all of them; then pictures and clips, as far as the time goes.
+        """
+        with self._store.together():
+            while (seen := self._next()) is not None:
+                self._take(seen)
+        kept = self._pictures()
         kept += self._clips()
-        for near in self._near:
-            self._candidate(near)
-        self._near.clear()
+        self._candidates()
         self._hold()
         self._look_after()
         return kept
@@ -201,6 +202,17 @@ class Recorder:
             return event
         return replace(event, why=f"{before.why}. {event.why}")
 
+    def _pictures(self) -> list[Kept]:
+        """The pictures of all cases, what matters most first, for as long as a turn may take."""
+        kept: list[Kept] = []
+        until_ns = self._clock.mono_ns() + self.TURN_NS
+        with self._store.together():
+            for case in in_order(self._cases.values()):
+                if self._clock.mono_ns() >= until_ns:
+                    break
+                kept += self._picture(case)
+        return kept
+
     def _picture(self, case: Case) -> list[Kept]:
         """The case's picture, the first at once and a better one at its end; closes cases that need no clip."""
         event, kept = case.event, []
@@ -250,18 +262,24 @@ class Recorder:
         return Kept(event.id, event.camera, event.label, event.wall_begin_ns, files, missing=dict(case.missing))
 
     def _clips(self) -> list[Kept]:
-        """Go on with the clip that is being written, or begin the next that is due."""
+        """Go on with the clip that is being written, or begin the next that is due; give up what is too much."""
+        now_ns = self._clock.mono_ns()
+        backlog = ClipBacklog.of(self._cases.values())
+        kept = [one for case in backlog.surplus(self._reach, now_ns) for one in self._give_up(case)]
         if self._cutting is None:
-            now_ns = self._clock.mono_ns()
-            due = next((case for case in self._cases.values() if self._is_due(case, now_ns)), None)
+            due = next((case for case in backlog.waiting if not case.is_cut and self._is_due(case, now_ns)), None)
             if due is None:
-                return []
+                return kept
             self._begin_cutting(due)
-        return self._go_on_cutting()
+        return [*kept, *self._go_on_cutting()]
+
+    def _give_up(self, case: Case) -> list[Kept]:
+        """No clip of a case; its row and picture stay."""
+        case.is_cut = True
+        self._metrics.drops.labels(case.event.camera, "evidence_shed").inc()
+        return self._miss(case, "clip", TOO_MANY)
 
     def _is_due(self, case: Case, now_ns: int) -> bool:
-        if not case.has_media or case.is_cut:
-            return False
         newest = self._sights_of(case.event.camera).newest
         return case.is_due(self._reach, now_ns, newest, self._cutter.reached(case))
 
@@ -289,6 +307,12 @@ class Recorder:
             self._troubles.failed(case.event.camera, "clip", error)
             return [*self._attach(case, made), *self._miss(case, "clip", str(error))]
         return self._attach(case, made)
+
+    def _candidates(self) -> None:
+        """Keep what came near an event, as far as a turn's time goes."""
+        until_ns = self._clock.mono_ns() + self.TURN_NS
+        while self._near and self._clock.mono_ns() < until_ns:
+            self._candidate(self._near.pop(0))
 
     def _candidate(self, near: Near) -> None:
         camera = near.sight.camera

@@ -417,3 +417,62 @@ def test_the_tape_keeps_what_an_open_event_needs(box: Callable[..., Scene]) -> N
     assert held[0] is None
     assert ns(1) in held
     assert held[-1] is None
+
+
+def many(count: int, begin_s: float, severity: Callable[[int], str]) -> list[Event]:
+    return [
+        event(begin_s, Phase.BEGIN, id=f"e{n:02d}", begin_ns=ns(begin_s) + n, severity=severity(n))
+        for n in range(count)
+    ]
+
+
+def storm(b: Scene, count: int, severity: Callable[[int], str] = lambda _n: "alert") -> None:
+    """So many events that begin at 4 s and end at 5 s."""
+    begun = many(count, 4, severity)
+    b.play(4.0, work=False)
+    b.recorder.observe((), (), begun)
+    b.recorder.work()
+    b.play(5.0)
+    b.recorder.observe((), (), [replace(e, phase=Phase.END, end_ns=ns(5), media_end=at(ns(5))) for e in begun])
+
+
+def test_in_a_storm_every_event_has_a_row_and_what_matters_less_no_clip(box: Callable[..., Scene]) -> None:
+    b = box(camera={"privacy_masks": [[[0, 0], [0.1, 0], [0.1, 0.1]]]})
+    storm(b, 30, lambda n: "alert" if n % 5 == 0 else "info")
+    b.play(12.0)
+    for _ in range(60):
+        b.recorder.work()
+    records = {found.record.id: found.record for found in b.store.find(Query(limit=100))}
+    assert len(records) == 30
+    assert all(record.end_ns is not None for record in records.values())
+    clips = {name for name, record in records.items() if "clip" in record.files}
+    assert {f"e{n:02d}" for n in range(0, 30, 5)} <= clips, "alerts first"
+    assert len(clips) == 8
+    assert all("too many events at once" in records[name].missing["clip"] for name in set(records) - clips)
+    assert b.metrics.registry.get_sample_value("edge_drops_total", {"source": "yard", "place": "evidence_shed"}) == 22
+    assert not b.recorder._cases
+
+
+def test_rows_wait_for_no_picture(box: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take a second each here: the rows of all are there after one turn, and one picture."""
+    b = box()
+    plain = b.recorder._shots.plain
+
+    def slow(*given: Any) -> Any:
+        b.clock.advance(NS_PER_S)
+        return plain(*given)
+
+    monkeypatch.setattr(b.recorder._shots, "plain", slow)
+    b.play(4.0, work=False)
+    b.recorder.observe((), (), many(20, 4, lambda _n: "alert"))
+    told = b.recorder.work()
+    assert len(b.store.find(Query(limit=100))) == 20
+    assert [one.event_id for one in told if one.files] == ["e00"]
+
+
+def test_a_clip_that_has_been_due_for_long_is_given_up(box: Callable[..., Scene]) -> None:
+    b = box()
+    b.play(5.0, script(4, 5))
+    b.clock.advance(ns(240))
+    b.recorder.work()
+    assert "too many events at once" in b.record().missing["clip"]

@@ -6,12 +6,14 @@ written, and is written with the next call that can. Reading has a connection of
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import re
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -50,6 +52,7 @@ class EventStore:
     """
 
     MOST_HELD = 10_000
+    AT_ONCE = 500
     MOST_CANDIDATES = 2_000
     SPARE_BYTES = 16_000_000
 
@@ -63,6 +66,7 @@ class EventStore:
         self._unwritten: dict[str, Record] = {}
         self._told_full = False
         self._generation = 0
+        self._gathering = 0
         self._room: Callable[[int], bool] = self._disk_has_room
 
     def put(self, event: Event, model: str, vector: F32 | None = None) -> None:
@@ -203,19 +207,34 @@ class EventStore:
         )
         return [Candidate(*row) for row in rows]
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written inside goes to the disk at the end, in one transaction; it is read as if it were there."""
+        with self._lock:
+            self._gathering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._gathering -= 1
+                if not self._gathering:
+                    self.retry()
+
     def retry(self) -> None:
         """Write what is held in memory, if the disk takes it now."""
         with self._lock:
             while self._held:
-                key, statements = next(iter(self._held.items()))
+                keys = list(itertools.islice(self._held, self.AT_ONCE))
                 try:
-                    self.transact(statements)
+                    self.transact([statement for key in keys for statement in self._held[key]])
                 except SinkError as error:
                     self._tell(error)
                     return
-                del self._held[key]
-                if not any(held_id == key[1] for _, held_id in self._held):
-                    self._unwritten.pop(key[1], None)
+                for key in keys:
+                    del self._held[key]
+                still_held = {event_id for _, event_id in self._held}
+                for event_id in {event_id for _, event_id in keys} - still_held:
+                    self._unwritten.pop(event_id, None)
             if self._told_full:
                 self._told_full = False
                 log.info("%s: events are written again; nothing was lost", self.folder / FILE)
@@ -254,8 +273,9 @@ class EventStore:
 
     def _write(self, key: tuple[str, str], statements: list[Statement]) -> bool:
         """Write now, or hold and say False. Order is kept: while anything is held, what follows waits behind it."""
-        self.retry()
-        if not self._held:
+        if not self._gathering:
+            self.retry()
+        if not self._held and not self._gathering:
             try:
                 self.transact(statements)
             except SinkError as error:
