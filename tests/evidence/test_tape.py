@@ -16,7 +16,7 @@ from edge.capture.tap import PictureFeed, SoundFeed
 from edge.clock import VirtualClock
 from edge.config.sources import FileSource
 from edge.engine.manifest import find_folder, load_folder
-from edge.evidence.clips.tape import Tape
+from edge.evidence.clips.tape import Cut, Tape
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.types import NS_PER_S, AudioChunk, EpochStart, Frame, Gap, Packet, Stream
@@ -155,3 +155,64 @@ def test_a_microphone_and_a_camera_without_an_encoder_make_one_clip() -> None:
     assert len(pictures) == 20
     blocks = [p.pts_ns for p in cut.packets if p.stream is Stream.AUDIO]
     assert (blocks[0], blocks[-1], len(blocks)) == (S, 3 * S - S // 20, 40)
+
+
+def pts_of(cut: Cut | None, stream: Stream) -> list[float]:
+    return [] if cut is None else [p.pts_ns / S for p in cut.packets if p.stream is stream]
+
+
+def test_a_clock_that_goes_on_over_a_reconnect_serves_both_epochs() -> None:
+    tape = filled(8, opened(before_s=60), start_s=500, late_s=-500, epoch=0)
+    tape.begin(b"template")
+    filled(8, tape, start_s=530, late_s=-500, epoch=1)
+    assert pts_of(tape.cut(t(502), t(503), 0), Stream.VIDEO)[0] == 502
+    assert pts_of(tape.cut(t(532, 1), t(533, 1), 0), Stream.VIDEO)[0] == 532
+
+
+def test_what_an_epoch_never_began_with_is_not_found() -> None:
+    tape = filled(8, opened(), epoch=None)
+    assert tape.cut(t(2), t(3), 2 * S) is None
+    assert tape.newest(t(2), 2 * S) is None
+
+
+def test_sound_left_over_from_before_a_jump_stays_with_its_picture() -> None:
+    """The picture jumps back first; half a second of sound from before still comes, then the sound jumps too."""
+    tape = filled(4, opened(), start_s=500, late_s=-500, epoch=0)
+    arrived = 4 * S
+    for i in range(10):
+        at = round((10 + i / 10) * S)
+        tape.push(Packet(Stream.VIDEO, at, at, S // 10, arrived + i * S // 10, i == 0, b"v"))
+        if i == 0:
+            tape.start_epoch(EpochStart(1, Stream.VIDEO, at))
+        heard = 504 + i / 10 if i < 5 else 10 + i / 10
+        tape.push(Packet(Stream.AUDIO, round(heard * S), round(heard * S), S // 10, arrived + i * S // 10, True, b"s"))
+    after = tape.cut(t(10, 1), t(11, 1), 0)
+    assert pts_of(after, Stream.VIDEO) == [10 + i / 10 for i in range(10)], "the picture goes on in one run"
+    assert pts_of(after, Stream.AUDIO) == [10.5, 10.6, 10.7, 10.8, 10.9]
+    assert pts_of(tape.cut(t(503), t(505), 0), Stream.AUDIO)[-1] == 504.4
+
+
+def test_streams_that_have_nothing_to_do_with_each_other_are_joined_as_the_buffer_says() -> None:
+    tape = opened()
+    for i in range(40):
+        seen, heard = round((500 + i / 10) * S), round((9000 + i / 10) * S)
+        tape.push(Packet(Stream.VIDEO, seen, seen, S // 10, i * S // 10, i % 20 == 0, b"v"))
+        tape.push(Packet(Stream.AUDIO, heard, heard, S // 10, i * S // 10, True, b"s"))
+        if i in {0, 20}:  # the second time the buffer knows how they relate
+            tape.start_epoch(EpochStart(i // 20, Stream.VIDEO, seen))
+            tape.start_epoch(EpochStart(i // 20, Stream.AUDIO, heard, -8500 * S if i else 0))
+    cut = tape.cut(t(502, 1), t(503, 1), 0)
+    assert pts_of(cut, Stream.VIDEO)[-1] == pts_of(cut, Stream.AUDIO)[-1] == 502.9
+    newest = tape.newest(t(502, 1), 0)
+    assert newest is not None
+    assert newest.pts_ns / S == 503.9
+
+
+def test_pictures_far_apart_are_one_run() -> None:
+    tape = opened()
+    for i in range(6):
+        at = round((500 + 5 * i) * S)
+        tape.push(Packet(Stream.VIDEO, at, at, 0, 5 * i * S, i % 3 == 0, b"v"))
+        if i == 0:
+            tape.start_epoch(EpochStart(0, Stream.VIDEO, at))
+    assert pts_of(tape.cut(t(506), t(524), 0), Stream.VIDEO) == [500, 505, 510, 515, 520]
