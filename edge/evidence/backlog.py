@@ -32,6 +32,14 @@ class ClipBacklog:
         """All that have media and were not begun yet."""
         return cls(tuple(in_order(c for c in cases if c.has_media and not c.is_cut)))
 
+    def since_ns(self, reach: Reach) -> dict[str, int]:
+        """By camera: the local time from which on its packets are needed."""
+        needed: dict[str, int] = {}
+        for case in self.waiting:
+            camera, begin_ns = case.event.camera, case.local_ns(case.span(reach)[0])
+            needed[camera] = min(begin_ns, needed.get(camera, begin_ns))
+        return needed
+
     def surplus(self, reach: Reach, now_ns: int) -> list[Case]:
         """Those to give up: beyond the most of a camera, or due for too long."""
         counted: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from edge.config.keeping import Evidence
 from edge.evidence.archive.records import File, FileKind
 from edge.evidence.sights import Sight
 from edge.media_time import MediaSpan, MediaTime
-from edge.types import NS_PER_S, Event, Phase, nanoseconds
+from edge.types import NS_PER_S, Event, Kept, Phase, nanoseconds
 
 LATE_NS = 5 * NS_PER_S
 """How long to wait for media that does not come."""
@@ -58,6 +58,12 @@ class Case:
         if self.event.media_begin is None:
             raise ValueError(f"event {self.event.id} lies on no media clock")
         return self.event.media_begin
+
+    def kept(self) -> Kept:
+        """What of it is kept so far, and what is missing."""
+        files: dict[str, str] = {kind: file.path for kind, file in self.files.items()}
+        event = self.event
+        return Kept(event.id, event.camera, event.label, event.wall_begin_ns, files, missing=dict(self.missing))
 
     def see(self, sight: Sight) -> None:
         """Another window of its camera."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from edge.clock import Clock
 from edge.evidence.sights import Sight
 from edge.types import NS_PER_S
 
@@ -75,3 +76,24 @@ class Nearly:
             return False
         told.append(now_ns)
         return True
+
+
+class Candidates:
+    """Near misses on their way to the store: ``keep`` takes one, which costs a picture, so not all at once."""
+
+    MOST_WAITING = 50
+
+    def __init__(self, enter: Enter, keep: Callable[[Near], None]) -> None:
+        self._nearly = Nearly(enter)
+        self._keep = keep
+        self._waiting: deque[Near] = deque(maxlen=self.MOST_WAITING)
+
+    def see(self, sight: Sight, open_labels: Collection[str]) -> None:
+        """Another window; the oldest that waits gives way where too many do."""
+        self._waiting.extend(self._nearly.see(sight, open_labels))
+
+    def work(self, clock: Clock, turn_ns: int) -> None:
+        """Keep what waits, for as long as a turn may take."""
+        until_ns = clock.mono_ns() + turn_ns
+        while self._waiting and clock.mono_ns() < until_ns:
+            self._keep(self._waiting.popleft())

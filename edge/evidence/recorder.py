@@ -27,7 +27,7 @@ from edge.evidence.clips.tape import Tape
 from edge.evidence.daily import Daily
 from edge.evidence.digest import Digest
 from edge.evidence.files import remove_leftovers
-from edge.evidence.nearly import Enter, Near, Nearly
+from edge.evidence.nearly import Candidates, Enter, Near
 from edge.evidence.pictures.shots import LivePicture, Shots, room_or_raise
 from edge.evidence.pictures.snapshot import jpeg, thumbnail
 from edge.evidence.sights import Sight, Sights
@@ -51,7 +51,8 @@ class Recorder:
     """Evidence of all cameras in ``store``'s folder; ``model`` is the name and version that runs.
 
     ``live`` gives a picture where a camera's tape has none, ``enter`` the thresholds in force (without it there are no
-    candidates), ``tell`` takes the day's digest, ``window_s`` is how much sound the model hears at once.
+    candidates), ``tell`` takes the day's digest, ``recorded`` the phases whose rows are on the disk; ``window_s`` is
+    how much sound the model hears at once.
     """
 
     MOST_WAITING = 10_000
@@ -72,6 +73,7 @@ class Recorder:
         live: LivePicture | None = None,
         enter: Enter | None = None,
         tell: Callable[[Digest], None] | None = None,
+        recorded: Callable[[Sequence[Event]], None] = lambda _events: None,
         window_s: float = 2.0,
     ) -> None:
         self._store = store
@@ -86,8 +88,9 @@ class Recorder:
         self._cases: dict[str, Case] = {}
         self._cutting: tuple[Case, Job] | None = None
         self._troubles = Troubles(metrics)
-        self._nearly = Nearly(enter) if enter is not None else None
-        self._near: list[Near] = []
+        self._candidates = None if enter is None else Candidates(enter, self._kept_near)
+        self._recorded = recorded
+        self._unrecorded: list[Event] = []
         self._shots = Shots(config, settings, self._tapes, live)
         self._cutter = Cutter(config, settings, store, self._tapes, nanoseconds(window_s))
         self._daily = Daily(store, clock, tell)
@@ -107,7 +110,6 @@ class Recorder:
         self._daily.replace(config, settings)
         self._retention.replace(settings)
         self._cases = {key: case for key, case in self._cases.items() if case.event.camera in config.cameras}
-        self._near = [near for near in self._near if near.sight.camera in config.cameras]
 
     def observe(self, scores: Sequence[Scores], rules: Sequence[RuleValues], events: Sequence[Event]) -> None:
         """Queue what a step brought forth; never blocks. Windows without room are counted, events always have it."""
@@ -129,9 +131,11 @@ class Recorder:
         with self._store.together():
             while (seen := self._next()) is not None:
                 self._take(seen)
+        self._tell_recorded()
         kept = self._pictures()
         kept += self._clips()
-        self._candidates()
+        if self._candidates is not None:
+            self._candidates.work(self._clock, self.TURN_NS)
         self._hold()
         self._look_after()
         return kept
@@ -179,10 +183,10 @@ class Recorder:
             self._traces.append(rule, self._wall_ns(rule.t_end_ns))
         for event in seen.events:
             self._event(event)
-        if self._nearly is not None and self._settings.candidates:
+        if self._candidates is not None and self._settings.candidates:
             for sight in (one for one in seen.sights if one.camera in self._config.cameras):
                 open_labels = {c.event.label for c in self._cases.values() if c.event.camera == sight.camera}
-                self._near += self._nearly.see(sight, open_labels)
+                self._candidates.see(sight, open_labels)
 
     def _event(self, event: Event) -> None:
         case = self._cases.get(event.id)
@@ -194,6 +198,15 @@ class Recorder:
             case.event = event
         meaning = case.best.meaning if case is not None and case.has_media and case.best is not None else None
         self._store.put(self._said(event), self._model, meaning)
+        self._unrecorded.append(event)
+
+    def _tell_recorded(self) -> None:
+        """Say which phases have their rows on the disk; while it takes nothing they wait, the newest of each event."""
+        if self._store.held:
+            self._unrecorded = list({event.id: event for event in self._unrecorded}.values())[-self.MOST_WAITING :]
+        elif self._unrecorded:
+            self._recorded(self._unrecorded)
+            self._unrecorded = []
 
     def _said(self, event: Event) -> Event:
         """An ended event keeps what was said of it while it was open."""
@@ -247,19 +260,13 @@ class Recorder:
             case.files[kind] = file
             self._store.attach(event.id, kind, file)
             case.missing.pop(kind, None)
-        return [self._kept(case)] if made else []
+        return [case.kept()] if made else []
 
     def _miss(self, case: Case, kind: FileKind, reason: str) -> list[Kept]:
         """Note with the event why something of it is not kept."""
         case.missing[kind] = reason
         self._store.miss(case.event.id, kind, reason)
-        return [self._kept(case)]
-
-    @staticmethod
-    def _kept(case: Case) -> Kept:
-        event = case.event
-        files: dict[str, str] = {kind: file.path for kind, file in case.files.items()}
-        return Kept(event.id, event.camera, event.label, event.wall_begin_ns, files, missing=dict(case.missing))
+        return [case.kept()]
 
     def _clips(self) -> list[Kept]:
         """Go on with the clip that is being written, or begin the next that is due; give up what is too much."""
@@ -308,29 +315,24 @@ class Recorder:
             return [*self._attach(case, made), *self._miss(case, "clip", str(error))]
         return self._attach(case, made)
 
-    def _candidates(self) -> None:
-        """Keep what came near an event, as far as a turn's time goes."""
-        until_ns = self._clock.mono_ns() + self.TURN_NS
-        while self._near and self._clock.mono_ns() < until_ns:
-            self._candidate(self._near.pop(0))
-
-    def _candidate(self, near: Near) -> None:
-        camera = near.sight.camera
+    def _kept_near(self, near: Near) -> None:
+        """Keep a moment that came near an event, with a small picture where there is one."""
+        camera, picture = near.sight.camera, None
+        if camera not in self._config.cameras:
+            return
         try:
             picture = self._shots.plain(camera, near.sight, self._sights_of(camera))
         except EdgeError as error:
             self._troubles.failed(camera, "picture", error)
-            picture = None
         small = thumbnail(picture) if picture is not None else b""
         wall_ns = self._wall_ns(near.sight.t_end_ns)
         self._store.candidate(Candidate(camera, near.label, wall_ns, near.value, near.enter, small))
 
     def _hold(self) -> None:
         """Let the tapes keep what clips to come will need."""
+        since_ns = ClipBacklog.of(self._cases.values()).since_ns(self._reach)
         for camera, tape in self._tapes.items():
-            begun = [c for c in self._cases.values() if c.event.camera == camera and c.has_media and not c.is_cut]
-            since = min((c.local_ns(c.span(self._reach)[0]) for c in begun), default=None)
-            tape.hold(since - PAD_NS if since is not None else None)
+            tape.hold(since_ns[camera] - PAD_NS if camera in since_ns else None)
 
     def _look_after(self) -> None:
         """Once a minute what is too old goes; once a day the digest."""
