@@ -16,10 +16,12 @@ from edge.config.models import Config
 from edge.config.rules import Rule
 from edge.config.values import if_percent
 from edge.detect.fitting import check
+from edge.detect.hysteresis import Limits
 from edge.detect.levels import Origin, first, pair
 from edge.detect.rules import DEFAULTS, advised, applies, own_rules, rule_labels
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
+from edge.types import nanoseconds
 
 __all__ = ["Effective", "Origin", "Thresholds", "check"]
 
@@ -49,6 +51,17 @@ class Effective:
     enabled: bool
     even_disarmed: bool
     origins: Mapping[str, Origin]
+
+    @property
+    def is_for_repetitions(self) -> bool:
+        """Whether `most_per_hour` holds back repetitions alone: so for alerts, unless the configuration gives it."""
+        return self.severity == SEVERITY and self.origins["most_per_hour"] is Origin.DEFAULT
+
+    @property
+    def limits(self) -> Limits:
+        """As what decides takes them."""
+        times = (nanoseconds(self.min_s), nanoseconds(self.cooldown_s), nanoseconds(self.merge_s))
+        return Limits(self.enter, self.leave, *times, self.most_per_hour, self.is_for_repetitions)
 
 
 class Thresholds:

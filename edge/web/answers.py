@@ -100,7 +100,10 @@ class EventsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdAnswer:
-    """What holds for one camera and label; ``origins`` says where each value came from."""
+    """What holds for one camera and label; ``origins`` says where each value came from.
+
+    ``is_for_repetitions``: `most_per_hour` holds back repetitions alone, none for longer than its share of an hour.
+    """
 
     camera: str
     label: str
@@ -113,6 +116,7 @@ class ThresholdAnswer:
     severity: str
     enabled: bool
     origins: dict[str, str]
+    is_for_repetitions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
