@@ -10,9 +10,9 @@ from enum import Enum
 class HoldReason(str, Enum):
     """Why a score at or above its threshold has no event of its own; in an order in which later ones count more.
 
-    ``waiting``: it has not lasted for ``min_s`` or ``after_s``. ``merged``: it came again within ``merge_s`` and is told
-    with the open event. ``outside_zone``: nothing is where the rule wants it. ``not_agreed``: picture and sound do not
-    both tell. ``low_coverage``: too little picture or sound to decide on.
+    ``waiting``: it has not lasted for ``min_s`` or ``after_s``. ``merged``: it came again within ``merge_s``, so it is
+    told with the open event. ``outside_zone``: nothing is where the rule wants it. ``not_agreed``: picture and sound
+    do not both tell. ``low_coverage``: too little picture or sound is there to decide on.
     """
 
     MERGED = "merged"
@@ -46,6 +46,11 @@ class HeldBack:
     reason: HoldReason | None = None
     since_wall_ns: int = 0
     score: float = 0.0
+
+    @property
+    def reasons(self) -> frozenset[HoldReason]:
+        """Those of now and of the last hour."""
+        return frozenset(self.this_hour) | (frozenset() if self.reason is None else {self.reason})
 
     @property
     def limited(self) -> int:
