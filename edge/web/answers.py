@@ -132,6 +132,32 @@ class StreamAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class SensorAnswer:
+    """The newest reading of a configured sensor; null before the first. A stale one is not looked at any more."""
+
+    name: str
+    unit: str
+    value: float | None
+    age_s: float | None
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAnswer:
+    """A label whose scores made no event: ``reason`` and since when (Unix seconds), null where nothing is held back
+    now; ``this_hour`` by reason, and of these ``limited`` by a limit on how often."""
+
+    camera: str
+    label: str
+    reason: str | None
+    since_s: float | None
+    score: float | None
+    enter: float
+    this_hour: dict[str, int]
+    limited: int
+
+
+@dataclass(frozen=True, slots=True)
 class CameraHealth:
     """Measured health of one camera."""
 
@@ -142,6 +168,7 @@ class CameraHealth:
     audio: StreamAnswer | None
     av_offset_s: float | None
     drops: dict[str, int]
+    sensors: list[SensorAnswer] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +198,12 @@ class HealthAnswer:
     details: dict[str, str]
     evidence: EvidenceAnswer | None
     cameras: list[CameraHealth] = field(default_factory=list)
+    held_back: list[HeldAnswer] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class CameraAnswer:
-    """One camera as it is configured."""
+    """One camera as it is configured; ``listening``: whether people may hear its sound, ``speech`` included or not."""
 
     name: str
     picture: bool
@@ -184,6 +212,8 @@ class CameraAnswer:
     zones: dict[str, list[tuple[float, float]]]
     lines: dict[str, list[tuple[float, float]]]
     masks: list[list[tuple[float, float]]]
+    listening: bool = False
+    speech: bool = False
 
 
 @dataclass(frozen=True, slots=True)

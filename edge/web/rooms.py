@@ -5,15 +5,30 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.evidence.archive.traces import Trace, Traces
 from edge.evidence.digest import Digest
-from edge.types import NS_PER_S
+from edge.types import F32, NS_PER_S
 from edge.web.access import Access
 from edge.web.box import Box
 from edge.web.ear import Ear
 from edge.web.eye import Eye
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTrace:
+    """One label's part of a trace: ``values`` f32[n,1], or [n,0] without ``names`` where it has none. ``seen`` are all
+    labels that have scores in it."""
+
+    times_ns: NDArray[np.int64]
+    names: tuple[str, ...]
+    values: F32
+    seen: tuple[str, ...]
 
 
 class Rooms:
@@ -29,7 +44,7 @@ class Rooms:
         self.streams = 0  # pictures sent without end; touched on the event loop alone
         self._eyes: dict[str, Eye] = {}
         self._ears: dict[str, Ear] = {}
-        self._traces: OrderedDict[tuple[str, int, int], tuple[int, Trace]] = OrderedDict()
+        self._traces: OrderedDict[tuple[str, str, int, int], tuple[int, LabelTrace]] = OrderedDict()
         self._digest: tuple[tuple[int, int], int, Digest] | None = None
         self._lock = threading.Lock()
 
@@ -47,14 +62,14 @@ class Rooms:
                 self._ears[camera] = Ear(partial(self.box.sound, camera), self.box.sound_rate_hz)
             return self._ears[camera]
 
-    def trace(self, traces: Traces, camera: str, since_ns: int, until_ns: int) -> Trace:
-        """The kept scores of a span; read again after 20 s, so that dragging a threshold does not read the disk."""
-        key, now_ns = (camera, since_ns, until_ns), self.box.clock.mono_ns()
+    def trace(self, traces: Traces, camera: str, label: str, since_ns: int, until_ns: int) -> LabelTrace:
+        """The kept scores of a label; read again after 20 s, so that dragging a threshold does not read the disk."""
+        key, now_ns = (camera, label, since_ns, until_ns), self.box.clock.mono_ns()
         with self._lock:
             held = self._traces.get(key)
         if held is not None and now_ns - held[0] < self.FRESH_NS:
             return held[1]
-        trace = traces.read(camera, since_ns, until_ns)
+        trace = _of_label(traces.read(camera, since_ns, until_ns), label)
         with self._lock:
             self._traces[key] = now_ns, trace
             while len(self._traces) > 2:
@@ -69,3 +84,10 @@ class Rooms:
         made = make()
         self._digest = (since_ns, until_ns), now_ns, made
         return made
+
+
+def _of_label(trace: Trace, label: str) -> LabelTrace:
+    """A copy of the label's column: a day of all of them is tens of megabytes."""
+    seen = tuple(name for i, name in enumerate(trace.names) if np.isfinite(trace.values[:, i]).any())
+    columns = [i for i, name in enumerate(trace.names) if name == label]
+    return LabelTrace(trace.times_ns.copy(), tuple(trace.names[i] for i in columns), trace.values[:, columns].copy(), seen)

@@ -9,13 +9,16 @@ from typing import Any
 from edge.clock import iso8601
 from edge.detect.thresholds import Effective
 from edge.evidence.archive.records import Found, Record
+from edge.holds import HeldBack
 from edge.types import Box, CameraFacts, Contribution, Event, StreamFacts, seconds
 from edge.web.answers import (
     CameraHealth,
     EventAnswer,
     FileAnswer,
+    HeldAnswer,
     MarkAnswer,
     SeenObject,
+    SensorAnswer,
     Shares,
     StreamAnswer,
     ThresholdAnswer,
@@ -92,6 +95,19 @@ def camera_health(f: CameraFacts) -> CameraHealth:
         _stream(f.audio),
         finite(f.av_offset_s),
         dict(f.drops),
+        [SensorAnswer(s.name, s.unit, finite(s.value), finite(s.age_s, 1), s.is_stale) for s in f.sensors],
+    )
+
+
+def held_answer(one: HeldBack) -> HeldAnswer:
+    """What is held back as the API gives it."""
+    this_hour = {reason.value: count for reason, count in one.this_hour.items()}
+    enter = number(one.enter)
+    if one.reason is None:
+        return HeldAnswer(one.camera, one.label, None, None, None, enter, this_hour, one.limited)
+    since_s = round(seconds(one.since_wall_ns), 3)
+    return HeldAnswer(
+        one.camera, one.label, one.reason.value, since_s, number(one.score), enter, this_hour, one.limited
     )
 
 

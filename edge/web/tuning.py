@@ -111,14 +111,12 @@ def trace(
 ) -> TraceAnswer:
     """What was held against the threshold of a label, drawn with ``points``."""
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
-    kept = rooms.trace(traces, camera, since_ns, until_ns)
-    names = list(kept.names)
+    kept = rooms.trace(traces, camera, label, since_ns, until_ns)
     high: list[float | None] = [None] * points
     low = high
-    if label in names and len(kept.times_ns):
-        high, low = _parts(kept.times_ns, kept.values[:, names.index(label)], since_ns, until_ns, points)
-    seen = [bool(np.isfinite(kept.values[:, i]).any()) for i in range(len(names))]
-    return TraceAnswer(since, until, high, low, [name for name, there in zip(names, seen, strict=True) if there])
+    if kept.names and len(kept.times_ns):
+        high, low = _parts(kept.times_ns, kept.values[:, 0], since_ns, until_ns, points)
+    return TraceAnswer(since, until, high, low, list(kept.seen))
 
 
 @router.get("/cameras/{camera}/preview")
@@ -137,14 +135,13 @@ def would_be(
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
     rule = _in_force(box, camera, label)
     lower = round(enter * 2 / 3, 4) if leave is None else min(leave, enter)
-    kept = rooms.trace(traces, camera, since_ns, until_ns)
-    if label not in kept.names:
+    kept = rooms.trace(traces, camera, label, since_ns, until_ns)
+    if not kept.names:
         return PreviewAnswer(enter, lower, 0, 0.0, [])
     found = preview(kept, label, replace(rule.limits, enter=enter, leave=lower))
-    column = kept.values[:, list(kept.names).index(label)]
     events = [WouldBe(seconds(e.begin_ns), seconds(e.end_ns), number(e.peak)) for e in found.events[:MOST_SHOWN]]
     held = {reason.value: count for reason, count in found.held.items()}
-    return PreviewAnswer(enter, lower, len(found.events), _covered_s(kept.times_ns, column), events, held)
+    return PreviewAnswer(enter, lower, len(found.events), _covered_s(kept.times_ns, kept.values[:, 0]), events, held)
 
 
 def _in_force(box: Box, camera: str, label: str) -> Effective:
