@@ -1,6 +1,6 @@
 // A camera's picture that renews itself while it can be seen, with room for what lies over it.
 
-import { h, place, s, words } from "./dom.js";
+import { clock, h, place, s, words } from "./dom.js";
 import { part } from "./api.js";
 
 const PAUSE_MS = 220;
@@ -10,8 +10,10 @@ export function picture(camera, { renew = true } = {}) {
   const shapes = s("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   const names = h("div", { class: "names", "aria-hidden": "true" });
   const none = h("p", { class: "nopicture" }, "No picture yet");
-  const element = h("div", { class: "picture" }, image, shapes, names, none);
+  const stamp = h("p", { class: "stamp", role: "status", hidden: true });
+  const element = h("div", { class: "picture" }, image, shapes, names, none, stamp);
   let [url, number, timer, seen, ended] = ["", -1, 0, true, false];
+  let [came, isOld, taken] = [null, false, null];
 
   async function look() {
     if (ended) return;
@@ -35,7 +37,21 @@ export function picture(camera, { renew = true } = {}) {
     await image.decode().catch(() => {});
     if (url) URL.revokeObjectURL(url);
     url = next;
+    came = Date.now() / 1000;
     none.hidden = true;
+    dress();
+  }
+
+  // Grey, and stamped with its time: the picture is not of now. `when` null: the time it came.
+  function age(old, when = null) {
+    [isOld, taken] = [old, when];
+    dress();
+  }
+
+  function dress() {
+    element.classList.toggle("stale", isOld);
+    stamp.hidden = !isOld || !url;
+    if (!stamp.hidden) stamp.textContent = `Last picture: ${clock(taken ?? came)}`;
   }
 
   const watch = new IntersectionObserver((entries) => (seen = entries.at(-1).isIntersecting), { rootMargin: "80px" });
@@ -46,6 +62,7 @@ export function picture(camera, { renew = true } = {}) {
     element,
     shapes,
     names,
+    age,
     stop() {
       ended = true;
       clearTimeout(timer);

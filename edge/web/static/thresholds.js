@@ -3,6 +3,7 @@
 import { get, part, send } from "./api.js";
 import { canvasOf, curve, dashed, grid, tint, yOf } from "./chart.js";
 import { clock, colour, dayName, dayOf, dayStart, h, lasted, tell, words } from "./dom.js";
+import { counted } from "./held.js";
 
 export const title = "Thresholds";
 const [LEFT, BOTTOM, LANE] = [28, 58, 14];
@@ -93,7 +94,11 @@ function viewOf(state) {
     if (!data.trace.labels.includes(label)) summary.textContent = `No scores of ${words(label)} were kept that day.`;
     else if (isNew) summary.textContent = `With ${would.enter.toFixed(2)}: ${count(would.total)}; with ${state.rule.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
     else summary.textContent = `With ${would.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
-    if (now.total || would.total) summary.textContent += ` At most ${state.rule.most_per_hour} an hour are told.`;
+    const held = counted(would.held_back);
+    if (held) summary.textContent += ` Held back: ${held}.`;
+    if (now.total || would.total) summary.textContent += limitOf(state.rule);
+    if (!state.rule.enabled) summary.textContent += " It is switched off here: nothing of it is told.";
+    else if (!state.node.cameras.find((one) => one.name === camera)?.armed) summary.textContent += " The camera is disarmed.";
     summary.dataset.total = would.total;
     apply.disabled = !isNew;
     back.hidden = state.rule.origins.enter !== "command";
@@ -195,9 +200,9 @@ function viewOf(state) {
       moved(Number(slider.value));
     };
     canvas.setPointerCapture(event.pointerId);
-    canvas.addEventListener("pointermove", pull);
-    canvas.addEventListener("pointerup", () => canvas.removeEventListener("pointermove", pull), { once: true });
-    canvas.addEventListener("pointercancel", () => canvas.removeEventListener("pointermove", pull), { once: true });
+    const held = new AbortController();
+    canvas.addEventListener("pointermove", pull, { signal: held.signal });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => held.abort(), { signal: held.signal });
     pull(event);
   });
 
@@ -228,6 +233,12 @@ function viewOf(state) {
       window.removeEventListener("edge:theme", draw);
     },
   };
+}
+
+// How many are told, as the rule has it.
+function limitOf(rule) {
+  if (!rule.is_for_repetitions) return ` At most ${rule.most_per_hour} an hour are told.`;
+  return ` After ${rule.most_per_hour} in an hour repetitions are told once in ${lasted(3600 / rule.most_per_hour)}; live, who or what is new is told at once.`;
 }
 
 const FROM = { default: "the model's advice", learned: "learned here", config: "config.yaml", command: "set by hand" };
