@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.detect.holding import Holding
-from edge.detect.rate_limit import NOTHING, RateLimit, Subject, elapsed_ns
+from edge.detect.rate_limit import NOTHING, Limit, RateLimit, Subject, elapsed_ns
 from edge.holds import HoldReason
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Phase
@@ -26,8 +26,7 @@ UPDATE_EVERY_NS = 30 * NS_PER_S  # a sign of life for whoever joined late
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The thresholds in force for one sample; ``most_per_hour`` None for any number, ``is_for_repetitions`` where it
-    holds back repetitions alone."""
+    """The thresholds in force for one sample; ``most_per_hour`` None for any number, ``limit`` what it does."""
 
     enter: float
     leave: float
@@ -35,7 +34,7 @@ class Limits:
     cooldown_ns: int
     merge_ns: int = 0
     most_per_hour: int | None = None
-    is_for_repetitions: bool = False
+    limit: Limit = Limit.HARD
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """How many events of one name and camera may begin in an hour, and what is a repetition of those that were told.
 
-A hard limit holds back whatever is beyond it. A limit on repetitions lets through what is new - a zone, an object or a
-height of the score that none of the hour's events had - and of the rest one in every ``3600 / most_per_hour`` seconds,
-so that nothing is silent for longer while it goes on.
+A hard limit holds back whatever is beyond it. A spaced one lets one through in every ``3600 / most_per_hour`` seconds,
+so that nothing is silent for longer while it goes on. A limit on repetitions does so too, and lets through at once what
+is new: a zone, an object or a height of the score that none of the hour's events had.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from edge.detect.tracks import overlap
@@ -24,6 +25,14 @@ SAME_PLACE = 0.3
 RISE = 0.1
 """A score this much above all that were told is no repetition of them."""
 MOST_OBJECTS = 256
+
+
+class Limit(str, Enum):
+    """What becomes of events beyond the count; see the module."""
+
+    HARD = "hard"
+    SPACED = "spaced"
+    REPETITIONS = "repetitions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +71,10 @@ class RateLimit:
         self._forget(begin)
         if len(self._begins) < limits.most_per_hour:
             return True
-        if not limits.is_for_repetitions:
+        if limits.limit is Limit.HARD:
             return False
-        return elapsed_ns(self._begins[-1], begin) * limits.most_per_hour >= HOUR_NS or self._is_new(now)
+        is_its_turn = elapsed_ns(self._begins[-1], begin) * limits.most_per_hour >= HOUR_NS
+        return is_its_turn or (limits.limit is Limit.REPETITIONS and self._is_new(now))
 
     def begin(self, begin: Sample, now: Sample) -> None:
         """An event is told that began with ``begin``."""

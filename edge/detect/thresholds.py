@@ -18,6 +18,7 @@ from edge.config.values import if_percent
 from edge.detect.fitting import check
 from edge.detect.hysteresis import Limits
 from edge.detect.levels import Origin, first, pair
+from edge.detect.rate_limit import Limit
 from edge.detect.rules import DEFAULTS, advised, applies, own_rules, rule_labels
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
@@ -53,15 +54,17 @@ class Effective:
     origins: Mapping[str, Origin]
 
     @property
-    def is_for_repetitions(self) -> bool:
-        """Whether `most_per_hour` holds back repetitions alone: so for alerts, unless the configuration gives it."""
-        return self.severity == SEVERITY and self.origins["most_per_hour"] is Origin.DEFAULT
+    def limit(self) -> Limit:
+        """What `most_per_hour` does: a number that was given is obeyed; of alerts it holds back repetitions alone."""
+        if self.origins["most_per_hour"] is not Origin.DEFAULT:
+            return Limit.HARD
+        return Limit.REPETITIONS if self.severity == SEVERITY else Limit.SPACED
 
     @property
     def limits(self) -> Limits:
         """As what decides takes them."""
         times = (nanoseconds(self.min_s), nanoseconds(self.cooldown_s), nanoseconds(self.merge_s))
-        return Limits(self.enter, self.leave, *times, self.most_per_hour, self.is_for_repetitions)
+        return Limits(self.enter, self.leave, *times, self.most_per_hour, self.limit)
 
 
 class Thresholds:

@@ -102,7 +102,8 @@ class EventsAnswer:
 class ThresholdAnswer:
     """What holds for one camera and label; ``origins`` says where each value came from.
 
-    ``is_for_repetitions``: `most_per_hour` holds back repetitions alone, none for longer than its share of an hour.
+    ``limit`` is what `most_per_hour` does: ``hard``, ``spaced`` (beyond it one is told in each share of an hour), or
+    ``repetitions`` (spaced, and what is new is told at once).
     """
 
     camera: str
@@ -116,7 +117,7 @@ class ThresholdAnswer:
     severity: str
     enabled: bool
     origins: dict[str, str]
-    is_for_repetitions: bool = False
+    limit: str = "hard"
 
 
 @dataclass(frozen=True, slots=True)

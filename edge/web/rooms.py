@@ -90,4 +90,6 @@ def _of_label(trace: Trace, label: str) -> LabelTrace:
     """A copy of the label's column: a day of all of them is tens of megabytes."""
     seen = tuple(name for i, name in enumerate(trace.names) if np.isfinite(trace.values[:, i]).any())
     columns = [i for i, name in enumerate(trace.names) if name == label]
-    return LabelTrace(trace.times_ns.copy(), tuple(trace.names[i] for i in columns), trace.values[:, columns].copy(), seen)
+    return LabelTrace(
+        trace.times_ns.copy(), tuple(trace.names[i] for i in columns), trace.values[:, columns].copy(), seen
+    )

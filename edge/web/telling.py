@@ -81,7 +81,7 @@ def threshold_answer(e: Effective) -> ThresholdAnswer:
         severity=e.severity,
         enabled=e.enabled,
         origins={name: origin.value for name, origin in e.origins.items()},
-        is_for_repetitions=e.is_for_repetitions,
+        limit=e.limit.value,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from detect_parts import NIGHT_NS, Player, at, rules
 
 from edge.detect.hysteresis import Hysteresis, Limits, Sample
-from edge.detect.rate_limit import MOST_OBJECTS, SAME_PLACE, Subject
+from edge.detect.rate_limit import MOST_OBJECTS, SAME_PLACE, Limit, Subject
 from edge.detect.tracks import overlap
 from edge.holds import HeldBack, HoldReason
 from edge.types import NS_PER_S, Phase
@@ -153,7 +153,7 @@ def test_an_hour_later_it_counts_no_more() -> None:
 
 
 HOUR = 3600 * NS_PER_S
-FEW = Limits(0.6, 0.4, 0, 0, 0, 12, True)
+FEW = Limits(0.6, 0.4, 0, 0, 0, 12, Limit.REPETITIONS)
 
 
 def begins(
@@ -226,6 +226,15 @@ def test_somebody_new_who_came_through_the_same_door_is_told_as_they_walk_on() -
     assert begins(walk, state=state) == [611.5]
 
 
+def test_a_spaced_limit_is_never_silent_for_long_but_lets_nothing_through_for_being_new() -> None:
+    """What is of severity info or warning: a count meant for chatter, still without an hour of silence."""
+    spaced = Limits(0.6, 0.4, 0, 0, 0, 12, Limit.SPACED)
+    told = begins(every(85.0, 3 * 3600), spaced)
+    assert max(later - earlier for earlier, later in pairwise(told)) <= 300 + 85
+    state, _ = busy()
+    assert begins([(610.0, 0.99, Subject(((2, at(0.8)),), ("yard",)))], spaced, state) == []
+
+
 def test_an_hour_later_everything_is_new() -> None:
     state, person = busy()
     assert begins([(3600 + 600.0, 0.7, person)], state=state) == [4200.0]
@@ -250,12 +259,14 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(state.holding._minutes) <= 61 * len(HoldReason)
 
 
-def test_alerts_have_the_limit_on_repetitions_unless_a_count_is_given() -> None:
+def test_the_limit_follows_from_severity_unless_a_count_is_given() -> None:
     player = Player(rules("events: {person: {severity: warning}, fire: {most_per_hour: 3}}"))
-    told = {
-        e.label: (e.most_per_hour, e.is_for_repetitions) for e in player.detector.thresholds() if e.camera == "gate"
+    told = {e.label: (e.most_per_hour, e.limit) for e in player.detector.thresholds() if e.camera == "gate"}
+    assert told == {
+        "person": (12, Limit.SPACED),
+        "glass_break": (12, Limit.REPETITIONS),
+        "fire": (3, Limit.HARD),
     }
-    assert told == {"person": (12, False), "glass_break": (12, True), "fire": (3, False)}
 
 
 def test_a_new_person_is_told_though_the_count_is_reached() -> None:

@@ -15,6 +15,7 @@ from edge.clock import VirtualClock
 from edge.config import parse
 from edge.detect.detector import Detector
 from edge.detect.hysteresis import Limits
+from edge.detect.rate_limit import Limit
 from edge.engine.manifest import Manifest, find_folder, load_folder
 from edge.errors import InputError
 from edge.holds import HoldReason
@@ -39,10 +40,10 @@ def limits(
     cooldown_s: float = 0.0,
     most: int | None = None,
     *,
-    is_for_repetitions: bool = False,
+    limit: Limit = Limit.HARD,
 ) -> Limits:
     times = (nanoseconds(min_s), nanoseconds(cooldown_s), nanoseconds(merge_s))
-    return Limits(enter, leave, *times, most, is_for_repetitions)
+    return Limits(enter, leave, *times, most, limit)
 
 
 def trace_of(values: list[float | None]) -> Trace:
@@ -104,7 +105,7 @@ def test_equal_to_the_detector(
     trace = trace_of([value for value, count in runs for _ in range(count)])
     rule = f"{{enter: 0.6, leave: 0.5, min_s: {min_s}, cooldown_s: {cooldown_s}, merge_s: {merge_s}"
     rule += f", most_per_hour: {most}}}" if most else "}"
-    chosen = limits(0.6, 0.5, min_s, merge_s, cooldown_s, most or 12, is_for_repetitions=most is None)
+    chosen = limits(0.6, 0.5, min_s, merge_s, cooldown_s, most or 12, limit=Limit.HARD if most else Limit.REPETITIONS)
     found, live_events, held = preview(trace, "dog_bark", chosen), *live(manifest, trace, rule)
     assert list(found.events) == live_events
     assert found.held == held, "what would have been held back is what was"

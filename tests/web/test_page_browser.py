@@ -386,12 +386,15 @@ def test_dragging_a_threshold_changes_the_preview_and_applying_keeps_it(
 
 
 def test_the_preview_says_what_would_be_held_back(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
-    house[0].most_per_hour = 2
     page = watched.open("/thresholds/yard/person?day=2026-01-16")
     summary = page.locator(".summary")
+    expect(summary).to_contain_text(
+        "After 60 in an hour one in 60 s is told; live, who or what is new is told at once."
+    )
+    house[0].most_per_hour = 2
+    page = watched.open("/thresholds/yard/person?day=2026-01-16")
     expect(summary).to_have_attribute("data-total", "2")
-    expect(summary).to_contain_text("Held back: 1 by the limit an hour.")
-    expect(summary).to_contain_text("After 2 in an hour repetitions are told once in 30 min")
+    expect(summary).to_contain_text("Held back: 1 by the limit an hour. At most 2 an hour are told.")
     house[0].most_per_hour = 60
     house[0].arming["yard"] = False
     page = watched.open("/thresholds/yard/person?day=2026-01-16")

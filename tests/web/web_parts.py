@@ -167,6 +167,8 @@ class ScriptedBox:
         origin = Origin.DEFAULT if command is None else Origin.COMMAND
         names = ("min_s", "merge_s", "cooldown_s", "most_per_hour", "severity", "enabled", "even_disarmed")
         origins = {"enter": origin, "leave": origin, **dict.fromkeys(names, Origin.DEFAULT)}
+        if self.most_per_hour != 60:
+            origins["most_per_hour"] = Origin.CONFIG
         return Effective(camera, label, enter, leave, 1.0, 0.0, 10.0, self.most_per_hour, "alert", True, False, origins)
 
 

@@ -237,8 +237,9 @@ function viewOf(state) {
 
 // How many are told, as the rule has it.
 function limitOf(rule) {
-  if (!rule.is_for_repetitions) return ` At most ${rule.most_per_hour} an hour are told.`;
-  return ` After ${rule.most_per_hour} in an hour repetitions are told once in ${lasted(3600 / rule.most_per_hour)}; live, who or what is new is told at once.`;
+  if (rule.limit === "hard") return ` At most ${rule.most_per_hour} an hour are told.`;
+  const more = rule.limit === "repetitions" ? "; live, who or what is new is told at once" : "";
+  return ` After ${rule.most_per_hour} in an hour one in ${lasted(3600 / rule.most_per_hour)} is told${more}.`;
 }
 
 const FROM = { default: "the model's advice", learned: "learned here", config: "config.yaml", command: "set by hand" };
