@@ -57,6 +57,8 @@ export function lasted(seconds) {
   return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.round(seconds / 86400)} days`;
 }
 
+export const count = (n, noun) => `${n} ${n === 1 ? noun : `${noun}s`}`;
+
 export function bytes(n) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let i = 0;

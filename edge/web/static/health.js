@@ -1,7 +1,7 @@
 // How the box and its sources are.
 
 import { get } from "./api.js";
-import { bytes, h, lasted, words } from "./dom.js";
+import { bytes, count, h, lasted, words } from "./dom.js";
 import { counted, limited } from "./held.js";
 import { follow } from "./news.js";
 
@@ -57,7 +57,7 @@ function box(now) {
       line("Waiting to be sent", String(now.outbox_messages), now.outbox_messages > 1000),
       line("Held back", limited(now.held_back.reduce((n, one) => n + one.limited, 0)) || "nothing this hour"),
       line("Free on the disk", bytes(now.disk_free_bytes), now.disk_free_bytes < 2e9),
-      now.evidence && line("Events kept", `${now.evidence.events}${now.evidence.bytes === null ? "" : `, ${bytes(now.evidence.bytes)}`} (at most ${now.evidence.keep_days} days, ${now.evidence.keep_gb} GB)`),
+      now.evidence && line("Events kept", `${now.evidence.events}${now.evidence.bytes === null ? "" : `, ${bytes(now.evidence.bytes)}`} (at most ${count(now.evidence.keep_days, "day")}, ${now.evidence.keep_gb} GB)`),
       Object.entries(now.details).map(([name, value]) => line(words(name), value)),
     ),
   );

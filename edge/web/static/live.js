@@ -6,13 +6,12 @@ import { clock, colour, h, lasted, tell, words } from "./dom.js";
 import { limited, sentence, WHY } from "./held.js";
 import { listening } from "./listen.js";
 import { follow } from "./news.js";
-import { drawBoxes, drawPlaces, picture } from "./picture.js";
+import { ageOf, drawBoxes, drawPlaces, picture } from "./picture.js";
 
 export const title = "Live";
 const SPAN_S = 180;
 const MOST_CURVES = 5;
 const SOUND_MS = 400;
-const OLD_S = 5;
 
 export async function show(root, { node }) {
   const thresholds = await get("/api/thresholds").catch(() => []);
@@ -103,9 +102,7 @@ function card(camera, node, thresholds) {
     facts(facts) {
       state.textContent = facts.state === "up" ? "up" : `${facts.state}${facts.detail ? `: ${facts.detail}` : ""}`;
       state.className = `pill ${facts.state}`;
-      const age = facts.video?.age_s ?? null;
-      const isOld = facts.state !== "up" || (age ?? 0) > OLD_S;
-      old(isOld, age === null ? null : Date.now() / 1000 - age);
+      old(...ageOf(facts));
       sensors.hidden = !facts.sensors.length;
       sensors.replaceChildren(...facts.sensors.map(reading));
     },

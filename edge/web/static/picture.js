@@ -4,6 +4,13 @@ import { clock, h, place, s, words } from "./dom.js";
 import { part } from "./api.js";
 
 const PAUSE_MS = 220;
+const OLD_S = 5;
+
+// Whether a camera's picture is not of now, and when it was taken (null: unknown).
+export function ageOf(facts) {
+  const age = facts.video?.age_s ?? null;
+  return [facts.state !== "up" || (age ?? 0) > OLD_S, age === null ? null : Date.now() / 1000 - age];
+}
 
 export function picture(camera, { renew = true } = {}) {
   const image = h("img", { alt: `What ${camera} sees`, draggable: false });

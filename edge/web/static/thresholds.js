@@ -2,7 +2,7 @@
 
 import { get, part, send } from "./api.js";
 import { canvasOf, curve, dashed, grid, tint, yOf } from "./chart.js";
-import { clock, colour, dayName, dayOf, dayStart, h, lasted, tell, words } from "./dom.js";
+import { clock, colour, count, dayName, dayOf, dayStart, h, lasted, tell, words } from "./dom.js";
 import { counted } from "./held.js";
 
 export const title = "Thresholds";
@@ -89,11 +89,10 @@ function viewOf(state) {
     draw();
     const { now, would } = data;
     const isNew = Math.abs(would.enter - state.rule.enter) > 1e-6;
-    const count = (n) => `${n} ${n === 1 ? "event" : "events"}`;
     const seen = now.covered_s > 0 ? ` in ${lasted(now.covered_s)} of scores` : "";
     if (!data.trace.labels.includes(label)) summary.textContent = `No scores of ${words(label)} were kept that day.`;
-    else if (isNew) summary.textContent = `With ${would.enter.toFixed(2)}: ${count(would.total)}; with ${state.rule.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
-    else summary.textContent = `With ${would.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
+    else if (isNew) summary.textContent = `With ${would.enter.toFixed(2)}: ${count(would.total, "event")}; with ${state.rule.enter.toFixed(2)}, as now: ${count(now.total, "event")}${seen}.`;
+    else summary.textContent = `With ${would.enter.toFixed(2)}, as now: ${count(now.total, "event")}${seen}.`;
     const held = counted(would.held_back);
     if (held) summary.textContent += ` Held back: ${held}.`;
     if (now.total || would.total) summary.textContent += limitOf(state.rule);
@@ -138,7 +137,7 @@ function viewOf(state) {
     pen.moveTo(LEFT, toY(data.would.enter));
     pen.lineTo(width, toY(data.would.enter));
     pen.stroke();
-    canvas.setAttribute("aria-label", `Scores of ${words(label)} on ${camera}, ${dayName(state.since)}: ${data.now.total} events as now, ${data.would.total} with ${data.would.enter.toFixed(2)}`);
+    canvas.setAttribute("aria-label", `Scores of ${words(label)} on ${camera}, ${dayName(state.since)}: ${count(data.now.total, "event")} as now, ${data.would.total} with ${data.would.enter.toFixed(2)}`);
   }
 
   function hours(pen, xOf, width, height) {
@@ -263,7 +262,7 @@ function origins(state, to, day) {
           own.map((t) => {
             const cell = (text, name) => h("td", {}, text, h("small", { class: "dim" }, FROM[t.origins[name]] ?? t.origins[name]));
             const link = h("button", { type: "button", class: "quiet", onclick: () => to(state.camera, t.label, day) }, words(t.label));
-            return h("tr", { class: t.enabled ? "" : "off" }, h("th", { scope: "row" }, link), cell(t.enter.toFixed(2), "enter"), cell(t.leave.toFixed(2), "leave"), cell(`${t.min_s} s`, "min_s"), cell(`${t.cooldown_s} s`, "cooldown_s"), cell(t.severity, "severity"));
+            return h("tr", { class: t.enabled ? "" : "off" }, h("th", { scope: "row" }, link), cell(t.enter.toFixed(2), "enter"), cell(t.leave.toFixed(2), "leave"), cell(`${t.min_s} s`, "min_s"), cell(`${t.cooldown_s} s`, "cooldown_s"), t.enabled ? cell(t.severity, "severity") : cell("off", "enabled"));
           }),
         ),
       ),

@@ -2,7 +2,8 @@
 
 import { get, part, send } from "./api.js";
 import { h, place, s, tell, words } from "./dom.js";
-import { corners, picture } from "./picture.js";
+import { follow } from "./news.js";
+import { ageOf, corners, picture } from "./picture.js";
 import { listing } from "./places.js";
 
 export const title = "Zones";
@@ -29,7 +30,10 @@ export async function show(root, { rest: [asked], node, go }) {
   eye.element.classList.add("board");
   const board = boardOf(state, { tools, hint, aside });
   board.render();
+  const look = (all) => all.filter((facts) => facts.camera === camera).forEach((facts) => eye.age(...ageOf(facts)));
+  const leave = follow({ hello: (hello) => look(hello.facts), facts: look, lost: () => eye.age(true) });
   return () => {
+    leave();
     eye.stop();
     board.stop();
   };
