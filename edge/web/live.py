@@ -22,7 +22,7 @@ from edge.web.eye import Eye
 from edge.web.given import RESPONSES, BoxGiven, CameraGiven, RoomsGiven
 from edge.web.hub import Listener
 from edge.web.rooms import Rooms
-from edge.web.telling import camera_health, finite, held_answer, told_event, told_moment
+from edge.web.telling import camera_health, finite, held_answer, told_boxes, told_event, told_moment
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["live"])
 BEAT_S = 5.0
@@ -70,13 +70,15 @@ async def live(box: BoxGiven) -> StreamingResponse:
 
 @router.get("/cameras/{camera}/picture.jpg", response_class=Response, responses=JPEG)
 def picture(rooms: RoomsGiven, camera: CameraGiven, after: After | None = None) -> Response:
-    """The newest picture as the model sees it; 204 when it is the one numbered ``after``."""
+    """The newest picture as the model sees it; 204 when it is the one numbered ``after``. What was found in this very
+    picture is in `X-Edge-Boxes`."""
     jpeg = rooms.eye(camera).look()
     if after is not None and (jpeg is None or jpeg.number == after):
         return Response(status_code=204)
     if jpeg is None:
         raise HTTPException(404, f"there is no picture of {camera!r} yet")
-    return Response(jpeg.data, media_type="image/jpeg", headers={"x-edge-number": str(jpeg.number)})
+    headers = {"x-edge-number": str(jpeg.number), "x-edge-boxes": json.dumps(told_boxes(jpeg.boxes))}
+    return Response(jpeg.data, media_type="image/jpeg", headers=headers)
 
 
 @router.get(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge.clock import iso8601
@@ -138,11 +138,16 @@ def told_moment(moment: Moment) -> dict[str, Any]:
         "camera": moment.camera,
         "time_s": round(seconds(moment.wall_ns), 3),
         "values": {name: finite(value, 3) for name, value in moment.values.items()},
-        "boxes": [
-            {"label": b.label, "score": finite(b.score, 2), "at": [finite(v, 3) for v in (b.x1, b.y1, b.x2, b.y2)]}
-            for b in moment.boxes
-        ],
+        "boxes": told_boxes(moment.boxes),
     }
+
+
+def told_boxes(boxes: Sequence[Box]) -> list[dict[str, Any]]:
+    """Boxes as the page draws them."""
+    return [
+        {"label": b.label, "score": finite(b.score, 2), "at": [finite(v, 3) for v in (b.x1, b.y1, b.x2, b.y2)]}
+        for b in boxes
+    ]
 
 
 def _files(record: Record) -> dict[str, FileAnswer]:

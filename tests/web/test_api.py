@@ -18,7 +18,7 @@ from edge.config import load, parse
 from edge.errors import SinkError
 from edge.evidence.archive.records import File
 from edge.holds import HeldBack, HoldReason
-from edge.types import NS_PER_S, Kind, RuleValues, SensorFacts
+from edge.types import NS_PER_S, Box, Kind, RuleValues, SensorFacts
 from edge.web.box import Glimpse, Moment
 from edge.web.live import _hello, _told
 from edge.web.rooms import Rooms
@@ -353,9 +353,12 @@ def test_the_scores_that_are_remembered_are_one_labels(box: ScriptedBox, client:
 def test_a_picture_is_encoded_once_and_not_sent_twice(box: ScriptedBox, client: TestClient) -> None:
     assert client.get("/api/cameras/yard/picture.jpg").status_code == 404
     assert client.get("/api/cameras/yard/picture.jpg", params={"after": -1}).status_code == 204
-    box.pictures["yard"] = Glimpse(7, np.full((36, 64, 3), (200, 30, 30), np.uint8))
+    box.pictures["yard"] = Glimpse(
+        7, np.full((36, 64, 3), (200, 30, 30), np.uint8), (Box("person", 0.9, 0.1, 0.2, 0.3, 0.4),)
+    )
     first = client.get("/api/cameras/yard/picture.jpg", params={"after": 3})
     assert (first.status_code, first.headers["x-edge-number"], first.content[:2]) == (200, "7", b"\xff\xd8")
+    assert json.loads(first.headers["x-edge-boxes"]) == [{"label": "person", "score": 0.9, "at": [0.1, 0.2, 0.3, 0.4]}]
     assert client.get("/api/cameras/yard/picture.jpg", params={"after": 7}).status_code == 204
 
     import cv2

@@ -18,7 +18,7 @@ from web_parts import NOON_NS, ScriptedBox, event, frame_of
 from edge.config import load
 from edge.config.services import Web
 from edge.holds import HeldBack, HoldReason
-from edge.types import NS_PER_S, CameraFacts, Phase, SensorFacts, SourceState, StreamFacts
+from edge.types import NS_PER_S, Box, CameraFacts, Phase, SensorFacts, SourceState, StreamFacts
 from edge.web.box import Glimpse, Moment
 from edge.web.hub import Listener
 
@@ -232,6 +232,24 @@ def test_a_lost_camera_is_grey_and_its_picture_says_when_it_was(
     box.hub.tell("facts", lambda: tuple(box.facts()), key="facts")
     expect(yard.locator(".stamp")).to_be_hidden()
     assert page.evaluate("getComputedStyle(document.querySelector('[data-camera=yard] img')).filter") == "none"
+
+
+def test_boxes_are_those_of_the_picture_that_is_shown(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+    """Scores come half a second before or after the picture that they are of."""
+    box, _ = house
+    before = box.pictures["yard"]
+    page = watched.open("/")
+    drawn = page.locator('[data-camera="yard"] .boxes > *')
+    box.pictures["yard"] = Glimpse(before.number + 1, frame_of(34.0), (Box("person", 0.91, 0.1, 0.1, 0.2, 0.9),))
+    expect(drawn).to_have_count(1)
+    expect(drawn).to_have_attribute("style", re.compile(r"left: 10"))
+    other = (Box("car", 0.8, 0.5, 0.5, 0.9, 0.9), Box("car", 0.7, 0.1, 0.5, 0.2, 0.9))
+    box.hub.tell("scores", lambda: Moment("yard", NOON_NS + 2 * NS_PER_S, {"person": 0.9}, other), key="yard")
+    page.wait_for_timeout(600)
+    expect(drawn).to_have_count(1)
+    box.pictures["yard"] = Glimpse(before.number + 2, frame_of(2.0), other)
+    expect(drawn).to_have_count(2)
+    box.pictures["yard"] = before
 
 
 def test_sensors_are_shown_with_their_age(watched: Watched, house: tuple[ScriptedBox, str]) -> None:

@@ -57,8 +57,8 @@ function card(camera, node, thresholds) {
       tell(error.message, true);
     }
   });
-  const eye = camera.picture ? picture(camera.name) : null;
   const boxes = h("div", { class: "boxes", "aria-hidden": "true" });
+  const eye = camera.picture ? picture(camera.name, { onPicture: (found) => drawBoxes(boxes, element.classList.contains("gone") ? [] : found) }) : null;
   eye?.element.append(boxes);
   const ear = camera.sound ? soundOf(camera) : null;
   const chart = scoresOf(camera.name, node.labels, thresholds);
@@ -112,7 +112,6 @@ function card(camera, node, thresholds) {
       old(true, null);
     },
     scores(moment) {
-      if (!element.classList.contains("gone")) drawBoxes(boxes, moment.boxes);
       chart.push(moment);
     },
     change(now, limits) {

@@ -12,7 +12,8 @@ export function ageOf(facts) {
   return [facts.state !== "up" || (age ?? 0) > OLD_S, age === null ? null : Date.now() / 1000 - age];
 }
 
-export function picture(camera, { renew = true } = {}) {
+// `onPicture` is given what was found in each picture as it is shown.
+export function picture(camera, { renew = true, onPicture = () => {} } = {}) {
   const image = h("img", { alt: `What ${camera} sees`, draggable: false });
   const shapes = s("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   const names = h("div", { class: "names", "aria-hidden": "true" });
@@ -30,6 +31,7 @@ export function picture(camera, { renew = true } = {}) {
         if (answer.status === 200) {
           number = Number(answer.headers.get("x-edge-number"));
           await swap(await answer.blob());
+          onPicture(JSON.parse(answer.headers.get("x-edge-boxes") ?? "[]"));
         }
       } catch {
         // The box is away: the page says so elsewhere, and the next look may succeed.
