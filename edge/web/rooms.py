@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.evidence.archive.traces import Trace, Traces
+from edge.evidence.archive.traces import Traces
 from edge.evidence.digest import Digest
 from edge.types import F32, NS_PER_S
 from edge.web.access import Access
@@ -19,10 +19,12 @@ from edge.web.box import Box
 from edge.web.ear import Ear
 from edge.web.eye import Eye
 
+AT_ONCE_NS = 6 * 3600 * NS_PER_S
+
 
 @dataclass(frozen=True, slots=True)
 class LabelTrace:
-    """One label's part of a trace: ``values`` f32[n,1], or [n,0] without ``names`` where it has none. ``seen`` are all
+    """One label's part of a trace: ``values`` f32[n,1], or [0,0] without ``names`` where it has none. ``seen`` are all
     labels that have scores in it."""
 
     times_ns: NDArray[np.int64]
@@ -69,7 +71,7 @@ class Rooms:
             held = self._traces.get(key)
         if held is not None and now_ns - held[0] < self.FRESH_NS:
             return held[1]
-        trace = _of_label(traces.read(camera, since_ns, until_ns), label)
+        trace = _of_label(traces, camera, label, since_ns, until_ns)
         with self._lock:
             self._traces[key] = now_ns, trace
             while len(self._traces) > 2:
@@ -86,10 +88,17 @@ class Rooms:
         return made
 
 
-def _of_label(trace: Trace, label: str) -> LabelTrace:
-    """A copy of the label's column: a day of all of them is tens of megabytes."""
-    seen = tuple(name for i, name in enumerate(trace.names) if np.isfinite(trace.values[:, i]).any())
-    columns = [i for i, name in enumerate(trace.names) if name == label]
-    return LabelTrace(
-        trace.times_ns.copy(), tuple(trace.names[i] for i in columns), trace.values[:, columns].copy(), seen
-    )
+def _of_label(traces: Traces, camera: str, label: str, since_ns: int, until_ns: int) -> LabelTrace:
+    """A label's column of a span, some hours at a time: eight days of all labels are hundreds of megabytes."""
+    seen: dict[str, None] = {}
+    times, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    for begin_ns in range(since_ns, until_ns, AT_ONCE_NS):
+        part = traces.read(camera, begin_ns, min(begin_ns + AT_ONCE_NS, until_ns))
+        there = np.flatnonzero(np.isfinite(part.values).any(axis=0))
+        seen.update(dict.fromkeys(part.names[i] for i in there))
+        if label in part.names:
+            times.append(part.times_ns)
+            columns.append(part.values[:, part.names.index(label)].copy())
+    names = (label,) if len(columns) > 1 else ()
+    values = np.concatenate(columns)[:, None] if names else np.zeros((0, 0), np.float32)
+    return LabelTrace(np.concatenate(times), names, values, tuple(seen))

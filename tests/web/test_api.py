@@ -17,6 +17,7 @@ from web_parts import NOON_NS, ScriptedBox, event, keep, scores_of_a_day
 from edge.config import load, parse
 from edge.errors import SinkError
 from edge.evidence.archive.records import File
+from edge.evidence.archive.traces import Trace
 from edge.holds import HeldBack, HoldReason
 from edge.types import NS_PER_S, Box, Kind, RuleValues, SensorFacts
 from edge.web.box import Glimpse, Moment
@@ -338,16 +339,30 @@ def test_the_preview_tells_what_would_have_been_held_back(box: ScriptedBox, clie
 def test_the_scores_that_are_remembered_are_one_labels(box: ScriptedBox, client: TestClient) -> None:
     """A day of all labels is tens of megabytes, and stays for as long as nobody asks for another."""
     scores_of_a_day(box)
+    assert box.traces is not None
     rooms: Rooms = client.app.state.rooms  # type: ignore[attr-defined]
     span = {"since": NOON_NS / 1e9 - 3600, "until": NOON_NS / 1e9}
     for label in ("person", "vehicle", "glass_break"):
         client.get("/api/cameras/yard/trace", params={**span, "label": label})
+    asked: list[float] = []
+    read = box.traces.read
+
+    def noted(camera: str, since_ns: int, until_ns: int) -> Trace:
+        asked.append((until_ns - since_ns) / NS_PER_S)
+        return read(camera, since_ns, until_ns)
+
+    box.traces.read = noted  # type: ignore[method-assign]
+    day = client.get(
+        "/api/cameras/yard/trace", params={**span, "since": NOON_NS / 1e9 - 86400, "label": "person"}
+    ).json()
+    assert asked == [6 * 3600.0] * 4, "some hours at a time"
+    assert max(v for v in day["high"] if v is not None) == pytest.approx(0.9, abs=0.005)
     kept = [trace for _, trace in rooms._traces.values()]
     assert [(trace.names, trace.values.shape) for trace in kept] == [
-        (("vehicle",), (3600, 1)),
         (("glass_break",), (3600, 1)),
+        (("person",), (3600, 1)),
     ]
-    assert all(trace.values.base is None for trace in kept), "not a view of all of them"
+    assert all(trace.values.base is None or trace.values.base.size == 3600 for trace in kept), "no view of them all"
 
 
 def test_a_picture_is_encoded_once_and_not_sent_twice(box: ScriptedBox, client: TestClient) -> None:
