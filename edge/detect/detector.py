@@ -13,7 +13,7 @@ from edge.config.models import Config
 from edge.config.rules import Rule
 from edge.detect import explain
 from edge.detect.health import CameraHealth
-from edge.detect.holding import Holding
+from edge.detect.holding import HoldTracker
 from edge.detect.hysteresis import Gated, Hysteresis, Limits, Sample, Step
 from edge.detect.ledger import Key, Ledger, Shown
 from edge.detect.looking import Look, Lookout
@@ -230,7 +230,7 @@ class Detector:
             self._states[key] = Hysteresis(self._hop_ns.get(key[0], self._manifest.geometry.hop_ns))
         return self._states[key]
 
-    def _held(self, key: Key, holding: Holding, now_ns: int) -> HeldBack | None:
+    def _held(self, key: Key, holding: HoldTracker, now_ns: int) -> HeldBack | None:
         hold, counts = holding.now, holding.this_hour(now_ns)
         if hold is None:
             return HeldBack(*key, holding.enter, counts) if counts else None

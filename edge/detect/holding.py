@@ -31,7 +31,7 @@ class Hold:
     score: float
 
 
-class Holding:
+class HoldTracker:
     """Bounded: counts are kept by minute and reason."""
 
     __slots__ = ("_counted", "_fell", "_minutes", "_since_told", "_t_ns", "enter", "ever", "now")

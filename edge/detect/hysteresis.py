@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.detect.holding import Holding
-from edge.detect.rate_limit import NOTHING, Limit, RateLimit, Subject, elapsed_ns
+from edge.detect.holding import HoldTracker
+from edge.detect.rate_limit import NOTHING, LimitKind, RateLimit, Subject, elapsed_ns
 from edge.holds import HoldReason
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Phase
@@ -34,7 +34,7 @@ class Limits:
     cooldown_ns: int
     merge_ns: int = 0
     most_per_hour: int | None = None
-    limit: Limit = Limit.HARD
+    limit: LimitKind = LimitKind.HARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Hysteresis:
     def __init__(self, hop_ns: int) -> None:
         """Windows further apart than one and a half ``hop_ns`` have a hole between them; it may change."""
         self.hop_ns = hop_ns
-        self.holding = Holding()
+        self.holding = HoldTracker()
         self._first: Sample | None = None  # of the candidate or the open event
         self._last: Sample | None = None  # that had a value
         self._high: Sample | None = None  # the last of the open event that was at or above leave

@@ -27,7 +27,7 @@ RISE = 0.1
 MOST_OBJECTS = 256
 
 
-class Limit(str, Enum):
+class LimitKind(str, Enum):
     """What becomes of events beyond the count; see the module."""
 
     HARD = "hard"
@@ -71,10 +71,10 @@ class RateLimit:
         self._forget(begin)
         if len(self._begins) < limits.most_per_hour:
             return True
-        if limits.limit is Limit.HARD:
+        if limits.limit is LimitKind.HARD:
             return False
         is_its_turn = elapsed_ns(self._begins[-1], begin) * limits.most_per_hour >= HOUR_NS
-        return is_its_turn or (limits.limit is Limit.REPETITIONS and self._is_new(now))
+        return is_its_turn or (limits.limit is LimitKind.REPETITIONS and self._is_new(now))
 
     def begin(self, begin: Sample, now: Sample) -> None:
         """An event is told that began with ``begin``."""

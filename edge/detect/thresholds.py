@@ -18,7 +18,7 @@ from edge.config.values import if_percent
 from edge.detect.fitting import check
 from edge.detect.hysteresis import Limits
 from edge.detect.levels import Origin, first, pair
-from edge.detect.rate_limit import Limit
+from edge.detect.rate_limit import LimitKind
 from edge.detect.rules import DEFAULTS, advised, applies, own_rules, rule_labels
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
@@ -54,11 +54,11 @@ class Effective:
     origins: Mapping[str, Origin]
 
     @property
-    def limit(self) -> Limit:
+    def limit(self) -> LimitKind:
         """What `most_per_hour` does: a number that was given is obeyed; of alerts it holds back repetitions alone."""
         if self.origins["most_per_hour"] is not Origin.DEFAULT:
-            return Limit.HARD
-        return Limit.REPETITIONS if self.severity == SEVERITY else Limit.SPACED
+            return LimitKind.HARD
+        return LimitKind.REPETITIONS if self.severity == SEVERITY else LimitKind.SPACED
 
     @property
     def limits(self) -> Limits:

@@ -22,7 +22,7 @@ _WORDS = {
 }
 
 
-class HeldBackTeller:
+class HeldBackReporter:
     """``publish(cameras, held)`` is called for cameras whose state changed, at most every five seconds each. Each
     camera's label and reason is logged at most once an hour; what only waits for its time is not."""
 

@@ -15,7 +15,7 @@ from edge.clock import Clock
 from edge.evidence.clips.mute import MARGIN_NS, Heard, may_be_speech, speech_spans
 from edge.media_time import MediaTime
 from edge.types import F32, NS_PER_S, Scores
-from edge.web.box import Samples
+from edge.web.box import LiveSamples
 
 MOST_S = 2.0
 LONGEST_S = 7.0
@@ -43,7 +43,7 @@ class LiveSound:
             self._windows.clear()  # the sound began anew
         self._windows.append((end, may_be_speech(scores)))
 
-    def hear(self, after: int, *, speech: bool) -> Samples:
+    def hear(self, after: int, *, speech: bool) -> LiveSamples:
         """The samples from number ``after`` on, at most two seconds; the newest ones where that is none of them."""
         self._asked_ns = self._clock.mono_ns()
         windows = tuple(self._windows.copy())
@@ -52,13 +52,13 @@ class LiveSound:
         first = max(0, limit - round(MOST_S * self._rate), end - round(LONGEST_S * self._rate))
         begin = after if first <= after <= limit else max(first, limit - self._rate // 2)
         if begin >= limit:
-            return Samples(max(0, limit), _NOTHING)
+            return LiveSamples(max(0, limit), _NOTHING)
         samples = np.zeros(end - begin, np.float32)
         begin += self._newest(samples) - end  # more came meanwhile
         samples = samples[: max(0, limit - begin)]
         if not speech:
             self._silence(samples, begin, windows)
-        return Samples(begin + len(samples), samples)
+        return LiveSamples(begin + len(samples), samples)
 
     def _told_of(self, windows: Sequence[Heard]) -> int:
         """Up to which sample every window is scored that may tell of speech there."""

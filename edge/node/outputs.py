@@ -17,7 +17,7 @@ from edge.engine.manifest import Manifest
 from edge.errors import InputError
 from edge.holds import HeldBack
 from edge.metrics import Metrics
-from edge.node.held import HeldBackTeller
+from edge.node.held import HeldBackReporter
 from edge.pipeline import Step
 from edge.publish.commands import Incoming
 from edge.publish.facade import EventPublisher, open_publisher
@@ -74,7 +74,7 @@ class Outputs:
             sensor_topics=sensor_topics,
             on_sensor=on_sensor,
         )
-        self._held = HeldBackTeller(self._cameras, self.publisher.publish_held_back)
+        self._held = HeldBackReporter(self._cameras, self.publisher.publish_held_back)
 
     def deliver(self, step: Step) -> None:
         """Put a step's events on disk and on their way, and its scores and facts where they are followed."""

@@ -42,7 +42,7 @@ from edge.pipeline import Pipeline, Step
 from edge.publish.commands import Origin, SetArmed, SetThreshold
 from edge.publish.facade import EventPublisher
 from edge.types import F32, NS_PER_S, Box, CameraFacts, Event, Phase, Scores, nanoseconds, seconds
-from edge.web.box import Glimpse, Moment, NodeFacts, Samples
+from edge.web.box import Glimpse, LiveSamples, Moment, NodeFacts
 from edge.web.hub import Hub
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class Window:
         """Fill f32[n] with the newest sound; the samples heard so far."""
         return self._buffers[camera].newest_sound(out)
 
-    def hear(self, camera: str, after: int) -> Samples:
+    def hear(self, camera: str, after: int) -> LiveSamples:
         """The newest sound for people: none where none may be kept, and no speech where that may not."""
         evidence = self._running().evidence
         if evidence is not None and not evidence.audio:

@@ -47,7 +47,7 @@ class Glimpse:
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class LiveSamples:
     """Sound f32[n] in -1..1 that ends before sample number ``next``."""
 
     next: int
@@ -130,7 +130,7 @@ class Box(Protocol):
         """Fill f32[n] with the newest sound; the number of samples heard so far."""
         ...
 
-    def hear(self, camera: str, after: int) -> Samples:
+    def hear(self, camera: str, after: int) -> LiveSamples:
         """The sound from sample ``after`` on, as people may hear it; InputError where they may not."""
         ...
 

@@ -10,7 +10,7 @@ import pytest
 from detect_parts import NIGHT_NS, Player, at, rules
 
 from edge.detect.hysteresis import Hysteresis, Limits, Sample
-from edge.detect.rate_limit import MOST_OBJECTS, SAME_PLACE, Limit, Subject
+from edge.detect.rate_limit import MOST_OBJECTS, SAME_PLACE, LimitKind, Subject
 from edge.detect.tracks import overlap
 from edge.holds import HeldBack, HoldReason
 from edge.types import NS_PER_S, Phase
@@ -153,7 +153,7 @@ def test_an_hour_later_it_counts_no_more() -> None:
 
 
 HOUR = 3600 * NS_PER_S
-FEW = Limits(0.6, 0.4, 0, 0, 0, 12, Limit.REPETITIONS)
+FEW = Limits(0.6, 0.4, 0, 0, 0, 12, LimitKind.REPETITIONS)
 
 
 def begins(
@@ -228,7 +228,7 @@ def test_somebody_new_who_came_through_the_same_door_is_told_as_they_walk_on() -
 
 def test_a_spaced_limit_is_never_silent_for_long_but_lets_nothing_through_for_being_new() -> None:
     """What is of severity info or warning: a count meant for chatter, still without an hour of silence."""
-    spaced = Limits(0.6, 0.4, 0, 0, 0, 12, Limit.SPACED)
+    spaced = Limits(0.6, 0.4, 0, 0, 0, 12, LimitKind.SPACED)
     told = begins(every(85.0, 3 * 3600), spaced)
     assert max(later - earlier for earlier, later in pairwise(told)) <= 300 + 85
     state, _ = busy()
@@ -263,9 +263,9 @@ def test_the_limit_follows_from_severity_unless_a_count_is_given() -> None:
     player = Player(rules("events: {person: {severity: warning}, fire: {most_per_hour: 3}}"))
     told = {e.label: (e.most_per_hour, e.limit) for e in player.detector.thresholds() if e.camera == "gate"}
     assert told == {
-        "person": (12, Limit.SPACED),
-        "glass_break": (12, Limit.REPETITIONS),
-        "fire": (3, Limit.HARD),
+        "person": (12, LimitKind.SPACED),
+        "glass_break": (12, LimitKind.REPETITIONS),
+        "fire": (3, LimitKind.HARD),
     }
 
 

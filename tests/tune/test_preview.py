@@ -15,7 +15,7 @@ from edge.clock import VirtualClock
 from edge.config import parse
 from edge.detect.detector import Detector
 from edge.detect.hysteresis import Limits
-from edge.detect.rate_limit import Limit
+from edge.detect.rate_limit import LimitKind
 from edge.engine.manifest import Manifest, find_folder, load_folder
 from edge.errors import InputError
 from edge.holds import HoldReason
@@ -40,7 +40,7 @@ def limits(
     cooldown_s: float = 0.0,
     most: int | None = None,
     *,
-    limit: Limit = Limit.HARD,
+    limit: LimitKind = LimitKind.HARD,
 ) -> Limits:
     times = (nanoseconds(min_s), nanoseconds(cooldown_s), nanoseconds(merge_s))
     return Limits(enter, leave, *times, most, limit)
@@ -105,7 +105,9 @@ def test_equal_to_the_detector(
     trace = trace_of([value for value, count in runs for _ in range(count)])
     rule = f"{{enter: 0.6, leave: 0.5, min_s: {min_s}, cooldown_s: {cooldown_s}, merge_s: {merge_s}"
     rule += f", most_per_hour: {most}}}" if most else "}"
-    chosen = limits(0.6, 0.5, min_s, merge_s, cooldown_s, most or 12, limit=Limit.HARD if most else Limit.REPETITIONS)
+    chosen = limits(
+        0.6, 0.5, min_s, merge_s, cooldown_s, most or 12, limit=LimitKind.HARD if most else LimitKind.REPETITIONS
+    )
     found, live_events, held = preview(trace, "dog_bark", chosen), *live(manifest, trace, rule)
     assert list(found.events) == live_events
     assert found.held == held, "what would have been held back is what was"

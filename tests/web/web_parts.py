@@ -34,7 +34,7 @@ from edge.types import (
     SourceState,
     StreamFacts,
 )
-from edge.web.box import Glimpse, Moment, NodeFacts, Samples
+from edge.web.box import Glimpse, LiveSamples, Moment, NodeFacts
 from edge.web.hub import Hub
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -118,13 +118,13 @@ class ScriptedBox:
         out[len(out) - n :] = heard[len(heard) - n :]
         return len(heard)
 
-    def hear(self, camera: str, after: int) -> Samples:
+    def hear(self, camera: str, after: int) -> LiveSamples:
         evidence = self.loaded.config.evidence
         if evidence is not None and not evidence.audio:
             raise InputError("evidence.audio is false: the sound is let out nowhere")
         heard = self.heard.get(camera, np.zeros(0, np.float32))
         begin = after if 0 <= after <= len(heard) else max(0, len(heard) - RATE_HZ // 2)
-        return Samples(min(len(heard), begin + 2 * RATE_HZ), heard[begin : begin + 2 * RATE_HZ])
+        return LiveSamples(min(len(heard), begin + 2 * RATE_HZ), heard[begin : begin + 2 * RATE_HZ])
 
     def held_back(self) -> Sequence[HeldBack]:
         return self.held
