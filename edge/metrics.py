@@ -79,6 +79,12 @@ class Metrics:
         )
         self.hop_s = Gauge("edge_hop_seconds", "Time between two windows that are looked at", ["camera"], registry=r)
         self.events = Counter("edge_events", "Events begun", ["camera", "label"], registry=r)
+        self.held_back = Counter(
+            "edge_held_back",
+            "Scores at or above their threshold that were over without an event",
+            ["camera", "label", "reason"],
+            registry=r,
+        )
         self.av_offset_s = Gauge("edge_av_offset_seconds", "Measured sound minus picture", ["camera"], registry=r)
         self.source_up = Gauge("edge_source_up", "1 while the source delivers", ["source"], registry=r)
         self.outbox_depth = Gauge("edge_outbox_messages", "Messages waiting for the broker", registry=r)

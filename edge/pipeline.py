@@ -20,6 +20,7 @@ from edge.detect.detector import Detector
 from edge.detect.null import QuietTimes
 from edge.detect.thresholds import Effective
 from edge.engine.model import Model
+from edge.holds import HeldBack, HoldReason
 from edge.metrics import Metrics
 from edge.types import (
     NS_PER_S,
@@ -41,14 +42,15 @@ log = logging.getLogger(__name__)
 class Step:
     """What one step brought forth; ``rules`` has what each camera's rules looked at, one for each of ``scores``.
 
-    ``facts`` is filled about once a second. ``ready_ns`` is when the media of the first of its windows was complete,
-    and ``infer_ns`` what the model took.
+    ``facts`` is filled about once a second, and with it ``held``: what is held back now or was in the last hour.
+    ``ready_ns`` is when the media of the first of its windows was complete, and ``infer_ns`` what the model took.
     """
 
     scores: Sequence[Scores] = ()
     rules: Sequence[RuleValues] = ()
     events: Sequence[Event] = ()
     facts: Sequence[CameraFacts] = ()
+    held: Sequence[HeldBack] = ()
     ready_ns: int | None = None
     infer_ns: int = 0
 
@@ -131,6 +133,7 @@ class Pipeline:
         live = [name for name in buffers if newest[name]]
         self._governor = Governor(live, model.manifest.geometry.hop_s)
         self._work = _Work(clock.mono_ns())
+        self._held_ever: Mapping[tuple[str, str, HoldReason], int] = {}
 
     def step(self) -> Step:
         """Score at most one window of each camera and look after the cameras' health; does not wait."""
@@ -151,7 +154,8 @@ class Pipeline:
         rules = [self._detector.rule_values(one) for one in scores]
         self._keep_up(began_ns)
         ready_ns = min((window.ready_ns for window in windows), default=None)
-        return Step(scores, rules, events, facts, ready_ns, infer_ns)
+        held = self._held_back() if facts else ()
+        return Step(scores, rules, events, facts, held, ready_ns, infer_ns)
 
     def has_due(self) -> bool:
         """Whether a window of any camera is waiting now."""
@@ -237,6 +241,16 @@ class Pipeline:
             if one.av_offset_s is not None:
                 self._metrics.av_offset_s.labels(one.camera).set(one.av_offset_s)
         return facts
+
+    def _held_back(self) -> Sequence[HeldBack]:
+        """What is held back; what was over since the last call is counted."""
+        ever = self._detector.held_ever()
+        for (camera, label, reason), count in ever.items():
+            more = count - self._held_ever.get((camera, label, reason), 0)
+            if more > 0:
+                self._metrics.held_back.labels(camera, label, reason.value).inc(more)
+        self._held_ever = ever
+        return self._detector.held_back()
 
     def _count(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -281,11 +281,24 @@ class StreamFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SensorFacts:
+    """The newest reading of one configured sensor, ``age_s`` old; both None before the first. ``is_stale``: too old to
+    be looked at, as ``stale_s`` says."""
+
+    name: str
+    unit: str
+    value: float | None
+    age_s: float | None
+    is_stale: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CameraFacts:
     """Measured health of one camera at ``now_ns``; ``video`` or ``audio`` is None where it is not expected.
 
     ``av_offset_s`` is sound minus picture, measured on flashes that come with a bang; None until one was seen.
     ``hop_s`` is how far apart the windows are that are looked at; ``is_thinned``: further than the model would have it.
+    ``sensors`` are those that are configured.
     """
 
     camera: str
@@ -298,6 +311,7 @@ class CameraFacts:
     drops: Mapping[str, int]
     hop_s: float = 0.0
     is_thinned: bool = False
+    sensors: Sequence[SensorFacts] = ()
 
 
 class Phase(str, Enum):

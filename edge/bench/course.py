@@ -184,12 +184,12 @@ class Course:
             return
         rules = restless(self._stage.folder / f"{self._moving.path.stem}.csv")
         cameras = max(1, int(0.8 / 0.9 * moving.cameras))
-        self._tell(f"latency with {cameras} cameras")
+        self._tell(f"latency with {cameras} camera{'' if cameras == 1 else 's'}")
         self.found.loaded = self._look(self._moving, cameras, events=rules, evidence=None)
         for name, clip, holds in (("moving", self._moving, moving), ("still", self._still, still)):
             if clip is not None and holds is not None:
                 cameras = self._plan.cameras or max(1, holds.cameras)
-                self._tell(f"{cameras} cameras at once, {name}")
+                self._tell(f"{cameras} camera{'' if cameras == 1 else 's'} at once, {name}")
                 self.found.checks[name] = self._look(clip, cameras)
 
 

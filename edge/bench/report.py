@@ -142,7 +142,8 @@ def figures(found: Found) -> Table:
         table.add(Figure("  daemon, one camera, moving", [found.one.cpu_ms], "CPU-ms per camera-second"))
     table.add(Figure("throughput over the bare runtime, recordings, all moving", [found.throughput], "x", ">= 0.95"))
     if found.loaded is not None:
-        table.add(*_latency(f"{found.loaded.cameras} cameras", found.loaded))
+        several = f"{found.loaded.cameras} camera{'' if found.loaded.cameras == 1 else 's'}"
+        table.add(*_latency(several, found.loaded))
     ready = [look.ready_s for look in (*found.many, *([found.one] if found.one else []))]
     table.add(Figure("start to READY", ready, "s", "<= 2 s"))
     ready_cpu = [look.ready_cpu_s for look in (*found.many, *([found.one] if found.one else []))]

@@ -219,6 +219,7 @@ class CameraBuffer:
                 drops={**self._drops, "torn": self._frames.torn + self._sound.ring.torn},
                 hop_s=self._every * self._geometry.hop_s,
                 is_thinned=self._every > 1,
+                sensors=self._sensors.facts(now_ns),
             )
 
     def newest_picture(self, up_to: MediaTime | None = None) -> RingPicture | None:

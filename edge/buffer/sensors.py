@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from edge.engine.manifest import SensorChannel
-from edge.types import F32, SensorReading, nanoseconds
+from edge.types import F32, SensorFacts, SensorReading, nanoseconds, seconds
 
 _KEPT = 16
 
@@ -33,6 +33,18 @@ class SensorBoard:
             ok[i] = 0.0 if reading is None else 1.0
             there.append(reading is not None)
         return tuple(there)
+
+    def facts(self, now_ns: int) -> tuple[SensorFacts, ...]:
+        """The newest reading of each configured channel at ``now_ns``, however old."""
+        return tuple(self._facts(channel, now_ns) for channel in self._channels if channel.name in self._stale_ns)
+
+    def _facts(self, channel: SensorChannel, now_ns: int) -> SensorFacts:
+        readings = self._readings[channel.name]
+        if not readings:
+            return SensorFacts(channel.name, channel.unit, None, None, is_stale=True)
+        age_ns = max(0, now_ns - readings[-1].arrival_ns)
+        is_stale = age_ns > self._stale_ns[channel.name]
+        return SensorFacts(channel.name, channel.unit, readings[-1].value, seconds(age_ns), is_stale)
 
     def _newest(self, name: str, t_ns: int) -> SensorReading | None:
         stale_ns = self._stale_ns.get(name, 0)

@@ -13,13 +13,24 @@ from edge.config.models import Config
 from edge.config.rules import Rule
 from edge.detect import explain
 from edge.detect.health import CameraHealth
-from edge.detect.hysteresis import Hysteresis, Limits, Sample, Step
+from edge.detect.holding import HoldTracker
+from edge.detect.hysteresis import Gated, Hysteresis, Limits, Sample, Step
 from edge.detect.ledger import Key, Ledger, Shown
 from edge.detect.looking import Look, Lookout
+from edge.detect.rate_limit import Subject
 from edge.detect.rules import DEFAULTS
 from edge.detect.thresholds import Effective, Thresholds
 from edge.engine.manifest import Label, Manifest
-from edge.types import CameraFacts, Event, Phase, RuleValues, Scores, nanoseconds
+from edge.holds import HeldBack, HoldReason
+from edge.types import CameraFacts, Event, Phase, RuleValues, Scores
+
+_GATES = {
+    "place": HoldReason.OUTSIDE_ZONE,
+    "time": HoldReason.WAITING,
+    "agree": HoldReason.NOT_AGREED,
+    "schedule": HoldReason.OUTSIDE_SCHEDULE,
+    "coverage": HoldReason.LOW_COVERAGE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,9 @@ class Detector:
         is_armed = self._thresholds.is_armed(camera)
         heeded = [rule for rule in rules if is_armed or rule.even_disarmed]
         values = {rule.name: looks[rule.name].value for rule in heeded}
+        for rule in rules if not is_armed else ():
+            if not rule.even_disarmed:
+                self._note_disarmed(rule, scores, looks[rule.name])
         self._newest[camera] = RuleValues(camera, scores.t_end_ns, scores.media_end, values)
         return [event for rule in heeded for event in self._advance(rule, scores, looks[rule.name])]
 
@@ -83,6 +97,18 @@ class Detector:
         if newest is not None and newest.media_end == scores.media_end:
             return newest
         return RuleValues(scores.camera, scores.t_end_ns, scores.media_end, {})
+
+    def held_back(self) -> tuple[HeldBack, ...]:
+        """What is held back now, and what was in the last hour, by camera and label."""
+        now_ns = self._clock.mono_ns()
+        told = (self._held(key, state.holding, now_ns) for key, state in self._states.items())
+        return tuple(one for one in told if one is not None)
+
+    def held_ever(self) -> Mapping[tuple[str, str, HoldReason], int]:
+        """How many were over without an event, by camera, label and reason, since they were first looked at."""
+        return {
+            (*key, reason): count for key, state in self._states.items() for reason, count in state.holding.ever.items()
+        }
 
     def expire(self, camera: str, now_ns: int) -> list[Event]:
         """End as lost what had no window for too long before ``now_ns``."""
@@ -199,15 +225,33 @@ class Detector:
         rule, general = self._config.events.get(name, Rule()), self._config.events.get(DEFAULTS, Rule())
         return rule if rule.schedule is not None else rule.model_copy(update={"schedule": general.schedule})
 
-    def _advance(self, rule: _Limited, scores: Scores, look: Look) -> list[Event]:
-        key = (scores.camera, rule.name)
+    def _state(self, key: Key) -> Hysteresis:
         if key not in self._states:
             self._states[key] = Hysteresis(self._hop_ns.get(key[0], self._manifest.geometry.hop_ns))
+        return self._states[key]
+
+    def _held(self, key: Key, holding: HoldTracker, now_ns: int) -> HeldBack | None:
+        hold, counts = holding.now, holding.this_hour(now_ns)
+        if hold is None:
+            return HeldBack(*key, holding.enter, counts) if counts else None
+        return HeldBack(*key, holding.enter, counts, hold.reason, self._ledger.wall_ns(hold.since_ns), hold.score)
+
+    def _note_disarmed(self, rule: _Limited, scores: Scores, look: Look) -> None:
+        if look.value is not None:
+            gated = Gated(HoldReason.DISARMED, look.value)
+            sample = Sample(scores.t_end_ns, scores.media_end, None, gated)
+            self._state((scores.camera, rule.name)).advance(sample, rule.limits)
+
+    def _advance(self, rule: _Limited, scores: Scores, look: Look) -> list[Event]:
+        key = (scores.camera, rule.name)
+        state = self._state(key)
         zones = dict.fromkeys(zone for found in look.found for zone in found.zones) if look.value and look.found else {}
         if zones:
             self._ledger.enter(key, zones)
-        sample = Sample(scores.t_end_ns, scores.media_end, look.value)
-        steps = self._states[key].advance(sample, rule.limits)
+        gated = Gated(_GATES[look.but], look.score) if look.but else None
+        subject = Subject(tuple((found.track, found.box) for found in look.found) if look.value else (), tuple(zones))
+        sample = Sample(scores.t_end_ns, scores.media_end, look.value, gated, subject)
+        steps = state.advance(sample, rule.limits)
         return [self._event(key, rule.severity, step, scores, look, zones) for step in steps]
 
     def _event(self, key: Key, severity: str, step: Step, scores: Scores, look: Look, zones: Iterable[str]) -> Event:
@@ -227,12 +271,4 @@ class Detector:
 
 
 def _limited(e: Effective) -> _Limited:
-    limits = Limits(
-        e.enter,
-        e.leave,
-        min_ns=nanoseconds(e.min_s),
-        cooldown_ns=nanoseconds(e.cooldown_s),
-        merge_ns=nanoseconds(e.merge_s),
-        most_per_hour=e.most_per_hour,
-    )
-    return _Limited(e.label, limits, e.severity, e.even_disarmed)
+    return _Limited(e.label, e.limits, e.severity, e.even_disarmed)

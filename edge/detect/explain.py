@@ -11,12 +11,14 @@ from edge.detect.agreement import alone
 from edge.detect.hysteresis import Step
 from edge.detect.looking import Look
 from edge.engine.manifest import SHOWN_CLASSES, Label
+from edge.holds import HoldReason
 from edge.types import Box, Contribution, Phase, Scores, seconds
 
 CLEAR_BOX = 0.3  # boxes below this are not worth showing
 MOST_BOXES = 8
 _SHARE = 0.5  # a modality that adds this share of the strongest one is named too
 _NAMES = (("video", "picture"), ("audio", "sound"), ("sensors", "sensors"))
+_KEYS = {HoldReason.RATE_LIMITED: "most_per_hour", HoldReason.COOLDOWN: "cooldown_s"}
 _REASONS = {
     "lost": "nothing was seen or heard any more",
     "disarmed": "the camera was disarmed",
@@ -41,7 +43,7 @@ def why(name: str, label: Label, rule: Rule, step: Step, scores: Scores | None, 
     if rule.schedule is not None and rule.schedule != ALWAYS:
         facts.append(f"within {told(rule.schedule)}")
     if step.held:
-        facts.append(f"{step.held} more were held back since the last one (most_per_hour)")
+        facts.append(f"{_more(step.held)} held back since the last one ({_limits(step.held_by)})")
     given = ", ".join(fact for fact in facts if fact)
     return f"{head}: {given}" if given else head
 
@@ -57,12 +59,23 @@ def ending(name: str, rule: Rule, step: Step, look: Look | None) -> str:
         return f"{lasted} (schedule): its hours, {told(rule.schedule or ())}, are over"
     if but == "agree":
         return f"{lasted} (left): picture and sound do not agree any more"
-    if but == "place" and look is not None:
+    if but in {"place", "time"} and look is not None:
         where = rule.lines or rule.zones
         verb = "crosses" if rule.lines else "is in"
         there = f"{verb} {' or '.join(where)}" if where else "is there"
         return f"{lasted} (left): no {look.label} {there} any more"
     return f"{lasted} (left): the score fell to {step.score:.2f}"
+
+
+def _more(count: int) -> str:
+    return "1 more was" if count == 1 else f"{count} more were"
+
+
+def _limits(held_by: Sequence[tuple[HoldReason, int]]) -> str:
+    """The keys that held something back, with how much each where there are two."""
+    if len(held_by) == 1:
+        return _KEYS[held_by[0][0]]
+    return ", ".join(f"{count} by {_KEYS[reason]}" for reason, count in held_by)
 
 
 def boxes(rule: Rule, scores: Scores, look: Look | None) -> tuple[Box, ...]:

@@ -13,7 +13,7 @@ from edge.detect.rules import DEFAULTS, NAME, advised, objects_of, own_rules, ru
 from edge.engine.manifest import OBJECTS, Label, Manifest, classes_named
 
 Faults = Iterator[tuple[KeyPath, str]]
-RESERVED = frozenset({*HEALTH_LABELS, "anomaly", "armed", "event", "score", "snapshot", "state", "health"})
+RESERVED = frozenset({*HEALTH_LABELS, "anomaly", "armed", "event", "held_back", "score", "snapshot", "state", "health"})
 """Names that stand for something else in topics, or may come to."""
 HARDLY_SEEN = frozenset({"explosion", "gunshot"})
 """Labels whose picture alone comes to less than agreement needs, by the model's training."""

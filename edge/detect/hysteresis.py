@@ -3,14 +3,17 @@
 Pure: a function of the samples given. One `Hysteresis` a camera and label. Time is the source's media time, whose hops
 are exact and the same in a replay; local time, which jitters, is used over breaks of the media clock alone. What was
 not seen is a hole and never a zero: an open event lasts over a short hole and ends as ``lost`` after a long one; a
-candidate does not gain time. What begins beyond ``most_per_hour`` is followed in silence until it is over.
+candidate does not gain time. What begins beyond ``most_per_hour`` is followed in silence until it is over. Whatever is
+held back is in ``holding``, with why.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.detect.flood import Flood, elapsed_ns
+from edge.detect.holding import HoldTracker
+from edge.detect.rate_limit import NOTHING, LimitKind, RateLimit, Subject, elapsed_ns
+from edge.holds import HoldReason
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Phase
 
@@ -23,7 +26,7 @@ UPDATE_EVERY_NS = 30 * NS_PER_S  # a sign of life for whoever joined late
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The thresholds in force for one sample; ``most_per_hour`` None for any number."""
+    """The thresholds in force for one sample; ``most_per_hour`` None for any number, ``limit`` what it does."""
 
     enter: float
     leave: float
@@ -31,24 +34,40 @@ class Limits:
     cooldown_ns: int
     merge_ns: int = 0
     most_per_hour: int | None = None
+    limit: LimitKind = LimitKind.HARD
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """Why a rule's value is not the label's ``score``."""
+
+    reason: HoldReason
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One window: its end in local time ``t_ns`` and in media time; ``value`` is None where nothing was seen that could
-    tell."""
+    tell. ``gated`` says what made the label's score into it, ``subject`` what it is about."""
 
     t_ns: int
     media: MediaTime
     value: float | None
+    gated: Gated | None = None
+    subject: Subject = NOTHING
+
+    @property
+    def score(self) -> float | None:
+        """The label's own, before the rule."""
+        return self.value if self.gated is None else self.gated.score
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One phase of an event. ``reason`` says why it ended (left, lost, or as given to `end`); empty otherwise.
 
-    ``media_end`` is on the clock of ``media_begin``, also where that broke in between. ``held`` is how many events
-    were held back before this one began.
+    ``media_end`` is on the clock of ``media_begin``, also where that broke in between. ``held_by`` is how many events
+    were held back before this one began, by what.
     """
 
     phase: Phase
@@ -60,7 +79,12 @@ class Step:
     threshold: float
     reason: str = ""
     media_end: MediaTime | None = None
-    held: int = 0
+    held_by: tuple[tuple[HoldReason, int], ...] = ()
+
+    @property
+    def held(self) -> int:
+        """How many events were held back before this one began."""
+        return sum(count for _, count in self.held_by)
 
 
 class Hysteresis:
@@ -77,32 +101,35 @@ class Hysteresis:
         "_end",
         "_fell",
         "_first",
-        "_flood",
         "_held_ns",
         "_high",
         "_is_held",
         "_is_open",
         "_last",
         "_peak",
+        "_rate",
+        "_rejoined",
         "_threshold",
         "_told",
         "_told_peak",
+        "holding",
         "hop_ns",
     )
 
     def __init__(self, hop_ns: int) -> None:
         """Windows further apart than one and a half ``hop_ns`` have a hole between them; it may change."""
         self.hop_ns = hop_ns
+        self.holding = HoldTracker()
         self._first: Sample | None = None  # of the candidate or the open event
         self._last: Sample | None = None  # that had a value
         self._high: Sample | None = None  # the last of the open event that was at or above leave
         self._fell: Sample | None = None  # the first since then that was below
         self._told: Sample | None = None  # of the last phase
         self._end: Sample | None = None  # the last `_high` of an event that was told
-        self._is_open = self._is_held = False
+        self._is_open = self._is_held = self._rejoined = False
         self._held_ns = self._cooldown_ns = 0
         self._peak = self._threshold = self._told_peak = 0.0
-        self._flood = Flood()
+        self._rate = RateLimit()
 
     @property
     def is_open(self) -> bool:
@@ -117,19 +144,20 @@ class Hysteresis:
         lost: tuple[Step, ...] = ()
         if last is not None and elapsed_ns(last, sample) > LOST_NS:
             lost, last = self.end("lost"), None
-        if sample.value is None:
-            return lost
-        self._last = sample
-        if self._is_open:
-            step = self._follow(sample, sample.value, limits)
-        elif self._is_held and not self._may_speak(sample, sample.value, limits):
-            step = None
-        else:
-            step = self._watch(sample, sample.value, last, limits)
+        step = None
+        self._rejoined = False
+        if sample.value is not None:
+            self._last = sample
+            if self._is_open:
+                step = self._follow(sample, sample.value, limits)
+            elif not self._is_held or self._may_speak(sample, sample.value, limits):
+                step = self._watch(sample, sample.value, last, limits)
+        self.holding.advance(sample, limits, self._why_held(sample, limits), is_open=self._is_open)
         return (*lost, step) if step is not None else lost
 
     def expire(self, now_ns: int) -> tuple[Step, ...]:
         """End the event, or drop the candidate, when no window came for too long before local time ``now_ns``."""
+        self.holding.expire(now_ns, LOST_NS + LATE_NS)
         last = self._last
         if last is None or now_ns - last.t_ns <= LOST_NS + LATE_NS:
             return ()
@@ -139,7 +167,20 @@ class Hysteresis:
         """End an open event at its last sample at or above leave, and drop a candidate."""
         steps = (self._ended(reason),) if self._is_open else ()
         self._first, self._is_held = None, False
+        self.holding.drop()
         return steps
+
+    def _why_held(self, sample: Sample, limits: Limits) -> HoldReason | None:
+        """Why there is no event although the score is at or above ``enter``; None where it is not, or there is one."""
+        if self._is_open:
+            return HoldReason.MERGED if self._rejoined else None
+        if sample.gated is not None:
+            return sample.gated.reason if sample.gated.score >= limits.enter else None
+        if sample.value is None or sample.value < limits.enter:
+            return None
+        if self._is_held:
+            return HoldReason.RATE_LIMITED
+        return HoldReason.COOLDOWN if self._first is None else HoldReason.WAITING
 
     def _watch(self, sample: Sample, value: float, last: Sample | None, limits: Limits) -> Step | None:
         cooling = self._end is not None and elapsed_ns(self._end, sample) < self._cooldown_ns
@@ -154,16 +195,19 @@ class Hysteresis:
         if self._held_ns < limits.min_ns:
             return None
         self._high, self._fell = sample, None
-        if limits.most_per_hour is not None and not self._flood.has_room(self._first, limits.most_per_hour):
+        if not self._rate.has_room(self._first, sample, limits):
             self._is_held = True
-            self._flood.hold()
             return None
         self._is_open, self._threshold, self._cooldown_ns = True, limits.enter, limits.cooldown_ns
-        return self._tell(Phase.BEGIN, sample, self._flood.send(self._first))
+        self._rate.begin(self._first, sample)
+        return self._tell(Phase.BEGIN, sample, self.holding.tell())
 
     def _follow(self, sample: Sample, value: float, limits: Limits) -> Step | None:
         self._peak = max(self._peak, value)
         self._cooldown_ns = limits.cooldown_ns
+        self._rejoined = self._fell is not None and value >= limits.leave
+        if value >= limits.leave:
+            self._rate.follow(sample)
         if self._is_over(sample, value, limits):
             step = self._ended("left")
             self._first = None
@@ -179,11 +223,8 @@ class Hysteresis:
         if self._is_over(sample, value, limits):
             self._first, self._is_held = None, False
             return True
-        if value >= limits.enter and (
-            limits.most_per_hour is None or self._flood.has_room(sample, limits.most_per_hour)
-        ):
+        if value >= limits.enter and self._rate.has_room(sample, sample, limits):
             self._first, self._is_held = None, False
-            self._flood.release()
             return True
         return False
 
@@ -196,9 +237,9 @@ class Hysteresis:
             self._fell = sample
         return elapsed_ns(self._fell, sample) >= limits.merge_ns
 
-    def _tell(self, phase: Phase, sample: Sample, held: int = 0) -> Step:
+    def _tell(self, phase: Phase, sample: Sample, held_by: tuple[tuple[HoldReason, int], ...] = ()) -> Step:
         self._told, self._told_peak = sample, self._peak
-        return self._step(phase, sample, None, "", held)
+        return self._step(phase, sample, None, "", held_by)
 
     def _ended(self, reason: str) -> Step:
         """Its score is the one that it fell to, where it fell."""
@@ -207,7 +248,14 @@ class Hysteresis:
         self._is_open, self._end = False, self._high
         return step
 
-    def _step(self, phase: Phase, sample: Sample, end: Sample | None, reason: str, held: int = 0) -> Step:
+    def _step(
+        self,
+        phase: Phase,
+        sample: Sample,
+        end: Sample | None,
+        reason: str,
+        held_by: tuple[tuple[HoldReason, int], ...] = (),
+    ) -> Step:
         first = self._first
         assert first is not None
         assert sample.value is not None
@@ -221,5 +269,5 @@ class Hysteresis:
             self._threshold,
             reason,
             first.media + elapsed_ns(first, end) if end is not None else None,
-            held,
+            held_by,
         )

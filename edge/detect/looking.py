@@ -29,14 +29,15 @@ class Look:
     """What one rule saw in one window.
 
     ``label`` is the one whose score it is; ``found`` the objects that it is about, ``before`` what came before it, as
-    (label, seconds ago, value). ``but`` says what made a score into 0.
+    (label, seconds ago, value). ``but`` says what made ``score`` into 0, or into nothing where too little was there.
     """
 
     value: float | None
     label: str
     found: tuple[Found, ...] = ()
     before: tuple[tuple[str, float, float], ...] = ()
-    but: Literal["", "place", "agree", "schedule"] = ""
+    but: Literal["", "place", "time", "agree", "schedule", "coverage"] = ""
+    score: float = 0.0
 
 
 class Lookout:
@@ -75,9 +76,9 @@ class Lookout:
         looks = {}
         for name in names:
             view = self._views[name]
-            look = view.look(scores, t_ns, self._scene) if is_covered else view.miss(t_ns)
+            look = view.look(scores, t_ns, self._scene) if is_covered else view.miss(scores, t_ns)
             if look.value and not view.hours.is_on(wall_ns):
-                look = replace(look, value=0.0, but="schedule")
+                look = replace(look, value=0.0, but="schedule", score=look.value)
             looks[name] = look
         return looks
 
@@ -113,17 +114,23 @@ class _Part:
     def look(self, scores: Scores, scene: Scene) -> Look:
         name = self.label.name
         value = scores.values.get(name) if was_looked_for(self.label, scores) else None
-        if value is None or (self.agree and not (scores.video_ok and scores.audio_ok)):
+        if value is None:
             return Look(None, name)
-        if self.place is not None and not scores.video_ok:
-            return Look(None, name)
+        if (self.agree and not (scores.video_ok and scores.audio_ok)) or (self.place and not scores.video_ok):
+            return Look(None, name, but="coverage", score=value)
         found = scene.found(name, self.place or _ANYWHERE)
         if self.place is not None and not found:
-            return Look(0.0, name, but="place")
+            is_there = self.place.after_ns > 0 and bool(scene.found(name, replace(self.place, after_ns=0)))
+            return Look(0.0, name, but="time" if is_there else "place", score=value)
         added = scores.contribution.get(name)
         if self.agree and (added is None or not agree(value, added)):
-            return Look(0.0, name, found, but="agree")
+            return Look(0.0, name, found, but="agree", score=value)
         return Look(value, name, found)
+
+    def miss(self, scores: Scores) -> Look:
+        """Too little of the window was there."""
+        value = scores.values.get(self.label.name, 0.0) if was_looked_for(self.label, scores) else 0.0
+        return Look(None, self.label.name, but="coverage", score=value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +148,17 @@ class _View:
         looks = [part.look(scores, scene) for part in self.parts]
         if self.memory is None:
             there = [look for look in looks if look.value is not None]
-            return max(there, key=lambda look: look.value or 0.0, default=looks[0])
+            return max(there or looks, key=lambda look: (look.value or 0.0, look.score))
         times = max(sum(len(found.crossings) for found in look.found) for look in looks)
         chain = self.memory.advance(t_ns, [look.value for look in looks], times)
         return self._composed(chain, t_ns, looks)
 
-    def miss(self, t_ns: int) -> Look:
+    def miss(self, scores: Scores, t_ns: int) -> Look:
         """Nothing can be told of this window."""
         if self.memory is not None:
             self.memory.advance(t_ns, [None] * len(self.parts))
-        return Look(None, self.parts[0].label.name)
+            return Look(None, self.parts[0].label.name)
+        return max((part.miss(scores) for part in self.parts), key=lambda look: look.score)
 
     def _composed(self, chain: Chain | None, t_ns: int, looks: Sequence[Look]) -> Look:
         last = looks[-1]

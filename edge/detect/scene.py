@@ -29,7 +29,8 @@ class Place:
 class Found:
     """An object that is where a rule wants it: for ``stood_ns``, in the rule's ``zone`` if it names any.
 
-    ``zones`` are all that it is in, in the order in which it entered them; ``crossings`` those that the rule asks for.
+    ``zones`` are all that it is in, in the order in which it entered them; ``crossings`` those that the rule asks for;
+    ``track`` is its number among the objects of its label.
     """
 
     box: Box
@@ -37,6 +38,7 @@ class Found:
     zone: str
     stood_ns: int
     crossings: tuple[Crossing, ...]
+    track: int = 0
 
 
 class Scene:
@@ -87,7 +89,7 @@ class Scene:
         crossings = tuple(c for c in track.way.crossings if _is_wanted(c, place))
         if stood_ns < place.after_ns or (place.lines and not crossings):
             return None
-        return Found(track.box, zones, zone, stood_ns, crossings)
+        return Found(track.box, zones, zone, stood_ns, crossings, track.number)
 
     def _aspect(self, scores: Scores) -> float:
         """The picture's width by its height."""

@@ -16,10 +16,13 @@ from edge.config.models import Config
 from edge.config.rules import Rule
 from edge.config.values import if_percent
 from edge.detect.fitting import check
+from edge.detect.hysteresis import Limits
 from edge.detect.levels import Origin, first, pair
+from edge.detect.rate_limit import LimitKind
 from edge.detect.rules import DEFAULTS, advised, applies, own_rules, rule_labels
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
+from edge.types import nanoseconds
 
 __all__ = ["Effective", "Origin", "Thresholds", "check"]
 
@@ -49,6 +52,19 @@ class Effective:
     enabled: bool
     even_disarmed: bool
     origins: Mapping[str, Origin]
+
+    @property
+    def limit(self) -> LimitKind:
+        """What `most_per_hour` does: a number that was given is obeyed; of alerts it holds back repetitions alone."""
+        if self.origins["most_per_hour"] is not Origin.DEFAULT:
+            return LimitKind.HARD
+        return LimitKind.REPETITIONS if self.severity == SEVERITY else LimitKind.SPACED
+
+    @property
+    def limits(self) -> Limits:
+        """As what decides takes them."""
+        times = (nanoseconds(self.min_s), nanoseconds(self.cooldown_s), nanoseconds(self.merge_s))
+        return Limits(self.enter, self.leave, *times, self.most_per_hour, self.limit)
 
 
 class Thresholds:

@@ -8,6 +8,7 @@ it another one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 from math import hypot, sqrt
 
 from edge.detect.zones import Places, Way, foot_of
@@ -26,11 +27,12 @@ _LEAST_OVERLAP = 0.1
 
 
 class Track:
-    """One object; ``box`` is where it was seen last."""
+    """One object; ``box`` is where it was seen last, ``number`` its own among those of its tracker."""
 
-    __slots__ = ("_velocity", "box", "first_ns", "seen_ns", "way")
+    __slots__ = ("_velocity", "box", "first_ns", "number", "seen_ns", "way")
 
-    def __init__(self, t_ns: int, box: Box) -> None:
+    def __init__(self, number: int, t_ns: int, box: Box) -> None:
+        self.number = number
         self.box = box
         self.first_ns = self.seen_ns = t_ns
         self.way = Way()
@@ -64,6 +66,7 @@ class Tracker:
     def __init__(self, classes: Iterable[str]) -> None:
         self._classes = frozenset(classes)
         self._tracks: list[Track] = []
+        self._numbers = count()
 
     def advance(self, t_ns: int, boxes: Sequence[Box], aspect: float, places: Places) -> None:
         """Take in the boxes of the window at ``t_ns``, which is later than the last."""
@@ -73,7 +76,8 @@ class Tracker:
         for track, n in self._pairs(t_ns, found, aspect):
             track.move(t_ns, found[n])
             known.add(n)
-        self._tracks += [Track(t_ns, box) for n, box in enumerate(found) if n not in known and box.score >= BEGIN]
+        fresh = [box for n, box in enumerate(found) if n not in known and box.score >= BEGIN]
+        self._tracks += [Track(next(self._numbers), t_ns, box) for box in fresh]
         for track in self._tracks:
             if track.seen_ns == t_ns:
                 track.way.go(t_ns, track.box, places)

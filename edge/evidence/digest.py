@@ -23,7 +23,7 @@ from edge.evidence.pictures.storyboard import Tile, storyboard
 from edge.types import NS_PER_S, Kind
 
 FOLDER = "digests"
-NOTABLE, TILES, MOST = 6, 12, 20_000
+NOTABLE, TILES, MOST, KINDS = 6, 12, 20_000, 12
 UTC = timezone.utc
 
 
@@ -75,6 +75,8 @@ def digest(store: EventStore, since_ns: int, until_ns: int, cameras: Sequence[st
     }
     day = datetime.fromtimestamp(since_ns // NS_PER_S, tz).strftime("%Y-%m-%d")
     text = _in_words(records, happened, notable, tz)
+    if len(found) >= MOST:
+        text += f" Only the newest {MOST} events were counted."
     return Digest(day, since_ns, until_ns, text, happened, tuple(notable[:NOTABLE]), boards)
 
 
@@ -175,8 +177,7 @@ def _in_words(records: Sequence[Record], happened: Sequence[Happened], notable: 
         for row in scene:
             labels[row.label] += row.count
         total, cameras = labels.total(), sorted({row.camera for row in scene})
-        most = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in labels.most_common(4))
-        told.append(f"{_times(total, 'event')} on {', '.join(cameras)}: {most}.")
+        told.append(f"{_times(total, 'event')} on {', '.join(cameras)}: {_kinds(labels)}.")
     if notable:
         told.append(f"Most notable: {_named(notable[0], tz)}.")
     if false := sum(map(_is_false, records)):
@@ -185,6 +186,16 @@ def _in_words(records: Sequence[Record], happened: Sequence[Happened], notable: 
         what = ", ".join(f"{row.label.replace('_', ' ')} at {row.camera} ({row.count})" for row in trouble)
         told.append(f"Trouble with equipment: {what}.")
     return " ".join(told)
+
+
+def _kinds(labels: Counter[str]) -> str:
+    """Every kind with its count, most frequent first; of very many the last ones together."""
+    ordered = labels.most_common()
+    named, rest = (ordered, []) if len(ordered) <= KINDS else (ordered[: KINDS - 1], ordered[KINDS - 1 :])
+    told = [f"{name.replace('_', ' ')} {count}" for name, count in named]
+    if rest:
+        told.append(f"{sum(count for _, count in rest)} more of {len(rest)} other kinds")
+    return ", ".join(told)
 
 
 def _times(count: int, noun: str) -> str:

@@ -276,7 +276,8 @@ class Daemon:
             return sources
         publisher = self._outputs.publisher
         broker = publisher.trouble or ("broker connected" if publisher.connected else "broker not connected yet")
-        return f"{sources}; {broker}; {publisher.depth} messages waiting"
+        waiting = f"{publisher.depth} message{'' if publisher.depth == 1 else 's'} waiting"
+        return f"{sources}; {broker}; {waiting}"
 
     def _handle_signals(self) -> None:
         def stop(number: int, _frame: FrameType | None) -> None:

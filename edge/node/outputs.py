@@ -15,7 +15,9 @@ from edge.detect.health import HEALTH_LABELS
 from edge.detect.thresholds import Effective
 from edge.engine.manifest import Manifest
 from edge.errors import InputError
+from edge.holds import HeldBack
 from edge.metrics import Metrics
+from edge.node.held import HeldBackReporter
 from edge.pipeline import Step
 from edge.publish.commands import Incoming
 from edge.publish.facade import EventPublisher, open_publisher
@@ -72,6 +74,7 @@ class Outputs:
             sensor_topics=sensor_topics,
             on_sensor=on_sensor,
         )
+        self._held = HeldBackReporter(self._cameras, self.publisher.publish_held_back)
 
     def deliver(self, step: Step) -> None:
         """Put a step's events on disk and on their way, and its scores and facts where they are followed."""
@@ -81,7 +84,8 @@ class Outputs:
                 log.info("%s %s: %s", event.camera, event.phase.value, event.why)
         self.publisher.publish_scores(step.scores)
         if step.facts:
-            self._publish_health(step.facts)
+            self._held.tell(step.held, self._clock.mono_ns())
+            self._publish_health(step.facts, step.held)
         for follow in self.followers:
             follow(step)
 
@@ -103,7 +107,7 @@ class Outputs:
             log.warning("not everything reached the broker; the rest waits on the disk for the next start")
         self._closers.close()
 
-    def _publish_health(self, facts: Sequence[CameraFacts]) -> None:
+    def _publish_health(self, facts: Sequence[CameraFacts], held: Sequence[HeldBack]) -> None:
         now_ns = self._clock.mono_ns()
         states = tuple(fact.state for fact in facts)
         if states == self._states and now_ns < self._health_ns:
@@ -119,6 +123,7 @@ class Outputs:
                 disk_free_bytes=shutil.disk_usage(self._data).free,
                 outbox_messages=self.publisher.depth,
             ),
+            held,
         )
 
     def _start_broker(self, listen: str) -> None:

@@ -29,18 +29,20 @@ from edge.detect.fitting import check
 from edge.detect.rules import rule_labels
 from edge.detect.thresholds import Effective
 from edge.engine.manifest import Manifest, ModelFolder
-from edge.errors import ConfigError, SinkError
+from edge.errors import ConfigError, InputError, SinkError
 from edge.events.search import Meaning, open_meaning
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
 from edge.evidence.pictures.blur import blur_boxes
+from edge.holds import HeldBack
 from edge.node.inputs import cropped
+from edge.node.live_sound import LiveSound
 from edge.node.scorer import Scorer
 from edge.pipeline import Pipeline, Step
 from edge.publish.commands import Origin, SetArmed, SetThreshold
 from edge.publish.facade import EventPublisher
-from edge.types import F32, NS_PER_S, Box, CameraFacts, Event, Phase, Scores, seconds
-from edge.web.box import Glimpse, Moment, NodeFacts
+from edge.types import F32, NS_PER_S, Box, CameraFacts, Event, Phase, Scores, nanoseconds, seconds
+from edge.web.box import Glimpse, LiveSamples, Moment, NodeFacts
 from edge.web.hub import Hub
 
 log = logging.getLogger(__name__)
@@ -88,8 +90,14 @@ class Window:
         most = round(RECENT_S / manifest.geometry.hop_s)
         self._recent: dict[str, deque[Moment]] = {name: deque(maxlen=most) for name in buffers}
         self._scored: dict[str, deque[Scores]] = {name: deque(maxlen=4) for name in buffers}
+        audio = manifest.geometry.audio
+        self._live_sound = {
+            name: LiveSound(buffer.newest_sound, audio.rate_hz, nanoseconds(audio.window_s), clock)
+            for name, buffer in buffers.items()
+        }
         self._open: dict[str, Event] = {}
         self._facts: tuple[CameraFacts, ...] = ()
+        self._held: tuple[HeldBack, ...] = ()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._limits: tuple[int, list[Effective]] | None = None
         self._meaning: Meaning | None = None
@@ -115,6 +123,10 @@ class Window:
         if step.facts:
             self._facts = tuple(step.facts)
             self.hub.tell("facts", lambda: self._facts, key="facts")
+            held = tuple(step.held)
+            if held != self._held:
+                self._held = held
+                self.hub.tell("held_back", lambda: held, key="held_back")
 
     def poll(self) -> None:
         """Carry out what the page asked of the main thread."""
@@ -178,6 +190,17 @@ class Window:
         """Fill f32[n] with the newest sound; the samples heard so far."""
         return self._buffers[camera].newest_sound(out)
 
+    def hear(self, camera: str, after: int) -> LiveSamples:
+        """The newest sound for people: none where none may be kept, and no speech where that may not."""
+        evidence = self._running().evidence
+        if evidence is not None and not evidence.audio:
+            raise InputError("evidence.audio is false in config.yaml: the sound is analysed and let out nowhere")
+        return self._live_sound[camera].hear(after, speech=evidence is not None and evidence.speech)
+
+    def held_back(self) -> Sequence[HeldBack]:
+        """As it was a second ago at most."""
+        return self._held
+
     def thresholds(self) -> Sequence[Effective]:
         """All thresholds in force, two seconds old at most; older ones while the engine is too busy to say."""
         held, now_ns = self._limits, self.clock.mono_ns()
@@ -240,6 +263,7 @@ class Window:
         moment = Moment(scores.camera, wall_ns, values, clear_boxes(scores.boxes))
         self._recent[scores.camera].append(moment)
         self._scored[scores.camera].append(scores)
+        self._live_sound[scores.camera].observe(scores)
         self.hub.tell("scores", lambda: moment, key=scores.camera)
 
     def _draw(self, drawn: Mapping[str, Any]) -> str:

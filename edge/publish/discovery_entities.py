@@ -43,6 +43,7 @@ def camera_entities(site: Site, camera: str) -> dict[str, Entity]:
     entities[f"{camera}_last_event"] = _last_event(topics, camera)
     entities[f"{camera}_armed"] = _switch(topics, camera)
     entities[f"{camera}_state"] = _camera_state(topics, camera)
+    entities[f"{camera}_held_back"] = _held_back(topics, camera)
     if "snapshot" in site.links.kept.get(camera, ()):
         entities[f"{camera}_snapshot"] = _image(topics, camera)
         entities[f"{camera}_take_snapshot"] = _button(
@@ -143,6 +144,15 @@ def _camera_state(topics: Topics, camera: str) -> Entity:
         "p": "sensor", "name": f"{_title(camera)} state", "stat_t": topics.health,
         "val_tpl": f"{{{{ value_json.cameras['{camera}'].state }}}}", "dev_cla": "enum",
         "ops": ["connecting", "up", "lost", "ended"], "ent_cat": "diagnostic",
+    }  # fmt: skip
+
+
+def _held_back(topics: Topics, camera: str) -> Entity:
+    topic = topics.held_back(camera)
+    return {
+        "p": "sensor", "name": f"{_title(camera)} held back this hour", "stat_t": topic, "json_attr_t": topic,
+        "val_tpl": "{{ value_json.this_hour }}", "unit_of_meas": "alerts", "ent_cat": "diagnostic",
+        "ic": "mdi:bell-sleep",
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from edge.clock import Clock
 from edge.config import Loaded
 from edge.errors import SinkError
+from edge.holds import HeldBack
 from edge.metrics import Metrics
 from edge.publish import opened
 from edge.publish.commands import Command, Incoming, SetArmed, SetThreshold
@@ -40,6 +41,7 @@ from edge.publish.topics import (
     Threshold,
     Topics,
     health_message,
+    held_back_message,
     score_message,
     status_message,
     threshold_messages,
@@ -185,10 +187,15 @@ class EventPublisher:
             if self._limit.admit(s.camera, s.t_end_ns):
                 self._publisher.send(score_message(self._topics, s, self._clock.wall_ns()))
 
-    def publish_health(self, facts: Sequence[CameraFacts], info: NodeInfo) -> None:
+    def publish_health(self, facts: Sequence[CameraFacts], info: NodeInfo, held: Sequence[HeldBack] = ()) -> None:
         """The node and its cameras, retained."""
         if self._publisher is not None:
-            self._publisher.announce([health_message(self._topics, info, facts, self._clock.wall_ns())])
+            self._publisher.announce([health_message(self._topics, info, facts, self._clock.wall_ns(), held)])
+
+    def publish_held_back(self, cameras: Iterable[str], held: Sequence[HeldBack]) -> None:
+        """What is held back of ``cameras``, retained."""
+        if self._publisher is not None:
+            self._publisher.announce([held_back_message(self._topics, camera, held) for camera in cameras])
 
     def publish_thresholds(self, thresholds: Iterable[Threshold]) -> None:
         """What is in force, retained; together with each camera's arming."""

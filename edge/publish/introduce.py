@@ -64,6 +64,7 @@ def _of_camera(topics: Topics, camera: str) -> list[Message]:
     told = (
         f"{topics.armed(camera)}/state",
         topics.thresholds(camera),
+        topics.held_back(camera),
         topics.snapshot(camera),
         topics.last_event(camera),
     )

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from edge.clock import iso8601
+from edge.holds import HeldBack
 from edge.types import Box, CameraFacts, Contribution, Event, Message, Scores, StreamFacts, seconds
 
 SCHEMA: Literal[1] = 1
@@ -110,10 +111,47 @@ class StreamPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class SensorPayload:
+    """The newest reading of a configured sensor; null before the first. A stale one is not looked at any more."""
+
+    value: float | None
+    unit: str
+    age_s: float | None
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLabelPayload:
+    """Why a label has no event although its score is above its threshold, and how often in the last hour.
+
+    ``reason`` is null, as is ``since``, where nothing is held back now; ``this_hour`` counts by reason what was over
+    without an event of its own.
+    """
+
+    reason: str | None
+    since: str | None
+    score: float | None
+    enter: float
+    this_hour: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBackPayload:
+    """What one camera's limits and rules hold back. ``this_hour`` counts what a limit on how often held back in the
+    last hour (`most_per_hour`, `cooldown_s`); ``labels`` has every reason."""
+
+    schema: Version
+    camera: str
+    this_hour: int
+    labels: dict[str, HeldLabelPayload]
+
+
+@dataclass(frozen=True, slots=True)
 class CameraPayload:
     """Measured health of one camera; ``video`` or ``audio`` is null where it is not expected.
 
     ``hop_s``: every how many seconds it is looked at, more than the model's own while the box cannot keep up.
+    ``sensors``: by name. ``held_back``: how many a limit on how often held back in the last hour, by label.
     """
 
     state: Literal["connecting", "up", "lost", "ended"]
@@ -123,6 +161,8 @@ class CameraPayload:
     av_offset_s: float | None
     drops: dict[str, int]
     hop_s: float
+    sensors: dict[str, SensorPayload] = field(default_factory=dict)
+    held_back: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +180,8 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True)
 class HealthPayload:
-    """The node and its cameras."""
+    """The node and its cameras. ``held_back``: how many a limit on how often held back in the last hour, of all
+    cameras."""
 
     schema: Version
     site: str
@@ -148,6 +189,7 @@ class HealthPayload:
     time: str
     info: NodeInfo
     cameras: dict[str, CameraPayload]
+    held_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +263,24 @@ def score_payload(scores: Scores, wall_ns: int) -> dict[str, Any]:
     return {field.name: getattr(told, field.name) for field in fields(told)}  # flat: `asdict` would copy every number
 
 
-def health_payload(site: str, node: str, wall_ns: int, info: NodeInfo, facts: Sequence[CameraFacts]) -> dict[str, Any]:
+def health_payload(
+    site: str, node: str, wall_ns: int, info: NodeInfo, facts: Sequence[CameraFacts], held: Sequence[HeldBack] = ()
+) -> dict[str, Any]:
     """The object published on ``health``."""
-    cameras = {f.camera: _camera(f) for f in facts}
-    return asdict(HealthPayload(SCHEMA, site, node, iso8601(wall_ns), info, cameras))
+    limited: dict[str, dict[str, int]] = {f.camera: {} for f in facts}
+    for one in held:
+        if one.limited and one.camera in limited:
+            limited[one.camera][one.label] = one.limited
+    cameras = {f.camera: _camera(f, limited[f.camera]) for f in facts}
+    total = sum(count for labels in limited.values() for count in labels.values())
+    return asdict(HealthPayload(SCHEMA, site, node, iso8601(wall_ns), info, cameras, total))
+
+
+def held_back_payload(camera: str, held: Sequence[HeldBack]) -> dict[str, Any]:
+    """The object published on ``<camera>/held_back``, of what is that camera's among ``held``."""
+    own = [one for one in held if one.camera == camera]
+    total = sum(one.limited for one in own)
+    return asdict(HeldBackPayload(SCHEMA, camera, total, {one.label: _held(one) for one in own}))
 
 
 def thresholds_payload(camera: str, armed: bool, labels: Mapping[str, ThresholdPayload]) -> dict[str, Any]:
@@ -260,10 +316,26 @@ def _box(b: Box) -> BoxPayload:
     return BoxPayload(b.label, _round(b.score), _round(b.x1), _round(b.y1), _round(b.x2), _round(b.y2))
 
 
-def _camera(f: CameraFacts) -> CameraPayload:
+def _camera(f: CameraFacts, held_back: dict[str, int]) -> CameraPayload:
     return CameraPayload(
-        f.state.value, f.detail, _stream(f.video), _stream(f.audio), _maybe(f.av_offset_s), dict(f.drops), f.hop_s
+        state=f.state.value,
+        detail=f.detail,
+        video=_stream(f.video),
+        audio=_stream(f.audio),
+        av_offset_s=_maybe(f.av_offset_s),
+        drops=dict(f.drops),
+        hop_s=f.hop_s,
+        sensors={s.name: SensorPayload(_maybe(s.value), s.unit, _maybe(s.age_s), s.is_stale) for s in f.sensors},
+        held_back=held_back,
     )
+
+
+def _held(one: HeldBack) -> HeldLabelPayload:
+    this_hour = {reason.value: count for reason, count in one.this_hour.items()}
+    if one.reason is None:
+        return HeldLabelPayload(None, None, None, _round(one.enter), this_hour)
+    since = iso8601(one.since_wall_ns)
+    return HeldLabelPayload(one.reason.value, since, _round(one.score), _round(one.enter), this_hour)
 
 
 def _stream(s: StreamFacts | None) -> StreamPayload | None:

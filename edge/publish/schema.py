@@ -10,7 +10,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from edge.publish.kept_payloads import DigestPayload, EvidencePayload, LastEventPayload
-from edge.publish.payloads import EventPayload, HealthPayload, ReplyPayload, ScorePayload, ThresholdsPayload
+from edge.publish.payloads import (
+    EventPayload,
+    HealthPayload,
+    HeldBackPayload,
+    ReplyPayload,
+    ScorePayload,
+    ThresholdsPayload,
+)
 
 PAYLOADS: dict[str, type[Any]] = {
     "event": EventPayload,
@@ -19,6 +26,7 @@ PAYLOADS: dict[str, type[Any]] = {
     "digest": DigestPayload,
     "score": ScorePayload,
     "health": HealthPayload,
+    "held_back": HeldBackPayload,
     "thresholds": ThresholdsPayload,
     "reply": ReplyPayload,
 }

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from edge.holds import HeldBack
 from edge.publish.payloads import (
     NodeInfo,
     ThresholdPayload,
     health_payload,
+    held_back_payload,
     json_message,
     score_payload,
     thresholds_payload,
@@ -91,6 +93,10 @@ class Topics:
         """Whether events are published; ``/set`` behind it changes it, ``/state`` tells it."""
         return f"{self.root}/{camera}/armed"
 
+    def held_back(self, camera: str) -> str:
+        """What is above its threshold without an event, and why, as one object."""
+        return f"{self.root}/{camera}/held_back"
+
     def evidence(self, camera: str) -> str:
         """What was kept of an event."""
         return f"{self.root}/{camera}/evidence"
@@ -130,10 +136,17 @@ def score_message(topics: Topics, scores: Scores, wall_ns: int) -> Message:
     return json_message(topics.score(scores.camera), score_payload(scores, wall_ns), qos=0)
 
 
-def health_message(topics: Topics, info: NodeInfo, facts: Sequence[CameraFacts], wall_ns: int) -> Message:
+def health_message(
+    topics: Topics, info: NodeInfo, facts: Sequence[CameraFacts], wall_ns: int, held: Sequence[HeldBack] = ()
+) -> Message:
     """The node and its cameras, retained."""
-    payload = health_payload(topics.site, topics.node, wall_ns, info, facts)
+    payload = health_payload(topics.site, topics.node, wall_ns, info, facts, held)
     return json_message(topics.health, payload, retain=True)
+
+
+def held_back_message(topics: Topics, camera: str, held: Sequence[HeldBack]) -> Message:
+    """What is held back of one camera, retained."""
+    return json_message(topics.held_back(camera), held_back_payload(camera, held), retain=True)
 
 
 def threshold_messages(topics: Topics, thresholds: Iterable[Threshold], armed: Mapping[str, bool]) -> list[Message]:

@@ -17,7 +17,7 @@ from edge.detect.thresholds import Thresholds
 from edge.engine.manifest import Manifest
 from edge.media_time import MediaTime
 from edge.replay import Moment
-from edge.types import NS_PER_S, Event, Phase, RuleValues, nanoseconds, seconds
+from edge.types import NS_PER_S, Event, Phase, RuleValues, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,7 @@ class Judge:
         thresholds = Thresholds(self.config, self._manifest, [camera])
         if self._quiet is not None:
             thresholds.learn(self._quiet.thresholds(thresholds.rates()))
-        e = thresholds.effective(camera, label)
-        times = {"min_ns": e.min_s, "cooldown_ns": e.cooldown_s, "merge_ns": e.merge_s}
-        spans = {name: nanoseconds(value) for name, value in times.items()}
-        return Limits(e.enter, e.leave, **spans, most_per_hour=e.most_per_hour)
+        return thresholds.effective(camera, label).limits
 
 
 class _Gathered:

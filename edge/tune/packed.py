@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.media_time import MediaTime
 from edge.pipeline import Step
 from edge.replay import Moment
-from edge.types import Box, CameraFacts, Contribution, Scores, SourceState, StreamFacts
+from edge.types import Box, CameraFacts, Contribution, Scores, SensorFacts, SourceState, StreamFacts
 
 Arrays = dict[str, NDArray[Any]]
 SCHEMA = 2
@@ -154,5 +154,7 @@ def _evidence(arrays: Mapping[str, NDArray[Any]]) -> Callable[[int], NDArray[np.
 
 def _facts(raw: dict[str, Any], camera: str) -> CameraFacts:
     video, audio = (StreamFacts(**raw[key]) if raw[key] is not None else None for key in ("video", "audio"))
-    fixed = {"camera": camera, "state": SourceState(raw["state"]), "video": video, "audio": audio}
+    sensors = tuple(SensorFacts(**one) for one in raw.get("sensors", ()))
+    state = SourceState(raw["state"])
+    fixed = {"camera": camera, "state": state, "video": video, "audio": audio, "sensors": sensors}
     return CameraFacts(**{**raw, **fixed})

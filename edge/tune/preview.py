@@ -5,7 +5,7 @@ The decisions are the hysteresis' own, the one that decides live.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from edge.detect.hysteresis import Hysteresis, Limits, Sample, Step
 from edge.errors import InputError
+from edge.holds import HoldReason
 from edge.media_time import MediaTime
-from edge.types import NS_PER_S, Phase, nanoseconds
+from edge.types import NS_PER_S, Phase
 
 HOP_NS = NS_PER_S // 2
 
@@ -48,23 +49,24 @@ class Previewed:
     peak: float
 
 
-def preview(
-    trace: Values,
-    name: str,
-    enter: float,
-    leave: float,
-    min_s: float,
-    merge_s: float = 0.0,
-    cooldown_s: float = 0.0,
-    most_per_hour: int | None = None,
-) -> list[Previewed]:
-    """The events of rule ``name`` under these limits; InputError for an unknown rule or limits that cannot hold."""
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The events that would have been, and how many would have been held back, by what."""
+
+    events: tuple[Previewed, ...]
+    held: Mapping[HoldReason, int]
+
+
+def preview(trace: Values, name: str, limits: Limits) -> Preview:
+    """The events of rule ``name`` under these limits; InputError for an unknown rule or limits that cannot hold.
+
+    A trace does not say who was seen where, so all that comes again counts as a repetition: live may tell more.
+    """
     if name not in trace.names:
         raise InputError(f"no trace of {name!r}; there is: {', '.join(trace.names) or 'nothing'}")
-    if not 0 < enter <= 1 or not 0 <= leave <= enter or min(min_s, merge_s, cooldown_s) < 0:
+    is_ordered = 0 < limits.enter <= 1 and 0 <= limits.leave <= limits.enter
+    if not is_ordered or min(limits.min_ns, limits.merge_ns, limits.cooldown_ns) < 0:
         raise InputError("limits: 0 < enter <= 1, 0 <= leave <= enter, and no negative times")
-    times = (nanoseconds(min_s), nanoseconds(cooldown_s), nanoseconds(merge_s))
-    limits = Limits(enter, leave, *times, most_per_hour)
     column = np.asarray(trace.values, np.float64)[:, list(trace.names).index(name)]
     return decide(np.asarray(trace.times_ns, np.int64), column, limits, hop_ns_of(trace.times_ns))
 
@@ -74,11 +76,14 @@ def hop_ns_of(times_ns: NDArray[Any]) -> int:
     return int(np.median(np.diff(times_ns))) if len(times_ns) > 1 else HOP_NS
 
 
-def decide(times_ns: NDArray[np.int64], column: NDArray[np.float64], limits: Limits, hop_ns: int) -> list[Previewed]:
-    """The events of one column [n] on an unbroken clock, NaN for what was not seen."""
+def decide(times_ns: NDArray[np.int64], column: NDArray[np.float64], limits: Limits, hop_ns: int) -> Preview:
+    """What becomes of one column [n] on an unbroken clock, NaN for what was not seen."""
     media = [MediaTime(0, t_ns, t_ns) for t_ns in times_ns.tolist()]
-    found = steps(times_ns, media, column, limits, hop_ns)
-    return [Previewed(s.begin_ns, s.end_ns or s.begin_ns, s.peak) for s in found]
+    state = Hysteresis(hop_ns)
+    found = [
+        Previewed(s.begin_ns, s.end_ns or s.begin_ns, s.peak) for s in steps(times_ns, media, column, limits, state)
+    ]
+    return Preview(tuple(found), state.holding.ever)
 
 
 def steps(
@@ -86,13 +91,12 @@ def steps(
     media: Sequence[MediaTime],
     column: NDArray[np.float64],
     limits: Limits,
-    hop_ns: int,
+    state: Hysteresis,
 ) -> Iterator[Step]:
-    """The last phase of every event of one column [n], NaN for what was not seen, under fixed limits.
+    """The last phase of every event of one column [n], NaN for what was not seen, under fixed limits; ``state`` is new.
 
     What lies below ``leave`` while nothing is open, begun or held back changes nothing: those windows are passed over.
     """
-    state = Hysteresis(hop_ns)
     high = np.flatnonzero(column >= limits.enter)
     i = 0
     while (k := int(np.searchsorted(high, i))) < len(high):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.config import Config
 from edge.config.rules import Rule
-from edge.detect.hysteresis import Limits
+from edge.detect.hysteresis import Hysteresis, Limits
 from edge.replay import Moment
 from edge.tune.judge import Interval, Judge, Judged, Trace, interval
 from edge.tune.labels import Span
@@ -70,7 +70,7 @@ def with_enter(config: Config, label: str, enter: float) -> Config:
 def intervals(trace: Trace, label: str, limits: Limits, hop_ns: int) -> tuple[Interval, ...]:
     """The events of one rule under ``limits``, as the hysteresis decides on what the rule looked at."""
     column = trace.column(label)
-    found = steps(trace.t_ns, trace.media, column, limits, hop_ns)
+    found = steps(trace.t_ns, trace.media, column, limits, Hysteresis(hop_ns))
     ended = [interval(s.media_begin, s.media_end, s.peak) for s in found]
     return tuple(sorted(ended, key=lambda one: one.begin_s))
 

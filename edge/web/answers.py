@@ -100,7 +100,11 @@ class EventsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdAnswer:
-    """What holds for one camera and label; ``origins`` says where each value came from."""
+    """What holds for one camera and label; ``origins`` says where each value came from.
+
+    ``limit`` is what `most_per_hour` does: ``hard``, ``spaced`` (beyond it one is told in each share of an hour), or
+    ``repetitions`` (spaced, and what is new is told at once).
+    """
 
     camera: str
     label: str
@@ -113,6 +117,7 @@ class ThresholdAnswer:
     severity: str
     enabled: bool
     origins: dict[str, str]
+    limit: str = "hard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,32 @@ class StreamAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class SensorAnswer:
+    """The newest reading of a configured sensor; null before the first. A stale one is not looked at any more."""
+
+    name: str
+    unit: str
+    value: float | None
+    age_s: float | None
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAnswer:
+    """A label whose scores made no event: ``reason`` and since when (Unix seconds), null where nothing is held back
+    now; ``this_hour`` by reason, and of these ``limited`` by a limit on how often."""
+
+    camera: str
+    label: str
+    reason: str | None
+    since_s: float | None
+    score: float | None
+    enter: float
+    this_hour: dict[str, int]
+    limited: int
+
+
+@dataclass(frozen=True, slots=True)
 class CameraHealth:
     """Measured health of one camera."""
 
@@ -138,6 +169,7 @@ class CameraHealth:
     audio: StreamAnswer | None
     av_offset_s: float | None
     drops: dict[str, int]
+    sensors: list[SensorAnswer] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +199,12 @@ class HealthAnswer:
     details: dict[str, str]
     evidence: EvidenceAnswer | None
     cameras: list[CameraHealth] = field(default_factory=list)
+    held_back: list[HeldAnswer] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class CameraAnswer:
-    """One camera as it is configured."""
+    """One camera as it is configured; ``listening``: whether people may hear its sound, ``speech`` included or not."""
 
     name: str
     picture: bool
@@ -180,6 +213,8 @@ class CameraAnswer:
     zones: dict[str, list[tuple[float, float]]]
     lines: dict[str, list[tuple[float, float]]]
     masks: list[list[tuple[float, float]]]
+    listening: bool = False
+    speech: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from edge.detect.thresholds import Effective
 from edge.events.search import Meaning
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
+from edge.holds import HeldBack
 from edge.types import F32, U8, CameraFacts, Event
 from edge.types import Box as SeenBox
 from edge.web.hub import Hub
@@ -43,6 +44,14 @@ class Glimpse:
     number: int
     image: U8
     boxes: Sequence[SeenBox] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSamples:
+    """Sound f32[n] in -1..1 that ends before sample number ``next``."""
+
+    next: int
+    samples: F32
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,14 @@ class Box(Protocol):
 
     def sound(self, camera: str, out: F32) -> int:
         """Fill f32[n] with the newest sound; the number of samples heard so far."""
+        ...
+
+    def hear(self, camera: str, after: int) -> LiveSamples:
+        """The sound from sample ``after`` on, as people may hear it; InputError where they may not."""
+        ...
+
+    def held_back(self) -> Sequence[HeldBack]:
+        """What is above its threshold without an event, now or in the last hour."""
         ...
 
     def thresholds(self) -> Sequence[Effective]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 import yaml
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from edge.config import Loaded, parse
 from edge.config.rules import Rule
 from edge.config.values import Point, Polygon, Segment
 from edge.errors import ConfigError, InputError, SinkError
@@ -22,6 +23,8 @@ from edge.web.rooms import Rooms
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["zones and rules"])
 MOST_PLACES = 32
 Drawn: TypeAlias = dict[str, Any]
+OnlyNew = Annotated[bool, Query(description="refuse a name that is taken")]
+Replacing = Annotated[bool, Query(description="take the place of the rule of that name")]
 
 
 def _apart(points: tuple[Point, ...]) -> tuple[Point, ...]:
@@ -60,10 +63,11 @@ class CameraPlaces(BaseModel):
 
 
 class RuleShown(BaseModel):
-    """A rule in force."""
+    """A rule in force; ``covers`` is config.yaml's of the same name, which a drawn one stands in front of."""
 
     rule: dict[str, Any]
     drawn: bool
+    covers: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +89,24 @@ def drawn(box: BoxGiven) -> DrawnAnswer:
         zones = {n: Place(points=list(p), drawn=n in _part(mine, "zones")) for n, p in camera.zones.items()}
         lines = {n: Place(points=list(p), drawn=n in _part(mine, "lines")) for n, p in camera.lines.items()}
         cameras[name] = CameraPlaces(zones=zones, lines=lines, masks=[list(mask) for mask in camera.privacy_masks])
+    covered = _covered(box.loaded, own)
     rules = {
-        name: RuleShown(rule=rule.model_dump(mode="json", exclude_none=True), drawn=name in _part(own, "events"))
+        name: RuleShown(rule=_plain(rule), drawn=name in _part(own, "events"), covers=covered.get(name))
         for name, rule in config.events.items()
     }
     return DrawnAnswer(cameras, rules, as_yaml(own))
 
 
 @router.put("/cameras/{camera}/zones/{name}")
-def put_zone(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName, zone: ZoneGiven) -> Done:
-    """Draw a zone, or move it."""
-    return _change(rooms, lambda d: _put_place(d, camera, "zones", name, zone.points))
+def put_zone(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName, zone: ZoneGiven, new: OnlyNew = False) -> Done:
+    """Draw a zone, or move it; with ``new`` 409 where there is one of that name."""
+    return _change(rooms, lambda d: _put_place(rooms.box, d, camera, "zones", name, zone.points, new=new))
 
 
 @router.put("/cameras/{camera}/lines/{name}")
-def put_line(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName, line: LineGiven) -> Done:
-    """Draw a line, or move it."""
-    return _change(rooms, lambda d: _put_place(d, camera, "lines", name, line.points))
+def put_line(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName, line: LineGiven, new: OnlyNew = False) -> Done:
+    """Draw a line, or move it; with ``new`` 409 where there is one of that name."""
+    return _change(rooms, lambda d: _put_place(rooms.box, d, camera, "lines", name, line.points, new=new))
 
 
 @router.delete("/cameras/{camera}/zones/{name}")
@@ -117,21 +122,25 @@ def delete_line(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName) -> Done
 
 
 @router.put("/rules/{name}")
-def put_rule(rooms: RoomsGiven, name: LabelName, rule: Rule) -> Done:
-    """Make a rule, or change it: what it says takes the whole place of config.yaml's of that name."""
+def put_rule(rooms: RoomsGiven, name: LabelName, rule: Rule, replace: Replacing = False) -> Done:
+    """Make a rule. Where there is one of that name it is 409, unless ``replace`` is given: what the new one says takes
+    the whole place of the old one, also of config.yaml's."""
 
     def change(d: Drawn) -> None:
+        known = rooms.box.loaded.config.events.get(name)
+        if known is not None and not replace:
+            raise HTTPException(409, _taken(name, known, is_drawn=name in _part(d, "events")))
         events = d.setdefault("events", {})
         if name not in events and len(events) >= MOST_PLACES:
             raise HTTPException(409, f"there are {MOST_PLACES} drawn rules already; remove one")
-        events[name] = rule.model_dump(mode="json", exclude_none=True)
+        events[name] = _plain(rule)
 
     return _change(rooms, change)
 
 
 @router.delete("/rules/{name}")
 def delete_rule(rooms: RoomsGiven, name: LabelName) -> Done:
-    """Remove a drawn rule."""
+    """Remove a drawn rule; one of the same name in config.yaml is in force again."""
 
     def change(d: Drawn) -> None:
         if name not in _part(d, "events"):
@@ -185,7 +194,9 @@ def _sentence(error: ConfigError) -> str:
     return first.split(": ", 1)[-1] if ".yaml" in first.split(": ", 1)[0] else first
 
 
-def _put_place(d: Drawn, camera: str, kind: str, name: str, points: tuple[Point, ...]) -> None:
+def _put_place(box: Box, d: Drawn, camera: str, kind: str, name: str, points: tuple[Point, ...], *, new: bool) -> None:
+    if new and name in getattr(box.loaded.config.cameras[camera], kind):
+        raise HTTPException(409, f"{camera} has a {kind[:-1]} {name!r} already; choose another name")
     places = d.setdefault("cameras", {}).setdefault(camera, {}).setdefault(kind, {})
     if name not in places and len(places) >= MOST_PLACES:
         raise HTTPException(409, f"{camera} has {MOST_PLACES} drawn {kind} already; remove one")
@@ -196,6 +207,32 @@ def _delete_place(box: Box, d: Drawn, camera: str, kind: str, name: str) -> None
     if name not in _part(_part(d, "cameras", camera), kind):
         raise _not_drawn(kind[:-1], name, name in getattr(box.loaded.config.cameras[camera], kind))
     del d["cameras"][camera][kind][name]
+
+
+def _plain(rule: Rule) -> dict[str, Any]:
+    return rule.model_dump(mode="json", exclude_none=True)
+
+
+def _taken(name: str, known: Rule, *, is_drawn: bool) -> str:
+    """Says what would be lost."""
+    where = "drawn here" if is_drawn else "in config.yaml"
+    said = yaml.dump(
+        _plain(known), Dumper=_Flow, sort_keys=False, allow_unicode=True, default_flow_style=True, width=999
+    )
+    return f"there is a rule {name!r} already, {where}: {said.strip()}; choose another name, or replace it"
+
+
+def _covered(loaded: Loaded, own: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rules of config.yaml that drawn ones stand in front of; none where it cannot be read as it is now."""
+    names = _part(own, "events")
+    if not names:
+        return {}
+    try:
+        places = {"cameras": _part(own, "cameras")}
+        events = parse(loaded.path.read_text(encoding="utf-8"), loaded.path, drawn=places).config.events
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return {}
+    return {name: _plain(events[name]) for name in names if name in events}
 
 
 def _not_drawn(what: str, name: str, in_config: bool) -> HTTPException:

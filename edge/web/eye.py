@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge.types import Box
 from edge.web.box import Glimpse
 
 QUALITY = 82
@@ -13,10 +14,11 @@ QUALITY = 82
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """One encoded picture; ``number`` grows."""
+    """One encoded picture, its number and what was found in it."""
 
     number: int
     data: bytes
+    boxes: tuple[Box, ...] = ()
 
 
 class Eye:
@@ -31,8 +33,11 @@ class Eye:
         """The newest picture; the last one where the source has none now, None before the first."""
         with self._lock:
             glimpse = self._glimpse()
-            if glimpse is not None and (self._newest is None or glimpse.number != self._newest.number):
-                self._newest = Jpeg(glimpse.number, encode(glimpse))
+            if glimpse is None:
+                return self._newest
+            newest, boxes = self._newest, tuple(glimpse.boxes)
+            if newest is None or (glimpse.number, boxes) != (newest.number, newest.boxes):
+                self._newest = Jpeg(glimpse.number, encode(glimpse), boxes)
             return self._newest
 
 

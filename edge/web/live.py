@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from edge.holds import HeldBack
 from edge.types import CameraFacts, Event
 from edge.web.box import Box, Moment
 from edge.web.ear import BANDS, COLUMNS_HZ, band_edges
@@ -20,7 +22,7 @@ from edge.web.eye import Eye
 from edge.web.given import RESPONSES, BoxGiven, CameraGiven, RoomsGiven
 from edge.web.hub import Listener
 from edge.web.rooms import Rooms
-from edge.web.telling import camera_health, finite, told_event, told_moment
+from edge.web.telling import camera_health, finite, held_answer, told_boxes, told_event, told_moment
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["live"])
 BEAT_S = 5.0
@@ -29,6 +31,10 @@ After = Annotated[int, Query(ge=-1, le=2**53, description="number of the newest 
 JPEG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {}}, "description": "The newest picture"},
     204: {"description": "None newer"},
+}
+
+PCM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {}}, "description": "16-bit samples, at the rate in X-Edge-Rate"},
 }
 
 
@@ -54,7 +60,8 @@ class RecentAnswer:
 
 @router.get("/live", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def live(box: BoxGiven) -> StreamingResponse:
-    """News as server-sent events: hello, scores, event, facts, changed. Ends when the node stops."""
+    """News as server-sent events: hello, scores, event, facts, held_back, changed; after missed comes another hello.
+    Ends when the node stops."""
     listener = box.hub.join(asyncio.get_running_loop())
     if listener is None:
         raise HTTPException(503, "too many pages are open; close one")
@@ -63,13 +70,15 @@ async def live(box: BoxGiven) -> StreamingResponse:
 
 @router.get("/cameras/{camera}/picture.jpg", response_class=Response, responses=JPEG)
 def picture(rooms: RoomsGiven, camera: CameraGiven, after: After | None = None) -> Response:
-    """The newest picture as the model sees it; 204 when it is the one numbered ``after``."""
+    """The newest picture as the model sees it; 204 when it is the one numbered ``after``. What was found in this very
+    picture is in `X-Edge-Boxes`."""
     jpeg = rooms.eye(camera).look()
     if after is not None and (jpeg is None or jpeg.number == after):
         return Response(status_code=204)
     if jpeg is None:
         raise HTTPException(404, f"there is no picture of {camera!r} yet")
-    return Response(jpeg.data, media_type="image/jpeg", headers={"x-edge-number": str(jpeg.number)})
+    headers = {"x-edge-number": str(jpeg.number), "x-edge-boxes": json.dumps(told_boxes(jpeg.boxes))}
+    return Response(jpeg.data, media_type="image/jpeg", headers=headers)
 
 
 @router.get(
@@ -95,6 +104,18 @@ def sound(box: BoxGiven, rooms: RoomsGiven, camera: CameraGiven, after: After = 
     return SoundAnswer(heard.next, COLUMNS_HZ, BANDS, edges, columns, list(heard.levels))
 
 
+@router.get("/cameras/{camera}/sound.pcm", response_class=Response, responses=PCM)
+def listen(box: BoxGiven, camera: CameraGiven, after: After = -1) -> Response:
+    """The sound itself from sample ``after`` on, at most two seconds: 16 bits, little-endian, mono. The number to go on
+    with is in `X-Edge-Next`. Without `evidence.speech` it is silent where somebody may speak, and some seconds late."""
+    if box.loaded.config.cameras[camera].microphone == "none":
+        raise HTTPException(404, f"{camera!r} has no sound")
+    heard = box.hear(camera, after)
+    samples = np.round(heard.samples.clip(-1.0, 1.0) * 32767).astype("<i2")
+    headers = {"x-edge-next": str(heard.next), "x-edge-rate": str(box.sound_rate_hz)}
+    return Response(samples.tobytes(), media_type="application/octet-stream", headers=headers)
+
+
 @router.get("/cameras/{camera}/recent")
 def recent(box: BoxGiven, camera: CameraGiven) -> RecentAnswer:
     """What the rules looked at in the last minutes."""
@@ -117,6 +138,7 @@ async def _news(box: Box, listener: Listener) -> AsyncIterator[bytes]:
             if listener.missed != missed:
                 missed = listener.missed
                 yield _packed("missed", {"missed": missed})
+                yield _packed("hello", _hello(box))
     finally:
         box.hub.leave(listener)
 
@@ -140,6 +162,7 @@ def _hello(box: Box) -> dict[str, Any]:
         "open": [told_event(event) for event in box.open_events()],
         "facts": [asdict(camera_health(facts)) for facts in box.facts()],
         "armed": dict(box.armed()),
+        "held_back": [asdict(held_answer(one)) for one in box.held_back()],
     }
 
 
@@ -149,7 +172,11 @@ def _told(value: object) -> Any:
     if isinstance(value, Event):
         return told_event(value)
     if isinstance(value, (list, tuple)):
-        return [asdict(camera_health(one)) for one in value if isinstance(one, CameraFacts)]
+        return [_told(one) for one in value]
+    if isinstance(value, CameraFacts):
+        return asdict(camera_health(value))
+    if isinstance(value, HeldBack):
+        return asdict(held_answer(value))
     return value
 
 

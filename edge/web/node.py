@@ -12,7 +12,7 @@ from edge.evidence.archive.records import Query as Wanted
 from edge.web.answers import CameraAnswer, Done, EvidenceAnswer, HealthAnswer, NodeAnswer
 from edge.web.box import Box
 from edge.web.given import RESPONSES, BoxGiven, CameraGiven
-from edge.web.telling import camera_health
+from edge.web.telling import camera_health, held_answer
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["node"])
 
@@ -62,6 +62,7 @@ def health(box: BoxGiven) -> HealthAnswer:
         details=dict(told.details),
         evidence=_evidence(box),
         cameras=[camera_health(one) for one in box.facts()],
+        held_back=[held_answer(one) for one in box.held_back()],
     )
 
 
@@ -78,7 +79,8 @@ def set_armed(box: BoxGiven, camera: CameraGiven, given: ArmedGiven) -> Done:
 
 
 def _cameras(config: Config, box: Box) -> list[CameraAnswer]:
-    armed = box.armed()
+    armed, evidence = box.armed(), config.evidence
+    may_listen = evidence is None or evidence.audio
     return [
         CameraAnswer(
             name=name,
@@ -88,6 +90,8 @@ def _cameras(config: Config, box: Box) -> list[CameraAnswer]:
             zones={zone: list(points) for zone, points in camera.zones.items()},
             lines={line: list(points) for line, points in camera.lines.items()},
             masks=[list(mask) for mask in camera.privacy_masks],
+            listening=may_listen and camera.microphone != "none",
+            speech=evidence is not None and evidence.speech,
         )
         for name, camera in config.cameras.items()
     ]

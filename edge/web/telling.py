@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge.clock import iso8601
 from edge.detect.thresholds import Effective
 from edge.evidence.archive.records import Found, Record
+from edge.holds import HeldBack
 from edge.types import Box, CameraFacts, Contribution, Event, StreamFacts, seconds
 from edge.web.answers import (
     CameraHealth,
     EventAnswer,
     FileAnswer,
+    HeldAnswer,
     MarkAnswer,
     SeenObject,
+    SensorAnswer,
     Shares,
     StreamAnswer,
     ThresholdAnswer,
@@ -78,6 +81,7 @@ def threshold_answer(e: Effective) -> ThresholdAnswer:
         severity=e.severity,
         enabled=e.enabled,
         origins={name: origin.value for name, origin in e.origins.items()},
+        limit=e.limit.value,
     )
 
 
@@ -91,6 +95,19 @@ def camera_health(f: CameraFacts) -> CameraHealth:
         _stream(f.audio),
         finite(f.av_offset_s),
         dict(f.drops),
+        [SensorAnswer(s.name, s.unit, finite(s.value), finite(s.age_s, 1), s.is_stale) for s in f.sensors],
+    )
+
+
+def held_answer(one: HeldBack) -> HeldAnswer:
+    """What is held back as the API gives it."""
+    this_hour = {reason.value: count for reason, count in one.this_hour.items()}
+    enter = number(one.enter)
+    if one.reason is None:
+        return HeldAnswer(one.camera, one.label, None, None, None, enter, this_hour, one.limited)
+    since_s = round(seconds(one.since_wall_ns), 3)
+    return HeldAnswer(
+        one.camera, one.label, one.reason.value, since_s, number(one.score), enter, this_hour, one.limited
     )
 
 
@@ -121,11 +138,16 @@ def told_moment(moment: Moment) -> dict[str, Any]:
         "camera": moment.camera,
         "time_s": round(seconds(moment.wall_ns), 3),
         "values": {name: finite(value, 3) for name, value in moment.values.items()},
-        "boxes": [
-            {"label": b.label, "score": finite(b.score, 2), "at": [finite(v, 3) for v in (b.x1, b.y1, b.x2, b.y2)]}
-            for b in moment.boxes
-        ],
+        "boxes": told_boxes(moment.boxes),
     }
+
+
+def told_boxes(boxes: Sequence[Box]) -> list[dict[str, Any]]:
+    """Boxes as the page draws them."""
+    return [
+        {"label": b.label, "score": finite(b.score, 2), "at": [finite(v, 3) for v in (b.x1, b.y1, b.x2, b.y2)]}
+        for b in boxes
+    ]
 
 
 def _files(record: Record) -> dict[str, FileAnswer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Query
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.detect.thresholds import Effective
 from edge.errors import EdgeError, InputError
 from edge.tune.preview import preview
 from edge.types import F32, seconds
@@ -65,13 +66,17 @@ class WouldBe:
 
 @dataclass(frozen=True, slots=True)
 class PreviewAnswer:
-    """What a threshold would have made of a span: ``total`` events, and the first 500 of them."""
+    """What a threshold would have made of a span: ``total`` events, and the first 500 of them.
+
+    ``held_back`` counts by reason what would have been above the threshold without an event of its own.
+    """
 
     enter: float
     leave: float
     total: int
     covered_s: float
     events: list[WouldBe]
+    held_back: dict[str, int] = field(default_factory=dict)
 
 
 @router.get("/thresholds")
@@ -106,14 +111,12 @@ def trace(
 ) -> TraceAnswer:
     """What was held against the threshold of a label, drawn with ``points``."""
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
-    kept = rooms.trace(traces, camera, since_ns, until_ns)
-    names = list(kept.names)
+    kept = rooms.trace(traces, camera, label, since_ns, until_ns)
     high: list[float | None] = [None] * points
     low = high
-    if label in names and len(kept.times_ns):
-        high, low = _parts(kept.times_ns, kept.values[:, names.index(label)], since_ns, until_ns, points)
-    seen = [bool(np.isfinite(kept.values[:, i]).any()) for i in range(len(names))]
-    return TraceAnswer(since, until, high, low, [name for name, there in zip(names, seen, strict=True) if there])
+    if kept.names and len(kept.times_ns):
+        high, low = _parts(kept.times_ns, kept.values[:, 0], since_ns, until_ns, points)
+    return TraceAnswer(since, until, high, low, list(kept.seen))
 
 
 @router.get("/cameras/{camera}/preview")
@@ -132,19 +135,19 @@ def would_be(
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
     rule = _in_force(box, camera, label)
     lower = round(enter * 2 / 3, 4) if leave is None else min(leave, enter)
-    kept = rooms.trace(traces, camera, since_ns, until_ns)
-    if label not in kept.names:
+    kept = rooms.trace(traces, camera, label, since_ns, until_ns)
+    if not kept.names:
         return PreviewAnswer(enter, lower, 0, 0.0, [])
-    found = preview(kept, label, enter, lower, rule.min_s, rule.merge_s, rule.cooldown_s, rule.most_per_hour)
-    column = kept.values[:, list(kept.names).index(label)]
-    events = [WouldBe(seconds(e.begin_ns), seconds(e.end_ns), number(e.peak)) for e in found[:MOST_SHOWN]]
-    return PreviewAnswer(enter, lower, len(found), _covered_s(kept.times_ns, column), events)
+    found = preview(kept, label, replace(rule.limits, enter=enter, leave=lower))
+    events = [WouldBe(seconds(e.begin_ns), seconds(e.end_ns), number(e.peak)) for e in found.events[:MOST_SHOWN]]
+    held = {reason.value: count for reason, count in found.held.items()}
+    return PreviewAnswer(enter, lower, len(found.events), _covered_s(kept.times_ns, kept.values[:, 0]), events, held)
 
 
-def _in_force(box: Box, camera: str, label: str) -> ThresholdAnswer:
+def _in_force(box: Box, camera: str, label: str) -> Effective:
     for one in box.thresholds():
         if (one.camera, one.label) == (camera, label):
-            return threshold_answer(one)
+            return one
     raise HTTPException(404, f"{camera} has no threshold of {label!r}")
 
 

@@ -14,6 +14,7 @@ from edge.clock import VirtualClock
 from edge.config import parse
 from edge.detect.detector import Detector
 from edge.engine.manifest import Label, Manifest, find_folder, load_folder
+from edge.holds import HeldBack, HoldReason
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.types import NS_PER_S, Batch, Contribution, Event, Scores, Window, nanoseconds
@@ -74,6 +75,7 @@ class Site:
         self.events: list[Event] = []
         self.waits_s: list[float] = []
         self.order: list[str] = []
+        self.held: Sequence[HeldBack] = ()
 
     def run(self, until_s: float) -> None:
         while self._items and self.clock.mono_ns() < until_s * NS_PER_S:
@@ -84,6 +86,7 @@ class Site:
                 self.buffers[name].push(item)
             step = self.pipeline.step()
             self.events += step.events
+            self.held = step.held if step.facts else self.held
             self.order += [scores.camera for scores in step.scores]
             if step.ready_ns is not None:
                 self.waits_s.append((self.clock.mono_ns() - step.ready_ns) / NS_PER_S)
@@ -133,3 +136,16 @@ def test_what_was_found_of_a_camera_is_told_before_the_next_one_is_begun() -> No
     assert sorted(site.waits_s[-4:]) == pytest.approx([0.01, 0.02, 0.03, 0.04], abs=1e-6)
     assert site.skipped() == 0
     assert len(set(site.order[-4:])) == 4, "each in its turn"
+
+
+def test_what_is_held_back_is_in_the_step_and_counted_once() -> None:
+    site = Site(1)
+    site.pipeline.set_armed("cam0", False)
+    site.model.loud = {"cam0"}
+    site.run(5.0)
+    assert [(one.label, one.reason) for one in site.held] == [("siren", HoldReason.DISARMED)]
+    site.model.loud = set()
+    site.run(20.0)
+    assert [(one.reason, one.this_hour) for one in site.held] == [(None, {HoldReason.DISARMED: 1})]
+    counted = {"camera": "cam0", "label": "siren", "reason": "disarmed"}
+    assert site.metrics.registry.get_sample_value("edge_held_back_total", counted) == 1

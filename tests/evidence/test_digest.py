@@ -15,9 +15,10 @@ from media_times import at
 
 from edge.clock import VirtualClock
 from edge.errors import SinkError
+from edge.evidence import digest as subject
 from edge.evidence.archive.records import File
 from edge.evidence.archive.store import EventStore
-from edge.evidence.digest import as_json, day_span, digest, write_digest
+from edge.evidence.digest import KINDS, as_json, day_span, digest, write_digest
 from edge.types import NS_PER_S, Event, Kind, Phase
 
 SINCE, UNTIL = day_span(date(2026, 3, 9), timezone.utc)
@@ -90,6 +91,29 @@ def test_a_day_is_counted_and_told(tmp_path: Path) -> None:
         assert abs(int(sheet[y, x, 0]) - 40 * n) < 6
     assert digest(store, SINCE, UNTIL, ("yard",)).storyboards.keys() == {"yard"}
     store.close()
+
+
+def test_every_kind_is_named_and_of_very_many_how_many_more(tmp_path: Path) -> None:
+    store = EventStore(tmp_path, VirtualClock(UNTIL))
+    for n in range(KINDS):
+        for k in range(n + 1):
+            store.put(event(f"{n}-{k}", 1 + n / 60, f"kind_{n:02}"), "m")
+    text = digest(store, SINCE, UNTIL, ()).text
+    assert [n for n in range(KINDS) if f"kind {n:02} {n + 1}" not in text] == []
+    store.put(event("x", 2, "sneeze"), "m")
+    text = digest(store, SINCE, UNTIL, ()).text
+    assert "kind 01 2, 2 more of 2 other kinds." in text
+    assert "79 events on gate" in text
+
+
+def test_what_is_not_counted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "MOST", 3)
+    store = EventStore(tmp_path, VirtualClock(UNTIL))
+    for n in range(2):
+        store.put(event(f"e{n}", n), "m")
+    assert "Only the newest" not in digest(store, SINCE, UNTIL, ()).text
+    store.put(event("e3", 3), "m")
+    assert "Only the newest 3 events were counted." in digest(store, SINCE, UNTIL, ()).text
 
 
 def test_a_quiet_day(tmp_path: Path) -> None:

@@ -50,13 +50,16 @@ def test_what_there_is_for_a_camera() -> None:
     assert set(components) == {
         "gate_fire", "gate_fire_threshold", "gate_fire_score", "gate_smoke", "gate_smoke_threshold",
         "gate_smoke_score", "gate_no_signal", "gate_event", "gate_last_event", "gate_armed", "gate_state",
-        "gate_snapshot", "gate_take_snapshot", "gate_last_was_right", "gate_last_was_false",
+        "gate_snapshot", "gate_take_snapshot", "gate_last_was_right", "gate_last_was_false", "gate_held_back",
         "uptime", "disk_free", "outbox", "runtime", "model", "digest",
     }  # fmt: skip
     assert components["gate_smoke"]["dev_cla"] == "smoke"
     assert components["gate_no_signal"]["ent_cat"] == "diagnostic"
     assert components["gate_fire_threshold"]["cmd_t"] == "edge/site/node/gate/fire/threshold/set"
     assert "smoke_begin" in components["gate_event"]["evt_typ"]  # type: ignore[operator]
+    held = components["gate_held_back"]
+    assert (held["stat_t"], held["json_attr_t"]) == ("edge/site/node/gate/held_back",) * 2
+    assert held["val_tpl"] == "{{ value_json.this_hour }}"
 
 
 def test_topics() -> None:

@@ -24,6 +24,7 @@ from publish_parts import BEGIN, FACTS, JPEG, LINKS, SCORES, TOPICS, WALL_NS, si
 
 from edge.clock import SystemClock
 from edge.errors import SinkError
+from edge.holds import HeldBack, HoldReason
 from edge.metrics import Metrics
 from edge.publish.commands import Mark, SetArmed, SetThreshold, TakeSnapshot
 from edge.publish.discovery import birth_topic, platforms
@@ -143,6 +144,7 @@ def test_home_assistant_takes_shows_and_uses_everything(home_assistant: HomeAssi
     node.publish_scores([SCORES])
     node.publish_evidence(KEPT, JPEG)
     node.publish_digest({"events": 3, "text": "three alerts"})
+    node.publish_held_back(["gate"], [HeldBack("gate", "fire", 0.6, {HoldReason.RATE_LIMITED: 7})])
     until(lambda: home_assistant.state("digest") == "3" and home_assistant.state("gate_event") != "unknown")
     until(lambda: home_assistant.state("gate_last_event") == "Flames at the gate.")
 
@@ -159,7 +161,8 @@ def test_home_assistant_takes_shows_and_uses_everything(home_assistant: HomeAssi
     assert states == {
         "gate_fire": "on", "gate_smoke": "off", "gate_no_signal": "off", "gate_fire_threshold": "0.7",
         "gate_smoke_threshold": "0.5", "gate_fire_score": None, "gate_smoke_score": None, "gate_armed": "on",
-        "gate_last_event": "Flames at the gate.", "gate_state": "up", "uptime": None, "disk_free": "1000000000",
+        "gate_last_event": "Flames at the gate.", "gate_state": "up", "gate_held_back": "7",
+        "uptime": None, "disk_free": "1000000000",
         "outbox": "3", "runtime": "onnx", "model": "fused 1", "digest": "3",
     }  # fmt: skip
     event = entities["gate_event"]["attributes"]

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, TOPICS, UPDATE, WALL_NS, site
 
+from edge.holds import HeldBack, HoldReason
 from edge.publish.commands import Origin, reply_message
 from edge.publish.opened import ended, pack, unpack
 from edge.publish.payloads import NodeInfo, event_payload
@@ -22,11 +23,12 @@ from edge.publish.topics import (
     ScoreLimit,
     Threshold,
     health_message,
+    held_back_message,
     score_message,
     state_message,
     threshold_messages,
 )
-from edge.types import NS_PER_S, Event, Kept, Message
+from edge.types import NS_PER_S, Event, Kept, Message, SensorFacts
 
 DOCS = Path(__file__).parents[2] / "docs"
 INFO = NodeInfo("0.1", "fused 1", "onnx", 12.5, 10**9, 3, {"provider": "CPU"})
@@ -108,6 +110,56 @@ def test_health() -> None:
     camera = payload["cameras"]["gate"]  # type: ignore[index]
     assert camera["video"]["rate_hz"] == 15.0
     assert camera["audio"]["level"] is None
+    assert (camera["sensors"], camera["held_back"], payload["held_back"]) == ({}, {}, 0)
+
+
+HELD = (
+    HeldBack("gate", "person", 0.6, {HoldReason.RATE_LIMITED: 7, HoldReason.COOLDOWN: 2, HoldReason.OUTSIDE_ZONE: 30},
+             HoldReason.RATE_LIMITED, WALL_NS, 0.91),
+    HeldBack("gate", "fire", 0.5, {HoldReason.WAITING: 4}),
+    HeldBack("hall", "person", 0.6, {HoldReason.COOLDOWN: 1}),
+)  # fmt: skip
+
+
+def test_health_tells_what_limits_held_back_and_what_the_sensors_say() -> None:
+    read = SensorFacts("temperature", "°C", 21.52, 3.25, is_stale=False)
+    silent = SensorFacts("smoke", "ppm", None, None, is_stale=True)
+    facts = [replace(FACTS, sensors=(read, silent)), replace(FACTS, camera="hall")]
+    payload = validate("health", health_message(TOPICS, INFO, facts, WALL_NS, HELD))
+    gate, hall = payload["cameras"]["gate"], payload["cameras"]["hall"]  # type: ignore[index]
+    assert payload["held_back"] == 10
+    assert (gate["held_back"], hall["held_back"]) == ({"person": 9}, {"person": 1})
+    assert gate["sensors"] == {
+        "temperature": {"value": 21.52, "unit": "°C", "age_s": 3.25, "stale": False},
+        "smoke": {"value": None, "unit": "ppm", "age_s": None, "stale": True},
+    }
+
+
+def test_what_is_held_back_is_an_object_of_its_own() -> None:
+    """Freezes keys and forms: the label's state stays ON or OFF, so this is told beside it."""
+    message = held_back_message(TOPICS, "gate", HELD)
+    assert (message.topic, message.retain) == ("edge/site/node/gate/held_back", True)
+    assert validate("held_back", message) == {
+        "schema": 1,
+        "camera": "gate",
+        "this_hour": 9,
+        "labels": {
+            "person": {
+                "reason": "rate_limited",
+                "since": "2023-11-14T22:13:20.000Z",
+                "score": 0.91,
+                "enter": 0.6,
+                "this_hour": {"rate_limited": 7, "cooldown": 2, "outside_zone": 30},
+            },
+            "fire": {"reason": None, "since": None, "score": None, "enter": 0.5, "this_hour": {"waiting": 4}},
+        },
+    }
+    assert validate("held_back", held_back_message(TOPICS, "yard", HELD))["labels"] == {}
+
+
+def test_every_reason_is_documented() -> None:
+    text = (DOCS / "topics.md").read_text(encoding="utf-8")
+    assert [reason.value for reason in HoldReason if f"`{reason.value}`" not in text] == []
 
 
 def test_thresholds() -> None:
@@ -188,6 +240,7 @@ def test_every_topic_is_documented() -> None:
             TOPICS.state("<camera>", "<label>"), TOPICS.score("<camera>"), TOPICS.thresholds("<camera>"),
             TOPICS.threshold("<camera>", "<label>") + "/set", TOPICS.threshold("<camera>", "<label>") + "/state",
             TOPICS.armed("<camera>") + "/set", TOPICS.armed("<camera>") + "/state", TOPICS.evidence("<camera>"),
+            TOPICS.held_back("<camera>"),
             TOPICS.snapshot("<camera>"), TOPICS.last_event("<camera>"), TOPICS.digest]  # fmt: skip
     missing = [t for t in tops if f"`…/{t.removeprefix(TOPICS.root + '/')}`" not in text]
     assert missing == []

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from media_times import at
 from starlette.testclient import TestClient
 from web_parts import NOON_NS, ScriptedBox, event, keep, scores_of_a_day
 
-from edge.config import load
+from edge.config import load, parse
 from edge.errors import SinkError
 from edge.evidence.archive.records import File
-from edge.types import NS_PER_S, Kind
+from edge.evidence.archive.traces import Trace
+from edge.holds import HeldBack, HoldReason
+from edge.types import NS_PER_S, Box, Kind, RuleValues, SensorFacts
 from edge.web.box import Glimpse, Moment
+from edge.web.live import _hello, _told
+from edge.web.rooms import Rooms
+
+HELD = HeldBack(
+    *("yard", "person", 0.6, {HoldReason.RATE_LIMITED: 7, HoldReason.OUTSIDE_ZONE: 3}),
+    *(HoldReason.RATE_LIMITED, NOON_NS, 0.91),
+)
 
 
 def error_of(answer: object) -> str:
@@ -148,15 +159,55 @@ def test_a_rule_is_made_from_a_zone_and_its_zone_then_stays(client: TestClient) 
     rule = {"when": "person", "zones": ["drive"], "after_s": 2, "schedule": "22:00-06:00"}
     assert client.put("/api/rules/intrusion", json=rule).status_code == 200
     shown = client.get("/api/drawn").json()
-    assert shown["rules"]["intrusion"] == {"rule": {**rule, "after_s": 2.0}, "drawn": True}
+    assert shown["rules"]["intrusion"] == {"rule": {**rule, "after_s": 2.0}, "drawn": True, "covers": None}
     client.put("/api/cameras/yard/zones/gate", json={"points": [[0.1, 0.2], [0.9, 0.2], [0.9, 0.8]]})
-    client.put("/api/rules/intrusion", json={**rule, "zones": ["gate"]})
+    client.put("/api/rules/intrusion", params={"replace": "true"}, json={**rule, "zones": ["gate"]})
     kept = client.delete("/api/cameras/yard/zones/gate")
     assert kept.status_code == 409
     assert "gate" in error_of(kept)
     assert "gate" in client.get("/api/drawn").json()["cameras"]["yard"]["zones"]
     assert client.delete("/api/rules/intrusion").status_code == 200
     assert client.delete("/api/cameras/yard/zones/gate").status_code == 200
+
+
+WATCH = {"when": "person", "zones": ["drive"], "schedule": "22:00-06:00"}
+
+
+def test_a_rule_of_config_yaml_is_not_taken_away_unasked(box: ScriptedBox, client: TestClient) -> None:
+    other = {"when": "vehicle", "cameras": ["yard"]}
+    refused = client.put("/api/rules/night_watch", json=other)
+    assert refused.status_code == 409
+    for lost in ("night_watch", "config.yaml", "drive", "22:00-06:00", "replace"):
+        assert lost in error_of(refused), "what would be lost is said"
+    assert box.drawn() == {}
+    assert box.loaded.config.events["night_watch"].schedule == "22:00-06:00"
+    assert client.put("/api/rules/night_watch", params={"replace": "true"}, json=other).status_code == 200
+    shown = client.get("/api/drawn").json()["rules"]["night_watch"]
+    assert shown == {"rule": other, "drawn": True, "covers": WATCH}
+    assert "drawn here" in error_of(client.put("/api/rules/night_watch", json=WATCH)), (
+        "the newer one is not lost either"
+    )
+    client.delete("/api/rules/night_watch")
+    assert client.get("/api/drawn").json()["rules"]["night_watch"] == {"rule": WATCH, "drawn": False, "covers": None}
+
+
+def test_a_covered_rule_is_shown_where_it_needs_a_drawn_zone(box: ScriptedBox, client: TestClient) -> None:
+    client.put("/api/cameras/yard/zones/gate", json={"points": [[0.1, 0.2], [0.9, 0.2], [0.9, 0.8]]})
+    text = box.loaded.path.read_text(encoding="utf-8").replace("zones: [drive]", "zones: [gate]")
+    box.loaded.path.write_text(text, encoding="utf-8")
+    client.put("/api/rules/night_watch", params={"replace": "true"}, json={"when": "vehicle"})
+    assert client.get("/api/drawn").json()["rules"]["night_watch"]["covers"] == {**WATCH, "zones": ["gate"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "points"), [("zones", [[0.1, 0.2], [0.9, 0.2], [0.9, 0.8]]), ("lines", [[0.1, 0.2], [0.9, 0.2]])]
+)
+def test_a_new_place_does_not_move_one_that_is_there(client: TestClient, kind: str, points: list[list[float]]) -> None:
+    path = f"/api/cameras/yard/{kind}/one"
+    assert client.put(path, params={"new": "true"}, json={"points": points}).status_code == 200
+    assert "one" in error_of(client.put(path, params={"new": "true"}, json={"points": points[::-1]}))
+    assert client.get("/api/drawn").json()["cameras"]["yard"][kind]["one"]["points"] == points
+    assert client.put(path, json={"points": points[::-1]}).status_code == 200, "moving is asked for"
 
 
 @pytest.mark.parametrize(
@@ -245,19 +296,84 @@ def test_arming_reaches_the_box(box: ScriptedBox, client: TestClient) -> None:
     assert client.get("/api/node").json()["cameras"][0]["armed"] is False
 
 
-def test_health(client: TestClient) -> None:
+def test_health(box: ScriptedBox, client: TestClient) -> None:
+    box.readings = (
+        SensorFacts("temperature", "\N{DEGREE SIGN}C", 21.5, 3.0, is_stale=False),
+        SensorFacts("smoke", "ppm", None, None, is_stale=True),
+    )
+    box.held = [HELD, replace(HELD, label="fire", reason=None)]
     health = client.get("/api/health").json()
     assert [(c["camera"], c["state"]) for c in health["cameras"]] == [("yard", "up"), ("hall", "lost")]
     assert health["cameras"][0]["av_offset_s"] == 0.012
     assert health["evidence"]["events"] == 0
+    assert health["cameras"][0]["sensors"] == [
+        {"name": "temperature", "unit": "\N{DEGREE SIGN}C", "value": 21.5, "age_s": 3.0, "stale": False},
+        {"name": "smoke", "unit": "ppm", "value": None, "age_s": None, "stale": True},
+    ]
+    person = {"camera": "yard", "label": "person", "reason": "rate_limited", "since_s": NOON_NS / 1e9, "score": 0.91}
+    counts = {"enter": 0.6, "this_hour": {"rate_limited": 7, "outside_zone": 3}, "limited": 7}
+    assert health["held_back"] == [
+        {**person, **counts},
+        {**person, **counts, "label": "fire", "reason": None, "since_s": None, "score": None},
+    ]
+
+
+def test_what_is_held_back_is_news(box: ScriptedBox) -> None:
+    box.held = [HELD]
+    assert _hello(box)["held_back"][0]["reason"] == "rate_limited"
+    assert _told((HELD,))[0]["this_hour"] == {"rate_limited": 7, "outside_zone": 3}
+
+
+def test_the_preview_tells_what_would_have_been_held_back(box: ScriptedBox, client: TestClient) -> None:
+    assert box.traces is not None
+    for i in range(600):  # three seconds in twenty, for five minutes
+        wall_ns = NOON_NS - (600 - i) * NS_PER_S // 2
+        box.traces.append(RuleValues("yard", wall_ns, at(wall_ns), {"person": 0.9 if i % 40 < 6 else 0.1}), wall_ns)
+    span = {"label": "person", "since": NOON_NS / 1e9 - 600, "until": NOON_NS / 1e9, "enter": 0.6}
+    assert client.get("/api/cameras/yard/preview", params=span).json()["held_back"] == {}
+    box.most_per_hour = 4
+    would = client.get("/api/cameras/yard/preview", params=span).json()
+    assert (would["total"], would["held_back"]) == (4, {"rate_limited": 11})
+
+
+def test_the_scores_that_are_remembered_are_one_labels(box: ScriptedBox, client: TestClient) -> None:
+    """A day of all labels is tens of megabytes, and stays for as long as nobody asks for another."""
+    scores_of_a_day(box)
+    assert box.traces is not None
+    rooms: Rooms = client.app.state.rooms  # type: ignore[attr-defined]
+    span = {"since": NOON_NS / 1e9 - 3600, "until": NOON_NS / 1e9}
+    for label in ("person", "vehicle", "glass_break"):
+        client.get("/api/cameras/yard/trace", params={**span, "label": label})
+    asked: list[float] = []
+    read = box.traces.read
+
+    def noted(camera: str, since_ns: int, until_ns: int) -> Trace:
+        asked.append((until_ns - since_ns) / NS_PER_S)
+        return read(camera, since_ns, until_ns)
+
+    box.traces.read = noted  # type: ignore[method-assign]
+    day = client.get(
+        "/api/cameras/yard/trace", params={**span, "since": NOON_NS / 1e9 - 86400, "label": "person"}
+    ).json()
+    assert asked == [6 * 3600.0] * 4, "some hours at a time"
+    assert max(v for v in day["high"] if v is not None) == pytest.approx(0.9, abs=0.005)
+    kept = [trace for _, trace in rooms._traces.values()]
+    assert [(trace.names, trace.values.shape) for trace in kept] == [
+        (("glass_break",), (3600, 1)),
+        (("person",), (3600, 1)),
+    ]
+    assert all(trace.values.base is None or trace.values.base.size == 3600 for trace in kept), "no view of them all"
 
 
 def test_a_picture_is_encoded_once_and_not_sent_twice(box: ScriptedBox, client: TestClient) -> None:
     assert client.get("/api/cameras/yard/picture.jpg").status_code == 404
     assert client.get("/api/cameras/yard/picture.jpg", params={"after": -1}).status_code == 204
-    box.pictures["yard"] = Glimpse(7, np.full((36, 64, 3), (200, 30, 30), np.uint8))
+    box.pictures["yard"] = Glimpse(
+        7, np.full((36, 64, 3), (200, 30, 30), np.uint8), (Box("person", 0.9, 0.1, 0.2, 0.3, 0.4),)
+    )
     first = client.get("/api/cameras/yard/picture.jpg", params={"after": 3})
     assert (first.status_code, first.headers["x-edge-number"], first.content[:2]) == (200, "7", b"\xff\xd8")
+    assert json.loads(first.headers["x-edge-boxes"]) == [{"label": "person", "score": 0.9, "at": [0.1, 0.2, 0.3, 0.4]}]
     assert client.get("/api/cameras/yard/picture.jpg", params={"after": 7}).status_code == 204
 
     import cv2
@@ -282,6 +398,27 @@ def test_sound_goes_on_where_it_was_left(box: ScriptedBox, client: TestClient) -
     more = client.get("/api/cameras/yard/sound", params={"after": heard["next"]}).json()
     assert len(more["levels"]) == 10
     assert more["levels"][-1] == -100.0
+
+
+def test_people_hear_16_bit_samples_from_where_they_were(box: ScriptedBox, client: TestClient) -> None:
+    t = np.arange(3 * 32000) / 32000
+    box.heard["yard"] = (0.5 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)
+    first = client.get("/api/cameras/yard/sound.pcm")
+    assert (first.headers["x-edge-rate"], first.headers["x-edge-next"]) == ("32000", str(3 * 32000))
+    samples = np.frombuffer(first.content, "<i2")
+    assert np.allclose(samples / 32767, box.heard["yard"][-16000:], atol=1e-4)
+    assert client.get("/api/cameras/yard/sound.pcm", params={"after": 3 * 32000}).content == b""
+    assert len(client.get("/api/cameras/yard/sound.pcm", params={"after": 0}).content) == 2 * 2 * 32000
+    assert client.get("/api/cameras/hall/sound.pcm").status_code == 404
+    yard, hall = client.get("/api/node").json()["cameras"]
+    assert (yard["listening"], yard["speech"], hall["listening"]) == (True, False, False)
+
+
+def test_where_sound_is_let_out_nowhere_nobody_listens(box: ScriptedBox, client: TestClient) -> None:
+    text = box.loaded.path.read_text(encoding="utf-8").replace("keep_gb: 20", "keep_gb: 20, audio: false")
+    box.loaded = parse(text, box.loaded.path)
+    assert "evidence.audio" in error_of(client.get("/api/cameras/yard/sound.pcm"))
+    assert client.get("/api/node").json()["cameras"][0]["listening"] is False
 
 
 @pytest.mark.parametrize("length", [0, 900, 1600, 5 * 32000 - 1, 5 * 32000, 9 * 32000 + 77])

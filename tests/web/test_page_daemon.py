@@ -49,9 +49,10 @@ def test_from_a_zone_drawn_to_an_alert_seen_heard_and_marked(daemon: tuple[Daemo
         assert area is not None
         for x, y in [(0.03, 0.05), (0.97, 0.05), (0.97, 0.97), (0.03, 0.97), (0.03, 0.05)]:
             page.mouse.click(area["x"] + x * area["width"], area["y"] + y * area["height"])
-        expect(page.locator(".places")).to_contain_text("zone1", timeout=15_000)
+        expect(page.locator(".places").first).to_contain_text("zone1", timeout=15_000)
         page.get_by_label("Seconds").fill("1")
         page.get_by_label("What").select_option("person")
+        page.get_by_label("Name of the rule").fill("intrusion")
         page.get_by_role("button", name="Save the rule").click()
         expect(page.locator(".places", has_text="intrusion")).to_be_visible(timeout=15_000)
         assert "zone1" in (data / "drawn.yaml").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from edge.errors import InputError
 from edge.evidence.archive.records import File
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
+from edge.holds import HeldBack
 from edge.types import (
     F32,
     NS_PER_S,
@@ -29,10 +30,11 @@ from edge.types import (
     Kind,
     Phase,
     RuleValues,
+    SensorFacts,
     SourceState,
     StreamFacts,
 )
-from edge.web.box import Glimpse, Moment, NodeFacts
+from edge.web.box import Glimpse, LiveSamples, Moment, NodeFacts
 from edge.web.hub import Hub
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,6 +54,7 @@ def config_text(folder: Path, web: str = "") -> str:
         "    privacy_masks: [[[0.85, 0], [1, 0], [1, 0.2], [0.85, 0.2]]]\n"
         f"  hall:\n    source: {{type: file, path: '{SAMPLE}', pace: live}}\n    microphone: none\n"
         "evidence: {keep_days: 14, keep_gb: 20}\n"
+        "events:\n  night_watch: {when: person, zones: [drive], schedule: '22:00-06:00'}\n"
         f"web: {{listen: '127.0.0.1:0'{', ' + web if web else ''}}}\n"
     )
 
@@ -76,6 +79,10 @@ class ScriptedBox:
         self.commands: dict[tuple[str, str], float] = {}
         self.arming = {"yard": True, "hall": True}
         self.asked: list[str] = []
+        self.held: list[HeldBack] = []
+        self.most_per_hour = 60
+        self.readings: tuple[SensorFacts, ...] = ()
+        self.yard = SourceState.UP
 
     def labels(self) -> Sequence[str]:
         return (*LABELS, *(name for name in self.loaded.config.events if name not in {*LABELS, "defaults"}))
@@ -86,9 +93,9 @@ class ScriptedBox:
     def facts(self) -> Sequence[CameraFacts]:
         sound = StreamFacts(0.1, 32000.0, -31.5, 0.0, 0.0, None)
         picture = StreamFacts(0.2, 12.5, 96.0, 0.0, 0.0, -3.0)
-        up = SourceState.UP
+        drops = {"engine": 0, "torn": 0}
         return [
-            CameraFacts("yard", 0, up, "", picture, sound, 0.012, {"engine": 0, "torn": 0}),
+            CameraFacts("yard", 0, self.yard, "", picture, sound, 0.012, drops, sensors=self.readings),
             CameraFacts("hall", 0, SourceState.LOST, "no route to host", replace(picture, age_s=70.0), None, None, {}),
         ]
 
@@ -110,6 +117,17 @@ class ScriptedBox:
         n = min(len(heard), len(out))
         out[len(out) - n :] = heard[len(heard) - n :]
         return len(heard)
+
+    def hear(self, camera: str, after: int) -> LiveSamples:
+        evidence = self.loaded.config.evidence
+        if evidence is not None and not evidence.audio:
+            raise InputError("evidence.audio is false: the sound is let out nowhere")
+        heard = self.heard.get(camera, np.zeros(0, np.float32))
+        begin = after if 0 <= after <= len(heard) else max(0, len(heard) - RATE_HZ // 2)
+        return LiveSamples(min(len(heard), begin + 2 * RATE_HZ), heard[begin : begin + 2 * RATE_HZ])
+
+    def held_back(self) -> Sequence[HeldBack]:
+        return self.held
 
     def thresholds(self) -> Sequence[Effective]:
         return [self._effective(camera, label) for camera in self.loaded.config.cameras for label in self.labels()]
@@ -149,7 +167,9 @@ class ScriptedBox:
         origin = Origin.DEFAULT if command is None else Origin.COMMAND
         names = ("min_s", "merge_s", "cooldown_s", "most_per_hour", "severity", "enabled", "even_disarmed")
         origins = {"enter": origin, "leave": origin, **dict.fromkeys(names, Origin.DEFAULT)}
-        return Effective(camera, label, enter, leave, 1.0, 0.0, 10.0, 60, "alert", True, False, origins)
+        if self.most_per_hour != 60:
+            origins["most_per_hour"] = Origin.CONFIG
+        return Effective(camera, label, enter, leave, 1.0, 0.0, 10.0, self.most_per_hour, "alert", True, False, origins)
 
 
 def event(number: int, label: str = "person", camera: str = "yard", **given: Any) -> Event:

@@ -45,7 +45,9 @@ def _learned_from(outcome: Outcome) -> str:
     counts = Counter(clip.label for clip in outcome.clips if not clip.is_rest)
     told = ", ".join(f"{label or 'no event'} {n}" for label, n in sorted(counts.items()))
     groups = len({clip.group for clip in outcome.clips})
-    return f"learned from {sum(counts.values())} clips of {groups} groups: {told}"
+    total = sum(counts.values())
+    clips, kinds = (f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in ((total, "clip"), (groups, "group")))
+    return f"learned from {clips} of {kinds}: {told}"
 
 
 def _figures(outcome: Outcome) -> list[str]:

@@ -42,7 +42,13 @@ export function asked(query) {
   return text ? `?${text}` : "";
 }
 
+export const fetched = (path, query = {}) => asking("GET", path + asked(query));
+
 async function ask(method, path, body) {
+  return (await asking(method, path, body)).json();
+}
+
+async function asking(method, path, body) {
   const headers = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (session.csrf) headers["x-edge-csrf"] = session.csrf;
@@ -52,7 +58,7 @@ async function ask(method, path, body) {
   } catch {
     throw new Refused(0, "the box does not answer");
   }
-  if (answer.ok) return answer.json();
+  if (answer.ok) return answer;
   if (answer.status === 401) window.dispatchEvent(new Event("edge:login"));
   throw new Refused(answer.status, await sentence(answer));
 }

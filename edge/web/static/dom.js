@@ -35,10 +35,12 @@ export function place(element, at) {
 
 export const words = (name) => name.replaceAll("_", " ");
 
-export function tell(sentence, isTrouble = false) {
+// `undo` is offered for as long as the line stands.
+export function tell(sentence, isTrouble = false, undo = null) {
   const line = h("p", { class: isTrouble ? "toast bad" : "toast" }, sentence);
+  if (undo) line.append(" ", h("button", { type: "button", class: "undo", onclick: () => (line.remove(), undo()) }, "Undo"));
   document.getElementById("told").append(line);
-  setTimeout(() => line.remove(), isTrouble ? 9000 : 4000);
+  setTimeout(() => line.remove(), undo ? 20000 : isTrouble ? 9000 : 4000);
 }
 
 export function clock(seconds, withDay = true) {
@@ -54,6 +56,8 @@ export function lasted(seconds) {
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.round(seconds / 86400)} days`;
 }
+
+export const count = (n, noun) => `${n} ${n === 1 ? noun : `${noun}s`}`;
 
 export function bytes(n) {
   const units = ["B", "kB", "MB", "GB", "TB"];

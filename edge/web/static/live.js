@@ -2,9 +2,11 @@
 
 import { get, part, send } from "./api.js";
 import { canvasOf, curve, dashed, grid, tint, waterfall, yOf } from "./chart.js";
-import { clock, colour, h, tell, words } from "./dom.js";
+import { clock, colour, h, lasted, tell, words } from "./dom.js";
+import { limited, sentence, WHY } from "./held.js";
+import { listening } from "./listen.js";
 import { follow } from "./news.js";
-import { drawBoxes, drawPlaces, picture } from "./picture.js";
+import { ageOf, drawBoxes, drawPlaces, picture } from "./picture.js";
 
 export const title = "Live";
 const SPAN_S = 180;
@@ -22,15 +24,20 @@ export async function show(root, { node }) {
       for (const [name, one] of cards) one.arm(hello.armed[name] ?? true);
       for (const one of cards.values()) one.open(hello.open.filter((e) => e.camera === one.name));
       hello.facts.forEach((facts) => cards.get(facts.camera)?.facts(facts));
+      for (const one of cards.values()) one.held(hello.held_back);
     },
     scores: (moment) => cards.get(moment.camera)?.scores(moment),
     event: (event) => cards.get(event.camera)?.event(event),
     facts: (all) => all.forEach((facts) => cards.get(facts.camera)?.facts(facts)),
+    held_back: (all) => cards.forEach((one) => one.held(all)),
     changed: async () => {
       const [now, limits] = [await get("/api/node"), await get("/api/thresholds")];
       for (const camera of now.cameras) cards.get(camera.name)?.change(camera, limits);
     },
-    lost: () => (link.hidden = false),
+    lost: () => {
+      link.hidden = false;
+      cards.forEach((one) => one.unknown());
+    },
     found: () => (link.hidden = true),
   });
   return () => {
@@ -50,12 +57,14 @@ function card(camera, node, thresholds) {
       tell(error.message, true);
     }
   });
-  const eye = camera.picture ? picture(camera.name) : null;
   const boxes = h("div", { class: "boxes", "aria-hidden": "true" });
+  const eye = camera.picture ? picture(camera.name, { onPicture: (found) => drawBoxes(boxes, element.classList.contains("gone") ? [] : found) }) : null;
   eye?.element.append(boxes);
-  const ear = camera.sound ? soundOf(camera.name) : null;
+  const ear = camera.sound ? soundOf(camera) : null;
   const chart = scoresOf(camera.name, node.labels, thresholds);
   const open = opened();
+  const held = heldBack();
+  const sensors = h("p", { class: "sensors dim", hidden: true });
   const head = h(
     "header",
     {},
@@ -63,7 +72,7 @@ function card(camera, node, thresholds) {
     state,
     h("label", { class: "switch" }, armed, h("span", {}, "Armed")),
   );
-  const element = h("article", { class: "card camera", "data-camera": camera.name }, head, eye?.element, ear?.element, open.element, chart.element);
+  const element = h("article", { class: "card camera", "data-camera": camera.name }, head, eye?.element, ear?.element, open.element, held.element, sensors, chart.element);
   const places = (now) => {
     if (!eye) return;
     eye.shapes.replaceChildren();
@@ -71,6 +80,11 @@ function card(camera, node, thresholds) {
     drawPlaces(eye.shapes, eye.names, now);
   };
   places(camera);
+  const old = (isOld, when) => {
+    element.classList.toggle("gone", isOld);
+    eye?.age(isOld, when);
+    if (isOld) boxes.replaceChildren();
+  };
   return {
     name: camera.name,
     element,
@@ -80,12 +94,24 @@ function card(camera, node, thresholds) {
     },
     open: open.set,
     event: open.take,
+    held(all) {
+      const own = all.filter((one) => one.camera === camera.name);
+      held.set(own);
+      chart.held(own);
+    },
     facts(facts) {
       state.textContent = facts.state === "up" ? "up" : `${facts.state}${facts.detail ? `: ${facts.detail}` : ""}`;
       state.className = `pill ${facts.state}`;
+      old(...ageOf(facts));
+      sensors.hidden = !facts.sensors.length;
+      sensors.replaceChildren(...facts.sensors.map(reading));
+    },
+    unknown() {
+      state.textContent = "unknown";
+      state.className = "pill";
+      old(true, null);
     },
     scores(moment) {
-      drawBoxes(boxes, moment.boxes);
       chart.push(moment);
     },
     change(now, limits) {
@@ -99,6 +125,23 @@ function card(camera, node, thresholds) {
       chart.stop();
     },
   };
+}
+
+// "temperature 21.5 °C, 3 s ago"
+function reading(one) {
+  const text = one.value === null ? "nothing yet" : `${Number(one.value.toPrecision(5))} ${one.unit}, ${lasted(one.age_s)} ago`;
+  return h("span", { class: one.stale ? "bad" : "" }, `${words(one.name)}: `, h("b", {}, text), one.stale && one.value !== null && " (too old to count)");
+}
+
+// What is above its threshold and told nowhere, with the reason. What only waits is said beside its score.
+function heldBack() {
+  const list = h("ul", { class: "held", "aria-label": "Held back", hidden: true });
+  const set = (all) => {
+    const shown = all.filter((one) => one.reason && one.reason !== "waiting");
+    list.hidden = !shown.length;
+    list.replaceChildren(...shown.map((one) => h("li", { "data-label": one.label, "data-reason": one.reason }, h("span", {}, sentence(one)), h("time", {}, clock(one.since_s, false)))));
+  };
+  return { element: list, set };
 }
 
 function opened() {
@@ -132,14 +175,15 @@ function opened() {
   return { element: list, set, take };
 }
 
-function soundOf(camera) {
+function soundOf({ name: camera, ...rest }) {
   const canvas = h("canvas", { class: "waterfall", role: "img", "aria-label": `Spectrogram of ${camera}, low tones at the bottom` });
+  const ear = rest.listening ? listening({ name: camera, speech: rest.speech }) : null;
   const bar = h("div", { class: "bar" });
   const value = h("output", {}, "–");
   const meter = h("div", { class: "level", role: "meter", "aria-label": "Sound level in dBFS", "aria-valuemin": "-100", "aria-valuemax": "0" }, bar);
-  const element = h("div", { class: "sound" }, canvas, h("div", { class: "meter" }, meter, value));
+  const element = h("div", { class: "sound" }, canvas, h("div", { class: "meter" }, meter, value, ear?.element));
   const draw = waterfall(canvas, 64, 400);
-  let [next, timer, ended] = [-1, 0, false];
+  let [next, timer, ended, silent] = [-1, 0, false, 0];
   async function listen() {
     if (ended) return;
     if (!document.hidden) {
@@ -153,6 +197,11 @@ function soundOf(camera) {
           bar.classList.toggle("loud", level > -6);
           meter.setAttribute("aria-valuenow", Math.round(level));
           value.textContent = `${Math.round(level)} dBFS`;
+          silent = 0;
+        } else if (++silent > 5) {
+          bar.style.width = 0;
+          meter.removeAttribute("aria-valuenow");
+          value.textContent = "no sound";
         }
       } catch {
         // Away for a moment; the page says so.
@@ -166,6 +215,7 @@ function soundOf(camera) {
     stop() {
       ended = true;
       clearTimeout(timer);
+      ear?.stop();
     },
   };
 }
@@ -177,6 +227,7 @@ function scoresOf(camera, labels, thresholds) {
   const times = [];
   const rows = [];
   let enter = {};
+  let held = {};
   let due = 0;
   const limits = (all) => {
     enter = Object.fromEntries(all.filter((t) => t.camera === camera).map((t) => [t.label, t]));
@@ -230,7 +281,9 @@ function scoresOf(camera, labels, thresholds) {
         const text = value === null || value === undefined ? "–" : value.toFixed(2);
         const href = `/thresholds/${part(camera)}/${part(name)}`;
         const limit = enter[name] ? ` of ${enter[name].enter.toFixed(2)}` : "";
-        return h("li", {}, h("a", { href, "data-link": true }, swatch, words(name), h("b", {}, text), h("small", {}, limit)));
+        const one = held[name];
+        const why = one && (one.reason ? WHY[one.reason] : limited(one.limited));
+        return h("li", {}, h("a", { href, "data-link": true }, swatch, words(name), h("b", {}, text), h("small", {}, limit), why && h("small", { class: "why" }, ` ${why}`)));
       }),
     );
     canvas.setAttribute("aria-label", `Scores of the last three minutes: ${shown.map((n) => `${words(n)} ${rows.at(-1)?.[n] ?? "unknown"}`).join(", ")}`);
@@ -245,6 +298,10 @@ function scoresOf(camera, labels, thresholds) {
   return {
     element,
     limits,
+    held(all) {
+      held = Object.fromEntries(all.map((one) => [one.label, one]));
+      later();
+    },
     push(moment) {
       times.push(moment.time_s);
       rows.push(moment.values);

@@ -23,7 +23,7 @@ export function follow(kinds) {
 
 function open() {
   source = new EventSource("/api/live");
-  for (const kind of ["hello", "scores", "event", "facts", "changed", "missed"]) {
+  for (const kind of ["hello", "scores", "event", "facts", "held_back", "changed", "missed"]) {
     source.addEventListener(kind, (message) => give(kind, JSON.parse(message.data)));
   }
   source.onerror = () => give("lost", null);

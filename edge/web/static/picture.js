@@ -1,17 +1,27 @@
 // A camera's picture that renews itself while it can be seen, with room for what lies over it.
 
-import { h, place, s, words } from "./dom.js";
+import { clock, h, place, s, words } from "./dom.js";
 import { part } from "./api.js";
 
 const PAUSE_MS = 220;
+const OLD_S = 5;
 
-export function picture(camera, { renew = true } = {}) {
+// Whether a camera's picture is not of now, and when it was taken (null: unknown).
+export function ageOf(facts) {
+  const age = facts.video?.age_s ?? null;
+  return [facts.state !== "up" || (age ?? 0) > OLD_S, age === null ? null : Date.now() / 1000 - age];
+}
+
+// `onPicture` is given what was found in each picture as it is shown.
+export function picture(camera, { renew = true, onPicture = () => {} } = {}) {
   const image = h("img", { alt: `What ${camera} sees`, draggable: false });
   const shapes = s("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   const names = h("div", { class: "names", "aria-hidden": "true" });
   const none = h("p", { class: "nopicture" }, "No picture yet");
-  const element = h("div", { class: "picture" }, image, shapes, names, none);
+  const stamp = h("p", { class: "stamp", role: "status", hidden: true });
+  const element = h("div", { class: "picture" }, image, shapes, names, none, stamp);
   let [url, number, timer, seen, ended] = ["", -1, 0, true, false];
+  let [came, isOld, taken] = [null, false, null];
 
   async function look() {
     if (ended) return;
@@ -21,6 +31,7 @@ export function picture(camera, { renew = true } = {}) {
         if (answer.status === 200) {
           number = Number(answer.headers.get("x-edge-number"));
           await swap(await answer.blob());
+          onPicture(JSON.parse(answer.headers.get("x-edge-boxes") ?? "[]"));
         }
       } catch {
         // The box is away: the page says so elsewhere, and the next look may succeed.
@@ -35,7 +46,21 @@ export function picture(camera, { renew = true } = {}) {
     await image.decode().catch(() => {});
     if (url) URL.revokeObjectURL(url);
     url = next;
+    came = Date.now() / 1000;
     none.hidden = true;
+    dress();
+  }
+
+  // Grey, and stamped with its time: the picture is not of now. `when` null: the time it came.
+  function age(old, when = null) {
+    [isOld, taken] = [old, when];
+    dress();
+  }
+
+  function dress() {
+    element.classList.toggle("stale", isOld);
+    stamp.hidden = !isOld || !url;
+    if (!stamp.hidden) stamp.textContent = `Last picture: ${clock(taken ?? came)}`;
   }
 
   const watch = new IntersectionObserver((entries) => (seen = entries.at(-1).isIntersecting), { rootMargin: "80px" });
@@ -46,6 +71,7 @@ export function picture(camera, { renew = true } = {}) {
     element,
     shapes,
     names,
+    age,
     stop() {
       ended = true;
       clearTimeout(timer);

@@ -2,7 +2,8 @@
 
 import { get, part, send } from "./api.js";
 import { canvasOf, curve, dashed, grid, tint, yOf } from "./chart.js";
-import { clock, colour, dayName, dayOf, dayStart, h, lasted, tell, words } from "./dom.js";
+import { clock, colour, count, dayName, dayOf, dayStart, h, lasted, tell, words } from "./dom.js";
+import { counted } from "./held.js";
 
 export const title = "Thresholds";
 const [LEFT, BOTTOM, LANE] = [28, 58, 14];
@@ -88,12 +89,15 @@ function viewOf(state) {
     draw();
     const { now, would } = data;
     const isNew = Math.abs(would.enter - state.rule.enter) > 1e-6;
-    const count = (n) => `${n} ${n === 1 ? "event" : "events"}`;
     const seen = now.covered_s > 0 ? ` in ${lasted(now.covered_s)} of scores` : "";
     if (!data.trace.labels.includes(label)) summary.textContent = `No scores of ${words(label)} were kept that day.`;
-    else if (isNew) summary.textContent = `With ${would.enter.toFixed(2)}: ${count(would.total)}; with ${state.rule.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
-    else summary.textContent = `With ${would.enter.toFixed(2)}, as now: ${count(now.total)}${seen}.`;
-    if (now.total || would.total) summary.textContent += ` At most ${state.rule.most_per_hour} an hour are told.`;
+    else if (isNew) summary.textContent = `With ${would.enter.toFixed(2)}: ${count(would.total, "event")}; with ${state.rule.enter.toFixed(2)}, as now: ${count(now.total, "event")}${seen}.`;
+    else summary.textContent = `With ${would.enter.toFixed(2)}, as now: ${count(now.total, "event")}${seen}.`;
+    const held = counted(would.held_back);
+    if (held) summary.textContent += ` Held back: ${held}.`;
+    if (now.total || would.total) summary.textContent += limitOf(state.rule);
+    if (!state.rule.enabled) summary.textContent += " It is switched off here: nothing of it is told.";
+    else if (!state.node.cameras.find((one) => one.name === camera)?.armed) summary.textContent += " The camera is disarmed.";
     summary.dataset.total = would.total;
     apply.disabled = !isNew;
     back.hidden = state.rule.origins.enter !== "command";
@@ -133,7 +137,7 @@ function viewOf(state) {
     pen.moveTo(LEFT, toY(data.would.enter));
     pen.lineTo(width, toY(data.would.enter));
     pen.stroke();
-    canvas.setAttribute("aria-label", `Scores of ${words(label)} on ${camera}, ${dayName(state.since)}: ${data.now.total} events as now, ${data.would.total} with ${data.would.enter.toFixed(2)}`);
+    canvas.setAttribute("aria-label", `Scores of ${words(label)} on ${camera}, ${dayName(state.since)}: ${count(data.now.total, "event")} as now, ${data.would.total} with ${data.would.enter.toFixed(2)}`);
   }
 
   function hours(pen, xOf, width, height) {
@@ -195,9 +199,9 @@ function viewOf(state) {
       moved(Number(slider.value));
     };
     canvas.setPointerCapture(event.pointerId);
-    canvas.addEventListener("pointermove", pull);
-    canvas.addEventListener("pointerup", () => canvas.removeEventListener("pointermove", pull), { once: true });
-    canvas.addEventListener("pointercancel", () => canvas.removeEventListener("pointermove", pull), { once: true });
+    const held = new AbortController();
+    canvas.addEventListener("pointermove", pull, { signal: held.signal });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => held.abort(), { signal: held.signal });
     pull(event);
   });
 
@@ -230,6 +234,13 @@ function viewOf(state) {
   };
 }
 
+// How many are told, as the rule has it.
+function limitOf(rule) {
+  if (rule.limit === "hard") return ` At most ${rule.most_per_hour} an hour are told.`;
+  const more = rule.limit === "repetitions" ? "; live, who or what is new is told at once" : "";
+  return ` After ${rule.most_per_hour} in an hour one in ${lasted(3600 / rule.most_per_hour)} is told${more}.`;
+}
+
 const FROM = { default: "the model's advice", learned: "learned here", config: "config.yaml", command: "set by hand" };
 
 function origins(state, to, day) {
@@ -251,7 +262,7 @@ function origins(state, to, day) {
           own.map((t) => {
             const cell = (text, name) => h("td", {}, text, h("small", { class: "dim" }, FROM[t.origins[name]] ?? t.origins[name]));
             const link = h("button", { type: "button", class: "quiet", onclick: () => to(state.camera, t.label, day) }, words(t.label));
-            return h("tr", { class: t.enabled ? "" : "off" }, h("th", { scope: "row" }, link), cell(t.enter.toFixed(2), "enter"), cell(t.leave.toFixed(2), "leave"), cell(`${t.min_s} s`, "min_s"), cell(`${t.cooldown_s} s`, "cooldown_s"), cell(t.severity, "severity"));
+            return h("tr", { class: t.enabled ? "" : "off" }, h("th", { scope: "row" }, link), cell(t.enter.toFixed(2), "enter"), cell(t.leave.toFixed(2), "leave"), cell(`${t.min_s} s`, "min_s"), cell(`${t.cooldown_s} s`, "cooldown_s"), t.enabled ? cell(t.severity, "severity") : cell("off", "enabled"));
           }),
         ),
       ),

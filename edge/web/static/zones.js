@@ -2,7 +2,8 @@
 
 import { get, part, send } from "./api.js";
 import { h, place, s, tell, words } from "./dom.js";
-import { corners, picture } from "./picture.js";
+import { follow } from "./news.js";
+import { ageOf, corners, picture } from "./picture.js";
 import { listing } from "./places.js";
 
 export const title = "Zones";
@@ -18,7 +19,7 @@ export async function show(root, { rest: [asked], node, go }) {
   const camera = cameras.find((one) => one.name === asked)?.name ?? cameras[0].name;
   const chooser = h("select", { "aria-label": "Camera", onchange: (e) => go(`/zones/${part(e.target.value)}`) }, cameras.map((c) => h("option", { selected: c.name === camera }, c.name)));
   const eye = picture(camera);
-  const state = { drawn: await get("/api/drawn"), camera, eye, chosen: null, tool: null, draft: [], labels: node.labels };
+  const state = { drawn: await get("/api/drawn"), camera, eye, chosen: null, tool: null, draft: [], labels: node.labels, form: {} };
   const aside = h("div", { class: "aside" });
   const tools = h("div", { class: "row tools", role: "toolbar", "aria-label": "Drawing" });
   const hint = h("p", { class: "dim hint", role: "status" });
@@ -29,7 +30,10 @@ export async function show(root, { rest: [asked], node, go }) {
   eye.element.classList.add("board");
   const board = boardOf(state, { tools, hint, aside });
   board.render();
+  const look = (all) => all.filter((facts) => facts.camera === camera).forEach((facts) => eye.age(...ageOf(facts)));
+  const leave = follow({ hello: (hello) => look(hello.facts), facts: look, lost: () => eye.age(true) });
   return () => {
+    leave();
     eye.stop();
     board.stop();
   };
@@ -43,20 +47,24 @@ function boardOf(state, { tools, hint, aside }) {
   const chosen = () => state.chosen && places()[`${state.chosen.kind}s`][state.chosen.name];
   const url = ({ kind, name }) => `/api/cameras/${part(camera)}/${kind}s/${part(name)}`;
 
-  async function attempt(work, after = () => {}) {
+  // `undo` is offered when it was done.
+  async function attempt(work, after = () => {}, undo = null) {
     try {
       const { done } = await work();
       state.drawn = await get("/api/drawn");
       after();
-      tell(done);
+      tell(done, false, undo && (() => attempt(undo)));
     } catch (error) {
       state.drawn = await get("/api/drawn").catch(() => state.drawn);
       tell(error.message, true);
     }
     render();
   }
-  const save = (what, points) => attempt(() => send("PUT", url(what), { points }), () => (state.chosen = what));
-  const remove = (what) => attempt(() => send("DELETE", url(what)), () => (state.chosen = null));
+  const save = (what, points, isNew = false) => attempt(() => send("PUT", url(what) + (isNew ? "?new=true" : ""), { points }), () => (state.chosen = what));
+  const remove = (what) => {
+    const { points } = places()[`${what.kind}s`][what.name];
+    attempt(() => send("DELETE", url(what)), () => (state.chosen = null), () => send("PUT", url(what), { points }));
+  };
 
   function begin(tool) {
     [state.tool, state.draft, state.chosen] = [tool, [], null];
@@ -70,7 +78,7 @@ function boardOf(state, { tools, hint, aside }) {
     const [kind, points] = [state.tool, state.draft];
     if (points.length < (kind === "line" ? 2 : 3)) return;
     [state.tool, state.draft] = [null, []];
-    save({ kind, name: free(kind) }, points);
+    save({ kind, name: free(kind) }, points, true);
   }
   const cancel = () => begin(null);
 
@@ -227,7 +235,7 @@ function boardOf(state, { tools, hint, aside }) {
     tools.replaceChildren(
       tool("zone", "Draw a zone"),
       tool("line", "Draw a line"),
-      h("button", { type: "button", class: "quiet", onclick: () => save({ kind: "zone", name: free("zone") }, middle) }, "Zone in the middle"),
+      h("button", { type: "button", class: "quiet", onclick: () => save({ kind: "zone", name: free("zone") }, middle, true) }, "Zone in the middle"),
       ...(state.tool === "zone" && state.draft.length >= 3 ? [h("button", { type: "button", class: "main", onclick: finish }, "Done")] : []),
       ...(state.tool ? [h("button", { type: "button", class: "quiet", onclick: cancel }, "Cancel")] : []),
     );
