@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +24,24 @@ def transact(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
         raise
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is broken, and not only what was asked of it."""
-    return any(sign in str(error) for sign in ("malformed", "not a database", "corrupt"))
+def is_damage(error: sqlite3.Error, path: Path) -> bool:
+    """Whether the file at ``path`` itself is broken, and not only what was asked of it.
+
+    A flipped byte in the header makes SQLite take a file for one that may only be read: where the system lets this
+    process write it, that is damage too.
+    """
+    text = str(error)
+    if any(sign in text for sign in ("malformed", "not a database", "corrupt", "unsupported file format")):
+        return True
+    return "readonly database" in text and _is_writable(path)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether SQLite only declined, and left file and connection as they were: no room, or somebody else's lock.
+
+    After any other error nothing is known of what reached the disk; a second `fsync` would not tell.
+    """
+    return isinstance(error, sqlite3.Error) and any(sign in str(error) for sign in ("full", "locked"))
 
 
 def put_aside(path: Path, wall_ns: int) -> Path:
@@ -38,12 +54,20 @@ def put_aside(path: Path, wall_ns: int) -> Path:
     return aside
 
 
+def _is_writable(path: Path) -> bool:
+    try:
+        with path.open("r+b"):
+            return os.access(path.parent, os.W_OK)
+    except OSError:
+        return False
+
+
 def explained(path: Path, error: Exception, held: str) -> str:
     """What is wrong with the disk and what to do; ``held`` is what waits in memory meanwhile, as in ``Alerts are``."""
-    text = str(error)
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     waits = f"{held} held in memory until then"
-    if "full" in text:
+    if any(sign in text for sign in ("full", "No space left", "quota")):
         return f"{path}: the disk is full; free some space. {waits}"
-    if "readonly" in text or "read-only" in text:
-        return f"{path}: cannot be written; check the mount and who owns the file"
+    if any(sign in text.lower() for sign in ("readonly", "read-only", "permission denied")):
+        return f"{path}: cannot be written ({text}); check the mount and who owns the file. {waits}"
     return f"{path}: {text}; check the disk and node.data_dir. {waits}"
