@@ -24,6 +24,20 @@ def transact(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
         raise
 
 
+def settle(db: sqlite3.Connection) -> None:
+    """Write the log of a file opened anew into it; sqlite3.Error and closed otherwise.
+
+    For after a sync that failed: the system may then take for written what is not, and a second sync tells nothing.
+    """
+    try:
+        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError("the log cannot be written into the file")
+    except sqlite3.Error:
+        db.close()
+        raise
+
+
 def is_damage(error: sqlite3.Error, path: Path) -> bool:
     """Whether the file at ``path`` itself is broken, and not only what was asked of it.
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
-from edge.sqlite import Statement, explained, is_damage, is_refusal, put_aside, transact
+from edge.sqlite import Statement, explained, is_damage, is_refusal, put_aside, settle, transact
 
 log = logging.getLogger(__name__)
 
@@ -110,24 +110,13 @@ class Store:
         except sqlite3.DatabaseError as error:
             db = self._mended(error)
         if self._is_unsure:
-            self._settle(db)
-        self._db = db
+            settle(db)
+        self._db, self._is_unsure = db, False
         inode = self._path.stat().st_ino
         if self._inode not in (0, inode):
             self.generation += 1  # somebody took the old one away
         self._inode = inode
         return db
-
-    def _settle(self, db: sqlite3.Connection) -> None:
-        """Write the log into the file once more: after a failed sync the system may take for written what is not."""
-        try:
-            busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if busy:
-                raise sqlite3.OperationalError("the log cannot be written into the file")
-        except sqlite3.Error:
-            db.close()
-            raise
-        self._is_unsure = False
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=self.LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)

@@ -1,7 +1,8 @@
 """The evidence's SQLite file: one process writes and keeps it, others may read it and mark in it meanwhile (WAL).
 
 A damaged file is moved aside, a new one is started, and what can still be read of the old one is taken over.
-Every commit is synced. Thread-safe: one connection, one lock.
+Every commit is synced. Where the disk does not give the file of the process that keeps it, it is opened when it does;
+it is opened anew after an error that leaves open what reached the disk. Thread-safe: one connection, one lock.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
 from edge.evidence.archive.schema import INDEXED, SALVAGED, SCHEMA, VERSION
-from edge.sqlite import Statement, explained, is_damage, put_aside, transact
+from edge.sqlite import Statement, explained, is_damage, is_refusal, put_aside, settle, transact
 
 log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
+_T = TypeVar("_T")
 
 
 class Database:
     """The file at ``path``. ``keeps``: it is this process's to make and to mend; otherwise it must be there and whole.
 
     InputError when it is missing or damaged and not ours to mend, or of a later version; SinkError when the disk does
-    not give it.
+    not give it: with ``keeps`` not at once, but from each method until it does.
     """
 
     WAIT_S = 5.0
@@ -40,65 +42,67 @@ class Database:
         self._keeps = keeps and not read_only
         self._read_only = read_only
         self._lock = threading.RLock()
+        self._opened: sqlite3.Connection | None = None
+        self._is_unsure = False  # whether what was committed last may be missing on the disk
         self.generation = 0
         try:
-            if self._keeps:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            elif not path.is_file():
-                raise InputError(f"{path}: there is none yet; it is made when `edge run` has evidence to keep")
-            try:
-                self._db = self._connect()
-            except sqlite3.DatabaseError as error:
-                self._mend(error)
-        except sqlite3.Error as error:
-            raise SinkError(self._explain(error)) from error
-        except OSError as error:
-            raise SinkError(f"{path}: cannot be used ({error.strerror}); check node.data_dir") from error
+            self._mending(lambda _db: None)
+        except SinkError as error:
+            if not self._keeps:
+                raise
+            log.error("%s", error)  # noqa: TRY400 - a sentence, no bug
 
     def transact(self, statements: Sequence[Statement]) -> None:
         """Run all statements in one transaction that is on the disk when this returns; SinkError otherwise."""
-        with self._lock:
-            try:
-                try:
-                    transact(self._db, statements)
-                except sqlite3.DatabaseError as error:
-                    self._mend(error)
-                    transact(self._db, statements)
-            except (sqlite3.Error, OSError) as error:
-                raise SinkError(self._explain(error)) from error
+        self._mending(lambda db: transact(db, statements))
 
     def read(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
         """The rows of a query; SinkError when the disk does not give them."""
-        with self._lock:
-            try:
-                try:
-                    return self._db.execute(sql, tuple(args)).fetchall()
-                except sqlite3.DatabaseError as error:
-                    self._mend(error)
-                    return self._db.execute(sql, tuple(args)).fetchall()
-            except (sqlite3.Error, OSError) as error:
-                raise SinkError(self._explain(error)) from error
+        return self._mending(lambda db: db.execute(sql, tuple(args)).fetchall())
 
     def mend(self) -> None:
         """Look whether the file is damaged, and if so start anew with what can still be read; SinkError otherwise."""
-        with self._lock:
-            try:
-                try:
-                    self._check(self._db)
-                except sqlite3.DatabaseError as error:
-                    self._mend(error)
-            except (sqlite3.Error, OSError) as error:
-                raise SinkError(self._explain(error)) from error
+        self._mending(self._check)
 
     def shrink(self, pages: int = 2000) -> None:
         """Give free pages back to the disk, a few at a time."""
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            self._db.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()
+        with contextlib.suppress(SinkError):
+            self._mending(lambda db: db.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall())
 
     def close(self) -> None:
         """Close the file; what was committed is on the disk already."""
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            self._db.close()
+        with self._lock:
+            if self._opened is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._opened.close()
+            self._opened = None
+
+    def _mending(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What ``work`` gives; a damaged file is mended first where it is ours. SinkError when the disk refuses."""
+        with self._lock:
+            try:
+                try:
+                    return work(self._ready())
+                except sqlite3.DatabaseError as error:
+                    return work(self._mended(error))
+            except (sqlite3.Error, OSError) as error:
+                self._is_unsure = self._is_unsure or not is_refusal(error)
+                raise SinkError(self._explain(error)) from error
+
+    def _ready(self) -> sqlite3.Connection:
+        """The open file."""
+        if self._opened is not None and not self._is_unsure:
+            return self._opened
+        self.close()
+        if self._keeps:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        elif not self.path.is_file():
+            raise InputError(f"{self.path}: there is none yet; it is made when `edge run` has evidence to keep")
+        db = self._connect()
+        if self._is_unsure and self._keeps:
+            settle(db)
+        self._opened, self._is_unsure = db, False
+        return db
 
     def _connect(self) -> sqlite3.Connection:
         if self._read_only:
@@ -111,12 +115,19 @@ class Database:
                 db.execute(f"PRAGMA {pragma}").fetchall()
             self._check(db)
             if self._keeps:
-                db.executescript(SCHEMA)
-                db.execute(f"PRAGMA user_version = {VERSION:d}")
+                self._lay_out(db)
         except (sqlite3.Error, InputError):
             db.close()
             raise
         return db
+
+    @staticmethod
+    def _lay_out(db: sqlite3.Connection) -> None:
+        """The schema where it is not there yet: a full disk must not keep a file that has it from being opened."""
+        if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION:d}; COMMIT;")
+        db.execute("BEGIN IMMEDIATE")  # whether it can be written
+        db.execute("ROLLBACK")
 
     def _connect_to_read(self) -> sqlite3.Connection:
         """Beside a daemon or without one; also where nothing may be written, not even the log's index."""
@@ -138,27 +149,30 @@ class Database:
 
     def _check(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION and self._keeps:
+            raise sqlite3.DatabaseError(f"malformed: version {version}, of a later program")
         if version > VERSION:
             raise InputError(f"{self.path}: was written by a later version of this program; use that one")
         if self._keeps and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"malformed: {found}")
 
-    def _mend(self, error: sqlite3.DatabaseError) -> None:
+    def _mended(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         """Move a damaged file aside and start anew; any other error is raised again."""
-        if not is_damage(error):
+        if not is_damage(error, self.path):
             raise error
         if not self._keeps:
             raise InputError(f"{self.path}: is damaged ({error}); the daemon mends it when it starts") from error
-        if hasattr(self, "_db"):
-            self.close()
+        self.close()
         aside = put_aside(self.path, self._clock.wall_ns())
-        self._db = self._connect()
+        db = self._opened = self._connect()
+        self._is_unsure = False
         self.generation += 1
-        taken = _salvage(aside, self._db)
+        taken = _salvage(aside, db)
         log.error(
             "%s is damaged (%s): moved to %s and started anew with the %d events that could be read. Check the disk",
             *(self.path, error, aside.name, taken),
         )
+        return db
 
     def _explain(self, error: Exception) -> str:
         return explained(self.path, error, "Events are")

@@ -27,14 +27,18 @@ _SEARCHED = (
 
 class Reader:
     """A connection of its own to the file at ``path``. InputError when it is missing or damaged, SinkError when the
-    disk does not give it. The first search by meaning reads all vectors into memory, later ones what is new."""
+    disk does not give it. With ``at_once`` so at the start, else from each method until it is there. The first search
+    by meaning reads all vectors into memory, later ones what is new."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, at_once: bool = True) -> None:
         self._path = path
         self._clock = clock
-        self._db = self._open()
+        self._opened: Database | None = None
+        self._opening = threading.Lock()
         self._meanings = Meanings()
         self._searching = threading.Lock()
+        if at_once:
+            self._db  # noqa: B018 - opens it
 
     def rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
         """Plain rows."""
@@ -56,16 +60,22 @@ class Reader:
     def reopen(self) -> None:
         """The file was replaced: read the new one."""
         with self._searching:
-            self._db.close()
-            self._db = self._open()
+            self.close()
             self._meanings = Meanings()
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
 
-    def _open(self) -> Database:
-        return Database(self._path, self._clock, keeps=False, read_only=True)
+    @property
+    def _db(self) -> Database:
+        with self._opening:
+            if self._opened is None:
+                self._opened = Database(self._path, self._clock, keeps=False, read_only=True)
+            return self._opened
 
     def _records(self, rest: str, args: Sequence[object]) -> dict[int, Record]:
         """Events by number, in the order of the query."""
