@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import __version__
-from edge.errors import EdgeError, InputError
+from edge.errors import EdgeError, InputError, exhausted
 
 if TYPE_CHECKING:
     from edge.engine.manifest import ModelFolder
@@ -35,17 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler: Handler = args.handler
     try:
         return handler(args)
-    except InputError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except EdgeError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return FAULT
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except Exception as error:
+        said = exhausted(error) or (str(error) if isinstance(error, EdgeError) else None)
+        if said is None:
+            raise
+        print(f"edge: {said}", file=sys.stderr)
+        return BAD_INPUT if isinstance(error, InputError) and not exhausted(error) else FAULT
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -74,6 +74,18 @@ def run(path: Path) -> int:
         return Daemon(loaded, folder, clock, derivers, learning, files).run()
 
 
+def outcome(failure: BaseException | None, *, has_begun: bool) -> int:
+    """The exit code. What was expected to go wrong is raised, for `edge.cli` to tell; but once a node has begun, a
+    fault is no longer what a person wrote, whatever its type: it is tried again."""
+    if failure is None:
+        log.info("stopped")
+        return EXIT_OK
+    if isinstance(failure, EdgeError) and not (has_begun and isinstance(failure, InputError)):
+        raise failure
+    log.info("stopped after a fault")
+    return EXIT_FAULT
+
+
 class Daemon:
     """One node, from start to exit code."""
 
@@ -125,23 +137,34 @@ class Daemon:
         self._handle_signals()
         log.info("edge %s starts: %s", __version__, self._loaded.config.topic_root)
         notify.status("opening the model")
+        has_begun = False
+        try:
+            self._start()
+            has_begun = True
+            while not self._stopping:
+                self._turn()
+        except Exception as error:  # noqa: BLE001 - noted as any thread's, and told by its exit code
+            self._crew.fail(threading.current_thread().name, error)
+        self._shut_down()
+        return outcome(self._failure, has_begun=has_begun)
+
+    def _start(self) -> None:
+        """The model first, then what is fed by it; nothing more where that is stopped or fails."""
         self._crew.start("files", self._files.run)
         self._crew.start("engine", self._scorer.run)
         while not self._stopping and not self._scorer.ready.wait(TURN_S):
             pass
-        if self._scorer.ready.is_set():
-            self._outputs.publisher.start()
-            if self._keeping is not None:
-                self._crew.start("evidence", self._keeping.run)
-                self._crew.start("describer", self._keeping.describe)
-            if self._server is not None:
-                self._server.start()
-            self._inputs.start(self._crew, self._scorer.wake.set)
-            notify.ready(self._status())
-            log.info("ready: %s", self._status())
-        while not self._stopping:
-            self._turn()
-        return self._shut_down()
+        if self._stopping:
+            return
+        self._outputs.publisher.start()
+        if self._keeping is not None:
+            self._crew.start("evidence", self._keeping.run)
+            self._crew.start("describer", self._keeping.describe)
+        if self._server is not None:
+            self._server.start()
+        self._inputs.start(self._crew, self._scorer.wake.set)
+        notify.ready(self._status())
+        log.info("ready: %s", self._status())
 
     @property
     def _stopping(self) -> bool:
@@ -191,7 +214,7 @@ class Daemon:
             log.warning("not reloaded, the running configuration stays: %s", error)
         notify.ready(self._status())
 
-    def _shut_down(self) -> int:
+    def _shut_down(self) -> None:
         """Capture, then the engine (open events end), then the outbox; what was in it stays if time is short."""
         notify.stopping()
         self._inputs.close()
@@ -204,12 +227,6 @@ class Daemon:
             log.warning("the disk does not answer: what was learned last is not saved")
         self._close_keeping()
         self._outputs.close(DRAIN_S)
-        failure = self._failure
-        is_input = isinstance(failure, InputError) and self._scorer.ready.is_set()  # then nobody's input: it had begun
-        if isinstance(failure, EdgeError) and not is_input:
-            raise failure
-        log.info("stopped" if failure is None else "stopped after a fault")
-        return EXIT_OK if failure is None else EXIT_FAULT
 
     def _close_keeping(self) -> None:
         """What waits is written; after recordings, which nobody stopped, with all the time that it takes."""

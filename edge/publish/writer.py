@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from edge.clock import Clock
+from edge.errors import exhausted
 from edge.publish.jsonl import JsonLines
 from edge.publish.outbox import Outbox
 
@@ -28,8 +29,9 @@ class Threads:
 
     def start(self, name: str, work: Callable[[], None]) -> None:
         """Run ``work`` on a thread called ``name``."""
-        self._threads[name] = thread = threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
+        thread = threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
         thread.start()
+        self._threads[name] = thread
 
     def joined(self, name: str, timeout_s: float) -> bool:
         """Whether that thread has ended within ``timeout_s``, or was never started."""
@@ -43,7 +45,8 @@ class Threads:
             work()
         except Exception as error:
             self.fault = error
-            log.exception("bug in the publisher's thread %s", name)
+            said = exhausted(error)
+            log.critical("thread %s failed: %s", name, said or error, exc_info=None if said else error)
 
 
 class Writer:
