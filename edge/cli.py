@@ -6,9 +6,12 @@ Exit codes: 0 done, 1 fault, 2 bad input or configuration, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     _set_up_logging(args.verbose)
+    code = _done(args)
+    if getattr(args, "command", None) == "run":
+        atexit.register(_end_at_once, code)
+    return code
+
+
+def _done(args: argparse.Namespace) -> int:
     handler: Handler = args.handler
     try:
         return handler(args)
@@ -46,6 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"edge: {said}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, InputError) and not exhausted(error) else FAULT
+
+
+def _end_at_once(code: int) -> None:
+    """End the process where a thread that did not stop in time still runs, with what was said written.
+
+    Python ends such a thread in the middle of what it does, by an exception of the C library. Inside C++ (a picture
+    that is scaled, a graph that is run) that is fatal: ``terminate called without an active exception``, SIGABRT.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -114,7 +114,7 @@ def test_exit_codes(
     [
         ("RLIMIT_NOFILE", 10, "no more open files"),
         ("RLIMIT_NOFILE", 15, "no more open files"),
-        ("RLIMIT_AS", 400_000_000, "no more memory"),
+        ("RLIMIT_AS", 250_000_000, "no more memory"),
     ],
 )
 def test_a_system_that_gives_no_more_is_a_sentence_and_tried_again(
