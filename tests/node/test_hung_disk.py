@@ -1,4 +1,5 @@
-"""The whole daemon on a disk whose syncs do not return: windows, alerts and the watchdog go on, and nothing is lost."""
+"""The whole daemon on a disk whose syncs do not return, or that cannot be read or written: windows, alerts and the
+watchdog go on, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,6 +14,10 @@ from pathlib import Path
 import pytest
 from broker_parts import Mosquitto, free_port, listening, make_certificates, need
 from daemon_parts import Daemon, config_text, events_in, wait_for
+
+from edge.clock import SystemClock
+from edge.evidence.archive.records import Query
+from edge.evidence.archive.store import EventStore
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -60,23 +65,34 @@ def windows(port: int) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith("edge_windows_total{"))
 
 
+@pytest.fixture
+def shim(tmp_path: Path) -> Path:
+    """What stands before the calls of a disk."""
+    made = tmp_path / "bad_disk.so"
+    source = Path(__file__).with_name("bad_disk.c")
+    subprocess.run([need("gcc"), "-shared", "-fPIC", "-o", str(made), str(source), "-ldl"], check=True)
+    return made
+
+
+def eager(data: Path, mqtt: str) -> str:
+    """A configuration with many events, and evidence of them."""
+    more = (
+        f"{mqtt}evidence: {{}}\n"
+        "events: {defaults: {enter: 0.02, leave: 0.01, min_s: 0, cooldown_s: 0, most_per_hour: null}}\n"
+    )
+    return config_text(data, more=more).replace("pace: fast", "pace: live, loop: true")
+
+
 def test_a_disk_that_hangs_holds_up_neither_windows_nor_alerts_nor_the_watchdog(
-    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shim: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shim = tmp_path / "hung_sync.so"
-    source = Path(__file__).with_name("hung_sync.c")
-    subprocess.run([need("gcc"), "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"], check=True)
     hung, metrics = tmp_path / "hung", free_port()
     monkeypatch.setenv("LD_PRELOAD", str(shim))
     monkeypatch.setenv("HUNG_SYNC", str(hung))
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     config, told = tmp_path / "config.yaml", tmp_path / "data" / "events.jsonl"
-    more = (
-        f"mqtt: {{url: 'mqtt://127.0.0.1:{mosquitto.plain}', username: edge, password: s3cret}}\n"
-        f"metrics: {{listen: '127.0.0.1:{metrics}'}}\nevidence: {{}}\n"
-        "events: {defaults: {enter: 0.02, leave: 0.01, min_s: 0, cooldown_s: 0, most_per_hour: null}}\n"
-    )
-    config.write_text(config_text(tmp_path / "data", more=more).replace("pace: fast", "pace: live, loop: true"))
+    mqtt = f"mqtt: {{url: 'mqtt://127.0.0.1:{mosquitto.plain}', username: edge, password: s3cret}}\n"
+    config.write_text(eager(tmp_path / "data", f"{mqtt}metrics: {{listen: '127.0.0.1:{metrics}'}}\n"))
     supervisor = Supervisor(tmp_path / "notify")
     to = mosquitto.access(username="viewer", password="look", port=mosquitto.plain, tls=False, ca_file=None)
     with listening(to, f"{ROOT}/+/event") as listener:
@@ -110,3 +126,29 @@ def test_a_disk_that_hangs_holds_up_neither_windows_nor_alerts_nor_the_watchdog(
     assert begun == ended
     assert "Traceback" not in daemon.text()
     supervisor.close()
+
+
+@pytest.mark.parametrize("fault", ["BAD_READ", "BAD_WRITE"])
+def test_a_disk_that_gives_errors_stops_no_alert_and_ends_no_daemon(
+    tmp_path: Path, shim: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    bad, told = tmp_path / "bad", tmp_path / "data" / "events.jsonl"
+    monkeypatch.setenv("LD_PRELOAD", str(shim))
+    monkeypatch.setenv(fault, str(bad))
+    config = tmp_path / "config.yaml"
+    config.write_text(eager(tmp_path / "data", "mqtt: null\n"))
+    daemon = Daemon(config)
+    monkeypatch.delenv("LD_PRELOAD")
+    wait_for(lambda: len(events_in(told)) >= 4, "events while the disk is well")
+    bad.touch()
+    before = len(events_in(told))
+    wait_for(lambda: len(events_in(told)) >= before + 8, "events go on")
+    bad.unlink()
+    wait_for(lambda: len(events_in(told)) >= before + 12, "and on")
+    assert daemon.stop() == 0
+    assert "disk I/O error" in daemon.text()
+    assert "Traceback" not in daemon.text()
+    begun = {e["id"] for e in events_in(told) if e["phase"] == "begin"}
+    store = EventStore(tmp_path / "data" / "evidence", SystemClock(), read_only=True)
+    assert begun == {found.record.id for found in store.find(Query(limit=10_000))}, "no row is lost"
+    store.close()
