@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import __version__
-from edge.errors import EdgeError, InputError, exhausted
+from edge.errors import EdgeError, InputError, exhausted, of_a_disk
 
 if TYPE_CHECKING:
     from edge.engine.manifest import ModelFolder
@@ -55,7 +55,8 @@ def _done(args: argparse.Namespace) -> int:
         if said is None:
             raise
         print(f"edge: {said}", file=sys.stderr)
-        return BAD_INPUT if isinstance(error, InputError) and not exhausted(error) else FAULT
+        is_theirs = isinstance(error, InputError) and not exhausted(error) and not of_a_disk(error)
+        return BAD_INPUT if is_theirs else FAULT
 
 
 def _end_at_once(code: int) -> None:

@@ -87,6 +87,8 @@ def caused_by(cause: Exception, error: Exception) -> Exception:
         (MemoryError(), 1),
         (ImportError("libx.so: failed to map segment from shared object"), 1),
         (caused_by(OSError(24, "Too many open files"), ModelError("model.onnx: cannot be read")), 1),
+        (caused_by(OSError(5, "Input/output error"), ConfigError(["config.yaml: cannot be read"])), 1),
+        (caused_by(OSError(2, "No such file or directory"), ConfigError(["config.yaml: cannot be read"])), 2),
     ],
 )
 def test_exit_codes(

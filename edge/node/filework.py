@@ -6,6 +6,7 @@ alerting and the watchdog do not.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import shutil
@@ -61,7 +62,7 @@ class FileWork:
             self._do(work)
         if self._clock.mono_ns() >= self._measure_ns:
             self._measure_ns = self._clock.mono_ns() + self.MEASURE_NS
-            self._do(self._measure)
+            self._measure()
 
     def free_bytes(self) -> int | None:
         """Free bytes of the disk, as measured last; None where it has not answered for a minute."""
@@ -70,7 +71,8 @@ class FileWork:
         return self._free[1]
 
     def _measure(self) -> None:
-        self._free = self._clock.mono_ns(), shutil.disk_usage(self._folder).free
+        with contextlib.suppress(OSError):  # then it is not known
+            self._free = self._clock.mono_ns(), shutil.disk_usage(self._folder).free
 
     @staticmethod
     def _do(work: Callable[[], None]) -> None:

@@ -51,7 +51,7 @@ class Outbox:
         self._asked_ns: int | None = None  # since when the disk is writing
         self._is_slow = False
         self._is_starved = False  # what would leave next is on the disk alone
-        self._is_read = False
+        self._is_read = self._is_copy_tried = False
         self._refusal = self._told = ""
         self.wake: Callable[[], None] = lambda: None  # rouses whoever calls `flush`
         try:
@@ -285,7 +285,9 @@ class Outbox:
             self._store.open()
             rows, last, facts = (self._store.read(query) for query in ROWS)
         except SinkError:
-            self._take_up_copy()
+            if not self._is_copy_tried:
+                self._is_copy_tried = True
+                self._take_up_copy()
             raise
         self._loaded([(*row[:4], None) for row in rows], last, facts)
         sizes = accumulate(row[4] for row in rows if not row[1])

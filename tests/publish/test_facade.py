@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -344,6 +345,29 @@ def test_start_and_stop_with_its_thread(tmp_path: Path) -> None:
     assert rig.events.stop(3.0)
     assert rig.link.sent[-1].payload == b"stopped"
     assert rig.events.fault is None
+
+
+def test_a_reader_that_stopped_reading_holds_up_no_disk_and_no_alert(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    reads, blocked = threading.Event(), threading.Event()
+    put = rig.jsonl._put
+
+    def blocking(line: bytes) -> None:
+        blocked.set()
+        reads.wait(60)
+        put(line)
+
+    rig.jsonl._put = blocking  # type: ignore[method-assign]
+    rig.events.start()
+    rig.events.publish_events([BEGIN])
+    assert blocked.wait(60)
+    rig.events.publish_events([UPDATE, END])
+    while rig.events.depth:
+        assert rig.events.fault is None
+    assert phases(rig.sent("gate/event")) == [("e1", "begin", 0), ("e1", "update", 1), ("e1", "end", 2)]
+    reads.set()
+    assert rig.events.stop(3.0)
+    assert len(rig.lines.read_text().splitlines()) == 3
 
 
 def test_a_bug_in_the_thread_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
