@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from edge import __version__
 from edge.errors import EdgeError, InputError, exhausted, of_a_disk
+from edge.logs import set_up
 
 if TYPE_CHECKING:
     from edge.engine.manifest import ModelFolder
@@ -34,9 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = build_parser()
     args = parser.parse_args(argv)
-    _set_up_logging(args.verbose)
+    is_daemon = getattr(args, "command", None) == "run"
+    set_up(verbose=args.verbose, apart=is_daemon)
     code = _done(args)
-    if getattr(args, "command", None) == "run":
+    if is_daemon:
         atexit.register(_end_at_once, code)
     return code
 
@@ -226,13 +228,3 @@ def _add_learn(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     from edge.learn.cli import add_commands
 
     add_commands(commands.add_parser("learn", help="train, evaluate, export (extra `learn`)"))
-
-
-def _set_up_logging(verbose: bool) -> None:
-    under_systemd = "JOURNAL_STREAM" in os.environ
-    stamp = "" if under_systemd else "%(asctime)s "
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
-        format=stamp + "%(levelname)s %(threadName)s %(name)s: %(message)s",
-    )
