@@ -1,5 +1,5 @@
-"""What is logged, to standard error, at once or, for the daemon, by a thread of its own; and whose lines a person sees of
-a command that prints lines of its own.
+"""What is logged, to standard error, at once or, for the daemon, by a thread of its own; and whose lines a person sees
+of a command that prints lines of its own.
 
 Behind standard error is a journal or a file. Where its disk hangs it stops reading, and whoever logs would wait: the
 engine, too.

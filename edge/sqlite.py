@@ -4,20 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 Statement = tuple[str, tuple[object, ...]]
+_BROKEN = ("malformed", "not a database", "corrupt", "unsupported file format")
+_UNKNOWN = ("no such table", "no such column", "no column named", "SQL logic error", "syntax error", "parse error",
+            "unrecognized", "tokeniz", "no such function", "no such module", "vtable constructor")  # fmt: skip
+
+
+def opened(path: str | Path, wait_s: float, *, uri: bool = False) -> sqlite3.Connection:
+    """A connection that begins its transactions itself and gives text also where bytes of it are damaged."""
+    db = sqlite3.connect(path, uri=uri, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    db.text_factory = lambda data: data.decode("utf-8", "replace")
+    return db
+
+
+def lay_out(db: sqlite3.Connection, schema: str, version: int) -> None:
+    """Make what of ``schema`` is not there yet, and note its version. Writes nothing where all is there: a full disk
+    must not keep a file from being opened."""
+    there = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    is_all = there.issuperset(re.findall(r"IF NOT EXISTS (\w+)", schema))
+    if not is_all or db.execute("PRAGMA user_version").fetchone()[0] != version:
+        db.executescript(f"BEGIN; {schema} PRAGMA user_version = {version:d}; COMMIT;")
+
+
+@contextlib.contextmanager
+def decoded() -> Iterator[None]:
+    """sqlite3.DatabaseError where Python cannot decode what SQLite says of a damaged file."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError(f"malformed: {error.reason}") from error
 
 
 def transact(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
     """All statements or none; on the disk when this returns. sqlite3.Error otherwise."""
     try:
-        db.execute("BEGIN IMMEDIATE")
-        for sql, args in statements:
-            db.execute(sql, args)
-        db.execute("COMMIT")
+        with decoded():
+            db.execute("BEGIN IMMEDIATE")
+            for sql, args in statements:
+                db.execute(sql, args)
+            db.execute("COMMIT")
     except sqlite3.Error:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
@@ -38,14 +68,15 @@ def settle(db: sqlite3.Connection) -> None:
         raise
 
 
-def is_damage(error: sqlite3.Error, path: Path) -> bool:
+def is_damage(error: sqlite3.Error, path: Path, *, is_new: bool) -> bool:
     """Whether the file at ``path`` itself is broken, and not only what was asked of it.
 
     A flipped byte in the header makes SQLite take a file for one that may only be read: where the system lets this
-    process write it, that is damage too.
+    process write it, that is damage too. So is a schema that no longer knows what our statements name, unless the file
+    ``is_new``: made by this process.
     """
     text = str(error)
-    if any(sign in text for sign in ("malformed", "not a database", "corrupt", "unsupported file format")):
+    if any(sign in text for sign in _BROKEN) or (not is_new and any(sign in text for sign in _UNKNOWN)):
         return True
     return "readonly database" in text and _is_writable(path)
 

@@ -18,7 +18,18 @@ from typing import Any
 
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
-from edge.sqlite import Statement, explained, is_damage, is_refusal, put_aside, settle, transact
+from edge.sqlite import (
+    Statement,
+    decoded,
+    explained,
+    is_damage,
+    is_refusal,
+    lay_out,
+    opened,
+    put_aside,
+    settle,
+    transact,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +77,8 @@ class Store:
         """The rows of a query; SinkError when the disk does not give them."""
         try:
             try:
-                return self._opened().execute(sql, args).fetchall()
+                with decoded():
+                    return self._opened().execute(sql, args).fetchall()
             except sqlite3.DatabaseError as error:
                 return self._mended(error).execute(sql, args).fetchall()
         except (sqlite3.Error, OSError) as error:
@@ -82,7 +94,7 @@ class Store:
                         shutil.copyfile(f"{self._path}{suffix}", Path(folder) / f"copy.db{suffix}")
                 with contextlib.closing(sqlite3.connect(Path(folder) / "copy.db")) as db:
                     return [db.execute(query).fetchall() for query in queries]
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, UnicodeDecodeError):
             return None
 
     @property
@@ -106,7 +118,8 @@ class Store:
         self.close()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            db = self._connect()
+            with decoded():
+                db = self._connect()
         except sqlite3.DatabaseError as error:
             db = self._mended(error)
         if self._is_unsure:
@@ -119,7 +132,7 @@ class Store:
         return db
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=self.LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        db = opened(self._path, self.LOCK_TIMEOUT_S)
         try:
             for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
                 db.execute(f"PRAGMA {pragma}").fetchall()
@@ -128,16 +141,15 @@ class Store:
                 raise sqlite3.DatabaseError(f"malformed: {found}")
             db.execute("BEGIN IMMEDIATE")  # takes the exclusive lock, which is then kept
             db.execute("COMMIT")
-            if db.execute("PRAGMA user_version").fetchone()[0] != self._version:
-                db.executescript(f"BEGIN; {self._schema} PRAGMA user_version = {self._version:d}; COMMIT;")
-        except sqlite3.Error:
+            lay_out(db, self._schema, self._version)
+        except (sqlite3.Error, UnicodeDecodeError):
             db.close()
             raise
         return db
 
     def _mended(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         """Move a damaged file aside and start anew; any other error is raised again."""
-        if not is_damage(error, self._path):
+        if not is_damage(error, self._path, is_new=self.generation > 0):
             raise error
         self.close()
         target = put_aside(self._path, self._clock.wall_ns())

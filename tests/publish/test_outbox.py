@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import sqlite3
 import tempfile
 import threading
@@ -456,6 +457,25 @@ def test_a_flipped_byte_in_the_header_never_keeps_it_from_starting(path: Path, a
         assert again.flush(), again.trouble
         again._store.close()
         assert on_disk(path)[-1][1] == b"payload 9"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flipped_byte_anywhere_never_keeps_it_from_starting_and_writing(path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    box = make(path)
+    box.append([message(n) for n in range(60)], opened={"e": b"x"}, saved={"a": b"1"})
+    box.close()
+    whole = path.read_bytes()
+    for n in range(80):
+        at, flip = rng.randrange(4096 if n % 2 else len(whole)), rng.choice((0xFF, 0x01, 0x10, 0x80))
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :])
+        again = make(path)
+        again.append([message(9)])
+        assert again.flush(), (at, flip, again.trouble)
+        assert waiting(again)[-1] == b"payload 9"
+        again.close()
 
 
 @pytest.mark.parametrize("damage", ["garbage", "page"])

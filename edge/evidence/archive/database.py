@@ -19,7 +19,18 @@ from typing import Any, TypeVar
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
 from edge.evidence.archive.schema import INDEXED, SALVAGED, SCHEMA, VERSION
-from edge.sqlite import Statement, explained, is_damage, is_refusal, put_aside, settle, transact
+from edge.sqlite import (
+    Statement,
+    decoded,
+    explained,
+    is_damage,
+    is_refusal,
+    lay_out,
+    opened,
+    put_aside,
+    settle,
+    transact,
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +73,7 @@ class Database:
 
     def mend(self) -> None:
         """Look whether the file is damaged, and if so start anew with what can still be read; SinkError otherwise."""
-        self._mending(self._check)
+        self._mending(self._check_all)
 
     def shrink(self, pages: int = 2000) -> None:
         """Give free pages back to the disk, a few at a time."""
@@ -82,7 +93,8 @@ class Database:
         with self._lock:
             try:
                 try:
-                    return work(self._ready())
+                    with decoded():
+                        return work(self._ready())
                 except sqlite3.DatabaseError as error:
                     return work(self._mended(error))
             except (sqlite3.Error, OSError) as error:
@@ -115,18 +127,19 @@ class Database:
                 db.execute(f"PRAGMA {pragma}").fetchall()
             self._check(db)
             if self._keeps:
-                self._lay_out(db)
-        except (sqlite3.Error, InputError):
+                lay_out(db, SCHEMA, VERSION)
+                self._try(db)
+        except (sqlite3.Error, UnicodeDecodeError, InputError):
             db.close()
             raise
         return db
 
     @staticmethod
-    def _lay_out(db: sqlite3.Connection) -> None:
-        """The schema where it is not there yet: a full disk must not keep a file that has it from being opened."""
-        if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION:d}; COMMIT;")
-        db.execute("BEGIN IMMEDIATE")  # whether it can be written
+    def _try(db: sqlite3.Connection) -> None:
+        """sqlite3.Error where the file cannot be written, or what is to be read is not in it."""
+        for table, (_, columns) in SALVAGED.items():
+            db.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 1").fetchall()  # noqa: S608
+        db.execute("BEGIN IMMEDIATE")
         db.execute("ROLLBACK")
 
     def _connect_to_read(self) -> sqlite3.Connection:
@@ -143,7 +156,7 @@ class Database:
         raise error
 
     def _open(self, uri: str) -> sqlite3.Connection:
-        db = sqlite3.connect(uri, uri=True, timeout=self.WAIT_S, isolation_level=None, check_same_thread=False)
+        db = opened(uri, self.WAIT_S, uri=True)
         db.create_function("names_in", 1, _names_in, deterministic=True)
         return db
 
@@ -156,9 +169,15 @@ class Database:
         if self._keeps and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"malformed: {found}")
 
+    def _check_all(self, db: sqlite3.Connection) -> None:
+        self._check(db)
+        if self._keeps:
+            self._try(db)
+            db.execute("INSERT INTO words (words) VALUES ('rebuild')")  # no check looks into it
+
     def _mended(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         """Move a damaged file aside and start anew; any other error is raised again."""
-        if not is_damage(error, self.path):
+        if not is_damage(error, self.path, is_new=self.generation > 0):
             raise error
         if not self._keeps:
             raise InputError(f"{self.path}: is damaged ({error}); the daemon mends it when it starts") from error
@@ -180,13 +199,16 @@ class Database:
 
 def _names_in(tags: str) -> str:
     """The names of ``[[name, ...], ...]`` as words."""
-    return " ".join(one[0] for one in json.loads(tags))
+    try:
+        return " ".join(str(one[0]) for one in json.loads(tags))
+    except (ValueError, TypeError, LookupError):  # of a damaged file
+        return ""
 
 
 def _salvage(damaged: Path, into: sqlite3.Connection) -> int:
     """Copy what can be read of a damaged file, from both ends of each table; how many events that were."""
     try:
-        source = sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
+        source = opened(f"{damaged.absolute().as_uri()}?mode=ro", 1.0, uri=True)
     except sqlite3.Error:
         return 0
     into.execute("BEGIN")
@@ -194,7 +216,7 @@ def _salvage(damaged: Path, into: sqlite3.Connection) -> int:
         for table, (key, columns) in SALVAGED.items():
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
             for order in ("ASC", "DESC"):
-                with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
                     for row in source.execute(f"SELECT {names} FROM {table} ORDER BY {key} {order}"):  # noqa: S608
                         into.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", row)  # noqa: S608
     into.execute(f"{INDEXED} WHERE n NOT IN (SELECT rowid FROM words)")  # noqa: S608

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from edge.evidence.archive.rows import files_of, to_record
 from edge.evidence.archive.schema import EVENT
 from edge.evidence.archive.vectors import Meanings
 from edge.types import F32
+
+log = logging.getLogger(__name__)
 
 _COLUMNS = ", ".join(f"e.{name}" for name in EVENT)
 _SEARCHED = (
@@ -84,7 +87,13 @@ class Reader:
         sql = f"SELECT n, kind, path, size, facts FROM files WHERE n IN ({_marks(numbers)})"  # noqa: S608
         by_event: Mapping[int, Mapping[FileKind, File]] = files_of(self._db.read(sql, numbers))
         missing = self._missing(numbers)
-        return {row[0]: to_record(row[1:], by_event.get(row[0], {}), missing.get(row[0], {})) for row in rows}
+        found: dict[int, Record] = {}
+        for n, *row in rows:
+            try:
+                found[n] = to_record(tuple(row), by_event.get(n, {}), missing.get(n, {}))
+            except (ValueError, TypeError) as error:
+                log.warning("%s: event %r is damaged and left out (%s)", self._path, row[0], error)
+        return found
 
     def _missing(self, numbers: Sequence[object]) -> dict[int, dict[str, str]]:
         """Why files are not there, by event; nothing in a file that an older version wrote."""
