@@ -281,7 +281,7 @@ class EventStore:
         if self._writing is not None:
             self.retry()
             if self._held:
-                log.error("%s: %d writes were lost: the disk is still full", self.folder / FILE, len(self._held))
+                log.error("%s: %d writes were lost: the disk did not take them", self.folder / FILE, len(self._held))
             self._writing.close()
         self._reader.close()
 
