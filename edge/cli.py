@@ -6,15 +6,19 @@ Exit codes: 0 done, 1 fault, 2 bad input or configuration, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import __version__
-from edge.errors import EdgeError, InputError
+from edge.errors import EdgeError, InputError, exhausted, of_a_disk
+from edge.logs import set_up
 
 if TYPE_CHECKING:
     from edge.engine.manifest import ModelFolder
@@ -31,21 +35,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = build_parser()
     args = parser.parse_args(argv)
-    _set_up_logging(args.verbose)
+    is_daemon = getattr(args, "command", None) == "run"
+    set_up(verbose=args.verbose, apart=is_daemon)
+    code = _done(args)
+    if is_daemon:
+        atexit.register(_end_at_once, code)
+    return code
+
+
+def _done(args: argparse.Namespace) -> int:
     handler: Handler = args.handler
     try:
         return handler(args)
-    except InputError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except EdgeError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return FAULT
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except Exception as error:
+        said = exhausted(error) or (str(error) if isinstance(error, EdgeError) else None)
+        if said is None:
+            raise
+        print(f"edge: {said}", file=sys.stderr)
+        is_theirs = isinstance(error, InputError) and not exhausted(error) and not of_a_disk(error)
+        return BAD_INPUT if is_theirs else FAULT
+
+
+def _end_at_once(code: int) -> None:
+    """End the process where a thread that did not stop in time still runs, with what was said written.
+
+    Python ends such a thread in the middle of what it does, by an exception of the C library. Inside C++ (a picture
+    that is scaled, a graph that is run) that is fatal: ``terminate called without an active exception``, SIGABRT.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -201,13 +228,3 @@ def _add_learn(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     from edge.learn.cli import add_commands
 
     add_commands(commands.add_parser("learn", help="train, evaluate, export (extra `learn`)"))
-
-
-def _set_up_logging(verbose: bool) -> None:
-    under_systemd = "JOURNAL_STREAM" in os.environ
-    stamp = "" if under_systemd else "%(asctime)s "
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
-        format=stamp + "%(levelname)s %(threadName)s %(name)s: %(message)s",
-    )

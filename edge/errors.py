@@ -9,10 +9,19 @@
     ├── SinkError            the broker or the disk in trouble: retried, nothing is dropped
     └── RuntimeUnavailable   an inference runtime that cannot be used on this machine
 
-Anything else that reaches a thread's top is a bug: the daemon stops in order and systemd restarts it.
+Anything else that reaches a thread's top is a bug: the daemon stops in order and systemd restarts it. A system that
+gives no more threads, files or memory is neither, and a disk that fails is nobody's input: `exhausted`, `of_a_disk`.
 """
 
 from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+_DISK = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT)
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
+_NO_MEMORY = ("cannot allocate memory", "insufficient memory", "bad_alloc", "out of memory", "failed to map segment",
+              "failed to allocate memory")  # fmt: skip
 
 
 class EdgeError(Exception):
@@ -49,3 +58,31 @@ class SinkError(EdgeError):
 
 class RuntimeUnavailable(EdgeError):  # noqa: N818 - reads as the state that it is
     """An inference runtime cannot be used here: library, driver or engine is missing."""
+
+
+def exhausted(error: BaseException) -> str | None:
+    """What the system ran out of, as a sentence that says what to do; None where ``error`` has another cause."""
+    for cause in _causes(error):
+        text = str(cause).lower()
+        if isinstance(cause, RuntimeError) and "can't start new thread" in text:
+            return "the system gives no more threads; raise the limit (ulimit -u, TasksMax=) or stop other programs"
+        if isinstance(cause, OSError) and cause.errno in _NO_FILES:
+            return "the system gives no more open files; raise the limit (ulimit -n, LimitNOFILE=)"
+        if isinstance(cause, MemoryError) or any(sign in text for sign in _NO_MEMORY):
+            return "the system gives no more memory; give it more (ulimit -v, MemoryMax=), or watch fewer cameras"
+    return None
+
+
+def of_a_disk(error: BaseException) -> bool:
+    """Whether ``error`` came of a disk that fails, and not of what was asked of it."""
+    return any(isinstance(cause, OSError) and cause.errno in _DISK for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from, or while handling."""
+    at: BaseException | None = error
+    for _ in range(10):  # a chain has an end, one that was tampered with may not
+        if at is None:
+            return
+        yield at
+        at = at.__cause__ or at.__context__

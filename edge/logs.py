@@ -1,12 +1,37 @@
-"""Whose log lines a person sees of a command that prints lines of its own."""
+"""What is logged, to standard error, at once or, for the daemon, by a thread of its own; and whose lines a person sees
+of a command that prints lines of its own.
+
+Behind standard error is a journal or a file. Where its disk hangs it stops reading, and whoever logs would wait: the
+engine, too.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import queue
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 _ALL = "edge"
+
+
+def set_up(*, verbose: bool, apart: bool) -> None:
+    """Log to standard error, ``apart`` by a thread of its own. Under systemd the journal stamps the time."""
+    stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if apart:
+        with contextlib.suppress(RuntimeError):  # no more threads: the command says so when it needs one
+            handler = LogThread(sys.stderr)
+    logging.basicConfig(
+        handlers=[handler],
+        level=logging.DEBUG if verbose else logging.INFO,
+        format=stamp + "%(levelname)s %(threadName)s %(name)s: %(message)s",
+    )
 
 
 def hush(own: str) -> None:
@@ -27,3 +52,45 @@ def own_lines(own: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+class LogThread(logging.Handler):
+    """Writes to ``stream`` on the thread ``log``. Lines beyond `AT_MOST` that wait are lost; how many is written."""
+
+    AT_MOST = 10_000
+    CLOSING_S = 1.0
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # may be put to in a signal's handler
+        self._lost = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue one line; never waits."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler does
+            self.handleError(record)
+            return
+        if self._lines.qsize() >= self.AT_MOST:
+            self._lost += 1
+            return
+        if self._lost:
+            line = f"{self._lost} lines of this log are lost: nobody read them in time\n{line}"
+            self._lost = 0
+        self._lines.put(line)
+
+    def close(self) -> None:
+        """Write what waits, for `CLOSING_S` at most."""
+        self._lines.put(None)
+        self._thread.join(self.CLOSING_S)
+        super().close()
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            with contextlib.suppress(OSError, ValueError):  # nobody is there to be told
+                self._stream.write(f"{line}\n")
+                self._stream.flush()

@@ -89,5 +89,8 @@ class Metrics:
         self.source_up = Gauge("edge_source_up", "1 while the source delivers", ["source"], registry=r)
         self.outbox_depth = Gauge("edge_outbox_messages", "Messages waiting for the broker", registry=r)
         self.outbox_age_s = Gauge("edge_outbox_age_seconds", "Age of the oldest waiting message", registry=r)
+        self.outbox_held = Gauge(
+            "edge_outbox_held_messages", "Messages in memory alone, which the disk has not taken yet", registry=r
+        )
         self.broker_up = Gauge("edge_broker_up", "1 while connected to the broker", registry=r)
         self.runtime = Info("edge_runtime", "Model, runtime and versions", registry=r)

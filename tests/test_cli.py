@@ -65,6 +65,12 @@ def test_commands_and_options() -> None:
     assert {"train", "export", "evaluate"} <= set(subcommands(found["learn"]))
 
 
+def caused_by(cause: Exception, error: Exception) -> Exception:
+    """``error`` as it is raised while ``cause`` is handled, with ``from None``."""
+    error.__context__, error.__suppress_context__ = cause, True
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -76,9 +82,18 @@ def test_commands_and_options() -> None:
         (RuntimeUnavailable("r"), 1),
         (KeyboardInterrupt(), 130),
         (BrokenPipeError(), 0),
+        (RuntimeError("can't start new thread"), 1),
+        (OSError(24, "Too many open files"), 1),
+        (MemoryError(), 1),
+        (ImportError("libx.so: failed to map segment from shared object"), 1),
+        (caused_by(OSError(24, "Too many open files"), ModelError("model.onnx: cannot be read")), 1),
+        (caused_by(OSError(5, "Input/output error"), ConfigError(["config.yaml: cannot be read"])), 1),
+        (caused_by(OSError(2, "No such file or directory"), ConfigError(["config.yaml: cannot be read"])), 2),
     ],
 )
-def test_exit_codes(monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int) -> None:
+def test_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
     def failing(_args: argparse.Namespace) -> int:
         raise error
 
@@ -90,6 +105,38 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, error: BaseException, code:
     monkeypatch.setattr(cli, "build_parser", parser)
     monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
     assert cli.main([]) == code
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert said.count("\n") == (0 if code in {0, 130} else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "most", "said"),
+    [
+        ("RLIMIT_NOFILE", 10, "no more open files"),
+        ("RLIMIT_NOFILE", 15, "no more open files"),
+        ("RLIMIT_AS", 250_000_000, "no more memory"),
+    ],
+)
+def test_a_system_that_gives_no_more_is_a_sentence_and_tried_again(
+    tmp_path: Path, limit: str, most: int, said: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"node: {{data_dir: '{tmp_path}/data'}}\nmqtt: null\nevidence: {{}}\n"
+        f"cameras: {{yard: {{source: {{type: file, path: '{ROOT}/samples/yard.mp4', pace: live}}}}}}\n"
+    )
+    code = (
+        f"import resource, sys; resource.setrlimit(resource.{limit}, ({most}, {most}))\n"
+        f"from edge.cli import main; sys.exit(main(['run', '-c', {str(config)!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

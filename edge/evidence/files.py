@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -35,8 +36,10 @@ def put_in_place(aside: Path, path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Delete what a process that was killed was writing below ``folder``; how many files."""
-    found = list(folder.rglob(f"*{ASIDE}")) if folder.is_dir() else []
-    for path in found:
-        path.unlink(missing_ok=True)
-    return len(found)
+    """Delete what a process that was killed was writing below ``folder``, as far as the disk lets; how many files."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for path in folder.rglob(f"*{ASIDE}") if folder.is_dir() else ():
+            path.unlink(missing_ok=True)
+            count += 1
+    return count

@@ -210,7 +210,7 @@ class Recorder:
 
     def _said(self, event: Event) -> Event:
         """An ended event keeps what was said of it while it was open."""
-        before = self._store.get(event.id) if event.phase is Phase.END else None
+        before = self._store.known(event.id) if event.phase is Phase.END else None
         if before is None or event.why.startswith(before.why):
             return event
         return replace(event, why=f"{before.why}. {event.why}")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from edge.clock import Clock
-from edge.errors import EdgeError
+from edge.errors import EdgeError, exhausted
 from edge.types import NS_PER_S, seconds
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ class Crew:
         """Run ``loop(cancel)`` on a thread called ``name``."""
         cancel = threading.Event()
         thread = threading.Thread(target=self._guard, args=(name, loop, cancel), name=name, daemon=True)
-        self._members.append((thread, cancel))
         thread.start()
+        self._members.append((thread, cancel))
 
     def stop(self, prefix: str, timeout_s: float) -> list[str]:
         """Cancel the threads whose name starts with ``prefix`` and join them within one shared deadline.
@@ -48,14 +48,18 @@ class Crew:
         """Whether any thread whose name starts with ``prefix`` still runs."""
         return any(thread.is_alive() for thread, _ in self._members if thread.name.startswith(prefix))
 
+    def fail(self, name: str, error: BaseException) -> None:
+        """Note what ended the thread called ``name``; what is expected or not ours is logged as a sentence."""
+        said = exhausted(error) or (error if isinstance(error, EdgeError) else None)
+        log.critical("thread %s failed: %s", name, said or error, exc_info=None if said else error)
+        with self._lock:
+            first = self.failure is None
+            self.failure = self.failure or error
+        if first:
+            self._on_failure()
+
     def _guard(self, name: str, loop: Loop, cancel: threading.Event) -> None:
         try:
             loop(cancel)
-        except BaseException as error:
-            is_bug = not isinstance(error, EdgeError)
-            log.critical("thread %s failed: %s", name, error, exc_info=error if is_bug else None)
-            with self._lock:
-                first = self.failure is None
-                self.failure = self.failure or error
-            if first:
-                self._on_failure()
+        except BaseException as error:  # noqa: BLE001 - the daemon ends with it
+            self.fail(name, error)

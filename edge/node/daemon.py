@@ -1,7 +1,7 @@
 """`edge run`: start order, signals, watchdog, live reload, and shutdown in order.
 
-The main thread supervises; see `inputs` (capture threads), `scorer` (the engine thread) and `outputs` (the publisher's
-thread and the broker's).
+The main thread supervises and touches no file; see `inputs` (capture threads), `scorer` (the engine thread), `outputs`
+(the publisher's threads and the broker's) and `filework` (what reads and writes files for others).
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from edge.detect.rules import rule_labels
 from edge.detect.thresholds import check
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError, EdgeError, InputError
 from edge.metrics import Metrics
 from edge.node.crew import Crew
+from edge.node.filework import FileWork
 from edge.node.folder import hold
 from edge.node.inputs import Inputs
 from edge.node.keeping import Keeping
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 TURN_S = 0.25
 JOIN_CAPTURE_S = 6.0
 JOIN_ENGINE_S = 10.0
+JOIN_FILES_S = 3.0
 JOIN_EVIDENCE_S = 3.0
 CLIPS_OF_RECORDINGS_S = 120.0
 JOIN_DESCRIBER_S = 1.0
@@ -61,22 +63,42 @@ def run(path: Path) -> int:
     version, clock = learned(loaded, folder), SystemClock()
     data_dir = loaded.resolve(loaded.config.node.data_dir)
     with hold(data_dir):
-        learning = Learning(data_dir, folder.manifest, loaded.config.anomaly, version, clock)
+        files = FileWork(data_dir, clock)
+        learning = Learning(data_dir, folder.manifest, loaded.config.anomaly, version, clock, files.later)
         derivers = assemble(loaded, folder, version, learning.normal)
         manifest = folder.manifest.plus(derivers.labels)
         faults = check(loaded.config, manifest)
         if faults:
             raise ConfigError([loaded.fault(key, message) for key, message in faults])
         learning.watch(manifest.labels)
-        return Daemon(loaded, folder, clock, derivers, learning).run()
+        return Daemon(loaded, folder, clock, derivers, learning, files).run()
+
+
+def outcome(failure: BaseException | None, *, has_begun: bool) -> int:
+    """The exit code. What was expected to go wrong is raised, for `edge.cli` to tell; but once a node has begun, a
+    fault is no longer what a person wrote, whatever its type: it is tried again."""
+    if failure is None:
+        log.info("stopped")
+        return EXIT_OK
+    if isinstance(failure, EdgeError) and not (has_begun and isinstance(failure, InputError)):
+        raise failure
+    log.info("stopped after a fault")
+    return EXIT_FAULT
 
 
 class Daemon:
     """One node, from start to exit code."""
 
     def __init__(
-        self, loaded: Loaded, folder: ModelFolder, clock: Clock, derivers: Derivers, learning: Learning
+        self,
+        loaded: Loaded,
+        folder: ModelFolder,
+        clock: Clock,
+        derivers: Derivers,
+        learning: Learning,
+        files: FileWork,
     ) -> None:
+        self._files = files
         self._loaded = loaded
         self._folder = folder
         self._derivers = derivers
@@ -90,15 +112,23 @@ class Daemon:
         labels = [label.name for label in (*self._manifest.labels, *rule_labels(loaded.config, self._manifest))]
         inputs = self._inputs
         self._outputs = Outputs(
-            loaded, self._manifest, labels, clock, self._metrics, inputs.sensor_topics, inputs.on_sensor
+            loaded,
+            self._manifest,
+            labels,
+            clock,
+            self._metrics,
+            inputs.sensor_topics,
+            inputs.on_sensor,
+            files.free_bytes,
         )
         self._keeping = self._open_keeping()
         self._scorer = Scorer(self._open_pipeline, self._outputs, clock)
-        self._orders = Orders(loaded, self._manifest, self._scorer, self._outputs, self._keeping)
+        self._orders = Orders(loaded, self._manifest, self._scorer, self._outputs, self._keeping, files.later)
         self._window: Window | None
         self._server: Server | None
         self._window, self._server = self._open_page()
         self._watch = FileWatch(loaded.path)
+        files.regular.append(self._look_at_files)
         self._told = ""
         self._status_due_ns = 0
 
@@ -107,22 +137,34 @@ class Daemon:
         self._handle_signals()
         log.info("edge %s starts: %s", __version__, self._loaded.config.topic_root)
         notify.status("opening the model")
+        has_begun = False
+        try:
+            self._start()
+            has_begun = True
+            while not self._stopping:
+                self._turn()
+        except Exception as error:  # noqa: BLE001 - noted as any thread's, and told by its exit code
+            self._crew.fail(threading.current_thread().name, error)
+        self._shut_down()
+        return outcome(self._failure, has_begun=has_begun)
+
+    def _start(self) -> None:
+        """The model first, then what is fed by it; nothing more where that is stopped or fails."""
+        self._crew.start("files", self._files.run)
         self._crew.start("engine", self._scorer.run)
         while not self._stopping and not self._scorer.ready.wait(TURN_S):
             pass
-        if self._scorer.ready.is_set():
-            self._outputs.publisher.start()
-            if self._keeping is not None:
-                self._crew.start("evidence", self._keeping.run)
-                self._crew.start("describer", self._keeping.describe)
-            if self._server is not None:
-                self._server.start()
-            self._inputs.start(self._crew, self._scorer.wake.set)
-            notify.ready(self._status())
-            log.info("ready: %s", self._status())
-        while not self._stopping:
-            self._turn()
-        return self._shut_down()
+        if self._stopping:
+            return
+        self._outputs.publisher.start()
+        if self._keeping is not None:
+            self._crew.start("evidence", self._keeping.run)
+            self._crew.start("describer", self._keeping.describe)
+        if self._server is not None:
+            self._server.start()
+        self._inputs.start(self._crew, self._scorer.wake.set)
+        notify.ready(self._status())
+        log.info("ready: %s", self._status())
 
     @property
     def _stopping(self) -> bool:
@@ -141,11 +183,6 @@ class Daemon:
             notify.watchdog()
         self._tell_status()
         self._orders.poll()
-        if self._window is not None:
-            self._window.poll()
-        if self._reload.is_set() or self._watch.changed():
-            self._reload.clear()
-            self._reload_config()
         if self._inputs.all_ended() and self._scorer.idle.is_set():
             log.info("every recording has ended")
             self._stop.set()
@@ -161,15 +198,23 @@ class Daemon:
             self._told = status
             notify.status(status)
 
+    def _look_at_files(self) -> None:
+        """On the thread for files: what the page asked to be written, and a changed configuration."""
+        if self._window is not None:
+            self._window.poll()
+        if self._reload.is_set() or self._watch.changed():
+            self._reload.clear()
+            self._reload_config()
+
     def _reload_config(self) -> None:
         notify.reloading(self._clock)
         try:
             log.info("%s", self._orders.reload())
-        except ConfigError as error:
+        except EdgeError as error:
             log.warning("not reloaded, the running configuration stays: %s", error)
         notify.ready(self._status())
 
-    def _shut_down(self) -> int:
+    def _shut_down(self) -> None:
         """Capture, then the engine (open events end), then the outbox; what was in it stays if time is short."""
         notify.stopping()
         self._inputs.close()
@@ -178,13 +223,10 @@ class Daemon:
         self._crew.stop("engine", JOIN_ENGINE_S)
         if self._server is not None:
             self._server.stop()
+        if self._crew.stop("files", JOIN_FILES_S):
+            log.warning("the disk does not answer: what was learned last is not saved")
         self._close_keeping()
         self._outputs.close(DRAIN_S)
-        failure = self._failure
-        if isinstance(failure, EdgeError):
-            raise failure
-        log.info("stopped" if failure is None else "stopped after a fault")
-        return EXIT_OK if failure is None else EXIT_FAULT
 
     def _close_keeping(self) -> None:
         """What waits is written; after recordings, which nobody stopped, with all the time that it takes."""
@@ -210,6 +252,7 @@ class Daemon:
             loaded, loaded.config.evidence, inputs.tapes, inputs.picture, publisher, self._clock, self._metrics, model
         )
         self._outputs.followers.append(keeping.observe)
+        self._outputs.troubles["evidence"] = lambda: keeping.trouble
         return keeping
 
     def _open_page(self) -> tuple[Window, Server] | tuple[None, None]:
@@ -232,7 +275,7 @@ class Daemon:
             deliver=self._outputs.deliver,
             publish_thresholds=self._orders.tell_thresholds,
             runtime=lambda: self._outputs.runtime,
-            wake=self._wake.set,
+            wake=self._files.wake,
         )
         self._outputs.followers.append(window.observe)
         return window, Server(window, loaded.config.web)
@@ -272,8 +315,10 @@ class Daemon:
 
     def _status(self) -> str:
         sources = f"sources: {self._inputs.summary()}"
+        if self._keeping is not None and self._keeping.trouble:
+            sources += f"; evidence: {self._keeping.trouble}"
         if self._loaded.config.mqtt is None:
-            return sources
+            return "; ".join(filter(None, (sources, self._outputs.publisher.disk_trouble)))
         publisher = self._outputs.publisher
         broker = publisher.trouble or ("broker connected" if publisher.connected else "broker not connected yet")
         waiting = f"{publisher.depth} message{'' if publisher.depth == 1 else 's'} waiting"
@@ -289,7 +334,7 @@ class Daemon:
 
         def reload(_number: int, _frame: FrameType | None) -> None:
             self._reload.set()
-            self._wake.set()
+            self._files.wake()
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)

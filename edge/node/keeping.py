@@ -1,7 +1,7 @@
 """What is kept of events while the node runs: the evidence thread, and the describer's beside it.
 
 `observe` is called on the engine thread and only queues; `run` is the evidence thread's loop, `describe` the
-describer's. Neither is ever in an alert's way: alerts are on the disk before anything here is written.
+describer's. Neither is ever in an alert's way, and what the disk does to them stops nothing but themselves.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FOLDER = "evidence"
 
 
 class Keeping:
-    """Evidence of one node, in ``data_dir/evidence``. SinkError where that folder cannot be used."""
+    """Evidence of one node, in ``data_dir/evidence``. What that folder's disk refuses is `trouble`."""
 
     TURN_S = 0.25
     NICE = 10
@@ -56,6 +56,8 @@ class Keeping:
     ) -> None:
         self.folder = loaded.resolve(loaded.config.node.data_dir) / FOLDER
         self._publisher = publisher
+        self._metrics = metrics
+        self._failed = ""
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.closing_s = self.CLOSING_S
         self._enter: Mapping[tuple[str, str], float] = {}
@@ -110,16 +112,32 @@ class Keeping:
         """Publish a fresh picture of a camera, soon; ``answer`` is told None when it was, else why not."""
         self._requests.put(partial(self._take_snapshot, command.camera, answer))
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the evidence, as a sentence; empty when nothing is."""
+        return self.store.trouble or self._failed
+
     def run(self, cancel: threading.Event) -> None:
         """The evidence thread's loop; what waits is written before it ends."""
         with contextlib.suppress(OSError):  # encoding clips comes after looking and alerting
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.NICE)
         while not cancel.is_set():
             while not self._requests.empty():
-                self._requests.get()()
-            self._publish(self._recorder.work())
+                self._guarded(self._requests.get())
+            self._guarded(lambda: self._publish(self._recorder.work()))
             cancel.wait(self.TURN_S)
-        self._publish(self._recorder.close(self.closing_s))
+        self._guarded(lambda: self._publish(self._recorder.close(self.closing_s)))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do ``work``; what the disk or media refuse is told once and counted, and the next piece of work goes on."""
+        try:
+            work()
+        except (EdgeError, OSError) as error:
+            self._metrics.drops.labels("evidence", "refused").inc()
+            log.log(logging.DEBUG if str(error) == self._failed else logging.WARNING, "evidence: %s", error)
+            self._failed = str(error)
+        else:
+            self._failed = ""
 
     def close(self) -> None:
         """Close the files, when the threads and all who read have ended."""
@@ -130,10 +148,13 @@ class Keeping:
         """The describer thread's loop."""
         describer = self.describer
         while describer is not None and not cancel.is_set():
-            for kept in describer.work():
-                self.store.caption(kept.event_id, kept.caption)
-                self._publisher.publish_evidence(kept)
+            self._guarded(lambda: self._caption(describer.work()))
             cancel.wait(describer.wait_s)
+
+    def _caption(self, described: Sequence[Kept]) -> None:
+        for kept in described:
+            self.store.caption(kept.event_id, kept.caption)
+            self._publisher.publish_evidence(kept)
 
     def _publish(self, kept: Sequence[Kept]) -> None:
         for one in kept:

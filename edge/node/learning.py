@@ -1,12 +1,15 @@
 """What the running daemon learns of its site: what is normal, and what quiet time's scores reach. Kept on the disk.
 
-Lives on the engine's thread. What cannot be read is put aside, told, and learned anew: the daemon runs all the same.
+Lives on the engine's thread, which writes no file: ``later`` has that done elsewhere. What cannot be read is put aside,
+told, and learned anew: the daemon runs all the same.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,13 +29,22 @@ _T = TypeVar("_T")
 
 
 class Learning:
-    """``folder`` is the node's own; ``version`` is the profile to start from where nothing was learned here yet."""
+    """``folder`` is the node's own; ``version`` is the profile to start from where nothing was learned here yet;
+    ``later`` calls what it is given on the thread that may wait for a disk."""
 
     SAVE_EVERY_NS = 1800 * NS_PER_S
 
     def __init__(
-        self, folder: Path, manifest: Manifest, anomaly: Anomaly | None, version: Version | None, clock: Clock
+        self,
+        folder: Path,
+        manifest: Manifest,
+        anomaly: Anomaly | None,
+        version: Version | None,
+        clock: Clock,
+        later: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
+        self._later = later
+        self._to_save: dict[str, Part] = {}
         self._folder = folder
         self._manifest = manifest
         self._version = version
@@ -69,8 +81,16 @@ class Learning:
             self.normal.saved(now_ns)
 
     def _save(self, name: str, part: Part) -> None:
+        """Have ``part`` as it is now written soon; a newer one takes the place of one that still waits."""
+        is_asked = name in self._to_save
+        arrays = {key: array.copy() for key, array in part.arrays.items()}
+        self._to_save[name] = Part(arrays, {**part.facts, _GRAPH: self._manifest.sha256})
+        if not is_asked:
+            self._later(partial(self._write, name))
+
+    def _write(self, name: str) -> None:
         try:
-            save_part(self._path(name), Part(part.arrays, {**part.facts, _GRAPH: self._manifest.sha256}))
+            save_part(self._path(name), self._to_save.pop(name))
         except SinkError as error:
             log.warning("what was learned is not saved now: %s", error)
 
@@ -80,7 +100,7 @@ class Learning:
         try:
             return begin(stored)
         except InputError as error:
-            if not self._path(name).exists():
+            if not os.path.exists(self._path(name)):
                 raise
             self._put_aside(self._path(name), str(error))
             return begin(self._stored(name))
@@ -88,7 +108,7 @@ class Learning:
     def _stored(self, name: str) -> Part | None:
         """What was learned here with this model, else the profile's."""
         path = self._path(name)
-        if path.exists():
+        if os.path.exists(path):
             try:
                 part = load_part(path)
             except InputError as error:
@@ -102,7 +122,10 @@ class Learning:
     def _put_aside(self, path: Path, reason: str) -> None:
         aside = path.with_suffix(".before.npz")
         log.warning("%s: put aside as %s and learned anew: %s", path, aside.name, reason)
-        path.replace(aside)
+        try:
+            path.replace(aside)
+        except OSError as error:
+            log.warning("%s: cannot be put aside (%s)", path, error.strerror)
 
     def _path(self, name: str) -> Path:
         return self._folder / "learned" / f"{name}.npz"

@@ -1,15 +1,16 @@
-"""Commands and reloads: taken on the main thread, carried out on the engine's, answered when done."""
+"""Commands and reloads: taken on the main thread, carried out on the engine's or, where files are touched, on the one
+for that; answered when done."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from edge.config import Config, Loaded, load
 from edge.detect.thresholds import Effective, check
 from edge.engine.manifest import Manifest
-from edge.errors import ConfigError, EdgeError, InputError
+from edge.errors import ConfigError, EdgeError
 from edge.node.keeping import Keeping
 from edge.node.outputs import Outputs
 from edge.node.reload import merge_live
@@ -24,8 +25,15 @@ class Orders:
     """What people and files ask of the running node."""
 
     def __init__(
-        self, loaded: Loaded, manifest: Manifest, scorer: Scorer, outputs: Outputs, keeping: Keeping | None
+        self,
+        loaded: Loaded,
+        manifest: Manifest,
+        scorer: Scorer,
+        outputs: Outputs,
+        keeping: Keeping | None,
+        later: Callable[[Callable[[], None]], None],
     ) -> None:
+        self._later = later
         self._path = loaded.path
         self._running: Config = loaded.config
         self._manifest = manifest
@@ -38,14 +46,14 @@ class Orders:
         for command in self._outputs.publisher.poll_commands():
             match command:
                 case Reload():
-                    self._answer_reload(command)
+                    self._later(partial(self._answer_reload, command))
                 case Mark() | TakeSnapshot():
-                    self._ask_keeping(command)
+                    self._later(partial(self._ask_keeping, command))
                 case SetArmed() | SetThreshold():
                     self._scorer.ask(partial(self._obey, command))
 
     def reload(self) -> str:
-        """Read the configuration again and take over what can change live; a sentence on what was done.
+        """Read the configuration again and take over what can change live; a sentence on what was done. Reads files.
 
         ConfigError when it is wrong: the running configuration stays.
         """
@@ -63,9 +71,10 @@ class Orders:
     def _answer_reload(self, command: Reload) -> None:
         try:
             done = self.reload()
-        except ConfigError as error:
+        except EdgeError as error:
             log.warning("not reloaded, the running configuration stays: %s", error)
-            self._outputs.publisher.refuse(command, f"the configuration is wrong: {error.problems[0]}")
+            why = error.problems[0] if isinstance(error, ConfigError) else str(error)
+            self._outputs.publisher.refuse(command, f"the configuration is wrong: {why}")
         else:
             log.info("%s", done)
             self._outputs.publisher.accept(command, done)
@@ -109,7 +118,7 @@ class Orders:
         else:
             try:
                 publisher.accept(command, self._keeping.mark(command, by="mqtt"))
-            except InputError as error:
+            except EdgeError as error:
                 publisher.refuse(command, str(error))
 
     def _answer(self, command: Command, refusal: str | None) -> None:

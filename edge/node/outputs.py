@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
@@ -23,7 +22,7 @@ from edge.publish.commands import Incoming
 from edge.publish.facade import EventPublisher, open_publisher
 from edge.publish.payloads import NodeInfo
 from edge.publish.topics import Threshold
-from edge.types import NS_PER_S, CameraFacts, SourceState, seconds
+from edge.types import NS_PER_S, CameraFacts, seconds
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,8 @@ log = logging.getLogger(__name__)
 class Outputs:
     """Everything that leaves the node. `deliver` is called on the engine thread, the rest on the main thread.
 
-    ``labels`` are the names of all events of the scene; ``followers`` are shown every step after it was published.
+    Nothing here waits for a disk. ``labels`` are the names of all events of the scene; ``followers`` are shown every
+    step after it was published; ``troubles`` say what is wrong with a part of the node, by its name, or nothing.
     """
 
     HEALTH_EVERY_NS = 10 * NS_PER_S
@@ -45,15 +45,17 @@ class Outputs:
         metrics: Metrics,
         sensor_topics: Sequence[str],
         on_sensor: Callable[[Incoming], None],
+        disk_free: Callable[[], int | None],
     ) -> None:
         config = loaded.config
         self._clock = clock
         self._metrics = metrics
-        self._data = loaded.resolve(config.node.data_dir)
+        self._disk_free = disk_free
         self._model = f"{manifest.name} {manifest.version}"
         self._started_ns = clock.mono_ns()
         self._health_ns = 0
-        self._states: tuple[SourceState, ...] = ()
+        self._told: tuple[object, ...] = ()
+        self.troubles: dict[str, Callable[[], str]] = {}
         self._closers = ExitStack()
         self.runtime = ""
         self.followers: list[Callable[[Step], None]] = []
@@ -75,9 +77,10 @@ class Outputs:
             on_sensor=on_sensor,
         )
         self._held = HeldBackReporter(self._cameras, self.publisher.publish_held_back)
+        self.troubles["outbox"] = lambda: self.publisher.disk_trouble
 
     def deliver(self, step: Step) -> None:
-        """Put a step's events on disk and on their way, and its scores and facts where they are followed."""
+        """Put a step's events on their way, and its scores and facts where they are followed."""
         if step.events:
             self.publisher.publish_events(step.events, step.ready_ns, step.infer_ns)
             for event in step.events:
@@ -109,10 +112,11 @@ class Outputs:
 
     def _publish_health(self, facts: Sequence[CameraFacts], held: Sequence[HeldBack]) -> None:
         now_ns = self._clock.mono_ns()
-        states = tuple(fact.state for fact in facts)
-        if states == self._states and now_ns < self._health_ns:
+        details = {name: said for name, trouble in self.troubles.items() if (said := trouble())}
+        told = (*(fact.state for fact in facts), *details)
+        if told == self._told and now_ns < self._health_ns:
             return
-        self._states, self._health_ns = states, now_ns + self.HEALTH_EVERY_NS
+        self._told, self._health_ns = told, now_ns + self.HEALTH_EVERY_NS
         self.publisher.publish_health(
             facts,
             NodeInfo(
@@ -120,8 +124,9 @@ class Outputs:
                 model=self._model,
                 runtime=self.runtime,
                 uptime_s=round(seconds(now_ns - self._started_ns), 1),
-                disk_free_bytes=shutil.disk_usage(self._data).free,
+                disk_free_bytes=self._disk_free(),
                 outbox_messages=self.publisher.depth,
+                details=details,
             ),
             held,
         )

@@ -147,7 +147,7 @@ class Window:
             model=f"{self._manifest.name} {self._manifest.version}",
             runtime=self._runtime(),
             uptime_s=round(seconds(self.clock.mono_ns() - self._started_ns), 1),
-            disk_free_bytes=shutil.disk_usage(self._data).free,
+            disk_free_bytes=self._disk_free(),
             outbox_messages=publisher.depth,
             broker=broker if self._running().mqtt is not None else "none configured",
         )
@@ -277,6 +277,13 @@ class Window:
             raise ConfigError([wanted.fault(key, message) for key, message in faults])
         save_drawn(self._loaded, drawn)
         return self._reload()
+
+    def _disk_free(self) -> int:
+        """Free bytes; 0 where the disk does not say."""
+        try:
+            return shutil.disk_usage(self._data).free
+        except OSError:
+            return 0
 
     def _changed(self) -> None:
         self._limits = None

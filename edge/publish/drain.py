@@ -1,13 +1,13 @@
 """From the outbox to the broker: one step at a time, on the publisher's thread.
 
 A message leaves the outbox when the broker acknowledged it. At most a window of them is in flight, in order; after a
-lost connection everything unacknowledged goes again, in order. What the broker refuses is parked: it stays on disk,
-lets the rest pass, and is tried again after a minute, then ever more seldom, and at the next connection.
+lost connection everything unacknowledged goes again, in order; a broker that acknowledges nothing for a while is taken
+for lost. What the broker refuses is parked: it stays on disk, lets the rest pass, and is tried again after a minute,
+then ever more seldom, and at the next connection. Nothing here waits for the disk.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable
 from edge.clock import Backoff, Clock
 from edge.errors import SinkError
 from edge.metrics import Metrics
+from edge.publish.backlog import Waiting
 from edge.publish.commands import Incoming
 from edge.publish.direct import Direct
 from edge.publish.link import Link
-from edge.publish.outbox import Outbox, Waiting
+from edge.publish.outbox import Outbox
 from edge.types import Message, nanoseconds, seconds
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Publisher:
     LOSSES_AT_MOST = 5
     SHORT_S = 10.0  # a connection that lasted less is short; three in a row are no accident
     OVERHEAD = 64  # bytes of a packet beyond topic and payload, generously
+    SILENT_S = 30.0  # a broker that acknowledges nothing for so long is lost, whatever TCP says
+    SLOWEST_BYTES_PER_S = 4000  # a connection may take this much longer for what is in flight
 
     def __init__(
         self,
@@ -56,7 +59,9 @@ class Publisher:
         self._direct = Direct(metrics)
         self._lock = threading.Lock()
         self._sent: dict[int, int] = {}  # sequence number -> when it was sent
-        self._refused: set[int] = set()
+        self._largest = 0  # bytes of the largest message in flight
+        self._heard_ns = 0  # when the broker last acknowledged, or something was sent while nothing was in flight
+        self._is_silent = False
         self._refused_topics: dict[str, str] = {}
         self._park_s = self.PARKED_FIRST_S
         self._unpark_ns: int | None = None
@@ -122,17 +127,18 @@ class Publisher:
         for incoming in self._link.take_incoming():
             self._on_message(incoming)
         self._collect()
-        with contextlib.suppress(SinkError):  # the outbox logs it, holds it, and goes on
-            self._outbox.retry()
-        try:
-            if not self._link.connected:
-                return self._reconnect()
-            self._unpark()
-            self._send_direct()
-            self._send_outbox()
-        except SinkError as error:
-            self._report(str(error))
-        return self.IDLE_S
+        self._outbox.look()
+        if self._link.connected and self._is_unanswered():
+            self._give_up()
+        if not self._link.connected:
+            return self._reconnect()
+        if not self._link.in_flight:
+            self._heard_ns, self._largest = self._clock.mono_ns(), 0
+        self._unpark()
+        self._send_direct()
+        self._send_outbox()
+        next_s = self._outbox.next_s
+        return self.IDLE_S if next_s is None else min(self.IDLE_S, next_s)
 
     def drain(self, timeout_s: float) -> bool:
         """Send what waits for at most ``timeout_s``, say goodbye, disconnect; whether the outbox is empty.
@@ -141,7 +147,7 @@ class Publisher:
         """
         deadline_ns = self._clock.mono_ns() + nanoseconds(timeout_s)
         if self._link.connected:
-            self._until(deadline_ns, lambda: not (self._sent or self._direct or self._waiting(1)))
+            self._until(deadline_ns, lambda: not (self._sent or self._direct or self._outbox.unsent))
             self._direct.push(self._goodbye)
             deadline_ns = max(deadline_ns, self._clock.mono_ns() + nanoseconds(min(timeout_s, 1.0)))
             self._until(deadline_ns, lambda: not self._direct and not self._link.in_flight)
@@ -170,10 +176,27 @@ class Publisher:
                 return 0.0
         return max(0.0, min(self.IDLE_S, seconds(self._next_try_ns - self._clock.mono_ns())))
 
+    def _is_unanswered(self) -> bool:
+        """Whether messages have been in flight for longer than any connection takes, without a single answer."""
+        limit_s = self.SILENT_S + self._largest / self.SLOWEST_BYTES_PER_S
+        return self._link.in_flight > 0 and seconds(self._clock.mono_ns() - self._heard_ns) >= limit_s
+
+    def _give_up(self) -> None:
+        """End a connection that takes messages and acknowledges none; all of them go again."""
+        self._link.close(timeout_s=0.0)
+        self._up = False
+        self._metrics.broker_up.set(0)
+        self._metrics.drops.labels("mqtt", "unanswered").inc()
+        self._sent.clear()
+        self._is_silent = True
+        self._failed(f"the broker has acknowledged nothing for {self.SILENT_S:.0f} s; connecting anew")
+
     def _arrived(self) -> None:
         self._up = True
-        self._arrived_ns = self._clock.mono_ns()
-        self._trouble = ""
+        self._arrived_ns = self._heard_ns = self._clock.mono_ns()
+        self._largest = 0
+        if not self._is_silent:  # else it is well when it answers
+            self._trouble = ""
         self._backoff.succeeded()
         self._metrics.broker_up.set(1)
         log.info("connected to the broker (%s)", self._link.version)
@@ -212,6 +235,9 @@ class Publisher:
     def _collect(self) -> None:
         done, refused, now_ns = [], [], self._clock.mono_ns()
         for ack in self._link.take_acks():
+            self._heard_ns = now_ns
+            if self._is_silent:
+                self._is_silent, self._trouble = False, ""
             if ack.refused is not None:
                 self._note_refusal(ack.topic, ack.refused)
             if ack.token is None:
@@ -226,8 +252,7 @@ class Publisher:
         if refused:
             self._park(refused)
         if done:
-            with contextlib.suppress(SinkError):  # not offered again by this process
-                self._outbox.acknowledge(*done)
+            self._outbox.acknowledge(*done)
 
     def _measure(self, seq: int, sent_ns: int, now_ns: int) -> None:
         self._metrics.publish_s.observe(seconds(now_ns - sent_ns))
@@ -255,12 +280,12 @@ class Publisher:
                 if not self._link.publish(waiting.message, waiting.seq):
                     return
                 self._sent[waiting.seq] = self._clock.mono_ns()
+                self._largest = max(self._largest, len(waiting.message.payload))
             if len(batch) < room:
                 return
 
     def _waiting(self, limit: int) -> list[Waiting]:
-        passed = self._sent.keys() | self._refused
-        return [w for w in self._outbox.pending(limit + len(passed)) if w.seq not in passed][:limit]
+        return [w for w in self._outbox.pending(limit + len(self._sent)) if w.seq not in self._sent][:limit]
 
     def _blocked(self, waiting: Waiting) -> bool:
         message, limit = waiting.message, self._link.packet_limit
@@ -279,13 +304,10 @@ class Publisher:
         self._refused_topics[topic] = reason
 
     def _park(self, seqs: list[int]) -> None:
-        self._refused.update(seqs)
         if self._unpark_ns is None:
             self._unpark_ns = self._clock.mono_ns() + nanoseconds(self._park_s)
             self._park_s = min(self.PARKED_LONGEST_S, 2 * self._park_s)
-        with contextlib.suppress(SinkError):  # then memory alone remembers
-            self._outbox.park(*seqs)
-            self._refused.difference_update(seqs)
+        self._outbox.park(*seqs)
 
     def _unpark(self) -> None:
         if self._unpark_ns is not None and self._clock.mono_ns() >= self._unpark_ns:
@@ -296,4 +318,3 @@ class Publisher:
         self._poisoned = False
         self._refused_topics.clear()
         self._outbox.unpark()
-        self._refused.clear()

@@ -1,21 +1,22 @@
 """What the node uses to publish: events, scores, health and thresholds out; commands and sensor readings in.
 
-`open_publisher` builds it from the configuration. Methods may be called from any thread.
+`open_publisher` builds it from the configuration. Methods may be called from any thread, and none but `flush` and
+`stop` waits for a disk: what is published is in memory when they return. The thread ``outbox`` writes it at once,
+``publish`` sends it, ``jsonl`` writes the lines.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edge.clock import Clock
 from edge.config import Loaded
-from edge.errors import SinkError
 from edge.holds import HeldBack
 from edge.metrics import Metrics
 from edge.publish import opened
@@ -46,6 +47,7 @@ from edge.publish.topics import (
     status_message,
     threshold_messages,
 )
+from edge.publish.writer import Threads, Writer
 from edge.types import CameraFacts, Event, Kept, Message, Scores
 
 log = logging.getLogger(__name__)
@@ -66,7 +68,8 @@ def open_publisher(
     """The publisher that the configuration describes, not started; connects only when started.
 
     ``cameras``: all labels by camera, health labels included; ``thresholds``: the labels with a threshold.
-    InputError or SinkError when the outbox, the JSON lines file or the password file cannot be used.
+    InputError when another process holds the outbox, or the JSON lines' path or the password file is wrong. A disk that
+    fails is `EventPublisher.trouble`.
     """
     config = loaded.config
     topics = Topics(config.node.site, config.node.id)
@@ -82,7 +85,8 @@ def open_publisher(
         filters = [*topics.commands, *sorted(set(sensor_topics)), *([birth_topic(prefix)] if prefix else [])]
         filters += [] if frigate is None else frigate.filters
         will = status_message(topics, OFFLINE)
-        link = MqttLink(access(loaded), f"edge-{topics.site}-{topics.node}", clock, will=will, filters=filters)
+        client_id = f"edge-{topics.site}-{topics.node}"
+        link = MqttLink(access(loaded), client_id, clock, will=will, filters=filters, renew=lambda: access(loaded))
     jsonl = None
     if config.jsonl is not None:
         path = config.jsonl.path
@@ -94,7 +98,8 @@ def open_publisher(
 class EventPublisher:
     """Publishes through the outbox and the link; without a link (mqtt: null) only to JSON lines.
 
-    ``on_sensor`` gets messages of topics that are no commands, on the publisher's thread; it must not raise.
+    ``on_sensor`` gets messages of topics that are no commands, on the publisher's thread; it must not raise. Until
+    `start` nothing is written but by `flush`.
     """
 
     def __init__(
@@ -109,12 +114,13 @@ class EventPublisher:
         on_sensor: Callable[[Incoming], None] | None = None,
     ) -> None:
         self._site, self._topics = site, site.topics
-        self._outbox, self._clock, self._metrics, self._jsonl = outbox, clock, metrics, jsonl
+        self._outbox, self._clock, self._metrics = outbox, clock, metrics
         self._limit = ScoreLimit()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.fault: BaseException | None = None
+        self._threads = Threads()
+        self._writer = Writer(outbox, jsonl, clock, self._flushed)
+        self._is_resumed = outbox.is_read
         self._inbox = Inbox(site, outbox, clock, send=self._send, on_birth=self._on_birth, on_other=on_sensor)
         self._frigate = None if site.frigate is None else Frigate(site.frigate)
         self._phases = Phases(self._topics, site.model, site.links, self._frigate, outbox.saved())
@@ -151,7 +157,7 @@ class EventPublisher:
             self._tell_states(all_of_them=False)
 
     def publish_events(self, events: Sequence[Event], ready_ns: int | None = None, infer_ns: int = 0) -> None:
-        """Put events on the way: on disk when this returns. What a disarmed camera begins is the detector's to say.
+        """Put events on the way. What a disarmed camera begins is the detector's to say.
 
         ``ready_ns``: when the last media of the window they came from arrived, ``infer_ns``: the model's own time, both
         for the latency metrics.
@@ -160,12 +166,10 @@ class EventPublisher:
             out = self._phases.tell(events)
             if out.messages:
                 self._append(out, ready_ns, infer_ns)
-            if self._jsonl is not None:  # after the outbox: what a line tells is already safe
-                for line in out.lines:
-                    self._jsonl.write(line)
+            self._writer.tell(out.lines)
 
     def publish_evidence(self, kept: Kept, snapshot: bytes | None = None) -> None:
-        """What was kept of an event so far, and its picture as a JPEG: on disk when this returns."""
+        """What was kept of an event so far, and its picture as a JPEG."""
         with self._lock:
             self._append(self._phases.tell_kept(kept, snapshot))
 
@@ -211,8 +215,7 @@ class EventPublisher:
 
     def accept(self, command: Command, reason: str = "done") -> None:
         """Keep what the command changed over restarts, apply arming, and answer."""
-        with contextlib.suppress(SinkError):
-            self._inbox.accept(command, reason)
+        self._inbox.accept(command, reason)
 
     def refuse(self, command: Command, reason: str) -> None:
         """Answer a command that cannot be obeyed."""
@@ -225,6 +228,11 @@ class EventPublisher:
     def is_armed(self, camera: str) -> bool:
         """Whether the camera is armed, by the commands so far."""
         return self._inbox.armed.get(camera, True)
+
+    @property
+    def fault(self) -> BaseException | None:
+        """The bug that ended a thread, if one did."""
+        return self._threads.fault
 
     @property
     def connected(self) -> bool:
@@ -241,39 +249,56 @@ class EventPublisher:
         """Messages that wait for the broker."""
         return self._outbox.depth
 
+    @property
+    def held(self) -> int:
+        """Those of them that are in memory alone: the disk has not taken them yet."""
+        return self._outbox.held
+
+    @property
+    def disk_trouble(self) -> str:
+        """What is wrong with the outbox's disk, as a sentence; empty when nothing is."""
+        return self._outbox.trouble
+
+    def flush(self) -> bool:
+        """Write what waits for the disk, on the calling thread; whether the disk has it all."""
+        return self._writer.flush()
+
     def start(self) -> None:
-        """Start the publisher's thread. A bug in it lands in ``fault``."""
+        """Start the threads. A bug in one lands in ``fault``."""
+        self._writer.start(self._threads)
         if self._publisher is not None:
-            self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
-            self._thread.start()
+            self._threads.start("publish", partial(self._publisher.run, self._stop))
 
     def stop(self, drain_s: float = 3.0) -> bool:
         """Send what waits for at most ``drain_s``, say goodbye and close; whether nothing is left on the disk."""
         self._stop.set()
-        empty = True
-        if self._publisher is not None:
-            self._publisher.nudge()
-            if self._thread is not None:
-                self._thread.join(drain_s + 1.0)
-            if self._thread is None or not self._thread.is_alive():
-                if self._site.frigate is not None:
-                    self._publisher.announce([available_message(self._site.frigate, OFFLINE)])
-                empty = self._publisher.drain(drain_s)
-            else:
-                empty = False
-                log.warning("the broker connection hangs; what waits stays on the disk for the next start")
-        if self._jsonl is not None:
-            self._jsonl.close()
-        self._outbox.close()
+        empty = self._publisher is None or self._drain(self._publisher, drain_s)
+        self._writer.stop(self._threads, drain_s)
         return empty
 
-    def _run(self) -> None:
-        assert self._publisher is not None
-        try:
-            self._publisher.run(self._stop)
-        except Exception as error:
-            self.fault = error
-            log.exception("bug in the publisher")
+    def _drain(self, publisher: Publisher, drain_s: float) -> bool:
+        publisher.nudge()
+        if not self._threads.joined("publish", drain_s + 1.0):
+            log.warning("the broker connection hangs; what waits stays on the disk for the next start")
+            return False
+        if self._site.frigate is not None:
+            publisher.announce([available_message(self._site.frigate, OFFLINE)])
+        return publisher.drain(drain_s)
+
+    def _flushed(self) -> None:
+        """After each flush: what is on the disk now may leave."""
+        if not self._is_resumed and self._outbox.is_read:
+            self._is_resumed = True
+            self._resume_late()
+        if self._publisher is not None:
+            self._publisher.nudge()
+
+    def _resume_late(self) -> None:
+        """What an earlier run left could not be read at the start, and now it can: end its open events."""
+        log.warning("%s is read only now: restart, so that the thresholds and arming set in it hold", self._outbox.path)
+        with self._lock:
+            left, _ = self._phases.resume(self._outbox.open_events())
+        self.publish_events([opened.ended(event, self._clock.wall_ns()) for event in left])
 
     def _send(self, message: Message, correlation: bytes | None) -> None:
         if self._publisher is not None:
@@ -298,11 +323,8 @@ class EventPublisher:
             self._publisher.announce(cleared)
 
     def _append(self, out: Outgoing, ready_ns: int | None = None, infer_ns: int = 0) -> None:
-        try:
-            seqs = self._outbox.append(
-                out.messages if self._publisher else [], opened=out.opened, closed=out.closed, saved=out.saved
-            )
-        except SinkError:  # the outbox logs it, holds it, and it goes out all the same
-            seqs = []
+        seqs = self._outbox.append(
+            out.messages if self._publisher else [], opened=out.opened, closed=out.closed, saved=out.saved
+        )
         if self._publisher is not None:
             self._publisher.nudge({} if ready_ns is None else dict.fromkeys(seqs, ready_ns), infer_ns)

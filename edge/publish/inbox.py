@@ -77,7 +77,7 @@ class Inbox:
         return commands
 
     def accept(self, command: Command, reason: str) -> None:
-        """Keep what the command changed over restarts, and answer it. SinkError as for `Outbox.append`."""
+        """Keep what the command changed over restarts, and answer it."""
         if isinstance(command, SetArmed):
             self.armed[command.camera] = command.on
         self._answer(command.origin, True, reason)

@@ -5,11 +5,9 @@ What is told is noted in the outbox, so that a later run or a live change takes 
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Collection, Mapping
 
-from edge.errors import SinkError
 from edge.publish.discovery import config_topic, device_message, platforms, removal_message
 from edge.publish.outbox import Outbox
 from edge.publish.site import Site
@@ -32,8 +30,7 @@ def introduce(site: Site, outbox: Outbox) -> tuple[list[Message], list[Message]]
         before: dict[str, str] = earlier.get("entities", {})
         description = [device_message(site, prefix, before)]
         told = json.dumps({"topic": topic, "entities": before | platforms(site)}).encode()
-    with contextlib.suppress(SinkError):
-        outbox.save(_DISCOVERY, told)
+    outbox.save(_DISCOVERY, told)
     return description, removals
 
 

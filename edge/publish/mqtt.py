@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 
 from edge.clock import Backoff, Clock, SystemClock
 from edge.config import Loaded
-from edge.errors import SinkError
+from edge.errors import InputError, SinkError
 from edge.publish.access import Access, access, explain, explain_closed, explain_refusal, explain_silent, tls_context
 from edge.publish.commands import Incoming
 from edge.publish.mqtt_callbacks import Callbacks, Session
@@ -50,7 +50,8 @@ class _NoAnswerError(SinkError):
 class MqttLink:
     """A connection that is made by `connect`, used from one thread, and reports by ``wake`` that there is news.
 
-    ``will`` is what the broker publishes when this client vanishes; ``filters`` are subscribed with QoS 1.
+    ``will`` is what the broker publishes when this client vanishes; ``filters`` are subscribed with QoS 1. ``renew``
+    reads the access anew for each attempt, since passwords change while this runs.
     """
 
     WINDOW = 64
@@ -67,8 +68,10 @@ class MqttLink:
         will: Message | None = None,
         filters: Sequence[str] = (),
         wake: Callable[[], None] = lambda: None,
+        renew: Callable[[], Access] | None = None,
     ) -> None:
         self.to = to
+        self._renew = renew
         self._client_id = client_id
         self._clock = clock
         self._will = will
@@ -85,6 +88,11 @@ class MqttLink:
     def connect(self) -> None:
         """Connect, log in and subscribe; SinkError says why not and what to do. Blocks for seconds at worst."""
         self.close(timeout_s=0.0)
+        if self._renew is not None:
+            try:
+                self.to = self._renew()
+            except InputError as error:
+                raise SinkError(f"broker {self.to.shown}: {error}") from None
         try:
             self._connect(self._protocol)
         except _NoAnswerError as first:
@@ -246,8 +254,12 @@ def subscribe(loaded: Loaded, filters: Sequence[str], on_message: Callable[[str,
     """
     clock = SystemClock()
     news, stop = threading.Event(), threading.Event()
-    to = replace(access(loaded), session_expiry_s=0)
-    link = MqttLink(to, f"edge-watch-{uuid.uuid4().hex[:12]}", clock, filters=filters, wake=news.set)
+
+    def renew() -> Access:
+        return replace(access(loaded), session_expiry_s=0)
+
+    name = f"edge-watch-{uuid.uuid4().hex[:12]}"
+    link = MqttLink(renew(), name, clock, filters=filters, wake=news.set, renew=renew)
     link.connect()
     thread = threading.Thread(target=_follow, args=(link, clock, news, stop, on_message), name="follow", daemon=True)
     thread.start()

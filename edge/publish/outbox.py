@@ -1,75 +1,64 @@
 """The outbox: what waits for the broker, which events are open, and what commands changed, in one SQLite file.
 
-An append is one transaction with a full sync: once it returned, a kill at any instant loses nothing. Messages leave
-in order of their sequence number, which is never used twice. Thread-safe: the engine thread appends, the publisher
-drains. When the disk takes nothing, changes are held in memory, still go out, and are written with the next change.
+Memory knows everything at once; `flush`, on a thread of its own, brings the disk up to it, in one transaction with a
+full sync for all that waits. No other method asks the disk, so a disk that hangs or fails holds up nobody. A message
+may leave when it is on the disk, or a quarter of a second after it was appended: as long as the disk answers in that
+time, a kill at any instant loses nothing that left. Messages leave in order of their sequence number, which is never
+used twice. Thread-safe.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from edge.clock import Clock
-from edge.errors import SinkError
+from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
+from edge.publish.backlog import Backlog, Change, Row, Waiting
+from edge.publish.outbox_rows import ALL, PROBE, ROWS, SCHEMA, SELECT, VERSION, statements, to_waiting
 from edge.publish.store import Store
-from edge.sqlite import Statement
-from edge.types import Message, seconds
+from edge.types import Message, nanoseconds, seconds
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS messages (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB NOT NULL, qos INTEGER NOT NULL,
-    retain INTEGER NOT NULL, key TEXT NOT NULL, wall_ns INTEGER NOT NULL, parked INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS messages_key ON messages (key) WHERE key != '';
-CREATE TABLE IF NOT EXISTS facts (kind TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
-PRAGMA user_version = 1;
-"""
-_SELECT = "SELECT seq, topic, payload, qos, retain, key, wall_ns FROM messages"
-_INSERT = "INSERT INTO messages (seq, topic, payload, qos, retain, key, wall_ns) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _OPEN, _SAVED = "open", "saved"
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A message that waits, its place in the order, and when it was appended."""
-
-    seq: int
-    message: Message
-    wall_ns: int
+_UNREAD_SEQ = 1 << 61  # where numbers begin while those of an earlier run cannot be read
 
 
 class Outbox:
     """Messages, open events and saved values of one node at ``path``.
 
-    Raises `InputError` when another process holds the file, `SinkError` when the folder cannot be used.
+    Raises `InputError` when another process holds the file. A disk that does not give it is `trouble`: everything is
+    held in memory then, and what lies on the disk is taken up as soon as it can be read.
     """
 
-    HELD_AT_MOST = 10_000
+    GRACE_S = 0.25  # how long a message waits for the disk before it leaves all the same
+    SLOW_S = 1.0  # a disk that does not answer for so long is trouble
 
     def __init__(self, path: Path, clock: Clock, metrics: Metrics) -> None:
-        self._clock = clock
-        self._metrics = metrics
-        self._lock = threading.RLock()
-        self._store = Store(path, _SCHEMA, clock)
+        self.path, self._clock, self._metrics = path, clock, metrics
+        self._lock = threading.Lock()  # memory; never held while the disk is asked
+        self._disk = threading.Lock()  # the file
+        self._memory = Backlog()
+        self._store = Store(path, SCHEMA, VERSION, clock)
         self._generation = 0
-        self.trouble = ""  # what the disk does not do, as a sentence
-        self._held: dict[int, Waiting] = {}  # newer than everything on disk
-        self._gone: set[int] = set()  # on disk, to be deleted
-        self._dirty: set[tuple[str, str]] = set()  # facts to be written
-        self._facts: dict[tuple[str, str], bytes] = {
-            (kind, name): value for kind, name, value in self._store.read("SELECT kind, name, value FROM facts")
-        }
-        last = self._store.read("SELECT seq FROM sqlite_sequence WHERE name = 'messages'")
-        self._next_seq = 1 + (int(last[0][0]) if last else 0)
-        self._measure()
+        self._asked_ns: int | None = None  # since when the disk is writing
+        self._is_slow = False
+        self._is_starved = False  # what would leave next is on the disk alone
+        self._is_read = self._is_copy_tried = False
+        self._refusal = self._told = ""
+        self.wake: Callable[[], None] = lambda: None  # rouses whoever calls `flush`
+        try:
+            self._take_up()
+        except SinkError as error:
+            self._refuse(str(error))
+        self.look()
 
     def append(
         self,
@@ -79,58 +68,76 @@ class Outbox:
         closed: Iterable[str] = (),
         saved: Mapping[str, bytes | None] | None = None,
     ) -> list[int]:
-        """Add messages in one transaction, and with them note events as open or closed; their sequence numbers.
+        """Add messages, and with them note events as open or closed; their sequence numbers.
 
-        ``saved`` is kept in the same transaction as `save` would.
-        A waiting message with the same non-empty key is replaced: the new one stands at the end. SinkError when the
-        disk took nothing; everything is then held in memory and goes out all the same.
+        ``saved`` is kept as `save` would. All of it goes to the disk in one transaction. A waiting message with the
+        same non-empty key is replaced: the new one stands at the end.
         """
+        now_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
         with self._lock:
-            wall_ns, first = self._clock.wall_ns(), self._next_seq
-            for message in messages:
-                self._hold(message, wall_ns)
-            for name, value in (opened or {}).items():
-                self._note((_OPEN, name), value)
-            for name in closed:
-                self._note((_OPEN, name), None)
-            for name, kept in (saved or {}).items():
-                self._note((_SAVED, name), kept)
-            self._write()
-            return list(range(first, self._next_seq))
+            seqs = [self._memory.append(message, now_ns, wall_ns) for message in messages]
+            facts = [((_OPEN, name), value) for name, value in (opened or {}).items()]
+            facts += [((_SAVED, name), value) for name, value in (saved or {}).items()]  # type: ignore[misc]
+            for fact, value in (*facts, *(((_OPEN, name), None) for name in closed)):
+                self._memory.note(fact, value)
+            lost = len(self._memory.surplus())
+        if lost:
+            self._metrics.drops.labels("outbox", "memory_full").inc(lost)
+        self.wake()
+        return seqs
 
     def pending(self, limit: int, after_seq: int = 0) -> list[Waiting]:
-        """At most ``limit`` waiting messages behind ``after_seq``, oldest first; parked ones are left out."""
+        """At most ``limit`` messages behind ``after_seq`` that may leave, oldest first; parked ones are left out.
+
+        Those whose content is on the disk alone are waited for, unless the disk is in trouble: then they are passed by.
+        """
+        now_ns, may_pass = self._clock.mono_ns(), bool(self.trouble)
+        found: list[Waiting] = []
         with self._lock:
-            rows = self._store.read(
-                f"{_SELECT} WHERE seq > ? AND NOT parked ORDER BY seq LIMIT ?", (after_seq, limit + len(self._gone))
-            )
-            disk = [_waiting(row) for row in rows if row[0] not in self._gone]
-            held = [waiting for seq, waiting in self._held.items() if seq > after_seq]
-            return (disk + held)[:limit]
+            for waiting in self._memory.pending():
+                if not isinstance(waiting, Waiting):
+                    self._is_starved = True
+                    if may_pass:
+                        continue
+                    break
+                if len(found) >= limit or now_ns < self._leaves_ns(waiting.seq):
+                    break
+                if waiting.seq > after_seq:
+                    found.append(waiting)
+        if self._is_starved:
+            self.wake()
+        return found
+
+    @property
+    def next_s(self) -> float | None:
+        """Seconds until the first message that waits for the disk may leave without it; None when none does."""
+        now_ns, grace_ns = self._clock.mono_ns(), nanoseconds(self.GRACE_S)
+        with self._lock:
+            leaves_ns = next((ns + grace_ns for ns in self._memory.held_since() if ns + grace_ns > now_ns), None)
+        return None if leaves_ns is None else seconds(leaves_ns - now_ns)
 
     def acknowledge(self, *seqs: int) -> None:
-        """Forget messages that the broker has; unknown numbers are fine (the message was replaced meanwhile).
-
-        SinkError when the disk took nothing; they are still not offered again by this process.
-        """
+        """Forget messages that the broker has; unknown numbers are fine (the message was replaced meanwhile)."""
         with self._lock:
             for seq in seqs:
-                self._remove(seq)
-            self._write()
+                self._memory.remove(seq)
+        self.wake()
 
     def park(self, *seqs: int) -> None:
         """Set aside messages that the broker refused: kept on disk, not pending until `unpark`."""
         with self._lock:
-            self._write()
-            self._store.transact([("UPDATE messages SET parked = 1 WHERE seq = ?", (seq,)) for seq in seqs])
+            for seq in seqs:
+                self._memory.park(seq)
+        self.wake()
 
     def unpark(self) -> int:
         """Make parked messages pending again at their old places; how many there were."""
         with self._lock:
-            count = int(self._store.read("SELECT count(*) FROM messages WHERE parked")[0][0])
-            if count:
-                self._store.transact([("UPDATE messages SET parked = 0 WHERE parked", ())])
-            return count
+            count = self._memory.unpark()
+            self._is_starved = self._is_starved or bool(count)
+        if count:
+            self.wake()
+        return count
 
     def open_events(self) -> dict[str, bytes]:
         """What was given for each event that is open, by id."""
@@ -141,117 +148,177 @@ class Outbox:
         return self._of_kind(_SAVED)
 
     def save(self, name: str, value: bytes | None) -> None:
-        """Keep a small value over restarts; None forgets it. SinkError as for `append`."""
+        """Keep a small value over restarts; None forgets it."""
         with self._lock:
-            if self._facts.get((_SAVED, name)) != value:
-                self._note((_SAVED, name), value)
-                self._write()
+            if self._memory.facts.get((_SAVED, name)) == value:
+                return
+            self._memory.note((_SAVED, name), value)
+        self.wake()
 
     @property
     def depth(self) -> int:
         """Messages waiting, parked ones included."""
         with self._lock:
-            stored = int(self._store.read("SELECT count(*) FROM messages")[0][0])
-            return stored - len(self._gone) + len(self._held)
+            return len(self._memory)
+
+    @property
+    def unsent(self) -> int:
+        """Messages waiting, without the parked ones."""
+        with self._lock:
+            return self._memory.unsent
+
+    @property
+    def held(self) -> int:
+        """Messages that are in memory alone, because the disk has not taken them yet."""
+        with self._lock:
+            return self._memory.held
 
     @property
     def age_s(self) -> float:
         """Seconds that the oldest message has waited; 0 when there is none."""
         with self._lock:
-            rows = self._store.read(f"{_SELECT} ORDER BY seq LIMIT ?", (1 + len(self._gone),))
-            waiting = [_waiting(row) for row in rows if row[0] not in self._gone] + list(self._held.values())
-            return max(0.0, seconds(self._clock.wall_ns() - waiting[0].wall_ns)) if waiting else 0.0
+            oldest_ns = self._memory.oldest_ns()
+        return 0.0 if oldest_ns is None else max(0.0, seconds(self._clock.wall_ns() - oldest_ns))
 
-    def retry(self) -> None:
-        """Write what is held in memory, if anything, and measure; SinkError when the disk still takes nothing."""
-        with self._lock:
-            self._write()
+    @property
+    def is_read(self) -> bool:
+        """Whether what an earlier run left is known."""
+        return self._is_read
+
+    @property
+    def trouble(self) -> str:
+        """What the disk does not do, as a sentence; empty when nothing is wrong."""
+        asked_ns = self._asked_ns
+        takes_s = 0.0 if asked_ns is None else seconds(self._clock.mono_ns() - asked_ns)
+        if self._refusal or not (self._is_slow or takes_s >= self.SLOW_S):
+            return self._refusal
+        return f"{self.path}: the disk takes seconds to write; alerts leave from memory and are written when it does"
+
+    def look(self) -> None:
+        """Measure, and log what is wrong with the disk when that changed. Never waits for it."""
+        self._metrics.outbox_depth.set(self.depth)
+        self._metrics.outbox_age_s.set(self.age_s)
+        self._metrics.outbox_held.set(self.held)
+        trouble = self.trouble
+        if trouble != self._told:
+            log.log(logging.WARNING if trouble else logging.INFO, trouble or "the outbox is on the disk again")
+            self._told = trouble
+
+    def flush(self) -> bool:
+        """Bring the disk up to what memory says, in one transaction; whether it is. Waits for the disk as long as that
+        takes; what it refuses stays in memory, is `trouble`, and is written with the next call that can."""
+        with self._disk:
+            try:
+                self._take_up()
+                try:
+                    self._write()
+                finally:  # a disk that is full can be read
+                    if self._is_starved:
+                        self._is_starved = False
+                        self._fetch(ahead=Backlog.READ_AT_ONCE)
+            except (SinkError, InputError) as error:
+                self._refuse(str(error))
+            else:
+                self._refusal = ""
+        self.look()
+        return not self._refusal
 
     def close(self) -> None:
-        """Write what is held, and close the file."""
-        with self._lock:
-            with contextlib.suppress(SinkError):
-                self._write()
+        """Write what memory holds, as far as the disk takes it, and close the file."""
+        self.flush()
+        with self._disk:
             self._store.close()
 
     def _of_kind(self, wanted: str) -> dict[str, bytes]:
         with self._lock:
-            return {name: value for (kind, name), value in self._facts.items() if kind == wanted}
+            return {name: value for (kind, name), value in self._memory.facts.items() if kind == wanted}
 
-    def _hold(self, message: Message, wall_ns: int) -> None:
-        if message.key:
-            for row in self._store.read("SELECT seq FROM messages WHERE key = ?", (message.key,)):
-                self._remove(row[0])
-            for seq in [s for s, waiting in self._held.items() if waiting.message.key == message.key]:
-                self._remove(seq)
-        self._held[self._next_seq] = Waiting(self._next_seq, message, wall_ns)
-        self._next_seq += 1
+    def _leaves_ns(self, seq: int) -> int:
+        """When a message may leave: 0 for one that is on the disk, or that the disk refused."""
+        appended_ns = self._memory.held_since_ns(seq)
+        if appended_ns is None or self._refusal:
+            return 0
+        return appended_ns + nanoseconds(self.GRACE_S)
 
-    def _note(self, fact: tuple[str, str], value: bytes | None) -> None:
-        if value is None:
-            self._facts.pop(fact, None)
-        else:
-            self._facts[fact] = value
-        self._dirty.add(fact)
-
-    def _remove(self, seq: int) -> None:
-        if self._held.pop(seq, None) is None and self._store.read("SELECT 1 FROM messages WHERE seq = ?", (seq,)):
-            self._gone.add(seq)
+    def _change(self) -> Change:
+        with self._lock:
+            if self._generation != self._store.generation:
+                self._generation = self._store.generation
+                lost = self._memory.begin_anew(self._clock.mono_ns())
+                self._metrics.drops.labels("outbox", "corrupt").inc(max(1, lost))
+            return self._memory.change()
 
     def _write(self) -> None:
-        """Bring the disk up to what memory says, in one transaction."""
+        change = self._change()
+        if self._refusal and not change:
+            with self._timed():
+                self._store.transact([PROBE])
+        while change:
+            self._transact(change)
+            change = self._change()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        self._asked_ns = begun_ns = self._clock.mono_ns()
         try:
-            while self._held or self._gone or self._dirty or self._generation != self._store.generation:
-                if self._generation != self._store.generation:
-                    self._begin_anew()
-                self._store.transact(self._changes())
-                if self._generation == self._store.generation:
-                    self._held.clear()
-                    self._gone.clear()
-                    self._dirty.clear()
-        except SinkError as error:
-            log.log(logging.DEBUG if self.trouble == str(error) else logging.WARNING, "%s", error)
-            self.trouble = str(error)
-            while len(self._held) > self.HELD_AT_MOST:
-                del self._held[next(iter(self._held))]
-                self._metrics.drops.labels("outbox", "memory_full").inc()
-            raise
-        else:
-            if self.trouble:
-                log.info("the outbox is on the disk again")
-            self.trouble = ""
+            yield
         finally:
-            self._measure()
+            self._asked_ns = None
+            self._is_slow = seconds(self._clock.mono_ns() - begun_ns) >= self.SLOW_S
 
-    def _begin_anew(self) -> None:
-        """The file was damaged and replaced: everything that memory knows goes into the new one."""
-        self._generation = self._store.generation
-        self._gone.clear()
-        self._dirty.update(self._facts)
-        self._metrics.drops.labels("outbox", "corrupt").inc()
-        self._store.transact([("DELETE FROM messages", ())])
+    def _transact(self, change: Change) -> None:
+        with self._timed():
+            self._store.transact(list(statements(change)))
+        if self._generation == self._store.generation:
+            with self._lock:
+                self._memory.written(change)
 
-    def _changes(self) -> list[Statement]:
-        statements: list[Statement] = [("DELETE FROM messages WHERE seq = ?", (seq,)) for seq in self._gone]
-        statements += [(_INSERT, _row(waiting)) for waiting in self._held.values()]
-        for fact in self._dirty:
-            if fact in self._facts:
-                statements.append(("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (*fact, self._facts[fact])))
-            else:
-                statements.append(("DELETE FROM facts WHERE kind = ? AND name = ?", fact))
-        return statements
+    def _refuse(self, why: str) -> None:
+        """The disk took nothing: what waits may leave without it."""
+        self._refusal = why
 
-    def _measure(self) -> None:
-        with contextlib.suppress(SinkError):
-            self._metrics.outbox_depth.set(self.depth)
-            self._metrics.outbox_age_s.set(self.age_s)
+    def _take_up(self) -> None:
+        """Read what an earlier run left, once. SinkError when the disk does not give it."""
+        if self._is_read:
+            return
+        try:
+            self._store.open()
+            rows, last, facts = (self._store.read(query) for query in ROWS)
+        except SinkError:
+            if not self._is_copy_tried:
+                self._is_copy_tried = True
+                self._take_up_copy()
+            raise
+        self._loaded([(*row[:4], None) for row in rows], last, facts)
+        sizes = accumulate(row[4] for row in rows if not row[1])
+        self._fetch(ahead=sum(size <= Backlog.CACHED_BYTES for size in sizes))
 
+    def _take_up_copy(self) -> None:
+        """Read what an earlier run left in a file that cannot be written; number from far above where that fails."""
+        found = self._store.read_copy(ALL, *ROWS[1:]) if self._store.is_there else None
+        if found is not None:
+            rows, last, facts = found
+            self._loaded([(row[0], row[7], row[5], row[6], to_waiting(row[:7]).message) for row in rows], last, facts)
+        elif self._store.is_there:
+            with self._lock:
+                self._memory.next_seq = max(self._memory.next_seq, _UNREAD_SEQ + self._clock.wall_ns() // 1000)
 
-def _waiting(row: tuple[Any, ...]) -> Waiting:
-    seq, topic, payload, qos, retain, key, wall_ns = row
-    return Waiting(seq, Message(topic, payload, qos, bool(retain), key), wall_ns)
+    def _loaded(self, rows: Iterable[Row], last: list[tuple[Any, ...]], facts: list[tuple[Any, ...]]) -> None:
+        with self._lock:
+            self._memory.load(rows, last=int(last[0][0] or 0))
+            self._memory.load_facts({(kind, name): value for kind, name, value in facts})
+            self._is_read = True
 
-
-def _row(waiting: Waiting) -> tuple[object, ...]:
-    m = waiting.message
-    return (waiting.seq, m.topic, m.payload, m.qos, int(m.retain), m.key, waiting.wall_ns)
+    def _fetch(self, ahead: int) -> None:
+        """Read the content of the ``ahead`` oldest messages where it is on the disk alone."""
+        while True:
+            with self._lock:
+                wanted = self._memory.wanted(ahead)
+            if not wanted:
+                return
+            with self._timed():
+                rows = self._store.read(SELECT.format(",".join("?" * len(wanted))), tuple(wanted))
+            with self._lock:
+                lost = self._memory.fill((to_waiting(row) for row in rows), wanted)
+            if lost:
+                self._metrics.drops.labels("outbox", "corrupt").inc(lost)

@@ -36,6 +36,8 @@ class Outgoing:
 class Phases:
     """Which events are open and how far each was told. Not thread-safe: the owner locks."""
 
+    SPARE = 1000
+
     def __init__(
         self, topics: Topics, model: str, links: Links, frigate: Frigate | None, saved: Mapping[str, bytes]
     ) -> None:
@@ -49,9 +51,12 @@ class Phases:
             frigate.restore(saved)
 
     def resume(self, packed: Mapping[str, bytes]) -> tuple[list[Event], set[str]]:
-        """Take up events that a killed process left open, as packed then; these, and the ids of unreadable ones."""
-        left = [event for value in packed.values() if (event := opened.unpack(value)) is not None]
-        self._open = {event.id: (event, seq) for event, seq in left}
+        """Take up events that a killed process left open, as packed then; these, and the ids of unreadable ones.
+
+        Their numbers go on `SPARE` further: phases that left while the disk hung had numbers that nobody knows now.
+        """
+        left = [found for name, value in packed.items() if name not in self._open and (found := opened.unpack(value))]
+        self._open |= {event.id: (event, seq + self.SPARE) for event, seq in left}
         return [event for event, _ in left], set(packed) - self._open.keys()
 
     def tell(self, events: Sequence[Event]) -> Outgoing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge.config.services import Web
 from edge.config.values import split_listen
-from edge.errors import InputError
+from edge.errors import InputError, exhausted
 from edge.extras import how_to_get
 from edge.web.box import Box
 
@@ -97,7 +97,8 @@ class Server:
             self._server.run(sockets=[self._socket])
         except BaseException as error:
             self.fault = error
-            log.exception("bug in the web server")
+            said = exhausted(error)
+            log.critical("the web server failed: %s", said or error, exc_info=None if said else error)
 
 
 def _bound(host: str, port: int) -> socket.socket:

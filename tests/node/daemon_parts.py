@@ -45,16 +45,16 @@ def eager(rule: str) -> str:
 
 
 class Daemon:
-    """`edge run` as a child process; its log goes to ``log``."""
+    """`edge run` as a child process, after the statements ``first``; its log goes to ``log``."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, first: str = "") -> None:
         self.log = config.with_suffix(".log")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     sys.executable,
                     "-c",
-                    "import sys; from edge.cli import main; sys.exit(main())",
+                    f"{first}\nimport sys; from edge.cli import main; sys.exit(main())",
                     "run",
                     "-c",
                     str(config),

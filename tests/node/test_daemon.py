@@ -102,3 +102,26 @@ def test_an_unwritable_data_folder_is_named(tmp_path: Path) -> None:
     daemon = Daemon(path)
     assert daemon.process.wait(60) == 2
     assert "data folder cannot be written" in daemon.text()
+
+
+DEAF = """
+import cv2, numpy
+from edge.node import daemon, keeping
+image = numpy.zeros((1080, 1920, 3), numpy.uint8)
+def busy(self, cancel):
+    while True:
+        cv2.GaussianBlur(image, (0, 0), 3)
+keeping.Keeping.run = busy
+keeping.Keeping.CLOSING_S = daemon.JOIN_EVIDENCE_S = 0.1
+"""
+
+
+def test_a_thread_that_does_not_stop_ends_with_the_process_and_aborts_nothing(config: Path) -> None:
+    """Python would end it inside C++: `terminate called without an active exception`, SIGABRT."""
+    live(config, more="mqtt: null\nevidence: {}\n")
+    daemon = Daemon(config, first=DEAF)
+    daemon.wait_ready()
+    assert daemon.stop() == 0
+    assert "evidence is still being written" in daemon.text()
+    assert "terminate called" not in daemon.text()
+    assert daemon.text().rstrip().endswith("edge.node.daemon: stopped"), "what was said is written"

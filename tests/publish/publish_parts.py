@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import pytest
 
 from edge.errors import SinkError
 from edge.media_time import MediaTime
+from edge.publish import store
 from edge.publish.commands import Incoming
 from edge.publish.links import Links
 from edge.publish.mqtt import Ack
 from edge.publish.site import Site
 from edge.publish.topics import Topics
+from edge.sqlite import Statement
 from edge.types import (
     NS_PER_S,
     Box,
@@ -60,6 +65,29 @@ def site(**changes: object) -> Site:
 
 LINKS = Links("https://box:8088", {"gate": frozenset({"clip", "snapshot", "thumbnail", "spectrogram"})})
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Disk:
+    """Stands between the outbox and SQLite: ``script`` holds what transactions do instead, one after another; each is
+    given what writes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.script: list[Callable[[Callable[[], None]], None]] = []
+        self.asked = 0
+        self._write = store.transact
+        monkeypatch.setattr(store, "transact", self._transact)
+
+    def _transact(self, db: sqlite3.Connection, statements: list[Statement]) -> None:
+        self.asked += 1
+        write = partial(self._write, db, statements)
+        if self.script:
+            self.script.pop(0)(write)
+        else:
+            write()
 
 
 class ScriptedLink:

@@ -1,6 +1,6 @@
 """A process that publishes events until it is killed: ``publishing_child.py CONFIG LOG``.
 
-Writes an event's id to LOG once the publisher took it.
+Writes an event's id to LOG once it is on the disk.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ if __name__ == "__main__":
         for n in range(start, start + count):
             camera = "ab"[n % 2]
             publisher.publish_events([replace(BEGIN, id=f"{n}", camera=camera, wall_begin_ns=time.time_ns())])
+            while publisher.held:
+                time.sleep(0.0005)
             file.write(f"{camera}/{n}\n")
             file.flush()
             time.sleep(0.002)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,14 @@ import pytest
 from broker_parts import Listener, Mosquitto, free_port, listening, make_certificates, until
 from publish_parts import BEGIN, TOPICS, site
 
-from edge.clock import SystemClock
+from edge.clock import Backoff, SystemClock
 from edge.config import parse
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
-from edge.publish.access import Access
+from edge.publish.access import Access, access
 from edge.publish.broker import EmbeddedBroker
 from edge.publish.commands import SetThreshold
+from edge.publish.drain import Publisher
 from edge.publish.facade import EventPublisher
 from edge.publish.mqtt import _V5, _V311, MqttLink, subscribe
 from edge.publish.outbox import Outbox
@@ -261,6 +263,89 @@ def test_a_port_that_is_no_broker(polite: bool, monkeypatch: pytest.MonkeyPatch)
         thread.join(10)
         for connection in kept:
             connection.close()
+
+
+def test_a_password_that_changes_is_read_at_the_next_attempt(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "FIRST_S", 0.1)
+    secret = tmp_path / "secret"
+    secret.write_text("old")
+    link = MqttLink(mosquitto.access(password="old"), "c", SystemClock(), renew=lambda: access(loaded))
+    loaded = parse(CONFIG.format(port=mosquitto.tls, ca=mosquitto.certs / "ca.crt"), tmp_path / "config.yaml")
+    with pytest.raises(SinkError, match="refuses the login"):
+        link.connect()
+    secret.unlink()
+    with pytest.raises(SinkError, match=r"mqtt\.password_file: .*cannot be read"):
+        link.connect()
+    secret.write_text("s3cret\n")
+    link.connect()
+    assert link.connected
+    link.close()
+
+
+class Muffled:
+    """Between a node and its broker: while ``is_muffled``, the broker's acknowledgements vanish and all else passes."""
+
+    def __init__(self, port: int) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self._broker = port
+        self.is_muffled = False
+        self.connections = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client = self._server.accept()[0]
+            except OSError:
+                return
+            self.connections += 1
+            broker = socket.create_connection(("127.0.0.1", self._broker))
+            for source, sink, passes in ((client, broker, None), (broker, client, self._passes)):
+                threading.Thread(target=self._pump, args=(source, sink, passes), daemon=True).start()
+
+    def _passes(self, packet: bytes) -> bool:
+        return not (self.is_muffled and packet[0] >> 4 == 4)  # PUBACK
+
+    def _pump(self, source: socket.socket, sink: socket.socket, passes: Callable[[bytes], bool] | None) -> None:
+        """Bytes as they come; with ``passes`` whole packets, none of which is larger than 127 bytes here."""
+        waiting = b""
+        with contextlib.suppress(OSError), source, sink:
+            while data := source.recv(65536):
+                waiting += data
+                if passes is None:
+                    sink.sendall(waiting)
+                    waiting = b""
+                while len(waiting) >= 2 and len(waiting) >= 2 + waiting[1]:
+                    packet, waiting = waiting[: 2 + waiting[1]], waiting[2 + waiting[1] :]
+                    if passes is not None and passes(packet):
+                        sink.sendall(packet)
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def test_acknowledgements_that_vanish_end_the_connection_and_nothing_is_lost(
+    mosquitto: Mosquitto, viewer: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Publisher, "SILENT_S", 1.0)
+    between = Muffled(mosquitto.plain)
+    node = Node(mosquitto.access(port=between.port, tls=False, ca_file=None), tmp_path)
+    until(node.settled)
+    between.is_muffled = True
+    ids = [f"{n}" for n in range(100)]  # more than may be in flight
+    node.publish(*ids)
+    until(lambda: "acknowledged nothing" in node.events.trouble)
+    until(lambda: between.connections >= 2)
+    between.is_muffled = False
+    until(node.settled)
+    assert node.events.trouble == ""
+    assert first_ids(viewer.payloads(f"{ROOT}/gate/event")) == ids
+    assert node.events.stop(5.0)
+    between.close()
 
 
 def test_what_the_acl_denies_does_not_block_the_rest(

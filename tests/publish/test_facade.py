@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, UPDATE, WALL_NS, ScriptedLink, site
+from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, UPDATE, WALL_NS, Disk, Killed, ScriptedLink, site
 
 from edge.clock import VirtualClock
 from edge.config import parse
-from edge.errors import InputError, SinkError
+from edge.errors import InputError
 from edge.metrics import Metrics
 from edge.publish.commands import Incoming, Mark, Origin, Reload, SetArmed, SetThreshold, TakeSnapshot
 from edge.publish.facade import EventPublisher, open_publisher
@@ -21,6 +23,7 @@ from edge.publish.jsonl import JsonLines
 from edge.publish.links import links
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
+from edge.publish.store import Store
 from edge.publish.topics import Threshold
 from edge.types import NS_PER_S, Event, Kept, Kind, Phase
 
@@ -35,6 +38,7 @@ class Rig:
         self.outbox = Outbox(folder / "outbox.db", self.clock, Metrics())
         self.link = ScriptedLink(room=100)
         self.lines = folder / "events.jsonl"
+        self.jsonl = JsonLines(self.lines)
         self.sensor: list[Incoming] = []
         self.events = EventPublisher(
             site(home_assistant_prefix=home_assistant, **about),
@@ -42,13 +46,19 @@ class Rig:
             self.clock,
             Metrics(),
             link=self.link if link else None,
-            jsonl=JsonLines(self.lines),
+            jsonl=self.jsonl,
             on_sensor=self.sensor.append,
         )
+
+    def publish(self, *events: Event) -> None:
+        """As the daemon's threads do it while the disk answers: published, and on the disk at once."""
+        self.events.publish_events(events)
+        self.events.flush()
 
     def turn(self) -> None:
         assert self.events._publisher is not None
         for _ in range(4):
+            self.events.flush()
             self.events._publisher.step()
 
     def sent(self, below: str) -> list[object]:
@@ -60,10 +70,10 @@ class Rig:
 
     def kill(self) -> None:
         self.outbox._store.close()
-        assert self.events._jsonl is not None
-        self.events._jsonl.close()
+        self.jsonl.close()
 
     def written(self) -> list[dict[str, object]]:
+        self.events.flush()
         return [json.loads(line) for line in self.lines.read_text().splitlines()]
 
 
@@ -106,14 +116,14 @@ def test_two_open_events_of_one_label_keep_its_state_on(rig: Rig) -> None:
 
 def test_a_killed_daemons_events_are_ended_by_the_next_one(tmp_path: Path) -> None:
     first = Rig(tmp_path)
-    first.events.publish_events([BEGIN, UPDATE, replace(BEGIN, id="e2", label="smoke")])
+    first.publish(BEGIN, UPDATE, replace(BEGIN, id="e2", label="smoke"))
     first.kill()
     second = Rig(tmp_path)
     ended = second.events.resume()
     assert [(e.id, e.phase) for e in ended] == [("e1", Phase.END), ("e2", Phase.END)]
     second.turn()
     assert phases(second.sent("gate/event")) == [
-        ("e1", "begin", 0), ("e1", "update", 1), ("e2", "begin", 0), ("e1", "end", 2), ("e2", "end", 1),
+        ("e1", "begin", 0), ("e1", "update", 1), ("e2", "begin", 0), ("e1", "end", 1002), ("e2", "end", 1001),
     ]  # fmt: skip
     assert second.sent("gate/fire/state") == ["OFF"]
     assert second.sent("gate/event")[-1]["duration_s"] == 60.0  # type: ignore[index]
@@ -126,6 +136,7 @@ def test_a_killed_daemons_events_are_ended_by_the_next_one(tmp_path: Path) -> No
 def test_an_open_event_of_another_version_is_forgotten(tmp_path: Path) -> None:
     first = Rig(tmp_path)
     first.outbox.append([], opened={"old": b"{}"})
+    first.events.flush()
     first.kill()
     second = Rig(tmp_path)
     assert second.events.resume() == []
@@ -244,8 +255,7 @@ def test_home_assistant_is_told_at_its_start_and_when_switched_off(tmp_path: Pat
 def test_without_a_broker_events_go_to_json_lines_and_nothing_piles_up(tmp_path: Path) -> None:
     rig = Rig(tmp_path, link=False)
     rig.events.resume()
-    rig.events.start()
-    rig.events.publish_events([BEGIN])
+    rig.publish(BEGIN)
     rig.events.publish_scores([SCORES])
     assert phases(rig.written()) == [("e1", "begin", 0)]  # type: ignore[arg-type]
     assert rig.events.depth == 0
@@ -262,13 +272,70 @@ def test_a_full_disk_is_trouble_but_events_go_on(rig: Rig) -> None:
     pages = rig.outbox._store.read("PRAGMA page_count")[0][0]
     rig.outbox._store.read(f"PRAGMA max_page_count = {pages}")
     many: list[Event] = [replace(BEGIN, id=f"e{n}", why="x" * 5000) for n in range(20)]
-    rig.events.publish_events(many)
+    rig.publish(*many)
     assert "disk is full" in rig.events.trouble
     rig.turn()
     assert len(rig.sent("gate/event")) == 20
     rig.outbox._store.read("PRAGMA max_page_count = 1000000")
     rig.turn()
     assert rig.events.trouble == ""
+
+
+def test_a_kill_while_the_disk_hangs_never_numbers_two_messages_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Phases that left from memory are known to the broker and to nobody after the kill."""
+    disk = Disk(monkeypatch)
+    first = Rig(tmp_path)
+    first.publish(BEGIN)
+    first.turn()
+
+    def hang_and_die(_write: Callable[[], None]) -> None:
+        for _ in range(3):
+            first.events.publish_events([UPDATE])
+            first.clock.advance(NS_PER_S)
+            first.events._publisher.step()  # type: ignore[union-attr]
+        raise Killed
+
+    disk.script = [hang_and_die]
+    first.events.publish_events([UPDATE])
+    with pytest.raises(Killed):
+        first.events.flush()
+    assert len(first.sent("gate/event")) == 5
+    first.kill()
+    second = Rig(tmp_path)
+    assert [e.id for e in second.events.resume()] == ["e1"]
+    second.turn()
+    told = [*first.sent("gate/event"), *second.sent("gate/event")]
+    pairs = {(e["id"], e["seq"]): json.dumps(e) for e in told}  # type: ignore[index]
+    assert all(pairs[e["id"], e["seq"]] == json.dumps(e) for e in told)  # type: ignore[index]
+    assert told[-1]["phase"] == "end"  # type: ignore[index]
+    second.events.stop(0)
+
+
+def test_open_events_of_a_run_that_could_be_read_only_later_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Rig(tmp_path)
+    first.publish(BEGIN)
+    first.kill()
+
+    def unreadable(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "_connect", unreadable)
+        broken.setattr(Store, "read_copy", lambda *_: None)
+        second = Rig(tmp_path)
+        assert second.events.resume() == []
+        second.publish(replace(BEGIN, id="e2"))
+        assert "disk I/O error" in second.events.trouble
+    second.turn()
+    ends = [(e["id"], e["phase"]) for e in second.sent("gate/event")]  # type: ignore[index]
+    assert ends[0] == ("e1", "begin")
+    assert ("e1", "end") in ends
+    assert ("e2", "end") not in ends
+    second.events.stop(0)
 
 
 def test_start_and_stop_with_its_thread(tmp_path: Path) -> None:
@@ -280,15 +347,37 @@ def test_start_and_stop_with_its_thread(tmp_path: Path) -> None:
     assert rig.events.fault is None
 
 
+def test_a_reader_that_stopped_reading_holds_up_no_disk_and_no_alert(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    reads, blocked = threading.Event(), threading.Event()
+    put = rig.jsonl._put
+
+    def blocking(line: bytes) -> None:
+        blocked.set()
+        reads.wait(60)
+        put(line)
+
+    rig.jsonl._put = blocking  # type: ignore[method-assign]
+    rig.events.start()
+    rig.events.publish_events([BEGIN])
+    assert blocked.wait(60)
+    rig.events.publish_events([UPDATE, END])
+    while rig.events.depth:
+        assert rig.events.fault is None
+    assert phases(rig.sent("gate/event")) == [("e1", "begin", 0), ("e1", "update", 1), ("e1", "end", 2)]
+    reads.set()
+    assert rig.events.stop(3.0)
+    assert len(rig.lines.read_text().splitlines()) == 3
+
+
 def test_a_bug_in_the_thread_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(tmp_path)
     assert rig.events._publisher is not None
     monkeypatch.setattr(rig.events._publisher, "step", lambda: 1 / 0)
     rig.events.start()
-    assert rig.events._thread is not None
-    rig.events._thread.join(10)
+    assert rig.events._threads.joined("publish", 10)
     assert isinstance(rig.events.fault, ZeroDivisionError)
-    rig.kill()
+    rig.events.stop(0)
 
 
 KEPT = Kept("e1", "gate", "fire", WALL_NS, {"clip": "e1/clip.mp4"})
@@ -299,6 +388,7 @@ def test_pictures_never_fill_the_outbox(rig: Rig) -> None:
     """While the broker is away only the newest picture of a camera waits, and all that was kept is told later."""
     for n in range(50):
         rig.events.publish_evidence(replace(KEPT, event_id=f"e{n}"), bytes([n]) * 20_000)
+    rig.events.flush()
     waiting = rig.outbox.pending(1000)
     assert sum(len(w.message.payload) for w in waiting if w.message.topic.endswith("/snapshot")) == 20_000
     rig.turn()
@@ -478,16 +568,17 @@ def test_an_unreadable_password_file_is_bad_input_with_its_line(tmp_path: Path) 
 
 
 def test_json_lines_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match=r"jsonl\.path"):
+    with pytest.raises(InputError, match=r"jsonl\.path"):
         JsonLines(tmp_path)
     lines = JsonLines("/dev/full")
-    lines.write({"a": 1})  # lost with a warning, no exception
-    lines.write({"a": 1})
+    lines.put([{"a": 1}, {"a": 1}])
+    lines.step()  # lost with a warning, no exception
     lines.close()
 
 
 def test_json_lines_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     lines = JsonLines("-")
-    lines.write({"a": "ü"})
+    lines.put([{"a": "ü"}])
+    lines.step()
     lines.close()
     assert capsys.readouterr().out == '{"a":"ü"}\n'

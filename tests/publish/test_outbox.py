@@ -1,23 +1,28 @@
-"""The outbox keeps order and promises over crashes, full disks and damage."""
+"""The outbox keeps order and promises over crashes, disks that are full, hang or fail, and damage."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from publish_parts import Disk, Killed
 
 from edge.clock import VirtualClock
-from edge.errors import InputError, SinkError
+from edge.errors import InputError
 from edge.metrics import Metrics
 from edge.publish import store
+from edge.publish.backlog import Backlog
 from edge.publish.outbox import Outbox
 from edge.types import NS_PER_S, Message
 
@@ -43,7 +48,22 @@ def message(n: int, key: str = "") -> Message:
 
 
 def waiting(box: Outbox) -> list[bytes]:
+    """What may leave when the disk had its time."""
+    box._clock.advance(NS_PER_S)  # type: ignore[attr-defined]
     return [w.message.payload for w in box.pending(1000)]
+
+
+def on_disk(path: Path) -> list[tuple[int, bytes]]:
+    """What a process that starts now would find."""
+    box = make(path)
+    found = [(w.seq, w.message.payload) for w in box.pending(1000)]
+    box._store.close()
+    return found
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
 
 
 def fill_disk(box: Outbox) -> None:
@@ -59,6 +79,7 @@ def free_disk(box: Outbox) -> None:
 def test_messages_come_out_as_they_went_in(box: Outbox) -> None:
     first = Message("a/ü", b"\x00\xff", 1, True, "k")
     box.append([first, message(1)])
+    box.flush()
     assert [w.message for w in box.pending(10)] == [first, message(1)]
     assert [w.message for w in box.pending(1)] == [first]
     assert [w.message for w in box.pending(10, box.pending(1)[0].seq)] == [message(1)]
@@ -126,6 +147,7 @@ def test_parked_messages_let_others_pass_and_come_back_in_place(path: Path) -> N
     again = make(path)
     assert waiting(again) == [b"payload 2", b"payload 3"]
     assert again.unpark() == 1
+    assert again.flush()
     assert waiting(again) == [b"payload 1", b"payload 2", b"payload 3"]
     assert again.unpark() == 0
     again.close()
@@ -133,25 +155,28 @@ def test_parked_messages_let_others_pass_and_come_back_in_place(path: Path) -> N
 
 def test_a_full_disk_holds_messages_in_memory_in_order_and_says_what_to_do(box: Outbox) -> None:
     box.append([message(1)], opened={"e": b"x"})
+    assert box.flush()
     fill_disk(box)
     big = Message("t", bytes(100_000))
-    with pytest.raises(SinkError, match="disk is full; free some space"):
-        box.append([big], closed=["e"], opened={"f": b"y"})
-    with pytest.raises(SinkError):
-        box.append([message(2)])
-    assert waiting(box) == [b"payload 1", big.payload, b"payload 2"]
+    box.append([big], closed=["e"], opened={"f": b"y"})
+    assert not box.flush()
+    assert "disk is full; free some space" in box.trouble
+    box.append([message(2)])
+    assert not box.flush()
+    assert [w.message.payload for w in box.pending(9)] == [b"payload 1", big.payload, b"payload 2"]  # at once
     assert box.open_events() == {"f": b"y"}
-    assert box.depth == 3
+    assert (box.depth, box.held) == (3, 2)
 
 
 def test_what_a_full_disk_held_is_written_when_there_is_room(path: Path) -> None:
     box = make(path)
     box.append([message(1)])
+    assert box.flush()
     fill_disk(box)
-    with pytest.raises(SinkError):
-        box.append([Message("t", bytes(100_000)), Message("k", b"old", key="k")], opened={"f": b"y"})
-    with pytest.raises(SinkError):
-        box.acknowledge(1)
+    box.append([Message("t", bytes(100_000)), Message("k", b"old", key="k")], opened={"f": b"y"})
+    assert not box.flush()
+    box.acknowledge(1)
+    assert not box.flush()
     assert box.pending(10)[0].seq == 2  # not offered twice, though the disk still has it
     free_disk(box)
     box.append([Message("k", b"new", key="k")])
@@ -162,17 +187,295 @@ def test_what_a_full_disk_held_is_written_when_there_is_room(path: Path) -> None
     again.close()
 
 
-def test_memory_is_bounded_and_what_it_drops_is_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Outbox, "HELD_AT_MOST", 3)
+@pytest.mark.parametrize(("bound", "most"), [("HELD_AT_MOST", 3), ("HELD_BYTES", 150_100)])
+def test_memory_is_bounded_and_what_it_drops_is_counted(
+    path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    monkeypatch.setattr(Backlog, bound, most)
     metrics = Metrics()
     box = Outbox(path, VirtualClock(), metrics)
     box.append([message(0)])
+    box.flush()
     fill_disk(box)
-    with pytest.raises(SinkError):
-        box.append([Message("t", bytes([n]) * 50_000) for n in range(5)])
+    box.append([Message("t", bytes([n]) * 50_000) for n in range(5)])
     assert [payload[0] for payload in waiting(box)[1:]] == [2, 3, 4]
     assert metrics.registry.get_sample_value("edge_drops_total", {"source": "outbox", "place": "memory_full"}) == 2
     box.close()
+
+
+def test_no_method_but_flush_asks_the_disk(path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = make(path)
+    box.append([message(n) for n in range(3)])
+    box.flush()
+    asked = disk.asked
+    monkeypatch.setattr(box._store, "read", lambda *_: pytest.fail("the disk was read"))
+    first, second = box.append([message(3, key="k"), message(4)], opened={"e": b"1"}, saved={"a": b"1"})
+    box.append([message(5, key="k")])
+    box.pending(9)
+    box.acknowledge(1, second)
+    box.park(2)
+    box.unpark()
+    box.save("b", b"2")
+    box.look()
+    assert (box.depth, box.open_events(), box.saved(), box.age_s) == (3, {"e": b"1"}, {"a": b"1", "b": b"2"}, 0.0)
+    assert first not in {w.seq for w in box.pending(9)}
+    assert disk.asked == asked
+
+
+def test_a_message_leaves_when_it_is_on_the_disk_or_when_that_takes_too_long(path: Path, disk: Disk) -> None:
+    clock = VirtualClock(1_000 * NS_PER_S)
+    box = make(path, clock)
+    box.append([message(1)])
+    assert box.pending(9) == []
+    assert box.next_s == Outbox.GRACE_S
+    box.flush()
+    assert [w.message for w in box.pending(9)] == [message(1)]
+    assert box.next_s is None
+    seen: list[list[bytes]] = []
+
+    def hang(write: Callable[[], None]) -> None:
+        for s in (0.0, 0.2, 0.1, 5.0):
+            clock.advance(round(s * NS_PER_S))
+            seen.append([w.message.payload for w in box.pending(9)])
+        assert "the disk takes seconds to write" in box.trouble
+        box.append([message(3)])
+        clock.advance(NS_PER_S)
+        assert waiting(box) == [b"payload 1", b"payload 2", b"payload 3"]
+        box.acknowledge(*(w.seq for w in box.pending(2)))  # 2 is being written just now
+        write()
+
+    disk.script = [hang]
+    box.append([message(2)])
+    box.flush()
+    assert seen == [[b"payload 1"], [b"payload 1"], [b"payload 1", b"payload 2"], [b"payload 1", b"payload 2"]]
+    assert waiting(box) == [b"payload 3"]
+    assert box.held == 0
+    box._store.close()
+    assert on_disk(path) == [(3, b"payload 3")]
+
+
+def test_trouble_with_a_slow_disk_ends_with_a_quick_write(path: Path, disk: Disk) -> None:
+    clock = VirtualClock()
+    box = make(path, clock)
+
+    def slow(write: Callable[[], None]) -> None:
+        clock.advance(5 * NS_PER_S)
+        write()
+
+    disk.script = [slow]
+    for n, is_slow in enumerate((True, False)):
+        box.append([message(n)])
+        assert box.flush()
+        assert bool(box.trouble) is is_slow
+    box.close()
+
+
+def test_after_a_failed_sync_the_file_is_opened_anew_and_what_memory_holds_is_written_again(
+    path: Path, disk: Disk
+) -> None:
+    """The system forgets what it could not sync: to sync the same file once more would say that all is well."""
+
+    def written_but_not_synced(write: Callable[[], None]) -> None:
+        write()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    box = make(path)
+    box.append([message(1)])
+    before = box._store._db
+    disk.script = [written_but_not_synced]
+    assert not box.flush()
+    assert "disk I/O error" in box.trouble
+    assert box.held == 1
+    statements: list[str] = []
+    opened = box._store._connect
+
+    def traced() -> sqlite3.Connection:
+        db = opened()
+        db.set_trace_callback(statements.append)
+        return db
+
+    box._store._connect = traced  # type: ignore[method-assign]
+    assert box.flush()
+    assert box._store._db is not before
+    assert "wal_checkpoint(TRUNCATE)" in statements[0]
+    assert any("INSERT OR REPLACE INTO messages" in s for s in statements)
+    box._store.close()
+    assert on_disk(path) == [(1, b"payload 1")]
+
+
+def test_what_left_before_it_was_on_the_disk_has_a_number_that_no_later_run_uses(path: Path, disk: Disk) -> None:
+    def killed(_write: Callable[[], None]) -> None:
+        raise Killed
+
+    box = make(path)
+    box.append([message(1)])
+    box.flush()
+    disk.script = [killed]
+    lost = box.append([message(n) for n in range(2, 900)])
+    with pytest.raises(Killed):
+        box.flush()
+    box._store.close()
+    again = make(path)
+    assert waiting(again) == [b"payload 1"]
+    assert again.append([message(1000)])[0] > lost[-1]
+    again.close()
+
+
+def test_much_that_waits_is_on_the_disk_alone_and_comes_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backlog, "CACHED_BYTES", 200)
+    monkeypatch.setattr(Backlog, "READ_AT_ONCE", 4)
+    for begun in (make(path), None):
+        box = begun or make(path)
+        if begun is not None:
+            box.append([message(n, key="k" if n == 17 else "") for n in range(30)])
+            box.park(12)
+        box.flush()
+        assert box._memory._bytes < 400
+        assert box.depth == 30
+        if begun is not None:
+            box._store.close()
+    box.append([message(31, key="k")])  # in the place of one whose content is on the disk alone
+    box.unpark()
+    seen: list[bytes] = []
+    while box.depth:
+        box.flush()
+        batch = box.pending(3)
+        seen += [w.message.payload for w in batch]
+        box.acknowledge(*(w.seq for w in batch))
+    assert seen == [b"payload %d" % n for n in range(30) if n != 17] + [b"payload 31"]
+    box.close()
+    assert on_disk(path) == []
+
+
+def test_what_is_on_a_disk_that_hangs_holds_up_nothing_that_is_not(
+    path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backlog, "CACHED_BYTES", 0)
+    clock = VirtualClock()
+    box = make(path, clock)
+    box.append([message(n) for n in range(3)])
+    box.flush()
+    seen: list[list[bytes]] = []
+
+    def hang(write: Callable[[], None]) -> None:
+        for s in (0.5, 0.6):
+            clock.advance(round(s * NS_PER_S))
+            seen.append([w.message.payload for w in box.pending(9)])
+        write()
+
+    disk.script = [hang]
+    box.append([message(3)])
+    box.flush()
+    assert seen == [[], [b"payload 3"]]
+    box.acknowledge(4)
+    box.append([])
+    disk.script = []
+    box.flush()
+    assert waiting(box) == [b"payload 0", b"payload 1", b"payload 2"]
+    box.close()
+
+
+def full(_write: Callable[[], None]) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_first_start_on_a_disk_that_gives_nothing_holds_all_in_memory_until_it_does(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = store.Store._connect
+    monkeypatch.setattr(store.Store, "_connect", lambda _self: full(lambda: None))
+    box = make(path)
+    assert "the disk is full" in box.trouble
+    box.append([message(1)], opened={"e": b"x"})
+    assert not box.flush()
+    assert [w.message.payload for w in box.pending(9)] == [b"payload 1"]
+    monkeypatch.setattr(store.Store, "_connect", connect)
+    assert box.flush()
+    assert box.trouble == ""
+    box._store.close()
+    assert on_disk(path) == [(1, b"payload 1")]
+
+
+def test_what_could_not_be_read_at_the_start_is_taken_up_later_and_goes_first(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make(path)
+    before.append([message(1), message(2, key="k")], opened={"old": b"1"}, saved={"a": b"1", "b": b"1"})
+    before.close()
+
+    def unreadable(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.Store, "_connect", unreadable)
+        broken.setattr(store.Store, "read_copy", lambda *_: None)
+        box = make(path)
+        assert not box.is_read
+        box.append([message(3), message(4, key="k")], opened={"new": b"2"}, saved={"b": b"2"})
+        assert not box.flush()
+        assert waiting(box) == [b"payload 3", b"payload 4"]
+    assert box.flush()
+    assert box.is_read
+    assert waiting(box) == [b"payload 1", b"payload 3", b"payload 4"]
+    assert box.open_events() == {"old": b"1", "new": b"2"}
+    assert box.saved() == {"a": b"1", "b": b"2"}
+    box._store.close()
+    assert [payload for _, payload in on_disk(path)] == [b"payload 1", b"payload 3", b"payload 4"]
+
+
+def test_a_start_where_nothing_can_be_written_sends_what_waited(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make(path)
+    before.append([message(1)], saved={"a": b"1"})
+    before.flush()  # and killed: its content is in the log
+
+    def readonly(*_: object) -> None:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(store.Store, "_connect", readonly)
+    monkeypatch.setattr("edge.sqlite._is_writable", lambda _path: False)
+    box = make(path)
+    assert "cannot be written" in box.trouble
+    box.append([message(2)])
+    assert waiting(box) == [b"payload 1", b"payload 2"]
+    assert box.saved() == {"a": b"1"}
+    before.close()
+
+
+@pytest.mark.parametrize("at", range(100))
+def test_a_flipped_byte_in_the_header_never_keeps_it_from_starting(path: Path, at: int) -> None:
+    box = make(path)
+    box.append([message(n) for n in range(3)], opened={"e": b"x"})
+    box.close()
+    whole = path.read_bytes()
+    for flip in (0xFF, 0x01, 0x40):
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :])
+        again = make(path)
+        assert len(waiting(again)) == (0 if list(path.parent.glob("outbox.db.corrupt-*")) else 3)
+        again.append([message(9)])
+        assert again.flush(), again.trouble
+        again._store.close()
+        assert on_disk(path)[-1][1] == b"payload 9"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flipped_byte_anywhere_never_keeps_it_from_starting_and_writing(path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    box = make(path)
+    box.append([message(n) for n in range(60)], opened={"e": b"x"}, saved={"a": b"1"})
+    box.close()
+    whole = path.read_bytes()
+    for n in range(80):
+        at, flip = rng.randrange(4096 if n % 2 else len(whole)), rng.choice((0xFF, 0x01, 0x10, 0x80))
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :])
+        again = make(path)
+        again.append([message(9)])
+        assert again.flush(), (at, flip, again.trouble)
+        assert waiting(again)[-1] == b"payload 9"
+        again.close()
 
 
 @pytest.mark.parametrize("damage", ["garbage", "page"])
@@ -200,6 +503,7 @@ def test_a_damaged_file_is_moved_aside(path: Path, damage: str, caplog: pytest.L
 def test_damage_while_running_keeps_what_memory_knows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box = make(path)
     before = box.append([message(1)], opened={"e": b"x"})[0]
+    box.flush()
     real, failed = store.transact, []
 
     def fail_once(db: sqlite3.Connection, statements: list[tuple[str, tuple[object, ...]]]) -> None:
@@ -210,16 +514,18 @@ def test_damage_while_running_keeps_what_memory_knows(path: Path, monkeypatch: p
 
     monkeypatch.setattr(store, "transact", fail_once)
     (after,) = box.append([message(2)], opened={"f": b"y"})
+    assert box.flush()
     assert after > before
-    assert waiting(box) == [b"payload 2"]
+    assert waiting(box) == [b"payload 1", b"payload 2"]
     box.close()
     again = make(path)
-    assert waiting(again) == [b"payload 2"]
+    assert waiting(again) == [b"payload 1", b"payload 2"]
     assert again.open_events() == {"e": b"x", "f": b"y"}
     again.close()
 
 
 def test_a_second_process_is_refused(box: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert box.flush()
     monkeypatch.setattr("edge.publish.store.Store.LOCK_TIMEOUT_S", 0.05)
     with pytest.raises(InputError, match="in use by another process"):
         make(path)
@@ -227,8 +533,7 @@ def test_a_second_process_is_refused(box: Outbox, path: Path, monkeypatch: pytes
 
 def test_an_unusable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SinkError, match=r"check node\.data_dir"):
-        make(tmp_path / "file" / "outbox.db")
+    assert "check the disk and node.data_dir" in make(tmp_path / "file" / "outbox.db").trouble
 
 
 def test_appending_and_draining_from_two_threads_loses_nothing(box: Outbox) -> None:
@@ -237,6 +542,7 @@ def test_appending_and_draining_from_two_threads_loses_nothing(box: Outbox) -> N
     def produce() -> None:
         for n in range(total):
             box.append([message(n)])
+            box.flush()
 
     thread = threading.Thread(target=produce)
     thread.start()
@@ -248,22 +554,36 @@ def test_appending_and_draining_from_two_threads_loses_nothing(box: Outbox) -> N
     assert seen == [b"payload %d" % n for n in range(total)]
 
 
+@dataclass
+class Known:
+    """What an outbox knows."""
+
+    waiting: dict[int, Message] = field(default_factory=dict)
+    parked: set[int] = field(default_factory=set)
+    open: dict[str, bytes] = field(default_factory=dict)
+
+    def copy(self) -> Known:
+        return Known(dict(self.waiting), set(self.parked), dict(self.open))
+
+
 class OutboxMachine(RuleBasedStateMachine):
-    """Against a list: any order of appends, acknowledgements, parking, crashes and full disks."""
+    """Against a dict: any order of appends, acknowledgements and parking, also while the disk is writing; flushes;
+    crashes at any point of a flush; full disks. What was flushed is there after a crash, and nothing else is."""
 
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
         self._path = Path(self._folder.name) / "outbox.db"
+        self._patch = pytest.MonkeyPatch()
+        self._disk = Disk(self._patch)
         self._box = make(self._path)
-        self._model: dict[int, Message] = {}
-        self._parked: set[int] = set()
-        self._open: dict[str, bytes] = {}
+        self._known, self._safe = Known(), Known()
         self._full = False
         self._count = 0
 
     def teardown(self) -> None:
         self._box.close()
+        self._patch.undo()
         self._folder.cleanup()
 
     @rule(keys=st.lists(st.sampled_from(["", "", "a", "b"]), max_size=4), size=st.sampled_from([1, 9000]),
@@ -273,67 +593,108 @@ class OutboxMachine(RuleBasedStateMachine):
         for key in keys:
             self._count += 1
             messages.append(Message("t", bytes([self._count % 256]) * size, key=key))
-        before = self._box._next_seq
-        try:
-            self._box.append(messages, opened={opened: b"%d" % self._count} if opened else {},
-                             closed=[closed] if closed else [])  # fmt: skip
-        except SinkError:
-            assert self._full
+        seqs = self._box.append(messages, opened={opened: b"%d" % self._count} if opened else {},
+                                closed=[closed] if closed else [])  # fmt: skip
+        known = self._known
         if opened:
-            self._open[opened] = b"%d" % self._count
-        self._open.pop(closed, None)
-        for seq, new in enumerate(messages, before):
+            known.open[opened] = b"%d" % self._count
+        known.open.pop(closed, None)
+        for seq, new in zip(seqs, messages, strict=True):
             if new.key:
-                self._model = {s: m for s, m in self._model.items() if m.key != new.key}
-            self._model[seq] = new
+                known.waiting = {s: m for s, m in known.waiting.items() if m.key != new.key}
+            known.waiting[seq] = new
 
     @rule(count=st.integers(1, 3))
     def acknowledge(self, count: int) -> None:
         seqs = [w.seq for w in self._box.pending(count)]
-        try:
-            self._box.acknowledge(*seqs)
-        except SinkError:
-            assert self._full
+        self._box.acknowledge(*seqs)
         for seq in seqs:
-            del self._model[seq]
+            del self._known.waiting[seq]
 
     @rule()
     def park_the_first(self) -> None:
-        if self._full:
-            return
         for w in self._box.pending(1):
             self._box.park(w.seq)
-            self._parked.add(w.seq)
+            self._known.parked.add(w.seq)
 
     @rule()
     def unpark(self) -> None:
-        if not self._full:
-            self._box.unpark()
-            self._parked.clear()
+        self._box.unpark()
+        self._known.parked.clear()
+        self.flush()  # which reads what was on the disk alone
+
+    @rule()
+    def flush(self) -> None:
+        if self._box.flush():
+            self._safe = self._known.copy()
+        else:
+            assert self._full
+
+    @rule(refused=st.booleans(), count=st.integers(1, 2))
+    def much_happens_while_the_disk_writes(self, refused: bool, count: int) -> None:
+        def busy(write: Callable[[], None]) -> None:
+            self.append(["", "a"], 1, "e", "f")
+            self._box._clock.advance(NS_PER_S)  # type: ignore[attr-defined]
+            self.acknowledge(count)
+            self.park_the_first()
+            self.append(["b"], 1, "f", "e")
+            if refused:
+                raise sqlite3.OperationalError("disk I/O error")
+            write()
+
+        self._disk.script = [busy]
+        self.append([""], 1, "", "")
+        self.flush_in_spite_of(refused)
+
+    def flush_in_spite_of(self, refused: bool) -> None:
+        assert self._box.flush() or self._full or refused
+        self.flush()
+
+    @rule(after=st.booleans())
+    def crash_in_a_flush(self, after: bool) -> None:
+        def killed(write: Callable[[], None]) -> None:
+            if after:
+                write()
+            raise Killed
+
+        self._disk.script = [killed]
+        self.append([""], 1, "", "")
+        with contextlib.suppress(sqlite3.OperationalError):  # when the disk is full
+            try:
+                self._box.flush()
+            except Killed:
+                self._safe = self._known.copy() if after else self._safe
+        self._disk.script = []
+        self.crash()
 
     @rule()
     def the_disk_fills(self) -> None:
-        fill_disk(self._box)
-        self._full = True
+        if self._box.flush():
+            self._safe = self._known.copy()
+            fill_disk(self._box)
+            self._full = True
 
     @rule()
     def the_disk_is_freed(self) -> None:
         free_disk(self._box)
         self._full = False
-        self._box.retry()
+        assert self._box.flush()
+        self._safe = self._known.copy()
 
     @rule()
     def crash(self) -> None:
-        if not self._full:  # with a full disk, what memory held is lost: that is the bound of the promise
-            self._box._store.close()
-            self._box = make(self._path)
+        self._box._store.close()
+        self._box = make(self._path)
+        self._known, self._full = self._safe.copy(), False
 
     @invariant()
     def same_as_the_model(self) -> None:
-        expected = [m for seq, m in self._model.items() if seq not in self._parked]
+        self._box._clock.advance(NS_PER_S)  # type: ignore[attr-defined]
+        known = self._known
+        expected = [m for seq, m in sorted(known.waiting.items()) if seq not in known.parked]
         assert [w.message for w in self._box.pending(10_000)] == expected
-        assert self._box.depth == len(self._model)
-        assert self._box.open_events() == self._open
+        assert self._box.depth == len(known.waiting)
+        assert self._box.open_events() == known.open
 
 
 OutboxMachine.TestCase.settings = settings(

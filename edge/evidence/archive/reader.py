@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from edge.evidence.archive.schema import EVENT
 from edge.evidence.archive.vectors import Meanings
 from edge.types import F32
 
+log = logging.getLogger(__name__)
+
 _COLUMNS = ", ".join(f"e.{name}" for name in EVENT)
 _SEARCHED = (
     "SELECT e.n FROM words w JOIN events e ON e.n = w.rowid WHERE words MATCH ? AND w.rowid BETWEEN ? AND ? AND {} "  # noqa: S608
@@ -27,14 +30,18 @@ _SEARCHED = (
 
 class Reader:
     """A connection of its own to the file at ``path``. InputError when it is missing or damaged, SinkError when the
-    disk does not give it. The first search by meaning reads all vectors into memory, later ones what is new."""
+    disk does not give it. With ``at_once`` so at the start, else from each method until it is there. The first search
+    by meaning reads all vectors into memory, later ones what is new."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, at_once: bool = True) -> None:
         self._path = path
         self._clock = clock
-        self._db = self._open()
+        self._opened: Database | None = None
+        self._opening = threading.Lock()
         self._meanings = Meanings()
         self._searching = threading.Lock()
+        if at_once:
+            self._db  # noqa: B018 - opens it
 
     def rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
         """Plain rows."""
@@ -56,16 +63,22 @@ class Reader:
     def reopen(self) -> None:
         """The file was replaced: read the new one."""
         with self._searching:
-            self._db.close()
-            self._db = self._open()
+            self.close()
             self._meanings = Meanings()
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
 
-    def _open(self) -> Database:
-        return Database(self._path, self._clock, keeps=False, read_only=True)
+    @property
+    def _db(self) -> Database:
+        with self._opening:
+            if self._opened is None:
+                self._opened = Database(self._path, self._clock, keeps=False, read_only=True)
+            return self._opened
 
     def _records(self, rest: str, args: Sequence[object]) -> dict[int, Record]:
         """Events by number, in the order of the query."""
@@ -74,7 +87,13 @@ class Reader:
         sql = f"SELECT n, kind, path, size, facts FROM files WHERE n IN ({_marks(numbers)})"  # noqa: S608
         by_event: Mapping[int, Mapping[FileKind, File]] = files_of(self._db.read(sql, numbers))
         missing = self._missing(numbers)
-        return {row[0]: to_record(row[1:], by_event.get(row[0], {}), missing.get(row[0], {})) for row in rows}
+        found: dict[int, Record] = {}
+        for n, *row in rows:
+            try:
+                found[n] = to_record(tuple(row), by_event.get(n, {}), missing.get(n, {}))
+            except (ValueError, TypeError) as error:
+                log.warning("%s: event %r is damaged and left out (%s)", self._path, row[0], error)
+        return found
 
     def _missing(self, numbers: Sequence[object]) -> dict[int, dict[str, str]]:
         """Why files are not there, by event; nothing in a file that an older version wrote."""

@@ -74,7 +74,7 @@ class Retention:
         try:
             self._used, there = take_stock(folder)
             self._strays = dict.fromkeys(self._unlisted(there), -self.STRAY_NS)
-        except SinkError as error:
+        except (SinkError, OSError) as error:
             log.warning("%s", error)
 
     def replace(self, settings: Evidence) -> None:
@@ -102,7 +102,7 @@ class Retention:
                 taken = self._by_size(there, 0)
                 if rows or taken.events:
                     self._store.shrink()
-            except SinkError as error:
+            except (SinkError, OSError) as error:
                 log.warning("evidence could not be swept: %s", error)
                 return Swept()
             gone = (aged, stray, taken)
@@ -117,7 +117,7 @@ class Retention:
                 try:
                     self._used, there = take_stock(self._folder)
                     self._by_size(there, size)
-                except SinkError as error:
+                except (SinkError, OSError) as error:
                     log.warning("no room could be made for evidence: %s", error)
                 if self._lacking(size) > 0:
                     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple
@@ -88,7 +89,8 @@ def files_of(rows: Iterable[Row]) -> dict[int, dict[FileKind, File]]:
     """Rows of (n, kind, path, size, facts) by event."""
     found: dict[int, dict[FileKind, File]] = {}
     for n, kind, path, size, facts in rows:
-        found.setdefault(n, {})[kind] = File(path, size, json.loads(facts))
+        with contextlib.suppress(ValueError):  # of a damaged file: one left out
+            found.setdefault(n, {})[kind] = File(path, size, json.loads(facts))
     return found
 
 

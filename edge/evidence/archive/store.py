@@ -1,7 +1,8 @@
 """The events of a box, kept: what happened, what was found, said and marked, and which files belong to it.
 
-Thread-safe. Writing never raises for a full disk: what cannot be written is held in memory, is read as if it were
-written, and is written with the next call that can. Reading has a connection of its own and waits for no writing.
+Thread-safe. Writing never raises for a disk: what cannot be written is held in memory, is read as if it were written,
+and is written with the next call that can, also where the file cannot even be opened. Reading has a connection of its
+own and waits for no writing; SinkError when the disk does not give what is asked for.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class EventStore:
     """The events in ``folder`` (``data_dir/evidence``), which this process keeps unless ``read_only``.
 
     ``keeps=False`` writes into what another process keeps: for marks beside a running daemon. InputError when there is
-    nothing to read, or it is damaged and not ours to mend; SinkError when the disk does not give it.
+    nothing to read, or it is damaged and not ours to mend; SinkError when the disk does not give it. One that keeps it
+    always starts: what the disk does not do is `trouble`.
     """
 
     MOST_HELD = 10_000
@@ -60,11 +62,12 @@ class EventStore:
         self.folder = folder
         self._clock = clock
         self._writing = None if read_only else Database(folder / FILE, clock, keeps=keeps)
-        self._reader = Reader(folder / FILE, clock)
+        self._keeps = keeps and not read_only
+        self._reader = Reader(folder / FILE, clock, at_once=not self._keeps)
         self._lock = threading.RLock()
         self._held: OrderedDict[tuple[str, str], list[Statement]] = OrderedDict()
         self._unwritten: dict[str, Record] = {}
-        self._told_full = False
+        self._trouble = ""
         self._generation = 0
         self._gathering = 0
         self._room: Callable[[int], bool] = self._disk_has_room
@@ -77,21 +80,16 @@ class EventStore:
         """
         record = record_of(event, model)
         statements: list[Statement] = [(PUT, to_row(record)), (f"{INDEXED} WHERE id = ?", (event.id,))]
-        if vector is not None and np.isfinite(vector).all():
-            sql = "INSERT OR REPLACE INTO vectors (n, data) SELECT n, ? FROM events WHERE id = ?"
-            statements.append((sql, (pack(vector), event.id)))
         with self._lock:
             if not self._write(("put", event.id), statements):
-                kept = self.get(event.id)
+                kept = self.known(event.id)
                 if kept is not None:
-                    kept_parts = {
-                        "files": kept.files,
-                        "missing": kept.missing,
-                        "caption": kept.caption,
-                        "mark": kept.mark,
-                    }
-                    record = replace(record, **kept_parts)  # type: ignore[arg-type]
+                    stays = {name: getattr(kept, name) for name in ("files", "missing", "caption", "mark")}
+                    record = replace(record, **stays)
                 self._unwritten[event.id] = record
+            if vector is not None and np.isfinite(vector).all():
+                sql = "INSERT OR REPLACE INTO vectors (n, data) SELECT n, ? FROM events WHERE id = ?"
+                self._write(("meaning", event.id), [(sql, (pack(vector), event.id))])
 
     def attach(self, event_id: str, kind: FileKind, file: File) -> None:
         """Note that ``file`` belongs to an event; one of the same kind takes an earlier one's place."""
@@ -137,6 +135,14 @@ class EventStore:
             if event_id in self._unwritten:
                 return self._unwritten[event_id]
         return self._mending(lambda: self._reader.get(event_id))
+
+    def known(self, event_id: str) -> Record | None:
+        """As `get`, and None where the disk does not say."""
+        try:
+            return self.get(event_id)
+        except SinkError as error:
+            self._tell(error)
+            return None
 
     def find(self, query: Query) -> list[Found]:
         """The events that a query wants: newest first, or best first where it searches."""
@@ -235,9 +241,12 @@ class EventStore:
                 still_held = {event_id for _, event_id in self._held}
                 for event_id in {event_id for _, event_id in keys} - still_held:
                     self._unwritten.pop(event_id, None)
-            if self._told_full:
-                self._told_full = False
-                log.info("%s: events are written again; nothing was lost", self.folder / FILE)
+                self._well()
+
+    @property
+    def trouble(self) -> str:
+        """What the disk does not do, as a sentence; empty when nothing is wrong."""
+        return self._trouble
 
     @property
     def held(self) -> int:
@@ -267,7 +276,7 @@ class EventStore:
         if self._writing is not None:
             self.retry()
             if self._held:
-                log.error("%s: %d writes were lost: the disk is still full", self.folder / FILE, len(self._held))
+                log.error("%s: %d writes were lost: the disk did not take them", self.folder / FILE, len(self._held))
             self._writing.close()
         self._reader.close()
 
@@ -281,6 +290,7 @@ class EventStore:
             except SinkError as error:
                 self._tell(error)
             else:
+                self._well()
                 return True
         self._held[key] = statements
         if len(self._held) > self.MOST_HELD:
@@ -290,28 +300,36 @@ class EventStore:
         return False
 
     def _overlay(self, event_id: str, change: Callable[[Record], Record]) -> None:
-        record = self.get(event_id)
+        record = self.known(event_id)
         if record is not None:
             self._unwritten[event_id] = change(record)
 
+    def _well(self) -> None:
+        if self._trouble and not self._held:
+            self._trouble = ""
+            log.info("%s: events are written again", self.folder / FILE)
+
     def _tell(self, error: SinkError) -> None:
-        if not self._told_full:
-            self._told_full = True
+        if str(error) != self._trouble:
+            self._trouble = str(error)
             log.error("%s", error)
 
     def _rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
         return self._mending(lambda: self._reader.rows(sql, args))
 
     def _mending(self, read: Callable[[], _T]) -> _T:
-        """Read; where the file turns out to be damaged and is ours, mend it first."""
+        """Read; where the file turns out to be damaged or missing and is ours, mend it first."""
         try:
             return read()
         except InputError:
-            if self._writing is None:
+            if self._writing is None or not self._keeps:
                 raise
             self._writing.mend()
             self._reader.reopen()
+        try:
             return read()
+        except InputError as error:
+            raise SinkError(str(error)) from error
 
     def _disk_has_room(self, size: int) -> bool:
         try:

@@ -1,0 +1,278 @@
+"""What waits for the broker as memory knows it, and how the disk differs from that. Pure; the outbox locks and writes.
+
+Messages have a place in one order, their sequence number. The oldest have their content in memory; where much waits,
+that of the newest is on the disk alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from edge.types import Message
+
+Fact = tuple[str, str]
+"""The kind and name of a small value that is kept over restarts."""
+
+Row = tuple[int, bool, str, int, "Message | None"]
+"""Of a message that an earlier run left: number, whether parked, key, when it came, content where it is at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that waits, its place in the order, and when it was appended."""
+
+    seq: int
+    message: Message
+    wall_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one transaction brings to the disk: new messages with those that are parked, numbers of messages that are
+    gone, messages that were parked (or no longer are) since they were written, facts, and up to which number all are
+    reserved for this run."""
+
+    added: Mapping[int, Waiting]
+    gone: frozenset[int]
+    parked: Mapping[int, bool]
+    facts: Mapping[Fact, bytes | None]
+    reserved: int | None
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.gone or self.parked or self.facts)
+
+
+class Backlog:
+    """The messages and facts of one node. Not thread-safe."""
+
+    HELD_AT_MOST = 10_000  # messages that are not on the disk
+    HELD_BYTES = 64 << 20
+    CACHED_BYTES = 16 << 20  # content of messages that are on the disk too
+    READ_AT_ONCE = 256
+    RESERVED = 1 << 20
+
+    def __init__(self) -> None:
+        self.next_seq = 1
+        self.facts: dict[Fact, bytes] = {}
+        self._pending: dict[int, Waiting | int] = {}  # in order; a plain number is when one without content here came
+        self._parked: dict[int, Waiting | int] = {}
+        self._keys: dict[str, int] = {}
+        self._fresh: dict[int, int] = {}  # not on the disk, as far as is known -> when it was appended
+        self._gone: set[int] = set()  # perhaps on the disk, to be deleted
+        self._moved: dict[int, bool] = {}  # on the disk, to be marked as parked or not
+        self._dirty: set[Fact] = set()
+        self._tried: set[int] = set()  # of the fresh: perhaps on the disk all the same
+        self._reserved = 0
+        self._bytes = self._fresh_bytes = 0
+
+    def append(self, message: Message, now_ns: int, wall_ns: int) -> int:
+        """Add a message at the end, in the place of one with the same non-empty key; its number."""
+        seq, self.next_seq = self.next_seq, self.next_seq + 1
+        if message.key:
+            self.remove(self._keys.get(message.key, 0))
+            self._keys[message.key] = seq
+        self._pending[seq] = Waiting(seq, message, wall_ns)
+        self._fresh[seq] = now_ns
+        self._bytes += _size(message)
+        self._fresh_bytes += _size(message)
+        return seq
+
+    def note(self, fact: Fact, value: bytes | None) -> None:
+        """Keep a value; None forgets it."""
+        if value is None:
+            self.facts.pop(fact, None)
+        else:
+            self.facts[fact] = value
+        self._dirty.add(fact)
+
+    def remove(self, seq: int) -> None:
+        """Forget a message; unknown numbers are fine."""
+        waiting = self._any(seq)
+        if waiting is None:
+            return
+        is_maybe_on_disk = self._may_be_on_disk(seq)
+        self._forget_fresh(seq)
+        self._pending.pop(seq, None)
+        self._parked.pop(seq, None)
+        if isinstance(waiting, Waiting):
+            self._bytes -= _size(waiting.message)
+            if self._keys.get(waiting.message.key) == seq:
+                del self._keys[waiting.message.key]
+        if is_maybe_on_disk:
+            self._gone.add(seq)
+        self._moved.pop(seq, None)
+
+    def surplus(self) -> list[int]:
+        """The oldest messages that are on no disk and for which memory has no room any more; they are forgotten."""
+        dropped = []
+        while len(self._fresh) > self.HELD_AT_MOST or self._fresh_bytes > self.HELD_BYTES:
+            dropped.append(next(iter(self._fresh)))
+            self.remove(dropped[-1])
+        return dropped
+
+    def park(self, seq: int) -> None:
+        """Set a message aside."""
+        waiting = self._pending.pop(seq, None)
+        if waiting is None:
+            return
+        self._parked[seq] = waiting
+        if self._may_be_on_disk(seq):
+            self._moved[seq] = True
+        if seq not in self._fresh:
+            self._leave_to_disk(self._parked, seq)
+
+    def unpark(self) -> int:
+        """Let everything that was set aside wait again, at its old place; how many there were."""
+        count = len(self._parked)
+        if count:
+            self._moved |= {seq: False for seq in self._parked if self._may_be_on_disk(seq)}
+            self._pending = dict(sorted((self._parked | self._pending).items()))
+            self._parked = {}
+        return count
+
+    def __len__(self) -> int:
+        return len(self._pending) + len(self._parked)
+
+    @property
+    def unsent(self) -> int:
+        """Messages that wait and are not set aside."""
+        return len(self._pending)
+
+    @property
+    def held(self) -> int:
+        """Messages that are in memory alone."""
+        return len(self._fresh)
+
+    def held_since_ns(self, seq: int) -> int | None:
+        """When a message that is in memory alone was appended; None for one that is on the disk."""
+        return self._fresh.get(seq)
+
+    def held_since(self) -> Iterator[int]:
+        """When each message that is in memory alone was appended, oldest first."""
+        return iter(self._fresh.values())
+
+    def pending(self) -> Iterator[Waiting | int]:
+        """What waits and is not set aside, oldest first; a number where the content is on the disk alone."""
+        return iter(self._pending.values())
+
+    def oldest_ns(self) -> int | None:
+        """When the oldest message came, as wall time; None when there is none."""
+        firsts = [next(iter(some.items())) for some in (self._pending, self._parked) if some]
+        if not firsts:
+            return None
+        first = min(firsts, key=lambda item: item[0])[1]
+        return first if isinstance(first, int) else first.wall_ns
+
+    def change(self) -> Change:
+        """What is to be written now; tell `written` when the disk has it."""
+        reserve = self.next_seq + self.RESERVED // 2 > self._reserved
+        change = Change(
+            added={seq: waiting for seq in self._fresh if isinstance(waiting := self._any(seq), Waiting)},
+            gone=frozenset(self._gone),
+            parked={**self._moved, **{seq: True for seq in self._fresh if seq in self._parked}},
+            facts={fact: self.facts.get(fact) for fact in self._dirty},
+            reserved=self.next_seq + self.RESERVED if reserve else None,
+        )
+        self._tried.update(change.added)
+        return change
+
+    def written(self, change: Change) -> None:
+        """The disk has it."""
+        self._gone -= change.gone
+        for fact, value in change.facts.items():
+            if self.facts.get(fact) == value:
+                self._dirty.discard(fact)
+        for seq, is_parked in change.parked.items():
+            if self._moved.get(seq) is is_parked:
+                del self._moved[seq]
+        for seq in change.added:
+            self._forget_fresh(seq)
+            if seq in self._parked:
+                self._leave_to_disk(self._parked, seq)
+        self._reserved = max(self._reserved, change.reserved or 0)
+        for seq in reversed(list(change.added)):
+            if self._bytes - self._fresh_bytes <= self.CACHED_BYTES:
+                break
+            self._leave_to_disk(self._pending, seq)
+
+    def wanted(self, ahead: int) -> list[int]:
+        """Of the ``ahead`` oldest messages the first whose content is on the disk alone."""
+        head = islice(self._pending.items(), ahead)
+        return list(islice((seq for seq, one in head if not isinstance(one, Waiting)), self.READ_AT_ONCE))
+
+    def fill(self, found: Iterable[Waiting], wanted: Iterable[int]) -> int:
+        """Take the content of ``wanted`` messages; those that were not found are forgotten. How many those were."""
+        there = {waiting.seq: waiting for waiting in found}
+        lost = 0
+        for seq in wanted:
+            if not isinstance(self._pending.get(seq), int):
+                continue  # removed, or set aside, meanwhile
+            if seq in there:
+                self._pending[seq] = there[seq]
+                self._bytes += _size(there[seq].message)
+            else:
+                self.remove(seq)
+                lost += 1
+        return lost
+
+    def load(self, rows: Iterable[Row], last: int) -> None:
+        """Take up what an earlier run left, in order, before everything appended since; ``last`` is the highest number
+        that was ever used."""
+        self.next_seq = max(self.next_seq, last + 1)
+        pending: dict[int, Waiting | int] = {}
+        for seq, is_parked, key, wall_ns, message in rows:
+            if key and key in self._keys:
+                self._gone.add(seq)  # a newer one came before this was known
+                continue
+            if key:
+                self._keys[key] = seq
+            waiting = wall_ns if message is None else Waiting(seq, message, wall_ns)
+            (self._parked if is_parked else pending)[seq] = waiting
+            self._bytes += 0 if message is None else _size(message)
+        self._pending = pending | self._pending
+        self._reserved = last
+
+    def load_facts(self, facts: Mapping[Fact, bytes]) -> None:
+        """Take up what an earlier run kept; what was noted since holds."""
+        self.facts = {fact: value for fact, value in facts.items() if fact not in self._dirty} | self.facts
+
+    def begin_anew(self, now_ns: int) -> int:
+        """The disk has forgotten everything: all that memory knows is to be written. How many messages are lost."""
+        lost = 0
+        for waiting in (self._pending, self._parked):
+            for seq in [seq for seq, one in waiting.items() if not isinstance(one, Waiting)]:
+                del waiting[seq]
+                lost += 1
+        known = {**self._pending, **self._parked}
+        self._keys = {w.message.key: seq for seq, w in known.items() if isinstance(w, Waiting) and w.message.key}
+        self._fresh = {seq: self._fresh.get(seq, now_ns) for seq in sorted(known)}
+        self._fresh_bytes = self._bytes
+        self._tried = set(self._fresh)
+        self._moved.clear()
+        self._dirty.update(self.facts)
+        self._reserved = 0
+        return lost
+
+    def _any(self, seq: int) -> Waiting | int | None:
+        return self._pending[seq] if seq in self._pending else self._parked.get(seq)
+
+    def _may_be_on_disk(self, seq: int) -> bool:
+        return seq not in self._fresh or seq in self._tried
+
+    def _forget_fresh(self, seq: int) -> None:
+        waiting = self._any(seq)
+        if self._fresh.pop(seq, None) is not None and isinstance(waiting, Waiting):
+            self._fresh_bytes -= _size(waiting.message)
+        self._tried.discard(seq)
+
+    def _leave_to_disk(self, where: dict[int, Waiting | int], seq: int) -> None:
+        waiting = where.get(seq)
+        if isinstance(waiting, Waiting):
+            self._bytes -= _size(waiting.message)
+            where[seq] = waiting.wall_ns
+
+
+def _size(message: Message) -> int:
+    return len(message.payload) + len(message.topic)

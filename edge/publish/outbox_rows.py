@@ -1,0 +1,56 @@
+"""What the outbox's SQLite file holds, and how messages and changes become rows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from edge.publish.backlog import Change, Fact, Waiting
+from edge.sqlite import Statement
+from edge.types import Message
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB NOT NULL, qos INTEGER NOT NULL,
+    retain INTEGER NOT NULL, key TEXT NOT NULL, wall_ns INTEGER NOT NULL, parked INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS facts (kind TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
+"""
+ROWS = (
+    "SELECT seq, parked, key, wall_ns, length(payload) + length(topic) FROM messages ORDER BY seq",
+    "SELECT max(seq) FROM sqlite_sequence WHERE name = 'messages'",
+    "SELECT kind, name, value FROM facts",
+)
+ALL = "SELECT seq, topic, payload, qos, retain, key, wall_ns, parked FROM messages ORDER BY seq"
+SELECT = "SELECT seq, topic, payload, qos, retain, key, wall_ns FROM messages WHERE seq IN ({}) ORDER BY seq"
+_INSERT = "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+PROBE: Statement = ("UPDATE sqlite_sequence SET seq = seq", ())
+
+
+def statements(change: Change) -> Iterator[Statement]:
+    """What brings the file up to a change."""
+    for seq in change.gone:
+        yield "DELETE FROM messages WHERE seq = ?", (seq,)
+    for seq, waiting in change.added.items():
+        m = waiting.message
+        parked = int(change.parked.get(seq, False))
+        yield _INSERT, (seq, m.topic, m.payload, m.qos, int(m.retain), m.key, waiting.wall_ns, parked)
+    for seq, is_parked in change.parked.items():
+        yield "UPDATE messages SET parked = ? WHERE seq = ?", (int(is_parked), seq)
+    for fact, value in change.facts.items():
+        yield _fact(fact, value)
+    if change.reserved is not None:
+        yield "DELETE FROM sqlite_sequence WHERE name = 'messages'", ()
+        yield "INSERT INTO sqlite_sequence (name, seq) VALUES ('messages', ?)", (change.reserved,)
+
+
+def _fact(fact: Fact, value: bytes | None) -> Statement:
+    if value is None:
+        return "DELETE FROM facts WHERE kind = ? AND name = ?", fact
+    return "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (*fact, value)
+
+
+def to_waiting(row: tuple[Any, ...]) -> Waiting:
+    """A row of `SELECT`."""
+    seq, topic, payload, qos, retain, key, wall_ns = row
+    return Waiting(seq, Message(topic, payload, qos, bool(retain), key), wall_ns)
