@@ -291,11 +291,11 @@ class Daemon:
                 detector.set_armed(order.camera, order.on)
             else:
                 detector.set_threshold(order.camera, order.label, order.value)
-        ended = self._outputs.publisher.resume()
+        left, ended = self._outputs.publisher.unrecorded, self._outputs.publisher.resume()
         for event in ended:
             log.info("%s end: %s", event.camera, event.why)
         if self._keeping is not None:
-            self._keeping.resumed(ended)
+            self._keeping.resumed([*left, *ended])
         inputs = self._inputs
         pipeline = Pipeline(
             model,

@@ -75,6 +75,7 @@ class Keeping:
             live=picture,
             enter=lambda camera, label: self._enter.get((camera, label)),
             tell=self._tell,
+            recorded=publisher.recorded,
         )
         spec = loaded.config.describer
         self.describer = Describer(spec, clock, metrics, loaded.resolve) if spec is not None else None
@@ -84,7 +85,7 @@ class Keeping:
         self._recorder.observe(step.scores, step.rules, step.events)
 
     def resumed(self, events: Sequence[Event]) -> None:
-        """Take note of events that an earlier run left open and that were ended now."""
+        """Take note of events that an earlier run left without a row, or open and that were ended now."""
         self._recorder.observe((), (), events)
 
     def thresholds(self, thresholds: Iterable[Effective]) -> None:

@@ -47,6 +47,7 @@ from edge.publish.topics import (
     status_message,
     threshold_messages,
 )
+from edge.publish.unrecorded import Unrecorded
 from edge.publish.writer import Threads, Writer
 from edge.types import CameraFacts, Event, Kept, Message, Scores
 
@@ -92,12 +93,14 @@ def open_publisher(
         path = config.jsonl.path
         jsonl = JsonLines(path if path == "-" else loaded.resolve(Path(path)))
     outbox = Outbox(loaded.resolve(config.node.data_dir) / "outbox.db", clock, metrics)
-    return EventPublisher(site, outbox, clock, metrics, link=link, jsonl=jsonl, on_sensor=on_sensor)
+    records = config.evidence is not None
+    return EventPublisher(site, outbox, clock, metrics, link=link, jsonl=jsonl, on_sensor=on_sensor, records=records)
 
 
 class EventPublisher:
     """Publishes through the outbox and the link; without a link (mqtt: null) only to JSON lines.
 
+    ``records``: somebody keeps rows of events and says so (`recorded`); until then the outbox remembers them.
     ``on_sensor`` gets messages of topics that are no commands, on the publisher's thread; it must not raise. Until
     `start` nothing is written but by `flush`.
     """
@@ -112,6 +115,7 @@ class EventPublisher:
         link: Link | None = None,
         jsonl: JsonLines | None = None,
         on_sensor: Callable[[Incoming], None] | None = None,
+        records: bool = False,
     ) -> None:
         self._site, self._topics = site, site.topics
         self._outbox, self._clock, self._metrics = outbox, clock, metrics
@@ -124,6 +128,7 @@ class EventPublisher:
         self._inbox = Inbox(site, outbox, clock, send=self._send, on_birth=self._on_birth, on_other=on_sensor)
         self._frigate = None if site.frigate is None else Frigate(site.frigate)
         self._phases = Phases(self._topics, site.model, site.links, self._frigate, outbox.saved())
+        self._unrecorded = Unrecorded(outbox.saved()) if records else None
         self._publisher: Publisher | None = None
         if link is not None:
             hello, goodbye = status_message(self._topics, ONLINE), status_message(self._topics, STOPPED)
@@ -133,6 +138,18 @@ class EventPublisher:
             if site.frigate is not None:
                 self._publisher.announce([available_message(site.frigate, ONLINE)])
             self._introduce()
+
+    @property
+    def unrecorded(self) -> list[Event]:
+        """Events that were told and whose newest phase nobody said to be `recorded`, those of earlier runs included."""
+        with self._lock:
+            return [] if self._unrecorded is None else self._unrecorded.events
+
+    def recorded(self, events: Sequence[Event]) -> None:
+        """These phases have their rows on the disk."""
+        with self._lock:
+            if self._unrecorded is not None:
+                self._append(Outgoing(saved=self._unrecorded.recorded(events)))
 
     def resume(self) -> list[Event]:
         """End the events that a killed process left open, and publish every label's state; the events ended.
@@ -164,6 +181,8 @@ class EventPublisher:
         """
         with self._lock:
             out = self._phases.tell(events)
+            if self._unrecorded is not None:
+                out.saved.update(self._unrecorded.note(events))
             if out.messages:
                 self._append(out, ready_ns, infer_ns)
             self._writer.tell(out.lines)

@@ -33,7 +33,15 @@ ROOT = "edge/site/node"
 class Rig:
     """One run of a node's publisher; several may follow each other in one folder."""
 
-    def __init__(self, folder: Path, *, home_assistant: str | None = None, link: bool = True, **about: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        home_assistant: str | None = None,
+        link: bool = True,
+        records: bool = False,
+        **about: object,
+    ) -> None:
         self.clock = VirtualClock(WALL_NS + 60 * NS_PER_S)
         self.outbox = Outbox(folder / "outbox.db", self.clock, Metrics())
         self.link = ScriptedLink(room=100)
@@ -48,6 +56,7 @@ class Rig:
             link=self.link if link else None,
             jsonl=self.jsonl,
             on_sensor=self.sensor.append,
+            records=records,
         )
 
     def publish(self, *events: Event) -> None:
@@ -130,6 +139,26 @@ def test_a_killed_daemons_events_are_ended_by_the_next_one(tmp_path: Path) -> No
     second.kill()
     third = Rig(tmp_path)
     assert third.events.resume() == []
+    third.events.stop(0)
+
+
+def test_what_has_no_row_yet_is_remembered_over_a_kill(tmp_path: Path) -> None:
+    first = Rig(tmp_path, records=True)
+    other = replace(BEGIN, id="e2")
+    first.publish(BEGIN, END, other)
+    first.events.recorded([BEGIN])  # the row of its begin alone: its end was told since
+    first.turn()
+    first.kill()
+    second = Rig(tmp_path, records=True)
+    left = second.events.unrecorded
+    assert [(e.id, e.phase, e.media_begin) for e in left] == [("e1", Phase.END, None), ("e2", Phase.BEGIN, None)]
+    (ended,) = second.events.resume()
+    second.events.recorded([*left, ended])
+    assert second.events.unrecorded == []
+    second.turn()
+    second.kill()
+    third = Rig(tmp_path, records=True)
+    assert third.events.unrecorded == []
     third.events.stop(0)
 
 
