@@ -20,16 +20,15 @@ from edge.detect.detector import Detector
 from edge.detect.null import QuietTimes
 from edge.detect.thresholds import Effective
 from edge.engine.model import Model
+from edge.facts import CameraFacts, SourceState
 from edge.holds import HeldBack, HoldReason
 from edge.metrics import Metrics
 from edge.types import (
     NS_PER_S,
-    CameraFacts,
     Event,
     Phase,
     RuleValues,
     Scores,
-    SourceState,
     Window,
     nanoseconds,
     seconds,

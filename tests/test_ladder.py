@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUND = {"types", "media_time", "holds", "clock", "errors", "extras", "logs", "metrics", "sqlite"}
+GROUND = {"types", "facts", "media_time", "holds", "clock", "errors", "extras", "logs", "metrics", "sqlite"}
 CONFIG = {"config", "engine.manifest", "profile"}
 STAGES = {"capture", "buffer", "engine", "detect", "evidence", "publish", "prompts"}
 HEAVY = (

@@ -20,6 +20,7 @@ from edge.buffer.timeline import Due, Timeline
 from edge.clock import Clock
 from edge.config.models import Health, Windows
 from edge.engine.manifest import Geometry
+from edge.facts import CameraFacts, SourceState
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.types import (
@@ -27,14 +28,12 @@ from edge.types import (
     NS_PER_S,
     AudioChunk,
     Batch,
-    CameraFacts,
     EpochStart,
     Frame,
     Gap,
     Glance,
     Item,
     SensorReading,
-    SourceState,
     Stream,
     Window,
     nanoseconds,

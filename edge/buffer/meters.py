@@ -6,7 +6,8 @@ from collections import deque
 
 import numpy as np
 
-from edge.types import F32, NS_PER_S, U8, StreamFacts, seconds
+from edge.facts import StreamFacts
+from edge.types import F32, NS_PER_S, U8, seconds
 
 _RATE_NS = 5 * NS_PER_S
 _BUCKET_NS = NS_PER_S // 2

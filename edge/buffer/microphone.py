@@ -13,7 +13,8 @@ from edge.buffer.reached import Reached
 from edge.buffer.sound_track import SoundTrack
 from edge.config.models import Health
 from edge.engine.manifest import Geometry
-from edge.types import F32, NS_PER_S, AudioChunk, Gap, Item, StreamFacts
+from edge.facts import StreamFacts
+from edge.types import F32, NS_PER_S, AudioChunk, Gap, Item
 
 RING_S = 6.0
 """Sound kept beyond one window."""

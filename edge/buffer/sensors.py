@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from edge.engine.manifest import SensorChannel
-from edge.types import F32, SensorFacts, SensorReading, nanoseconds, seconds
+from edge.facts import SensorFacts
+from edge.types import F32, SensorReading, nanoseconds, seconds
 
 _KEPT = 16
 

@@ -10,8 +10,9 @@ from contextlib import closing
 from edge.capture.base import Source
 from edge.clock import Backoff, Clock
 from edge.errors import MediaError, SourceError
+from edge.facts import SourceState
 from edge.metrics import Metrics
-from edge.types import Gap, Item, SourceState
+from edge.types import Gap, Item
 
 _log = logging.getLogger(__name__)
 

@@ -21,8 +21,9 @@ from edge.detect.rate_limit import Subject
 from edge.detect.rules import DEFAULTS
 from edge.detect.thresholds import Effective, Thresholds
 from edge.engine.manifest import Label, Manifest
+from edge.facts import CameraFacts
 from edge.holds import HeldBack, HoldReason
-from edge.types import CameraFacts, Event, Phase, RuleValues, Scores
+from edge.types import Event, Phase, RuleValues, Scores
 
 _GATES = {
     "place": HoldReason.OUTSIDE_ZONE,

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge.config.models import Health
-from edge.types import CameraFacts, Phase, SourceState, StreamFacts, nanoseconds, seconds
+from edge.facts import CameraFacts, SourceState, StreamFacts
+from edge.types import Phase, nanoseconds, seconds
 
 NO_SIGNAL = "no_signal"
 FROZEN_PICTURE = "frozen_picture"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge.config.keeping import Evidence
-from edge.evidence.archive.records import File, FileKind
+from edge.evidence.archive.records import File, FileKind, Record
 from edge.evidence.sights import Sight
 from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, Event, Kept, Phase, nanoseconds
@@ -121,6 +121,13 @@ class Case:
         if event.media_end is not None:
             return event.media_end
         return self.begin + max(0, (event.end_ns or event.begin_ns) - event.begin_ns)
+
+
+def continued(event: Event, before: Record | None) -> Event:
+    """An ended event with what was said of it while it was open, as its row has it."""
+    if before is None or event.why.startswith(before.why):
+        return event
+    return replace(event, why=f"{before.why}. {event.why}")
 
 
 def _value(sight: Sight, label: str) -> float:

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edge.clock import Clock
 from edge.config import Config
@@ -21,7 +21,7 @@ from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
 from edge.evidence.backlog import TOO_MANY, ClipBacklog, in_order
-from edge.evidence.case import Case, Reach
+from edge.evidence.case import Case, Reach, continued
 from edge.evidence.clips.cutting import PAD_NS, Cutter, Job
 from edge.evidence.clips.tape import Tape
 from edge.evidence.daily import Daily
@@ -197,7 +197,8 @@ class Recorder:
         if case is not None:
             case.event = event
         meaning = case.best.meaning if case is not None and case.has_media and case.best is not None else None
-        self._store.put(self._said(event), self._model, meaning)
+        before = self._store.known(event.id) if event.phase is Phase.END else None
+        self._store.put(continued(event, before), self._model, meaning)
         self._unrecorded.append(event)
 
     def _tell_recorded(self) -> None:
@@ -207,13 +208,6 @@ class Recorder:
         elif self._unrecorded:
             self._recorded(self._unrecorded)
             self._unrecorded = []
-
-    def _said(self, event: Event) -> Event:
-        """An ended event keeps what was said of it while it was open."""
-        before = self._store.known(event.id) if event.phase is Phase.END else None
-        if before is None or event.why.startswith(before.why):
-            return event
-        return replace(event, why=f"{before.why}. {event.why}")
 
     def _pictures(self) -> list[Kept]:
         """The pictures of all cases, what matters most first, for as long as a turn may take."""

@@ -20,11 +20,12 @@ from edge.config.sources import Camera
 from edge.config.streams import same_streams
 from edge.engine.manifest import Geometry
 from edge.evidence.clips.tape import Tape
+from edge.facts import SourceState
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.node.crew import Crew
 from edge.publish.commands import Incoming
-from edge.types import U8, Item, Rect, SourceState
+from edge.types import U8, Item, Rect
 
 _log = logging.getLogger(__name__)
 

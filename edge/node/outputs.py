@@ -14,6 +14,7 @@ from edge.detect.health import HEALTH_LABELS
 from edge.detect.thresholds import Effective
 from edge.engine.manifest import Manifest
 from edge.errors import InputError
+from edge.facts import CameraFacts
 from edge.holds import HeldBack
 from edge.metrics import Metrics
 from edge.node.held import HeldBackReporter
@@ -22,7 +23,7 @@ from edge.publish.commands import Incoming
 from edge.publish.facade import EventPublisher, open_publisher
 from edge.publish.payloads import NodeInfo
 from edge.publish.topics import Threshold
-from edge.types import NS_PER_S, CameraFacts, seconds
+from edge.types import NS_PER_S, seconds
 
 log = logging.getLogger(__name__)
 

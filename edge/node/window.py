@@ -34,6 +34,7 @@ from edge.events.search import Meaning, open_meaning
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
 from edge.evidence.pictures.blur import blur_boxes
+from edge.facts import CameraFacts
 from edge.holds import HeldBack
 from edge.node.inputs import cropped
 from edge.node.live_sound import LiveSound
@@ -41,7 +42,7 @@ from edge.node.scorer import Scorer
 from edge.pipeline import Pipeline, Step
 from edge.publish.commands import Origin, SetArmed, SetThreshold
 from edge.publish.facade import EventPublisher
-from edge.types import F32, NS_PER_S, Box, CameraFacts, Event, Phase, Scores, nanoseconds, seconds
+from edge.types import F32, NS_PER_S, Box, Event, Phase, Scores, nanoseconds, seconds
 from edge.web.box import Glimpse, LiveSamples, Moment, NodeFacts
 from edge.web.hub import Hub
 

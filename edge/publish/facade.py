@@ -17,6 +17,7 @@ from typing import Any
 
 from edge.clock import Clock
 from edge.config import Loaded
+from edge.facts import CameraFacts
 from edge.holds import HeldBack
 from edge.metrics import Metrics
 from edge.publish import opened
@@ -49,7 +50,7 @@ from edge.publish.topics import (
 )
 from edge.publish.unrecorded import Unrecorded
 from edge.publish.writer import Threads, Writer
-from edge.types import CameraFacts, Event, Kept, Message, Scores
+from edge.types import Event, Kept, Message, Scores
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from edge.clock import iso8601
+from edge.facts import CameraFacts, StreamFacts
 from edge.holds import HeldBack
-from edge.types import Box, CameraFacts, Contribution, Event, Message, Scores, StreamFacts, seconds
+from edge.types import Box, Contribution, Event, Message, Scores, seconds
 
 SCHEMA: Literal[1] = 1
 Version = Literal[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from edge.facts import CameraFacts
 from edge.holds import HeldBack
 from edge.publish.payloads import (
     NodeInfo,
@@ -18,7 +19,7 @@ from edge.publish.payloads import (
     score_payload,
     thresholds_payload,
 )
-from edge.types import NS_PER_S, CameraFacts, Message, Scores
+from edge.types import NS_PER_S, Message, Scores
 
 ONLINE, OFFLINE, STOPPED = b"online", b"offline", b"stopped"
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.facts import CameraFacts, SensorFacts, SourceState, StreamFacts
 from edge.media_time import MediaTime
 from edge.pipeline import Step
 from edge.replay import Moment
-from edge.types import Box, CameraFacts, Contribution, Scores, SensorFacts, SourceState, StreamFacts
+from edge.types import Box, Contribution, Scores
 
 Arrays = dict[str, NDArray[Any]]
 SCHEMA = 2

@@ -16,8 +16,9 @@ from edge.detect.thresholds import Effective
 from edge.events.search import Meaning
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
+from edge.facts import CameraFacts
 from edge.holds import HeldBack
-from edge.types import F32, U8, CameraFacts, Event
+from edge.types import F32, U8, Event
 from edge.types import Box as SeenBox
 from edge.web.hub import Hub
 

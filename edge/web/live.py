@@ -14,8 +14,9 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from edge.facts import CameraFacts
 from edge.holds import HeldBack
-from edge.types import CameraFacts, Event
+from edge.types import Event
 from edge.web.box import Box, Moment
 from edge.web.ear import BANDS, COLUMNS_HZ, band_edges
 from edge.web.eye import Eye

@@ -9,8 +9,9 @@ from typing import Any
 from edge.clock import iso8601
 from edge.detect.thresholds import Effective
 from edge.evidence.archive.records import Found, Record
+from edge.facts import CameraFacts, StreamFacts
 from edge.holds import HeldBack
-from edge.types import Box, CameraFacts, Contribution, Event, StreamFacts, seconds
+from edge.types import Box, Contribution, Event, seconds
 from edge.web.answers import (
     CameraHealth,
     EventAnswer,

@@ -9,8 +9,9 @@ from edge.buffer.sensors import SensorBoard
 from edge.clock import VirtualClock
 from edge.config.models import Health, Windows
 from edge.engine.manifest import SensorChannel
+from edge.facts import SensorFacts
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, SensorFacts, SensorReading
+from edge.types import NS_PER_S, SensorReading
 
 CHANNELS = [SensorChannel(name=name, unit=unit, mean=0, std=1) for name, unit in (("heat", "K"), ("gas", "ppm"))]
 

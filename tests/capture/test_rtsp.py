@@ -21,8 +21,9 @@ from edge.clock import SystemClock
 from edge.config.models import Health, Windows
 from edge.config.sources import RtspSource
 from edge.errors import SourceError
+from edge.facts import SourceState
 from edge.metrics import Metrics
-from edge.types import AudioChunk, Frame, Gap, Item, SourceState, seconds
+from edge.types import AudioChunk, Frame, Gap, Item, seconds
 
 pytestmark = [pytest.mark.rtsp, pytest.mark.timeout(120)]
 WAIT_S = 30.0

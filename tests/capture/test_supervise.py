@@ -11,8 +11,9 @@ import pytest
 from edge.capture.supervise import Supervisor
 from edge.clock import VirtualClock
 from edge.errors import MediaError, SourceError
+from edge.facts import SourceState
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Gap, Glance, Item, SourceState
+from edge.types import NS_PER_S, Gap, Glance, Item
 
 
 class Scripted:

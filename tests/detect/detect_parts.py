@@ -13,7 +13,8 @@ from edge.config import Config, parse
 from edge.detect.detector import Detector
 from edge.detect.thresholds import check
 from edge.engine.manifest import Manifest
-from edge.types import NS_PER_S, Box, CameraFacts, Contribution, Event, Scores, SourceState, StreamFacts
+from edge.facts import CameraFacts, SourceState, StreamFacts
+from edge.types import NS_PER_S, Box, Contribution, Event, Scores
 
 HOP_NS = NS_PER_S // 2
 

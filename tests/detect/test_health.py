@@ -7,7 +7,8 @@ from detect_parts import GOOD_AUDIO, GOOD_VIDEO, facts
 
 from edge.config.models import Health
 from edge.detect.health import CameraHealth, HealthStep
-from edge.types import NS_PER_S, CameraFacts, Phase, SourceState
+from edge.facts import CameraFacts, SourceState
+from edge.types import NS_PER_S, Phase
 
 
 def play(script: Sequence[CameraFacts]) -> list[tuple[float, str, str]]:

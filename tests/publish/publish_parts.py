@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge.errors import SinkError
+from edge.facts import CameraFacts, SourceState, StreamFacts
 from edge.media_time import MediaTime
 from edge.publish import store
 from edge.publish.commands import Incoming
@@ -23,15 +24,12 @@ from edge.sqlite import Statement
 from edge.types import (
     NS_PER_S,
     Box,
-    CameraFacts,
     Contribution,
     Event,
     Kind,
     Message,
     Phase,
     Scores,
-    SourceState,
-    StreamFacts,
 )
 
 TOPICS = Topics("site", "node")

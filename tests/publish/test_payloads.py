@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, TOPICS, UPDATE, WALL_NS, site
 
+from edge.facts import SensorFacts
 from edge.holds import HeldBack, HoldReason
 from edge.publish.commands import Origin, reply_message
 from edge.publish.opened import ended, pack, unpack
@@ -28,7 +29,7 @@ from edge.publish.topics import (
     state_message,
     threshold_messages,
 )
-from edge.types import NS_PER_S, Event, Kept, Message, SensorFacts
+from edge.types import NS_PER_S, Event, Kept, Message
 
 DOCS = Path(__file__).parents[2] / "docs"
 INFO = NodeInfo("0.1", "fused 1", "onnx", 12.5, 10**9, 3, {"provider": "CPU"})

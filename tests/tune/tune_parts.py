@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from media_times import at
 
+from edge.facts import CameraFacts, SourceState, StreamFacts
 from edge.pipeline import Step
 from edge.replay import Moment
 from edge.tune.judge import Judge
 from edge.tune.labels import Span
 from edge.tune.sweep import Recording
-from edge.types import Box, CameraFacts, Contribution, Scores, SourceState, StreamFacts
+from edge.types import Box, Contribution, Scores
 
 HOP_NS = 500_000_000
 NOTHING = np.zeros(0, np.float32)

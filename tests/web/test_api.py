@@ -18,8 +18,9 @@ from edge.config import load, parse
 from edge.errors import SinkError
 from edge.evidence.archive.records import File
 from edge.evidence.archive.traces import Trace
+from edge.facts import SensorFacts
 from edge.holds import HeldBack, HoldReason
-from edge.types import NS_PER_S, Box, Kind, RuleValues, SensorFacts
+from edge.types import NS_PER_S, Box, Kind, RuleValues
 from edge.web.box import Glimpse, Moment
 from edge.web.live import _hello, _told
 from edge.web.rooms import Rooms

@@ -17,8 +17,9 @@ from web_parts import NOON_NS, ScriptedBox, event, frame_of
 
 from edge.config import load
 from edge.config.services import Web
+from edge.facts import CameraFacts, SensorFacts, SourceState, StreamFacts
 from edge.holds import HeldBack, HoldReason
-from edge.types import NS_PER_S, Box, CameraFacts, Phase, SensorFacts, SourceState, StreamFacts
+from edge.types import NS_PER_S, Box, Phase
 from edge.web.box import Glimpse, Moment
 from edge.web.hub import Listener
 

@@ -19,20 +19,17 @@ from edge.errors import InputError
 from edge.evidence.archive.records import File
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import Traces
+from edge.facts import CameraFacts, SensorFacts, SourceState, StreamFacts
 from edge.holds import HeldBack
 from edge.types import (
     F32,
     NS_PER_S,
     Box,
-    CameraFacts,
     Contribution,
     Event,
     Kind,
     Phase,
     RuleValues,
-    SensorFacts,
-    SourceState,
-    StreamFacts,
 )
 from edge.web.box import Glimpse, LiveSamples, Moment, NodeFacts
 from edge.web.hub import Hub
