@@ -16,7 +16,7 @@ from edge.capture.supervise import Supervisor
 from edge.capture.tap import SoundFeed
 from edge.clock import Clock
 from edge.config import Loaded
-from edge.config.sources import Camera
+from edge.config.sources import Camera, FileSource
 from edge.config.streams import same_streams
 from edge.engine.manifest import Geometry
 from edge.evidence.clips.tape import Tape
@@ -28,6 +28,8 @@ from edge.publish.commands import Incoming
 from edge.types import U8, Item, Rect
 
 _log = logging.getLogger(__name__)
+
+FAST_S = 600.0
 
 
 class Inputs:
@@ -122,17 +124,22 @@ class Inputs:
 
         return both
 
-    def _tape(self, *, own_axis: bool = False, sound: Tape | None = None) -> Tape | None:
-        """A tape as the configuration wants it; None where no clips are kept."""
+    def _tape(self, *, own_axis: bool = False, sound: Tape | None = None, is_fast: bool = False) -> Tape | None:
+        """A tape as the configuration wants it; None where no clips are kept. ``is_fast``: of a recording that is read
+        faster than it was made, so that evidence may be further behind in its time."""
         evidence = self._loaded.config.evidence
         if evidence is None:
             return None
-        return Tape(evidence.before_s, round(evidence.ring_mb * 1e6), own_axis=own_axis, sound=sound)
+        before_s = evidence.before_s + (FAST_S if is_fast else 0.0)
+        return Tape(before_s, round(evidence.ring_mb * 1e6), own_axis=own_axis, sound=sound)
 
     def _fit(self, name: str, camera: Camera) -> Fittings:
         """The tape and masks of a camera; its main stream is read by a thread of its own."""
         sound = self._sounds.get(camera.microphone)
-        tape = sound if camera.source is None else self._tape(own_axis=camera.record is not None, sound=sound)
+        is_fast = isinstance(camera.source, FileSource) and camera.source.pace == "fast"
+        tape = sound
+        if camera.source is not None:
+            tape = self._tape(own_axis=camera.record is not None, sound=sound, is_fast=is_fast)
         if tape is None:
             return Fittings(camera.privacy_masks)
         self.tapes[name] = tape
