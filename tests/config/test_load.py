@@ -67,6 +67,7 @@ def test_the_smallest_configuration_has_sane_defaults() -> None:
             "fire.leave: must be a probability between 0 and 1; did you mean 0.07?",
         ),
         (CAMERA + "events: {fire: {enter: 0}}", "config.yaml:2: events.fire.enter: "),
+        (CAMERA + "node: {id: off}", "config.yaml:2: node.id: must be text; put it in quotes"),
         (
             ZONE.format("[[0, 0], [1, 0], [1.4, 1]]"),
             "config.yaml:4: cameras.gate.zones.yard: corner 3 (1.4, 1) is outside",
