@@ -77,7 +77,7 @@ class SourceMap:
         if kind == "missing":
             message = "is missing"
         elif kind == "string_type" and isinstance(error.get("input"), bool | int | float):
-            message = "must be text; put it in quotes (without them YAML reads off, on, yes, no and 1:30 as other things)"
+            message = "must be text; put it in quotes (YAML reads off, on, yes, no and 1:30 as something else)"
         elif kind == "union_tag_invalid":
             message = _no_such_type(error)
         elif kind == "string_pattern_mismatch" and loc and loc[-1] == "[key]":
