@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from edge.buffer.avsync import AvSync, BangFinder, FlashFinder
+from edge.buffer.backpressure import Backpressure
 from edge.buffer.gather import Gatherer
 from edge.buffer.meters import AudioMeter, VideoMeter
 from edge.buffer.microphone import RING_S, Listener, MicrophoneBuffer
+from edge.buffer.picture_steps import PictureSteps
 from edge.buffer.rings import FrameRing, RingPicture
 from edge.buffer.sensors import SensorBoard
 from edge.buffer.sound_track import SoundTrack
@@ -40,11 +42,8 @@ from edge.types import (
 )
 
 _FRAMES_S = 4.0  # pictures of a recording kept beyond one window: its sound may lie so far behind in the file
-_SPARE_S = (
-    1.0  # pictures of a live source kept beyond the longest wait for late media: the engine's turn may come later
-)
+_SPARE_S = 1.0  # pictures of a live source kept beyond the longest wait: the engine's turn may come later
 _UNRELATED_NS = NS_PER_S // 2
-_ROOM_S = 0.1
 
 
 class CameraBuffer:
@@ -99,8 +98,7 @@ class CameraBuffer:
         self._flashes, self._bangs, self._sync = FlashFinder(), BangFinder(rate), AvSync()
         self._sensors = SensorBoard(geometry.sensors, sensors or {})
         self._gatherer = Gatherer(name, geometry, self._frames, self._sound, self._microphone, self._fill_sensors)
-        self._last_glance_ns: int | None = None
-        self._step_ns = 0
+        self._steps = PictureSteps(geometry)
         self._every = 1
         self._left_out, self._hop_s = metrics.left_out.labels(name), metrics.hop_s.labels(name)
         self._hop_s.set(geometry.hop_s)
@@ -108,9 +106,9 @@ class CameraBuffer:
         self._audio_shift_ns = 0
         self._drops: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._room = threading.Event()
-        self._closed = threading.Event()
-        self._taker: int | None = None
+        self._backpressure = Backpressure(
+            *(name, geometry, self._frames, self._sound, self._timeline, self._lock, self._is_awaited, wake)
+        )
         self._attach(microphone)
 
     def expect(self, *, video: bool, audio: bool) -> None:
@@ -161,8 +159,7 @@ class CameraBuffer:
 
     def close(self) -> None:
         """Let a waiting `push` return; for shutdown."""
-        self._closed.set()
-        self._room.set()
+        self._backpressure.close()
 
     def due(self, now_ns: int) -> int:
         """How many windows are due."""
@@ -175,7 +172,7 @@ class CameraBuffer:
 
         Windows with too little media are passed over and counted. None when no other is due.
         """
-        self._taker = threading.get_ident()
+        self._backpressure.taking()
         while True:
             heard_ns = self._heard_ns()
             with self._lock:
@@ -190,7 +187,7 @@ class CameraBuffer:
                     self._left_out.inc(left_out)
                 is_hole = window.coverage < self._min_coverage
                 self._drop("coverage", int(is_hole))
-            self._room.set()
+            self._backpressure.made_room()
             if not is_hole:
                 return window
 
@@ -200,20 +197,15 @@ class CameraBuffer:
         with self._lock:
             tracks = self._timeline.epoch.tracks
             drift = {stream: track.clock.drift_ppm for stream, track in tracks.items()} if self._live else {}
-            own = (
-                self._audio_meter.facts(now_ns, drift.get(Stream.AUDIO))
-                if Stream.AUDIO in self._timeline.expected
-                else None
-            )
+            meters = {Stream.VIDEO: self._video_meter, Stream.AUDIO: self._audio_meter}
+            own = {stream: meters[stream].facts(now_ns, drift.get(stream)) for stream in self._timeline.expected}
             return CameraFacts(
                 camera=self.name,
                 now_ns=now_ns,
                 state=state,
                 detail=detail,
-                video=self._video_meter.facts(now_ns, drift.get(Stream.VIDEO))
-                if Stream.VIDEO in self._timeline.expected
-                else None,
-                audio=outer or own,
+                video=own.get(Stream.VIDEO),
+                audio=outer or own.get(Stream.AUDIO),
                 av_offset_s=self._sync.offset_s,
                 drops={**self._drops, "torn": self._frames.torn + self._sound.ring.torn},
                 hop_s=self._every * self._geometry.hop_s,
@@ -238,47 +230,34 @@ class CameraBuffer:
             microphone.listen(Listener(item=lambda _: self._wake_if_news(), bang=self._outer_bang))
 
     def _push_frame(self, frame: Frame, cancel: threading.Event | None) -> None:
-        self._wait_for_room(self._needs_oldest_frame, cancel)
+        if not self._live:
+            self._backpressure.wait_for_frame(cancel)
         with self._lock:
             epoch = self._epoch_for(Stream.VIDEO, frame.pts_ns, frame.arrival_ns)
             self._note_start(Stream.VIDEO, frame.pts_ns)
             self._video_meter.picture(frame.image, frame.arrival_ns)
         self._frames.push(epoch, frame.pts_ns, frame.image, frame.content)
         with self._lock:
-            passed_ns = self._passed_by(frame.pts_ns)
+            track = self._timeline.epoch.tracks.get(Stream.VIDEO)
+            passed_ns = self._steps.passed_by(frame.pts_ns, frame.pts_ns if track is None else track.first_ns)
             self._timeline.advance(Stream.VIDEO, frame.pts_ns, passed_ns, frame.pts_ns, frame.arrival_ns)
-
-    def _passed_by(self, pts_ns: int) -> int:
-        """Up to where windows have their pictures once the one at ``pts_ns`` came.
-
-        A source chooses one picture for each point of the model's grid, so with it that point is complete; not so when
-        by the distance of the last pictures another one would still come before the point.
-        """
-        g, track = self._geometry, self._timeline.epoch.tracks.get(Stream.VIDEO)
-        first_ns = track.first_ns if track is not None else pts_ns
-        point_ns = first_ns - (first_ns + g.slack_ns - pts_ns) // g.frame_ns * g.frame_ns
-        step_ns = pts_ns - self._last_glance_ns if self._last_glance_ns is not None else 0
-        if not 0 < step_ns < NS_PER_S:
-            step_ns = self._step_ns
-        return max(pts_ns + g.slack_ns, min(point_ns, pts_ns + step_ns - g.slack_ns - 1))
 
     def _push_glance(self, glance: Glance) -> None:
         with self._lock:
             self._epoch_for(Stream.VIDEO, glance.pts_ns, glance.arrival_ns)
             self._note_start(Stream.VIDEO, glance.pts_ns)
             self._video_meter.glance(glance.luma, glance.arrival_ns)
-            if self._last_glance_ns is not None and 0 < glance.pts_ns - self._last_glance_ns < NS_PER_S:
-                self._step_ns = glance.pts_ns - self._last_glance_ns
-            self._last_glance_ns = glance.pts_ns
+            self._steps.note(glance.pts_ns)
             passed_ns = glance.pts_ns - self._geometry.slack_ns - 1
-            end_ns = glance.pts_ns + self._step_ns
+            end_ns = glance.pts_ns + self._steps.step_ns
             self._timeline.advance(Stream.VIDEO, glance.pts_ns, passed_ns, end_ns, glance.arrival_ns)
             flash_ns = self._flashes.push(glance.pts_ns, glance.luma)
             if flash_ns is not None:
                 self._sync.flash(self._on_sync_axis(flash_ns))
 
     def _push_audio(self, chunk: AudioChunk, cancel: threading.Event | None) -> None:
-        self._wait_for_room(lambda: self._needs_oldest_sound(len(chunk.samples)), cancel)
+        if not self._live:
+            self._backpressure.wait_for_sound(len(chunk.samples), cancel)
         # What arrives is the end of a chunk: that is what its clock is about.
         length_ns = len(chunk.samples) * NS_PER_S // self._geometry.audio.rate_hz
         with self._lock:
@@ -321,7 +300,7 @@ class CameraBuffer:
     def _gap(self, audio_shift_ns: int = 0, until: Stream | None = None) -> None:
         self._timeline.gap(until)
         self._sync.restart()
-        self._last_glance_ns = None
+        self._steps.restart()
         self._audio_shift_ns = audio_shift_ns
 
     def _relate_streams(self) -> None:
@@ -339,32 +318,6 @@ class CameraBuffer:
         with self._lock:
             return self._sensors.fill(t_ns, values, ok)
 
-    def _wait_for_room(self, is_full: Callable[[], bool], cancel: threading.Event | None) -> None:
-        """For recordings: until nothing is overwritten that a window still needs."""
-        while not self._live and not self._closed.is_set() and not (cancel is not None and cancel.is_set()):
-            self._room.clear()
-            with self._lock:
-                if not is_full():
-                    return
-            if not self._count_due() and self._microphone is None:
-                return
-            if self._taker == threading.get_ident():
-                raise RuntimeError(f"{self.name}: take what is due before pushing more")
-            if self._wake is not None:
-                self._wake()
-            self._room.wait(_ROOM_S)
-
-    def _needs_oldest_frame(self) -> bool:
-        victim, epoch = self._frames.next_victim(), self._timeline.oldest
-        if victim is None or victim[0] < epoch.index:
-            return False
-        span_ns = self._geometry.video.frames * self._geometry.frame_ns
-        return victim[0] > epoch.index or victim[1] > self._timeline.next_end_ns - span_ns
-
-    def _needs_oldest_sound(self, n: int) -> bool:
-        from_ns = self._timeline.next_end_ns - nanoseconds(self._geometry.audio.window_s)
-        return self._sound.loses(self._timeline.oldest.index, from_ns, n)
-
     def _ready_ns(self, due: Due) -> int:
         """When the last of the window's media came; with an outer microphone its sound is part of that."""
         heard_at_ns = self._microphone.heard_at_ns(due.t_end_ns) if self._microphone is not None else None
@@ -377,8 +330,9 @@ class CameraBuffer:
         heard_ns = self._microphone.heard_until_ns()
         return -(1 << 62) if heard_ns is None else heard_ns
 
-    def _count_due(self) -> int:
-        return self.due(self._clock.mono_ns())
+    def _is_awaited(self) -> bool:
+        """Whether a window will be taken: one is due, or waits for an outer microphone."""
+        return self._microphone is not None or self.due(self._clock.mono_ns()) > 0
 
     def _wake_if_news(self) -> None:
         """Call ``wake`` when a window came due that it was not called for."""
