@@ -84,9 +84,8 @@ class CameraBuffer:
         self._on_epoch = on_epoch
         self._microphone = microphone if video else None
         self._use_audio = audio and self._microphone is None
-        self._streams = {Stream.VIDEO} if video else set()
-        if self._use_audio:
-            self._streams.add(Stream.AUDIO)
+        there = {Stream.VIDEO: video, Stream.AUDIO: self._use_audio}
+        self._streams = {stream for stream, is_there in there.items() if is_there}
         self._timeline = Timeline(geometry.hop_ns, geometry.slack_ns, nanoseconds(windows.max_lateness_s), live)
         self._timeline.expect(self._streams)
         v, rate = geometry.video, geometry.audio.rate_hz
@@ -113,7 +112,7 @@ class CameraBuffer:
 
     def expect(self, *, video: bool, audio: bool) -> None:
         """Say what the opened source delivers, so that an absent stream is not waited for."""
-        there = {stream for stream, is_there in ((Stream.VIDEO, video), (Stream.AUDIO, audio)) if is_there}
+        there = {s for s, is_there in ((Stream.VIDEO, video), (Stream.AUDIO, audio)) if is_there}
         with self._lock:
             self._timeline.expect(there & self._streams)
 
@@ -183,8 +182,7 @@ class CameraBuffer:
             with self._lock:
                 skipped, left_out = self._timeline.commit(due)
                 self._drop("engine", skipped)
-                if left_out:
-                    self._left_out.inc(left_out)
+                self._left_out.inc(left_out)
                 is_hole = window.coverage < self._min_coverage
                 self._drop("coverage", int(is_hole))
             self._backpressure.made_room()
@@ -197,7 +195,8 @@ class CameraBuffer:
         with self._lock:
             tracks = self._timeline.epoch.tracks
             drift = {stream: track.clock.drift_ppm for stream, track in tracks.items()} if self._live else {}
-            meters = {Stream.VIDEO: self._video_meter, Stream.AUDIO: self._audio_meter}
+            meters: dict[Stream, VideoMeter | AudioMeter] = {Stream.VIDEO: self._video_meter}
+            meters[Stream.AUDIO] = self._audio_meter
             own = {stream: meters[stream].facts(now_ns, drift.get(stream)) for stream in self._timeline.expected}
             return CameraFacts(
                 camera=self.name,
