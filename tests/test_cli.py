@@ -115,7 +115,7 @@ def test_exit_codes(
     ("limit", "most", "said"),
     [
         ("RLIMIT_NOFILE", 10, "no more open files"),
-        ("RLIMIT_NOFILE", 15, "no more open files"),
+        ("RLIMIT_NOFILE", 12, "no more open files"),
         ("RLIMIT_AS", 250_000_000, "no more memory"),
     ],
 )
