@@ -14,7 +14,7 @@ from edge.types import Box, Contribution, Event, Kind, Phase
 log = logging.getLogger(__name__)
 
 _MEDIA = ("media_begin", "media_end")
-_FORMER = ("media_begin_ns", "media_end_ns", "epoch")  # as versions before 0.4.0 wrote them
+_FORMER = ("media_begin_ns", "media_end_ns", "epoch")  # as earlier versions wrote them
 
 
 def pack(event: Event, seq: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from media_times import at
 
 from edge.clock import VirtualClock
 from edge.config.keeping import Evidence
+from edge.errors import SinkError
 from edge.evidence.archive.age import DOUBT_NS, HOUR_NS, AgeClock, lies_in
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
@@ -163,6 +165,37 @@ def test_evidence_outlives_a_step_of_the_clock(tmp_path: Path) -> None:
     after.sweep()
     assert again.get("one") is None
     again.close()
+
+
+def test_while_the_disk_does_not_say_what_the_clock_went_through_nothing_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = VirtualClock(NOW_NS)
+    store = EventStore(tmp_path, clock)
+    store.put(
+        Event(
+            *("one", "gate", Kind.EVENT, "person", Phase.BEGIN, 0, None, at(0), clock.wall_ns(), 0.8, 0.9, 0.6),
+            *("alert", "person 0.90"),
+        ),
+        "model 1",
+    )
+    settings = Evidence(keep_days=14, keep_free_gb=0)
+    Retention(settings, store, tmp_path, clock).sweep()
+    clock._wall_start_ns += 365 * DAY_NS  # wrong at the next boot, whose disk answers late
+    rows = store.rows
+
+    def refusing(sql: str, args: Any = ()) -> Any:
+        if "ages" in sql:
+            raise SinkError("no answer")
+        return rows(sql, args)
+
+    monkeypatch.setattr(store, "rows", refusing)
+    after = Retention(settings, store, tmp_path, clock)
+    after.sweep()
+    monkeypatch.setattr(store, "rows", rows)
+    after.sweep()
+    assert store.get("one") is not None
+    store.close()
 
 
 @pytest.mark.parametrize("saved", ["", "[]", '{"eras": 3}', '{"eras": [{"a": 1}], "begin_ns": 0, "wall_ns": 0}'])

@@ -19,7 +19,7 @@ from pathlib import Path
 from edge.clock import Clock
 from edge.config.keeping import Evidence
 from edge.errors import SinkError
-from edge.evidence.archive.age import AgeClock, lies_in
+from edge.evidence.archive.age import AgeClock, Span, lies_in
 from edge.evidence.archive.inventory import DAY_NS, Thing, damaged_ns, take_stock
 from edge.evidence.archive.removal import remove
 from edge.evidence.archive.store import EventStore, folder_name
@@ -68,7 +68,7 @@ class Retention:
         self._strays: dict[str, int] = {}
         self._used = 0
         self._look_due_ns = self._save_due_ns = clock.mono_ns()
-        self._ages = self._opened_ages()
+        self._ages: AgeClock | None = None
         self.replace(settings)
         store.govern(self.room_for)
         try:
@@ -91,13 +91,13 @@ class Retention:
         with self._lock:
             self._store.retry()
             try:
-                self._tell_time()
+                spans = self._tell_time().older_than(self._keep_ns)
                 self._finish()
-                rows = self._events_by_age()
+                rows = self._events_by_age(spans)
                 if not (rows or self._is_due() or self._lacking(0) > 0):
                     return Swept()
                 self._used, there = take_stock(self._folder)
-                aged, there = self._things_by_age(there)
+                aged, there = self._things_by_age(there, spans)
                 stray = self._by_straying(there)
                 taken = self._by_size(there, 0)
                 if rows or taken.events:
@@ -145,34 +145,38 @@ class Retention:
             free = 0
         return max(self._used + size - self._keep_bytes, self._keep_free + size - free)
 
-    def _tell_time(self) -> None:
-        """Note what the clocks say: at once on the disk when the wall clock stepped, else now and then."""
-        now_ns = self._clock.mono_ns()
-        if self._ages.note(self._clock.wall_ns(), now_ns):
+    def _tell_time(self) -> AgeClock:
+        """Note what the clocks say: at once on the disk when the wall clock stepped, else now and then.
+
+        SinkError while the disk does not say what the clock went through before: then nothing is old.
+        """
+        wall_ns, now_ns = self._clock.wall_ns(), self._clock.mono_ns()
+        if self._ages is None:
+            self._ages = self._read_ages(wall_ns, now_ns)
+        if self._ages.note(wall_ns, now_ns):
             log.warning("the clock was set: evidence goes by its age and not by its date")
             self._save_due_ns = now_ns
         if now_ns >= self._save_due_ns:
             self._save_due_ns = now_ns + self.LOOK_NS
             self._store.transact([("INSERT OR REPLACE INTO ages (n, eras) VALUES (1, ?)", (self._ages.dump(),))])
+        return self._ages
 
-    def _opened_ages(self) -> AgeClock:
-        """The eras of the box's clock so far."""
-        now = self._clock.wall_ns(), self._clock.mono_ns()
+    def _read_ages(self, wall_ns: int, mono_ns: int) -> AgeClock:
+        saved = self._store.rows("SELECT eras FROM ages")
         try:
-            saved = self._store.rows("SELECT eras FROM ages")
-            return AgeClock(*now, str(saved[0][0]) if saved else None)
-        except (SinkError, ValueError, KeyError, TypeError) as error:
+            return AgeClock(wall_ns, mono_ns, str(saved[0][0]) if saved else None)
+        except (ValueError, KeyError, TypeError) as error:
             log.warning("how old the evidence is follows from its dates alone: %s", error)
-            return AgeClock(*now)
+            return AgeClock(wall_ns, mono_ns)
 
     def _finish(self) -> None:
         """Unlink what was noted before and not crossed out."""
         self._unlink([str(path) for (path,) in self._store.rows("SELECT path FROM doomed")])
 
-    def _events_by_age(self) -> int:
+    def _events_by_age(self, spans: Sequence[Span]) -> int:
         """Events and candidates that are older than they may be, with all that belongs to them; how many events."""
         rows = 0
-        for span in self._ages.older_than(self._keep_ns):
+        for span in spans:
             while batch := self._store.rows(
                 "SELECT n, id, camera, begin_ns FROM events WHERE begin_ns >= ? AND begin_ns < ? "
                 "ORDER BY begin_ns LIMIT ?",
@@ -185,9 +189,8 @@ class Retention:
                 self._store.transact([("DELETE FROM candidates WHERE wall_ns >= ? AND wall_ns < ?", span)])
         return rows
 
-    def _things_by_age(self, there: Sequence[Thing]) -> tuple[Swept, list[Thing]]:
+    def _things_by_age(self, there: Sequence[Thing], spans: Sequence[Span]) -> tuple[Swept, list[Thing]]:
         """Days of traces when all of them is too old, digests when any of them is; and what is left."""
-        spans = self._ages.older_than(self._keep_ns)
         old = [t for t in there if lies_in((t.begin_ns if t.path.startswith("digests/") else t.end_ns) - 1, spans)]
         gone = {thing.path: thing.size for thing in old if remove(self._folder, thing.path)}
         self._used -= sum(gone.values())
