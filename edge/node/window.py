@@ -1,8 +1,8 @@
 """The running node as the page sees it (`edge.web.box.Box`): what is there now, and what people may change.
 
-`observe` is called on the engine thread and only notes; `poll` on the main thread carries out what the page asked of
-it. Everything else is called by the web server's threads, which wait for the engine or the main thread at most
-`ANSWER_S`.
+`observe` is called on the engine thread and only notes; `poll` on the thread for files carries out what the page
+asked to be written. Everything else is called by the web server's threads, which wait for the engine or that thread at
+most `ANSWER_S`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _T = TypeVar("_T")
 
 class Window:
     """See the module. ``running`` is the configuration in force, ``reload`` reads it again and says what was done
-    (main thread), ``deliver`` takes the events that a command ended (engine thread), ``wake`` rouses the main thread,
+    (thread for files), ``deliver`` takes the events that a command ended (engine thread), ``wake`` rouses that thread,
     ``manifest`` is the model's with what is derived but without the events of one's own."""
 
     def __init__(
@@ -130,7 +130,7 @@ class Window:
                 self.hub.tell("held_back", lambda: held, key="held_back")
 
     def poll(self) -> None:
-        """Carry out what the page asked of the main thread."""
+        """Carry out what the page asked to be written."""
         while not self._orders.empty():
             self._orders.get()()
 
@@ -248,7 +248,7 @@ class Window:
 
     def draw(self, drawn: Mapping[str, Any]) -> str:
         """Keep what was drawn if the configuration and the model take it, and have it in force at once."""
-        said = self._of_main(lambda: self._draw(drawn))
+        said = self._of_files(lambda: self._draw(drawn))
         self._changed()
         return said
 
@@ -295,7 +295,7 @@ class Window:
         self._scorer.ask(lambda pipeline: order.carry_out(lambda: work(pipeline)))
         return order.answer()
 
-    def _of_main(self, work: Callable[[], _T]) -> _T:
+    def _of_files(self, work: Callable[[], _T]) -> _T:
         order: _Order[_T] = _Order()
         self._orders.put(lambda: order.carry_out(work))
         self._wake()
