@@ -1,38 +1,284 @@
-"""What every SQLite file of this program needs: whole transactions, damage put aside, plain errors."""
+"""SQLite files that survive kills, full disks, damage and their neighbours: the outbox's and the event store's.
+
+`SqliteFile` opens a file when it is first needed, and anew after an error that leaves open what reached the disk. Every
+commit is synced. A damaged file is moved aside and a new one started with what can still be read.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import logging
 import re
+import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
+from typing import Any, TypeVar
+
+from edge.clock import Clock
+from edge.errors import InputError, SinkError
+from edge.sqlite_errors import explained, is_damage, is_refusal, put_aside
+
+log = logging.getLogger(__name__)
 
 Statement = tuple[str, tuple[object, ...]]
-_BROKEN = ("malformed", "not a database", "corrupt", "unsupported file format")
-_UNKNOWN = ("no such table", "no such column", "no column named", "SQL logic error", "syntax error", "parse error",
-            "unrecognized", "tokeniz", "no such function", "no such module", "vtable constructor")  # fmt: skip
+Row = tuple[Any, ...]
+_T = TypeVar("_T")
 
 
-def opened(path: str | Path, wait_s: float, *, uri: bool = False) -> sqlite3.Connection:
+class Access(Enum):
+    """What a process may do with a file."""
+
+    EXCLUSIVE = "exclusive"
+    """It is this process's alone, to make and to mend; nobody else can open it meanwhile."""
+    OWNER = "owner"
+    """It is this process's to make and to mend; others may read it, and write as guests."""
+    GUEST = "guest"
+    """Written in beside its owner; it must be there and whole."""
+    READ_ONLY = "read only"
+    """Read beside its owner or without one; it must be there and whole."""
+
+    @property
+    def is_owner(self) -> bool:
+        return self in {Access.EXCLUSIVE, Access.OWNER}
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteSchema:
+    """What a file holds, in which version, and what becomes of it when the file is damaged.
+
+    ``tables`` maps each table that must be readable to its columns. ``functions`` are SQL functions of one argument.
+    ``salvage`` copies what it can from a damaged file (first) into a new one and says how that ended, as in "started
+    anew with 3 events". ``rebuilds`` are statements that rebuild what no check looks into. With ``accepts_newer`` a
+    file of a later version is used as it is.
+    """
+
+    sql: str
+    version: int
+    content: str  # the subject of a sentence about it: "Alerts are", "Events are"
+    salvage: Callable[[Path, sqlite3.Connection], str]
+    pragmas: tuple[str, ...] = ()
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    functions: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    rebuilds: tuple[str, ...] = ()
+    accepts_newer: bool = False
+
+
+class SqliteFile:
+    """The file at ``path`` with ``schema`` in it. Thread-safe: one connection, one lock.
+
+    `generation` counts up when a new file took the old one's place, so that its owner can write again what it knows.
+    Every method raises InputError when the file is missing, damaged or in use and not ours to mend, or of a later
+    version, and SinkError when the disk does not give it.
+    """
+
+    WAIT_S = 5.0  # for somebody else's lock
+
+    def __init__(self, path: Path, schema: SqliteSchema, clock: Clock, access: Access) -> None:
+        self.path = path
+        self.generation = 0
+        self._schema = schema
+        self._clock = clock
+        self._access = access
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._inode = 0
+        self._is_unsure = False  # whether what was committed last may be missing on the disk
+
+    def open(self) -> None:
+        """Open the file where it is not open yet."""
+        try:
+            self._run(lambda _db: None)
+        except SinkError as error:
+            if self._access is Access.EXCLUSIVE and "locked" in str(error.__cause__):
+                raise InputError(
+                    f"{self.path}: is in use by another process; does another `edge run` have the same node.data_dir?"
+                ) from error
+            raise
+
+    def transact(self, statements: Sequence[Statement]) -> None:
+        """Run all statements in one transaction that is on the disk when this returns."""
+        self._run(lambda db: transact(db, statements))
+
+    def read(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
+        """The rows of a query."""
+        return self._run(lambda db: db.execute(sql, tuple(args)).fetchall())
+
+    def read_copy(self, *queries: str) -> list[list[Row]] | None:
+        """The rows of each query, from a copy of a file that cannot be written; None when it cannot be read either."""
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                for suffix in ("", "-wal"):
+                    with contextlib.suppress(FileNotFoundError):
+                        shutil.copyfile(f"{self.path}{suffix}", Path(folder) / f"copy.db{suffix}")
+                with contextlib.closing(sqlite3.connect(Path(folder) / "copy.db")) as db:
+                    return [db.execute(query).fetchall() for query in queries]
+        except (sqlite3.Error, OSError, UnicodeDecodeError):
+            return None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file, as far as the disk tells."""
+        try:
+            return self.path.stat().st_size > 0
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError)
+
+    def check(self) -> None:
+        """Look whether the file is damaged; if it is and it is ours, start anew with what can still be read."""
+        self._run(self._check_all)
+
+    def shrink(self, pages: int = 2000) -> None:
+        """Give free pages back to the disk, a few at a time, as far as the disk lets."""
+        with contextlib.suppress(SinkError):
+            self._run(lambda db: db.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall())
+
+    def close(self) -> None:
+        """Close the file; what was committed is on the disk already."""
+        with self._lock:
+            if self._db is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.close()
+            self._db = None
+
+    def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What ``work`` gives; a damaged file is mended first where it is ours."""
+        with self._lock:
+            try:
+                try:
+                    with _decoded():
+                        return work(self._ready())
+                except sqlite3.DatabaseError as error:
+                    return work(self._mended(error))
+            except (sqlite3.Error, OSError) as error:
+                self._is_unsure = self._is_unsure or (self._db is not None and not is_refusal(error))
+                raise SinkError(explained(self.path, error, self._schema.content)) from error
+
+    def _ready(self) -> sqlite3.Connection:
+        if self._db is not None and not self._is_unsure:
+            return self._db
+        self.close()
+        if self._access.is_owner:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        elif not self.path.is_file():
+            raise InputError(f"{self.path}: there is none yet; it is made when `edge run` has something to keep")
+        db = self._connect()
+        if self._is_unsure and self._access.is_owner:
+            _settle(db)
+        self._db, self._is_unsure = db, False
+        inode = self.path.stat().st_ino
+        if self._access.is_owner and self._inode not in {0, inode}:
+            self.generation += 1  # somebody took the old one away
+        self._inode = inode
+        return db
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._access is Access.READ_ONLY:
+            return self._connect_read_only()
+        db = self._opened(f"mode={'rwc' if self._access.is_owner else 'rw'}")
+        try:
+            if self._access is Access.EXCLUSIVE:
+                db.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+            for pragma in (*self._schema.pragmas, "journal_mode = WAL", "synchronous = FULL"):
+                db.execute(f"PRAGMA {pragma}").fetchall()
+            self._check(db)
+            if self._access.is_owner:
+                _try_lock(db)  # an exclusive lock is then kept
+                _lay_out(db, self._schema)
+                self._try_tables(db)
+        except (sqlite3.Error, UnicodeDecodeError, InputError):
+            db.close()
+            raise
+        return db
+
+    def _connect_read_only(self) -> sqlite3.Connection:
+        """Also where nothing may be written, not even the log's index."""
+        error: sqlite3.Error = sqlite3.OperationalError("unable to open database file")
+        for mode in ("mode=ro", "immutable=1"):
+            try:
+                db = self._opened(mode)
+                self._check(db)
+            except sqlite3.OperationalError as caught:
+                error = caught
+            else:
+                return db
+        raise error
+
+    def _opened(self, mode: str) -> sqlite3.Connection:
+        db = connect(f"{self.path.absolute().as_uri()}?{mode}", self.WAIT_S)
+        for name, function in self._schema.functions.items():
+            db.create_function(name, 1, function, deterministic=True)
+        return db
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > self._schema.version and not self._schema.accepts_newer:
+            if self._access.is_owner:
+                raise sqlite3.DatabaseError(f"malformed: version {version}, of a later program")
+            raise InputError(f"{self.path}: was written by a later version of this program; use that one")
+        if self._access.is_owner and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {found}")
+
+    def _check_all(self, db: sqlite3.Connection) -> None:
+        self._check(db)
+        if self._access.is_owner:
+            self._try_tables(db)
+            _try_lock(db)
+            for sql in self._schema.rebuilds:
+                db.execute(sql)
+
+    def _try_tables(self, db: sqlite3.Connection) -> None:
+        """sqlite3.Error where what is to be read is not in the file."""
+        for table, columns in self._schema.tables.items():
+            db.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 1").fetchall()  # noqa: S608
+
+    def _mended(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        """Move a damaged file aside and start anew; any other error is raised again."""
+        if not is_damage(error, self.path, is_new=self.generation > 0):
+            raise error
+        if not self._access.is_owner:
+            raise InputError(f"{self.path}: is damaged ({error}); the daemon mends it when it starts") from error
+        self.close()
+        aside = put_aside(self.path, self._clock.wall_ns())
+        db = self._db = self._connect()
+        self._inode = self.path.stat().st_ino
+        self._is_unsure = False
+        self.generation += 1
+        log.error(
+            "%s is damaged (%s): moved to %s and %s. Check the disk; `sqlite3 %s .recover` may read more",
+            *(self.path, error, aside.name, self._schema.salvage(aside, db), aside),
+        )
+        return db
+
+
+def connect(uri: str, wait_s: float) -> sqlite3.Connection:
     """A connection that begins its transactions itself and gives text also where bytes of it are damaged."""
-    db = sqlite3.connect(path, uri=uri, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(uri, uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False)
     db.text_factory = lambda data: data.decode("utf-8", "replace")
     return db
 
 
-def lay_out(db: sqlite3.Connection, schema: str, version: int) -> None:
-    """Make what of ``schema`` is not there yet, and note its version. Writes nothing where all is there: a full disk
-    must not keep a file from being opened."""
+def _lay_out(db: sqlite3.Connection, schema: SqliteSchema) -> None:
+    """Make what is not there yet, and note the version. Writes nothing where all is there: a full disk must not keep a
+    file from being opened."""
     there = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-    is_all = there.issuperset(re.findall(r"IF NOT EXISTS (\w+)", schema))
-    if not is_all or db.execute("PRAGMA user_version").fetchone()[0] != version:
-        db.executescript(f"BEGIN; {schema} PRAGMA user_version = {version:d}; COMMIT;")
+    is_all = there.issuperset(re.findall(r"IF NOT EXISTS (\w+)", schema.sql))
+    if not is_all or db.execute("PRAGMA user_version").fetchone()[0] != schema.version:
+        db.executescript(f"BEGIN; {schema.sql} PRAGMA user_version = {schema.version:d}; COMMIT;")
+
+
+def _try_lock(db: sqlite3.Connection) -> None:
+    """sqlite3.Error where the file cannot be locked for writing."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("COMMIT")
 
 
 @contextlib.contextmanager
-def decoded() -> Iterator[None]:
+def _decoded() -> Iterator[None]:
     """sqlite3.DatabaseError where Python cannot decode what SQLite says of a damaged file."""
     try:
         yield
@@ -43,7 +289,7 @@ def decoded() -> Iterator[None]:
 def transact(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
     """All statements or none; on the disk when this returns. sqlite3.Error otherwise."""
     try:
-        with decoded():
+        with _decoded():
             db.execute("BEGIN IMMEDIATE")
             for sql, args in statements:
                 db.execute(sql, args)
@@ -54,7 +300,7 @@ def transact(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
         raise
 
 
-def settle(db: sqlite3.Connection) -> None:
+def _settle(db: sqlite3.Connection) -> None:
     """Write the log of a file opened anew into it; sqlite3.Error and closed otherwise.
 
     For after a sync that failed: the system may then take for written what is not, and a second sync tells nothing.
@@ -66,53 +312,3 @@ def settle(db: sqlite3.Connection) -> None:
     except sqlite3.Error:
         db.close()
         raise
-
-
-def is_damage(error: sqlite3.Error, path: Path, *, is_new: bool) -> bool:
-    """Whether the file at ``path`` itself is broken, and not only what was asked of it.
-
-    A flipped byte in the header makes SQLite take a file for one that may only be read: where the system lets this
-    process write it, that is damage too. So is a schema that no longer knows what our statements name, unless the file
-    ``is_new``: made by this process.
-    """
-    text = str(error)
-    if any(sign in text for sign in _BROKEN) or (not is_new and any(sign in text for sign in _UNKNOWN)):
-        return True
-    return "readonly database" in text and _is_writable(path)
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether SQLite only declined, and left file and connection as they were: no room, or somebody else's lock.
-
-    After any other error nothing is known of what reached the disk; a second `fsync` would not tell.
-    """
-    return isinstance(error, sqlite3.Error) and any(sign in str(error) for sign in ("full", "locked"))
-
-
-def put_aside(path: Path, wall_ns: int) -> Path:
-    """Move a damaged file and its log out of the way, as ``<name>.corrupt-<wall_ns>``; its new path."""
-    aside = path.with_name(f"{path.name}.corrupt-{wall_ns}")
-    path.replace(aside)
-    for suffix in ("-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
-    return aside
-
-
-def _is_writable(path: Path) -> bool:
-    try:
-        with path.open("r+b"):
-            return os.access(path.parent, os.W_OK)
-    except OSError:
-        return False
-
-
-def explained(path: Path, error: Exception, held: str) -> str:
-    """What is wrong with the disk and what to do; ``held`` is what waits in memory meanwhile, as in ``Alerts are``."""
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    waits = f"{held} held in memory until then"
-    if any(sign in text for sign in ("full", "No space left", "quota")):
-        return f"{path}: the disk is full; free some space. {waits}"
-    if any(sign in text.lower() for sign in ("readonly", "read-only", "permission denied")):
-        return f"{path}: cannot be written ({text}); check the mount and who owns the file. {waits}"
-    return f"{path}: {text}; check the disk and node.data_dir. {waits}"

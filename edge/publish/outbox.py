@@ -21,8 +21,8 @@ from edge.clock import Clock
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
 from edge.publish.backlog import Backlog, Change, Row, Waiting
-from edge.publish.outbox_rows import ALL, PROBE, ROWS, SCHEMA, SELECT, VERSION, statements, to_waiting
-from edge.publish.store import Store
+from edge.publish.outbox_rows import ALL, OUTBOX_SCHEMA, PROBE, ROWS, SELECT, statements, to_waiting
+from edge.sqlite import Access, SqliteFile
 from edge.types import Message, nanoseconds, seconds
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Outbox:
         self._lock = threading.Lock()  # memory; never held while the disk is asked
         self._disk = threading.Lock()  # the file
         self._memory = Backlog()
-        self._store = Store(path, SCHEMA, VERSION, clock)
+        self.file = SqliteFile(path, OUTBOX_SCHEMA, clock, Access.EXCLUSIVE)
         self._generation = 0
         self._asked_ns: int | None = None  # since when the disk is writing
         self._is_slow = False
@@ -227,7 +227,7 @@ class Outbox:
         """Write what memory holds, as far as the disk takes it, and close the file."""
         self.flush()
         with self._disk:
-            self._store.close()
+            self.file.close()
 
     def _of_kind(self, wanted: str) -> dict[str, bytes]:
         with self._lock:
@@ -242,8 +242,8 @@ class Outbox:
 
     def _change(self) -> Change:
         with self._lock:
-            if self._generation != self._store.generation:
-                self._generation = self._store.generation
+            if self._generation != self.file.generation:
+                self._generation = self.file.generation
                 lost = self._memory.begin_anew(self._clock.mono_ns())
                 self._metrics.drops.labels("outbox", "corrupt").inc(max(1, lost))
             return self._memory.change()
@@ -252,7 +252,7 @@ class Outbox:
         change = self._change()
         if self._refusal and not change:
             with self._timed():
-                self._store.transact([PROBE])
+                self.file.transact([PROBE])
         while change:
             self._transact(change)
             change = self._change()
@@ -268,8 +268,8 @@ class Outbox:
 
     def _transact(self, change: Change) -> None:
         with self._timed():
-            self._store.transact(list(statements(change)))
-        if self._generation == self._store.generation:
+            self.file.transact(list(statements(change)))
+        if self._generation == self.file.generation:
             with self._lock:
                 self._memory.written(change)
 
@@ -282,8 +282,8 @@ class Outbox:
         if self._is_read:
             return
         try:
-            self._store.open()
-            rows, last, facts = (self._store.read(query) for query in ROWS)
+            self.file.open()
+            rows, last, facts = (self.file.read(query) for query in ROWS)
         except SinkError:
             if not self._is_copy_tried:
                 self._is_copy_tried = True
@@ -295,11 +295,11 @@ class Outbox:
 
     def _take_up_copy(self) -> None:
         """Read what an earlier run left in a file that cannot be written; number from far above where that fails."""
-        found = self._store.read_copy(ALL, *ROWS[1:]) if self._store.is_there else None
+        found = self.file.read_copy(ALL, *ROWS[1:]) if self.file.exists else None
         if found is not None:
             rows, last, facts = found
             self._loaded([(row[0], row[7], row[5], row[6], to_waiting(row[:7]).message) for row in rows], last, facts)
-        elif self._store.is_there:
+        elif self.file.exists:
             with self._lock:
                 self._memory.next_seq = max(self._memory.next_seq, _UNREAD_SEQ + self._clock.wall_ns() // 1000)
 
@@ -317,7 +317,7 @@ class Outbox:
             if not wanted:
                 return
             with self._timed():
-                rows = self._store.read(SELECT.format(",".join("?" * len(wanted))), tuple(wanted))
+                rows = self.file.read(SELECT.format(",".join("?" * len(wanted))), tuple(wanted))
             with self._lock:
                 lost = self._memory.fill((to_waiting(row) for row in rows), wanted)
             if lost:

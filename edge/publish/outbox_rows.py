@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge.publish.backlog import Change, Fact, Waiting
-from edge.sqlite import Statement
+from edge.sqlite import SqliteSchema, Statement
 from edge.types import Message
 
-VERSION = 1
-SCHEMA = """
+_SQL = """
 CREATE TABLE IF NOT EXISTS messages (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB NOT NULL, qos INTEGER NOT NULL,
     retain INTEGER NOT NULL, key TEXT NOT NULL, wall_ns INTEGER NOT NULL, parked INTEGER NOT NULL DEFAULT 0);
@@ -24,6 +23,13 @@ ROWS = (
 ALL = "SELECT seq, topic, payload, qos, retain, key, wall_ns, parked FROM messages ORDER BY seq"
 SELECT = "SELECT seq, topic, payload, qos, retain, key, wall_ns FROM messages WHERE seq IN ({}) ORDER BY seq"
 _INSERT = "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+OUTBOX_SCHEMA = SqliteSchema(
+    _SQL,
+    version=1,
+    content="Alerts are",
+    salvage=lambda _damaged, _new: "started empty; messages that waited in it were not sent",
+    accepts_newer=True,
+)
 PROBE: Statement = ("UPDATE sqlite_sequence SET seq = seq", ())
 
 

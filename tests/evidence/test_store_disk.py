@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_store import T0, event
 
+from edge import sqlite
 from edge.clock import VirtualClock
 from edge.errors import SinkError
-from edge.evidence.archive.database import Database
 from edge.evidence.archive.records import Query
 from edge.evidence.archive.store import EventStore
+from edge.sqlite import SqliteFile
 from edge.types import NS_PER_S, Phase
 
 
@@ -24,22 +25,19 @@ class Failing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_broken = True
-        self._connect = Database._connect
-        failing = self
+        monkeypatch.setattr(sqlite, "connect", self._refusing(sqlite.connect))
+        monkeypatch.setattr(sqlite, "transact", self._refusing(sqlite.transact))
+        monkeypatch.setattr(SqliteFile, "read", self._refusing(SqliteFile.read, SinkError))
 
-        def connect(database: Database) -> sqlite3.Connection:
-            if failing.is_broken:
-                raise sqlite3.OperationalError("disk I/O error")
-            return failing._connect(database)
+    def _refusing(
+        self, real: Callable[..., Any], error: type[Exception] = sqlite3.OperationalError
+    ) -> Callable[..., Any]:
+        def asked(*args: Any) -> Any:
+            if self.is_broken:
+                raise error("disk I/O error")
+            return real(*args)
 
-        def ready(database: Database) -> Any:
-            if failing.is_broken:
-                raise sqlite3.OperationalError("disk I/O error")
-            return real_ready(database)
-
-        real_ready = Database._ready
-        monkeypatch.setattr(Database, "_connect", connect)
-        monkeypatch.setattr(Database, "_ready", ready)
+        return asked
 
 
 @pytest.fixture
@@ -103,19 +101,19 @@ def test_a_first_start_where_no_file_can_be_made_reads_nothing_and_goes_on_later
 
 def test_after_a_failed_sync_the_file_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = EventStore(tmp_path, VirtualClock(T0))
-    assert store._writing is not None
-    before = store._writing._opened
-    from edge.evidence.archive import database
+    opened: list[str] = []
+    connect = sqlite.connect
 
     def not_synced(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as broken:
-        broken.setattr(database, "transact", not_synced)
+        broken.setattr(sqlite, "transact", not_synced)
         store.put(event("e1"), "m")
     assert store.held == 1
+    monkeypatch.setattr(sqlite, "connect", lambda uri, wait_s: opened.append(uri) or connect(uri, wait_s))
     store.retry()
-    assert store._writing._opened is not before
+    assert [uri for uri in opened if uri.endswith("mode=rwc")]
     assert ids(store) == ["e1"]
     store.close()
 

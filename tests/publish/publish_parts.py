@@ -11,10 +11,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from edge import sqlite
 from edge.errors import SinkError
 from edge.facts import CameraFacts, SourceState, StreamFacts
 from edge.media_time import MediaTime
-from edge.publish import store
 from edge.publish.commands import Incoming
 from edge.publish.links import Links
 from edge.publish.mqtt import Ack
@@ -76,8 +76,8 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.script: list[Callable[[Callable[[], None]], None]] = []
         self.asked = 0
-        self._write = store.transact
-        monkeypatch.setattr(store, "transact", self._transact)
+        self._write = sqlite.transact
+        monkeypatch.setattr(sqlite, "transact", self._transact)
 
     def _transact(self, db: sqlite3.Connection, statements: list[Statement]) -> None:
         self.asked += 1

@@ -23,8 +23,8 @@ from edge.publish.jsonl import JsonLines
 from edge.publish.links import links
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
-from edge.publish.store import Store
 from edge.publish.topics import Threshold
+from edge.sqlite import SqliteFile
 from edge.types import NS_PER_S, Event, Kept, Kind, Phase
 
 ROOT = "edge/site/node"
@@ -78,7 +78,7 @@ class Rig:
         self.turn()
 
     def kill(self) -> None:
-        self.outbox._store.close()
+        self.outbox.file.close()
         self.jsonl.close()
 
     def written(self) -> list[dict[str, object]]:
@@ -298,14 +298,14 @@ def test_without_a_broker_events_go_to_json_lines_and_nothing_piles_up(tmp_path:
 
 def test_a_full_disk_is_trouble_but_events_go_on(rig: Rig) -> None:
     rig.turn()
-    pages = rig.outbox._store.read("PRAGMA page_count")[0][0]
-    rig.outbox._store.read(f"PRAGMA max_page_count = {pages}")
+    pages = rig.outbox.file.read("PRAGMA page_count")[0][0]
+    rig.outbox.file.read(f"PRAGMA max_page_count = {pages}")
     many: list[Event] = [replace(BEGIN, id=f"e{n}", why="x" * 5000) for n in range(20)]
     rig.publish(*many)
     assert "disk is full" in rig.events.trouble
     rig.turn()
     assert len(rig.sent("gate/event")) == 20
-    rig.outbox._store.read("PRAGMA max_page_count = 1000000")
+    rig.outbox.file.read("PRAGMA max_page_count = 1000000")
     rig.turn()
     assert rig.events.trouble == ""
 
@@ -353,8 +353,8 @@ def test_open_events_of_a_run_that_could_be_read_only_later_are_ended(
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Store, "_connect", unreadable)
-        broken.setattr(Store, "read_copy", lambda *_: None)
+        broken.setattr("edge.sqlite.connect", unreadable)
+        broken.setattr(SqliteFile, "read_copy", lambda *_: None)
         second = Rig(tmp_path)
         assert second.events.resume() == []
         second.publish(replace(BEGIN, id="e2"))

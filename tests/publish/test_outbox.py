@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from publish_parts import Disk, Killed
 
+from edge import sqlite
 from edge.clock import VirtualClock
 from edge.errors import InputError
 from edge.metrics import Metrics
-from edge.publish import store
 from edge.publish.backlog import Backlog
 from edge.publish.outbox import Outbox
+from edge.sqlite import SqliteFile, connect
 from edge.types import NS_PER_S, Message
 
 
@@ -57,7 +58,7 @@ def on_disk(path: Path) -> list[tuple[int, bytes]]:
     """What a process that starts now would find."""
     box = make(path)
     found = [(w.seq, w.message.payload) for w in box.pending(1000)]
-    box._store.close()
+    box.file.close()
     return found
 
 
@@ -68,12 +69,12 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 def fill_disk(box: Outbox) -> None:
     """As a full disk does it: SQLite may not grow the file by a single page."""
-    pages = box._store.read("PRAGMA page_count")[0][0]
-    box._store.read(f"PRAGMA max_page_count = {pages}")
+    pages = box.file.read("PRAGMA page_count")[0][0]
+    box.file.read(f"PRAGMA max_page_count = {pages}")
 
 
 def free_disk(box: Outbox) -> None:
-    box._store.read("PRAGMA max_page_count = 1000000")
+    box.file.read("PRAGMA max_page_count = 1000000")
 
 
 def test_messages_come_out_as_they_went_in(box: Outbox) -> None:
@@ -208,7 +209,7 @@ def test_no_method_but_flush_asks_the_disk(path: Path, disk: Disk, monkeypatch: 
     box.append([message(n) for n in range(3)])
     box.flush()
     asked = disk.asked
-    monkeypatch.setattr(box._store, "read", lambda *_: pytest.fail("the disk was read"))
+    monkeypatch.setattr(box.file, "read", lambda *_: pytest.fail("the disk was read"))
     first, second = box.append([message(3, key="k"), message(4)], opened={"e": b"1"}, saved={"a": b"1"})
     box.append([message(5, key="k")])
     box.pending(9)
@@ -250,7 +251,7 @@ def test_a_message_leaves_when_it_is_on_the_disk_or_when_that_takes_too_long(pat
     assert seen == [[b"payload 1"], [b"payload 1"], [b"payload 1", b"payload 2"], [b"payload 1", b"payload 2"]]
     assert waiting(box) == [b"payload 3"]
     assert box.held == 0
-    box._store.close()
+    box.file.close()
     assert on_disk(path) == [(3, b"payload 3")]
 
 
@@ -271,7 +272,7 @@ def test_trouble_with_a_slow_disk_ends_with_a_quick_write(path: Path, disk: Disk
 
 
 def test_after_a_failed_sync_the_file_is_opened_anew_and_what_memory_holds_is_written_again(
-    path: Path, disk: Disk
+    path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system forgets what it could not sync: to sync the same file once more would say that all is well."""
 
@@ -281,25 +282,22 @@ def test_after_a_failed_sync_the_file_is_opened_anew_and_what_memory_holds_is_wr
 
     box = make(path)
     box.append([message(1)])
-    before = box._store._db
     disk.script = [written_but_not_synced]
     assert not box.flush()
     assert "disk I/O error" in box.trouble
     assert box.held == 1
     statements: list[str] = []
-    opened = box._store._connect
 
-    def traced() -> sqlite3.Connection:
-        db = opened()
+    def traced(uri: str, wait_s: float) -> sqlite3.Connection:
+        db = connect(uri, wait_s)
         db.set_trace_callback(statements.append)
         return db
 
-    box._store._connect = traced  # type: ignore[method-assign]
+    monkeypatch.setattr("edge.sqlite.connect", traced)
     assert box.flush()
-    assert box._store._db is not before
-    assert "wal_checkpoint(TRUNCATE)" in statements[0]
-    assert any("INSERT OR REPLACE INTO messages" in s for s in statements)
-    box._store.close()
+    settled = next(n for n, s in enumerate(statements) if "wal_checkpoint(TRUNCATE)" in s)
+    assert any("INSERT OR REPLACE INTO messages" in s for s in statements[settled:])
+    box.file.close()
     assert on_disk(path) == [(1, b"payload 1")]
 
 
@@ -314,7 +312,7 @@ def test_what_left_before_it_was_on_the_disk_has_a_number_that_no_later_run_uses
     lost = box.append([message(n) for n in range(2, 900)])
     with pytest.raises(Killed):
         box.flush()
-    box._store.close()
+    box.file.close()
     again = make(path)
     assert waiting(again) == [b"payload 1"]
     assert again.append([message(1000)])[0] > lost[-1]
@@ -333,7 +331,7 @@ def test_much_that_waits_is_on_the_disk_alone_and_comes_in_order(path: Path, mon
         assert box._memory._bytes < 400
         assert box.depth == 30
         if begun is not None:
-            box._store.close()
+            box.file.close()
     box.append([message(31, key="k")])  # in the place of one whose content is on the disk alone
     box.unpark()
     seen: list[bytes] = []
@@ -382,17 +380,16 @@ def full(_write: Callable[[], None]) -> None:
 def test_a_first_start_on_a_disk_that_gives_nothing_holds_all_in_memory_until_it_does(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = store.Store._connect
-    monkeypatch.setattr(store.Store, "_connect", lambda _self: full(lambda: None))
-    box = make(path)
-    assert "the disk is full" in box.trouble
-    box.append([message(1)], opened={"e": b"x"})
-    assert not box.flush()
-    assert [w.message.payload for w in box.pending(9)] == [b"payload 1"]
-    monkeypatch.setattr(store.Store, "_connect", connect)
+    with monkeypatch.context() as broken:
+        broken.setattr("edge.sqlite.connect", lambda *_: full(lambda: None))
+        box = make(path)
+        assert "the disk is full" in box.trouble
+        box.append([message(1)], opened={"e": b"x"})
+        assert not box.flush()
+        assert [w.message.payload for w in box.pending(9)] == [b"payload 1"]
     assert box.flush()
     assert box.trouble == ""
-    box._store.close()
+    box.file.close()
     assert on_disk(path) == [(1, b"payload 1")]
 
 
@@ -407,8 +404,8 @@ def test_what_could_not_be_read_at_the_start_is_taken_up_later_and_goes_first(
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as broken:
-        broken.setattr(store.Store, "_connect", unreadable)
-        broken.setattr(store.Store, "read_copy", lambda *_: None)
+        broken.setattr("edge.sqlite.connect", unreadable)
+        broken.setattr(SqliteFile, "read_copy", lambda *_: None)
         box = make(path)
         assert not box.is_read
         box.append([message(3), message(4, key="k")], opened={"new": b"2"}, saved={"b": b"2"})
@@ -419,7 +416,7 @@ def test_what_could_not_be_read_at_the_start_is_taken_up_later_and_goes_first(
     assert waiting(box) == [b"payload 1", b"payload 3", b"payload 4"]
     assert box.open_events() == {"old": b"1", "new": b"2"}
     assert box.saved() == {"a": b"1", "b": b"2"}
-    box._store.close()
+    box.file.close()
     assert [payload for _, payload in on_disk(path)] == [b"payload 1", b"payload 3", b"payload 4"]
 
 
@@ -431,8 +428,8 @@ def test_a_start_where_nothing_can_be_written_sends_what_waited(path: Path, monk
     def readonly(*_: object) -> None:
         raise sqlite3.OperationalError("attempt to write a readonly database")
 
-    monkeypatch.setattr(store.Store, "_connect", readonly)
-    monkeypatch.setattr("edge.sqlite._is_writable", lambda _path: False)
+    monkeypatch.setattr("edge.sqlite.connect", readonly)
+    monkeypatch.setattr("edge.sqlite_errors.is_writable", lambda _path: False)
     box = make(path)
     assert "cannot be written" in box.trouble
     box.append([message(2)])
@@ -455,7 +452,7 @@ def test_a_flipped_byte_in_the_header_never_keeps_it_from_starting(path: Path, a
         assert len(waiting(again)) == (0 if list(path.parent.glob("outbox.db.corrupt-*")) else 3)
         again.append([message(9)])
         assert again.flush(), again.trouble
-        again._store.close()
+        again.file.close()
         assert on_disk(path)[-1][1] == b"payload 9"
 
 
@@ -504,7 +501,7 @@ def test_damage_while_running_keeps_what_memory_knows(path: Path, monkeypatch: p
     box = make(path)
     before = box.append([message(1)], opened={"e": b"x"})[0]
     box.flush()
-    real, failed = store.transact, []
+    real, failed = sqlite.transact, []
 
     def fail_once(db: sqlite3.Connection, statements: list[tuple[str, tuple[object, ...]]]) -> None:
         if not failed:
@@ -512,7 +509,7 @@ def test_damage_while_running_keeps_what_memory_knows(path: Path, monkeypatch: p
             raise sqlite3.DatabaseError("database disk image is malformed")
         real(db, statements)
 
-    monkeypatch.setattr(store, "transact", fail_once)
+    monkeypatch.setattr(sqlite, "transact", fail_once)
     (after,) = box.append([message(2)], opened={"f": b"y"})
     assert box.flush()
     assert after > before
@@ -526,7 +523,7 @@ def test_damage_while_running_keeps_what_memory_knows(path: Path, monkeypatch: p
 
 def test_a_second_process_is_refused(box: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert box.flush()
-    monkeypatch.setattr("edge.publish.store.Store.LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(SqliteFile, "WAIT_S", 0.05)
     with pytest.raises(InputError, match="in use by another process"):
         make(path)
 
@@ -683,7 +680,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        self._box._store.close()
+        self._box.file.close()
         self._box = make(self._path)
         self._known, self._full = self._safe.copy(), False
 

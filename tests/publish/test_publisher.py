@@ -301,14 +301,14 @@ def test_latencies_are_measured_from_sending_and_from_the_media(slow: Rig) -> No
 def test_a_full_disk_does_not_stop_the_publisher(rig: Rig) -> None:
     rig.turn()
     rig.outbox.append(numbered(1))
-    pages = rig.outbox._store.read("PRAGMA page_count")[0][0]
-    rig.outbox._store.read(f"PRAGMA max_page_count = {pages}")
+    pages = rig.outbox.file.read("PRAGMA page_count")[0][0]
+    rig.outbox.file.read(f"PRAGMA max_page_count = {pages}")
     rig.outbox.append([Message("t", bytes([65 + n]) * 50_000) for n in range(9)])
     assert not rig.outbox.flush()
     rig.turn(4)
     assert [p[:1] for p in rig.link.payloads("t")] == [b"0", *(bytes([65 + n]) for n in range(9))]
     assert rig.outbox.depth == 0
-    rig.outbox._store.read("PRAGMA max_page_count = 1000000")
+    rig.outbox.file.read("PRAGMA max_page_count = 1000000")
     rig.turn()
     assert rig.outbox.trouble == ""
 

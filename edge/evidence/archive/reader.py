@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from edge.clock import Clock
 from edge.evidence.archive import finding
-from edge.evidence.archive.database import Database, Row
 from edge.evidence.archive.records import File, FileKind, Found, Query, Record
 from edge.evidence.archive.rows import files_of, to_record
-from edge.evidence.archive.schema import EVENT
+from edge.evidence.archive.schema import EVENT, EVENTS_SCHEMA
 from edge.evidence.archive.vectors import Meanings
+from edge.sqlite import Access, Row, SqliteFile
 from edge.types import F32
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Reader:
     def __init__(self, path: Path, clock: Clock, *, at_once: bool = True) -> None:
         self._path = path
         self._clock = clock
-        self._opened: Database | None = None
+        self._opened: SqliteFile | None = None
         self._opening = threading.Lock()
         self._meanings = Meanings()
         self._searching = threading.Lock()
@@ -74,10 +74,12 @@ class Reader:
             self._opened = None
 
     @property
-    def _db(self) -> Database:
+    def _db(self) -> SqliteFile:
         with self._opening:
             if self._opened is None:
-                self._opened = Database(self._path, self._clock, keeps=False, read_only=True)
+                file = SqliteFile(self._path, EVENTS_SCHEMA, self._clock, Access.READ_ONLY)
+                file.open()
+                self._opened = file
             return self._opened
 
     def _records(self, rest: str, args: Sequence[object]) -> dict[int, Record]:

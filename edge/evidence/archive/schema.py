@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-VERSION = 1
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+
+from edge.sqlite import SqliteSchema, connect
 
 # `n` numbers never come back, so that what is kept of a removed event elsewhere cannot be taken for another's.
 # `missing` says why a file that an event should have is not there.
 # `words` is what is searched; `vectors.seq` grows with every change, so that a reader knows what is new to it.
 # `doomed` is what is about to be unlinked: noted before it is, crossed out after.
-SCHEMA = """
+_SQL = """
 CREATE TABLE IF NOT EXISTS events (
     n INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -55,7 +60,7 @@ INDEXED = (
 )
 """Makes events findable by their words; goes on with WHERE."""
 
-SALVAGED: dict[str, tuple[str, tuple[str, ...]]] = {
+_SALVAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "events": ("n", ("n", *EVENT)),
     "files": ("n", ("n", "kind", "path", "size", "facts")),
     "missing": ("n", ("n", "kind", "reason")),
@@ -65,3 +70,43 @@ SALVAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "ages": ("n", ("n", "eras")),
 }
 """What is taken over from a damaged file: the table, its key, its columns."""
+
+
+def _names_in(tags: str) -> str:
+    """The names of ``[[name, ...], ...]`` as words."""
+    try:
+        return " ".join(str(one[0]) for one in json.loads(tags))
+    except (ValueError, TypeError, LookupError):  # of a damaged file
+        return ""
+
+
+def _salvage(damaged: Path, into: sqlite3.Connection) -> str:
+    """Copy what can be read of a damaged file, from both ends of each table."""
+    try:
+        source = connect(f"{damaged.absolute().as_uri()}?mode=ro", 1.0)
+    except sqlite3.Error:
+        return "started empty"
+    into.execute("BEGIN")
+    with contextlib.closing(source):
+        for table, (key, columns) in _SALVAGED.items():
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            for order in ("ASC", "DESC"):
+                with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+                    for row in source.execute(f"SELECT {names} FROM {table} ORDER BY {key} {order}"):  # noqa: S608
+                        into.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", row)  # noqa: S608
+    into.execute(f"{INDEXED} WHERE n NOT IN (SELECT rowid FROM words)")  # noqa: S608
+    into.execute("COMMIT")
+    count = into.execute("SELECT count(*) FROM events").fetchone()[0]
+    return f"started anew with the {count} events that could be read"
+
+
+EVENTS_SCHEMA = SqliteSchema(
+    _SQL,
+    version=1,
+    content="Events are",
+    salvage=_salvage,
+    pragmas=("auto_vacuum = INCREMENTAL", "journal_size_limit = 4194304"),
+    tables={table: columns for table, (_, columns) in _SALVAGED.items()},
+    functions={"names_in": _names_in},
+    rebuilds=("INSERT INTO words (words) VALUES ('rebuild')",),
+)

@@ -24,13 +24,12 @@ import numpy as np
 from edge.clock import Clock, iso8601
 from edge.errors import InputError, SinkError
 from edge.evidence.archive import finding
-from edge.evidence.archive.database import Database, Row
 from edge.evidence.archive.reader import Reader
 from edge.evidence.archive.records import Candidate, File, FileKind, Found, Mark, Query, Record, Verdict
 from edge.evidence.archive.rows import ATTACH, FOUND, MISS, PUT, file_row, record_of, to_row
-from edge.evidence.archive.schema import INDEXED
+from edge.evidence.archive.schema import EVENTS_SCHEMA, INDEXED
 from edge.evidence.archive.vectors import pack
-from edge.sqlite import Statement
+from edge.sqlite import Access, Row, SqliteFile, Statement
 from edge.types import F32, Event
 
 log = logging.getLogger(__name__)
@@ -61,8 +60,10 @@ class EventStore:
     def __init__(self, folder: Path, clock: Clock, *, read_only: bool = False, keeps: bool = True) -> None:
         self.folder = folder
         self._clock = clock
-        self._writing = None if read_only else Database(folder / FILE, clock, keeps=keeps)
         self._keeps = keeps and not read_only
+        access = Access.OWNER if keeps else Access.GUEST
+        self._writing = None if read_only else SqliteFile(folder / FILE, EVENTS_SCHEMA, clock, access)
+        self._open()
         self._reader = Reader(folder / FILE, clock, at_once=not self._keeps)
         self._lock = threading.RLock()
         self._held: OrderedDict[tuple[str, str], list[Statement]] = OrderedDict()
@@ -280,6 +281,17 @@ class EventStore:
             self._writing.close()
         self._reader.close()
 
+    def _open(self) -> None:
+        """Where the disk does not give the file of the process that keeps it, it is opened when it does."""
+        if self._writing is None:
+            return
+        try:
+            self._writing.open()
+        except SinkError as error:
+            if not self._keeps:
+                raise
+            log.error("%s", error)  # noqa: TRY400 - a sentence, no bug
+
     def _write(self, key: tuple[str, str], statements: list[Statement]) -> bool:
         """Write now, or hold and say False. Order is kept: while anything is held, what follows waits behind it."""
         if not self._gathering:
@@ -324,7 +336,7 @@ class EventStore:
         except InputError:
             if self._writing is None or not self._keeps:
                 raise
-            self._writing.mend()
+            self._writing.check()
             self._reader.reopen()
         try:
             return read()
