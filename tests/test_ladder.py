@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUND = {"types", "facts", "media_time", "holds", "clock", "errors", "extras", "logs", "metrics", "sqlite"}
+GROUND = {"types", "facts", "media_time", "holds", "clock", "errors", "extras", "logs", "metrics"}
+GROUND |= {"files", "sqlite", "sqlite_errors"}
 CONFIG = {"config", "engine.manifest", "profile"}
 STAGES = {"capture", "buffer", "engine", "detect", "evidence", "publish", "prompts"}
 HEAVY = (

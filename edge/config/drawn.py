@@ -6,7 +6,6 @@ place of the file's.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import yaml
 
 from edge.config.yaml_reader import read_text, read_yaml
-from edge.errors import ConfigError, SinkError
+from edge.errors import ConfigError
+from edge.files import atomic_write
 
 FILE = "drawn.yaml"
 _PLACES = ("zones", "lines")
@@ -57,17 +57,8 @@ def merged(raw: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_drawn(path: Path, drawn: Mapping[str, Any]) -> None:
     """Put it on the disk whole or not at all; SinkError when that cannot be done."""
-    aside = path.with_suffix(".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8") as file:
-            file.write("# Written by the page; config.yaml stands below it.\n")
-            yaml.safe_dump(dict(drawn), file, sort_keys=False, allow_unicode=True)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise SinkError(f"{path}: cannot be written ({error.strerror}); check node.data_dir") from error
+    text = yaml.safe_dump(dict(drawn), sort_keys=False, allow_unicode=True)
+    atomic_write(path, f"# Written by the page; config.yaml stands below it.\n{text}", "check node.data_dir")
 
 
 def _section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:

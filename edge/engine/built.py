@@ -10,7 +10,8 @@ from pathlib import Path
 
 from edge.engine.manifest import ModelFolder
 from edge.engine.trt.library import numbers_of
-from edge.errors import ModelError, RuntimeUnavailable
+from edge.errors import ModelError, RuntimeUnavailable, SinkError
+from edge.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,10 @@ def save(engine: BuiltEngine, content: bytes) -> None:
     }
     files = ((engine.path, content), (engine.path.with_suffix(".json"), json.dumps(note, indent=1).encode()))
     for path, data in files:
-        part = path.with_suffix(path.suffix + ".part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise ModelError(f"{path}: cannot be written ({error.strerror}); free space or rights there") from error
+            atomic_write(path, data, "free space or rights there")
+        except SinkError as error:
+            raise ModelError(str(error)) from error
 
 
 def content(engine: BuiltEngine) -> bytes:

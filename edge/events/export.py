@@ -17,6 +17,7 @@ from pathlib import Path
 from edge.clock import iso8601
 from edge.errors import InputError
 from edge.evidence.archive.records import Record
+from edge.files import atomic_path
 from edge.types import seconds
 
 NORMAL = "normal"
@@ -93,10 +94,8 @@ def _span(record: Record) -> tuple[float, float]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, aside)
-    aside.replace(target)
+    with atomic_path(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 def _read(table: Path) -> dict[str, tuple[str, float, float]]:
@@ -113,9 +112,7 @@ def _read(table: Path) -> dict[str, tuple[str, float, float]]:
 
 
 def _write(table: Path, rows: Mapping[str, tuple[str, float, float]]) -> None:
-    aside = table.with_name(f".{table.name}.part")
-    with aside.open("w", encoding="utf-8", newline="") as file:
+    with atomic_path(table) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows((name, label, f"{a:.3f}", f"{b:.3f}") for name, (label, a, b) in sorted(rows.items()))
-    aside.replace(table)

@@ -6,7 +6,6 @@ Kept as ``digests/<day>.json`` and ``digests/<day>-<camera>.jpg`` below the evid
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from edge.errors import SinkError
 from edge.evidence.archive.records import SEVERITIES, Query, Record
 from edge.evidence.archive.store import EventStore
 from edge.evidence.pictures.storyboard import Tile, storyboard
+from edge.files import atomic_write
 from edge.types import NS_PER_S, Kind
 
 FOLDER = "digests"
@@ -130,13 +130,8 @@ def write_digest(store: EventStore, made: Digest) -> Path:
     folder = store.folder / FOLDER
     if not store.room_for(sum(len(data) for data in files.values())):
         raise SinkError(f"{folder}: no room for the digest of {made.day}; see evidence.keep_gb and keep_free_gb")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            (folder / f"{name}.part").write_bytes(data)
-            os.replace(folder / f"{name}.part", folder / name)
-    except OSError as error:
-        raise SinkError(f"{folder}: cannot be written ({error.strerror}); check the disk") from error
+    for name, data in files.items():
+        atomic_write(folder / name, data)
     return folder / f"{made.day}.json"
 
 

@@ -26,12 +26,12 @@ from edge.evidence.clips.cutting import PAD_NS, Cutter, Job
 from edge.evidence.clips.tape import Tape
 from edge.evidence.daily import Daily
 from edge.evidence.digest import Digest
-from edge.evidence.files import remove_leftovers
 from edge.evidence.nearly import Candidates, Enter, Near
 from edge.evidence.pictures.shots import LivePicture, Shots, room_or_raise
 from edge.evidence.pictures.snapshot import jpeg, thumbnail
 from edge.evidence.sights import Sight, Sights
 from edge.evidence.troubles import Troubles
+from edge.files import remove_partial
 from edge.metrics import Metrics
 from edge.types import NS_PER_MS, NS_PER_S, Event, Kept, Phase, RuleValues, Scores, nanoseconds
 
@@ -97,7 +97,7 @@ class Recorder:
         self._retention = Retention(settings, store, store.folder, clock)
         self.reconfigure(config, settings)
         self._sweep_due_ns = clock.mono_ns()
-        left = remove_leftovers(store.folder)
+        left = remove_partial(store.folder)
         if left:
             log.info("%s: removed %d files that were being written when the last run ended", store.folder, left)
 

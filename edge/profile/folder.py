@@ -21,7 +21,8 @@ from typing import Any
 
 from edge.engine.manifest import Manifest
 from edge.errors import InputError, SinkError
-from edge.profile.part import Part, load_part, save_part, sync_folder, write_whole
+from edge.files import atomic_write, sync_folder
+from edge.profile.part import Part, load_part, save_part
 
 SCHEMA = 1
 KEPT = 20  # versions kept; older ones go when a new one is written
@@ -103,7 +104,7 @@ class ProfileFolder:
                         shutil.copy2(before.path / f"{name}.npz", partial / f"{name}.npz")
                 for name, part in parts.items():
                     save_part(partial / f"{name}.npz", part)
-                write_whole(partial / "profile.json", _description(number, manifest, notes))
+                atomic_write(partial / "profile.json", _description(number, manifest, notes))
                 partial.rename(self._folder(number))
                 sync_folder(self.path)
             except OSError as error:
@@ -144,7 +145,7 @@ class ProfileFolder:
             raise InputError(f"{path}/profile.json: is damaged ({error}); roll back or learn again") from error
 
     def _point_to(self, number: int) -> None:
-        write_whole(self.path / "current", f"{number}\n".encode("ascii"))
+        atomic_write(self.path / "current", f"{number}\n".encode("ascii"))
 
     def _prune(self, current: int) -> None:
         for number in self._numbers()[:-KEPT]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import InputError, SinkError
+from edge.errors import InputError
+from edge.files import atomic_write
 
 _FACTS = "__facts__"
 
@@ -32,7 +32,7 @@ def save_part(path: Path, part: Part) -> None:
     text = json.dumps(dict(part.facts), sort_keys=True, allow_nan=False)
     held = io.BytesIO()
     np.savez_compressed(held, **{_FACTS: np.frombuffer(text.encode(), np.uint8)}, **dict(part.arrays))  # type: ignore[arg-type]
-    write_whole(path, held.getvalue())
+    atomic_write(path, held.getvalue(), "make room or check who owns it")
 
 
 def load_part(path: Path) -> Part:
@@ -46,28 +46,3 @@ def load_part(path: Path) -> Part:
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: is damaged ({error}); learn again, or `edge learn rollback`") from error
     return Part(arrays, facts)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` in one step that is on the disk when this returns; SinkError."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise SinkError(f"{path}: cannot be written ({error.strerror}); make room or check who owns it") from error
-
-
-def sync_folder(path: Path) -> None:
-    """Have the names in a folder on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -19,6 +19,7 @@ from edge import __version__
 from edge.config import Config
 from edge.engine.manifest import Manifest, sha256_of
 from edge.errors import SinkError
+from edge.files import atomic_write
 from edge.profile import Version
 from edge.replay import Moment
 from edge.tune.packed import SCHEMA, pack, unpack
@@ -96,7 +97,7 @@ class Cache:
         place, aside = self._place(path), self._aside(path)
         text = json.dumps({"media_s": facts.media_s, "windows": facts.windows, "took_s": facts.took_s})
         try:
-            (aside / _DONE).write_text(text, encoding="utf-8")
+            atomic_write(aside / _DONE, text)
             shutil.rmtree(place, ignore_errors=True)
             aside.replace(place)
         except OSError as error:

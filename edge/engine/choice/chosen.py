@@ -20,7 +20,8 @@ from typing import Any
 from edge.engine.built import folder_of
 from edge.engine.manifest import ModelFolder
 from edge.engine.precision.variants import PARTS, Part, variants
-from edge.errors import ModelError
+from edge.errors import ModelError, SinkError
+from edge.files import atomic_write
 
 MB_AS_DEAR_AS_ALL = 1000.0
 """Memory's price: a choice that needs this many MB more must halve the processor time; 100 MB more, save a tenth."""
@@ -143,12 +144,9 @@ def save(folder: ModelFolder, threads: int, table: Table) -> Path:
     path = path_for(folder, threads)
     note = {"box": box(folder, threads), "rows": [asdict(m) for m in table.rows], "library_mb": dict(table.library_mb)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(note, indent=1), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({error.strerror}); free space or rights there") from error
+        atomic_write(path, json.dumps(note, indent=1), "free space or rights there")
+    except SinkError as error:
+        raise ModelError(str(error)) from error
     return path
 
 

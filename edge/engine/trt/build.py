@@ -15,7 +15,8 @@ from edge.engine.selftest import NotReproduced, self_test
 from edge.engine.trt.cuda import Cuda
 from edge.engine.trt.library import Library, load_library
 from edge.engine.trt.tensorrt import TensorRtRuntime, graph_for, key_for
-from edge.errors import ModelError, RuntimeUnavailable
+from edge.errors import ModelError, RuntimeUnavailable, SinkError
+from edge.files import atomic_write
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], bool]
@@ -215,10 +216,9 @@ def _timing_cache(config: Any, path: Path) -> Any | None:
 def _keep(path: Path, timings: bytes) -> None:
     """Write the timings; without them the next build is only slower."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(timings)
-    except OSError as error:
-        _log.warning("%s: timings are not kept (%s)", path, error.strerror)
+        atomic_write(path, timings)
+    except SinkError as error:
+        _log.warning("timings are not kept: %s", error)
 
 
 def _capability(library: Library, target: str) -> Any:

@@ -20,9 +20,9 @@ from edge.evidence.clips.mute import Span, muted
 from edge.evidence.clips.reel import Reel, Sound
 from edge.evidence.clips.tape import Cut
 from edge.evidence.clips.trim import show_only
-from edge.evidence.files import beside, put_in_place
 from edge.evidence.pictures.blur import Veil
 from edge.evidence.pictures.cover import Cover, Polygons
+from edge.files import partial_of, put_in_place
 from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, Packet, Stream, seconds
 
@@ -99,7 +99,7 @@ class ClipWriter:
         if span is None:
             raise MediaError(f"{folder}: {NOTHING_KEPT}")
         path = folder / ("clip.mp4" if reel.video is not None else "clip.m4a")
-        aside = beside(path)
+        aside = partial_of(path)
         facts: dict[str, float | str] = {}
         try:
             yield from self._write(aside, reel, span, wish, facts)

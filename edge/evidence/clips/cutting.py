@@ -15,11 +15,11 @@ from edge.evidence.clips.clip import NOTHING_KEPT, ClipWriter, Wish
 from edge.evidence.clips.mute import muted, speech_spans
 from edge.evidence.clips.reel import Reel
 from edge.evidence.clips.tape import Cut, Tape
-from edge.evidence.files import put
 from edge.evidence.pictures.blur import Veil
 from edge.evidence.pictures.shots import room_or_raise
 from edge.evidence.pictures.spectrogram import Marks, spectrogram
 from edge.evidence.sights import Sights
+from edge.files import atomic_write
 from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, seconds
 
@@ -104,7 +104,7 @@ class Cutter:
         if data is not None:
             path_ns = folder / "spectrogram.png"
             room_or_raise(self._store.room_for(len(data)), path_ns)
-            put(path_ns, data)
+            atomic_write(path_ns, data)
             yield "spectrogram", File(path_ns.relative_to(root).as_posix(), len(data), {"type": "image/png"})
 
     def _spectrogram(self, case: Case, cut: Cut, wish: Wish, shown: MediaSpan) -> bytes | None:

@@ -11,11 +11,11 @@ from edge.engine.manifest import SHOWN_CLASSES
 from edge.errors import SinkError
 from edge.evidence.archive.records import File, FileKind
 from edge.evidence.clips.tape import Tape
-from edge.evidence.files import put
 from edge.evidence.pictures.blur import Veil, blur
 from edge.evidence.pictures.cover import Cover
 from edge.evidence.pictures.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
 from edge.evidence.sights import Sight, Sights
+from edge.files import atomic_write
 from edge.media_time import MediaTime
 from edge.types import U8, Box, Event
 
@@ -67,7 +67,7 @@ class Shots:
         data: dict[FileKind, bytes] = {"snapshot": jpeg(shown), "thumbnail": thumbnail(picture)}
         for kind, content in data.items():
             path = folder / f"{kind}.jpg"
-            put(path, content)
+            atomic_write(path, content)
             made[kind] = File(path.relative_to(root).as_posix(), len(content), facts if kind == "snapshot" else {})
         return made
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from edge.engine.manifest import Label
 from edge.errors import InputError
+from edge.files import atomic_write
 from edge.learn.evaluation.figures import Scored
 from edge.learn.evaluation.onsets import Latency, active_spans, compose, decode, latency
 from edge.learn.evaluation.recordings import VIEWS, Answer, Bench, Job, View
@@ -176,9 +177,7 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    partial.replace(path)
+    atomic_write(path, json.dumps(value, indent=1))
 
 
 def _scored(rows: Iterable[Row], answers: Mapping[Job, Answer | None], view: View) -> list[Scored]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import MediaError
+from edge.files import atomic_path
 from edge.media_time import MediaTime
 from edge.replay import Replayed
 from edge.replay.core import Listener
@@ -51,10 +52,8 @@ def save_scores(path: Path, scores: Sequence[Scores]) -> None:
         "tags": [dict(s.tags) for s in scores],
         "reasons": [dict(s.reasons) for s in scores],
     }
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez(file, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
 
 
 def load_scores(path: Path) -> list[Scores]:

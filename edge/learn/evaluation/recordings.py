@@ -24,6 +24,7 @@ from edge.config import parse
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.model import Model
 from edge.errors import MediaError, ModelError
+from edge.files import atomic_path
 from edge.learn.evaluation.kept import save_scores
 from edge.metrics import Metrics
 from edge.replay import Replay
@@ -163,10 +164,8 @@ def save(path: Path, answer: Answer | None) -> None:
         facts |= {"labels": answer.labels, "media_s": answer.media_s}
         facts["begun"] = [[b.label, b.begin_s, b.told_s] for b in answer.begun]
         arrays = {"t_s": answer.t_s, "values": answer.values}
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
 
 
 def load(path: Path) -> Answer | None:

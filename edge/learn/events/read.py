@@ -20,6 +20,7 @@ from edge.config import Config
 from edge.detect.taught_features import MODALITY, VERSION, Described, describe_all
 from edge.engine.model import Model
 from edge.errors import MediaError, SinkError
+from edge.files import atomic_path
 from edge.learn.events.clips import NONE, REST, Clip, arrays_of
 from edge.learn.events.examples import Example
 from edge.replay.core import Replay
@@ -124,11 +125,9 @@ class Reader:
         return self._folder / f"{digest}-{self._stamp}.npz"
 
     def _keep(self, recording: Recording) -> None:
-        partial = self._folder / f".{recording.digest}.npz"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            np.savez(partial, **_packed(recording))  # type: ignore[arg-type]
-            partial.replace(self._file(recording.digest))
+            with atomic_path(self._file(recording.digest)) as partial, partial.open("wb") as file:
+                np.savez(file, **_packed(recording))  # type: ignore[arg-type]
             for old in sorted(self._folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
                 old.unlink(missing_ok=True)
         except OSError as error:

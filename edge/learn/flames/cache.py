@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge.files import atomic_path
 from edge.learn.flames.fluid import Rng
 from edge.learn.flames.lookalikes import lookalike_shot, plain_shot
 from edge.learn.flames.places import Places, load_places
@@ -69,12 +70,11 @@ def cache_shots(
         rng = np.random.default_rng(plan.seed + n + (50_000 if held_out else 0))
         shots = [draw_shot(rng, places, house) for _ in range(plan.shots)]
         grid, top = encode(net, np.stack([shot.frames for shot in shots]))
-        stored = path.with_suffix(".part.npz")
-        np.savez(
-            stored, grid=grid, top=top, cells=np.stack([shot.cells for shot in shots]).astype(np.float16),
-            kinds=np.array([shot.kind for shot in shots]),
-        )  # fmt: skip
-        stored.replace(path)
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.savez(
+                file, grid=grid, top=top, cells=np.stack([shot.cells for shot in shots]).astype(np.float16),
+                kinds=np.array([shot.kind for shot in shots]),
+            )  # fmt: skip
         _log.info("shots: %s, %.0f s", path.name, watch.seconds())
     return wanted
 

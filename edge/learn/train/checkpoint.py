@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from edge.files import atomic_path
+
 
 def keep(path: Path, state: Any) -> None:
     """Write `state` (tensors, numbers, strings, dicts and lists of them) in place of what was there."""
-    unfinished = path.with_suffix(".tmp")
-    torch.save(state, unfinished)
-    unfinished.replace(path)
+    with atomic_path(path) as partial:
+        torch.save(state, partial)
 
 
 def found(path: Path) -> Any:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import yaml
 
+from edge.files import partial_of, put_in_place
 from edge.learn import labels as L
 from edge.learn.train.graphs import (
     OUTPUTS,
@@ -102,9 +103,9 @@ def export_work(work: Path, weights: Path, folder: Path, version: str) -> Export
     done = export_engine(net.eval(), aside, version, read_tags(weights / "audioset527.csv"), names)
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(aside.iterdir()):
-        shutil.copyfile(file, folder / f".{file.name}.new")
+        shutil.copyfile(file, partial_of(folder / file.name))
     for file in sorted(aside.iterdir()):
-        (folder / f".{file.name}.new").replace(folder / file.name)
+        put_in_place(partial_of(folder / file.name), folder / file.name)
     return replace(done, path=folder / done.path.name)
 
 

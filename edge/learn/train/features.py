@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edge.files import atomic_path
 from edge.learn.labels import DENSE_CHANNELS, GRID
 from edge.learn.nets.network import FusedNet
 from edge.learn.scenes.backgrounds import Backgrounds, box_cells, fire_clip, load_backgrounds, zoomed, zoomed_picture
@@ -70,7 +71,7 @@ def cache_pictures(
             last,
             [(*row, [(-2, h) for h in range(len(row[0]))]) for row in _plain(net, data, places, plan.plain, held_out)],
         )
-    parts = [np.load(f) for f in sorted(p for p in folder.glob("*.npz") if ".tmp" not in p.name)]
+    parts = [np.load(f) for f in sorted(folder.glob("*.npz"))]
     stored = {
         k: np.concatenate([p[k] for p in parts if len(p["hops"])]) for k in ("grid", "top", "objects", "cells", "hops")
     }
@@ -95,9 +96,8 @@ def _save(path: Path, rows: list[_Rows]) -> None:
 
 
 def _write(path: Path, arrays: dict[str, Any]) -> None:
-    unfinished = path.with_suffix(".tmp.npz")
-    np.savez(unfinished, **arrays)
-    unfinished.replace(path)
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _glimpse(seed: int, bank: Bank) -> tuple[Scene, range]:
