@@ -4,37 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.config import Loaded
+from edge.config import LoadedConfig
 from edge.detect.anomaly import AnomalyScorer, SiteNormal
-from edge.detect.derived import Derived, Derivers
-from edge.detect.null import QuietTimes
-from edge.detect.prompts import Prompts
-from edge.detect.taught import Taught
+from edge.detect.derived import DeriverChain, LabelDeriver
+from edge.detect.null import BackgroundDistribution
+from edge.detect.prompts import PromptDeriver
+from edge.detect.taught import TaughtEvents
 from edge.engine.manifest import Manifest, ModelFolder
 from edge.errors import ConfigError
-from edge.profile import ProfileFolder, Version
-from edge.prompts.ask import Interpreter, Stream, wordings
-from edge.prompts.panel import Panel
+from edge.profile import ProfileFolder, ProfileVersion
+from edge.prompts.ask import PromptInterpreter, PromptStream, prompt_texts
+from edge.prompts.panel import PromptScorer
 
 
-def learned(loaded: Loaded, folder: ModelFolder, profile: Path | None = None) -> Version | None:
+def load_profile(loaded: LoadedConfig, folder: ModelFolder, profile: Path | None = None) -> ProfileVersion | None:
     """What was learned of the site, from ``profile`` or the configuration's ``model.profile``; None where neither is
     given. InputError when there is no profile, or one that another model learned."""
-    own = loaded.config.model.profile
-    path = profile or (loaded.resolve(own) if own is not None else None)
+    configured = loaded.config.model.profile
+    path = profile or (loaded.resolve(configured) if configured is not None else None)
     if path is None:
         return None
-    version = ProfileFolder(path).existing()
+    version = ProfileFolder(path).require_current()
     version.check(folder.manifest)
     return version
 
 
-def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None, normal: Derived | None = None) -> Derivers:
+def build_derivers(
+    loaded: LoadedConfig, folder: ModelFolder, version: ProfileVersion | None, normal: LabelDeriver | None = None
+) -> DeriverChain:
     """The derived labels in the order in which they replace one another. InputError when what was learned cannot be
     read or a prompt cannot be asked. ``normal`` judges what is unusual in the profile's stead."""
-    parts: list[Derived] = []
+    parts: list[LabelDeriver] = []
     if loaded.config.prompts:
-        parts.append(prompts(loaded, folder))
+        parts.append(build_prompts(loaded, folder))
     if normal is not None:
         parts.append(normal)
     elif version is not None and (part := version.part("normal")) is not None:
@@ -42,23 +44,25 @@ def assemble(loaded: Loaded, folder: ModelFolder, version: Version | None, norma
     elif loaded.config.anomaly is not None:
         parts.append(SiteNormal(folder.manifest.geometry.hop_s, loaded.config.anomaly.learn_h))
     if version is not None and (events := version.part("events")) is not None:
-        parts.append(Taught(events))
-    return Derivers(parts)
+        parts.append(TaughtEvents(events))
+    return DeriverChain(parts)
 
 
-def prompts(loaded: Loaded, folder: ModelFolder) -> Prompts:
+def build_prompts(loaded: LoadedConfig, folder: ModelFolder) -> PromptDeriver:
     """The configuration's prompts as labels; ConfigError for those that cannot be grounded, InputError when the text
     model is not installed."""
-    interpreter = Interpreter(folder)
-    heeded = interpreter.understand(wordings(loaded.config))
-    refused = [loaded.fault(("prompts", one.wording.name), one.refusal) for one in heeded if one.refusal]
+    interpreter = PromptInterpreter(folder)
+    parsed_prompts = interpreter.interpret(prompt_texts(loaded.config))
+    refused = [loaded.fault(("prompts", one.wording.name), one.refusal) for one in parsed_prompts if one.refusal]
     if refused:
         raise ConfigError(refused)
-    panel = Panel(interpreter.knowledge, [one.asked for one in heeded])
-    return Prompts([one.label for one in heeded], lambda: Stream(panel))
+    panel = PromptScorer(interpreter.knowledge, [one.prompt for one in parsed_prompts])
+    return PromptDeriver([one.label for one in parsed_prompts], lambda: PromptStream(panel))
 
 
-def quiet_times(manifest: Manifest, version: Version | None) -> QuietTimes | None:
+def load_background(manifest: Manifest, version: ProfileVersion | None) -> BackgroundDistribution | None:
     """The quiet time that a profile holds, for the labels of ``manifest``."""
     part = version.part("null") if version is not None else None
-    return QuietTimes.from_part(manifest.labels, manifest.geometry.hop_s, part) if part is not None else None
+    return (
+        BackgroundDistribution.from_part(manifest.labels, manifest.geometry.hop_s, part) if part is not None else None
+    )

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import __version__
-from edge.errors import EdgeError, InputError, exhausted, of_a_disk
-from edge.logs import set_up
+from edge.errors import EdgeError, InputError, exhausted_resource, is_disk_error
+from edge.logs import configure_logging
 
 if TYPE_CHECKING:
     from edge.engine.manifest import ModelFolder
-    from edge.engine.precision.calibration import Recorded
+    from edge.engine.precision.calibration import CalibrationSet
     from edge.engine.precision.make_command import Progress
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -36,14 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     is_daemon = getattr(args, "command", None) == "run"
-    set_up(verbose=args.verbose, apart=is_daemon)
-    code = _done(args)
+    configure_logging(verbose=args.verbose, apart=is_daemon)
+    code = _exit_code(args)
     if is_daemon:
-        atexit.register(_end_at_once, code)
+        atexit.register(_exit_now, code)
     return code
 
 
-def _done(args: argparse.Namespace) -> int:
+def _exit_code(args: argparse.Namespace) -> int:
     handler: Handler = args.handler
     try:
         return handler(args)
@@ -53,15 +53,15 @@ def _done(args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
-        said = exhausted(error) or (str(error) if isinstance(error, EdgeError) else None)
-        if said is None:
+        message = exhausted_resource(error) or (str(error) if isinstance(error, EdgeError) else None)
+        if message is None:
             raise
-        print(f"edge: {said}", file=sys.stderr)
-        is_theirs = isinstance(error, InputError) and not exhausted(error) and not of_a_disk(error)
+        print(f"edge: {message}", file=sys.stderr)
+        is_theirs = isinstance(error, InputError) and not exhausted_resource(error) and not is_disk_error(error)
         return BAD_INPUT if is_theirs else FAULT
 
 
-def _end_at_once(code: int) -> None:
+def _exit_now(code: int) -> None:
     """End the process where a thread that did not stop in time still runs, with what was said written.
 
     Python ends such a thread in the middle of what it does, by an exception of the C library. Inside C++ (a picture
@@ -209,13 +209,13 @@ def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_engine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from edge.engine.commands import add_commands
 
-    add_commands(commands.add_parser("engine", help="model engines: list, verify, build"), _windows_of)
+    add_commands(commands.add_parser("engine", help="model engines: list, verify, build"), _record_windows)
 
 
-def _windows_of(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> Recorded:
-    from edge.replay.windows import record
+def _record_windows(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> CalibrationSet:
+    from edge.replay.windows import record_windows
 
-    return record(folder, files, most, progress)
+    return record_windows(folder, files, most, progress)
 
 
 def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -225,6 +225,6 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_learn(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from edge.learn.cli import add_commands
+    from edge.learn.cli import register
 
-    add_commands(commands.add_parser("learn", help="train, evaluate, export (extra `learn`)"))
+    register(commands.add_parser("learn", help="train, evaluate, export (extra `learn`)"))

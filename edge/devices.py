@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TextIO
 
-from edge.capture.devices import FoundCamera, FoundMicrophone, cameras, microphones
+from edge.capture.devices import CameraDevice, MicrophoneDevice, list_cameras, list_microphones
 from edge.errors import SourceError
 
 
 def run(*, as_json: bool, out: TextIO) -> int:
     """Print cameras and microphones; what cannot be listed is said in a comment (or under ``problems``)."""
     problems = []
-    found_cameras, found_microphones = cameras(), []
+    found_cameras, found_microphones = list_cameras(), []
     try:
-        found_microphones = microphones()
+        found_microphones = list_microphones()
     except SourceError as error:
         problems.append(str(error))
     if as_json:
@@ -34,7 +34,7 @@ def run(*, as_json: bool, out: TextIO) -> int:
     return 0
 
 
-def as_yaml(found_cameras: Sequence[FoundCamera], found_microphones: Sequence[FoundMicrophone]) -> str:
+def as_yaml(found_cameras: Sequence[CameraDevice], found_microphones: Sequence[MicrophoneDevice]) -> str:
     """Entries for `cameras:` and `microphones:`; a camera gets the first microphone, as most have one to themselves."""
     microphone_names = _names([microphone.name for microphone in found_microphones], "microphone")
     lines = ["cameras:"] if found_cameras else ["# no cameras found (/dev/video*)"]
@@ -43,9 +43,14 @@ def as_yaml(found_cameras: Sequence[FoundCamera], found_microphones: Sequence[Fo
         source = f"{{type: v4l2, device: {camera.path}}}"
         lines += [f"  {name}:  # {camera.name}", f"    source: {source}", f"    microphone: {microphone}"]
     lines.append("microphones:" if found_microphones else "# no microphones found")
-    for name, found in zip(microphone_names, found_microphones, strict=True):
-        note = f"{found.channels} channels, {found.rate_hz} Hz{', the default' if found.is_default else ''}"
-        lines.append(f"  {name}: {{type: device, name: {json.dumps(found.name, ensure_ascii=False)}}}  # {note}")
+    for name, microphone_device in zip(microphone_names, found_microphones, strict=True):
+        note = (
+            f"{microphone_device.channels} channels, {microphone_device.rate_hz} "
+            f"Hz{', the default' if microphone_device.is_default else ''}"
+        )
+        lines.append(
+            f"  {name}: {{type: device, name: {json.dumps(microphone_device.name, ensure_ascii=False)}}}  # {note}"
+        )
     return "\n".join(lines)
 
 

@@ -10,7 +10,8 @@
     └── RuntimeUnavailable   an inference runtime that cannot be used on this machine
 
 Anything else that reaches a thread's top is a bug: the daemon stops in order and systemd restarts it. A system that
-gives no more threads, files or memory is neither, and a disk that fails is nobody's input: `exhausted`, `of_a_disk`.
+gives no more threads, files or memory is neither, and a disk that fails is nobody's input: `exhausted_resource`,
+`is_disk_error`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class RuntimeUnavailable(EdgeError):  # noqa: N818 - reads as the state that it 
     """An inference runtime cannot be used here: library, driver or engine is missing."""
 
 
-def exhausted(error: BaseException) -> str | None:
+def exhausted_resource(error: BaseException) -> str | None:
     """What the system ran out of, as a sentence that says what to do; None where ``error`` has another cause."""
     for cause in _causes(error):
         text = str(cause).lower()
@@ -73,7 +74,7 @@ def exhausted(error: BaseException) -> str | None:
     return None
 
 
-def of_a_disk(error: BaseException) -> bool:
+def is_disk_error(error: BaseException) -> bool:
     """Whether ``error`` came of a disk that fails, and not of what was asked of it."""
     return any(isinstance(cause, OSError) and cause.errno in _DISK for cause in _causes(error))
 

@@ -9,7 +9,7 @@ from importlib import metadata
 PACKAGE = "edge-monitor"
 
 
-def how_to_get(extra: str) -> str:
+def install_command(extra: str) -> str:
     """A command that installs the packages of ``extra`` for the Python that runs, from a checkout or a wheel alike."""
     try:
         declared = metadata.requires(PACKAGE) or []

@@ -17,7 +17,7 @@ class SourceState(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamFacts:
+class StreamStatus:
     """Measured health of one elementary stream at one moment; None where nothing was measured yet.
 
     ``level`` is mean luma (0..255) for video and the loudest recent dBFS for audio; ``quiet_s`` says for how long
@@ -33,7 +33,7 @@ class StreamFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class SensorFacts:
+class SensorStatus:
     """The newest reading of one configured sensor, ``age_s`` old; both None before the first. ``is_stale``: too old to
     be looked at, as ``stale_s`` says."""
 
@@ -45,7 +45,7 @@ class SensorFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraFacts:
+class CameraStatus:
     """Measured health of one camera at ``now_ns``; ``video`` or ``audio`` is None where it is not expected.
 
     ``av_offset_s`` is sound minus picture, measured on flashes that come with a bang; None until one was seen.
@@ -57,10 +57,10 @@ class CameraFacts:
     now_ns: int
     state: SourceState
     detail: str
-    video: StreamFacts | None
-    audio: StreamFacts | None
+    video: StreamStatus | None
+    audio: StreamStatus | None
     av_offset_s: float | None
     drops: Mapping[str, int]
     hop_s: float = 0.0
     is_thinned: bool = False
-    sensors: Sequence[SensorFacts] = ()
+    sensors: Sequence[SensorStatus] = ()

@@ -20,13 +20,13 @@ from typing import TextIO
 _ALL = "edge"
 
 
-def set_up(*, verbose: bool, apart: bool) -> None:
+def configure_logging(*, verbose: bool, apart: bool) -> None:
     """Log to standard error, ``apart`` by a thread of its own. Under systemd the journal stamps the time."""
     stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if apart:
         with contextlib.suppress(RuntimeError):  # no more threads: the command says so when it needs one
-            handler = LogThread(sys.stderr)
+            handler = ThreadedLogHandler(sys.stderr)
     logging.basicConfig(
         handlers=[handler],
         level=logging.DEBUG if verbose else logging.INFO,
@@ -34,19 +34,20 @@ def set_up(*, verbose: bool, apart: bool) -> None:
     )
 
 
-def hush(own: str) -> None:
-    """Let warnings alone through from modules outside ``own``, whose lines would stand between; with `-v` all stay."""
+def mute_other_loggers(own_logger: str) -> None:
+    """Let warnings alone through from modules outside ``own_logger``, whose lines would stand between; with `-v` all
+    stay."""
     if logging.getLogger().level > logging.DEBUG:
         logging.getLogger(_ALL).setLevel(logging.WARNING)
-        logging.getLogger(own).setLevel(logging.INFO)
+        logging.getLogger(own_logger).setLevel(logging.INFO)
 
 
 @contextmanager
-def own_lines(own: str) -> Iterator[None]:
-    """`hush` for as long as the context lasts."""
-    loggers = [logging.getLogger(name) for name in (_ALL, own)]
+def other_loggers_muted(own_logger: str) -> Iterator[None]:
+    """`mute_other_loggers` for as long as the context lasts."""
+    loggers = [logging.getLogger(name) for name in (_ALL, own_logger)]
     before = [logger.level for logger in loggers]
-    hush(own)
+    mute_other_loggers(own_logger)
     try:
         yield
     finally:
@@ -54,7 +55,7 @@ def own_lines(own: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-class LogThread(logging.Handler):
+class ThreadedLogHandler(logging.Handler):
     """Writes to ``stream`` on the thread ``log``. Lines beyond `AT_MOST` that wait are lost; how many is written."""
 
     AT_MOST = 10_000

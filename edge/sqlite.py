@@ -30,7 +30,7 @@ Row = tuple[Any, ...]
 _T = TypeVar("_T")
 
 
-class Access(Enum):
+class SqliteAccess(Enum):
     """What a process may do with a file."""
 
     EXCLUSIVE = "exclusive"
@@ -44,7 +44,7 @@ class Access(Enum):
 
     @property
     def is_owner(self) -> bool:
-        return self in {Access.EXCLUSIVE, Access.OWNER}
+        return self in {SqliteAccess.EXCLUSIVE, SqliteAccess.OWNER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class SqliteFile:
 
     WAIT_S = 5.0  # for somebody else's lock
 
-    def __init__(self, path: Path, schema: SqliteSchema, clock: Clock, access: Access) -> None:
+    def __init__(self, path: Path, schema: SqliteSchema, clock: Clock, access: SqliteAccess) -> None:
         self.path = path
         self.generation = 0
         self._schema = schema
@@ -94,7 +94,7 @@ class SqliteFile:
         try:
             self._run(lambda _db: None)
         except SinkError as error:
-            if self._access is Access.EXCLUSIVE and "locked" in str(error.__cause__):
+            if self._access is SqliteAccess.EXCLUSIVE and "locked" in str(error.__cause__):
                 raise InputError(
                     f"{self.path}: is in use by another process; does another `edge run` have the same node.data_dir?"
                 ) from error
@@ -177,11 +177,11 @@ class SqliteFile:
         return db
 
     def _connect(self) -> sqlite3.Connection:
-        if self._access is Access.READ_ONLY:
+        if self._access is SqliteAccess.READ_ONLY:
             return self._connect_read_only()
         db = self._opened(f"mode={'rwc' if self._access.is_owner else 'rw'}")
         try:
-            if self._access is Access.EXCLUSIVE:
+            if self._access is SqliteAccess.EXCLUSIVE:
                 db.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
             for pragma in (*self._schema.pragmas, "journal_mode = WAL", "synchronous = FULL"):
                 db.execute(f"PRAGMA {pragma}").fetchall()

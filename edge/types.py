@@ -57,7 +57,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class LumaSample:
     """What is kept of every decoded picture, also of those decimated away: its time and mean luma (0..255)."""
 
     pts_ns: int
@@ -91,7 +91,7 @@ class SensorReading:
     value: float
 
 
-Item: TypeAlias = Frame | Glance | AudioChunk | Gap  # what a source yields
+MediaItem: TypeAlias = Frame | LumaSample | AudioChunk | Gap  # what a source yields
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DerivedScore:
     """What follows from one window about one label: a calibrated probability, what each modality added, and why."""
 
     value: float
@@ -263,7 +263,7 @@ class Phase(str, Enum):
     END = "end"
 
 
-class Kind(str, Enum):
+class EventKind(str, Enum):
     """What an event is about: the scene, or the equipment that looks at it."""
 
     EVENT = "event"
@@ -282,7 +282,7 @@ class Event:
 
     id: str
     camera: str
-    kind: Kind
+    kind: EventKind
     label: str
     phase: Phase
     begin_ns: int
@@ -302,7 +302,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class EvidenceFiles:
     """What was kept of one event: ``files`` by kind (clip, snapshot, thumbnail, spectrogram), each as its path below
     the evidence folder; ``caption`` is what a describer said of it, empty where none was asked. ``missing`` says of
     files that should be there why they are not."""

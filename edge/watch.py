@@ -34,7 +34,7 @@ def run(path: Path, *, as_json: bool, count: int | None, until_gone: int | None,
 
         if not _connect(connect, until_gone):
             return 1
-        return _follow(arrived, as_json, count, until_gone, out)
+        return _print_events(arrived, as_json, count, until_gone, out)
 
 
 def _connect(connect: Callable[[], None], until_gone: int | None) -> bool:
@@ -53,7 +53,7 @@ def _connect(connect: Callable[[], None], until_gone: int | None) -> bool:
             return True
 
 
-def _follow(
+def _print_events(
     arrived: queue.SimpleQueue[bytes], as_json: bool, count: int | None, until_gone: int | None, out: TextIO
 ) -> int:
     shown = 0
@@ -64,12 +64,12 @@ def _follow(
             if until_gone is not None and not _alive(until_gone):
                 return 1
             continue
-        _show(payload, as_json, out)
+        _print_event(payload, as_json, out)
         shown += 1
     return 0
 
 
-def describe(event: dict[str, Any]) -> str:
+def event_line(event: dict[str, Any]) -> str:
     """One event payload as a line of text, with when it began or, once it ended, when it ended."""
     at = str(event["begin"] if event.get("end") is None else event["end"])[11:19]
     length = "" if event.get("end") is None else f" after {event['duration_s']:.1f} s"
@@ -79,7 +79,7 @@ def describe(event: dict[str, Any]) -> str:
     return f"{at}  {event['camera']:<8} {event['phase']:<6} {event['label']:<12} {score}{length}  {parts}".rstrip()
 
 
-def _show(payload: bytes, as_json: bool, out: TextIO) -> None:
+def _print_event(payload: bytes, as_json: bool, out: TextIO) -> None:
     if as_json:
         print(payload.decode("utf-8", "replace"), file=out, flush=True)
         return
@@ -88,7 +88,7 @@ def _show(payload: bytes, as_json: bool, out: TextIO) -> None:
 
     event = json.loads(payload)
     console = Console(file=out, soft_wrap=True, highlight=False)
-    console.print(Text(describe(event), style=_COLOURS.get(event["phase"], "")))
+    console.print(Text(event_line(event), style=_COLOURS.get(event["phase"], "")))
     if event["phase"] != "end":
         console.print(Text(f"          {event['why']}", style="dim"))
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.capture.picture import Chooser
-from edge.engine.manifest import AudioGeometry, Geometry, Memory, SensorChannel, VideoGeometry
-from edge.types import F32, NS_PER_S, AudioChunk, Batch, Frame, Gap, Glance, Item, Stream, nanoseconds
+from edge.capture.picture import FrameDecimator
+from edge.engine.manifest import AudioGeometry, Geometry, MemoryGeometry, SensorChannel, VideoGeometry
+from edge.types import F32, NS_PER_S, AudioChunk, Batch, Frame, Gap, LumaSample, MediaItem, Stream, nanoseconds
 
 SMALL = Geometry(
     hop_s=0.5,
@@ -20,7 +20,7 @@ SMALL = Geometry(
         SensorChannel(name="temperature", unit="°C", mean=20, std=10),
         SensorChannel(name="light", unit="lx", mean=200, std=300),
     ),
-    memory=Memory(tokens=4, dim=8),
+    memory=MemoryGeometry(tokens=4, dim=8),
 )
 
 
@@ -125,9 +125,9 @@ class SourceSim:
     pts_base_ns: int = 0
     audio_base_ns: int = 0
     seed: int = 0
-    _arrived: list[tuple[int, int, Item]] = field(default_factory=list)
+    _arrived: list[tuple[int, int, MediaItem]] = field(default_factory=list)
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[MediaItem]:
         """All items in the order of their arrival; pictures of one stream stay in order."""
         self._run()
         return [item for _, _, item in sorted(self._arrived, key=lambda entry: entry[:2])]
@@ -146,7 +146,7 @@ class SourceSim:
         self._newest = {Stream.VIDEO: 0, Stream.AUDIO: 0}
         self._next_frame_ns = nanoseconds(self.video_first_s)
         self._next_sample = round(self.audio_first_s * self.geometry.audio.rate_hz)
-        self._chooser = Chooser(self.geometry.frame_ns)
+        self._chooser = FrameDecimator(self.geometry.frame_ns)
         self._chooser_is_new = True
         self._held: tuple[int, int, int] | None = None
         for event in self.script:
@@ -225,7 +225,7 @@ class SourceSim:
         self._held = None if take_now else (media_ns, pts_ns, arrival_ns)
         if take_now:
             self._put(arrival_ns, self._image(media_ns, pts_ns, arrival_ns))
-        self._put(arrival_ns, Glance(pts_ns, arrival_ns, 100.0))
+        self._put(arrival_ns, LumaSample(pts_ns, arrival_ns, 100.0))
 
     def _image(self, media_ns: int, pts_ns: int, arrival_ns: int) -> Frame:
         v = self.geometry.video
@@ -245,11 +245,11 @@ class SourceSim:
         self._newest[stream] = arrival_ns
         return arrival_ns
 
-    def _put(self, arrival_ns: int, item: Item) -> None:
+    def _put(self, arrival_ns: int, item: MediaItem) -> None:
         self._arrived.append((arrival_ns, len(self._arrived), item))
 
 
-def on_time(items: Sequence[Item]) -> Iterator[tuple[int, Item]]:
+def on_time(items: Sequence[MediaItem]) -> Iterator[tuple[int, MediaItem]]:
     """Items with the local time at which they come."""
     for item in items:
         yield item.arrival_ns, item

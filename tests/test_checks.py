@@ -21,12 +21,12 @@ from edge.checks.services import check_page, check_reach
 from edge.cli import main
 from edge.clock import VirtualClock
 from edge.config import parse
-from edge.config.streams import same_streams
-from edge.detect.fitting import check as fitting
+from edge.config.streams import duplicate_streams
+from edge.detect.fitting import validate as fitting
 from edge.detect.thresholds import Thresholds
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import SinkError
-from edge.extras import how_to_get
+from edge.extras import install_command
 from edge.types import NS_PER_S
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,7 +108,7 @@ def test_the_readme_advises_nothing_below_the_models_own(tmp_path: Path, monkeyp
     manifest = load_folder(find_folder("fused")).manifest
     assert fitting(loaded.config, manifest) == []
     thresholds = Thresholds(loaded.config, manifest)
-    for one in thresholds.listing():
+    for one in thresholds.all_effective():
         advice = thresholds.advice(one.label)
         assert (one.enter >= advice.enter, one.min_s >= advice.min_s) == (True, True), one.label
     assert loaded.config.web is not None
@@ -131,7 +131,7 @@ cameras:
 
 def test_one_stream_for_two_cameras_is_told() -> None:
     loaded = parse(SAME, env={}, needs=())
-    lines = [loaded.fault(key, message) for key, message in same_streams(loaded.config)]
+    lines = [loaded.fault(key, message) for key, message in duplicate_streams(loaded.config)]
     assert [line.partition(": is the stream of ")[::2] for line in lines] == [
         ("config.yaml:3: cameras.a.record.url", "source: leave record out, or give the address of the main stream"),
         ("config.yaml:4: cameras.b.source.url", "cameras.a.source; is it this camera's address?"),
@@ -223,7 +223,7 @@ def test_outside_the_unit_the_rest_is_checked(
 
 
 def test_what_is_missing_is_got_by_a_command_that_works() -> None:
-    command = how_to_get("web")
+    command = install_command("web")
     assert command.startswith(f"{sys.executable} -m pip install 'fastapi")
     assert "uvicorn" in command
     assert "edge-monitor" not in command

@@ -6,15 +6,15 @@ import io
 import json
 
 from edge import devices
-from edge.capture.devices import FoundCamera, FoundMicrophone
+from edge.capture.devices import CameraDevice, MicrophoneDevice
 from edge.config import parse
 
 
 def test_what_is_printed_is_a_configuration() -> None:
-    cameras = [FoundCamera("/dev/video0", 'Café "HD" Cam'), FoundCamera("/dev/video2", "Café 'HD' Cam")]
+    cameras = [CameraDevice("/dev/video0", 'Café "HD" Cam'), CameraDevice("/dev/video2", "Café 'HD' Cam")]
     microphones = [
-        FoundMicrophone(0, "USB: Audio (hw:1,0)", 1, 48000, True),
-        FoundMicrophone(3, "§", 2, 44100, False),
+        MicrophoneDevice(0, "USB: Audio (hw:1,0)", 1, 48000, True),
+        MicrophoneDevice(3, "§", 2, 44100, False),
     ]
     config = parse(devices.as_yaml(cameras, microphones)).config
     assert list(config.cameras) == ["caf_hd_cam", "caf_hd_cam_2"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge.logs import LogThread
+from edge.logs import ThreadedLogHandler
 
 
 class Paused(io.StringIO):
@@ -40,9 +40,9 @@ def log_of(handler: logging.Handler) -> logging.Logger:
 def test_what_is_logged_while_nobody_reads_comes_later_in_order(
     stream: Paused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LogThread, "AT_MOST", 5)
-    monkeypatch.setattr(LogThread, "CLOSING_S", 60.0)
-    handler = LogThread(stream)
+    monkeypatch.setattr(ThreadedLogHandler, "AT_MOST", 5)
+    monkeypatch.setattr(ThreadedLogHandler, "CLOSING_S", 60.0)
+    handler = ThreadedLogHandler(stream)
     log = log_of(handler)
     log.info("first")
     while handler._lines.qsize():  # the thread has it, and waits for the reader
@@ -60,15 +60,15 @@ def test_what_is_logged_while_nobody_reads_comes_later_in_order(
 
 
 def test_closing_does_not_wait_for_ever(stream: Paused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LogThread, "CLOSING_S", 0.0)
-    handler = LogThread(stream)
+    monkeypatch.setattr(ThreadedLogHandler, "CLOSING_S", 0.0)
+    handler = ThreadedLogHandler(stream)
     log_of(handler).info("unread")
     handler.close()
 
 
 def test_a_traceback_is_part_of_its_line() -> None:
     stream = io.StringIO()
-    handler = LogThread(stream)
+    handler = ThreadedLogHandler(stream)
     log = log_of(handler)
     try:
         int("bug")
@@ -81,6 +81,6 @@ def test_a_traceback_is_part_of_its_line() -> None:
 def test_a_reader_that_is_gone_is_nobodys_bug() -> None:
     stream = io.StringIO()
     stream.close()
-    handler = LogThread(stream)
+    handler = ThreadedLogHandler(stream)
     log_of(handler).info("x")
     handler.close()

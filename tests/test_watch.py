@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import ConfigError, SinkError
-from edge.watch import describe, run
+from edge.watch import event_line, run
 
 EVENT = {
     "phase": "begin",
@@ -26,9 +26,9 @@ EVENT = {
 
 
 def test_a_line_says_when_it_began_and_the_last_when_it_ended() -> None:
-    assert describe(EVENT) == "23:59:58  gate     begin  fire         0.81/0.60  video +1.5  audio -0.2  sensors +0.0"
+    assert event_line(EVENT) == "23:59:58  gate     begin  fire         0.81/0.60  video +1.5  audio -0.2  sensors +0.0"
     ended = {**EVENT, "phase": "end", "end": "2026-02-01T00:00:10.500Z", "duration_s": 12.25, "contribution": None}
-    assert describe(ended) == "00:00:10  gate     end    fire         0.93/0.60 after 12.2 s"
+    assert event_line(ended) == "00:00:10  gate     end    fire         0.93/0.60 after 12.2 s"
 
 
 def test_a_camera_password_that_only_the_service_has_is_not_needed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ ENGINE = (*MODEL, "detect")
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class CameraLoad:
     """What ``cameras`` cost together: CPU-ms a second in all, of the engine's thread and of decoding, and memory."""
 
     cameras: int
@@ -33,22 +33,22 @@ class Capacity:
     bounds: Mapping[str, float]
 
 
-def load_of(cameras: int, stages: Mapping[str, float], rss_mb: float) -> Load:
+def camera_load(cameras: int, stages: Mapping[str, float], rss_mb: float) -> CameraLoad:
     """From CPU-ms per camera-second by stage."""
     engine = sum(stages.get(stage, 0.0) for stage in ENGINE)
     decoding = sum(stages.get(stage, 0.0) for stage in DECODING)
-    return Load(cameras, cameras * sum(stages.values()), cameras * engine, cameras * decoding, rss_mb)
+    return CameraLoad(cameras, cameras * sum(stages.values()), cameras * engine, cameras * decoding, rss_mb)
 
 
-def capacity(few: Load, more: Load, cores: int, free_mb: float, engine_threads: int = 1) -> Capacity:
+def capacity(few: CameraLoad, more: CameraLoad, cores: int, free_mb: float, engine_threads: int = 1) -> Capacity:
     """How many cameras like these fit, by straight lines through two looks.
 
     ``free_mb`` is what the box has without the daemon; the model runs on ``engine_threads`` threads.
     """
     bounds = {
-        "processor": _fitting(few.cpu_ms, more.cpu_ms, few, more, USABLE * 1000 * cores),
-        "engine": _fitting(few.engine_ms, more.engine_ms, few, more, USABLE * 1000 * min(cores, engine_threads)),
-        "memory": _fitting(few.rss_mb, more.rss_mb, few, more, USABLE * free_mb),
+        "processor": _cameras_within(few.cpu_ms, more.cpu_ms, few, more, USABLE * 1000 * cores),
+        "engine": _cameras_within(few.engine_ms, more.engine_ms, few, more, USABLE * 1000 * min(cores, engine_threads)),
+        "memory": _cameras_within(few.rss_mb, more.rss_mb, few, more, USABLE * free_mb),
     }
     first = min(bounds, key=lambda name: bounds[name])
     if first == "processor":
@@ -60,7 +60,7 @@ def capacity(few: Load, more: Load, cores: int, free_mb: float, engine_threads: 
     return Capacity(max(0, int(bounds[first])), limit, bounds)
 
 
-def _fitting(at_few: float, at_more: float, few: Load, more: Load, room: float) -> float:
+def _cameras_within(at_few: float, at_more: float, few: CameraLoad, more: CameraLoad, room: float) -> float:
     """Cameras until ``room`` is full; a cost that does not grow is taken to be all the cameras'."""
     slope = (at_more - at_few) / (more.cameras - few.cameras) if more.cameras != few.cameras else 0.0
     if slope <= 0.25 * at_more / more.cameras:  # noise of short looks, not a camera that costs next to nothing

@@ -14,7 +14,7 @@ PLAYED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class BenchClip:
     """A recording and what is in it: ``shown`` says it for people, as in ``1280 x 720 h264, 15 fps, aac``."""
 
     path: Path
@@ -23,12 +23,12 @@ class Clip:
     shown: str
 
 
-def bundled(kind: str, folder: Path) -> Clip:
+def bundled_clip(kind: str, folder: Path) -> BenchClip:
     """A minute of `moving` or `still` in ``folder``, from the clips that `scripts/bench_clips` made."""
-    return fitted(looked_at(FOLDER / f"{kind}.mp4"), PLAYED_S, folder / f"{kind}.mp4", hiss=kind == STILL)
+    return looped_clip(probe_clip(FOLDER / f"{kind}.mp4"), PLAYED_S, folder / f"{kind}.mp4", hiss=kind == STILL)
 
 
-def looked_at(path: Path) -> Clip:
+def probe_clip(path: Path) -> BenchClip:
     """A recording of one's own; MediaError when it cannot be read or has no picture."""
     import av
 
@@ -40,28 +40,28 @@ def looked_at(path: Path) -> Clip:
             rate = float(video.average_rate or 0)
             shown = f"{video.width} x {video.height} {video.codec_context.name}, {rate:g} fps"
             shown += "".join(f", {audio.codec_context.name}" for audio in container.streams.audio[:1]) or ", no sound"
-            return Clip(path, container.duration / 1e6, rate, shown)
+            return BenchClip(path, container.duration / 1e6, rate, shown)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(f"{path}: cannot be played ({error}); give a recording of a camera") from error
 
 
-def fitted(clip: Clip, seconds: float, path: Path, *, hiss: bool = False) -> Clip:
+def looped_clip(clip: BenchClip, seconds: float, path: Path, *, hiss: bool = False) -> BenchClip:
     """``seconds`` of the clip at ``path``, over and over if need be, its packets copied; with ``hiss`` its sound is a
     steady one: the joint of a loop can be heard."""
     import av
 
     with av.open(str(path), "w") as out:
-        reel = _Reel(out, seconds, hiss=hiss)
+        reel = _LoopMuxer(out, seconds, hiss=hiss)
         turn = 0
         while turn * clip.seconds < seconds:
             with av.open(str(clip.path)) as container:
                 reel.add(container, turn * clip.seconds)
             turn += 1
         reel.end()
-    return Clip(path, seconds, clip.fps, clip.shown)
+    return BenchClip(path, seconds, clip.fps, clip.shown)
 
 
-class _Reel:
+class _LoopMuxer:
     """Packets of one clip, one turn after another, into ``out``."""
 
     RATE_HZ = 48_000
@@ -97,10 +97,10 @@ class _Reel:
             return  # too late, or a decoder's run-up, which the end of the last turn has covered
         self._last[index] = packet.dts
         packet.stream = self._copies[index]
-        self._hiss(at_s)
+        self._add_noise(at_s)
         self._out.mux(packet)
 
-    def _hiss(self, until_s: float) -> None:
+    def _add_noise(self, until_s: float) -> None:
         import av
         import numpy as np
 

@@ -24,29 +24,29 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def main(args: argparse.Namespace) -> int:
     """Measure and print; 0."""
-    from edge.bench.clips import MOVING, STILL, bundled, looked_at
-    from edge.bench.course import Course, Plan
-    from edge.bench.daemon import Stage, embedded_broker
-    from edge.bench.report import Box, as_json, text
+    from edge.bench.clips import MOVING, STILL, bundled_clip, probe_clip
+    from edge.bench.course import BenchPlan, BenchRun
+    from edge.bench.daemon import BenchSetup, embedded_broker
+    from edge.bench.report import MachineInfo, as_json, report_text
     from edge.engine.manifest import find_folder, load_folder
 
-    box = Box.here()
-    plan = Plan(1, 1.0, 3.0, False) if args.quick else Plan(2, 2.0, 5.0, True, args.cameras)
+    box = MachineInfo.current()
+    plan = BenchPlan(1, 1.0, 3.0, False) if args.quick else BenchPlan(2, 2.0, 5.0, True, args.cameras)
     hop_s = load_folder(find_folder("fused")).manifest.geometry.hop_s
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder, embedded_broker() as port:
         if port is None:
-            _tell("no broker here (extra `broker`): latency is not measured")
-        moving = looked_at(args.clip.absolute()) if args.clip else bundled(MOVING, Path(folder))
-        still = None if args.clip else bundled(STILL, Path(folder))
-        found = Course(Stage(Path(folder), port, hop_s), plan, moving, still, _tell).run()
+            _print_progress("no broker here (extra `broker`): latency is not measured")
+        moving = probe_clip(args.clip.absolute()) if args.clip else bundled_clip(MOVING, Path(folder))
+        still = None if args.clip else bundled_clip(STILL, Path(folder))
+        results = BenchRun(BenchSetup(Path(folder), port, hop_s), plan, moving, still, _print_progress).run()
     about = moving.shown + (f" ({args.clip.name})" if args.clip else ", the clips that come along")
-    print(text(box, about, found))
+    print(report_text(box, about, results))
     if args.json is not None:
-        args.json.write_text(json.dumps(as_json(box, about, found), indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(as_json(box, about, results), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def _tell(what: str) -> None:
+def _print_progress(what: str) -> None:
     print(f"… {what}", file=sys.stderr, flush=True)
 
 

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from edge.bench.capacity import DECODING, ENGINE
-from edge.bench.processes import Program, free_port, module, pause
-from edge.bench.scrape import Scrape
-from edge.bench.stopwatch import spent_between
+from edge.bench.processes import MeasuredProgram, free_port, module_command, pause
+from edge.bench.scrape import MetricsScrape
+from edge.bench.stopwatch import time_by_stage
 from edge.errors import InputError, RuntimeUnavailable
 
 END_TO_END, ADDED, INFERENCE = "edge_end_to_end_seconds", "edge_added_seconds", "edge_infer_seconds"
 WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encoded_total"
 LEFT_OUT, FRAMES = "edge_windows_left_out_total", "edge_frames_total"
-Source = dict[str, Any]
+SourceSpec = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class BenchSetup:
     """Where daemons play: a scratch folder, the broker's port (None: events go nowhere), and settings of the model."""
 
     folder: Path
@@ -31,13 +31,13 @@ class Stage:
     hop_s: float
     model: Mapping[str, Any] = field(default_factory=dict)
 
-    def daemon(self, sources: Sequence[Source], **settings: Any) -> Daemon:
+    def daemon(self, sources: Sequence[SourceSpec], **settings: Any) -> MeasuredDaemon:
         """A daemon with these sources as cameras and further ``settings`` of config.yaml, not yet started."""
-        return Daemon(self, sources, settings)
+        return MeasuredDaemon(self, sources, settings)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DaemonMeasurement:
     """One look at a daemon that plays ``cameras``. Latencies and calls of the model as they were observed.
 
     ``stages`` is CPU-ms per camera-second of media, by stage: recordings wait on a box that is too busy and lose
@@ -70,10 +70,10 @@ class Look:
         return sum(self.stages.values())
 
 
-class Daemon:
+class MeasuredDaemon:
     """`edge run` under the stopwatch, on a configuration of its own."""
 
-    def __init__(self, stage: Stage, sources: Sequence[Source], settings: Mapping[str, Any]) -> None:
+    def __init__(self, stage: BenchSetup, sources: Sequence[SourceSpec], settings: Mapping[str, Any]) -> None:
         self.port = free_port()
         self._stage, self._cameras = stage, len(sources)
         folder = stage.folder / "daemon"
@@ -88,21 +88,21 @@ class Daemon:
             **settings,
         }
         (folder / "config.yaml").write_text(json.dumps(config, indent=1))  # JSON is YAML
-        self.program = Program(module("edge.bench.watched", "config.yaml"), folder)
+        self.program = MeasuredProgram(module_command("edge.bench.watched", "config.yaml"), folder)
 
-    def look(self, settle_s: float, seconds: float, fps: float | None = None) -> Look:
+    def measure(self, settle_s: float, seconds: float, fps: float | None = None) -> DaemonMeasurement:
         """Start it, let it settle, watch it for ``seconds``, stop it; ``fps`` is the recordings' own."""
         with self.program as program:
             ready_s, ready_cpu_s = program.wait_ready(), program.usage().cpu_s
             pause(settle_s)
-            asked, scrape, before = program.ask(), self._scrape(), program.usage()
+            stages_before, scrape, before = program.query(), self._scrape(), program.usage()
             pause(seconds)
-            after, later, answer = program.usage(), self._scrape(), program.ask()
+            after, later, answer = program.usage(), self._scrape(), program.query()
         took_s, cores = after.at_s - before.at_s, after.cores_since(before)
         scored = later.total(WINDOWS) - scrape.total(WINDOWS)
         due_share = scored * self._stage.hop_s / (self._cameras * took_s)
         played = (later.total(FRAMES) - scrape.total(FRAMES)) / (self._cameras * took_s * fps) if fps else 1.0
-        return Look(
+        return DaemonMeasurement(
             cameras=self._cameras,
             rss_mb=after.rss_mb,
             pss_mb=after.pss_mb,
@@ -111,21 +111,21 @@ class Daemon:
             cores=cores,
             due_share=due_share,
             left_out=later.total(LEFT_OUT) - scrape.total(LEFT_OUT),
-            drops={place: n for place, n in later.grown(scrape, DROPS, "place").items() if n},
+            drops={place: n for place, n in later.delta(scrape, DROPS, "place").items() if n},
             stages={
                 stage: 1000 * spent / (self._cameras * took_s) / _progress(stage, played, due_share if fps else 1.0)
-                for stage, spent in spent_between(asked["stages"], answer["stages"]).items()
+                for stage, spent in time_by_stage(stages_before["stages"], answer["stages"]).items()
             },
-            encoded={part: n / max(scored, 1.0) for part, n in later.grown(scrape, ENCODED, "part").items()},
+            encoded={part: n / max(scored, 1.0) for part, n in later.delta(scrape, ENCODED, "part").items()},
             end_to_end_s=answer[END_TO_END],
             added_s=answer[ADDED],
             infer_s=answer[INFERENCE],
             runtime=later.labels("edge_runtime_info"),
         )
 
-    def _scrape(self) -> Scrape:
+    def _scrape(self) -> MetricsScrape:
         try:
-            return Scrape.of(self.port)
+            return MetricsScrape.of(self.port)
         except OSError as error:
             self.program.usage()  # says so where it ended
             raise RuntimeUnavailable(f"the daemon's metrics cannot be read: {error}") from error
@@ -136,28 +136,31 @@ def _progress(stage: str, pictures: float, windows: float) -> float:
     return max(0.05, pictures if stage in DECODING else windows if stage in ENGINE else 1.0)
 
 
-def recording(path: Path, *, pace: str = "live", loop: bool = True) -> Source:
+def recording_source(path: Path, *, pace: str = "live", loop: bool = True) -> SourceSpec:
     """A recording as a camera."""
     return {"type": "file", "path": str(path), "pace": pace, "loop": loop}
 
 
-def floor(stage: Stage, sources: Sequence[str], *more: str) -> Program:
+def floor_program(stage: BenchSetup, sources: Sequence[str], *more: str) -> MeasuredProgram:
     """The floor program on these sources, one a camera."""
     folder = stage.folder / "floor"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    given = [part for source in sources for part in ("--source", source)]
-    return Program(module("edge.bench.floor", *given, *more), folder)
+    source_args = [part for source in sources for part in ("--source", source)]
+    return MeasuredProgram(module_command("edge.bench.floor", *source_args, *more), folder)
 
 
-def floor_ms(program: Program, cameras: int, hop_s: float, fps: float, settle_s: float, seconds: float) -> float:
-    """CPU-ms per camera-second of a floor program, which it starts and stops; counted as a `Look` counts."""
+def floor_ms(
+    program: MeasuredProgram, cameras: int, hop_s: float, fps: float, settle_s: float, seconds: float
+) -> float:
+    """CPU-ms per camera-second of a floor program, which it starts and stops; counted as a `DaemonMeasurement`
+    counts."""
     with program:
         program.wait_ready()
         pause(settle_s)
-        before = program.ask()
+        before = program.query()
         pause(seconds)
-        grown = {key: value - before[key] for key, value in program.ask().items()}
+        grown = {key: value - before[key] for key, value in program.query().items()}
     decoding = (grown["cpu_s"] - grown["calls_s"]) / max(1.0, grown["pictures"] / fps)
     return float(1000 * (decoding + grown["calls_s"] / (cameras * max(1, grown["hops"]) * hop_s)))
 

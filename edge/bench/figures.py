@@ -35,7 +35,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FigureTable:
     """Figures in the order they were measured."""
 
     figures: list[Figure] = field(default_factory=list)
@@ -46,29 +46,33 @@ class Table:
 
     def markdown(self) -> str:
         """The table."""
-        return grid(["figure", "median", "range", "goal", ""], [cells(figure) for figure in self.figures])
+        return markdown_table(
+            ["figure", "median", "range", "goal", ""], [figure_cells(figure) for figure in self.figures]
+        )
 
     def as_json(self) -> list[dict[str, Any]]:
         """For programs; what was not measured is null."""
-        return [{**asdict(f), "values": list(f.values), "value": finite(f.value), "met": f.met} for f in self.figures]
+        return [
+            {**asdict(f), "values": list(f.values), "value": none_for_nan(f.value), "met": f.met} for f in self.figures
+        ]
 
 
-def cells(figure: Figure) -> list[str]:
+def figure_cells(figure: Figure) -> list[str]:
     """One line of the table."""
     known = sorted(value for value in figure.values if not isnan(value))
-    shown = f"{number(figure.value)} {figure.unit}".strip() if known else "not measured"
-    span = f"{number(known[0])} - {number(known[-1])}" if len(known) > 1 else ""
+    shown = f"{format_number(figure.value)} {figure.unit}".strip() if known else "not measured"
+    span = f"{format_number(known[0])} - {format_number(known[-1])}" if len(known) > 1 else ""
     verdict = {None: "", True: "met", False: "**missed**"}[figure.met]
     return [figure.name, shown, span, figure.goal, "; ".join(part for part in (verdict, figure.note) if part)]
 
 
-def grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; floats with three significant digits, NaN and None as empty cells."""
     lines = [head, ["---"] * len(head), *([_cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three significant digits, without exponents."""
     if abs(value) >= 100:
         return f"{value:.0f}"
@@ -88,7 +92,7 @@ def quantile(values: Sequence[float], q: float) -> float:
     return known[min(len(known) - 1, int(q * len(known)))] if known else nan
 
 
-def finite(value: float) -> float | None:
+def none_for_nan(value: float) -> float | None:
     """None for NaN, which JSON does not have."""
     return None if isnan(value) else value
 
@@ -96,4 +100,4 @@ def finite(value: float) -> float | None:
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and isnan(value)):
         return ""
-    return number(value) if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)

@@ -34,15 +34,15 @@ def main() -> None:
     args = parser.parse_args()
     folder = load_folder(find_folder(args.model))
     rows = len(args.source)
-    runtime = None if args.decode_only else ready_runtime(folder, rows)
-    tally = Tally()
+    runtime = None if args.decode_only else open_runtime_with_inputs(folder, rows)
+    tally = FloorCounters()
     for source in args.source:
-        target = watch_live if source.startswith("rtsp:") else play
-        work = (lambda: Work(folder)) if args.prepare else (lambda: None)
+        target = decode_live if source.startswith("rtsp:") else decode_recording
+        work = (lambda: MediaPreparation(folder)) if args.prepare else (lambda: None)
         threading.Thread(target=target, args=(source, tally, work), daemon=True).start()
     notify.ready("")
     hop_s = folder.manifest.geometry.hop_s
-    threading.Thread(target=tally.answer, daemon=True).start()
+    threading.Thread(target=tally.serve, daemon=True).start()
     due_s, began_s = now_s(), time.thread_time()
     while True:
         if runtime is not None:
@@ -54,30 +54,30 @@ def main() -> None:
 
 
 @dataclass
-class Tally:
+class FloorCounters:
     """What was done: on a box that is too busy, less than was due."""
 
     hops: int = 0
     pictures: int = 0
     calls_s: float = 0.0
 
-    def answer(self) -> None:
+    def serve(self) -> None:
         """One JSON object for each line of standard input."""
         for _ in sys.stdin:
             print(json.dumps({**asdict(self), "cpu_s": time.process_time()}), flush=True)
 
 
-def ready_runtime(folder: ModelFolder, rows: int) -> Any:
+def open_runtime_with_inputs(folder: ModelFolder, rows: int) -> Any:
     """The runtime that the daemon would choose, its first ``rows`` rows filled with golden inputs."""
-    from edge.config.models import Model as Settings
+    from edge.config.models import ModelConfig as Settings
     from edge.engine.select import open_runtime
 
     runtime = open_runtime(folder, Settings(), rows)
-    fill(runtime.inputs, folder)
+    fill_with_golden(runtime.inputs, folder)
     return runtime
 
 
-def fill(inputs: Any, folder: ModelFolder) -> None:
+def fill_with_golden(inputs: Any, folder: ModelFolder) -> None:
     """Golden inputs into every row of a runtime's buffers."""
     from edge.engine.selftest import load_golden
 
@@ -86,7 +86,7 @@ def fill(inputs: Any, folder: ModelFolder) -> None:
         buffer[...] = golden[name][:1]
 
 
-def play(path: str, tally: Tally, prepare: Callable[[], Work | None]) -> None:
+def decode_recording(path: str, tally: FloorCounters, prepare: Callable[[], MediaPreparation | None]) -> None:
     """Decode a recording over and over at its own pace."""
     import av
 
@@ -103,7 +103,7 @@ def play(path: str, tally: Tally, prepare: Callable[[], Work | None]) -> None:
                 decode(packet, tally, work)
 
 
-def watch_live(url: str, tally: Tally, prepare: Callable[[], Work | None]) -> None:
+def decode_live(url: str, tally: FloorCounters, prepare: Callable[[], MediaPreparation | None]) -> None:
     """Decode a network camera; it paces itself."""
     import av
 
@@ -115,7 +115,7 @@ def watch_live(url: str, tally: Tally, prepare: Callable[[], Work | None]) -> No
             decode(packet, tally, work)
 
 
-def decode(packet: Any, tally: Tally, work: Work | None) -> None:
+def decode(packet: Any, tally: FloorCounters, work: MediaPreparation | None) -> None:
     """Decode a packet and, with ``work``, make of it what the model takes."""
     is_picture = packet.stream.type == "video"
     for frame in packet.decode():
@@ -124,7 +124,7 @@ def decode(packet: Any, tally: Tally, work: Work | None) -> None:
             (work.picture if is_picture else work.sound)(frame)
 
 
-class Work:
+class MediaPreparation:
     """Scaling at the model's rate and resampling, as plain library calls."""
 
     def __init__(self, folder: ModelFolder) -> None:

@@ -24,8 +24,8 @@ RUNS = 12
 def main(runtime: str, precision: str, name: str = "fused") -> dict[str, Any]:
     """Open it as the daemon would and time it; ``refused`` says why where it cannot be used."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from edge.bench.floor import fill
-    from edge.config.models import Model as Settings
+    from edge.bench.floor import fill_with_golden
+    from edge.config.models import ModelConfig as Settings
     from edge.engine.manifest import find_folder, load_folder
     from edge.engine.select import open_runtime
     from edge.engine.selftest import self_test
@@ -38,8 +38,8 @@ def main(runtime: str, precision: str, name: str = "fused") -> dict[str, Any]:
         self_test(folder, opened)
     except (EdgeError, ValueError) as error:
         return {"runtime": runtime, "precision": precision, "refused": " ".join(str(error).split())[:300]}
-    fill(opened.inputs, folder)
-    parts = {part: timed(calls) for part, calls in calls_of(opened).items()}
+    fill_with_golden(opened.inputs, folder)
+    parts = {part: time_call(calls) for part, calls in timed_calls(opened).items()}
     found = {
         "runtime": opened.info.name,
         "version": opened.info.version,
@@ -54,7 +54,7 @@ def main(runtime: str, precision: str, name: str = "fused") -> dict[str, Any]:
     return found
 
 
-def calls_of(opened: Any) -> dict[str, Callable[[int], object]]:
+def timed_calls(opened: Any) -> dict[str, Callable[[int], object]]:
     """What there is to time: each part, or the whole where the model is one graph."""
     if not all(hasattr(opened, part) for part in PARTS):
         return {"model": opened.run}
@@ -65,15 +65,15 @@ def calls_of(opened: Any) -> dict[str, Callable[[int], object]]:
     }
 
 
-def timed(call: Callable[[int], object]) -> dict[str, float]:
+def time_call(call: Callable[[int], object]) -> dict[str, float]:
     """Processor ms a row, one row and `ROWS` rows at a time, and by the clock; medians."""
     call(1)
     call(ROWS)
-    one, clock, full, full_clock = [], [], [], []
+    cpu_ms, clock, full, full_clock = [], [], [], []
     for _ in range(RUNS):
         spent_ns, passed_ns = time.process_time_ns(), time.perf_counter_ns()
         call(1)
-        one.append((time.process_time_ns() - spent_ns) / 1e6)
+        cpu_ms.append((time.process_time_ns() - spent_ns) / 1e6)
         clock.append((time.perf_counter_ns() - passed_ns) / 1e6)
     for _ in range(max(2, RUNS // ROWS)):
         spent_ns, passed_ns = time.process_time_ns(), time.perf_counter_ns()
@@ -81,17 +81,17 @@ def timed(call: Callable[[int], object]) -> dict[str, float]:
         full.append((time.process_time_ns() - spent_ns) / 1e6 / ROWS)
         full_clock.append((time.perf_counter_ns() - passed_ns) / 1e6 / ROWS)
     return {
-        "row_ms": median(one),
-        "best_ms": min(one),
+        "row_ms": median(cpu_ms),
+        "best_ms": min(cpu_ms),
         "clock_ms": median(clock),
         "full_ms": median(full),
         "full_clock_ms": median(full_clock),
     }
 
 
-def asked(name: str = "fused") -> dict[str, Any]:
+def graph_work_by_part(name: str = "fused") -> dict[str, Any]:
     """Operations and bytes of a row, by part."""
-    from edge.bench.operations import work_of
+    from edge.bench.operations import profile_graph
     from edge.engine.manifest import find_folder, load_folder
     from edge.engine.selftest import load_golden
 
@@ -99,17 +99,17 @@ def asked(name: str = "fused") -> dict[str, Any]:
     parts = folder.manifest.parts
     golden = {key: value[:1] for key, value in load_golden(folder.golden)[0].items()}
     if parts is None:
-        return {"model": _as_json(work_of(folder.graph, golden))}
+        return {"model": _as_json(profile_graph(folder.graph, golden))}
     found, known = {}, dict(golden)
     for part in PARTS:
         path = folder.path / getattr(parts, part).file
-        feed, answers = _answered(path, known)
-        found[part] = _as_json(work_of(path, feed))
+        feed, answers = _run_graph(path, known)
+        found[part] = _as_json(profile_graph(path, feed))
         known.update(answers)
     return found
 
 
-def _answered(graph: Any, known: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _run_graph(graph: Any, known: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What ``graph`` takes of what is ``known``, and its answers by name."""
     import onnxruntime as ort
 
@@ -124,4 +124,4 @@ def _as_json(work: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asked() if sys.argv[1] == "asked" else main(*sys.argv[1:])))
+    print(json.dumps(graph_work_by_part() if sys.argv[1] == "asked" else main(*sys.argv[1:])))

@@ -17,11 +17,11 @@ from typing import Any
 _PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger", "QLinearMatMul", "QGemm",
              "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}  # fmt: skip
 _CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "QLinearConv"}
-RUNS = 6
+PROFILE_RUNS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class GraphWork:
     """One row of one graph: operations, bytes read and written, and milliseconds by kind of node (best run)."""
 
     operations: float
@@ -34,24 +34,24 @@ class Work:
         return sum(self.ms_by_kind.values())
 
 
-def work_of(graph: Path, feed: Mapping[str, Any]) -> Work:
+def profile_graph(graph: Path, feed: Mapping[str, Any]) -> GraphWork:
     """Profile ``graph`` on one thread with ``feed`` (one row); shared ONNX Runtime options with the daemon."""
     import onnxruntime as ort
 
-    from edge.engine.cpu.onnx import options
+    from edge.engine.cpu.onnx import session_options
 
     with TemporaryDirectory() as folder:
-        chosen = options(1)
+        chosen = session_options(1)
         chosen.enable_profiling = True
         chosen.profile_file_prefix = f"{folder}/profile"
         session = ort.InferenceSession(str(graph), chosen, providers=["CPUExecutionProvider"])
-        for _ in range(RUNS):
+        for _ in range(PROFILE_RUNS):
             session.run(None, dict(feed))
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return summed(events)
+    return sum_profile(events)
 
 
-def summed(events: Sequence[Mapping[str, Any]]) -> Work:
+def sum_profile(events: Sequence[Mapping[str, Any]]) -> GraphWork:
     """The profile of several equal runs as one row's work: each node's counts once, its shortest time."""
     nodes: dict[str, tuple[Mapping[str, Any], float]] = {}
     for event in events:
@@ -62,24 +62,24 @@ def summed(events: Sequence[Mapping[str, Any]]) -> Work:
     ms: dict[str, float] = {}
     for args, us in nodes.values():
         ms[args["op_name"]] = ms.get(args["op_name"], 0.0) + us / 1000
-    return Work(
-        sum(operations_of(args) for args, _ in nodes.values()),
+    return GraphWork(
+        sum(node_operations(args) for args, _ in nodes.values()),
         sum(float(args.get("activation_size", 0)) + float(args.get("parameter_size", 0))
             + float(args.get("output_size", 0)) for args, _ in nodes.values()),
         dict(sorted(ms.items(), key=lambda one: -one[1])),
     )  # fmt: skip
 
 
-def operations_of(args: Mapping[str, Any]) -> float:
+def node_operations(args: Mapping[str, Any]) -> float:
     """Multiplications and additions of one node, from its profile's ``args``; 0 for what is neither kind of product."""
     kind = args["op_name"]
-    out, taken = _shapes(args["output_type_shape"]), _shapes(args["input_type_shape"])
-    if not out or not taken:
+    out, inputs = _shapes(args["output_type_shape"]), _shapes(args["input_type_shape"])
+    if not out or not inputs:
         return 0.0
     if kind in _PRODUCTS:
-        return 2.0 * prod(out[0]) * taken[0][-1]
+        return 2.0 * prod(out[0]) * inputs[0][-1]
     if kind in _CONVOLUTIONS:
-        kernel = next((shape for shape in taken[1:] if len(shape) == len(out[0])), None)
+        kernel = next((shape for shape in inputs[1:] if len(shape) == len(out[0])), None)
         return 2.0 * prod(out[0]) * prod(kernel[1:]) if kernel else 0.0
     return 0.0
 

@@ -24,7 +24,7 @@ _FLOAT, _UINT8, _INT8, _INT32 = 1, 2, 3, 6
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class PeakProbe:
     """One thing that was tried: ``kind`` is fp32, bf16, int8 (operations a second) or copy (bytes a second)."""
 
     kind: str
@@ -33,7 +33,7 @@ class Probe:
     call: Callable[[], object]
 
 
-def best(probe: Probe, seconds: float) -> float:
+def peak_rate(probe: PeakProbe, seconds: float) -> float:
     """The most work a second of processor time, over calls that take ``seconds`` together; the first is not counted."""
     probe.call()
     fastest_ns, began_ns = 1 << 62, time.process_time_ns()
@@ -44,54 +44,56 @@ def best(probe: Probe, seconds: float) -> float:
     return probe.work * 1e9 / fastest_ns
 
 
-def measure(seconds: float) -> dict[str, dict[str, float]]:
+def measure_peaks(seconds: float) -> dict[str, dict[str, float]]:
     """By kind, what every probe reached, best first."""
     found: dict[str, dict[str, float]] = {}
     for probes in (_numpy(), _onnx(), _openvino()):
         with contextlib.suppress(ImportError):
             for probe in probes:
-                found.setdefault(probe.kind, {})[probe.name] = best(probe, seconds)
+                found.setdefault(probe.kind, {})[probe.name] = peak_rate(probe, seconds)
     return {kind: dict(sorted(by.items(), key=lambda one: -one[1])) for kind, by in found.items()}
 
 
-def _numpy() -> Iterator[Probe]:
+def _numpy() -> Iterator[PeakProbe]:
     import numpy as np
 
     random = np.random.default_rng(0)
     a, b = (random.random((SIZE, SIZE), dtype=np.float32) for _ in range(2))
     out = np.empty_like(a)
-    yield Probe("fp32", f"numpy, product of {SIZE}", 2.0 * SIZE**3, lambda: np.matmul(a, b, out=out))
+    yield PeakProbe("fp32", f"numpy, product of {SIZE}", 2.0 * SIZE**3, lambda: np.matmul(a, b, out=out))
     source, target = (np.zeros(COPY_BYTES, np.uint8) for _ in range(2))
-    yield Probe("copy", "numpy, copying 64 MiB (read and written)", 2.0 * COPY_BYTES, lambda: np.copyto(target, source))
+    yield PeakProbe(
+        "copy", "numpy, copying 64 MiB (read and written)", 2.0 * COPY_BYTES, lambda: np.copyto(target, source)
+    )
 
 
-def _onnx() -> Iterator[Probe]:
+def _onnx() -> Iterator[PeakProbe]:
     import numpy as np
     import onnxruntime as ort
 
-    from edge.engine.cpu.onnx import options
+    from edge.engine.cpu.onnx import session_options
 
     random = np.random.default_rng(0)
 
     def session(model: bytes, given: Any) -> Callable[[], object]:
-        run = ort.InferenceSession(model, options(1), providers=["CPUExecutionProvider"]).run
+        run = ort.InferenceSession(model, session_options(1), providers=["CPUExecutionProvider"]).run
         return lambda: run(None, {"x": given})
 
     square = random.random((SIZE, SIZE), dtype=np.float32)
     one = node_model("MatMul", square.shape, _FLOAT, {"w": (square.shape, _FLOAT, square.tobytes())}, _FLOAT)
-    yield Probe("fp32", f"ONNX Runtime, product of {SIZE}", 2.0 * SIZE**3, session(one, square))
+    yield PeakProbe("fp32", f"ONNX Runtime, product of {SIZE}", 2.0 * SIZE**3, session(one, square))
     pictures = random.random((1, CHANNELS, SIDE, SIDE), dtype=np.float32)
     kernel = random.random((CHANNELS, CHANNELS, KERNEL, KERNEL), dtype=np.float32)
     one = node_model("Conv", pictures.shape, _FLOAT, {"w": (kernel.shape, _FLOAT, kernel.tobytes())}, _FLOAT)
     work = 2.0 * kernel.size * (SIDE - KERNEL + 1) ** 2
-    yield Probe("fp32", "ONNX Runtime, convolution 3 x 3", work, session(one, pictures))
+    yield PeakProbe("fp32", "ONNX Runtime, convolution 3 x 3", work, session(one, pictures))
     coded = random.integers(0, 255, (SIZE, SIZE), dtype=np.uint8)
     weights = random.integers(-127, 127, (SIZE, SIZE), dtype=np.int8)
     one = node_model("MatMulInteger", coded.shape, _UINT8, {"w": (weights.shape, _INT8, weights.tobytes())}, _INT32)
-    yield Probe("int8", f"ONNX Runtime, product of {SIZE}", 2.0 * SIZE**3, session(one, coded))
+    yield PeakProbe("int8", f"ONNX Runtime, product of {SIZE}", 2.0 * SIZE**3, session(one, coded))
 
 
-def _openvino() -> Iterator[Probe]:
+def _openvino() -> Iterator[PeakProbe]:
     import numpy as np
     import openvino as ov
     from openvino import opset13 as ops
@@ -111,7 +113,7 @@ def _openvino() -> Iterator[Probe]:
             continue
         request = core.compile_model(model, "CPU", settings).create_infer_request()
         request.set_tensor("x", ov.Tensor(given, shared_memory=True))
-        yield Probe(kind, f"OpenVINO, product of {SIZE}", 2.0 * SIZE**3, request.infer)
+        yield PeakProbe(kind, f"OpenVINO, product of {SIZE}", 2.0 * SIZE**3, request.infer)
 
 
 def node_model(
@@ -152,4 +154,4 @@ def _varint(value: int) -> bytes:
 
 if __name__ == "__main__":
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    print(json.dumps(measure(0.4)))
+    print(json.dumps(measure_peaks(0.4)))

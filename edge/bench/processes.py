@@ -30,7 +30,7 @@ _CLOCK = SystemClock()
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """A process tree's CPU-seconds so far and its memory in MB (10^6 bytes) at ``at_s`` (monotonic).
 
     ``rss_mb`` counts pages that processes share once for each, ``pss_mb`` once for all.
@@ -42,12 +42,12 @@ class Usage:
     pss_mb: float
     files: int
 
-    def cores_since(self, before: Usage) -> float:
+    def cores_since(self, before: ProcessUsage) -> float:
         """CPU-seconds a second since ``before``."""
         return (self.cpu_s - before.cpu_s) / (self.at_s - before.at_s)
 
 
-class Program:
+class MeasuredProgram:
     """A program under measurement, started with a systemd notification socket; stopped on leaving the context.
 
     RuntimeUnavailable, with the end of its log, when it fails.
@@ -105,7 +105,7 @@ class Program:
                 return self.ready_s
         raise self._failed("did not become ready")
 
-    def ask(self) -> dict[str, Any]:
+    def query(self) -> dict[str, Any]:
         """An empty line in, one JSON object out: what the program says of itself."""
         if self._process.stdin is None or self._process.stdout is None:
             raise self._failed("takes no questions")
@@ -117,33 +117,33 @@ class Program:
             raise self._failed("does not answer") from error
         return answer
 
-    def usage(self) -> Usage:
+    def usage(self) -> ProcessUsage:
         """CPU and memory now."""
         if self._process.poll() is not None:
             raise self._failed(f"ended ({self._process.returncode})")
-        return usage_of(self._process.pid)
+        return process_usage(self._process.pid)
 
     def _failed(self, what: str) -> RuntimeUnavailable:
         return RuntimeUnavailable(f"{' '.join(self._command[:4])} {what}:\n{self.log.read_text()[-2000:]}")
 
 
-def module(name: str, *arguments: str) -> list[str]:
+def module_command(name: str, *arguments: str) -> list[str]:
     """The command that runs a module of this program."""
     return [sys.executable, "-m", name, *arguments]
 
 
-def usage_of(pid: int) -> Usage:
+def process_usage(pid: int) -> ProcessUsage:
     """CPU, memory and open files of a process and its descendants, now."""
-    pids = tree(pid)
-    return Usage(
+    pids = process_tree(pid)
+    return ProcessUsage(
         now_s(), sum(map(cpu_s, pids)), sum(map(rss_mb, pids)), sum(map(pss_mb, pids)), sum(map(files_of, pids))
     )
 
 
-def tree(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """``pid`` and all its descendants."""
     children = [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
-    return [pid, *(p for child in children for p in tree(int(child)))]
+    return [pid, *(p for child in children for p in process_tree(int(child)))]
 
 
 def cpu_s(pid: int) -> float:

@@ -12,16 +12,16 @@ from statistics import median
 from typing import Any
 
 from edge.bench.capacity import Capacity
-from edge.bench.course import MANY, Found
-from edge.bench.daemon import Look
-from edge.bench.figures import Figure, Table, finite, grid, number, quantile, ratios
+from edge.bench.course import MANY_CAMERAS, BenchResults
+from edge.bench.daemon import DaemonMeasurement
+from edge.bench.figures import Figure, FigureTable, format_number, markdown_table, none_for_nan, quantile, ratios
 from edge.bench.stopwatch import STAGES
 
 GIGA = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class MachineInfo:
     """The machine, and how busy it was before."""
 
     processor: str
@@ -30,7 +30,7 @@ class Box:
     load: float
 
     @classmethod
-    def here(cls) -> Box:
+    def current(cls) -> MachineInfo:
         """This machine."""
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return cls(_processor(), os.cpu_count() or 1, pages / 1e9, os.getloadavg()[0])
@@ -43,56 +43,57 @@ class Box:
         )
 
 
-def text(box: Box, clip: str, found: Found) -> str:
+def report_text(box: MachineInfo, clip: str, found: BenchResults) -> str:
     """The report."""
     parts = [
         str(box),
         f"Cameras: {clip}.",
-        "### What runs the model\n\n" + ways(found),
-        "### One row of the model, by part\n\n" + parts_table(found) + "\n" + peaks_line(found),
-        "### Figures\n\n" + figures(found).markdown(),
-        "### Where the time goes\n\n" + stages(found),
-        "### The answer\n\n" + "\n".join(answer(found)),
+        "### What runs the model\n\n" + modes_section(found),
+        "### One row of the model, by part\n\n" + parts_section(found) + "\n" + peaks_summary(found),
+        "### Figures\n\n" + figure_table(found).markdown(),
+        "### Where the time goes\n\n" + stages_section(found),
+        "### The answer\n\n" + "\n".join(conclusions(found)),
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def as_json(box: Box, clip: str, found: Found) -> dict[str, Any]:
+def as_json(box: MachineInfo, clip: str, found: BenchResults) -> dict[str, Any]:
     """The same for programs."""
-    told: dict[str, Any] = _without_nan(
+    report: dict[str, Any] = _without_nan(
         {
             "box": asdict(box),
             "clip": clip,
-            "figures": figures(found).as_json(),
-            "answer": list(answer(found)),
+            "figures": figure_table(found).as_json(),
+            "answer": list(conclusions(found)),
             "measured": asdict(found),
         }
     )
-    return told
+    return report
 
 
-def ways(found: Found) -> str:
+def modes_section(found: BenchResults) -> str:
     """What runs here, and what every way to run each graph measured or why it is none."""
-    one = found.chosen
-    said = "Not measured.\n"
-    if one:
-        said = (
-            f"The daemon takes **{one['runtime']} {one['version']} on {one['device']}, {one['precision']}**: "
-            f"{number(one['row_ms'])} CPU-ms a row, {number(one['full_ms'])} of 8 at once, "
-            f"{number(one['load_s'])} CPU-s to load. {found.why}\n"
+    chosen = found.chosen
+    summary = "Not measured.\n"
+    if chosen:
+        summary = (
+            f"The daemon takes **{chosen['runtime']} {chosen['version']} on {chosen['device']}, "
+            f"{chosen['precision']}**: "
+            f"{format_number(chosen['row_ms'])} CPU-ms a row, {format_number(chosen['full_ms'])} of 8 at once, "
+            f"{format_number(chosen['load_s'])} CPU-s to load. {found.why}\n"
         )
     if not found.ways:
-        return said
+        return summary
     rows = [
         [way["part"], way["how"], nan, nan, nan, f"no: {way['fault'][:160]}"]
         if way["fault"]
         else [way["part"], way["how"], way["cpu_ms"], way["wall_ms"], way["memory_mb"], "taken" * way["taken"]]
         for way in found.ways
     ]
-    return said + "\n" + grid(["part", "way", "CPU-ms a row", "ms by the clock", "MB", ""], rows)
+    return summary + "\n" + markdown_table(["part", "way", "CPU-ms a row", "ms by the clock", "MB", ""], rows)
 
 
-def parts_table(found: Found) -> str:
+def parts_section(found: BenchResults) -> str:
     """Each part's cost against what its operations would take at the peak that was measured."""
     rows = []
     for part, timed in found.chosen.get("parts", {}).items():
@@ -113,10 +114,10 @@ def parts_table(found: Found) -> str:
         "ms at that peak",
         "reached",
     ]
-    return grid([*head, "most time in (fp32, ONNX Runtime)"], rows)
+    return markdown_table([*head, "most time in (fp32, ONNX Runtime)"], rows)
 
 
-def peaks_line(found: Found) -> str:
+def peaks_summary(found: BenchResults) -> str:
     """The peaks and what showed them."""
     lines = []
     for kind, by in found.peaks.items():
@@ -126,12 +127,14 @@ def peaks_line(found: Found) -> str:
     return f"Peaks of one thread, the best of the probes: {'; '.join(lines)}. The true peaks may be higher.\n"
 
 
-def figures(found: Found) -> Table:
+def figure_table(found: BenchResults) -> FigureTable:
     """The first table of what speed means here."""
-    table = Table()
+    table = FigureTable()
     daemons = [look.cpu_ms for look in found.many]
     table.add(
-        Figure(f"cost over the floor, {MANY} cameras, all moving", ratios(daemons, found.floors_ms), "x", "<= 1.10"),
+        Figure(
+            f"cost over the floor, {MANY_CAMERAS} cameras, all moving", ratios(daemons, found.floors_ms), "x", "<= 1.10"
+        ),
         Figure("  daemon", daemons, "CPU-ms per camera-second"),
         Figure("  floor: paced decoding and the bare runtime", found.floors_ms, "CPU-ms per camera-second"),
         Figure("  due windows scored", [100 * look.due_share for look in found.many], "%", ">= 99 %"),
@@ -148,7 +151,7 @@ def figures(found: Found) -> Table:
     table.add(Figure("start to READY", ready, "s", "<= 2 s"))
     ready_cpu = [look.ready_cpu_s for look in (*found.many, *([found.one] if found.one else []))]
     table.add(Figure("  its processor time", ready_cpu, "CPU-s"))
-    for cameras, looks in ((1, [found.one]), (MANY, found.many)):
+    for cameras, looks in ((1, [found.one]), (MANY_CAMERAS, found.many)):
         memory = [look.rss_mb for look in looks if look is not None]
         table.add(Figure(f"memory, cameras: {cameras}", memory, "MB", f"<= {150 + 12 * cameras} MB"))
     for name, speed in found.replayed.items():
@@ -156,29 +159,31 @@ def figures(found: Found) -> Table:
     return table
 
 
-def stages(found: Found) -> str:
+def stages_section(found: BenchResults) -> str:
     """CPU-ms per camera-second by stage, for both kinds of scene."""
     kinds = [("all moving", found.many[-1] if found.many else None), ("nothing moving", found.still)]
-    there = [(name, look) for name, look in kinds if look is not None]
+    measurements = [(name, measurement) for name, measurement in kinds if measurement is not None]
     rows: list[list[object]] = []
     for stage in STAGES:
         cells: list[object] = []
-        for _, look in there:
+        for _, look in measurements:
             spent = look.stages.get(stage, 0.0)
             cells.extend((f"{100 * spent / look.cpu_ms:.1f} %" if spent else "", spent))
-        if any(look.stages.get(stage) for _, look in there):
+        if any(look.stages.get(stage) for _, look in measurements):
             rows.append([stage, *cells])
-    head = [cell for name, _ in there for cell in (f"{MANY} cameras, {name}", "CPU-ms per camera-second")]
-    reuse = "; ".join(f"{name}: {_encoded(look)}" for name, look in there if look.encoded)
-    return grid(["stage", *head], rows) + (f"\nEncoded anew: {reuse}.\n" if reuse else "")
+    head = [
+        cell for name, _ in measurements for cell in (f"{MANY_CAMERAS} cameras, {name}", "CPU-ms per camera-second")
+    ]
+    reuse = "; ".join(f"{name}: {_encoded_text(look)}" for name, look in measurements if look.encoded)
+    return markdown_table(["stage", *head], rows) + (f"\nEncoded anew: {reuse}.\n" if reuse else "")
 
 
-def answer(found: Found) -> Iterator[str]:
+def conclusions(found: BenchResults) -> Iterator[str]:
     """In words."""
     if found.moving_holds is not None:
-        yield _holds(found.moving_holds, "with everything moving", found.checks.get("moving"))
+        yield _capacity_text(found.moving_holds, "with everything moving", found.checks.get("moving"))
     if found.still_holds is not None:
-        yield _holds(found.still_holds, "with nothing moving", found.checks.get("still"))
+        yield _capacity_text(found.still_holds, "with nothing moving", found.checks.get("still"))
     operations = sum(part["operations"] for part in found.asked.values())
     least_ms = sum(
         1000 * asked["operations"] / peak for part, asked in found.asked.items() if (peak := _peak(found, part)[0])
@@ -186,29 +191,31 @@ def answer(found: Found) -> Iterator[str]:
     row_ms = found.chosen.get("row_ms", nan)
     if least_ms:
         yield (
-            f"How far from the machine's limit: a row has {number(operations / GIGA)} x 10^9 operations, at the peaks "
-            f"{number(least_ms)} ms; it takes {number(row_ms)} ms, so {100 * least_ms / row_ms:.0f} % is reached."
+            f"How far from the machine's limit: a row has {format_number(operations / GIGA)} x 10^9 "
+            f"operations, at the peaks "
+            f"{format_number(least_ms)} ms; it takes {format_number(row_ms)} ms, so "
+            f"{100 * least_ms / row_ms:.0f} % is reached."
         )
 
 
-def _holds(holds: Capacity, scene: str, look: Look | None) -> str:
-    bounds = ", ".join(f"{name} {number(n)}" for name, n in holds.bounds.items())
-    said = (
+def _capacity_text(holds: Capacity, scene: str, look: DaemonMeasurement | None) -> str:
+    bounds = ", ".join(f"{name} {format_number(n)}" for name, n in holds.bounds.items())
+    sentence = (
         f"This box holds about **{holds.cameras}** cameras of this kind {scene}; the limit is {holds.limit} "
         f"(by each limit alone: {bounds})."
     )
     if look is not None:
         lost = "".join(f", {n:.0f} dropped at {place}" for place, n in look.drops.items())
-        said += f" Tried with {look.cameras}: {100 * look.due_share:.1f} % of due windows were scored{lost}."
-    return said
+        sentence += f" Tried with {look.cameras}: {100 * look.due_share:.1f} % of due windows were scored{lost}."
+    return sentence
 
 
-def _encoded(look: Look) -> str:
+def _encoded_text(look: DaemonMeasurement) -> str:
     names = {"see": "pictures", "hear": "sound"}
     return ", ".join(f"{names.get(part, part)} in {100 * n:.0f} % of windows" for part, n in look.encoded.items())
 
 
-def _latency(what: str, look: Look) -> list[Figure]:
+def _latency(what: str, look: DaemonMeasurement) -> list[Figure]:
     """Latency added, as the daemon counts it: without the model's own time; every message was looked at."""
     added = [1000 * quantile(look.added_s, q) for q in (0.5, 0.99)]
     note = f"{len(look.added_s)} messages"
@@ -220,7 +227,7 @@ def _latency(what: str, look: Look) -> list[Figure]:
     ]
 
 
-def _peak(found: Found, part: str) -> tuple[float, str]:
+def _peak(found: BenchResults, part: str) -> tuple[float, str]:
     """The peak that a part is held against, that of its precision, and its name; 0 where none was found."""
     taken = [way["how"].split()[-1] for way in found.ways if way["taken"] and way["part"] in {part, "whole"}]
     kind = taken[0] if taken and taken[0] in found.peaks else "fp32"
@@ -243,4 +250,4 @@ def _without_nan(value: Any) -> Any:
         return {key: _without_nan(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_nan(one) for one in value]
-    return finite(value) if isinstance(value, float) else value
+    return none_for_nan(value) if isinstance(value, float) else value

@@ -44,14 +44,14 @@ class Histogram:
         return float("nan")
 
 
-class Scrape:
+class MetricsScrape:
     """One reading of a ``/metrics`` page."""
 
     def __init__(self, text: str) -> None:
         self._samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
 
     @classmethod
-    def of(cls, port: int) -> Scrape:
+    def of(cls, port: int) -> MetricsScrape:
         """Read the page of the daemon that listens there."""
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             return cls(answer.read().decode())
@@ -68,7 +68,7 @@ class Scrape:
                 sums[s.labels[label]] = sums.get(s.labels[label], 0.0) + s.value
         return sums
 
-    def grown(self, before: Scrape, name: str, label: str) -> dict[str, float]:
+    def delta(self, before: MetricsScrape, name: str, label: str) -> dict[str, float]:
         """By how much `by` has grown since ``before`` was read."""
         earlier = before.by(name, label)
         return {value: n - earlier.get(value, 0.0) for value, n in self.by(name, label).items()}

@@ -39,7 +39,7 @@ THREADS = {"capture": "decode", "engine": "detect", "evidence": "evidence", "des
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class TimedMethod:
     """A method that belongs to a stage."""
 
     stage: str
@@ -48,32 +48,32 @@ class Spot:
     method: str
 
 
-SPOTS = (
-    Spot("scale", "edge.capture.picture", "Scaler", "scale"),
-    Spot("scale", "edge.capture.picture", "Scaler", "luma"),
-    Spot("sound", "edge.capture.sound", "Collector", "add"),
-    Spot("sound", "edge.capture.sound", "Resampler", "push"),
-    Spot("gather", "edge.buffer.camera", "CameraBuffer", "push"),
-    Spot("gather", "edge.buffer.camera", "CameraBuffer", "take"),
-    Spot("gather", "edge.buffer.camera", "CameraBuffer", "due"),
-    Spot("gate", "edge.engine.gating.pictures", "PictureGate", "differs"),
-    Spot("gate", "edge.engine.gating.sound", "SoundGate", "differs"),
-    Spot("see", "edge.engine.parts", "PartsRuntime", "see"),
-    Spot("hear", "edge.engine.parts", "PartsRuntime", "hear"),
-    Spot("fuse", "edge.engine.parts", "PartsRuntime", "fuse"),
-    Spot("model", "edge.engine.model", "Model", "score"),
-    Spot("detect", "edge.detect.detector", "Detector", "scores"),
-    Spot("detect", "edge.detect.detector", "Detector", "health"),
-    Spot("evidence", "edge.evidence.recorder", "Recorder", "observe"),
-    Spot("evidence", "edge.evidence.recorder", "Recorder", "work"),
-    Spot("publish", "edge.publish.facade", "EventPublisher", "publish_events"),
-    Spot("publish", "edge.publish.facade", "EventPublisher", "publish_scores"),
-    Spot("publish", "edge.publish.facade", "EventPublisher", "publish_health"),
+TIMED_METHODS = (
+    TimedMethod("scale", "edge.capture.picture", "Scaler", "scale"),
+    TimedMethod("scale", "edge.capture.picture", "Scaler", "luma"),
+    TimedMethod("sound", "edge.capture.sound", "Collector", "add"),
+    TimedMethod("sound", "edge.capture.sound", "Resampler", "push"),
+    TimedMethod("gather", "edge.buffer.camera", "CameraBuffer", "push"),
+    TimedMethod("gather", "edge.buffer.camera", "CameraBuffer", "take"),
+    TimedMethod("gather", "edge.buffer.camera", "CameraBuffer", "due"),
+    TimedMethod("gate", "edge.engine.gating.pictures", "PictureGate", "differs"),
+    TimedMethod("gate", "edge.engine.gating.sound", "SoundGate", "differs"),
+    TimedMethod("see", "edge.engine.parts", "PartsRuntime", "see"),
+    TimedMethod("hear", "edge.engine.parts", "PartsRuntime", "hear"),
+    TimedMethod("fuse", "edge.engine.parts", "PartsRuntime", "fuse"),
+    TimedMethod("model", "edge.engine.model", "Model", "score"),
+    TimedMethod("detect", "edge.detect.detector", "Detector", "scores"),
+    TimedMethod("detect", "edge.detect.detector", "Detector", "health"),
+    TimedMethod("evidence", "edge.evidence.recorder", "Recorder", "observe"),
+    TimedMethod("evidence", "edge.evidence.recorder", "Recorder", "work"),
+    TimedMethod("publish", "edge.publish.facade", "EventPublisher", "publish_events"),
+    TimedMethod("publish", "edge.publish.facade", "EventPublisher", "publish_scores"),
+    TimedMethod("publish", "edge.publish.facade", "EventPublisher", "publish_health"),
 )
 
 
 @dataclass(slots=True)
-class _Book:
+class _ThreadAccount:
     """One thread's account: the stage it is in, since when, and what it has spent."""
 
     thread: threading.Thread
@@ -81,7 +81,7 @@ class _Book:
     since_ns: int = 0
     spent_ns: Counter[str] = field(default_factory=Counter)
 
-    def turn(self, stage: str) -> str:
+    def switch(self, stage: str) -> str:
         """Go over to ``stage``; the one before."""
         now_ns = time.thread_time_ns()
         before, self.stage = self.stage, stage
@@ -90,21 +90,21 @@ class _Book:
         return before
 
 
-class Stopwatch:
+class StageTimer:
     """``clock`` gives a thread's CPU time so far in ns, or None where it has ended."""
 
     def __init__(self, clock: Callable[[threading.Thread], int | None]) -> None:
         self._clock = clock
         self._own = threading.local()
-        self._books: list[_Book] = []
-        self._missing: list[Spot] = []
+        self._books: list[_ThreadAccount] = []
+        self._missing: list[TimedMethod] = []
 
     @property
-    def missing(self) -> Sequence[Spot]:
+    def missing(self) -> Sequence[TimedMethod]:
         """Methods that are not there any more: their time falls to the stage around them."""
         return self._missing
 
-    def attach(self, spots: Sequence[Spot] = SPOTS) -> None:
+    def attach(self, spots: Sequence[TimedMethod] = TIMED_METHODS) -> None:
         """Time these methods from now on, in all instances."""
         for spot in spots:
             owner = getattr(import_module(spot.module), spot.owner, None)
@@ -120,11 +120,11 @@ class Stopwatch:
         @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             book = self._book()
-            before = book.turn(stage)
+            before = book.switch(stage)
             try:
                 return method(*args, **kwargs)
             finally:
-                book.turn(before)
+                book.switch(before)
 
         return call
 
@@ -142,10 +142,10 @@ class Stopwatch:
         spent["other"] += process_ns - sum(spent.values())
         return {stage: spent[stage] / 1e9 for stage in STAGES}
 
-    def _book(self) -> _Book:
-        book: _Book | None = getattr(self._own, "book", None)
+    def _book(self) -> _ThreadAccount:
+        book: _ThreadAccount | None = getattr(self._own, "book", None)
         if book is None:
-            book = _Book(threading.current_thread(), since_ns=time.thread_time_ns())
+            book = _ThreadAccount(threading.current_thread(), since_ns=time.thread_time_ns())
             self._own.book = book
             self._books.append(book)
         return book
@@ -166,7 +166,7 @@ def thread_cpu_ns(thread: threading.Thread) -> int | None:
         return None
 
 
-def spent_between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+def time_by_stage(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """What each stage spent between two readings; stages that spent nothing are left out."""
     spent = {stage: after[stage] - before[stage] for stage in after}
     return {stage: s for stage, s in spent.items() if s > 0}

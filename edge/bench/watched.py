@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.bench.stopwatch import Stopwatch, thread_cpu_ns
+from edge.bench.stopwatch import StageTimer, thread_cpu_ns
 
 WATCHED = ("edge_end_to_end_seconds", "edge_added_seconds", "edge_infer_seconds")
 
@@ -27,15 +27,15 @@ def main(config: str) -> int:
 
     from edge.node import run
 
-    stopwatch = Stopwatch(thread_cpu_ns)
+    stopwatch = StageTimer(thread_cpu_ns)
     stopwatch.attach()
     observed: dict[str, list[float]] = {name: [] for name in WATCHED}
-    _listen(Histogram, observed)
-    threading.Thread(target=_answer, args=(stopwatch, observed), name="answers", daemon=True).start()
+    _record_observations(Histogram, observed)
+    threading.Thread(target=_serve, args=(stopwatch, observed), name="answers", daemon=True).start()
     return run(Path(config))
 
 
-def _listen(histogram: Any, observed: dict[str, list[float]]) -> None:
+def _record_observations(histogram: Any, observed: dict[str, list[float]]) -> None:
     """Also keep what the watched histograms are told."""
     observe: Callable[..., None] = histogram.observe
 
@@ -47,7 +47,7 @@ def _listen(histogram: Any, observed: dict[str, list[float]]) -> None:
     histogram.observe = listening
 
 
-def _answer(stopwatch: Stopwatch, observed: dict[str, list[float]]) -> None:
+def _serve(stopwatch: StageTimer, observed: dict[str, list[float]]) -> None:
     for _ in sys.stdin:
         values = {name: seen[: len(seen)] for name, seen in observed.items()}
         for name, seen in values.items():

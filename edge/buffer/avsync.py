@@ -15,12 +15,12 @@ _LAST = 7
 _FLASH_STEP = 24.0  # luma, 0..255, above the brightest of the recent pictures
 _RECENT_PICTURES = 8
 _BLOCK_S = 0.005
-_BANG_RATIO = 8.0
-_BANG_LEAST = 0.05
+_ONSET_RATIO = 8.0
+_ONSET_MIN_PEAK = 0.05
 _RISE = 0.3
 
 
-class FlashFinder:
+class FlashDetector:
     """Sharp jumps of mean luma at the full frame rate; gives the pts of the first bright picture."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class FlashFinder:
         return pts_ns
 
 
-class BangFinder:
+class OnsetDetector:
     """Sharp onsets of sound: a block of 5 ms far above what came before; gives the pts of its rise."""
 
     def __init__(self, rate_hz: int) -> None:
@@ -54,26 +54,26 @@ class BangFinder:
             return []
         sound = samples[: blocks * self._n].reshape(blocks, self._n)
         peaks = np.maximum(sound.max(axis=1), -sound.min(axis=1))
-        background, found = self._background, []
+        background, onsets = self._background, []
         for i, peak in enumerate(peaks.tolist()):
-            if peak > _BANG_LEAST and peak > _BANG_RATIO * background and self._seen + i > 20:
+            if peak > _ONSET_MIN_PEAK and peak > _ONSET_RATIO * background and self._seen + i > 20:
                 first = int(np.argmax(np.abs(sound[i]) > _RISE * peak))
                 at_ns = pts_ns + (i * self._n + first) * NS_PER_S // self.rate_hz
                 if self._last_ns is None or not 0 <= at_ns - self._last_ns < _REFRACTORY_NS:
-                    found.append(at_ns)
+                    onsets.append(at_ns)
                     self._last_ns = at_ns
             background += (peak - background) * (0.2 if peak > background else 0.02)
         self._background = background
         self._seen += blocks
-        return found
+        return onsets
 
 
-class AvSync:
+class AvOffsetEstimator:
     """Pairs flashes with bangs on one axis; either alone means nothing."""
 
     def __init__(self) -> None:
         self._flashes: deque[int] = deque(maxlen=8)
-        self._bangs: deque[int] = deque(maxlen=8)
+        self._onsets: deque[int] = deque(maxlen=8)
         self._offsets_ns: deque[int] = deque(maxlen=_LAST)
 
     @property
@@ -81,26 +81,26 @@ class AvSync:
         """Median of the last few pairs, positive when sound comes after the picture; None before the first."""
         return seconds(round(statistics.median(self._offsets_ns))) if self._offsets_ns else None
 
-    def flash(self, t_ns: int) -> None:
+    def add_flash(self, t_ns: int) -> None:
         """A flash at ``t_ns`` on the common axis."""
         self._flashes.append(t_ns)
         self._pair()
 
-    def bang(self, t_ns: int) -> None:
+    def add_onset(self, t_ns: int) -> None:
         """A bang at ``t_ns`` on the common axis."""
-        self._bangs.append(t_ns)
+        self._onsets.append(t_ns)
         self._pair()
 
     def restart(self) -> None:
         """Forget what waits for its pair: the axis broke."""
         self._flashes.clear()
-        self._bangs.clear()
+        self._onsets.clear()
 
     def _pair(self) -> None:
-        near = [(abs(b - f), f, b) for f in self._flashes for b in self._bangs if abs(b - f) <= _PAIR_NS]
+        near = [(abs(b - f), f, b) for f in self._flashes for b in self._onsets if abs(b - f) <= _PAIR_NS]
         if not near:
             return
         _, flash_ns, bang_ns = min(near)
         self._flashes.remove(flash_ns)
-        self._bangs.remove(bang_ns)
+        self._onsets.remove(bang_ns)
         self._offsets_ns.append(bang_ns - flash_ns)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.buffer.rings import FrameRing
-from edge.buffer.sound_track import SoundTrack
+from edge.buffer.sound_track import AudioTrack
 from edge.buffer.timeline import Timeline
 from edge.engine.manifest import Geometry
 from edge.types import nanoseconds
@@ -22,7 +22,7 @@ class Backpressure:
     camera: str
     geometry: Geometry
     frames: FrameRing
-    sound: SoundTrack
+    sound: AudioTrack
     timeline: Timeline
     lock: threading.Lock
     can_wait: Callable[[], bool]
@@ -31,11 +31,11 @@ class Backpressure:
     _closed: threading.Event = field(default_factory=threading.Event)
     _taker: int | None = None
 
-    def taking(self) -> None:
+    def register_taker(self) -> None:
         """The calling thread takes windows: it must not wait for itself."""
         self._taker = threading.get_ident()
 
-    def made_room(self) -> None:
+    def notify_room(self) -> None:
         """A window was taken."""
         self._room.set()
 
@@ -67,7 +67,7 @@ class Backpressure:
             self._room.wait(_ROOM_S)
 
     def _needs_oldest_frame(self) -> bool:
-        victim, epoch = self.frames.next_victim(), self.timeline.oldest
+        victim, epoch = self.frames.next_overwritten(), self.timeline.oldest
         if victim is None or victim[0] < epoch.index:
             return False
         span_ns = self.geometry.video.frames * self.geometry.frame_ns
@@ -75,4 +75,4 @@ class Backpressure:
 
     def _needs_oldest_sound(self, n: int) -> bool:
         from_ns = self.timeline.next_end_ns - nanoseconds(self.geometry.audio.window_s)
-        return self.sound.loses(self.timeline.oldest.index, from_ns, n)
+        return self.sound.would_overwrite(self.timeline.oldest.index, from_ns, n)

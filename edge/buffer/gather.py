@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from edge.buffer.microphone import MicrophoneBuffer
 from edge.buffer.rings import FrameRing
-from edge.buffer.sound_track import SoundTrack
-from edge.buffer.timeline import Due
+from edge.buffer.sound_track import AudioTrack
+from edge.buffer.timeline import DueWindow
 from edge.engine.manifest import Geometry
 from edge.media_time import MediaTime
 from edge.types import F32, Batch, Rect, Window
@@ -17,7 +17,7 @@ _WHOLE: Rect = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Gatherer:
+class WindowAssembler:
     """Where one camera's windows come from; a ``microphone`` stands in for the camera's own ``sound``.
 
     ``sensors`` fills the readings known at a local time and says which channels there are.
@@ -26,11 +26,11 @@ class Gatherer:
     camera: str
     geometry: Geometry
     frames: FrameRing
-    sound: SoundTrack
+    sound: AudioTrack
     microphone: MicrophoneBuffer | None
     sensors: Callable[[int, F32, F32], tuple[bool, ...]]
 
-    def fill(self, due: Due, batch: Batch, row: int, ready_ns: int) -> Window:
+    def assemble(self, due: DueWindow, batch: Batch, row: int, ready_ns: int) -> Window:
         """Fill ``row``; what is missing is masked (pictures) or zero with its share stated (sound).
 
         ``ready_ns`` is when the last of it came.

@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from edge.facts import StreamFacts
+from edge.facts import StreamStatus
 from edge.types import F32, NS_PER_S, U8, seconds
 
 _RATE_NS = 5 * NS_PER_S
@@ -18,7 +18,7 @@ _SILENCE_DBFS = -120.0
 _LOUDEST_OF = 4  # buckets
 
 
-class Rate:
+class RateMeter:
     """Things a second, over the last five seconds."""
 
     def __init__(self) -> None:
@@ -46,14 +46,14 @@ class Rate:
         return sum(recent) * NS_PER_S / max(span_ns, _BUCKET_NS)
 
 
-class Lasting:
+class ConditionTimer:
     """For how long something has been so, by arrival."""
 
     def __init__(self) -> None:
         self._since_ns: int | None = None
         self._last_ns = 0
 
-    def note(self, is_so: bool, now_ns: int) -> None:
+    def update(self, is_so: bool, now_ns: int) -> None:
         """What is seen at ``now_ns``."""
         self._last_ns = now_ns
         if not is_so:
@@ -62,7 +62,7 @@ class Lasting:
             self._since_ns = now_ns
 
     @property
-    def for_s(self) -> float:
+    def duration_s(self) -> float:
         """Seconds up to the last look."""
         return 0.0 if self._since_ns is None else seconds(self._last_ns - self._since_ns)
 
@@ -72,9 +72,9 @@ class VideoMeter:
 
     def __init__(self, dark_luma: float, height: int, width: int) -> None:
         self._dark_luma = dark_luma
-        self._rate = Rate()
-        self._dark = Lasting()
-        self._frozen = Lasting()
+        self._rate = RateMeter()
+        self._dark = ConditionTimer()
+        self._frozen = ConditionTimer()
         self._last_ns: int | None = None
         self._luma: float | None = None
         rows, columns = -(-height // _GRID), -(-width // _GRID)
@@ -82,14 +82,14 @@ class VideoMeter:
         self._now = np.zeros((rows, columns), np.int16)
         self._sums: deque[int] = deque(maxlen=_REPEATS)
 
-    def glance(self, luma: float, arrival_ns: int) -> None:
+    def add_luma(self, luma: float, arrival_ns: int) -> None:
         """A decoded picture."""
         self._last_ns = arrival_ns
         self._rate.add(arrival_ns)
         self._luma = luma
-        self._dark.note(luma < self._dark_luma, arrival_ns)
+        self._dark.update(luma < self._dark_luma, arrival_ns)
 
-    def picture(self, image: U8, arrival_ns: int) -> None:
+    def add_picture(self, image: U8, arrival_ns: int) -> None:
         """A picture u8[H,W,3] of the model's size."""
         self._last_ns = arrival_ns
         self._now[:] = image[::_GRID, ::_GRID, 1]
@@ -97,18 +97,18 @@ class VideoMeter:
         np.subtract(self._now, self._before, out=self._before)
         np.abs(self._before, out=self._before)
         same = bool(self._sums) and (mark in self._sums or float(self._before.mean()) <= _SAME)
-        self._frozen.note(same, arrival_ns)
+        self._frozen.update(same, arrival_ns)
         self._sums.append(mark)
         self._before, self._now = self._now, self._before
 
-    def facts(self, now_ns: int, drift_ppm: float | None) -> StreamFacts:
+    def status(self, now_ns: int, drift_ppm: float | None) -> StreamStatus:
         """The stream at ``now_ns``."""
-        return StreamFacts(
+        return StreamStatus(
             age_s=None if self._last_ns is None else max(0.0, seconds(now_ns - self._last_ns)),
             rate_hz=self._rate.hz(now_ns),
             level=self._luma,
-            quiet_s=self._dark.for_s,
-            frozen_s=self._frozen.for_s,
+            quiet_s=self._dark.duration_s,
+            frozen_s=self._frozen.duration_s,
             drift_ppm=drift_ppm,
         )
 
@@ -118,13 +118,13 @@ class AudioMeter:
 
     def __init__(self, silent_dbfs: float) -> None:
         self._silent_dbfs = silent_dbfs
-        self._rate = Rate()
-        self._silent = Lasting()
-        self._stuck = Lasting()
+        self._rate = RateMeter()
+        self._silent = ConditionTimer()
+        self._stuck = ConditionTimer()
         self._last_ns: int | None = None
         self._peaks: deque[tuple[int, float]] = deque(maxlen=_LOUDEST_OF)
 
-    def chunk(self, samples: F32, arrival_ns: int) -> None:
+    def add_chunk(self, samples: F32, arrival_ns: int) -> None:
         """Sound f32[n] that came."""
         self._last_ns = arrival_ns
         self._rate.add(arrival_ns, len(samples))
@@ -132,22 +132,22 @@ class AudioMeter:
             return
         low, high = float(samples.min()), float(samples.max())
         level = _dbfs(max(-low, high))
-        self._silent.note(level < self._silent_dbfs, arrival_ns)
-        self._stuck.note(low == high, arrival_ns)
+        self._silent.update(level < self._silent_dbfs, arrival_ns)
+        self._stuck.update(low == high, arrival_ns)
         bucket = arrival_ns // _BUCKET_NS
         if self._peaks and self._peaks[-1][0] == bucket:
             self._peaks[-1] = (bucket, max(level, self._peaks[-1][1]))
         else:
             self._peaks.append((bucket, level))
 
-    def facts(self, now_ns: int, drift_ppm: float | None) -> StreamFacts:
+    def status(self, now_ns: int, drift_ppm: float | None) -> StreamStatus:
         """The stream at ``now_ns``."""
-        return StreamFacts(
+        return StreamStatus(
             age_s=None if self._last_ns is None else max(0.0, seconds(now_ns - self._last_ns)),
             rate_hz=self._rate.hz(now_ns),
             level=max((level for _, level in self._peaks), default=None),
-            quiet_s=self._silent.for_s,
-            frozen_s=self._stuck.for_s,
+            quiet_s=self._silent.duration_s,
+            frozen_s=self._stuck.duration_s,
             drift_ppm=drift_ppm,
         )
 

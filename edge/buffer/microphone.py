@@ -6,49 +6,49 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.buffer.avsync import BangFinder
+from edge.buffer.avsync import OnsetDetector
 from edge.buffer.media_clock import MediaClock
 from edge.buffer.meters import AudioMeter
-from edge.buffer.reached import Reached
-from edge.buffer.sound_track import SoundTrack
-from edge.config.models import Health
+from edge.buffer.reached import WatermarkLog
+from edge.buffer.sound_track import AudioTrack
+from edge.config.models import HealthConfig
 from edge.engine.manifest import Geometry
-from edge.facts import StreamFacts
-from edge.types import F32, NS_PER_S, AudioChunk, Gap, Item
+from edge.facts import StreamStatus
+from edge.types import F32, NS_PER_S, AudioChunk, Gap, MediaItem
 
 RING_S = 6.0
 """Sound kept beyond one window."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class MicrophoneListener:
     """Who is told of what comes: every item, and the local time of every bang."""
 
-    item: Callable[[Item], None]
-    bang: Callable[[int], None]
+    item: Callable[[MediaItem], None]
+    onset: Callable[[int], None]
 
 
 class MicrophoneBuffer:
     """Pushed by the microphone's thread, read by the engine's through its cameras."""
 
-    def __init__(self, name: str, geometry: Geometry, health: Health) -> None:
+    def __init__(self, name: str, geometry: Geometry, health: HealthConfig) -> None:
         self.name = name
         rate = geometry.audio.rate_hz
-        self._track = SoundTrack(rate, geometry.audio.samples + round(RING_S * rate))
+        self._track = AudioTrack(rate, geometry.audio.samples + round(RING_S * rate))
         self._meter = AudioMeter(health.silent_dbfs)
-        self._bangs = BangFinder(rate)
+        self._onsets = OnsetDetector(rate)
         self._clock = MediaClock()
         self._epoch = 0
         self._end_pts_ns: int | None = None
-        self._reached = Reached()
+        self._watermarks = WatermarkLog()
         self._lock = threading.Lock()
-        self._listeners: list[Listener] = []
+        self._listeners: list[MicrophoneListener] = []
 
-    def listen(self, listener: Listener) -> None:
+    def add_listener(self, listener: MicrophoneListener) -> None:
         """Tell ``listener`` of what comes from now on; called while the pipeline is put together."""
         self._listeners.append(listener)
 
-    def push(self, item: Item) -> None:
+    def push(self, item: MediaItem) -> None:
         """Take a chunk or a gap; pictures are ignored."""
         bangs: list[int] = []
         if isinstance(item, AudioChunk):
@@ -59,17 +59,17 @@ class MicrophoneBuffer:
         for listener in self._listeners:
             listener.item(item)
             for t_ns in bangs:
-                listener.bang(t_ns)
+                listener.onset(t_ns)
 
-    def heard_until_ns(self) -> int | None:
+    def available_until_ns(self) -> int | None:
         """Local time up to which sound is there; None before the first."""
         with self._lock:
             return None if self._end_pts_ns is None else self._clock.mono_of(self._end_pts_ns)
 
-    def heard_at_ns(self, mono_ns: int) -> int | None:
+    def completed_at_ns(self, mono_ns: int) -> int | None:
         """When the sound up to local time ``mono_ns`` had come; None while it has not."""
         with self._lock:
-            return None if self._end_pts_ns is None else self._reached.when(self._clock.pts_of(mono_ns))
+            return None if self._end_pts_ns is None else self._watermarks.arrival_ns(self._clock.pts_of(mono_ns))
 
     def read(self, end_mono_ns: int, out: F32) -> float:
         """Fill f32[n] with the sound that ends at local time ``end_mono_ns``; the share that was there."""
@@ -84,27 +84,27 @@ class MicrophoneBuffer:
         """Fill f32[n] with the newest samples, for people to look at; the position after them."""
         return self._track.ring.newest(out)
 
-    def facts(self, now_ns: int) -> StreamFacts:
+    def status(self, now_ns: int) -> StreamStatus:
         """Health of the sound."""
         with self._lock:
-            return self._meter.facts(now_ns, self._clock.drift_ppm)
+            return self._meter.status(now_ns, self._clock.drift_ppm)
 
     def _chunk(self, chunk: AudioChunk) -> list[int]:
-        length_ns = len(chunk.samples) * NS_PER_S // self._bangs.rate_hz
+        length_ns = len(chunk.samples) * NS_PER_S // self._onsets.rate_hz
         with self._lock:
             # A chunk is complete when its last sample is: that is the moment which arrival belongs to.
             before = self._clock.epoch
             self._clock.to_mono(chunk.pts_ns + length_ns, chunk.arrival_ns)
             if self._clock.epoch != before:
                 self._epoch += 1
-                self._reached = Reached()
+                self._watermarks = WatermarkLog()
             self._end_pts_ns = self._track.push(self._epoch, chunk.pts_ns, chunk.samples)
-            self._reached.note(self._end_pts_ns, chunk.arrival_ns)
-            self._meter.chunk(chunk.samples, chunk.arrival_ns)
-            return [self._clock.mono_of(pts_ns) for pts_ns in self._bangs.push(chunk.pts_ns, chunk.samples)]
+            self._watermarks.add(self._end_pts_ns, chunk.arrival_ns)
+            self._meter.add_chunk(chunk.samples, chunk.arrival_ns)
+            return [self._clock.mono_of(pts_ns) for pts_ns in self._onsets.push(chunk.pts_ns, chunk.samples)]
 
     def _restart(self) -> None:
         self._epoch += 1
         self._clock = MediaClock()
         self._end_pts_ns = None
-        self._reached = Reached()
+        self._watermarks = WatermarkLog()

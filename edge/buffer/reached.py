@@ -7,7 +7,7 @@ from collections import deque
 _MOST = 128
 
 
-class Reached:
+class WatermarkLog:
     """What each arrival completed: media up to so much.
 
     The newest 128 arrivals are known; what came before them counts as completed by the oldest of these.
@@ -19,17 +19,17 @@ class Reached:
         self._marks: deque[tuple[int, int]] = deque(maxlen=_MOST)
         self._upto_ns: int | None = None
 
-    def note(self, upto_ns: int, arrival_ns: int) -> None:
+    def add(self, upto_ns: int, arrival_ns: int) -> None:
         """What arrived at ``arrival_ns`` completed the media up to ``upto_ns``; less than before changes nothing."""
         if self._upto_ns is None or upto_ns > self._upto_ns:
             self._upto_ns = upto_ns
             self._marks.append((upto_ns, arrival_ns))
 
-    def when(self, upto_ns: int) -> int | None:
+    def arrival_ns(self, upto_ns: int) -> int | None:
         """The arrival that completed the media up to ``upto_ns``; None while there is none."""
-        found: int | None = None
+        arrival: int | None = None
         for reached_ns, arrival_ns in reversed(self._marks):
             if reached_ns < upto_ns:
                 break
-            found = arrival_ns
-        return found
+            arrival = arrival_ns
+        return arrival

@@ -18,7 +18,7 @@ from edge.types import F32, U8, Rect
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
+class NewestPicture:
     """When the newest of some pictures was taken, and where on its canvas the camera's own picture lies."""
 
     pts_ns: int
@@ -31,7 +31,7 @@ class RingPicture:
     ``number`` counts all pictures ever pushed."""
 
     number: int
-    taken: MediaTime
+    taken_at: MediaTime
     image: U8
     content: Rect
 
@@ -61,7 +61,7 @@ class FrameRing:
             self._stamp[slot] = self._pushed
             self._pushed += 1
 
-    def next_victim(self) -> tuple[int, int] | None:
+    def next_overwritten(self) -> tuple[int, int] | None:
         """Epoch and pts of the picture that the next push overwrites; None while there is room."""
         with self._lock:
             if self._pushed < self._capacity:
@@ -84,21 +84,23 @@ class FrameRing:
         with self._lock:
             return RingPicture(push, taken, image, content) if self._stamp[slot] == push else None
 
-    def gather(self, epoch: int, spans: Sequence[tuple[int, int]], out: U8) -> tuple[tuple[bool, ...], Newest | None]:
+    def gather(
+        self, epoch: int, spans: Sequence[tuple[int, int]], out: U8
+    ) -> tuple[tuple[bool, ...], NewestPicture | None]:
         """For each span (after, up to] copy its newest picture into ``out[i]``; which were there, and the newest."""
-        found = self._find(epoch, spans)
-        newest: Newest | None = None
-        for i, (slot, _) in enumerate(found):
+        slots = self._find(epoch, spans)
+        newest: NewestPicture | None = None
+        for i, (slot, _) in enumerate(slots):
             if slot >= 0:
                 out[i] = self._pixels[slot]
-        ok = [slot >= 0 for slot, _ in found]
+        ok = [slot >= 0 for slot, _ in slots]
         with self._lock:
-            for i, (slot, stamp) in enumerate(found):
+            for i, (slot, stamp) in enumerate(slots):
                 if slot >= 0 and self._stamp[slot] != stamp:
                     ok[i] = False
                     self.torn += 1
                 elif slot >= 0:
-                    newest = Newest(self._pts_ns[slot], self._content[slot])
+                    newest = NewestPicture(self._pts_ns[slot], self._content[slot])
         return tuple(ok), newest
 
     def _find(self, epoch: int, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from edge.engine.manifest import SensorChannel
-from edge.facts import SensorFacts
+from edge.facts import SensorStatus
 from edge.types import F32, SensorReading, nanoseconds, seconds
 
 _KEPT = 16
 
 
-class SensorBoard:
+class SensorCache:
     """Readings by channel; ``stale_s`` says which channels there are and how old their readings may be."""
 
     def __init__(self, channels: Sequence[SensorChannel], stale_s: Mapping[str, float]) -> None:
@@ -27,25 +27,25 @@ class SensorBoard:
 
     def fill(self, t_ns: int, values: F32, ok: F32) -> tuple[bool, ...]:
         """Write (value - mean) / std of each channel's newest reading at ``t_ns`` and 1, or 0 and 0."""
-        there: list[bool] = []
+        present: list[bool] = []
         for i, channel in enumerate(self._channels):
             reading = self._newest(channel.name, t_ns)
             values[i] = 0.0 if reading is None else (reading.value - channel.mean) / channel.std
             ok[i] = 0.0 if reading is None else 1.0
-            there.append(reading is not None)
-        return tuple(there)
+            present.append(reading is not None)
+        return tuple(present)
 
-    def facts(self, now_ns: int) -> tuple[SensorFacts, ...]:
+    def statuses(self, now_ns: int) -> tuple[SensorStatus, ...]:
         """The newest reading of each configured channel at ``now_ns``, however old."""
-        return tuple(self._facts(channel, now_ns) for channel in self._channels if channel.name in self._stale_ns)
+        return tuple(self._status(channel, now_ns) for channel in self._channels if channel.name in self._stale_ns)
 
-    def _facts(self, channel: SensorChannel, now_ns: int) -> SensorFacts:
+    def _status(self, channel: SensorChannel, now_ns: int) -> SensorStatus:
         readings = self._readings[channel.name]
         if not readings:
-            return SensorFacts(channel.name, channel.unit, None, None, is_stale=True)
+            return SensorStatus(channel.name, channel.unit, None, None, is_stale=True)
         age_ns = max(0, now_ns - readings[-1].arrival_ns)
         is_stale = age_ns > self._stale_ns[channel.name]
-        return SensorFacts(channel.name, channel.unit, readings[-1].value, seconds(age_ns), is_stale)
+        return SensorStatus(channel.name, channel.unit, readings[-1].value, seconds(age_ns), is_stale)
 
     def _newest(self, name: str, t_ns: int) -> SensorReading | None:
         stale_ns = self._stale_ns.get(name, 0)

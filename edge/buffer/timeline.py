@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from edge.buffer.media_clock import MediaClock
-from edge.buffer.reached import Reached
+from edge.buffer.reached import WatermarkLog
 from edge.types import NS_PER_S, Stream
 
 SKEW_NS = 3 * NS_PER_S
@@ -19,7 +19,7 @@ SKEW_NS = 3 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueWindow:
     """A window that can be gathered: it ends at ``end_ns`` on the epoch's pts axis.
 
     ``ready_ns`` is the local time at which it came due: the arrival of the media that completed it, or the moment from
@@ -34,7 +34,7 @@ class Due:
 
 
 @dataclass(slots=True)
-class Track:
+class StreamProgress:
     """How far one stream has come in one epoch, in pts."""
 
     first_ns: int
@@ -43,7 +43,7 @@ class Track:
     passed_ns: int
     end_ns: int
     clock: MediaClock
-    reached: Reached = field(default_factory=Reached)
+    watermarks: WatermarkLog = field(default_factory=WatermarkLog)
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Epoch:
 
     index: int
     hops_before: int
-    tracks: dict[Stream, Track] = field(default_factory=dict)
+    tracks: dict[Stream, StreamProgress] = field(default_factory=dict)
     origin_ns: int | None = None
     next_k: int = 1
     end_ns: int = 0
@@ -78,7 +78,7 @@ class Timeline:
         self._expected: set[Stream] = {Stream.VIDEO, Stream.AUDIO}
         self._epochs: deque[Epoch] = deque([Epoch(0, 0)])
         self._last_t_end_ns: int | None = None
-        self._every, self._phase = 1, 0
+        self._stride, self._phase = 1, 0
 
     @property
     def epoch(self) -> Epoch:
@@ -104,9 +104,9 @@ class Timeline:
             origin_ns = min((track.first_ns for track in epoch.tracks.values()), default=0)
         return origin_ns + epoch.next_k * self._hop_ns
 
-    def thin(self, every: int, phase: int = 0) -> None:
-        """From now on only windows whose number is ``phase`` modulo ``every`` are due; the others are left out."""
-        self._every, self._phase = every, phase % every
+    def set_stride(self, stride: int, phase: int = 0) -> None:
+        """From now on only windows whose number is ``phase`` modulo ``stride`` are due; the others are left out."""
+        self._stride, self._phase = stride, phase % stride
 
     def expect(self, streams: set[Stream]) -> None:
         """Say which streams there are; others are not waited for unless they deliver."""
@@ -123,17 +123,19 @@ class Timeline:
         """
         track = self.epoch.tracks.get(stream)
         if track is None:
-            track = self.epoch.tracks[stream] = Track(pts_ns, arrival_ns, arrival_ns, passed_ns, end_ns, MediaClock())
+            track = self.epoch.tracks[stream] = StreamProgress(
+                pts_ns, arrival_ns, arrival_ns, passed_ns, end_ns, MediaClock()
+            )
         track.clock.to_mono(pts_ns if arrived_ns is None else arrived_ns, arrival_ns)
         track.passed_ns = max(track.passed_ns, passed_ns)
-        track.reached.note(passed_ns, arrival_ns)
+        track.watermarks.add(passed_ns, arrival_ns)
         track.end_ns = max(track.end_ns, end_ns)
         track.arrival_ns = max(track.arrival_ns, arrival_ns)
         self._expected.add(stream)
-        self._judge_waiting()
+        self._update_waited()
         self._fix_origin()
 
-    def gap(self, until: Stream | None = None) -> None:
+    def begin_epoch(self, until: Stream | None = None) -> None:
         """Close the epoch, at the end of stream ``until`` or of what came last; what comes next is on a new axis."""
         if not self.epoch.tracks:
             return
@@ -147,22 +149,22 @@ class Timeline:
 
     def count_due(self, now_ns: int, also_until_ns: int | None = None) -> int:
         """Windows due now. ``also_until_ns``: local time that an outer stream (a microphone) has come to."""
-        return sum(self._among(e, e.next_k, self._last_k(e, now_ns, also_until_ns)) for e in self._epochs)
+        return sum(self._count_kept(e, e.next_k, self._last_k(e, now_ns, also_until_ns)) for e in self._epochs)
 
     def newest_due(self, now_ns: int, also_until_ns: int | None = None) -> int:
         """The number of the newest window that is due or was."""
         epoch = self._epochs[-1]
-        return self._whole(epoch.hops_before + max(self._last_k(epoch, now_ns, also_until_ns), epoch.next_k - 1))
+        return self._latest_kept(epoch.hops_before + max(self._last_k(epoch, now_ns, also_until_ns), epoch.next_k - 1))
 
-    def pick(self, now_ns: int, newest: bool, also_until_ns: int | None = None) -> Due | None:
+    def next_due(self, now_ns: int, newest: bool, also_until_ns: int | None = None) -> DueWindow | None:
         """The oldest window due, or the newest; it stays due until `commit`."""
         last = [(epoch, self._last_k(epoch, now_ns, also_until_ns)) for epoch in self._epochs]
-        there = [(epoch, k) for epoch, k in last if self._among(epoch, epoch.next_k, k)]
-        if not there:
+        due_epochs = [(epoch, k) for epoch, k in last if self._count_kept(epoch, epoch.next_k, k)]
+        if not due_epochs:
             return None
-        epoch, k = there[-1] if newest else there[0]
-        number = epoch.hops_before + (k if newest else epoch.next_k + self._every - 1)
-        k = self._whole(number) - epoch.hops_before
+        epoch, k = due_epochs[-1] if newest else due_epochs[0]
+        number = epoch.hops_before + (k if newest else epoch.next_k + self._stride - 1)
+        k = self._latest_kept(number) - epoch.hops_before
         assert epoch.origin_ns is not None
         assert epoch.clock is not None
         end_ns = epoch.origin_ns + k * self._hop_ns
@@ -170,34 +172,34 @@ class Timeline:
         ready_ns = self._ready_ns(epoch, end_ns, t_end_ns)
         if self._last_t_end_ns is not None:
             t_end_ns = max(t_end_ns, self._last_t_end_ns + 1)
-        return Due(epoch.index, epoch.hops_before + k, end_ns, t_end_ns, ready_ns)
+        return DueWindow(epoch.index, epoch.hops_before + k, end_ns, t_end_ns, ready_ns)
 
-    def commit(self, due: Due) -> tuple[int, int]:
+    def commit(self, due: DueWindow) -> tuple[int, int]:
         """Mark ``due`` and all before it as done; how many due ones before it were skipped, how many left out."""
         passed = skipped = 0
         while self._epochs[0].index < due.epoch:
             epoch = self._epochs.popleft()
             passed += self._hops(epoch) - epoch.next_k + 1
-            skipped += self._among(epoch, epoch.next_k, self._hops(epoch))
+            skipped += self._count_kept(epoch, epoch.next_k, self._hops(epoch))
         epoch = self._epochs[0]
         k = due.seq - epoch.hops_before
         passed += k - epoch.next_k
-        skipped += self._among(epoch, epoch.next_k, k - 1)
+        skipped += self._count_kept(epoch, epoch.next_k, k - 1)
         epoch.next_k = k + 1
         self._last_t_end_ns = due.t_end_ns
         self._drop_exhausted()
         return skipped, passed - skipped
 
-    def _whole(self, number: int) -> int:
+    def _latest_kept(self, number: int) -> int:
         """The newest window up to ``number`` that is not left out."""
-        return number - (number - self._phase) % self._every
+        return number - (number - self._phase) % self._stride
 
-    def _among(self, epoch: Epoch, first_k: int, last_k: int) -> int:
+    def _count_kept(self, epoch: Epoch, first_k: int, last_k: int) -> int:
         """How many of these windows of an epoch are not left out."""
         if last_k < first_k:
             return 0
         first, last = epoch.hops_before + first_k, epoch.hops_before + last_k
-        return (self._whole(last) - self._whole(first - 1)) // self._every
+        return (self._latest_kept(last) - self._latest_kept(first - 1)) // self._stride
 
     def _ready_ns(self, epoch: Epoch, end_ns: int, t_end_ns: int) -> int:
         """The arrival that completed the last of the streams that are waited for; the epoch's end or lateness where
@@ -206,10 +208,10 @@ class Timeline:
             otherwise_ns = max(track.arrival_ns for track in epoch.tracks.values())
         else:
             otherwise_ns = t_end_ns + self._max_lateness_ns
-        came = [track.reached.when(end_ns) for track in self._waited_tracks(epoch)]
+        came = [track.watermarks.arrival_ns(end_ns) for track in self._waited_tracks(epoch)]
         return max(otherwise_ns if at_ns is None else at_ns for at_ns in came)
 
-    def _waited_tracks(self, epoch: Epoch) -> list[Track]:
+    def _waited_tracks(self, epoch: Epoch) -> list[StreamProgress]:
         waited = [track for stream, track in epoch.tracks.items() if stream in self._waited]
         return waited or list(epoch.tracks.values())
 
@@ -250,7 +252,7 @@ class Timeline:
         while len(self._epochs) > 1 and self._epochs[0].next_k > self._hops(self._epochs[0]):
             self._epochs.popleft()
 
-    def _judge_waiting(self) -> None:
+    def _update_waited(self) -> None:
         """Streams far behind the other are not waited for: by arrival when live, by media time in a recording."""
         tracks = self.epoch.tracks
         came = {s: t.arrival_ns if self._live else t.passed_ns for s, t in tracks.items()}

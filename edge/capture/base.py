@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.capture.mask import Polygons
-from edge.capture.tap import Tap
-from edge.types import Item
+from edge.capture.tap import PacketSink
+from edge.types import MediaItem
 
 
-class Source(Protocol):
+class MediaSource(Protocol):
     """A camera, microphone or recording that yields items in the order in which they came."""
 
     name: str
@@ -21,7 +21,7 @@ class Source(Protocol):
     has_audio: bool
     """What it delivers; both False until it was opened, that is until the first item."""
 
-    def items(self) -> Generator[Item, None, None]:
+    def items(self) -> Generator[MediaItem, None, None]:
         """Open and read; ends with the recording, or when closed.
 
         A frame's pixels are valid until the next item. SourceError: expected trouble of a device or the network;
@@ -35,7 +35,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fittings:
+class SourceOptions:
     """What is fitted to a source: the privacy ``masks`` over its picture, and who keeps its encoded packets.
 
     ``keep_sound``: whether the source's own sound is kept with its picture. ``threads`` decode the pictures together;
@@ -43,9 +43,9 @@ class Fittings:
     """
 
     masks: Polygons = ()
-    tap: Tap | None = None
+    packet_sink: PacketSink | None = None
     keep_sound: bool = True
     threads: int = 1
 
 
-BARE = Fittings()
+DEFAULT_OPTIONS = SourceOptions()

@@ -9,20 +9,20 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from edge.capture.base import BARE, Fittings
-from edge.capture.hardware import is_accelerated, none_decoded
-from edge.capture.items import ItemMaker, Pace
-from edge.capture.tap import Feed
+from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
+from edge.capture.hardware import is_accelerated, no_picture_error
+from edge.capture.items import ArrivalPacer, MediaNormaliser
+from edge.capture.tap import ContainerPacketFeed
 from edge.clock import Clock
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Item, Stream
+from edge.types import NS_PER_S, MediaItem, Stream
 
-_HOPELESS = 60  # packets in a row that a device could not decode
-_TOGETHER = 2  # packets of sound are decoded that many of their lengths before their chunk is due
+_MAX_FAILED_PACKETS = 60  # packets in a row that a device could not decode
+_BATCHED_PACKETS = 2  # packets of sound are decoded that many of their lengths before their chunk is due
 
 
-class Decoder:
+class ContainerDecoder:
     """Turns packets into items. One for the life of a source: loops of a recording go on in the same epoch.
 
     Sound is decoded about once a hop, all packets since the last time together: a decoder that has to come back into
@@ -31,45 +31,47 @@ class Decoder:
     """
 
     def __init__(
-        self, name: str, geometry: Geometry, clock: Clock, metrics: Metrics, fittings: Fittings = BARE
+        self, name: str, geometry: Geometry, clock: Clock, metrics: Metrics, options: SourceOptions = DEFAULT_OPTIONS
     ) -> None:
         self._name = name
         self._clock = clock
-        self._maker = ItemMaker(name, geometry, clock, metrics, fittings)
-        self._feed = Feed(fittings.tap, fittings.keep_sound) if fittings.tap is not None else None
+        self._normaliser = MediaNormaliser(name, geometry, clock, metrics, options)
+        self._feed = (
+            ContainerPacketFeed(options.packet_sink, options.keep_sound) if options.packet_sink is not None else None
+        )
         self._shift_ns = 0
-        self._threads = fittings.threads
+        self._threads = options.threads
         self._on_device = False
         self._failed = 0
-        self._waiting: list[Any] = []
+        self._deferred: list[Any] = []
         self._due_ns = 0
         self._next_ns = 0
 
     @property
     def decoded(self) -> int:
         """Pictures and blocks of sound so far."""
-        return self._maker.decoded
+        return self._normaliser.decoded
 
     @property
     def end_ns(self) -> int | None:
         """Where the media read so far ends, over both streams."""
-        return self._maker.end_ns
+        return self._normaliser.end_ns
 
     def items(
-        self, container: Any, cancel: threading.Event, pace: Pace | None = None, shift_ns: int = 0
-    ) -> Iterator[Item]:
+        self, container: Any, cancel: threading.Event, pace: ArrivalPacer | None = None, shift_ns: int = 0
+    ) -> Iterator[MediaItem]:
         """Read to the end, or until ``cancel``; all pts are moved by ``shift_ns``.
 
         Things arrive when their packet was read, or when ``pace`` says. NoHardwareError when a device decodes nothing.
         """
         video, audio = streams_of(container)
         chosen = [s for s in (video, audio) if s is not None]
-        self._maker.pace, self._shift_ns = pace, shift_ns
-        self._waiting.clear()
+        self._normaliser.pace, self._shift_ns = pace, shift_ns
+        self._deferred.clear()
         self._on_device, self._failed = is_accelerated(container), 0
         if video is not None:
-            _spread(video, self._threads)
-            self._maker.step_ns = _nominal_step_ns(video)
+            _set_decode_threads(video, self._threads)
+            self._normaliser.step_ns = _nominal_step_ns(video)
         if self._feed is not None:
             self._feed.open(chosen)
         for packet in container.demux(*chosen):
@@ -77,40 +79,40 @@ class Decoder:
                 return
             started_ns = self._clock.mono_ns()
             if pace is None:
-                self._maker.arrival_ns = started_ns
+                self._normaliser.arrival_ns = started_ns
             if self._feed is not None:
-                self._feed.push(packet, self._maker.arrival_ns, shift_ns)
+                self._feed.push(packet, self._normaliser.arrival_ns, shift_ns)
             if packet.stream is video:
                 yield from self._pictures(packet, started_ns)
             else:
                 yield from self._sound(packet)
-        yield from self._decode_waiting()
-        yield from self._maker.rest()
+        yield from self._decode_deferred()
+        yield from self._normaliser.flush()
 
-    def _pictures(self, packet: Any, started_ns: int) -> Iterator[Item]:
+    def _pictures(self, packet: Any, started_ns: int) -> Iterator[MediaItem]:
         frames = self._decode(packet)
-        if self._on_device and self._failed >= _HOPELESS:
-            raise none_decoded(self._name)
+        if self._on_device and self._failed >= _MAX_FAILED_PACKETS:
+            raise no_picture_error(self._name)
         for frame in frames:
             self._failed = 0
             if frame.is_corrupt:
-                self._maker.drop("decode")
+                self._normaliser.drop("decode")
                 continue
             pts_ns = self._pts_of(frame, Stream.VIDEO)
-            if self._waiting and not self._maker.follows(Stream.VIDEO, pts_ns, self._maker.step_ns):
-                yield from self._decode_waiting()
-            yield from self._maker.picture(frame, pts_ns, started_ns)
+            if self._deferred and not self._normaliser.is_continuous(Stream.VIDEO, pts_ns, self._normaliser.step_ns):
+                yield from self._decode_deferred()
+            yield from self._normaliser.add_picture(frame, pts_ns, started_ns)
             started_ns = self._clock.mono_ns()
 
-    def _sound(self, packet: Any) -> Iterator[Item]:
-        if self._can_wait(packet):
-            self._waiting.append(packet)
+    def _sound(self, packet: Any) -> Iterator[MediaItem]:
+        if self._can_defer(packet):
+            self._deferred.append(packet)
             return
-        yield from self._decode_waiting()
+        yield from self._decode_deferred()
         for frame in self._decode(packet):
-            yield from self._maker.sound(frame, self._pts_of(frame, Stream.AUDIO))
+            yield from self._normaliser.add_sound(frame, self._pts_of(frame, Stream.AUDIO))
 
-    def _can_wait(self, packet: Any) -> bool:
+    def _can_defer(self, packet: Any) -> bool:
         """Whether this packet goes on where the last one ended, and its chunk is not due yet; it arrives then."""
         if packet.pts is None or not packet.duration:
             return False
@@ -119,21 +121,21 @@ class Decoder:
         pts_ns += self._shift_ns
         goes_on = 2 * abs(pts_ns - self._next_ns) <= length_ns
         self._next_ns = pts_ns + length_ns
-        if not self._waiting:
-            due_ns = self._maker.sound_due_ns(pts_ns)
-            if due_ns is None or not self._maker.follows(Stream.AUDIO, pts_ns, length_ns):
+        if not self._deferred:
+            due_ns = self._normaliser.sound_due_ns(pts_ns)
+            if due_ns is None or not self._normaliser.is_continuous(Stream.AUDIO, pts_ns, length_ns):
                 return False
             self._due_ns = due_ns
-        if not goes_on or pts_ns + _TOGETHER * length_ns >= self._due_ns:
+        if not goes_on or pts_ns + _BATCHED_PACKETS * length_ns >= self._due_ns:
             return False
-        self._maker.arrive(pts_ns)
+        self._normaliser.note_arrival(pts_ns)
         return True
 
-    def _decode_waiting(self) -> Iterator[Item]:
-        packets, self._waiting = self._waiting, []
+    def _decode_deferred(self) -> Iterator[MediaItem]:
+        packets, self._deferred = self._deferred, []
         for packet in packets:
             for frame in self._decode(packet):
-                yield from self._maker.sound(frame, self._pts_of(frame, Stream.AUDIO), has_arrived=True)
+                yield from self._normaliser.add_sound(frame, self._pts_of(frame, Stream.AUDIO), has_arrived=True)
 
     def _decode(self, packet: Any) -> list[Any]:
         import av
@@ -143,13 +145,13 @@ class Decoder:
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
-            self._maker.drop("decode")
+            self._normaliser.drop("decode")
             self._failed += 1
             return []
 
     def _pts_of(self, frame: Any, stream: Stream) -> int:
         if frame.pts is None:
-            return self._maker.expected_ns(stream)
+            return self._normaliser.expected_ns(stream)
         return _ns(frame.pts, frame.time_base) + self._shift_ns
 
 
@@ -163,7 +165,7 @@ def streams_of(container: Any) -> tuple[Any | None, Any | None]:
     return video, audio
 
 
-def _spread(video: Any, threads: int) -> None:
+def _set_decode_threads(video: Any, threads: int) -> None:
     """Have libav decode whole pictures side by side on that many threads; on the caller's alone for one."""
     video.thread_type = "FRAME" if threads > 1 else "NONE"
     if threads > 1:

@@ -10,7 +10,7 @@ _DEV = Path("/dev")
 
 
 @dataclass(frozen=True, slots=True)
-class FoundCamera:
+class CameraDevice:
     """A video device: ``path`` is what `device:` takes."""
 
     path: str
@@ -18,7 +18,7 @@ class FoundCamera:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundMicrophone:
+class MicrophoneDevice:
     """A sound input: ``name`` is what `name:` takes."""
 
     index: int
@@ -28,24 +28,24 @@ class FoundMicrophone:
     is_default: bool
 
 
-def cameras(dev: Path = _DEV, sysfs: Path = _SYSFS) -> list[FoundCamera]:
+def list_cameras(dev: Path = _DEV, sysfs: Path = _SYSFS) -> list[CameraDevice]:
     """V4L2 devices that can capture (a camera's metadata nodes are left out), in the order of their numbers."""
-    found: list[tuple[int, FoundCamera]] = []
+    found: list[tuple[int, CameraDevice]] = []
     for path in dev.glob("video*"):
         number = path.name.removeprefix("video")
         if number.isdecimal() and _is_first_node(sysfs / path.name):
-            found.append((int(number), FoundCamera(str(path), _read(sysfs / path.name / "name") or path.name)))
+            found.append((int(number), CameraDevice(str(path), _read(sysfs / path.name / "name") or path.name)))
     return [camera for _, camera in sorted(found, key=lambda pair: pair[0])]
 
 
-def microphones() -> list[FoundMicrophone]:
+def list_microphones() -> list[MicrophoneDevice]:
     """Sound inputs; SourceError when the sound library is missing."""
     from edge.capture.portaudio import sounddevice
 
     sd = sounddevice()
     default = sd.default.device[0]
     return [
-        FoundMicrophone(
+        MicrophoneDevice(
             index=int(device["index"]),
             name=str(device["name"]),
             channels=int(device["max_input_channels"]),

@@ -11,7 +11,7 @@ _STALE_NS = NS_PER_S
 _SPARSE = 3  # steps of a slow stream that may pass before a step counts as a jump
 
 
-class Verdict(Enum):
+class PtsContinuity(Enum):
     """What the next pts of a stream means."""
 
     NEXT = "next"
@@ -25,7 +25,7 @@ class Verdict(Enum):
     """Not after the one before, but not far enough back for a jump."""
 
 
-class Epochs:
+class EpochTracker:
     """Follows the pts of picture and sound. When one stream jumps, the other one's jump belongs to the same break."""
 
     def __init__(self) -> None:
@@ -37,29 +37,30 @@ class Epochs:
         self.end_ns: int | None = None
         self.step_ns = 0
 
-    def check(self, stream: Stream, pts_ns: int, length_ns: int) -> Verdict:
+    def classify(self, stream: Stream, pts_ns: int, length_ns: int) -> PtsContinuity:
         """Judge and follow one frame or block that starts at ``pts_ns`` and should last ``length_ns``."""
         if stream not in self._next:
             if self._is_stale(stream, pts_ns, length_ns):
-                return Verdict.STALE
+                return PtsContinuity.STALE
             self._follow(stream, pts_ns, length_ns)
-            return Verdict.FIRST
+            return PtsContinuity.FIRST
         if self._jumps(stream, pts_ns, length_ns):
             self._old = {s: t for s, t in self._next.items() if s is not stream}
             self._next, self._last = {}, {}
             self._stale_ns = 0
             self.origin_ns = None
             self._follow(stream, pts_ns, length_ns)
-            return Verdict.JUMP
+            return PtsContinuity.JUMP
         step_ns = pts_ns - self._last[stream]
         if step_ns <= 0:
-            return Verdict.BACKWARD
+            return PtsContinuity.BACKWARD
         self.step_ns = step_ns
         self._follow(stream, pts_ns, length_ns)
-        return Verdict.NEXT
+        return PtsContinuity.NEXT
 
-    def follows(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
-        """Whether `check` would find it in the epoch that there is already: neither the stream's first nor a jump."""
+    def is_continuous(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
+        """Whether `classify` would find it in the epoch that there is already: neither the stream's first nor a
+        jump."""
         return stream in self._next and not self._jumps(stream, pts_ns, length_ns)
 
     def expected_ns(self, stream: Stream) -> int:

@@ -8,16 +8,16 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from edge.capture.base import BARE, Fittings
-from edge.capture.decode import Decoder, streams_of
-from edge.capture.hardware import open_decoded
-from edge.capture.picture import Scaler
+from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
+from edge.capture.decode import ContainerDecoder, streams_of
+from edge.capture.hardware import open_container
+from edge.capture.picture import FrameScaler
 from edge.clock import Clock
-from edge.config.sources import FileSource
+from edge.config.sources import FileSourceConfig
 from edge.engine.manifest import Geometry
 from edge.errors import MediaError
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Frame, Glance, Item, seconds
+from edge.types import NS_PER_S, Frame, LumaSample, MediaItem, seconds
 
 _log = logging.getLogger(__name__)
 _STILL_S = 3.0  # longer than any label must last to become an event
@@ -29,12 +29,12 @@ class RecordingSource:
     def __init__(
         self,
         name: str,
-        config: FileSource,
+        config: FileSourceConfig,
         path: Path,
         geometry: Geometry,
         clock: Clock,
         metrics: Metrics,
-        fittings: Fittings = BARE,
+        options: SourceOptions = DEFAULT_OPTIONS,
     ) -> None:
         self.name = name
         self.live = False
@@ -45,16 +45,16 @@ class RecordingSource:
         self._geometry = geometry
         self._clock = clock
         self._metrics = metrics
-        self._fittings = fittings
+        self._options = options
         self._closed = threading.Event()
 
-    def items(self) -> Generator[Item, None, None]:
+    def items(self) -> Generator[MediaItem, None, None]:
         """All items to the end, or for ever with ``loop``; MediaError says what is wrong with the file."""
         import av
 
         self._closed.clear()
-        pace = _Pace(self._clock, self._config.pace == "live", self._closed)
-        decoder = Decoder(self.name, self._geometry, self._clock, self._metrics, self._fittings)
+        pace = _Pacer(self._clock, self._config.pace == "live", self._closed)
+        decoder = ContainerDecoder(self.name, self._geometry, self._clock, self._metrics, self._options)
         shift_ns = 0
         while not self._closed.is_set():
             with self._open() as container:
@@ -63,7 +63,7 @@ class RecordingSource:
                     return
                 before = decoder.decoded
                 try:
-                    yield from decoder.items(container, self._closed, pace.arrive, shift_ns)
+                    yield from decoder.items(container, self._closed, pace.wait_for, shift_ns)
                 except av.error.FFmpegError as error:
                     if decoder.decoded == before:
                         raise self._unreadable(_reason(error)) from error
@@ -85,7 +85,7 @@ class RecordingSource:
         if not self._path.is_file():
             raise MediaError(f"{self._path}: there is no such file; check the path of camera {self.name!r}")
         try:
-            container = open_decoded(self._av_open, self._config, self.name)
+            container = open_container(self._av_open, self._config, self.name)
         except (av.error.FFmpegError, OSError) as error:
             raise self._unreadable(_reason(error)) from error
         video, audio = streams_of(container)
@@ -100,22 +100,22 @@ class RecordingSource:
 
         return av.open(str(self._path), metadata_errors="replace", hwaccel=hwaccel)
 
-    def _still(self, container: Any, pace: _Pace) -> Iterator[Item]:
+    def _still(self, container: Any, pace: _Pacer) -> Iterator[MediaItem]:
         """The picture at the model's rate for three seconds, or for ever."""
         import av
 
-        scaler = Scaler(self._geometry.video, self._fittings.masks)
+        scaler = FrameScaler(self._geometry.video, self._options.masks)
         try:
             frame = next(container.decode(video=0))
         except (av.error.FFmpegError, StopIteration) as error:
             raise self._unreadable("the picture cannot be decoded") from error
-        image, luma = scaler.scale(frame), scaler.luma(frame)
+        image, luma = scaler.scale(frame), scaler.mean_luma(frame)
         step_ns, k = self._geometry.frame_ns, 0
         while not self._closed.is_set() and (self._config.loop or k * step_ns <= round(_STILL_S * NS_PER_S)):
-            arrival_ns = pace.arrive(k * step_ns)
+            arrival_ns = pace.wait_for(k * step_ns)
             self._metrics.frames.labels(self.name).inc()
             yield Frame(k * step_ns, arrival_ns, image, scaler.content)
-            yield Glance(k * step_ns, arrival_ns, luma)
+            yield LumaSample(k * step_ns, arrival_ns, luma)
             k += 1
 
     def _unreadable(self, reason: str) -> MediaError:
@@ -124,7 +124,7 @@ class RecordingSource:
         )
 
 
-class _Pace:
+class _Pacer:
     """When media of a file arrives: at its own time (``live``), or at once but stamped as though it had."""
 
     _BACK_NS = 3 * NS_PER_S  # so far may one stream lie behind the other in a file
@@ -138,7 +138,7 @@ class _Pace:
         self._media_ns = 0
         self._played_ns = 0
 
-    def arrive(self, media_ns: int) -> int:
+    def wait_for(self, media_ns: int) -> int:
         """Wait until it is time for ``media_ns`` (a break of the media clock is not waited for); the arrival."""
         if self._start_ns is None:
             self._start_ns, self._media_ns = self._clock.mono_ns(), media_ns

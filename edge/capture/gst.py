@@ -29,17 +29,17 @@ _PIXELS = {"NV12": "nv12", "I420": "yuv420p"}
 _FULL = {1: 2}  # GStreamer's 0..255 -> libav's full range
 
 
-def load() -> Any:
+def load_gstreamer() -> Any:
     """GStreamer's namespaces (``Gst`` and its kin) as one object, ready; SourceError says what to install."""
     try:
         gi = _gi()
         for name in _NAMESPACES:
             gi.require_version(name, "1.0" if name != "GLib" else "2.0")
-        found = {name: importlib.import_module(f"gi.repository.{name}") for name in _NAMESPACES}
+        namespaces = {name: importlib.import_module(f"gi.repository.{name}") for name in _NAMESPACES}
     except (ImportError, ValueError) as error:
         raise SourceError(f"{_MISSING} ({error})") from None
-    found["Gst"].init(None)
-    return SimpleNamespace(**found)
+    namespaces["Gst"].init(None)
+    return SimpleNamespace(**namespaces)
 
 
 def _gi() -> Any:
@@ -63,7 +63,7 @@ def _gi() -> Any:
     return module
 
 
-def pts_of(sample: Any, gst: Any) -> int | None:
+def sample_pts(sample: Any, gst: Any) -> int | None:
     """A sample's time on the pipeline's own running time, ns; None where it has none."""
     pts = sample.get_buffer().pts
     if pts == gst.Gst.CLOCK_TIME_NONE:
@@ -72,7 +72,7 @@ def pts_of(sample: Any, gst: Any) -> int | None:
     return None if running == gst.Gst.CLOCK_TIME_NONE else int(running)
 
 
-def picture_of(sample: Any, gst: Any) -> Any:
+def sample_to_video_frame(sample: Any, gst: Any) -> Any:
     """A sample of `VIDEO_CAPS` as ``av.VideoFrame``, its pixels copied."""
     import av
 
@@ -94,7 +94,7 @@ def picture_of(sample: Any, gst: Any) -> Any:
     return frame
 
 
-def sound_of(sample: Any, gst: Any) -> Any:
+def sample_to_audio_frame(sample: Any, gst: Any) -> Any:
     """A sample of `AUDIO_CAPS` as ``av.AudioFrame`` of one channel: the mean of its channels."""
     import av
 

@@ -11,23 +11,23 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from edge.capture import gst
-from edge.capture.base import BARE, Fittings
-from edge.capture.items import ItemMaker
-from edge.capture.mask import Mask
-from edge.capture.tap import PictureFeed
+from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
+from edge.capture.items import MediaNormaliser
+from edge.capture.mask import PrivacyMask
+from edge.capture.tap import JpegPacketFeed
 from edge.clock import Clock
-from edge.config.sources import GstreamerSource
+from edge.config.sources import GstreamerSourceConfig
 from edge.engine.manifest import Geometry
 from edge.errors import SourceError
 from edge.metrics import Metrics
-from edge.types import NS_PER_MS, Item, Stream, seconds
+from edge.types import NS_PER_MS, MediaItem, Stream, seconds
 
 _WAIT_NS = 20 * NS_PER_MS  # sound is looked for at least that often
 _PICTURES = 4  # that wait here before the pipeline is held up
 _ADVICE = "try the pipeline with gst-launch-1.0, its appsinks replaced by fakesink"
 
 
-class PipelineCamera:
+class GstreamerCamera:
     """A pipeline with ``appsink name=video`` (NV12 or I420), ``appsink name=audio`` (F32LE), or both.
 
     Times are the pipeline's running time. Error texts are GStreamer's short ones, without what may hold a password.
@@ -36,11 +36,11 @@ class PipelineCamera:
     def __init__(
         self,
         name: str,
-        config: GstreamerSource,
+        config: GstreamerSourceConfig,
         geometry: Geometry,
         clock: Clock,
         metrics: Metrics,
-        fittings: Fittings = BARE,
+        options: SourceOptions = DEFAULT_OPTIONS,
     ) -> None:
         self.name = name
         self.live = True
@@ -48,15 +48,15 @@ class PipelineCamera:
         self.has_audio = False
         self._config = config
         self._clock = clock
-        self._made_of = (name, geometry, clock, metrics, fittings)
-        self._feed = PictureFeed(fittings.tap) if fittings.tap is not None else None
-        self._mask = Mask(fittings.masks)
+        self._normaliser_args = (name, geometry, clock, metrics, options)
+        self._feed = JpegPacketFeed(options.packet_sink) if options.packet_sink is not None else None
+        self._mask = PrivacyMask(options.masks)
         self._closed = threading.Event()
 
-    def items(self) -> Generator[Item, None, None]:
+    def items(self) -> Generator[MediaItem, None, None]:
         """Start the pipeline and read until closed; SourceError when it fails, ends, or gives nothing."""
         self._closed.clear()
-        ns = gst.load()
+        ns = gst.load_gstreamer()
         pipeline = self._parse(ns)
         try:
             sinks = self._sinks(ns, pipeline)
@@ -70,8 +70,8 @@ class PipelineCamera:
         """Ask `items` to end within a fraction of a second."""
         self._closed.set()
 
-    def _read(self, ns: Any, pipeline: Any, video: Any, audio: Any) -> Iterator[Item]:
-        maker, bus = ItemMaker(*self._made_of), pipeline.get_bus()
+    def _read(self, ns: Any, pipeline: Any, video: Any, audio: Any) -> Iterator[MediaItem]:
+        maker, bus = MediaNormaliser(*self._normaliser_args), pipeline.get_bus()
         last_ns = self._clock.mono_ns()
         first = video if video is not None else audio
         while not self._closed.is_set():
@@ -88,27 +88,27 @@ class PipelineCamera:
             if got:
                 last_ns = now_ns
                 continue
-            self._look_for_trouble(ns, bus)
+            self._raise_bus_error(ns, bus)
             if first.is_eos() or seconds(now_ns - last_ns) > self._config.read_timeout_s:
-                yield from maker.rest()
+                yield from maker.flush()
                 what = "the pipeline ended" if first.is_eos() else "the pipeline gives nothing"
                 raise SourceError(f"camera {self.name}: {what}; {_ADVICE}")
 
-    def _picture(self, ns: Any, maker: ItemMaker, sample: Any, started_ns: int) -> Iterator[Item]:
-        pts_ns = gst.pts_of(sample, ns)
-        frame = gst.picture_of(sample, ns)
+    def _picture(self, ns: Any, maker: MediaNormaliser, sample: Any, started_ns: int) -> Iterator[MediaItem]:
+        pts_ns = gst.sample_pts(sample, ns)
+        frame = gst.sample_to_video_frame(sample, ns)
         if pts_ns is None:
             pts_ns = maker.expected_ns(Stream.VIDEO)
         if self._feed is not None:
-            self._keep(frame, pts_ns, maker.arrival_ns)
-        yield from maker.picture(frame, pts_ns, started_ns)
+            self._feed_picture(frame, pts_ns, maker.arrival_ns)
+        yield from maker.add_picture(frame, pts_ns, started_ns)
 
-    def _sound(self, ns: Any, maker: ItemMaker, sample: Any) -> Iterator[Item]:
-        frame = gst.sound_of(sample, ns)
-        pts_ns = gst.pts_of(sample, ns)
-        yield from maker.sound(frame, maker.expected_ns(Stream.AUDIO) if pts_ns is None else pts_ns)
+    def _sound(self, ns: Any, maker: MediaNormaliser, sample: Any) -> Iterator[MediaItem]:
+        frame = gst.sample_to_audio_frame(sample, ns)
+        pts_ns = gst.sample_pts(sample, ns)
+        yield from maker.add_sound(frame, maker.expected_ns(Stream.AUDIO) if pts_ns is None else pts_ns)
 
-    def _keep(self, frame: Any, pts_ns: int, arrival_ns: int) -> None:
+    def _feed_picture(self, frame: Any, pts_ns: int, arrival_ns: int) -> None:
         """Clips are made of the pictures as the pipeline gives them: what was encoded is not seen here."""
         assert self._feed is not None
         picture = frame.to_ndarray(format="bgr24")
@@ -120,14 +120,14 @@ class PipelineCamera:
         try:
             pipeline = ns.Gst.parse_launch(" ".join(text.split()))
         except ns.GLib.Error as error:
-            raise SourceError(f"camera {self.name}: pipeline: {_bare(error.message)}; {_ADVICE}") from None
+            raise SourceError(f"camera {self.name}: pipeline: {_without_urls(error.message)}; {_ADVICE}") from None
         if not isinstance(pipeline, ns.Gst.Bin):
             raise SourceError(f"camera {self.name}: pipeline: it is a single element; {_ADVICE}")
         return pipeline
 
     def _sinks(self, ns: Any, pipeline: Any) -> tuple[Any | None, Any | None]:
         """The appsinks for picture and sound, set to give what is read here, as it comes."""
-        found = []
+        sinks = []
         for name, caps, most in (("video", gst.VIDEO_CAPS, _PICTURES), ("audio", gst.AUDIO_CAPS, 0)):
             sink = pipeline.get_by_name(name)
             if sink is not None and not isinstance(sink, ns.GstApp.AppSink):
@@ -136,18 +136,20 @@ class PipelineCamera:
                 sink.set_property("caps", ns.Gst.Caps.from_string(caps))
                 sink.set_property("sync", False)
                 sink.set_property("max-buffers", most)
-            found.append(sink)
-        if found == [None, None]:
+            sinks.append(sink)
+        if sinks == [None, None]:
             raise SourceError(f"camera {self.name}: pipeline: it has no appsink named video or audio")
-        return found[0], found[1]
+        return sinks[0], sinks[1]
 
-    def _look_for_trouble(self, ns: Any, bus: Any) -> None:
+    def _raise_bus_error(self, ns: Any, bus: Any) -> None:
         message = bus.pop_filtered(ns.Gst.MessageType.ERROR)
         if message is not None:
             error, _ = message.parse_error()
-            raise SourceError(f"camera {self.name}: {message.src.get_name()}: {_bare(error.message)}; {_ADVICE}")
+            raise SourceError(
+                f"camera {self.name}: {message.src.get_name()}: {_without_urls(error.message)}; {_ADVICE}"
+            )
 
 
-def _bare(text: str) -> str:
+def _without_urls(text: str) -> str:
     """A message without addresses: they may hold a password."""
     return re.sub(r"\S*://\S*", "(address)", text).rstrip(".")

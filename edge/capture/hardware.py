@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from edge.config.sources import DecodedSource
+from edge.config.sources import DecodedSourceConfig
 from edge.errors import SourceError
 
 _log = logging.getLogger(__name__)
@@ -21,16 +21,16 @@ _ADVICE = {
 }
 
 
-class NoHardwareError(SourceError):
+class HardwareDecoderError(SourceError):
     """The device that was asked for cannot decode; the text says why and what to do."""
 
 
-def open_decoded(opener: Callable[[Any], Any], config: DecodedSource, name: str) -> Any:
+def open_container(opener: Callable[[Any], Any], config: DecodedSourceConfig, name: str) -> Any:
     """The container that ``opener(hwaccel or None)`` opens, set to decode as ``config`` says.
 
     NoHardwareError when the device asked for is not there; errors of ``opener(None)`` pass through.
     """
-    container = _opened(opener, config, name)
+    container = _open_with_fallback(opener, config, name)
     if config.fast_decode:
         for stream in _pictures(container):
             stream.codec_context.options = {"skip_loop_filter": "nokey"}
@@ -42,23 +42,23 @@ def is_accelerated(container: Any) -> bool:
     return any(stream.codec_context.is_hwaccel for stream in _pictures(container))
 
 
-def none_decoded(name: str) -> NoHardwareError:
+def no_picture_error(name: str) -> HardwareDecoderError:
     """What to say when the device opened, but gives no picture."""
-    return NoHardwareError(
+    return HardwareDecoderError(
         f"camera {name}: the device that was to decode it gives no picture; the stream's profile or size may be beyond "
         "it: take `decoder: cpu`, or another stream of the camera"
     )
 
 
-def _opened(opener: Callable[[Any], Any], config: DecodedSource, name: str) -> Any:
+def _open_with_fallback(opener: Callable[[Any], Any], config: DecodedSourceConfig, name: str) -> Any:
     if config.decoder == "cpu":
         return opener(None)
     if config.decoder != "auto":
-        return _with(opener, config.decoder, config.decoder_device, name)
+        return _open_on_device(opener, config.decoder, config.decoder_device, name)
     for kind in _AUTO:
         try:
-            container = _with(opener, kind, None, name)
-        except NoHardwareError as error:
+            container = _open_on_device(opener, kind, None, name)
+        except HardwareDecoderError as error:
             _log.debug("%s", error)
             continue
         _log.info("%s: pictures are decoded by %s", name, kind)
@@ -67,26 +67,28 @@ def _opened(opener: Callable[[Any], Any], config: DecodedSource, name: str) -> A
     return opener(None)
 
 
-def _with(opener: Callable[[Any], Any], kind: str, device: str | None, name: str) -> Any:
+def _open_on_device(opener: Callable[[Any], Any], kind: str, device: str | None, name: str) -> Any:
     """Opened with a device; what the source itself has to complain of passes through."""
     from av.codec.hwaccel import HWAccel, hwdevices_available
 
     built = [str(found) for found in hwdevices_available()]
     if kind not in built:
-        raise NoHardwareError(
+        raise HardwareDecoderError(
             f"camera {name}: decoder {kind}: this PyAV was built without it (it has {', '.join(built) or 'none'}); "
             "PyAV built against the system's FFmpeg may have it: pip install --no-binary av av"
         )
-    accel = _probed(lambda: HWAccel(kind, device=device, allow_software_fallback=False), kind, name)
+    accel = _open_device(lambda: HWAccel(kind, device=device, allow_software_fallback=False), kind, name)
     container = opener(accel)
     if not is_accelerated(container):
         codec = next((stream.codec_context.name for stream in _pictures(container)), None)
         container.close()
-        raise NoHardwareError(f"camera {name}: decoder {kind}: it cannot decode {codec or 'a stream without picture'}")
+        raise HardwareDecoderError(
+            f"camera {name}: decoder {kind}: it cannot decode {codec or 'a stream without picture'}"
+        )
     return container
 
 
-def _probed(make: Callable[[], Any], kind: str, name: str) -> Any:
+def _open_device(make: Callable[[], Any], kind: str, name: str) -> Any:
     """Open the device alone first, so that its errors are not taken for the source's."""
     import av
 
@@ -95,7 +97,7 @@ def _probed(make: Callable[[], Any], kind: str, name: str) -> Any:
         accel.create(av.Codec("h264", "r"))
     except (av.error.FFmpegError, NotImplementedError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise NoHardwareError(
+        raise HardwareDecoderError(
             f"camera {name}: decoder {kind}: the device cannot be opened ({reason}); {_ADVICE[kind]}"
         ) from None
     return accel

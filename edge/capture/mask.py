@@ -13,7 +13,7 @@ from edge.types import U8
 Polygons = Sequence[Sequence[Point]]
 
 
-class Mask:
+class PrivacyMask:
     """Polygons in 0..1 of the camera's picture; every pixel that they touch, and two more around, are black."""
 
     def __init__(self, polygons: Polygons = ()) -> None:
@@ -25,11 +25,11 @@ class Mask:
         if not self._polygons:
             return
         if self._covered is None or self._covered.shape != picture.shape[:2]:
-            self._covered = covered(self._polygons, picture.shape[1], picture.shape[0])
+            self._covered = covered_pixels(self._polygons, picture.shape[1], picture.shape[0])
         picture[self._covered] = 0
 
 
-def covered(polygons: Polygons, width: int, height: int) -> NDArray[np.bool_]:
+def covered_pixels(polygons: Polygons, width: int, height: int) -> NDArray[np.bool_]:
     """Which pixels bool[height,width] the polygons touch, and two around: scaling and colour mix neighbours."""
     import cv2
 

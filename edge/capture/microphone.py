@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from edge.capture.portaudio import Hands, start_stream, stop_stream
-from edge.capture.sample_count import SampleCount
+from edge.capture.portaudio import CallThread, start_stream, stop_stream
+from edge.capture.sample_count import SampleCounter
 from edge.capture.sound import Resampler
 from edge.clock import Clock
-from edge.config.sources import DeviceMicrophone
+from edge.config.sources import MicrophoneConfig
 from edge.engine.manifest import Geometry
 from edge.errors import SourceError
 from edge.metrics import Metrics
-from edge.types import F32, Gap, Item, seconds
+from edge.types import F32, Gap, MediaItem, seconds
 
 _log = logging.getLogger(__name__)
 _BLOCK_S = 0.04
@@ -31,7 +31,7 @@ _CLOSE_S = 1.0
 _STALL_S = 3.0
 
 
-class Tape:
+class CallbackRing:
     """Ring between the sound library's callback and the capture thread: f32 mono."""
 
     def __init__(self, capacity: int, clock: Clock) -> None:
@@ -39,7 +39,7 @@ class Tape:
         self._clock = clock
         self._head = (0, 0)  # samples written, when; replaced as a whole
         self._read = 0
-        self.came = threading.Event()
+        self.has_data = threading.Event()
         self.finished = threading.Event()
 
     @property
@@ -56,7 +56,7 @@ class Tape:
         if first < n:
             np.mean(block[first:], axis=1, out=self._samples[: n - first])
         self._head = (written + n, self._clock.mono_ns())
-        self.came.set()
+        self.has_data.set()
 
     def read(self) -> tuple[F32, int, int]:
         """All that is new as f32[n], how many samples before it were overwritten unread, and when it came."""
@@ -71,10 +71,10 @@ class Tape:
         return out, lost, arrival_ns
 
 
-class Microphone:
+class MicrophoneSource:
     """The sound card input that ``config`` names; opened anew by each `items`."""
 
-    def __init__(self, name: str, config: DeviceMicrophone, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, name: str, config: MicrophoneConfig, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
         self.name = name
         self.live = True
         self.has_video = False
@@ -84,38 +84,38 @@ class Microphone:
         self._clock = clock
         self._lost = metrics.drops.labels(name, "samples")
         self._gaps = metrics.gaps.labels(name, "samples")
-        self._hands: Hands | None = None
+        self._call_thread: CallThread | None = None
         self._closed = threading.Event()
 
-    def items(self) -> Generator[Item, None, None]:
+    def items(self) -> Generator[MediaItem, None, None]:
         """Open and listen until closed; SourceError when there is no such input, or it falls silent for 3 s."""
         self._closed.clear()
-        hands = self._hands or Hands()
-        self._hands = hands
+        call_thread = self._call_thread or CallThread()
+        self._call_thread = call_thread
         try:
-            stream, tape = hands.do(self._start, _OPEN_S)
+            stream, ring = call_thread.call(self._start, _OPEN_S)
         except SourceError as error:
-            self._hands = None
-            hands.dismiss()
+            self._call_thread = None
+            call_thread.end()
             raise SourceError(f"microphone {self.name}: {error}") from None
         self.has_audio = True
         try:
-            yield from self._listen(tape, round(stream.samplerate))
+            yield from self._read(ring, round(stream.samplerate))
         finally:
-            self._stop(hands, stream)
+            self._stop(call_thread, stream)
 
     def close(self) -> None:
         """Ask `items` to end soon."""
         self._closed.set()
 
-    def _listen(self, tape: Tape, rate_hz: int) -> Iterator[Item]:
+    def _read(self, ring: CallbackRing, rate_hz: int) -> Iterator[MediaItem]:
         resampler = Resampler(self._rate_hz)
-        count = SampleCount(rate_hz)
+        count = SampleCounter(rate_hz)
         opened_ns = self._clock.mono_ns()
         while not self._closed.is_set():
-            tape.came.wait(_BLOCK_S * 2)
-            tape.came.clear()
-            samples, overwritten, arrival_ns = tape.read()
+            ring.has_data.wait(_BLOCK_S * 2)
+            ring.has_data.clear()
+            samples, overwritten, arrival_ns = ring.read()
             if len(samples):
                 lost, pts_ns = count.add(len(samples), overwritten, arrival_ns)
                 if lost:
@@ -125,28 +125,28 @@ class Microphone:
                         yield from resampler.flush(arrival_ns)
                         yield Gap("samples", arrival_ns)
                 yield from resampler.push(samples, rate_hz, pts_ns, arrival_ns)
-            elif tape.finished.is_set():
+            elif ring.finished.is_set():
                 raise SourceError(f"microphone {self.name}: the sound server closed it; is it running?")
-            elif seconds(self._clock.mono_ns() - max(opened_ns, tape.last_ns)) > _STALL_S:
+            elif seconds(self._clock.mono_ns() - max(opened_ns, ring.last_ns)) > _STALL_S:
                 raise SourceError(f"microphone {self.name}: no samples for {_STALL_S:g} s; the sound server hangs")
 
-    def _start(self) -> tuple[Any, Tape]:
+    def _start(self) -> tuple[Any, CallbackRing]:
         """On the helper thread: find the input, open and start it."""
-        made: list[Tape] = []
+        made: list[CallbackRing] = []
 
         def make(sd: Any) -> Any:
-            device = self._find(sd)
+            device = self._find_input(sd)
             rate_hz = self._choose_rate(sd, device)
-            tape = Tape(round(_RING_S * rate_hz), self._clock)
-            made.append(tape)
+            ring = CallbackRing(round(_RING_S * rate_hz), self._clock)
+            made.append(ring)
             return sd.InputStream(
                 device=device,
                 samplerate=rate_hz,
                 channels=self._config.channels,
                 dtype="float32",
                 blocksize=round(_BLOCK_S * rate_hz),
-                callback=lambda block, _n, _time, _status: tape.write(block),
-                finished_callback=tape.finished.set,
+                callback=lambda block, _n, _time, _status: ring.write(block),
+                finished_callback=ring.finished.set,
             )
 
         try:
@@ -159,7 +159,7 @@ class Microphone:
             raise SourceError(f"cannot be opened ({error}); see `edge devices`") from None
         return stream, made[0]
 
-    def _find(self, sd: Any) -> int | None:
+    def _find_input(self, sd: Any) -> int | None:
         wanted = self._config.name
         if wanted is None:
             return None
@@ -180,11 +180,11 @@ class Microphone:
             return int(sd.query_devices(device, "input")["default_samplerate"])
         return self._rate_hz
 
-    def _stop(self, hands: Hands, stream: Any) -> None:
+    def _stop(self, call_thread: CallThread, stream: Any) -> None:
         try:
-            hands.do(lambda: stop_stream(stream), _CLOSE_S)
+            call_thread.call(lambda: stop_stream(stream), _CLOSE_S)
         except SourceError:
             # Closing hangs as long as the server does: that thread is left to it, the next try gets another one.
             _log.debug("%s: closing the input hangs; left behind", self.name)
-            hands.dismiss()
-            self._hands = None
+            call_thread.end()
+            self._call_thread = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.capture.mask import Mask, Polygons
+from edge.capture.mask import Polygons, PrivacyMask
 from edge.engine.manifest import VideoGeometry
 from edge.types import U8, Rect
 
@@ -17,7 +17,7 @@ _FULL_RANGE = 2
 _FIRST_PLANE_IS_LUMA = ("yuv4", "yuvj4", "yuva4", "nv12", "nv21", "nv16", "gray")
 
 
-class Chooser:
+class FrameDecimator:
     """Decimates to the model's rate: of all pictures up to a grid point, the newest.
 
     The grid is fixed per epoch (``origin_ns + k * frame_ns``) and the choice depends on pts alone, so the same media
@@ -62,7 +62,7 @@ class Chooser:
         return -((self._origin_ns + self._slack_ns - pts_ns) // self._frame_ns)
 
 
-class Scaler:
+class FrameScaler:
     """Scales to the model's size in one pass over the Y, U and V planes, converts there, letterboxes centred; ``masks``
     blacken parts of the camera's own picture."""
 
@@ -70,7 +70,7 @@ class Scaler:
         from av.video.reformatter import VideoReformatter
 
         self._g = geometry
-        self._mask = Mask(masks)
+        self._mask = PrivacyMask(masks)
         self._shrinker = VideoReformatter()
         self._reformatter = VideoReformatter()
         self._luma_reformatter = VideoReformatter()
@@ -82,7 +82,7 @@ class Scaler:
         self._size = (0, 0)
         self._corner = (0, 0)
         self._turns = 0
-        self._lumas: dict[str, _Luma] = {}
+        self._lumas: dict[str, _LumaReader] = {}
         self.content: Rect = (0.0, 0.0, 1.0, 1.0)
 
     def scale(self, frame: Any, aspect: float = 1.0) -> U8:
@@ -101,10 +101,10 @@ class Scaler:
         self._mask.apply(shown)
         return self._canvas
 
-    def luma(self, frame: Any) -> float:
+    def mean_luma(self, frame: Any) -> float:
         """Mean luma of an ``av.VideoFrame``, full range 0..255, from every 16th pixel of every 16th row."""
         name = frame.format.name
-        plan = self._lumas.get(name) or self._lumas.setdefault(name, _Luma.of(frame.format))
+        plan = self._lumas.get(name) or self._lumas.setdefault(name, _LumaReader.of(frame.format))
         if plan.kind is None:
             frame = self._luma_reformatter.reformat(
                 frame, 64, 36, "gray", interpolation="AREA", dst_color_range="JPEG", **self._options
@@ -130,11 +130,11 @@ class Scaler:
         self._size = (h, w) if on_its_side else (w, h)
         self._corner = (x, y)
         self._canvas[:] = self._g.pad
-        self.content = content_of(x, y, w, h, self._g)
+        self.content = content_rect(x, y, w, h, self._g)
 
 
 @dataclass(frozen=True, slots=True)
-class _Luma:
+class _LumaReader:
     """How the luma of a pixel format is read; ``kind`` None: its first plane is none."""
 
     kind: np.dtype[Any] | None
@@ -142,7 +142,7 @@ class _Luma:
     is_full: bool
 
     @classmethod
-    def of(cls, pixels: Any) -> _Luma:
+    def of(cls, pixels: Any) -> _LumaReader:
         """The plan for an ``av.VideoFormat``."""
         name = pixels.name
         if not name.startswith(_FIRST_PLANE_IS_LUMA):
@@ -174,7 +174,7 @@ def letterbox(width: float, height: float, geometry: VideoGeometry) -> tuple[int
     return (geometry.width - w) // 2, (geometry.height - h) // 2, w, h
 
 
-def content_of(x: int, y: int, w: int, h: int, geometry: VideoGeometry) -> Rect:
+def content_rect(x: int, y: int, w: int, h: int, geometry: VideoGeometry) -> Rect:
     """That place as a `Rect`."""
     return (x / geometry.width, y / geometry.height, (x + w) / geometry.width, (y + h) / geometry.height)
 

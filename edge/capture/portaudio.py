@@ -28,7 +28,7 @@ def sounddevice() -> Any:
     return sd
 
 
-class Hands:
+class CallThread:
     """Does calls on a thread of its own. A call that hangs keeps it busy, not the caller."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Hands:
         self._thread = threading.Thread(target=self._work, name="portaudio", daemon=True)
         self._thread.start()
 
-    def do(self, call: Callable[[], Any], limit_s: float) -> Any:
+    def call(self, call: Callable[[], Any], limit_s: float) -> Any:
         """The call's result; its exception; SourceError when it took longer than ``limit_s``."""
         answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
         self._calls.put((call, answer))
@@ -48,7 +48,7 @@ class Hands:
             raise error
         return result
 
-    def dismiss(self) -> None:
+    def end(self) -> None:
         """Let the thread end after what it is doing."""
         self._calls.put(None)
 

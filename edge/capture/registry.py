@@ -4,53 +4,62 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.capture.base import BARE, Fittings, Source
+from edge.capture.base import DEFAULT_OPTIONS, MediaSource, SourceOptions
 from edge.clock import Clock
-from edge.config.sources import CameraSource, DeviceMicrophone, FileSource, GstreamerSource, RtspSource, V4l2Source
+from edge.config.sources import (
+    CameraSourceConfig,
+    FileSourceConfig,
+    GstreamerSourceConfig,
+    MicrophoneConfig,
+    RtspSourceConfig,
+    V4l2SourceConfig,
+)
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
 
 
 def open_source(
     name: str,
-    config: CameraSource,
+    config: CameraSourceConfig,
     geometry: Geometry,
     clock: Clock,
     metrics: Metrics,
     base_dir: Path,
-    fittings: Fittings = BARE,
-) -> Source:
+    options: SourceOptions = DEFAULT_OPTIONS,
+) -> MediaSource:
     """The source of camera ``name``; nothing is opened before its first item. Relative paths start at ``base_dir``."""
     match config:
-        case FileSource():
+        case FileSourceConfig():
             from edge.capture.file import RecordingSource
 
-            return RecordingSource(name, config, base_dir / config.path, geometry, clock, metrics, fittings)
-        case RtspSource():
-            from edge.capture.rtsp import NetworkCamera
+            return RecordingSource(name, config, base_dir / config.path, geometry, clock, metrics, options)
+        case RtspSourceConfig():
+            from edge.capture.rtsp import RtspCamera
 
-            return NetworkCamera(name, config, geometry, clock, metrics, fittings)
-        case V4l2Source():
-            from edge.capture.v4l2 import LocalCamera
+            return RtspCamera(name, config, geometry, clock, metrics, options)
+        case V4l2SourceConfig():
+            from edge.capture.v4l2 import V4l2Camera
 
-            return LocalCamera(name, config, geometry, clock, metrics, fittings)
-        case GstreamerSource():
-            from edge.capture.gstreamer import PipelineCamera
+            return V4l2Camera(name, config, geometry, clock, metrics, options)
+        case GstreamerSourceConfig():
+            from edge.capture.gstreamer import GstreamerCamera
 
-            return PipelineCamera(name, config, geometry, clock, metrics, fittings)
+            return GstreamerCamera(name, config, geometry, clock, metrics, options)
 
 
 def open_main_stream(
-    name: str, config: RtspSource, geometry: Geometry, clock: Clock, metrics: Metrics, fittings: Fittings
-) -> Source:
+    name: str, config: RtspSourceConfig, geometry: Geometry, clock: Clock, metrics: Metrics, options: SourceOptions
+) -> MediaSource:
     """The main stream of camera ``name``, whose packets go to its tap; nothing of it is decoded."""
-    from edge.capture.rtsp import MainStream
+    from edge.capture.rtsp import RtspMainStream
 
-    return MainStream(f"{name}:main", config, geometry, clock, metrics, fittings)
+    return RtspMainStream(f"{name}:main", config, geometry, clock, metrics, options)
 
 
-def open_microphone(name: str, config: DeviceMicrophone, geometry: Geometry, clock: Clock, metrics: Metrics) -> Source:
+def open_microphone(
+    name: str, config: MicrophoneConfig, geometry: Geometry, clock: Clock, metrics: Metrics
+) -> MediaSource:
     """The microphone ``name``; nothing is opened before its first item."""
-    from edge.capture.microphone import Microphone
+    from edge.capture.microphone import MicrophoneSource
 
-    return Microphone(name, config, geometry, clock, metrics)
+    return MicrophoneSource(name, config, geometry, clock, metrics)

@@ -6,16 +6,16 @@ import threading
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from edge.capture.base import BARE, Fittings
-from edge.capture.decode import Decoder, streams_of
-from edge.capture.hardware import open_decoded
-from edge.capture.tap import Feed
+from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
+from edge.capture.decode import ContainerDecoder, streams_of
+from edge.capture.hardware import open_container
+from edge.capture.tap import ContainerPacketFeed
 from edge.clock import Clock
-from edge.config.sources import RtspSource
+from edge.config.sources import RtspSourceConfig
 from edge.engine.manifest import Geometry
 from edge.errors import SourceError
 from edge.metrics import Metrics
-from edge.types import Glance, Item
+from edge.types import LumaSample, MediaItem
 
 _REORDER_US = 300_000  # how long a missing UDP packet is waited for
 _ADVICE = {
@@ -30,17 +30,17 @@ _ADVICE = {
 _OTHERWISE = "check address, login and that the camera runs"
 
 
-class NetworkCamera:
+class RtspCamera:
     """An RTSP camera. libav's own error texts hold the URL with its password, so none of them is passed on."""
 
     def __init__(
         self,
         name: str,
-        config: RtspSource,
+        config: RtspSourceConfig,
         geometry: Geometry,
         clock: Clock,
         metrics: Metrics,
-        fittings: Fittings = BARE,
+        options: SourceOptions = DEFAULT_OPTIONS,
     ) -> None:
         self.name = name
         self.live = True
@@ -50,10 +50,10 @@ class NetworkCamera:
         self._geometry = geometry
         self._clock = clock
         self._metrics = metrics
-        self._fittings = fittings
+        self._options = options
         self._closed = threading.Event()
 
-    def items(self) -> Generator[Item, None, None]:
+    def items(self) -> Generator[MediaItem, None, None]:
         """Connect and read until closed; SourceError when there is no connection, or it ends."""
         import av
 
@@ -62,16 +62,16 @@ class NetworkCamera:
             try:
                 yield from self._read(container)
             except (av.error.FFmpegError, OSError) as error:
-                raise self._trouble("the stream broke", error) from None
+                raise self._source_error("the stream broke", error) from None
         if not self._closed.is_set():
-            raise SourceError(f"{self._config.shown}: the camera ended the stream; it may be restarting")
+            raise SourceError(f"{self._config.redacted_url}: the camera ended the stream; it may be restarting")
 
     def close(self) -> None:
         """Ask `items` to end; at the latest after the read timeout."""
         self._closed.set()
 
-    def _read(self, container: Any) -> Iterator[Item]:
-        decoder = Decoder(self.name, self._geometry, self._clock, self._metrics, self._fittings)
+    def _read(self, container: Any) -> Iterator[MediaItem]:
+        decoder = ContainerDecoder(self.name, self._geometry, self._clock, self._metrics, self._options)
         yield from decoder.items(container, self._closed)
 
     def _open(self) -> Any:
@@ -80,16 +80,16 @@ class NetworkCamera:
         try:
             container = self._connect()
         except (av.error.FFmpegError, OSError) as error:
-            raise self._trouble("cannot be opened", error) from None
+            raise self._source_error("cannot be opened", error) from None
         video, audio = streams_of(container)
         if video is None and audio is None:
             container.close()
-            raise SourceError(f"{self._config.shown}: the stream has neither picture nor sound; check the path")
+            raise SourceError(f"{self._config.redacted_url}: the stream has neither picture nor sound; check the path")
         self.has_video, self.has_audio = video is not None, audio is not None
         return container
 
     def _connect(self) -> Any:
-        return open_decoded(self._av_open, self._config, self.name)
+        return open_container(self._av_open, self._config, self.name)
 
     def _av_open(self, hwaccel: Any) -> Any:
         import av
@@ -102,21 +102,21 @@ class NetworkCamera:
             hwaccel=hwaccel,
         )
 
-    def _trouble(self, what: str, error: Exception) -> SourceError:
+    def _source_error(self, what: str, error: Exception) -> SourceError:
         kind = type(error).__name__
         reason = getattr(error, "strerror", None) or kind
-        return SourceError(f"{self._config.shown}: {what} ({reason}); {_ADVICE.get(kind, _OTHERWISE)}")
+        return SourceError(f"{self._config.redacted_url}: {what} ({reason}); {_ADVICE.get(kind, _OTHERWISE)}")
 
 
-class MainStream(NetworkCamera):
+class RtspMainStream(RtspCamera):
     """A camera's main stream, kept for clips and not decoded: it yields a sign of life for each packet."""
 
     def _connect(self) -> Any:
         return self._av_open(None)
 
-    def _read(self, container: Any) -> Iterator[Item]:
-        assert self._fittings.tap is not None
-        feed = Feed(self._fittings.tap, self._fittings.keep_sound)
+    def _read(self, container: Any) -> Iterator[MediaItem]:
+        assert self._options.packet_sink is not None
+        feed = ContainerPacketFeed(self._options.packet_sink, self._options.keep_sound)
         chosen = [s for s in streams_of(container) if s is not None]
         feed.open(chosen)
         for packet in container.demux(*chosen):
@@ -124,4 +124,4 @@ class MainStream(NetworkCamera):
                 return
             arrival_ns = self._clock.mono_ns()
             feed.push(packet, arrival_ns, 0)
-            yield Glance(arrival_ns, arrival_ns, 0.0)
+            yield LumaSample(arrival_ns, arrival_ns, 0.0)

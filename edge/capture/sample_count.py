@@ -11,7 +11,7 @@ _LASTING_NS = NS_PER_S
 _CREEP = 1000e-6  # a sound card's clock is never that far off
 
 
-class SampleCount:
+class SampleCounter:
     """pts by count, with jumps where samples were lost.
 
     Lateness is arrival minus the count's time. Jitter only adds to it, so its least value over the last second stands
@@ -33,12 +33,12 @@ class SampleCount:
         self._recent.append((arrival_ns, late_ns))
         while self._recent[0][0] < arrival_ns - _LASTING_NS:
             self._recent.popleft()
-        lost += self._judge(arrival_ns)
+        lost += self._detect_loss(arrival_ns)
         pts_ns = self._time_ns(self._position)
         self._position += n
         return lost, pts_ns
 
-    def _judge(self, arrival_ns: int) -> int:
+    def _detect_loss(self, arrival_ns: int) -> int:
         now_ns = min(late for _, late in self._recent)
         if self._least_ns is None:
             self._least_ns, self._at_ns = now_ns, arrival_ns

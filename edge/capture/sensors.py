@@ -39,9 +39,9 @@ class SensorParser:
 
     def parse(self, topic: str, payload: bytes, arrival_ns: int) -> list[tuple[str, SensorReading]]:
         """A message as readings by camera; what cannot be read is left out, counted and logged once a topic."""
-        wanted = self._by_topic.get(topic, [])
+        channels = self._by_topic.get(topic, [])
         readings = [
-            (camera, self._read(topic, payload, arrival_ns, name, path, camera)) for camera, name, path in wanted
+            (camera, self._read(topic, payload, arrival_ns, name, path, camera)) for camera, name, path in channels
         ]
         return [(camera, reading) for camera, reading in readings if reading is not None]
 
@@ -69,15 +69,15 @@ def read_value(payload: bytes, path: str = "") -> float:
         if value is not None:
             return value
     try:
-        found: Any = json.loads(text)
+        value_at_path: Any = json.loads(text)
     except (ValueError, RecursionError):
-        raise SourceError(f"{_shown(text)} is neither a number nor JSON") from None
+        raise SourceError(f"{_shortened(text)} is neither a number nor JSON") from None
     for step in path.split(".") if path else []:
-        found = _step(found, step, path)
-    value = _number(found)
+        value_at_path = _step(value_at_path, step, path)
+    value = _number(value_at_path)
     if value is None:
         where = f" at {path}" if path else "; give the sensor a `path` into it"
-        raise SourceError(f"{_shown(text)} holds no finite number{where}")
+        raise SourceError(f"{_shortened(text)} holds no finite number{where}")
     return value
 
 
@@ -101,5 +101,5 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _shown(text: str) -> str:
+def _shortened(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "…")

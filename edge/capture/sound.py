@@ -79,7 +79,7 @@ class Resampler:
         return [AudioChunk(pts_ns, arrival_ns, samples)]
 
 
-class Collector:
+class AudioBlockAssembler:
     """Decoded blocks as mono, put together into about one block a hop: small ones cost more than they hold.
 
     A block is complete when it, and what the resampler holds back, reach past the end of a window; so windows do not
@@ -123,7 +123,7 @@ class Collector:
         if self._n + n > len(self._mono):
             room = max(self._n + n, rate_hz * self._hop_ns * 2 // NS_PER_S)
             self._mono = np.concatenate((self._mono[: self._n], np.zeros(room - self._n, np.float32)))
-        to_mono(frame, self._mono[self._n : self._n + n])
+        mix_to_mono(frame, self._mono[self._n : self._n + n])
         self._n += n
         start_ns, end_ns = self._start_ns, self._start_ns + self._n * NS_PER_S // rate_hz
         reach_ns = self.origin_ns + self.lag_ns
@@ -135,7 +135,7 @@ class Collector:
         return block, self._start_ns
 
 
-def to_mono(frame: Any, out: F32) -> None:
+def mix_to_mono(frame: Any, out: F32) -> None:
     """``av.AudioFrame`` of any format into f32[n] in -1..1, the mean of its channels."""
     channels = len(frame.layout.channels)
     if frame.format.name == "fltp" and channels <= 2:

@@ -7,17 +7,17 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
 
-from edge.capture.base import Source
+from edge.capture.base import MediaSource
 from edge.clock import Backoff, Clock
 from edge.errors import MediaError, SourceError
 from edge.facts import SourceState
 from edge.metrics import Metrics
-from edge.types import Gap, Item
+from edge.types import Gap, MediaItem
 
 _log = logging.getLogger(__name__)
 
 
-class Supervisor:
+class SourceSupervisor:
     """The loop of one capture thread: items go to ``push``, a Gap after each break.
 
     ``opened(has_video, has_audio)`` is called once a connection, before its first item is pushed; ``ended`` once, when
@@ -27,8 +27,8 @@ class Supervisor:
 
     def __init__(
         self,
-        source: Source,
-        push: Callable[[Item], None],
+        source: MediaSource,
+        push: Callable[[MediaItem], None],
         clock: Clock,
         metrics: Metrics,
         *,
@@ -74,7 +74,7 @@ class Supervisor:
             self._read(cancel, backoff)
         except (SourceError, MediaError) as error:
             was_up = self._now[0] is SourceState.UP
-            self._lost(error, backoff.failures)
+            self._note_lost(error, backoff.failures)
             if was_up:
                 self._gaps.inc()
                 self._push(Gap("reconnect", self._clock.mono_ns()))
@@ -87,7 +87,7 @@ class Supervisor:
         with closing(self._items(cancel)) as items:
             for item in items:
                 if self._now[0] is not SourceState.UP:
-                    self._came_up(backoff)
+                    self._note_up(backoff)
                 self._delivered_ns = self._clock.mono_ns()
                 self._push(item)
                 if cancel.is_set():
@@ -98,13 +98,13 @@ class Supervisor:
         if self._ended is not None:
             self._ended()
 
-    def _items(self, cancel: threading.Event) -> Generator[Item, None, None]:
+    def _items(self, cancel: threading.Event) -> Generator[MediaItem, None, None]:
         with closing(self._source.items()) as items:
             yield from items
         if self._source.live and not cancel.is_set():
             raise SourceError(f"{self._source.name}: the source ended")
 
-    def _came_up(self, backoff: Backoff) -> None:
+    def _note_up(self, backoff: Backoff) -> None:
         if self._now[0] is SourceState.LOST:
             _log.info("%s: delivers again", self._source.name)
         backoff.succeeded()
@@ -113,7 +113,7 @@ class Supervisor:
         if self._opened is not None:
             self._opened(self._source.has_video, self._source.has_audio)
 
-    def _lost(self, error: Exception, failures: int) -> None:
+    def _note_lost(self, error: Exception, failures: int) -> None:
         detail = " ".join(str(error).split())
         level = logging.DEBUG if self._now[0] is SourceState.LOST else logging.WARNING
         _log.log(level, "%s: %s (try %d)", self._source.name, detail, failures + 1)

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edge.types import NS_PER_S, U8, AudioChunk, Gap, Item, Packet, Stream
+from edge.types import NS_PER_S, U8, AudioChunk, Gap, MediaItem, Packet, Stream
 
 _log = logging.getLogger(__name__)
 _FORMATS = ("mov", "mp4")  # between them they hold what cameras send; a header alone is enough to read them
 
 
-class Tap(Protocol):
+class PacketSink(Protocol):
     """Who keeps packets. Called on the capture thread."""
 
     def begin(self, template: bytes) -> None:
@@ -27,15 +27,15 @@ class Tap(Protocol):
         ...
 
 
-class SoundFeed:
+class PcmPacketFeed:
     """A microphone's sound as packets of 16-bit PCM at ``rate_hz``."""
 
-    def __init__(self, tap: Tap, rate_hz: int) -> None:
-        self._tap = tap
+    def __init__(self, sink: PacketSink, rate_hz: int) -> None:
+        self._sink = sink
         self._rate_hz = rate_hz
         self._is_open = False
 
-    def push(self, item: Item) -> None:
+    def push(self, item: MediaItem) -> None:
         """Hand on a block of sound; a break opens the tape anew."""
         if isinstance(item, Gap):
             self._is_open = False
@@ -43,19 +43,19 @@ class SoundFeed:
             return
         if not self._is_open:
             self._is_open = True
-            self._tap.begin(_own_template("pcm_s16le", rate=self._rate_hz))
+            self._sink.begin(_codec_template("pcm_s16le", rate=self._rate_hz))
         data = np.round(np.clip(item.samples, -1, 1) * 32767).astype("<i2").tobytes()
         duration_ns = len(item.samples) * NS_PER_S // self._rate_hz
-        self._tap.push(Packet(Stream.AUDIO, item.pts_ns, item.pts_ns, duration_ns, item.arrival_ns, True, data))
+        self._sink.push(Packet(Stream.AUDIO, item.pts_ns, item.pts_ns, duration_ns, item.arrival_ns, True, data))
 
 
-class PictureFeed:
+class JpegPacketFeed:
     """Pictures of a camera that encodes nothing itself, as JPEGs, at most ``fps`` a second."""
 
     QUALITY = 85
 
-    def __init__(self, tap: Tap, fps: float = 10.0) -> None:
-        self._tap = tap
+    def __init__(self, sink: PacketSink, fps: float = 10.0) -> None:
+        self._sink = sink
         self._step_ns = round(NS_PER_S / fps)
         self._size: tuple[int, int] | None = None
         self._due_ns = 0
@@ -67,20 +67,20 @@ class PictureFeed:
         height, width = picture.shape[:2]
         if self._size != (width, height):
             self._size, self._due_ns = (width, height), pts_ns
-            self._tap.begin(_own_template("mjpeg", rate=25, width=width, height=height))
+            self._sink.begin(_codec_template("mjpeg", rate=25, width=width, height=height))
         if pts_ns < self._due_ns:
             return
         self._due_ns = max(self._due_ns + self._step_ns, pts_ns)
         done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.QUALITY])
         if done:
-            self._tap.push(Packet(Stream.VIDEO, pts_ns, pts_ns, self._step_ns, arrival_ns, True, data.tobytes()))
+            self._sink.push(Packet(Stream.VIDEO, pts_ns, pts_ns, self._step_ns, arrival_ns, True, data.tobytes()))
 
 
-class Feed:
-    """Turns a container's packets into ``tap``'s."""
+class ContainerPacketFeed:
+    """Turns a container's packets into ``sink``'s."""
 
-    def __init__(self, tap: Tap, keep_sound: bool = True) -> None:
-        self._tap = tap
+    def __init__(self, sink: PacketSink, keep_sound: bool = True) -> None:
+        self._sink = sink
         self._keep_sound = keep_sound
         self._kept: dict[int, Stream] = {}
 
@@ -90,10 +90,10 @@ class Feed:
         audio = [s for s in streams if s.type == "audio" and self._keep_sound]
         self._kept = {}
         for chosen in ([*video, *audio], video, audio):
-            template = template_of(chosen) if chosen else None
+            template = stream_template(chosen) if chosen else None
             if template is not None:
                 self._kept = {s.index: Stream(s.type) for s in chosen}
-                self._tap.begin(template)
+                self._sink.begin(template)
                 break
         for stream in [*video, *audio]:
             if stream.index not in self._kept:
@@ -112,10 +112,10 @@ class Feed:
         pts_ns, dts_ns = (t * NS_PER_S * base.numerator // base.denominator + shift_ns for t in (pts, dts))
         duration_ns = (packet.duration or 0) * NS_PER_S * base.numerator // base.denominator
         is_key = bool(packet.is_keyframe) or stream is Stream.AUDIO
-        self._tap.push(Packet(stream, pts_ns, dts_ns, duration_ns, arrival_ns, is_key, bytes(packet)))
+        self._sink.push(Packet(stream, pts_ns, dts_ns, duration_ns, arrival_ns, is_key, bytes(packet)))
 
 
-def _own_template(codec: str, *, rate: int, width: int = 0, height: int = 0) -> bytes:
+def _codec_template(codec: str, *, rate: int, width: int = 0, height: int = 0) -> bytes:
     import av
 
     buffer = io.BytesIO()
@@ -129,7 +129,7 @@ def _own_template(codec: str, *, rate: int, width: int = 0, height: int = 0) -> 
     return buffer.getvalue()
 
 
-def template_of(streams: Sequence[Any]) -> bytes | None:
+def stream_template(streams: Sequence[Any]) -> bytes | None:
     """A file in memory whose streams are copies of ``streams``, without packets; None when no format holds them."""
     import av
 

@@ -9,22 +9,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edge.capture.base import BARE, Fittings
-from edge.capture.mask import Mask
-from edge.capture.picture import Chooser, content_of, letterbox
-from edge.capture.tap import PictureFeed
+from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
+from edge.capture.mask import PrivacyMask
+from edge.capture.picture import FrameDecimator, content_rect, letterbox
+from edge.capture.tap import JpegPacketFeed
 from edge.clock import Clock
-from edge.config.sources import V4l2Source
+from edge.config.sources import V4l2SourceConfig
 from edge.engine.manifest import Geometry
 from edge.errors import SourceError
 from edge.metrics import Metrics
-from edge.types import NS_PER_MS, U8, Frame, Glance, Item, Rect, seconds
+from edge.types import NS_PER_MS, U8, Frame, LumaSample, MediaItem, Rect, seconds
 
 _LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # of B, G, R
 _STALE_S = 5.0
 
 
-class Capture(Protocol):
+class VideoCapture(Protocol):
     """What is used of ``cv2.VideoCapture``."""
 
     def read(self) -> tuple[bool, Any]: ...
@@ -34,17 +34,17 @@ class Capture(Protocol):
     def release(self) -> None: ...
 
 
-class LocalCamera:
+class V4l2Camera:
     """A camera on this box; it has no sound of its own."""
 
     def __init__(
         self,
         name: str,
-        config: V4l2Source,
+        config: V4l2SourceConfig,
         geometry: Geometry,
         clock: Clock,
         metrics: Metrics,
-        fittings: Fittings = BARE,
+        options: SourceOptions = DEFAULT_OPTIONS,
     ) -> None:
         self.name = name
         self.live = True
@@ -53,8 +53,8 @@ class LocalCamera:
         self._config = config
         self._g = geometry
         self._clock = clock
-        self._mask = Mask(fittings.masks)
-        self._feed = PictureFeed(fittings.tap) if fittings.tap is not None else None
+        self._mask = PrivacyMask(options.masks)
+        self._feed = JpegPacketFeed(options.packet_sink) if options.packet_sink is not None else None
         self._frames = metrics.frames.labels(name)
         self._decode_s = metrics.decode_s.labels(name)
         self._stale = metrics.drops.labels(name, "stale")
@@ -62,7 +62,7 @@ class LocalCamera:
         self._held: tuple[Any, int, int] | None = None
         self._closed = threading.Event()
 
-    def items(self) -> Generator[Item, None, None]:
+    def items(self) -> Generator[MediaItem, None, None]:
         """Open and read until closed; SourceError when it cannot be opened, or stops delivering."""
         self._closed.clear()
         self._held = None
@@ -77,10 +77,10 @@ class LocalCamera:
         """Ask `items` to end with the picture that is being waited for."""
         self._closed.set()
 
-    def _read(self, capture: Capture) -> Iterator[Item]:
-        chooser = Chooser(self._g.frame_ns)
+    def _read(self, capture: VideoCapture) -> Iterator[MediaItem]:
+        decimator = FrameDecimator(self._g.frame_ns)
         chooser_is_new = True
-        stamps = _Stamps()
+        stamps = _FrameTimestamps()
         last_fresh_ns = self._clock.mono_ns()
         while not self._closed.is_set():
             ok, picture = capture.read()
@@ -96,11 +96,11 @@ class LocalCamera:
                 continue
             last_fresh_ns = arrival_ns
             if chooser_is_new:
-                chooser.restart(pts_ns)
+                decimator.restart(pts_ns)
                 chooser_is_new = False
-            yield from self._picture(picture, pts_ns, arrival_ns, chooser)
+            yield from self._picture(picture, pts_ns, arrival_ns, decimator)
 
-    def _picture(self, picture: Any, pts_ns: int, arrival_ns: int, chooser: Chooser) -> Iterator[Item]:
+    def _picture(self, picture: Any, pts_ns: int, arrival_ns: int, decimator: FrameDecimator) -> Iterator[MediaItem]:
         self._frames.inc()
         if picture.ndim == 2:
             picture = np.repeat(picture[:, :, None], 3, axis=2)
@@ -108,13 +108,13 @@ class LocalCamera:
         if self._feed is not None:
             self._feed.push(picture, pts_ns, arrival_ns)
         luma = float((picture[::16, ::16].reshape(-1, 3) @ _LUMA).mean())
-        take_held, take_now = chooser.choose(pts_ns)
+        take_held, take_now = decimator.choose(pts_ns)
         if take_held and self._held is not None:
             yield self._frame(*self._held)
         self._held = None if take_now else (picture, pts_ns, arrival_ns)
         if take_now:
             yield self._frame(picture, pts_ns, arrival_ns)
-        yield Glance(pts_ns, arrival_ns, luma)
+        yield LumaSample(pts_ns, arrival_ns, luma)
 
     def _frame(self, picture: Any, pts_ns: int, arrival_ns: int) -> Frame:
         started_ns = self._clock.mono_ns()
@@ -131,9 +131,9 @@ class LocalCamera:
         self._canvas[:] = v.pad
         cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=small)
         self._canvas[y : y + h, x : x + w] = small
-        return content_of(x, y, w, h, v)
+        return content_rect(x, y, w, h, v)
 
-    def _open(self) -> Capture:
+    def _open(self) -> VideoCapture:
         import cv2
 
         c = self._config
@@ -143,7 +143,7 @@ class LocalCamera:
                     f"{self._shown}: this OpenCV was built without GStreamer (pip's is); use `device`, "
                     "or an OpenCV with GStreamer, such as JetPack's or Debian's python3-opencv"
                 )
-            capture: Capture = cv2.VideoCapture(c.pipeline, cv2.CAP_GSTREAMER)
+            capture: VideoCapture = cv2.VideoCapture(c.pipeline, cv2.CAP_GSTREAMER)
         else:
             assert c.device is not None
             device = int(c.device) if str(c.device).isdecimal() else c.device
@@ -152,10 +152,10 @@ class LocalCamera:
             capture.release()
             raise SourceError(f"{self._shown}: cannot be opened; see `edge devices`, and is another program using it?")
         if c.pipeline is None:
-            self._ask_for(capture)
+            self._configure(capture)
         return capture
 
-    def _ask_for(self, capture: Capture) -> None:
+    def _configure(self, capture: VideoCapture) -> None:
         import cv2
 
         c = self._config
@@ -174,7 +174,7 @@ class LocalCamera:
         return f"camera {self.name} ({self._config.device if self._config.pipeline is None else 'pipeline'})"
 
 
-class _Stamps:
+class _FrameTimestamps:
     """The driver's time stamps where they advance, arrival otherwise."""
 
     def __init__(self) -> None:

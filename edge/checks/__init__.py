@@ -13,19 +13,19 @@ from edge.checks.rules import check_events, check_model, check_prompts
 from edge.checks.sensors import check_sensors
 from edge.checks.services import check_broker, check_disk, check_evidence, check_page
 from edge.checks.sources import check_sources
-from edge.config import OFFLINE, Loaded, load
+from edge.config import OFFLINE, LoadedConfig, load
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import ConfigError, EdgeError
-from edge.logs import own_lines
+from edge.logs import other_loggers_muted
 
-DONE, BAD = 0, 2
+DONE, FAILED = 0, 2
 _OF_SYSTEMD = "CREDENTIALS_DIRECTORY"
 
 
 def run(path: Path, *, as_json: bool, out: TextIO) -> int:
     """Look at everything the configuration names; 0, or 2 when anything is an error."""
     findings = []
-    with own_lines("edge.checks"):
+    with other_loggers_muted("edge.checks"):
         for finding in check_all(path):
             findings.append(finding)
             if not as_json:
@@ -33,7 +33,7 @@ def run(path: Path, *, as_json: bool, out: TextIO) -> int:
     failed = any(finding.level == ERROR for finding in findings)
     if as_json:
         print(json.dumps({"ok": not failed, "findings": [asdict(f) for f in findings]}, indent=2), file=out)
-    return BAD if failed else DONE
+    return FAILED if failed else DONE
 
 
 def check_all(path: Path) -> Iterator[CheckFinding]:
@@ -64,7 +64,7 @@ def check_all(path: Path) -> Iterator[CheckFinding]:
     yield check_broker(loaded)
 
 
-def _check_variables(loaded: Loaded) -> Iterator[CheckFinding]:
+def _check_variables(loaded: LoadedConfig) -> Iterator[CheckFinding]:
     """What is not set here: what is systemd's to set cannot be set wrongly, it can only not be tried."""
     for key, message in loaded.unset.items():
         level = WARNING if _OF_SYSTEMD in message else ERROR

@@ -9,32 +9,32 @@ from contextlib import AbstractContextManager
 from edge.capture.sensors import read_value
 from edge.checks.finding import ERROR, OK, WARNING, CheckFinding
 from edge.clock import Clock, SystemClock
-from edge.config import Loaded
+from edge.config import LoadedConfig
 from edge.config.sources import SensorTopic
 from edge.engine.manifest import Manifest
 from edge.errors import EdgeError, SourceError
 
 WAIT_S = 5.0
-Follow = Callable[[Loaded, Sequence[str], Callable[[str, bytes], None]], AbstractContextManager[None]]
+Subscribe = Callable[[LoadedConfig, Sequence[str], Callable[[str, bytes], None]], AbstractContextManager[None]]
 
 
 def check_sensors(
-    loaded: Loaded, manifest: Manifest, follow: Follow | None = None, clock: Clock | None = None
+    loaded: LoadedConfig, manifest: Manifest, subscribe: Subscribe | None = None, clock: Clock | None = None
 ) -> Iterator[CheckFinding]:
     """The newest reading of each sensor, as far as one comes within a few seconds."""
-    wanted = {
+    sensors = {
         f"cameras.{name}.sensors.{channel}": (channel, spec)
         for name, camera in loaded.config.cameras.items()
         for channel, spec in camera.sensor_topics().items()
     }
-    if not wanted or loaded.lacks("mqtt"):
+    if not sensors or loaded.has_unset("mqtt"):
         return
     if loaded.config.mqtt is None:
         yield CheckFinding("sensors", WARNING, "mqtt is off (mqtt: null): no reading can arrive")
         return
-    topics = sorted({spec.topic for _, spec in wanted.values()})
+    topics = sorted({spec.topic for _, spec in sensors.values()})
     try:
-        heard = _listen(loaded, topics, follow or _subscribe(), clock or SystemClock())
+        payloads = _newest_payloads(loaded, topics, subscribe or _mqtt_subscribe(), clock or SystemClock())
     except EdgeError as error:
         if loaded.config.broker is not None:
             yield CheckFinding(
@@ -44,29 +44,31 @@ def check_sensors(
             yield CheckFinding("sensors", WARNING, f"not looked at: {error}")
         return
     units = {channel.name: channel.unit for channel in manifest.geometry.sensors}
-    for area, (channel, spec) in wanted.items():
-        yield _reading(area, spec, heard.get(spec.topic), units.get(channel, ""))
+    for area, (channel, spec) in sensors.items():
+        yield _reading(area, spec, payloads.get(spec.topic), units.get(channel, ""))
 
 
-def _listen(loaded: Loaded, topics: Sequence[str], follow: Follow, clock: Clock) -> Mapping[str, bytes]:
+def _newest_payloads(
+    loaded: LoadedConfig, topics: Sequence[str], subscribe: Subscribe, clock: Clock
+) -> Mapping[str, bytes]:
     """The newest payload of each topic, once all came or the time is over."""
-    heard: dict[str, bytes] = {}
+    payloads: dict[str, bytes] = {}
     complete = threading.Event()
 
     def on_message(topic: str, payload: bytes) -> None:
-        heard[topic] = payload
-        if heard.keys() >= set(topics):
+        payloads[topic] = payload
+        if payloads.keys() >= set(topics):
             complete.set()
 
-    with follow(loaded, topics, on_message):
+    with subscribe(loaded, topics, on_message):
         clock.wait(complete, WAIT_S)
-    return heard
+    return payloads
 
 
 def _reading(area: str, spec: SensorTopic, payload: bytes | None, unit: str) -> CheckFinding:
     if payload is None:
-        said = f"nothing came within {WAIT_S:g} s; is the topic right? What speaks seldom should publish retained"
-        return CheckFinding(area, WARNING, f"{spec.topic}: {said}")
+        message = f"nothing came within {WAIT_S:g} s; is the topic right? What speaks seldom should publish retained"
+        return CheckFinding(area, WARNING, f"{spec.topic}: {message}")
     try:
         value = read_value(payload, spec.path)
     except SourceError as error:
@@ -74,7 +76,7 @@ def _reading(area: str, spec: SensorTopic, payload: bytes | None, unit: str) -> 
     return CheckFinding(area, OK, f"{spec.topic}: {value:g} {unit}".rstrip())
 
 
-def _subscribe() -> Follow:
+def _mqtt_subscribe() -> Subscribe:
     from edge.publish.mqtt import subscribe
 
     return subscribe

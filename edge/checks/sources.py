@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from edge.capture.base import Source
+from edge.capture.base import MediaSource
 from edge.capture.registry import open_microphone, open_source
 from edge.checks.finding import ERROR, OK, WARNING, CheckFinding
 from edge.clock import SystemClock
-from edge.config import Loaded
-from edge.config.streams import same_streams
+from edge.config import LoadedConfig
+from edge.config.streams import duplicate_streams
 from edge.engine.manifest import Manifest
 from edge.errors import EdgeError
 from edge.metrics import Metrics
@@ -19,16 +19,16 @@ from edge.types import AudioChunk, Frame
 ITEMS_AT_MOST = 2000  # looked at before a source that yields no picture or sound is called empty
 
 
-def check_sources(loaded: Loaded, manifest: Manifest) -> Iterator[CheckFinding]:
+def check_sources(loaded: LoadedConfig, manifest: Manifest) -> Iterator[CheckFinding]:
     """Open each camera and microphone, and say what came."""
-    for key, message in same_streams(loaded.config):
+    for key, message in duplicate_streams(loaded.config):
         yield CheckFinding(f"cameras.{key[1]}", WARNING, loaded.fault(key, message))
     geometry, clock, metrics = manifest.geometry, SystemClock(), Metrics()
     for name, camera in loaded.config.cameras.items():
-        if camera.source is not None and not loaded.lacks("cameras", name, "source"):
+        if camera.source is not None and not loaded.has_unset("cameras", name, "source"):
             source = open_source(name, camera.source, geometry, clock, metrics, loaded.path.parent)
             yield _probe(f"cameras.{name}", source, wants_audio=camera.microphone == "stream")
-        if camera.record is not None and not loaded.lacks("cameras", name, "record"):
+        if camera.record is not None and not loaded.has_unset("cameras", name, "record"):
             source = open_source(name, camera.record, geometry, clock, metrics, loaded.path.parent)
             yield _probe(f"cameras.{name}.record", source, wants_audio=camera.microphone == "stream")
     for name, microphone in loaded.config.microphones.items():
@@ -36,7 +36,7 @@ def check_sources(loaded: Loaded, manifest: Manifest) -> Iterator[CheckFinding]:
         yield _probe(f"microphones.{name}", source, wants_audio=True)
 
 
-def _probe(area: str, source: Source, *, wants_audio: bool) -> CheckFinding:
+def _probe(area: str, source: MediaSource, *, wants_audio: bool) -> CheckFinding:
     """Read until picture and sound came, as far as the source has them."""
     pictures = chunks = 0
     try:
@@ -49,9 +49,9 @@ def _probe(area: str, source: Source, *, wants_audio: bool) -> CheckFinding:
         return CheckFinding(area, ERROR, str(error))
     finally:
         source.close()
-    found = [what for what, count in (("picture", pictures), ("sound", chunks)) if count]
-    if not found:
+    delivered = [what for what, count in (("picture", pictures), ("sound", chunks)) if count]
+    if not delivered:
         return CheckFinding(area, ERROR, "opened, but neither picture nor sound came; is it the right stream?")
     missing = " (no sound: set microphone: none, or name one)" if wants_audio and not chunks else ""
-    arrive = "arrive" if len(found) > 1 else "arrives"
-    return CheckFinding(area, WARNING if missing else OK, f"{' and '.join(found)} {arrive}{missing}")
+    arrive = "arrive" if len(delivered) > 1 else "arrives"
+    return CheckFinding(area, WARNING if missing else OK, f"{' and '.join(delivered)} {arrive}{missing}")

@@ -5,7 +5,7 @@
 (evidence). `drawn` holds what was drawn on the page.
 """
 
-from edge.config.load import OFFLINE, Loaded, load, parse, save_drawn
+from edge.config.load import OFFLINE, LoadedConfig, load, parse, save_drawn
 from edge.config.models import Config
 
-__all__ = ["OFFLINE", "Config", "Loaded", "load", "parse", "save_drawn"]
+__all__ = ["OFFLINE", "Config", "LoadedConfig", "load", "parse", "save_drawn"]

@@ -17,7 +17,7 @@ from edge.errors import ConfigError
 from edge.files import atomic_write
 
 FILE = "drawn.yaml"
-_PLACES = ("zones", "lines")
+_DRAWN_KINDS = ("zones", "lines")
 
 
 def drawn_path(raw: Mapping[str, Any], base: Path) -> Path:
@@ -43,12 +43,12 @@ def read_drawn(path: Path) -> dict[str, Any]:
     return raw
 
 
-def merged(raw: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
+def merge_drawn(raw: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
     """``raw`` with what was drawn put in. What belongs to a camera that is no more is left out."""
     cameras = {name: dict(spec) if isinstance(spec, dict) else spec for name, spec in _section(raw, "cameras").items()}
     for name, places in _section(drawn, "cameras").items():
         if isinstance(cameras.get(name), dict) and isinstance(places, dict):
-            for kind in _PLACES:
+            for kind in _DRAWN_KINDS:
                 if kind in places:
                     cameras[name][kind] = {**_section(cameras[name], kind), **_section(places, kind)}
     events = {**_section(raw, "events"), **_section(drawn, "events")}

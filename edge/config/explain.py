@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from edge.config.redaction import HIDDEN, glued_key, is_secret_key, redacted, shown_key
+from edge.config.redaction import HIDDEN, display_key, is_secret_key, key_without_space, redact
 from edge.config.yaml_reader import KeyPath
 
 MOST_PROBLEMS = 50
@@ -21,20 +21,20 @@ _TYPED_TOO_MUCH = 3  # letters
 _KINDS = frozenset({"file", "rtsp", "v4l2", "gstreamer", "device", "SensorTopic"})  # pydantic's tags of a union
 
 
-def nearest(name: str, valid: Sequence[str]) -> str:
+def name_hint(name: str, valid: Sequence[str]) -> str:
     """A hint that names the closest valid name, or all when none is close."""
-    close = closest(name, valid)
+    close = closest_name(name, valid)
     return f"did you mean {close!r}?" if close else f"valid: {', '.join(sorted(valid))}"
 
 
-def closest(name: str, valid: Sequence[str]) -> str | None:
+def closest_name(name: str, valid: Sequence[str]) -> str | None:
     """The valid name that ``name`` is nearly."""
-    found = difflib.get_close_matches(name, valid, n=1) if len(name) <= _LONGEST_NAME else []
-    return found[0] if found else None
+    matches = difflib.get_close_matches(name, valid, n=1) if len(name) <= _LONGEST_NAME else []
+    return matches[0] if matches else None
 
 
 @dataclass(frozen=True)
-class SourceMap:
+class ConfigSourceMap:
     """Where the keys of a configuration stand, and what must not be shown of it."""
 
     path: Path
@@ -47,10 +47,10 @@ class SourceMap:
         while where and where not in self.lines:
             where = where[:-1]
         line = f":{self.lines[where]}" if where else ""
-        dotted = ".".join(shown_key(part, self.secrets) for part in shown or key)
-        return f"{self.path}{line}: {dotted + ': ' if dotted else ''}{redacted(message, self.secrets)}"
+        dotted = ".".join(display_key(part, self.secrets) for part in shown or key)
+        return f"{self.path}{line}: {dotted + ': ' if dotted else ''}{redact(message, self.secrets)}"
 
-    def listed(
+    def format_problems(
         self,
         root: type[BaseModel],
         faults: Sequence[tuple[KeyPath, str]],
@@ -61,10 +61,10 @@ class SourceMap:
 
         ``known``: reasons by key, in the place of pydantic's.
         """
-        told = [self.fault(key, message) for key, message in faults[:MOST_PROBLEMS]]
-        told += [self._explain(root, error, known or {}) for error in errors[: MOST_PROBLEMS - len(told)]]
-        left = len(faults) + len(errors) - len(told)
-        return [*told, *([f"{self.path}: {left} more problems like these"] if left else [])]
+        lines = [self.fault(key, message) for key, message in faults[:MOST_PROBLEMS]]
+        lines += [self._explain(root, error, known or {}) for error in errors[: MOST_PROBLEMS - len(lines)]]
+        left = len(faults) + len(errors) - len(lines)
+        return [*lines, *([f"{self.path}: {left} more problems like these"] if left else [])]
 
     def _explain(self, root: type[BaseModel], error: Mapping[str, Any], known: Mapping[KeyPath, str]) -> str:
         loc: KeyPath = tuple(error["loc"])
@@ -89,34 +89,39 @@ class SourceMap:
 
     def _unknown_key(self, root: type[BaseModel], loc: KeyPath, value: Any) -> str:
         key, name, valid = self._as_written(loc), str(loc[-1]), _keys_at(root, loc[:-1])
-        if (glued := glued_key(name)) is not None:
+        if (glued := key_without_space(name)) is not None:
             return self.fault(key, f"a space is missing after the colon: write `{glued}: …`")
-        close = closest(name, valid)
+        close = closest_name(name, valid)
         if value is None or (is_secret_key(name) and len(name) > len(close or "") + _TYPED_TOO_MUCH):
             # a value with a comma in it, or glued to its key: perhaps a password
-            said = f"unknown key; {f'did you mean {close!r}?' if close else 'a value with , or { in it needs quotes'}"
-            return self.fault(key, said, shown=(*key[:-1], HIDDEN))
-        return self.fault(key, f"unknown key; {nearest(name, valid)}")
+            message = (
+                f"unknown key; {f'did you mean {close!r}?' if close else 'a value with , or { in it needs quotes'}"
+            )
+            return self.fault(key, message, shown=(*key[:-1], HIDDEN))
+        return self.fault(key, f"unknown key; {name_hint(name, valid)}")
 
     def _as_written(self, key: KeyPath) -> KeyPath:
         """The path as written in the file: pydantic's union tags and markers left out."""
-        kept: KeyPath = ()
+        written: KeyPath = ()
         for i, part in enumerate(key):
             is_last = i == len(key) - 1
-            if part != "[key]" and ((*kept, part) in self.lines or (is_last and not _is_tag(part))):
-                kept = (*kept, part)
-        return kept
+            if part != "[key]" and ((*written, part) in self.lines or (is_last and not _is_tag(part))):
+                written = (*written, part)
+        return written
 
 
-def every_key(root: type[BaseModel]) -> frozenset[str]:
+def all_keys(root: type[BaseModel]) -> frozenset[str]:
     """The names of all keys of a model and of the models inside it."""
     inside = [model for field in root.model_fields.values() for model in _models(field.annotation)]
-    return frozenset(root.model_fields).union(*map(every_key, inside))
+    return frozenset(root.model_fields).union(*map(all_keys, inside))
 
 
 def _no_such_type(error: Mapping[str, Any]) -> str:
-    given = error["input"].get("type") if isinstance(error["input"], Mapping) else None
-    return f"there is no such type; {nearest(str(given), re.findall(r'[a-z0-9]+', error['ctx']['expected_tags']))}"
+    written_type = error["input"].get("type") if isinstance(error["input"], Mapping) else None
+    return (
+        f"there is no such type; "
+        f"{name_hint(str(written_type), re.findall(r'[a-z0-9]+', error['ctx']['expected_tags']))}"
+    )
 
 
 def _is_tag(part: str | int) -> bool:

@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from edge.config.schedule import TimeZone
-from edge.config.sources import Positive, Section
+from edge.config.sources import ConfigSection, Positive
 from edge.config.values import Duration, EventName
 
 
-class Evidence(Section):
+class EvidenceConfig(ConfigSection):
     """Clips and snapshots of events, kept on this box alone until age or size takes them."""
 
     before_s: Duration = 5.0
@@ -30,7 +30,7 @@ class Evidence(Section):
     digest: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = "07:00"
 
 
-class Location(Section):
+class LocationConfig(ConfigSection):
     """Where the box stands: for sunrise and sunset, and for the hours of schedules."""
 
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None

@@ -11,21 +11,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edge.config.drawn import FILE, drawn_path, merged, read_drawn, write_drawn
-from edge.config.explain import SourceMap, every_key, nearest
+from edge.config.drawn import FILE, drawn_path, merge_drawn, read_drawn, write_drawn
+from edge.config.explain import ConfigSourceMap, all_keys, name_hint
 from edge.config.models import Config
-from edge.config.redaction import credentials
+from edge.config.redaction import find_credentials
 from edge.config.values import VARIABLE
 from edge.config.yaml_reader import KeyPath, read_text, read_yaml
 from edge.errors import ConfigError
 
-__all__ = ["OFFLINE", "KeyPath", "Loaded", "load", "nearest", "parse", "save_drawn"]
+__all__ = ["OFFLINE", "KeyPath", "LoadedConfig", "load", "name_hint", "parse", "save_drawn"]
 
 OFFLINE = frozenset({"node", "model", "events", "prompts", "anomaly", "health", "windows", "location", "evidence"})
 """The sections that commands need which open neither camera nor broker nor page."""
-_KEYS = every_key(Config)
+_KEYS = all_keys(Config)
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
-_PLACES = ("_file", "_dir", "path", "profile")  # keys of files and folders, which messages name
+_PATH_KEYS = ("_file", "_dir", "path", "profile")  # keys of files and folders, which messages name
 _OF_SYSTEMD = (
     ": systemd sets it for the service alone. Elsewhere set it to the folder that holds the file, as in "
     f"`sudo {_CREDENTIALS}=/etc/edge edge watch`"
@@ -33,7 +33,7 @@ _OF_SYSTEMD = (
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedConfig:
     """A configuration and where each of its keys stands.
 
     ``unset``: what is to be said of values whose ``${NAME}`` was not there and not needed; they stand as written.
@@ -41,7 +41,7 @@ class Loaded:
 
     config: Config
     path: Path
-    source: SourceMap
+    source: ConfigSourceMap
     unset: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def fault(self, key: KeyPath, message: str) -> str:
@@ -52,12 +52,12 @@ class Loaded:
         """A path of the configuration; relative ones start at the configuration's folder."""
         return path if path.is_absolute() else self.path.parent / path
 
-    def lacks(self, *key: str) -> bool:
+    def has_unset(self, *key: str) -> bool:
         """Whether something at or below ``key`` names a variable that is not set."""
         return any(unset[: len(key)] == key for unset in self.unset)
 
 
-def load(path: Path, env: Mapping[str, str] | None = None, needs: Collection[str] | None = None) -> Loaded:
+def load(path: Path, env: Mapping[str, str] | None = None, needs: Collection[str] | None = None) -> LoadedConfig:
     """Read and check a configuration file; ConfigError lists every problem.
 
     ``needs``: the sections in which each ``${NAME}`` must be set; None: in all.
@@ -69,7 +69,7 @@ def load(path: Path, env: Mapping[str, str] | None = None, needs: Collection[str
     return parse(text, path, env, drawn=True, needs=needs)
 
 
-def save_drawn(loaded: Loaded, drawn: Mapping[str, Any]) -> None:
+def save_drawn(loaded: LoadedConfig, drawn: Mapping[str, Any]) -> None:
     """Keep what was drawn (``cameras`` and ``events``), if the configuration holds with it.
 
     ConfigError, and nothing is written, when it does not; SinkError when the disk refuses.
@@ -84,7 +84,7 @@ def parse(
     env: Mapping[str, str] | None = None,
     drawn: Mapping[str, Any] | bool = False,
     needs: Collection[str] | None = None,
-) -> Loaded:
+) -> LoadedConfig:
     """Check a configuration's text; relative paths in it start at ``path``'s folder.
 
     ``drawn``: what was drawn on the page and stands above it; True: as it is kept in the data folder. ``needs``: as for
@@ -94,28 +94,30 @@ def parse(
     raw = document.raw
     if not isinstance(raw, dict):
         raise ConfigError([f"{path}: must be a mapping with at least `cameras:`; see docs/config.md"])
-    expansion = _Expansion(os.environ if env is None else env, needs)
+    expansion = _VariableExpansion(os.environ if env is None else env, needs)
     if drawn is True:
-        drawn = read_drawn(drawn_path(expansion.of(raw), path.parent))
+        drawn = read_drawn(drawn_path(expansion.expand(raw), path.parent))
     if drawn:
-        raw = merged(raw, drawn)
-    expansion = _Expansion(os.environ if env is None else env, needs)
-    expanded = expansion.of(raw)
-    secrets = credentials(expanded) | credentials(raw) | expansion.values
-    source = SourceMap(path, document.lines, secrets - _KEYS)  # a password that is a key's name does not hide the key
+        raw = merge_drawn(raw, drawn)
+    expansion = _VariableExpansion(os.environ if env is None else env, needs)
+    expanded = expansion.expand(raw)
+    secrets = find_credentials(expanded) | find_credentials(raw) | expansion.values
+    source = ConfigSourceMap(
+        path, document.lines, secrets - _KEYS
+    )  # a password that is a key's name does not hide the key
     faults = [*((key, "is given twice; keep one") for key in document.twice), *expansion.problems]
     try:
         config = Config.model_validate(expanded)
     except ValidationError as error:
-        found = [dict(one) for one in error.errors(include_url=False)]
-        problems = source.listed(Config, faults, found, expansion.unset)
+        errors = [dict(one) for one in error.errors(include_url=False)]
+        problems = source.format_problems(Config, faults, errors, expansion.unset)
         raise ConfigError(problems) from None  # the cause would show the input, and with it secrets
     if faults:
-        raise ConfigError(source.listed(Config, faults))
-    return Loaded(config, path, source, expansion.unset)
+        raise ConfigError(source.format_problems(Config, faults))
+    return LoadedConfig(config, path, source, expansion.unset)
 
 
-class _Expansion:
+class _VariableExpansion:
     """``${NAME}`` in every text of a configuration replaced from ``env``; what cannot be is kept, by its key."""
 
     def __init__(self, env: Mapping[str, str], needs: Collection[str] | None) -> None:
@@ -130,12 +132,12 @@ class _Expansion:
         """What was put in and may be a secret."""
         return frozenset(value for value in self._values if len(value) > 3)
 
-    def of(self, value: Any, key: KeyPath = ()) -> Any:
+    def expand(self, value: Any, key: KeyPath = ()) -> Any:
         """``value`` with its variables replaced."""
         if isinstance(value, dict):
-            return {(str(k) if isinstance(k, int) else k): self.of(v, (*key, str(k))) for k, v in value.items()}
+            return {(str(k) if isinstance(k, int) else k): self.expand(v, (*key, str(k))) for k, v in value.items()}
         if isinstance(value, list):
-            return [self.of(v, (*key, i)) for i, v in enumerate(value)]
+            return [self.expand(v, (*key, i)) for i, v in enumerate(value)]
         if not isinstance(value, str):
             return value
         if unusable := _unusable(value):
@@ -146,7 +148,7 @@ class _Expansion:
     def _replaced(self, match: re.Match[str], key: KeyPath) -> str:
         name = match.group(1)
         if name in self._env:
-            if not str(key[-1]).endswith(_PLACES):
+            if not str(key[-1]).endswith(_PATH_KEYS):
                 self._values.add(self._env[name])
             return self._env[name]
         message = f"environment variable {name} is not set{_OF_SYSTEMD if name == _CREDENTIALS else ''}"

@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edge.config.keeping import Evidence, Location
-from edge.config.rules import Rule
-from edge.config.schedule import parse_schedules, told
-from edge.config.services import Broker, Describer, Jsonl, MetricsEndpoint, Mqtt, Web
-from edge.config.sources import Camera, DeviceMicrophone, Name, Positive, Section
+from edge.config.keeping import EvidenceConfig, LocationConfig
+from edge.config.rules import RuleConfig
+from edge.config.schedule import describe_schedule, parse_schedules
+from edge.config.services import BrokerConfig, DescriberConfig, JsonlConfig, MetricsConfig, MqttConfig, WebConfig
+from edge.config.sources import CameraConfig, ConfigSection, MicrophoneConfig, Name, Positive
 from edge.config.values import AboveZero, EventName
 
 
-class Node(Section):
+class NodeConfig(ConfigSection):
     """Who this box is: every topic starts with ``edge/<site>/<id>``."""
 
     id: Name = "edge"
@@ -23,7 +23,7 @@ class Node(Section):
     data_dir: Path = Path("var")
 
 
-class Model(Section):
+class ModelConfig(ConfigSection):
     """Which model folder runs, and on what."""
 
     name: str = "fused"
@@ -34,21 +34,21 @@ class Model(Section):
     gating: Literal["auto", "off"] = "auto"
 
 
-class Prompt(Section):
+class PromptConfig(ConfigSection):
     """An event described in words: what it looks or sounds like, and what it must not be taken for."""
 
     text: Annotated[str, Field(min_length=3, max_length=200)]
     unlike: Annotated[tuple[Annotated[str, Field(min_length=3, max_length=200)], ...], Field(max_length=8)] = ()
 
 
-class Anomaly(Section):
+class AnomalyConfig(ConfigSection):
     """Learning what is normal at each camera, and how often what is not may be told."""
 
     learn_h: Positive = 24.0
     false_alarms_per_day: Positive = 1.0
 
 
-class Health(Section):
+class HealthConfig(ConfigSection):
     """When trouble with the equipment itself becomes an event."""
 
     no_signal_s: Positive = 10.0
@@ -60,40 +60,42 @@ class Health(Section):
     drift_ppm: Positive = 300.0
 
 
-class Windows(Section):
+class WindowsConfig(ConfigSection):
     """How long to wait for late media, and how little of it is still worth scoring."""
 
     max_lateness_s: Positive = 1.0
     min_coverage: AboveZero = 0.4
 
 
-class Config(Section):
+class Config(ConfigSection):
     """config.yaml."""
 
-    node: Node = Node()
-    model: Model = Model()
-    cameras: Annotated[dict[Name, Camera], Field(min_length=1)]
-    microphones: dict[Name, DeviceMicrophone] = Field(default_factory=dict)
-    events: dict[str, Rule] = Field(default_factory=dict)
-    prompts: dict[EventName, Prompt] = Field(default_factory=dict)
-    anomaly: Anomaly | None = None
-    health: Health = Health()
-    windows: Windows = Windows()
-    mqtt: Mqtt | None = Mqtt()
-    broker: Broker | None = None
-    jsonl: Jsonl | None = None
-    metrics: MetricsEndpoint | None = None
-    location: Location = Location()
-    evidence: Evidence | None = Evidence()
-    web: Web | None = None
-    describer: Describer | None = None
+    node: NodeConfig = NodeConfig()
+    model: ModelConfig = ModelConfig()
+    cameras: Annotated[dict[Name, CameraConfig], Field(min_length=1)]
+    microphones: dict[Name, MicrophoneConfig] = Field(default_factory=dict)
+    events: dict[str, RuleConfig] = Field(default_factory=dict)
+    prompts: dict[EventName, PromptConfig] = Field(default_factory=dict)
+    anomaly: AnomalyConfig | None = None
+    health: HealthConfig = HealthConfig()
+    windows: WindowsConfig = WindowsConfig()
+    mqtt: MqttConfig | None = MqttConfig()
+    broker: BrokerConfig | None = None
+    jsonl: JsonlConfig | None = None
+    metrics: MetricsConfig | None = None
+    location: LocationConfig = LocationConfig()
+    evidence: EvidenceConfig | None = EvidenceConfig()
+    web: WebConfig | None = None
+    describer: DescriberConfig | None = None
 
     @model_validator(mode="after")
     def _microphones_exist(self) -> Config:
         for name, camera in self.cameras.items():
             if camera.microphone not in {"stream", "none", *self.microphones}:
-                there = ", ".join(["stream", "none", *self.microphones])
-                raise ValueError(f"cameras.{name}.microphone: no microphone {camera.microphone!r}; there is: {there}")
+                known_names = ", ".join(["stream", "none", *self.microphones])
+                raise ValueError(
+                    f"cameras.{name}.microphone: no microphone {camera.microphone!r}; there is: {known_names}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -104,9 +106,9 @@ class Config(Section):
                 raise ValueError(
                     f"events.{name}.cameras: no camera {unknown[0]!r}; there is: {', '.join(sorted(self.cameras))}"
                 )
-            there = [self.cameras[camera] for camera in rule.cameras or self.cameras]
+            rule_cameras = [self.cameras[camera] for camera in rule.cameras or self.cameras]
             for kind in ("zones", "lines"):
-                drawn = {place for camera in there for place in getattr(camera, kind)}
+                drawn = {place for camera in rule_cameras for place in getattr(camera, kind)}
                 missing = [place for place in getattr(rule, kind) or () if place not in drawn]
                 if missing:
                     known = ", ".join(sorted(drawn)) or "none"
@@ -116,12 +118,12 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _the_sun_has_a_place(self) -> Config:
+    def _sun_schedules_need_location(self) -> Config:
         if self.location.latitude is None or self.location.longitude is None:
             for name, rule in self.events.items():
                 if any(span.needs_sun for span in parse_schedules(rule.schedule)):
                     raise ValueError(
-                        f"events.{name}.schedule: {told(rule.schedule or ())!r} goes by the sun; "
+                        f"events.{name}.schedule: {describe_schedule(rule.schedule or ())!r} goes by the sun; "
                         "give location.latitude and location.longitude"
                     )
         return self

@@ -15,12 +15,12 @@ _LOGIN = re.compile(r"://(.*)@", re.DOTALL)
 _PLAIN_KEY = re.compile(r"[\w .-]+")
 
 
-def credentials(value: Any, key: str = "") -> frozenset[str]:
+def find_credentials(value: Any, key: str = "") -> frozenset[str]:
     """Every text in ``value`` that is a credential by its key or looks like one: URLs' logins, words after a colon."""
-    return frozenset(found for found in _found(value, key) if len(found) >= _SHORTEST_SECRET)
+    return frozenset(found for found in _walk(value, key) if len(found) >= _SHORTEST_SECRET)
 
 
-def redacted(message: str, secrets: Iterable[str]) -> str:
+def redact(message: str, secrets: Iterable[str]) -> str:
     """``message`` on one line, ``secrets`` replaced by ``***``, cut where it grows too long."""
     for secret in sorted(secrets, key=len, reverse=True):
         for form in {secret, repr(secret)[1:-1]}:
@@ -29,7 +29,7 @@ def redacted(message: str, secrets: Iterable[str]) -> str:
     return line if len(message) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
 
 
-def shown_key(part: str | int, secrets: Iterable[str] = ()) -> str:
+def display_key(part: str | int, secrets: Iterable[str] = ()) -> str:
     """A part of a key path as it may be shown: of a key that a value was glued to, what stands before the colon."""
     text = str(part)
     plain = text if _PLAIN_KEY.fullmatch(text) else _before_colon(text) + HIDDEN
@@ -42,7 +42,7 @@ def is_secret_key(name: str) -> bool:
     return _SECRET_KEY.search(name) is not None
 
 
-def glued_key(part: str | int) -> str | None:
+def key_without_space(part: str | int) -> str | None:
     """The key that ``part`` was meant to be, where the space after its colon is missing: ``url:rtsp://h``."""
     text = str(part)
     return _before_colon(text)[:-1] if ":" in text and _before_colon(text) else None
@@ -53,25 +53,25 @@ def _before_colon(text: str) -> str:
     return head + colon if colon and _PLAIN_KEY.fullmatch(head) else ""
 
 
-def _found(value: Any, key: str) -> Iterator[str]:
+def _walk(value: Any, key: str) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, below in value.items():
-            yield from _found(below, str(name))
+            yield from _walk(below, str(name))
             if isinstance(name, str):
-                yield from _of_text(name)
+                yield from _url_logins(name)
                 _, colon, rest = name.partition(":")
                 if colon:
                     yield rest.strip()
     elif isinstance(value, list | tuple):
         for below in value:
-            yield from _found(below, key)
+            yield from _walk(below, key)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         if is_secret_key(key):
             yield str(value)
-        yield from _of_text(str(value))
+        yield from _url_logins(str(value))
 
 
-def _of_text(text: str) -> Iterator[str]:
+def _url_logins(text: str) -> Iterator[str]:
     """The login of a URL, whole, and the password in it as the two usual mistakes cut it."""
     if login := _LOGIN.search(text):
         yield login[1]

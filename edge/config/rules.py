@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.config.schedule import Schedule
-from edge.config.sources import Name, Positive, Section
+from edge.config.sources import ConfigSection, Name, Positive
 from edge.config.values import AboveZero, Duration, EventName, Probability, Severity
 
-Several = Annotated[tuple[EventName, ...], Field(min_length=2, max_length=8)]
+EventNames = Annotated[tuple[EventName, ...], Field(min_length=2, max_length=8)]
 
 
-class Rule(Section):
+class RuleConfig(ConfigSection):
     """When scores become an event. What is not given falls back to the defaults, then to the model's advice.
 
     ``when``, ``sequence`` and ``all_of`` make an event of one's own out of the labels they name; without them the rule
@@ -21,8 +21,8 @@ class Rule(Section):
     """
 
     when: EventName | tuple[EventName, ...] | None = None
-    sequence: Several | None = None
-    all_of: Several | None = None
+    sequence: EventNames | None = None
+    all_of: EventNames | None = None
     within_s: Positive | None = None
     cameras: tuple[Name, ...] | None = None
     zones: tuple[Name, ...] | None = None
@@ -43,13 +43,13 @@ class Rule(Section):
     false_alarms_per_day: Positive | None = None
 
     @model_validator(mode="after")
-    def _one_way_to_say_it(self) -> Rule:
+    def _enter_or_false_alarms(self) -> RuleConfig:
         if self.enter is not None and self.false_alarms_per_day is not None:
             raise ValueError("give enter or false_alarms_per_day, not both: the second is learned at the site")
         return self
 
     @model_validator(mode="after")
-    def _leave_below_enter(self) -> Rule:
+    def _leave_below_enter(self) -> RuleConfig:
         if self.enter is not None and self.leave is not None and self.leave > self.enter:
             raise ValueError(
                 f"leave ({self.leave}) is above enter ({self.enter}): an event would end as it begins; lower leave"
@@ -57,10 +57,10 @@ class Rule(Section):
         return self
 
     @model_validator(mode="after")
-    def _one_way_to_compose(self) -> Rule:
-        given = [name for name in ("when", "sequence", "all_of") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"give one of {' and '.join(given)}: each makes an event of its own")
+    def _one_composition(self) -> RuleConfig:
+        compositions = [name for name in ("when", "sequence", "all_of") if getattr(self, name) is not None]
+        if len(compositions) > 1:
+            raise ValueError(f"give one of {' and '.join(compositions)}: each makes an event of its own")
         if self.within_s is not None and self.sequence is None and self.all_of is None:
             raise ValueError("within_s goes with sequence or all_of")
         if self.direction is not None and not self.lines:
@@ -72,13 +72,13 @@ class Rule(Section):
         return self
 
     @model_validator(mode="after")
-    def _a_crossing_is_a_moment(self) -> Rule:
+    def _no_duration_with_lines(self) -> RuleConfig:
         if self.lines and self.min_s:
             raise ValueError("min_s goes without lines: a crossing is a moment and does not last")
         return self
 
     @property
-    def is_own(self) -> bool:
+    def is_composed(self) -> bool:
         """Whether it makes an event of one's own."""
         return bool(self.parts)
 

@@ -20,35 +20,37 @@ MOST_OFFSET_MIN = 720
 _LONGEST = 100
 _CLOCK = re.compile(r"^(\d{1,2}):(\d{2})$")
 _SUN = re.compile(r"^(sunrise|sunset)(?:([+-])(\d{1,2}):(\d{2}))?$")
-_USUAL = {"clock": 0, "sunrise": 6 * 60, "sunset": 18 * 60}
-_HOW = 'write it as "22:00-06:00", "sunset-sunrise", "sunset+00:30-23:00", "mon-fri 18:00-07:00", "sat-sun" or "always"'
+_TYPICAL_MINUTES = {"clock": 0, "sunrise": 6 * 60, "sunset": 18 * 60}
+_SYNTAX = (
+    'write it as "22:00-06:00", "sunset-sunrise", "sunset+00:30-23:00", "mon-fri 18:00-07:00", "sat-sun" or "always"'
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimeOfDay:
     """A time of day: ``minutes`` after midnight, or after sunrise or sunset (negative: before)."""
 
     base: Literal["clock", "sunrise", "sunset"]
     minutes: int
 
     @property
-    def usual_minutes(self) -> int:
+    def typical_minutes(self) -> int:
         """Minutes after midnight, with sunrise taken for six and sunset for eighteen hours."""
-        return _USUAL[self.base] + self.minutes
+        return _TYPICAL_MINUTES[self.base] + self.minutes
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ScheduleSpan:
     """From ``begin`` to ``end`` on the days (0 is Monday) on which it begins."""
 
     days: frozenset[int]
-    begin: Moment
-    end: Moment
+    begin: TimeOfDay
+    end: TimeOfDay
 
     @property
     def lasts_into_next_day(self) -> bool:
         """Whether ``end`` is one of the next day; of times by the sun the usual ones decide."""
-        return self.end.usual_minutes <= self.begin.usual_minutes
+        return self.end.typical_minutes <= self.begin.typical_minutes
 
     @property
     def needs_sun(self) -> bool:
@@ -56,36 +58,36 @@ class Span:
         return self.begin.base != "clock" or self.end.base != "clock"
 
 
-def parse_schedule(text: str) -> tuple[Span, ...]:
+def parse_schedule(text: str) -> tuple[ScheduleSpan, ...]:
     """One line of a schedule; none for ``always``. ValueError says what is wrong and how to write it."""
     if len(text) > _LONGEST:
-        raise ValueError(f"a line of more than {_LONGEST} characters is no schedule; {_HOW}")
+        raise ValueError(f"a line of more than {_LONGEST} characters is no schedule; {_SYNTAX}")
     words = re.sub(r"\s*([-,+])\s*", r"\1", text.lower()).split()
     if words == [ALWAYS]:
         return ()
     if not 1 <= len(words) <= 2:
-        raise ValueError(f"{text!r} is no schedule; {_HOW}")
+        raise ValueError(f"{text!r} is no schedule; {_SYNTAX}")
     if len(words) == 2:
         return (_span(_days(words[0], text), words[1], text),)
     is_days = re.split("[-,]", words[0])[0] in DAYS
     return (_span(_days(words[0], text), "00:00-24:00", text) if is_days else _span(_EVERY_DAY, words[0], text),)
 
 
-def parse_schedules(schedule: str | tuple[str, ...] | None) -> tuple[Span, ...]:
+def parse_schedules(schedule: str | tuple[str, ...] | None) -> tuple[ScheduleSpan, ...]:
     """Every span of a schedule; none where it is always on."""
     lines = (schedule,) if isinstance(schedule, str) else schedule or ()
     parsed = [parse_schedule(line) for line in lines]
     return tuple(span for spans in parsed for span in spans) if all(parsed) else ()
 
 
-def told(schedule: str | tuple[str, ...]) -> str:
+def describe_schedule(schedule: str | tuple[str, ...]) -> str:
     """The schedule in words."""
     return schedule if isinstance(schedule, str) else " or ".join(schedule)
 
 
 def _check(schedule: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if not schedule:
-        raise ValueError(f"is empty; {_HOW}")
+        raise ValueError(f"is empty; {_SYNTAX}")
     parse_schedules(schedule)
     return schedule
 
@@ -102,17 +104,17 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Schedule = Annotated[str | tuple[str, ...], AfterValidator(_check)]
 
 
-def _span(days: frozenset[int], times: str, text: str) -> Span:
-    ends = _parted(times)
+def _span(days: frozenset[int], times: str, text: str) -> ScheduleSpan:
+    ends = _split_times(times)
     if ends is None:
-        raise ValueError(f"{text!r} has no two times with a - between; {_HOW}")
+        raise ValueError(f"{text!r} has no two times with a - between; {_SYNTAX}")
     begin, end = _moment(ends[0], text, is_end=False), _moment(ends[1], text, is_end=True)
     if begin == end:
         raise ValueError(f"{text!r} begins and ends at once; for whole days write 00:00-24:00")
-    return Span(days, begin, end)
+    return ScheduleSpan(days, begin, end)
 
 
-def _parted(times: str) -> tuple[str, str] | None:
+def _split_times(times: str) -> tuple[str, str] | None:
     """The two times; a - before an offset of the sun parts nothing."""
     for i, sign in enumerate(times):
         begin, end = times[:i], times[i + 1 :]
@@ -122,19 +124,19 @@ def _parted(times: str) -> tuple[str, str] | None:
     return (halves[0], halves[1]) if len(halves) == 2 else None
 
 
-def _moment(part: str, text: str, *, is_end: bool) -> Moment:
+def _moment(part: str, text: str, *, is_end: bool) -> TimeOfDay:
     if match := _CLOCK.match(part):
         minutes = _minutes(match[1], match[2], part, text)
         if minutes > MINUTES_A_DAY - (not is_end):
             raise ValueError(f"{text!r}: {part} is no time of day; the day goes from 00:00 to 24:00")
-        return Moment("clock", minutes)
+        return TimeOfDay("clock", minutes)
     if match := _SUN.match(part):
         offset = _minutes(match[3], match[4], part, text) if match[2] else 0
         if offset > MOST_OFFSET_MIN:
             raise ValueError(f"{text!r}: {part} is further from the sun than 12:00")
         base: Literal["sunrise", "sunset"] = "sunrise" if match[1] == "sunrise" else "sunset"
-        return Moment(base, -offset if match[2] == "-" else offset)
-    raise ValueError(f"{text!r}: {part!r} is neither a time such as 22:00 nor sunrise or sunset; {_HOW}")
+        return TimeOfDay(base, -offset if match[2] == "-" else offset)
+    raise ValueError(f"{text!r}: {part!r} is neither a time such as 22:00 nor sunrise or sunset; {_SYNTAX}")
 
 
 def _minutes(hours: str, minutes: str, part: str, text: str) -> int:

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from edge.config.sources import Positive, Section
+from edge.config.sources import ConfigSection, Positive
 from edge.config.values import VARIABLE, Listen, split_listen
 
 
-class Mqtt(Section):
+class MqttConfig(ConfigSection):
     """The broker that alerts go to and commands come from."""
 
     url: str = "mqtt://127.0.0.1:1883"
@@ -47,7 +47,7 @@ class Mqtt(Section):
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Mqtt:
+    def _consistent(self) -> MqttConfig:
         if self.password is not None and self.password_file is not None:
             raise ValueError("give password or password_file, not both")
         if (self.cert_file is None) != (self.key_file is None):
@@ -72,25 +72,25 @@ class Mqtt(Section):
         return urlsplit(self.url).port or (8883 if self.tls else 1883)
 
 
-class Broker(Section):
+class BrokerConfig(ConfigSection):
     """An MQTT broker inside the daemon, for boxes that have none (extra `broker`)."""
 
     listen: Listen = "127.0.0.1:1883"
 
 
-class Jsonl(Section):
+class JsonlConfig(ConfigSection):
     """Events also as JSON lines, to a file or (``-``) to standard output."""
 
     path: str
 
 
-class MetricsEndpoint(Section):
+class MetricsConfig(ConfigSection):
     """Prometheus metrics over HTTP at ``/metrics``."""
 
     listen: Listen = "127.0.0.1:9108"
 
 
-class Web(Section):
+class WebConfig(ConfigSection):
     """The local page and its API (extra `web`). Off the loopback only with a password or a token."""
 
     listen: Listen = "127.0.0.1:8088"
@@ -115,7 +115,7 @@ class Web(Section):
         return value.rstrip("/")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Web:
+    def _consistent(self) -> WebConfig:
         for name in ("password", "token"):
             if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
                 raise ValueError(f"give {name} or {name}_file, not both")
@@ -140,7 +140,7 @@ class Web(Section):
         return any((self.password, self.password_file, self.token, self.token_file))
 
 
-class Describer(Section):
+class DescriberConfig(ConfigSection):
     """An OpenAI-compatible endpoint that captions alerts after they were sent; never in their way."""
 
     url: str

@@ -17,7 +17,7 @@ Topic = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^#+\x00]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A frozen part of the configuration that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,13 +51,13 @@ def _rtsp_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _on_this_box(value: object) -> object:
+def _local_path(value: object) -> object:
     if isinstance(value, str) and "://" in value:
         raise ValueError("is an address, not something on this box; a network camera is type: rtsp with url")
     return value
 
 
-class DecodedSource(Section):
+class DecodedSourceConfig(ConfigSection):
     """A source that libav decodes.
 
     ``decoder``: the processor, a device (never anything else then), or ``auto``: the first device that works, else the
@@ -70,7 +70,7 @@ class DecodedSource(Section):
     fast_decode: bool = False
 
     @model_validator(mode="after")
-    def _device_of_a_decoder(self) -> DecodedSource:
+    def _device_of_a_decoder(self) -> DecodedSourceConfig:
         if self.decoder_device is not None and self.decoder not in {"cuda", "vaapi"}:
             raise ValueError("decoder_device goes with decoder: cuda or vaapi")
         if self.fast_decode and self.decoder not in {"cpu", "auto"}:
@@ -78,16 +78,16 @@ class DecodedSource(Section):
         return self
 
 
-class FileSource(DecodedSource):
+class FileSourceConfig(DecodedSourceConfig):
     """A recording. ``pace: live`` plays it as a camera would; ``loop`` starts it again at its end."""
 
     type: Literal["file"]
-    path: Annotated[Path, BeforeValidator(_on_this_box)]
+    path: Annotated[Path, BeforeValidator(_local_path)]
     pace: Literal["live", "fast"] = "live"
     loop: bool = False
 
 
-class RtspSource(DecodedSource):
+class RtspSourceConfig(DecodedSourceConfig):
     """A network camera: picture and sound through one connection."""
 
     type: Literal["rtsp"]
@@ -97,16 +97,16 @@ class RtspSource(DecodedSource):
     read_timeout_s: Positive = 5.0
 
     @property
-    def shown(self) -> str:
+    def redacted_url(self) -> str:
         """The URL without its password."""
         return redact_url(self.url.get_secret_value())
 
 
-class V4l2Source(Section):
+class V4l2SourceConfig(ConfigSection):
     """A USB or CSI camera: ``device`` (number, /dev/video0) or a GStreamer ``pipeline`` ending in appsink."""
 
     type: Literal["v4l2"]
-    device: Annotated[int | str | None, BeforeValidator(_on_this_box)] = None
+    device: Annotated[int | str | None, BeforeValidator(_local_path)] = None
     pipeline: str | None = None
     width: Annotated[int, Field(ge=16, le=8192)] | None = None
     height: Annotated[int, Field(ge=16, le=8192)] | None = None
@@ -114,13 +114,13 @@ class V4l2Source(Section):
     fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
 
     @model_validator(mode="after")
-    def _one_of(self) -> V4l2Source:
+    def _one_of(self) -> V4l2SourceConfig:
         if (self.device is None) == (self.pipeline is None):
             raise ValueError("give either device (such as 0 or /dev/video0) or pipeline, not both and not neither")
         return self
 
 
-class GstreamerSource(Section):
+class GstreamerSourceConfig(ConfigSection):
     """Whatever GStreamer can read: ``pipeline`` ends in ``appsink name=video``, ``appsink name=audio``, or both.
 
     For boxes whose video unit only GStreamer reaches, as a Jetson's. It may hold a password, so it is a secret.
@@ -131,16 +131,18 @@ class GstreamerSource(Section):
     read_timeout_s: Positive = 10.0
 
     @model_validator(mode="after")
-    def _has_a_sink(self) -> GstreamerSource:
+    def _has_a_sink(self) -> GstreamerSourceConfig:
         if not re.search(r"\bname\s*=\s*\"?(video|audio)\b", self.pipeline.get_secret_value()):
             raise ValueError("the pipeline needs an `appsink name=video`, an `appsink name=audio`, or both")
         return self
 
 
-CameraSource = Annotated[FileSource | RtspSource | V4l2Source | GstreamerSource, Field(discriminator="type")]
+CameraSourceConfig = Annotated[
+    FileSourceConfig | RtspSourceConfig | V4l2SourceConfig | GstreamerSourceConfig, Field(discriminator="type")
+]
 
 
-class DeviceMicrophone(Section):
+class MicrophoneConfig(ConfigSection):
     """A sound card input, by name (a part of it is enough) or number; the default input when neither is given."""
 
     type: Literal["device"]
@@ -149,7 +151,7 @@ class DeviceMicrophone(Section):
     channels: Annotated[int, Field(ge=1, le=32)] = 1
 
 
-class SensorTopic(Section):
+class SensorTopic(ConfigSection):
     """Where a sensor's numbers come from: an MQTT topic, and a path into its JSON (``a.b.0``) when it is not bare."""
 
     topic: Topic
@@ -157,11 +159,11 @@ class SensorTopic(Section):
     stale_s: Positive = 600.0
 
 
-class Camera(Section):
+class CameraConfig(ConfigSection):
     """One place that is looked at and listened to. Without ``source`` it is sound alone."""
 
-    source: CameraSource | None = None
-    record: RtspSource | None = None
+    source: CameraSourceConfig | None = None
+    record: RtspSourceConfig | None = None
     microphone: str = "stream"
     sensors: dict[Name, Topic | SensorTopic] = Field(default_factory=dict)
     zones: dict[Name, Polygon] = Field(default_factory=dict)
@@ -169,7 +171,7 @@ class Camera(Section):
     privacy_masks: tuple[Polygon, ...] = ()
 
     @model_validator(mode="after")
-    def _something_to_do(self) -> Camera:
+    def _has_an_input(self) -> CameraConfig:
         if self.source is None and self.microphone in {"stream", "none"}:
             raise ValueError("has neither a source nor a named microphone; give at least one")
         if self.record is not None and self.source is None:

@@ -6,22 +6,22 @@ from collections.abc import Hashable, Iterator
 from urllib.parse import urlsplit
 
 from edge.config.models import Config
-from edge.config.sources import CameraSource, GstreamerSource, RtspSource, V4l2Source
+from edge.config.sources import CameraSourceConfig, GstreamerSourceConfig, RtspSourceConfig, V4l2SourceConfig
 from edge.config.values import VARIABLE
 from edge.config.yaml_reader import KeyPath
 
 RTSP_PORTS = {"rtsp": 554, "rtsps": 322}
 
 
-def same_streams(config: Config) -> Iterator[tuple[KeyPath, str]]:
+def duplicate_streams(config: Config) -> Iterator[tuple[KeyPath, str]]:
     """Where a stream stands for the second time, and what to do about it. Recordings may be played twice."""
-    seen: dict[Hashable, tuple[str, str]] = {}
+    first_uses: dict[Hashable, tuple[str, str]] = {}
     for name, camera in config.cameras.items():
         for kind, source in (("source", camera.source), ("record", camera.record)):
             stream = None if source is None else _stream(source)
             if source is None or stream is None:
                 continue
-            first, its_kind = seen.setdefault(stream[1], (name, kind))
+            first, its_kind = first_uses.setdefault(stream[1], (name, kind))
             if (first, its_kind) == (name, kind):
                 continue
             key = ("cameras", name, kind, stream[0])
@@ -31,21 +31,21 @@ def same_streams(config: Config) -> Iterator[tuple[KeyPath, str]]:
                 yield key, f"is the stream of cameras.{first}.{its_kind}; is it this camera's address?"
 
 
-def _stream(source: CameraSource) -> tuple[str, Hashable] | None:
+def _stream(source: CameraSourceConfig) -> tuple[str, Hashable] | None:
     """The key that says which stream it is, and the stream; None where twice is no mistake, or it is not known."""
     match source:
-        case RtspSource():
+        case RtspSourceConfig():
             url = source.url.get_secret_value()
             if VARIABLE.search(url):
                 return None
             parts = urlsplit(url)
             port = parts.port or RTSP_PORTS[parts.scheme]
             return "url", (parts.scheme, parts.hostname, port, parts.path.rstrip("/"), parts.query)
-        case V4l2Source(device=device) if device is not None:
+        case V4l2SourceConfig(device=device) if device is not None:
             text = str(device)
             return "device", f"/dev/video{text}" if text.isdecimal() else text
-        case V4l2Source(pipeline=pipeline):
+        case V4l2SourceConfig(pipeline=pipeline):
             return "pipeline", pipeline
-        case GstreamerSource():
+        case GstreamerSourceConfig():
             return "pipeline", source.pipeline.get_secret_value()
     return None

@@ -15,11 +15,11 @@ MOST_CORNERS = 64
 
 def _probability(value: Any) -> Any:
     if isinstance(value, int | float) and not 0 <= value <= 1:
-        raise ValueError(f"must be a probability between 0 and 1{if_percent(value)}")
+        raise ValueError(f"must be a probability between 0 and 1{percent_hint(value)}")
     return value
 
 
-def if_percent(value: float) -> str:
+def percent_hint(value: float) -> str:
     """What to ask where a probability was given in per cent; nothing where it was not."""
     return f"; did you mean {value / 100:g}?" if 1 < value <= 100 else ""
 

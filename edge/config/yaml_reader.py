@@ -32,7 +32,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """The values of a text, the line of every key, and the keys that stand twice in one mapping."""
 
     raw: Any
@@ -52,12 +52,12 @@ def read_text(path: Path) -> str:
         raise ConfigError([f"{path}: is not UTF-8 text (byte {error.start})"]) from None
 
 
-def read_yaml(text: str, path: Path) -> Document:
+def read_yaml(text: str, path: Path) -> YamlDocument:
     """The values of ``text``, which stands in ``path``; ConfigError with the line that is wrong."""
     if len(text) > BYTES_AT_MOST:
         raise ConfigError([f"{path}: is larger than {BYTES_AT_MOST // 1024} kB; is it the right file?"])
     try:
-        loader = _Loader(text)
+        loader = _LimitedLoader(text)
         try:
             node = loader.get_single_node()
             lines: dict[KeyPath, int] = {}
@@ -73,10 +73,10 @@ def read_yaml(text: str, path: Path) -> Document:
         line = text.count("\n", 0, error.position) + 1
         fault = f"the character U+{ord(text[error.position]):04X}, which YAML does not allow; remove it"
         raise ConfigError([f"{path}:{line}: not readable as YAML: {fault}"]) from None
-    return Document(raw, lines, tuple(twice))
+    return YamlDocument(raw, lines, tuple(twice))
 
 
-class _Loader(yaml.SafeLoader):
+class _LimitedLoader(yaml.SafeLoader):
     """PyYAML's safe loader with limits on depth and number, and without tags, which have no use in a configuration."""
 
     def __init__(self, text: str) -> None:
@@ -142,10 +142,10 @@ def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
         line = (text.splitlines() + [""] * 2)[error.problem_mark.line]
         if "\t" in line[: len(line) - len(line.lstrip())]:
             return _TAB
-    return next((told for part, told in _WORDS.items() if part in problem), _QUOTED.sub(_own, problem))
+    return next((told for part, told in _WORDS.items() if part in problem), _QUOTED.sub(_hide_quoted, problem))
 
 
-def _own(quoted: re.Match[str]) -> str:
+def _hide_quoted(quoted: re.Match[str]) -> str:
     return quoted[0] if quoted[1] is not None and _TOKEN.fullmatch(quoted[1]) else "(…)"
 
 

@@ -6,14 +6,14 @@ from math import exp
 
 from edge.types import Contribution
 
-AGREE = 0.2
+LEAST_AGREEMENT = 0.2
 """What picture alone and sound alone must each come to. In the sample clip fire's sound alone comes to at most 0.06 in
 ordinary windows and to 0.66 in those of a fire."""
 _SURE = 1e-9
 _MOST = 50.0
 
 
-def alone(value: float, added: Contribution) -> tuple[float, float]:
+def modality_probabilities(value: float, added: Contribution) -> tuple[float, float]:
     """What the picture alone and the sound alone would have come to, 0..1, for a label of probability ``value``.
 
     A contribution is the log-odds with everything less those without that modality. The parts are joined by a soft-or,
@@ -28,7 +28,7 @@ def alone(value: float, added: Contribution) -> tuple[float, float]:
 
 def agree(value: float, added: Contribution) -> bool:
     """Whether both speak for it."""
-    return min(alone(value, added)) >= AGREE
+    return min(modality_probabilities(value, added)) >= LEAST_AGREEMENT
 
 
 def _less(log_odds: float) -> float:

@@ -1,4 +1,4 @@
-"""Several things that must come together: in order (`Ordered`) or in any (`Gathered`), within a time. Pure.
+"""Several things that must come together: in order (`SequenceMatcher`) or in any (`AllOfMatcher`), within a time. Pure.
 
 No threshold is needed: what comes out is the highest value that all of them reached, and only while the newest of them
 is there, so that it can be held against any threshold afterwards. What could not be told is None, and never a zero.
@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-LEAST = 0.01
+LEAST_VALUE = 0.01
 """Values below this are nothing: they are not remembered."""
-UNSURE = 1e-3
+NEGLIGIBLE = 1e-3
 """What could not be told does not matter where it could change no more than this."""
 
-Values = Sequence[float | None]
+PartValues = Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainLink:
     """Part number ``part`` reached ``value`` at ``t_ns``."""
 
     part: int
@@ -29,11 +29,11 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class EventChain:
     """What came together: the least of the links' values, and the links in their order of time."""
 
     value: float
-    links: tuple[Link, ...]
+    links: tuple[ChainLink, ...]
 
     @property
     def begin_ns(self) -> int:
@@ -41,18 +41,18 @@ class Chain:
         return self.links[0].t_ns
 
 
-NOTHING = Chain(0.0, ())
+NO_CHAIN = EventChain(0.0, ())
 
 
-class Composer(Protocol):
+class CompositeMatcher(Protocol):
     """Takes in all parts' values of each window, in order of time."""
 
-    def advance(self, t_ns: int, values: Values, times: int = 1) -> Chain | None:
+    def advance(self, t_ns: int, values: PartValues, times: int = 1) -> EventChain | None:
         """What has come together by ``t_ns``; None where that cannot be told. ``times``: how often it happened now."""
         ...
 
 
-class Ordered:
+class SequenceMatcher:
     """Parts 0..n-1 one after the other, the last of them now, the first no longer ago than ``within_ns``.
 
     Parts may be there at once, unless the same one is wanted again (``repeats``): then each needs a time of its own.
@@ -61,83 +61,83 @@ class Ordered:
     def __init__(self, parts: int, within_ns: int, *, repeats: bool) -> None:
         self._within_ns = within_ns
         self._repeats = repeats
-        self._begun: list[list[Chain]] = [[] for _ in range(parts - 1)]  # by the number of links, less one
+        self._begun: list[list[EventChain]] = [[] for _ in range(parts - 1)]  # by the number of links, less one
 
-    def advance(self, t_ns: int, values: Values, times: int = 1) -> Chain | None:
-        """See `Composer`."""
+    def advance(self, t_ns: int, values: PartValues, times: int = 1) -> EventChain | None:
+        """See `CompositeMatcher`."""
         self._begun = [[c for c in chains if t_ns - c.begin_ns <= self._within_ns] for chains in self._begun]
-        best = NOTHING
+        best = NO_CHAIN
         for _ in range(max(times, 1)):
             best = max(best, self._once(t_ns, values), key=lambda chain: chain.value)
         if values[-1] is None:
-            return None if any(chain.value > UNSURE for chain in self._begun[-1]) else NOTHING
+            return None if any(chain.value > NEGLIGIBLE for chain in self._begun[-1]) else NO_CHAIN
         return best
 
-    def _once(self, t_ns: int, values: Values) -> Chain:
+    def _once(self, t_ns: int, values: PartValues) -> EventChain:
         before = list(self._begun) if self._repeats else self._begun
         for part, value in enumerate(values):
-            longer = self._longer(before, part, t_ns, value) if value is not None and value >= LEAST else []
+            longer = self._longer(before, part, t_ns, value) if value is not None and value >= LEAST_VALUE else []
             if part == len(values) - 1:
-                return max(longer, key=lambda chain: chain.value, default=NOTHING)
+                return max(longer, key=lambda chain: chain.value, default=NO_CHAIN)
             if longer:
                 self._begun[part] = _best(self._begun[part] + longer)
         raise AssertionError("a sequence has parts")
 
     @staticmethod
-    def _longer(begun: Sequence[Sequence[Chain]], part: int, t_ns: int, value: float) -> list[Chain]:
-        link = Link(part, t_ns, value)
+    def _longer(begun: Sequence[Sequence[EventChain]], part: int, t_ns: int, value: float) -> list[EventChain]:
+        link = ChainLink(part, t_ns, value)
         if part == 0:
-            return [Chain(value, (link,))]
-        return [Chain(min(chain.value, value), (*chain.links, link)) for chain in begun[part - 1]]
+            return [EventChain(value, (link,))]
+        return [EventChain(min(chain.value, value), (*chain.links, link)) for chain in begun[part - 1]]
 
 
-class Gathered:
+class AllOfMatcher:
     """All parts in any order, one of them now, the others no longer ago than ``within_ns``."""
 
     def __init__(self, parts: int, within_ns: int) -> None:
         self._within_ns = within_ns
-        self._highest: list[deque[Link]] = [deque() for _ in range(parts)]  # falling values, rising times
+        self._highest: list[deque[ChainLink]] = [deque() for _ in range(parts)]  # falling values, rising times
 
-    def advance(self, t_ns: int, values: Values, times: int = 1) -> Chain | None:  # noqa: ARG002
-        """See `Composer`; how often something happened at once makes no difference."""
+    def advance(self, t_ns: int, values: PartValues, times: int = 1) -> EventChain | None:  # noqa: ARG002
+        """See `CompositeMatcher`; how often something happened at once makes no difference."""
         for part, value in enumerate(values):
             links = self._highest[part]
             while links and t_ns - links[0].t_ns > self._within_ns:
                 links.popleft()
-            if value is not None and value >= LEAST:
+            if value is not None and value >= LEAST_VALUE:
                 while links and links[-1].value <= value:
                     links.pop()
-                links.append(Link(part, t_ns, value))
+                links.append(ChainLink(part, t_ns, value))
         best = [links[0] if links else None for links in self._highest]
         surely = _together(t_ns, values, best)
         if None not in values:
             return surely
-        perhaps = [Link(n, t_ns, 1.0) if value is None else link for n, (value, link) in _numbered(values, best)]
+        perhaps = [ChainLink(n, t_ns, 1.0) if value is None else link for n, (value, link) in _numbered(values, best)]
         at_most = _together(t_ns, [1.0 if value is None else value for value in values], perhaps)
-        return surely if at_most.value - surely.value <= UNSURE else None
+        return surely if at_most.value - surely.value <= NEGLIGIBLE else None
 
 
-def _numbered(values: Values, best: Sequence[Link | None]) -> enumerate[tuple[float | None, Link | None]]:
+def _numbered(values: PartValues, best: Sequence[ChainLink | None]) -> enumerate[tuple[float | None, ChainLink | None]]:
     return enumerate(zip(values, best, strict=True))
 
 
-def _together(t_ns: int, values: Values, best: Sequence[Link | None]) -> Chain:
+def _together(t_ns: int, values: PartValues, best: Sequence[ChainLink | None]) -> EventChain:
     """The best of: one part now, with the best of each other."""
-    found = NOTHING
+    found = NO_CHAIN
     for part, value in enumerate(values):
         others = [link for n, link in enumerate(best) if n != part]
-        if value is None or value < LEAST or None in others:
+        if value is None or value < LEAST_VALUE or None in others:
             continue
-        links = [Link(part, t_ns, value), *(link for link in others if link is not None)]
+        links = [ChainLink(part, t_ns, value), *(link for link in others if link is not None)]
         least = min(link.value for link in links)
         if least > found.value:
-            found = Chain(least, tuple(sorted(links, key=lambda link: (link.t_ns, link.part))))
+            found = EventChain(least, tuple(sorted(links, key=lambda link: (link.t_ns, link.part))))
     return found
 
 
-def _best(chains: list[Chain]) -> list[Chain]:
+def _best(chains: list[EventChain]) -> list[EventChain]:
     """Those that no other one beats in both value and lateness."""
-    kept: list[Chain] = []
+    kept: list[EventChain] = []
     for chain in sorted(chains, key=lambda c: (-c.begin_ns, -c.value)):
         if not kept or chain.value > kept[-1].value:
             kept.append(chain)

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from edge.engine.manifest import Label
-from edge.types import Finding, Scores
+from edge.types import DerivedScore, Scores
 
 
-class Derived(Protocol):
+class LabelDeriver(Protocol):
     """One way of deriving labels. Called on the engine's thread, with each camera's windows in order."""
 
     @property
@@ -21,7 +21,7 @@ class Derived(Protocol):
         """What it derives, with advice for thresholds."""
         ...
 
-    def derive(self, scores: Scores) -> Mapping[str, Finding]:
+    def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
         """What one window says; a label without evidence in it is left out."""
         ...
 
@@ -30,10 +30,10 @@ class Derived(Protocol):
         ...
 
 
-class Derivers:
+class DeriverChain:
     """Several of them, asked in order; a later one of the same label replaces the earlier and the model's own."""
 
-    def __init__(self, parts: Sequence[Derived] = ()) -> None:
+    def __init__(self, parts: Sequence[LabelDeriver] = ()) -> None:
         self._parts = tuple(parts)
         self._replaced = frozenset(label.name for part in parts for label in part.labels)
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 from edge.clock import Clock
 from edge.config.models import Config
-from edge.config.rules import Rule
+from edge.config.rules import RuleConfig
 from edge.detect import explain
-from edge.detect.health import CameraHealth
+from edge.detect.health import CameraHealthMonitor
 from edge.detect.holding import HoldTracker
-from edge.detect.hysteresis import Gated, Hysteresis, Limits, Sample, Step
-from edge.detect.ledger import Key, Ledger, Shown
-from edge.detect.looking import Look, Lookout
-from edge.detect.rate_limit import Subject
+from edge.detect.hysteresis import EventLimits, EventStep, GatedScore, Hysteresis, ScoreSample
+from edge.detect.ledger import EventDetails, Key, OpenEvents
+from edge.detect.looking import RuleEvaluator, RuleResult
+from edge.detect.rate_limit import EventSubject
 from edge.detect.rules import DEFAULTS
-from edge.detect.thresholds import Effective, Thresholds
+from edge.detect.thresholds import EffectiveThreshold, Thresholds
 from edge.engine.manifest import Label, Manifest
-from edge.facts import CameraFacts
+from edge.facts import CameraStatus
 from edge.holds import HeldBack, HoldReason
 from edge.types import Event, Phase, RuleValues, Scores
 
@@ -35,11 +35,11 @@ _GATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Limited:
+class _LabelRule:
     """A label with what holds for it on one camera."""
 
     name: str
-    limits: Limits
+    limits: EventLimits
     severity: str
     even_disarmed: bool
 
@@ -56,12 +56,12 @@ class Detector:
         self._manifest = manifest
         self._clock = clock
         self._thresholds = Thresholds(config, manifest, cameras)
-        self._ledger = Ledger(config.node, clock)
-        self._rules: dict[str, tuple[_Limited, ...]] = {}
-        self._lookouts: dict[str, Lookout] = {}
+        self._open_events = OpenEvents(config.node, clock)
+        self._rules: dict[str, tuple[_LabelRule, ...]] = {}
+        self._evaluators: dict[str, RuleEvaluator] = {}
         self._newest: dict[str, RuleValues] = {}
         self._states: dict[Key, Hysteresis] = {}
-        self._health: dict[str, CameraHealth] = {}
+        self._health: dict[str, CameraHealthMonitor] = {}
         self._hop_ns: dict[str, int] = {}
 
     @property
@@ -77,17 +77,19 @@ class Detector:
             return []
         is_covered = scores.coverage >= self._config.windows.min_coverage
         names = [rule.name for rule in rules]
-        looks = self._lookout(camera).look(scores, names, self._ledger.wall_ns(scores.t_end_ns), is_covered=is_covered)
-        if looks is None:
+        results = self._evaluator(camera).evaluate(
+            scores, names, self._open_events.wall_ns(scores.t_end_ns), is_covered=is_covered
+        )
+        if results is None:
             return []
         is_armed = self._thresholds.is_armed(camera)
-        heeded = [rule for rule in rules if is_armed or rule.even_disarmed]
-        values = {rule.name: looks[rule.name].value for rule in heeded}
+        active = [rule for rule in rules if is_armed or rule.even_disarmed]
+        values = {rule.name: results[rule.name].value for rule in active}
         for rule in rules if not is_armed else ():
             if not rule.even_disarmed:
-                self._note_disarmed(rule, scores, looks[rule.name])
+                self._note_disarmed(rule, scores, results[rule.name])
         self._newest[camera] = RuleValues(camera, scores.t_end_ns, scores.media_end, values)
-        return [event for rule in heeded for event in self._advance(rule, scores, looks[rule.name])]
+        return [event for rule in active for event in self._advance(rule, scores, results[rule.name])]
 
     def rule_values(self, scores: Scores) -> RuleValues:
         """What the rules looked at in the camera's newest window, which ``scores`` are of: what decided.
@@ -102,8 +104,8 @@ class Detector:
     def held_back(self) -> tuple[HeldBack, ...]:
         """What is held back now, and what was in the last hour, by camera and label."""
         now_ns = self._clock.mono_ns()
-        told = (self._held(key, state.holding, now_ns) for key, state in self._states.items())
-        return tuple(one for one in told if one is not None)
+        held = (self._held(key, state.holding, now_ns) for key, state in self._states.items())
+        return tuple(one for one in held if one is not None)
 
     def held_ever(self) -> Mapping[tuple[str, str, HoldReason], int]:
         """How many were over without an event, by camera, label and reason, since they were first looked at."""
@@ -114,30 +116,30 @@ class Detector:
     def expire(self, camera: str, now_ns: int) -> list[Event]:
         """End as lost what had no window for too long before ``now_ns``."""
         return [
-            self._ended(key, step)
+            self._end_event(key, step)
             for key, state in self._states.items()
             if key[0] == camera
             for step in state.expire(now_ns)
         ]
 
-    def health(self, facts: CameraFacts) -> list[Event]:
+    def health(self, facts: CameraStatus) -> list[Event]:
         """What the camera's facts began or ended; also notices events that are lost for want of scores."""
-        state = self._health.setdefault(facts.camera, CameraHealth())
+        state = self._health.setdefault(facts.camera, CameraHealthMonitor())
         steps = state.advance(facts, self._config.health)
-        return [*self.expire(facts.camera, facts.now_ns), *(self._ledger.health(facts.camera, s) for s in steps)]
+        return [*self.expire(facts.camera, facts.now_ns), *(self._open_events.health(facts.camera, s) for s in steps)]
 
     def end_all(self, reason: str, now_ns: int) -> list[Event]:
         """End every open event: those of the scene where they last held, those of the equipment at ``now_ns``."""
         events = self._end(self._states, reason)
         for camera, state in self._health.items():
-            events += [self._ledger.health(camera, step) for step in state.end(reason, now_ns)]
+            events += [self._open_events.health(camera, step) for step in state.end(reason, now_ns)]
         return events
 
     def reconfigure(self, config: Config) -> list[Event]:
         """Take over another configuration, with its zones, lines, rules and location: open events go on under the new
         limits; those switched off end."""
         self._config = config
-        self._thresholds.replace(config)
+        self._thresholds.reconfigure(config)
         self._rules.clear()
         known, labels = set(self._thresholds.cameras), {label.name for label in self._thresholds.labels}
         gone = {key for key in self._states if key[0] not in known or key[1] not in labels}
@@ -145,16 +147,16 @@ class Detector:
         events = self._end(off, "disabled")
         for key in gone:
             del self._states[key]
-        for camera in set(self._lookouts) - known:
-            del self._lookouts[camera]
-        for lookout in self._lookouts.values():
+        for camera in set(self._evaluators) - known:
+            del self._evaluators[camera]
+        for lookout in self._evaluators.values():
             lookout.reconfigure(config)
         for camera in set(self._health) - known:
             steps = self._health.pop(camera).end("disabled", self._clock.mono_ns())
-            events += [self._ledger.health(camera, step) for step in steps]
+            events += [self._open_events.health(camera, step) for step in steps]
         return events
 
-    def set_threshold(self, camera: str, label: str, value: float | None) -> Effective:
+    def set_threshold(self, camera: str, label: str, value: float | None) -> EffectiveThreshold:
         """A new enter threshold by command, None to take it back; InputError when it cannot be."""
         effective = self._thresholds.set(camera, label, value)
         self._rules.pop(camera, None)
@@ -169,16 +171,16 @@ class Detector:
         self._thresholds.learn(enter)
         self._rules.clear()
 
-    def set_every(self, camera: str, every: int) -> None:
+    def set_stride(self, camera: str, stride: int) -> None:
         """Windows of ``camera`` come every so many of the model's hops from now on: that far apart is no hole."""
-        self._hop_ns[camera] = every * self._manifest.geometry.hop_ns
+        self._hop_ns[camera] = stride * self._manifest.geometry.hop_ns
         for (owner, _), state in self._states.items():
             if owner == camera:
                 state.hop_ns = self._hop_ns[camera]
 
     def open_labels(self, camera: str) -> tuple[str, ...]:
         """The labels of the scene's events that are open on ``camera``."""
-        return self._ledger.open_labels(camera)
+        return self._open_events.open_labels(camera)
 
     def set_armed(self, camera: str, armed: bool) -> list[Event]:
         """Arm or disarm a camera; disarming ends its open events, not those of its equipment nor of rules that go on
@@ -190,9 +192,9 @@ class Detector:
         """Whether events of ``camera`` may begin."""
         return self._thresholds.is_armed(camera)
 
-    def thresholds(self) -> list[Effective]:
+    def thresholds(self) -> list[EffectiveThreshold]:
         """All values in force and where they came from, by camera and label."""
-        return self._thresholds.listing()
+        return self._thresholds.all_effective()
 
     @property
     def commands(self) -> Mapping[tuple[str, str], float]:
@@ -202,9 +204,9 @@ class Detector:
     @property
     def open_events(self) -> tuple[Event, ...]:
         """The newest phase of every event that has begun and not ended."""
-        return self._ledger.open_events
+        return self._open_events.open_events
 
-    def _rules_of(self, camera: str) -> tuple[_Limited, ...]:
+    def _rules_of(self, camera: str) -> tuple[_LabelRule, ...]:
         """What is not switched off on ``camera``, armed or not."""
         if camera not in self._rules:
             is_known = camera in self._thresholds.cameras
@@ -216,14 +218,14 @@ class Detector:
         e = self._thresholds.effective(camera, label)
         return e.enabled and (e.even_disarmed or self._thresholds.is_armed(camera))
 
-    def _lookout(self, camera: str) -> Lookout:
-        if camera not in self._lookouts:
-            self._lookouts[camera] = Lookout(camera, self._config, self._manifest)
-        return self._lookouts[camera]
+    def _evaluator(self, camera: str) -> RuleEvaluator:
+        if camera not in self._evaluators:
+            self._evaluators[camera] = RuleEvaluator(camera, self._config, self._manifest)
+        return self._evaluators[camera]
 
-    def _rule(self, name: str) -> Rule:
+    def _rule(self, name: str) -> RuleConfig:
         """The event's rule with the hours that hold for it."""
-        rule, general = self._config.events.get(name, Rule()), self._config.events.get(DEFAULTS, Rule())
+        rule, general = self._config.events.get(name, RuleConfig()), self._config.events.get(DEFAULTS, RuleConfig())
         return rule if rule.schedule is not None else rule.model_copy(update={"schedule": general.schedule})
 
     def _state(self, key: Key) -> Hysteresis:
@@ -235,41 +237,49 @@ class Detector:
         hold, counts = holding.now, holding.this_hour(now_ns)
         if hold is None:
             return HeldBack(*key, holding.enter, counts) if counts else None
-        return HeldBack(*key, holding.enter, counts, hold.reason, self._ledger.wall_ns(hold.since_ns), hold.score)
+        return HeldBack(*key, holding.enter, counts, hold.reason, self._open_events.wall_ns(hold.since_ns), hold.score)
 
-    def _note_disarmed(self, rule: _Limited, scores: Scores, look: Look) -> None:
-        if look.value is not None:
-            gated = Gated(HoldReason.DISARMED, look.value)
-            sample = Sample(scores.t_end_ns, scores.media_end, None, gated)
+    def _note_disarmed(self, rule: _LabelRule, scores: Scores, result: RuleResult) -> None:
+        if result.value is not None:
+            gated = GatedScore(HoldReason.DISARMED, result.value)
+            sample = ScoreSample(scores.t_end_ns, scores.media_end, None, gated)
             self._state((scores.camera, rule.name)).advance(sample, rule.limits)
 
-    def _advance(self, rule: _Limited, scores: Scores, look: Look) -> list[Event]:
+    def _advance(self, rule: _LabelRule, scores: Scores, result: RuleResult) -> list[Event]:
         key = (scores.camera, rule.name)
         state = self._state(key)
-        zones = dict.fromkeys(zone for found in look.found for zone in found.zones) if look.value and look.found else {}
+        zones = (
+            dict.fromkeys(zone for found in result.objects for zone in found.zones)
+            if result.value and result.objects
+            else {}
+        )
         if zones:
-            self._ledger.enter(key, zones)
-        gated = Gated(_GATES[look.but], look.score) if look.but else None
-        subject = Subject(tuple((found.track, found.box) for found in look.found) if look.value else (), tuple(zones))
-        sample = Sample(scores.t_end_ns, scores.media_end, look.value, gated, subject)
+            self._open_events.add_zones(key, zones)
+        gated = GatedScore(_GATES[result.gate], result.score) if result.gate else None
+        subject = EventSubject(
+            tuple((found.track, found.box) for found in result.objects) if result.value else (), tuple(zones)
+        )
+        sample = ScoreSample(scores.t_end_ns, scores.media_end, result.value, gated, subject)
         steps = state.advance(sample, rule.limits)
-        return [self._event(key, rule.severity, step, scores, look, zones) for step in steps]
+        return [self._event(key, rule.severity, step, scores, result, zones) for step in steps]
 
-    def _event(self, key: Key, severity: str, step: Step, scores: Scores, look: Look, zones: Iterable[str]) -> Event:
-        rule, label = self._rule(key[1]), self._thresholds.label(look.label)
-        why = explain.why(key[1], label, rule, step, scores, look)
-        contribution = scores.contribution.get(look.label)
-        shown = Shown(contribution, explain.boxes(rule, scores, look), tuple(scores.tags.items()))
+    def _event(
+        self, key: Key, severity: str, step: EventStep, scores: Scores, result: RuleResult, zones: Iterable[str]
+    ) -> Event:
+        rule, label = self._rule(key[1]), self._thresholds.label(result.label)
+        why = explain.begin_sentence(key[1], label, rule, step, scores, result)
+        contribution = scores.contribution.get(result.label)
+        shown = EventDetails(contribution, explain.shown_boxes(rule, scores, result), tuple(scores.tags.items()))
         if step.phase is Phase.BEGIN:
-            return self._ledger.begin(key, step, severity, why, shown, zones)
-        return self._ledger.go_on(key, step, why, shown)
+            return self._open_events.begin(key, step, severity, why, shown, zones)
+        return self._open_events.update(key, step, why, shown)
 
     def _end(self, keys: Iterable[Key], reason: str) -> list[Event]:
-        return [self._ended(key, step) for key in keys for step in self._states[key].end(reason)]
+        return [self._end_event(key, step) for key in keys for step in self._states[key].end(reason)]
 
-    def _ended(self, key: Key, step: Step) -> Event:
-        return self._ledger.go_on(key, step, explain.ending(key[1], self._rule(key[1]), step, None), None)
+    def _end_event(self, key: Key, step: EventStep) -> Event:
+        return self._open_events.update(key, step, explain.end_sentence(key[1], self._rule(key[1]), step, None), None)
 
 
-def _limited(e: Effective) -> _Limited:
-    return _Limited(e.label, e.limits, e.severity, e.even_disarmed)
+def _limited(e: EffectiveThreshold) -> _LabelRule:
+    return _LabelRule(e.label, e.limits, e.severity, e.even_disarmed)

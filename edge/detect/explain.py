@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from edge.config.rules import Rule
-from edge.config.schedule import ALWAYS, told
-from edge.detect.agreement import alone
-from edge.detect.hysteresis import Step
-from edge.detect.looking import Look
+from edge.config.rules import RuleConfig
+from edge.config.schedule import ALWAYS, describe_schedule
+from edge.detect.agreement import modality_probabilities
+from edge.detect.hysteresis import EventStep
+from edge.detect.looking import RuleResult
 from edge.engine.manifest import SHOWN_CLASSES, Label
 from edge.holds import HoldReason
 from edge.types import Box, Contribution, Phase, Scores, seconds
@@ -27,43 +27,45 @@ _REASONS = {
 }
 
 
-def why(name: str, label: Label, rule: Rule, step: Step, scores: Scores | None, look: Look | None) -> str:
+def begin_sentence(
+    name: str, label: Label, rule: RuleConfig, step: EventStep, scores: Scores | None, result: RuleResult | None
+) -> str:
     """``glass_break 0.87 (enter 0.60): mostly sound (+3.1), sounds like Shatter 0.81``.
 
-    ``label`` is the one whose score it is, ``look`` what the rule saw.
+    ``label`` is the one whose score it is, ``result`` what the rule saw.
     """
     if step.phase is Phase.END:
-        return ending(name, rule, step, look)
+        return end_sentence(name, rule, step, result)
     head = f"{name} {step.score:.2f} (enter {step.threshold:.2f})"
     facts = []
-    if look is not None:
-        facts += [_where(label.name, rule, look), *(_before(*part) for part in look.before)]
+    if result is not None:
+        facts += [_where(label.name, rule, result), *(_before(*part) for part in result.before)]
     if scores is not None:
         facts += _evidence(label, rule, scores)
     if rule.schedule is not None and rule.schedule != ALWAYS:
-        facts.append(f"within {told(rule.schedule)}")
+        facts.append(f"within {describe_schedule(rule.schedule)}")
     if step.held:
         facts.append(f"{_more(step.held)} held back since the last one ({_limits(step.held_by)})")
-    given = ", ".join(fact for fact in facts if fact)
-    return f"{head}: {given}" if given else head
+    details = ", ".join(fact for fact in facts if fact)
+    return f"{head}: {details}" if details else head
 
 
-def ending(name: str, rule: Rule, step: Step, look: Look | None) -> str:
+def end_sentence(name: str, rule: RuleConfig, step: EventStep, result: RuleResult | None) -> str:
     """The sentence of an event's last phase."""
     lasted = f"{name} ended after {seconds((step.end_ns or step.begin_ns) - step.begin_ns):.1f} s, peak {step.peak:.2f}"
     if step.reason != "left":
         meaning = _REASONS.get(step.reason)
         return f"{lasted} ({step.reason}): {meaning}" if meaning else f"{lasted} ({step.reason})"
-    but = look.but if look is not None else ""
+    but = result.gate if result is not None else ""
     if but == "schedule":
-        return f"{lasted} (schedule): its hours, {told(rule.schedule or ())}, are over"
+        return f"{lasted} (schedule): its hours, {describe_schedule(rule.schedule or ())}, are over"
     if but == "agree":
         return f"{lasted} (left): picture and sound do not agree any more"
-    if but in {"place", "time"} and look is not None:
+    if but in {"place", "time"} and result is not None:
         where = rule.lines or rule.zones
         verb = "crosses" if rule.lines else "is in"
         there = f"{verb} {' or '.join(where)}" if where else "is there"
-        return f"{lasted} (left): no {look.label} {there} any more"
+        return f"{lasted} (left): no {result.label} {there} any more"
     return f"{lasted} (left): the score fell to {step.score:.2f}"
 
 
@@ -78,9 +80,9 @@ def _limits(held_by: Sequence[tuple[HoldReason, int]]) -> str:
     return ", ".join(f"{count} by {_KEYS[reason]}" for reason, count in held_by)
 
 
-def boxes(rule: Rule, scores: Scores, look: Look | None) -> tuple[Box, ...]:
+def shown_boxes(rule: RuleConfig, scores: Scores, result: RuleResult | None) -> tuple[Box, ...]:
     """The boxes worth showing: those that a rule about places is about first, then the clear ones, best first."""
-    about = [found.box for found in look.found] if look is not None and rule.has_place else []
+    about = [found.box for found in result.objects] if result is not None and rule.has_place else []
     return tuple([*about, *(box for box in clear_boxes(scores.boxes) if box not in about)][:MOST_BOXES])
 
 
@@ -90,25 +92,25 @@ def clear_boxes(boxes: Sequence[Box]) -> tuple[Box, ...]:
     return tuple(sorted(clear, key=lambda box: -box.score)[:MOST_BOXES])
 
 
-def _where(label: str, rule: Rule, look: Look) -> str:
+def _where(label: str, rule: RuleConfig, result: RuleResult) -> str:
     """``person in yard for 3 s``; nothing where the rule is not about places."""
-    if not rule.has_place or not look.found:
+    if not rule.has_place or not result.objects:
         return ""
-    first = look.found[0]
-    told_of = label if len(look.found) == 1 else f"{len(look.found)} x {label}"
+    first = result.objects[0]
+    subject = label if len(result.objects) == 1 else f"{len(result.objects)} x {label}"
     if first.crossings:
         crossed = first.crossings[0]
-        told_of += f" crossed {crossed.line} {crossed.direction.replace('_', ' the ')}"
+        subject += f" crossed {crossed.line} {crossed.direction.replace('_', ' the ')}"
     if first.zone:
-        told_of += f" in {first.zone}"
-    return f"{told_of} for {_s(seconds(first.stood_ns))}" if rule.after_s or first.zone else told_of
+        subject += f" in {first.zone}"
+    return f"{subject} for {_s(seconds(first.dwell_ns))}" if rule.after_s or first.zone else subject
 
 
 def _before(part: str, ago_s: float, value: float) -> str:
     return f"{part} {value:.2f} {_s(ago_s)} before" if ago_s > 0 else f"with {part} {value:.2f}"
 
 
-def _evidence(label: Label, rule: Rule, scores: Scores) -> list[str]:
+def _evidence(label: Label, rule: RuleConfig, scores: Scores) -> list[str]:
     if reason := scores.reasons.get(label.name):
         return [reason]
     contribution = scores.contribution.get(label.name)
@@ -119,7 +121,7 @@ def _evidence(label: Label, rule: Rule, scores: Scores) -> list[str]:
         name, value = max(scores.tags.items(), key=lambda item: item[1])
         facts.append(f"sounds like {name} {value:.2f}")
     if "video" in label.modalities and scores.video_ok:
-        facts.append(_sees(clear_boxes(scores.boxes)))
+        facts.append(_visible_objects(clear_boxes(scores.boxes)))
     return facts
 
 
@@ -129,7 +131,7 @@ def _s(value: float) -> str:
 
 
 def _agreed(label: str, scores: Scores, contribution: Contribution) -> str:
-    picture, sound = alone(scores.values.get(label, 0.0), contribution)
+    picture, sound = modality_probabilities(scores.values.get(label, 0.0), contribution)
     return f"picture alone {picture:.2f} and sound alone {sound:.2f} agree"
 
 
@@ -139,11 +141,11 @@ def _modalities(contribution: Contribution) -> str:
     if strongest <= 0:
         return ""
     named = sorted(((v, n) for n, v in parts if v >= _SHARE * strongest), reverse=True)
-    told = " and ".join(f"{name} ({value:+.1f})" for value, name in named)
-    return told if len(named) > 1 else f"mostly {told}"
+    named_parts = " and ".join(f"{name} ({value:+.1f})" for value, name in named)
+    return named_parts if len(named) > 1 else f"mostly {named_parts}"
 
 
-def _sees(boxes: Sequence[Box]) -> str:
+def _visible_objects(boxes: Sequence[Box]) -> str:
     if not boxes:
         return ""
     best: dict[str, float] = {}

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge.config.models import Health
-from edge.facts import CameraFacts, SourceState, StreamFacts
+from edge.config.models import HealthConfig
+from edge.facts import CameraStatus, SourceState, StreamStatus
 from edge.types import Phase, nanoseconds, seconds
 
 NO_SIGNAL = "no_signal"
@@ -25,7 +25,7 @@ _DRIFT_OVER = 0.8  # drift is over below this share of the limit
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class HealthCondition:
     """One condition right now: None for unknown; ``since_ns`` is where it began when it is there."""
 
     label: str
@@ -45,7 +45,7 @@ class HealthStep:
     text: str
 
 
-class CameraHealth:
+class CameraHealthMonitor:
     """The open health events of one camera."""
 
     def __init__(self) -> None:
@@ -53,12 +53,12 @@ class CameraHealth:
         self._ended: dict[str, int] = {}
         self._first_ns: int | None = None
 
-    def advance(self, facts: CameraFacts, limits: Health) -> list[HealthStep]:
+    def advance(self, facts: CameraStatus, limits: HealthConfig) -> list[HealthStep]:
         """Compare ``facts`` with the limits; what began or ended by that."""
         if self._first_ns is None:
             self._first_ns = facts.now_ns
         steps = []
-        for trouble in _troubles(facts, limits, self._first_ns, frozenset(self._open)):
+        for trouble in _conditions(facts, limits, self._first_ns, frozenset(self._open)):
             began = self._open.get(trouble.label)
             if trouble.is_there and began is None:
                 began = max(trouble.since_ns, self._ended.get(trouble.label, trouble.since_ns))
@@ -78,7 +78,9 @@ class CameraHealth:
         return steps
 
 
-def _troubles(facts: CameraFacts, limits: Health, first_ns: int, open_labels: frozenset[str]) -> Iterator[Trouble]:
+def _conditions(
+    facts: CameraStatus, limits: HealthConfig, first_ns: int, open_labels: frozenset[str]
+) -> Iterator[HealthCondition]:
     signal = _no_signal(facts, limits, first_ns)
     yield signal
     ended = facts.state is SourceState.ENDED
@@ -94,33 +96,35 @@ def _troubles(facts: CameraFacts, limits: Health, first_ns: int, open_labels: fr
     yield _overload(facts)
 
 
-def _no_signal(facts: CameraFacts, limits: Health, first_ns: int) -> Trouble:
+def _no_signal(facts: CameraStatus, limits: HealthConfig, first_ns: int) -> HealthCondition:
     stream = facts.video or facts.audio
     if stream is None or facts.state is SourceState.ENDED:
-        return Trouble(NO_SIGNAL, False, facts.now_ns, "the recording ended" if stream else "nothing is expected")
+        return HealthCondition(
+            NO_SIGNAL, False, facts.now_ns, "the recording ended" if stream else "nothing is expected"
+        )
     age_s = stream.age_s if stream.age_s is not None else seconds(facts.now_ns - first_ns)
     if age_s < limits.no_signal_s:
-        return Trouble(NO_SIGNAL, False, facts.now_ns, "the signal is back")
+        return HealthCondition(NO_SIGNAL, False, facts.now_ns, "the signal is back")
     detail = f" ({facts.detail})" if facts.detail else ""
     text = f"no signal for {age_s:.0f} s, source {facts.state.value}{detail}; look at power, cable and address"
-    return Trouble(NO_SIGNAL, True, facts.now_ns - nanoseconds(age_s), text)
+    return HealthCondition(NO_SIGNAL, True, facts.now_ns - nanoseconds(age_s), text)
 
 
 def _lasting(
-    facts: CameraFacts, label: str, lasted_s: float, limit_s: float, unknown: bool, ended: bool, text: str
-) -> Trouble:
+    facts: CameraStatus, label: str, lasted_s: float, limit_s: float, unknown: bool, ended: bool, text: str
+) -> HealthCondition:
     since_ns = facts.now_ns - nanoseconds(lasted_s)
     if ended:
-        return Trouble(label, False, facts.now_ns, "the recording ended")
+        return HealthCondition(label, False, facts.now_ns, "the recording ended")
     if unknown:
-        return Trouble(label, None, facts.now_ns, "")
+        return HealthCondition(label, None, facts.now_ns, "")
     is_there = lasted_s >= limit_s
-    return Trouble(label, is_there, since_ns, text.format(lasted_s) if is_there else "it is over")
+    return HealthCondition(label, is_there, since_ns, text.format(lasted_s) if is_there else "it is over")
 
 
 def _silent(
-    facts: CameraFacts, audio: StreamFacts, limits: Health, first_ns: int, no_signal: bool, ended: bool
-) -> Trouble:
+    facts: CameraStatus, audio: StreamStatus, limits: HealthConfig, first_ns: int, no_signal: bool, ended: bool
+) -> HealthCondition:
     """Below the silence level for long, or no sound delivered at all while there is a picture."""
     age_s = audio.age_s if audio.age_s is not None else seconds(facts.now_ns - first_ns)
     missing = age_s >= limits.silent_s
@@ -133,21 +137,21 @@ def _silent(
                     limits.silent_s, no_signal, ended, text)  # fmt: skip
 
 
-def _drift(facts: CameraFacts, limits: Health, was_open: bool, no_signal: bool, ended: bool) -> Trouble:
+def _drift(facts: CameraStatus, limits: HealthConfig, was_open: bool, no_signal: bool, ended: bool) -> HealthCondition:
     measured = [s.drift_ppm for s in (facts.video, facts.audio) if s is not None and s.drift_ppm is not None]
     if ended:
-        return Trouble(CLOCK_DRIFT, False, facts.now_ns, "the recording ended")
+        return HealthCondition(CLOCK_DRIFT, False, facts.now_ns, "the recording ended")
     if no_signal or not measured:
-        return Trouble(CLOCK_DRIFT, None, facts.now_ns, "")
+        return HealthCondition(CLOCK_DRIFT, None, facts.now_ns, "")
     worst = max(measured, key=abs)
     is_there = abs(worst) >= limits.drift_ppm * (_DRIFT_OVER if was_open else 1.0)
     text = f"the source's clock drifts by {worst:+.0f} ppm; picture and sound may part: restart the source"
-    return Trouble(CLOCK_DRIFT, is_there, facts.now_ns, text if is_there else "it is over")
+    return HealthCondition(CLOCK_DRIFT, is_there, facts.now_ns, text if is_there else "it is over")
 
 
-def _overload(facts: CameraFacts) -> Trouble:
+def _overload(facts: CameraStatus) -> HealthCondition:
     """The camera is looked at less often than the model would have it, because the engine cannot keep up."""
     if not facts.is_thinned:
-        return Trouble(OVERLOAD, False, facts.now_ns, "it is looked at as often as before")
+        return HealthCondition(OVERLOAD, False, facts.now_ns, "it is looked at as often as before")
     text = f"the box cannot keep up: looked at every {facts.hop_s:g} s only; give it fewer cameras or a faster runtime"
-    return Trouble(OVERLOAD, True, facts.now_ns, text)
+    return HealthCondition(OVERLOAD, True, facts.now_ns, text)

@@ -16,7 +16,7 @@ from edge.holds import HoldReason
 from edge.types import NS_PER_S
 
 if TYPE_CHECKING:
-    from edge.detect.hysteresis import Limits, Sample
+    from edge.detect.hysteresis import EventLimits, ScoreSample
 
 MINUTE_NS = 60 * NS_PER_S
 _RANK = {reason: rank for rank, reason in enumerate(HoldReason)}
@@ -34,19 +34,19 @@ class Hold:
 class HoldTracker:
     """Bounded: counts are kept by minute and reason."""
 
-    __slots__ = ("_counted", "_fell", "_minutes", "_since_told", "_t_ns", "enter", "ever", "now")
+    __slots__ = ("_below_since", "_counted", "_minutes", "_since_event", "_t_ns", "enter", "ever", "now")
 
     def __init__(self) -> None:
         self.now: Hold | None = None
         self.enter = 0.0
         self.ever: Counter[HoldReason] = Counter()
         self._counted = HoldReason.WAITING
-        self._fell: Sample | None = None
+        self._below_since: ScoreSample | None = None
         self._t_ns = 0
         self._minutes: dict[tuple[int, HoldReason], int] = {}
-        self._since_told: Counter[HoldReason] = Counter()
+        self._since_event: Counter[HoldReason] = Counter()
 
-    def advance(self, sample: Sample, limits: Limits, reason: HoldReason | None, *, is_open: bool) -> None:
+    def advance(self, sample: ScoreSample, limits: EventLimits, reason: HoldReason | None, *, is_open: bool) -> None:
         """Take in a window: why it made no event, None where it is below ``enter`` or an event is open."""
         if is_open:
             self.now = None
@@ -57,19 +57,19 @@ class HoldTracker:
         elif self.now is not None:
             self._fall(sample, limits)
 
-    def tell(self) -> tuple[tuple[HoldReason, int], ...]:
+    def take_held(self) -> tuple[tuple[HoldReason, int], ...]:
         """An event is told: what limits held back since the last one, by reason."""
-        held = tuple((reason, count) for reason, count in self._since_told.items() if reason.is_limit)
-        self._since_told.clear()
+        held = tuple((reason, count) for reason, count in self._since_event.items() if reason.is_limit)
+        self._since_event.clear()
         self.now = None
         return held
 
     def expire(self, now_ns: int, late_ns: int) -> None:
         """Nothing was seen for too long before ``now_ns``: it is over."""
         if self.now is not None and now_ns - self._t_ns > late_ns:
-            self.drop()
+            self.end()
 
-    def drop(self) -> None:
+    def end(self) -> None:
         """What is held back now is over."""
         if self.now is not None:
             self.now = None
@@ -83,7 +83,7 @@ class HoldTracker:
             counts[reason] += count
         return counts
 
-    def _hold(self, sample: Sample, limits: Limits, reason: HoldReason) -> None:
+    def _hold(self, sample: ScoreSample, limits: EventLimits, reason: HoldReason) -> None:
         score = sample.score or 0.0
         if self.now is None or self.now.reason is not reason:
             is_first = self.now is None
@@ -91,25 +91,25 @@ class HoldTracker:
             self.now = Hold(reason, sample.t_ns, score)
         else:
             self.now = Hold(reason, self.now.since_ns, score)
-        self.enter, self._fell, self._t_ns = limits.enter, None, sample.t_ns
+        self.enter, self._below_since, self._t_ns = limits.enter, None, sample.t_ns
 
-    def _fall(self, sample: Sample, limits: Limits) -> None:
+    def _fall(self, sample: ScoreSample, limits: EventLimits) -> None:
         if sample.score is None:
             return
         self._t_ns = sample.t_ns
         if sample.score >= limits.leave:
-            self._fell = None
+            self._below_since = None
             return
-        if self._fell is None:
-            self._fell = sample
-        if elapsed_ns(self._fell, sample) >= limits.merge_ns:
-            self.drop()
+        if self._below_since is None:
+            self._below_since = sample
+        if elapsed_ns(self._below_since, sample) >= limits.merge_ns:
+            self.end()
 
     def _count(self, reason: HoldReason, t_ns: int) -> None:
         self._forget(t_ns)
         key = t_ns // MINUTE_NS, reason
         self._minutes[key] = self._minutes.get(key, 0) + 1
-        self._since_told[reason] += 1
+        self._since_event[reason] += 1
         self.ever[reason] += 1
 
     def _forget(self, now_ns: int) -> None:

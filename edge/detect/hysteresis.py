@@ -12,20 +12,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.detect.holding import HoldTracker
-from edge.detect.rate_limit import NOTHING, LimitKind, RateLimit, Subject, elapsed_ns
+from edge.detect.rate_limit import NO_SUBJECT, EventSubject, LimitKind, RepetitionLimit, elapsed_ns
 from edge.holds import HoldReason
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Phase
 
-LOST_NS = 10 * NS_PER_S  # the longest hole that an open event survives
+MAX_GAP_NS = 10 * NS_PER_S  # the longest hole that an open event survives
 LATE_NS = 5 * NS_PER_S  # without any window it is lost this much later: the next one may only be late
-RISE = 0.05  # a peak this much above the last one told is worth an update
-RISE_EVERY_NS = 3 * NS_PER_S
+UPDATE_RISE = 0.05  # a peak this much above the last one told is worth an update
+LEAST_UPDATE_NS = 3 * NS_PER_S
 UPDATE_EVERY_NS = 30 * NS_PER_S  # a sign of life for whoever joined late
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class EventLimits:
     """The thresholds in force for one sample; ``most_per_hour`` None for any number, ``limit`` what it does."""
 
     enter: float
@@ -38,7 +38,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Gated:
+class GatedScore:
     """Why a rule's value is not the label's ``score``."""
 
     reason: HoldReason
@@ -46,15 +46,15 @@ class Gated:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ScoreSample:
     """One window: its end in local time ``t_ns`` and in media time; ``value`` is None where nothing was seen that could
     tell. ``gated`` says what made the label's score into it, ``subject`` what it is about."""
 
     t_ns: int
     media: MediaTime
     value: float | None
-    gated: Gated | None = None
-    subject: Subject = NOTHING
+    gated: GatedScore | None = None
+    subject: EventSubject = NO_SUBJECT
 
     @property
     def score(self) -> float | None:
@@ -63,7 +63,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class EventStep:
     """One phase of an event. ``reason`` says why it ended (left, lost, or as given to `end`); empty otherwise.
 
     ``media_end`` is on the clock of ``media_begin``, also where that broke in between. ``held_by`` is how many events
@@ -97,21 +97,21 @@ class Hysteresis:
     """
 
     __slots__ = (
+        "_below_since",
         "_cooldown_ns",
         "_end",
-        "_fell",
         "_first",
         "_held_ns",
-        "_high",
         "_is_held",
         "_is_open",
         "_last",
+        "_last_above",
         "_peak",
         "_rate",
         "_rejoined",
+        "_reported",
+        "_reported_peak",
         "_threshold",
-        "_told",
-        "_told_peak",
         "holding",
         "hop_ns",
     )
@@ -120,29 +120,29 @@ class Hysteresis:
         """Windows further apart than one and a half ``hop_ns`` have a hole between them; it may change."""
         self.hop_ns = hop_ns
         self.holding = HoldTracker()
-        self._first: Sample | None = None  # of the candidate or the open event
-        self._last: Sample | None = None  # that had a value
-        self._high: Sample | None = None  # the last of the open event that was at or above leave
-        self._fell: Sample | None = None  # the first since then that was below
-        self._told: Sample | None = None  # of the last phase
-        self._end: Sample | None = None  # the last `_high` of an event that was told
+        self._first: ScoreSample | None = None  # of the candidate or the open event
+        self._last: ScoreSample | None = None  # that had a value
+        self._last_above: ScoreSample | None = None  # the last of the open event that was at or above leave
+        self._below_since: ScoreSample | None = None  # the first since then that was below
+        self._reported: ScoreSample | None = None  # of the last phase
+        self._end: ScoreSample | None = None  # the last `_high` of an event that was told
         self._is_open = self._is_held = self._rejoined = False
         self._held_ns = self._cooldown_ns = 0
-        self._peak = self._threshold = self._told_peak = 0.0
-        self._rate = RateLimit()
+        self._peak = self._threshold = self._reported_peak = 0.0
+        self._rate = RepetitionLimit()
 
     @property
     def is_open(self) -> bool:
         """Whether an event has begun and not ended; not so for one that is held back."""
         return self._is_open
 
-    def advance(self, sample: Sample, limits: Limits) -> tuple[Step, ...]:
+    def advance(self, sample: ScoreSample, limits: EventLimits) -> tuple[EventStep, ...]:
         """Take in the next sample; older or repeated ones are ignored."""
         last = self._last
         if last is not None and elapsed_ns(last, sample) <= 0:
             return ()
-        lost: tuple[Step, ...] = ()
-        if last is not None and elapsed_ns(last, sample) > LOST_NS:
+        lost: tuple[EventStep, ...] = ()
+        if last is not None and elapsed_ns(last, sample) > MAX_GAP_NS:
             lost, last = self.end("lost"), None
         step = None
         self._rejoined = False
@@ -150,27 +150,27 @@ class Hysteresis:
             self._last = sample
             if self._is_open:
                 step = self._follow(sample, sample.value, limits)
-            elif not self._is_held or self._may_speak(sample, sample.value, limits):
-                step = self._watch(sample, sample.value, last, limits)
+            elif not self._is_held or self._may_begin(sample, sample.value, limits):
+                step = self._follow_candidate(sample, sample.value, last, limits)
         self.holding.advance(sample, limits, self._why_held(sample, limits), is_open=self._is_open)
         return (*lost, step) if step is not None else lost
 
-    def expire(self, now_ns: int) -> tuple[Step, ...]:
+    def expire(self, now_ns: int) -> tuple[EventStep, ...]:
         """End the event, or drop the candidate, when no window came for too long before local time ``now_ns``."""
-        self.holding.expire(now_ns, LOST_NS + LATE_NS)
+        self.holding.expire(now_ns, MAX_GAP_NS + LATE_NS)
         last = self._last
-        if last is None or now_ns - last.t_ns <= LOST_NS + LATE_NS:
+        if last is None or now_ns - last.t_ns <= MAX_GAP_NS + LATE_NS:
             return ()
         return self.end("lost")
 
-    def end(self, reason: str) -> tuple[Step, ...]:
+    def end(self, reason: str) -> tuple[EventStep, ...]:
         """End an open event at its last sample at or above leave, and drop a candidate."""
-        steps = (self._ended(reason),) if self._is_open else ()
+        steps = (self._end_step(reason),) if self._is_open else ()
         self._first, self._is_held = None, False
-        self.holding.drop()
+        self.holding.end()
         return steps
 
-    def _why_held(self, sample: Sample, limits: Limits) -> HoldReason | None:
+    def _why_held(self, sample: ScoreSample, limits: EventLimits) -> HoldReason | None:
         """Why there is no event although the score is at or above ``enter``; None where it is not, or there is one."""
         if self._is_open:
             return HoldReason.MERGED if self._rejoined else None
@@ -182,7 +182,9 @@ class Hysteresis:
             return HoldReason.RATE_LIMITED
         return HoldReason.COOLDOWN if self._first is None else HoldReason.WAITING
 
-    def _watch(self, sample: Sample, value: float, last: Sample | None, limits: Limits) -> Step | None:
+    def _follow_candidate(
+        self, sample: ScoreSample, value: float, last: ScoreSample | None, limits: EventLimits
+    ) -> EventStep | None:
         cooling = self._end is not None and elapsed_ns(self._end, sample) < self._cooldown_ns
         if value < limits.enter or cooling:
             self._first = None
@@ -194,31 +196,31 @@ class Hysteresis:
         self._peak = max(self._peak, value)
         if self._held_ns < limits.min_ns:
             return None
-        self._high, self._fell = sample, None
+        self._last_above, self._below_since = sample, None
         if not self._rate.has_room(self._first, sample, limits):
             self._is_held = True
             return None
         self._is_open, self._threshold, self._cooldown_ns = True, limits.enter, limits.cooldown_ns
         self._rate.begin(self._first, sample)
-        return self._tell(Phase.BEGIN, sample, self.holding.tell())
+        return self._report(Phase.BEGIN, sample, self.holding.take_held())
 
-    def _follow(self, sample: Sample, value: float, limits: Limits) -> Step | None:
+    def _follow(self, sample: ScoreSample, value: float, limits: EventLimits) -> EventStep | None:
         self._peak = max(self._peak, value)
         self._cooldown_ns = limits.cooldown_ns
-        self._rejoined = self._fell is not None and value >= limits.leave
+        self._rejoined = self._below_since is not None and value >= limits.leave
         if value >= limits.leave:
             self._rate.follow(sample)
         if self._is_over(sample, value, limits):
-            step = self._ended("left")
+            step = self._end_step("left")
             self._first = None
             return step
-        if self._fell is not None:
+        if self._below_since is not None:
             return None
-        silent_ns = elapsed_ns(self._told, sample) if self._told is not None else 0
-        rose = self._peak >= self._told_peak + RISE and silent_ns >= RISE_EVERY_NS
-        return self._tell(Phase.UPDATE, sample) if rose or silent_ns >= UPDATE_EVERY_NS else None
+        silent_ns = elapsed_ns(self._reported, sample) if self._reported is not None else 0
+        rose = self._peak >= self._reported_peak + UPDATE_RISE and silent_ns >= LEAST_UPDATE_NS
+        return self._report(Phase.UPDATE, sample) if rose or silent_ns >= UPDATE_EVERY_NS else None
 
-    def _may_speak(self, sample: Sample, value: float, limits: Limits) -> bool:
+    def _may_begin(self, sample: ScoreSample, value: float, limits: EventLimits) -> bool:
         """Follow what is held back: True when it is over, or when there is room for it as it lasts."""
         if self._is_over(sample, value, limits):
             self._first, self._is_held = None, False
@@ -228,38 +230,38 @@ class Hysteresis:
             return True
         return False
 
-    def _is_over(self, sample: Sample, value: float, limits: Limits) -> bool:
+    def _is_over(self, sample: ScoreSample, value: float, limits: EventLimits) -> bool:
         """Whether it stayed below leave for long enough."""
         if value >= limits.leave:
-            self._high, self._fell = sample, None
+            self._last_above, self._below_since = sample, None
             return False
-        if self._fell is None:
-            self._fell = sample
-        return elapsed_ns(self._fell, sample) >= limits.merge_ns
+        if self._below_since is None:
+            self._below_since = sample
+        return elapsed_ns(self._below_since, sample) >= limits.merge_ns
 
-    def _tell(self, phase: Phase, sample: Sample, held_by: tuple[tuple[HoldReason, int], ...] = ()) -> Step:
-        self._told, self._told_peak = sample, self._peak
+    def _report(self, phase: Phase, sample: ScoreSample, held_by: tuple[tuple[HoldReason, int], ...] = ()) -> EventStep:
+        self._reported, self._reported_peak = sample, self._peak
         return self._step(phase, sample, None, "", held_by)
 
-    def _ended(self, reason: str) -> Step:
+    def _end_step(self, reason: str) -> EventStep:
         """Its score is the one that it fell to, where it fell."""
-        assert self._high is not None
-        step = self._step(Phase.END, self._fell or self._last or self._high, self._high, reason)
-        self._is_open, self._end = False, self._high
+        assert self._last_above is not None
+        step = self._step(Phase.END, self._below_since or self._last or self._last_above, self._last_above, reason)
+        self._is_open, self._end = False, self._last_above
         return step
 
     def _step(
         self,
         phase: Phase,
-        sample: Sample,
-        end: Sample | None,
+        sample: ScoreSample,
+        end: ScoreSample | None,
         reason: str,
         held_by: tuple[tuple[HoldReason, int], ...] = (),
-    ) -> Step:
+    ) -> EventStep:
         first = self._first
         assert first is not None
         assert sample.value is not None
-        return Step(
+        return EventStep(
             phase,
             first.t_ns,
             first.media,

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from edge.clock import Clock
-from edge.config.models import Node
+from edge.config.models import NodeConfig
 from edge.detect.health import SEVERITIES, SEVERITY, HealthStep
-from edge.detect.hysteresis import Step
-from edge.types import Box, Contribution, Event, Kind, Phase
+from edge.detect.hysteresis import EventStep
+from edge.types import Box, Contribution, Event, EventKind, Phase
 
 Key = tuple[str, str]  # camera, label
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class EventDetails:
     """What goes with an event's phase for people to see."""
 
     contribution: Contribution | None
@@ -27,10 +27,10 @@ class Shown:
     tags: Sequence[tuple[str, float]]
 
 
-class Ledger:
+class OpenEvents:
     """Open events by camera and label."""
 
-    def __init__(self, node: Node, clock: Clock) -> None:
+    def __init__(self, node: NodeConfig, clock: Clock) -> None:
         self._node = node
         self._clock = clock
         self._open: dict[Key, Event] = {}
@@ -42,19 +42,21 @@ class Ledger:
 
     def open_labels(self, camera: str) -> tuple[str, ...]:
         """The labels of the scene's events that are open on ``camera``."""
-        return tuple(e.label for (owner, _), e in self._open.items() if owner == camera and e.kind is Kind.EVENT)
+        return tuple(e.label for (owner, _), e in self._open.items() if owner == camera and e.kind is EventKind.EVENT)
 
     def wall_ns(self, t_ns: int) -> int:
         """Local time as Unix time, by the clocks as they are now."""
         return self._clock.wall_ns() - (self._clock.mono_ns() - t_ns)
 
-    def begin(self, key: Key, step: Step, severity: str, why: str, shown: Shown | None, zones: Iterable[str]) -> Event:
+    def begin(
+        self, key: Key, step: EventStep, severity: str, why: str, shown: EventDetails | None, zones: Iterable[str]
+    ) -> Event:
         """The first phase of an event of the scene."""
         wall_ns = self.wall_ns(step.begin_ns)
         event = Event(
             id=self._id(key, wall_ns),
             camera=key[0],
-            kind=Kind.EVENT,
+            kind=EventKind.EVENT,
             label=key[1],
             phase=Phase.BEGIN,
             begin_ns=step.begin_ns,
@@ -71,7 +73,7 @@ class Ledger:
         self._open[key] = _showing(event, shown)
         return self._open[key]
 
-    def go_on(self, key: Key, step: Step, why: str, shown: Shown | None) -> Event:
+    def update(self, key: Key, step: EventStep, why: str, shown: EventDetails | None) -> Event:
         """A later phase: what was fixed at the beginning stays."""
         event = replace(
             self._open.pop(key),
@@ -87,7 +89,7 @@ class Ledger:
         self._open[key] = _showing(event, shown)
         return self._open[key]
 
-    def enter(self, key: Key, zones: Iterable[str]) -> None:
+    def add_zones(self, key: Key, zones: Iterable[str]) -> None:
         """What an open event is about is in ``zones``; they are told with its next phase."""
         event = self._open.get(key)
         if event is not None and (new := [zone for zone in zones if zone not in event.zones]):
@@ -102,7 +104,7 @@ class Ledger:
         self._open[key] = Event(
             id=self._id(key, wall_ns),
             camera=camera,
-            kind=Kind.HEALTH,
+            kind=EventKind.HEALTH,
             label=step.label,
             phase=Phase.BEGIN,
             begin_ns=step.begin_ns,
@@ -122,7 +124,7 @@ class Ledger:
         return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
 
 
-def _showing(event: Event, shown: Shown | None) -> Event:
+def _showing(event: Event, shown: EventDetails | None) -> Event:
     if shown is None:
         return event
     return replace(event, contribution=shown.contribution, boxes=shown.boxes, tags=shown.tags)

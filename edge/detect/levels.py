@@ -5,13 +5,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import TypeVar
 
-from edge.config.rules import Rule
+from edge.config.rules import RuleConfig
 from edge.engine.manifest import Label
 
 _T = TypeVar("_T")
 
 
-class Origin(str, Enum):
+class ValueOrigin(str, Enum):
     """Where a value came from; ``default`` is the model's advice or built in."""
 
     DEFAULT = "default"
@@ -20,28 +20,28 @@ class Origin(str, Enum):
     COMMAND = "command"
 
 
-def first(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T, Origin]:
+def first_given(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T, ValueOrigin]:
     """The first that is given."""
     for value in (own, defaults):
         if value is not None:
-            return value, Origin.CONFIG
-    return otherwise, Origin.DEFAULT
+            return value, ValueOrigin.CONFIG
+    return otherwise, ValueOrigin.DEFAULT
 
 
-def pair(
-    command: float | None, own: Rule, taught: float | None, defaults: Rule, advice: Label
-) -> tuple[float, Origin, float, Origin]:
+def enter_and_leave(
+    command: float | None, own: RuleConfig, learned: float | None, defaults: RuleConfig, advice: Label
+) -> tuple[float, ValueOrigin, float, ValueOrigin]:
     """enter and leave. A leave that stands beside or below another enter than the one in force was meant for that one:
     2/3 of enter then. ``defaults.enter`` is the least for every label: it raises the model's advice, never lowers it.
     """
-    levels: tuple[tuple[Origin, float | None, float | None], ...] = (
-        (Origin.COMMAND, command, None),
-        (Origin.CONFIG, own.enter, own.leave),
-        (Origin.LEARNED, taught, None),
-        (Origin.CONFIG, *_raising(defaults, advice)),
-        (Origin.DEFAULT, advice.enter, advice.leave),
+    levels: tuple[tuple[ValueOrigin, float | None, float | None], ...] = (
+        (ValueOrigin.COMMAND, command, None),
+        (ValueOrigin.CONFIG, own.enter, own.leave),
+        (ValueOrigin.LEARNED, learned, None),
+        (ValueOrigin.CONFIG, *_raising(defaults, advice)),
+        (ValueOrigin.DEFAULT, advice.enter, advice.leave),
     )
-    leave: tuple[float, Origin] | None = None
+    leave: tuple[float, ValueOrigin] | None = None
     for origin, enter, own_leave in levels:
         if own_leave is not None and leave is None:
             leave = own_leave, origin
@@ -51,7 +51,7 @@ def pair(
     raise AssertionError("a label always advises enter")
 
 
-def _raising(defaults: Rule, advice: Label) -> tuple[float | None, float | None]:
+def _raising(defaults: RuleConfig, advice: Label) -> tuple[float | None, float | None]:
     """enter and leave of ``defaults``, as far as they are about a label with this advice."""
     if defaults.enter is not None and defaults.enter < advice.enter:
         return None, None

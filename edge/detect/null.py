@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 
 from edge.engine.manifest import Label, Modality
 from edge.errors import InputError
-from edge.profile import Part
+from edge.profile import ProfilePart
 from edge.types import NS_PER_S, Scores
 
 F64 = NDArray[np.float64]
 
 MINUTE_NS: Final = 60 * NS_PER_S
 MINUTES_A_DAY: Final = 1440
-KEPT: Final = 256
+MAX_MAXIMA: Final = 256
 """Maxima kept of a label and generation: what bounds the memory."""
-GENERATION: Final = 14 * MINUTES_A_DAY
+GENERATION_MINUTES: Final = 14 * MINUTES_A_DAY
 """Minutes after which what was seen becomes the older generation and the one before it is forgotten."""
 LEAST_MINUTES: Final = 180
-LEAST_COVERED: Final = 0.5
+LEAST_COVERAGE: Final = 0.5
 """Share of a minute that must have been looked at for it to count."""
-FARTHEST: Final = 10.0
+MAX_EXTRAPOLATION: Final = 10.0
 """How many times longer than what was seen the time may be in which one false alarm is asked for."""
 _TAIL, _LEAST_TAIL, _MOST_TAIL = 0.1, 20, 128
 _SHAPES = (-0.5, 0.4)
@@ -41,7 +41,7 @@ _SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class GeneralisedPareto:
     """Excesses over a level as a generalised Pareto distribution: P(Y > y) = (1 + shape y / scale)^(-1 / shape)."""
 
     shape: float
@@ -56,7 +56,7 @@ class Tail:
         return self.scale / self.shape * float(odds**self.shape - 1)
 
 
-def fit_tail(excesses: F64) -> Tail:
+def fit_pareto(excesses: F64) -> GeneralisedPareto:
     """Probability-weighted moments of ``excesses`` [n >= 2], none negative (Hosking & Wallis 1987).
 
     Plotting positions are theirs, (i - 0.35) / n. The shape is kept within -0.5 and 0.4, where the estimate is good.
@@ -65,13 +65,13 @@ def fit_tail(excesses: F64) -> Tail:
     position = (np.arange(1, len(y) + 1) - 0.35) / len(y)
     mean, weighted = float(y.mean()), float(((1 - position) * y).mean())
     if mean <= 0:
-        return Tail(0.0, _LEAST_SCALE)
+        return GeneralisedPareto(0.0, _LEAST_SCALE)
     shape = 2 - mean / max(mean - 2 * weighted, 1e-12)
     shape = min(max(shape, _SHAPES[0]), _SHAPES[1])
-    return Tail(shape, max(mean * (1 - shape), _LEAST_SCALE))
+    return GeneralisedPareto(shape, max(mean * (1 - shape), _LEAST_SCALE))
 
 
-class QuietTimes:
+class BackgroundDistribution:
     """What the scores of ``labels`` reach while nothing happens; all cameras of a site together.
 
     A minute of a camera counts for a label when no event of another label was open in it and at least half of it was
@@ -81,9 +81,9 @@ class QuietTimes:
 
     def __init__(self, labels: Iterable[Label], hop_s: float) -> None:
         self._modalities: dict[str, frozenset[Modality]] = {x.name: frozenset(x.modalities) for x in labels}
-        self._least_windows = LEAST_COVERED * 60 / hop_s
-        self._running: dict[str, _Minute] = {}
-        self._seen = {name: _Seen() for name in self._modalities}
+        self._least_windows = LEAST_COVERAGE * 60 / hop_s
+        self._minutes: dict[str, _RunningMinute] = {}
+        self._maxima = {name: _LabelMaxima() for name in self._modalities}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -93,21 +93,21 @@ class QuietTimes:
     def observe(self, scores: Scores, open_labels: Collection[str] = ()) -> None:
         """Take in one window; ``open_labels``: the labels of the scene's events that are open on its camera."""
         number = scores.t_end_ns // MINUTE_NS
-        minute = self._running.get(scores.camera)
+        minute = self._minutes.get(scores.camera)
         if minute is None or minute.number != number:
             self._close(minute)
-            minute = self._running[scores.camera] = _Minute(number)
+            minute = self._minutes[scores.camera] = _RunningMinute(number)
         minute.open_labels.update(open_labels)
         for name, modalities in self._modalities.items():
             value = scores.values.get(name)
-            if value is not None and _was_seen(modalities, name, scores):
+            if value is not None and _is_observable(modalities, name, scores):
                 highest, windows = minute.maxima.get(name, (0.0, 0))
                 minute.maxima[name] = (max(highest, value), windows + 1)
 
     def minutes(self, label: str) -> int:
         """How many quiet minutes of ``label`` count so far."""
-        seen = self._seen[label]
-        return seen.newer.minutes + seen.older.minutes
+        maxima = self._maxima[label]
+        return maxima.newer.minutes + maxima.older.minutes
 
     def threshold(self, label: str, per_day: float) -> float | None:
         """The score that quiet time reaches ``per_day`` times a day and camera, 0..1.
@@ -116,39 +116,39 @@ class QuietTimes:
         the time seen. InputError for an unknown label or a rate that is not above 0. Quiet minutes that follow each
         other count one by one, so long false alarms make the threshold rather too high than too low.
         """
-        if label not in self._seen:
-            raise InputError(f"no quiet time is kept of {label!r}; there is: {', '.join(self._seen) or 'nothing'}")
+        if label not in self._maxima:
+            raise InputError(f"no quiet time is kept of {label!r}; there is: {', '.join(self._maxima) or 'nothing'}")
         if not per_day > 0:
             raise InputError(f"{per_day:g} false alarms a day: give a number above 0, such as 0.2 for one in five days")
-        n, asked = self.minutes(label), min(per_day / MINUTES_A_DAY, 1.0)
-        if n < LEAST_MINUTES or n * asked * FARTHEST < 1:
+        n, rate = self.minutes(label), min(per_day / MINUTES_A_DAY, 1.0)
+        if n < LEAST_MINUTES or n * rate * MAX_EXTRAPOLATION < 1:
             return None
-        maxima = self._seen[label].highest()
+        maxima = self._maxima[label].highest()
         tail = min(len(maxima) - 1, _MOST_TAIL, max(_LEAST_TAIL, round(_TAIL * n)))
         level = float(maxima[tail])
-        if asked * n >= tail:
-            return float(_probability(maxima[min(len(maxima) - 1, round(asked * n))]))
-        z = level + fit_tail(maxima[:tail] - level).excess(tail / n / asked)
+        if rate * n >= tail:
+            return float(_probability(maxima[min(len(maxima) - 1, round(rate * n))]))
+        z = level + fit_pareto(maxima[:tail] - level).excess(tail / n / rate)
         return float(_probability(z))
 
     def thresholds(self, rates: Mapping[str, float]) -> dict[str, float]:
         """`threshold` of every label of ``rates`` (false alarms a day) of which enough was seen."""
-        found = {label: self.threshold(label, rate) for label, rate in rates.items() if label in self._seen}
+        found = {label: self.threshold(label, rate) for label, rate in rates.items() if label in self._maxima}
         return {label: value for label, value in found.items() if value is not None}
 
-    def to_part(self) -> Part:
+    def to_part(self) -> ProfilePart:
         """A profile's part `null`; minutes not finished yet are left out."""
         names = list(self._modalities)
-        generations = [(seen.newer, seen.older) for seen in self._seen.values()]
+        generations = [(maxima.newer, maxima.older) for maxima in self._maxima.values()]
         arrays = {
             "minutes": np.array([[g.minutes for g in pair] for pair in generations], np.int64).reshape(-1, 2),
             "counts": np.array([[len(g.highest) for g in pair] for pair in generations], np.int64).reshape(-1, 2),
             "highest": np.concatenate([g.highest for pair in generations for g in pair] or [np.zeros(0)]),
         }
-        return Part(arrays, {"schema": _SCHEMA, "labels": names})
+        return ProfilePart(arrays, {"schema": _SCHEMA, "labels": names})
 
     @classmethod
-    def from_part(cls, labels: Iterable[Label], hop_s: float, part: Part) -> QuietTimes:
+    def from_part(cls, labels: Iterable[Label], hop_s: float, part: ProfilePart) -> BackgroundDistribution:
         """Quiet times that go on from ``part``; labels no longer looked at are dropped. InputError if unreadable."""
         quiet = cls(labels, hop_s)
         quiet._take(part.arrays, part.facts)
@@ -162,22 +162,22 @@ class QuietTimes:
             minutes = np.asarray(arrays["minutes"], np.int64).reshape(-1, 2)
             parts = np.split(np.asarray(arrays["highest"], np.float64), np.cumsum(counts.ravel())[:-1])
             for k, name in enumerate(facts["labels"]):
-                if name in self._seen:
-                    newer, older = (_Generation(int(minutes[k, g]), parts[2 * k + g][:KEPT]) for g in (0, 1))
-                    self._seen[name] = _Seen(newer, older)
+                if name in self._maxima:
+                    newer, older = (_Generation(int(minutes[k, g]), parts[2 * k + g][:MAX_MAXIMA]) for g in (0, 1))
+                    self._maxima[name] = _LabelMaxima(newer, older)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise InputError(f"the part `null` of the profile cannot be read ({error}); learn it again") from error
 
-    def _close(self, minute: _Minute | None) -> None:
+    def _close(self, minute: _RunningMinute | None) -> None:
         if minute is None:
             return
         for name, (highest, windows) in minute.maxima.items():
             if windows >= self._least_windows and minute.open_labels <= {name}:
-                self._seen[name].add(_log_odds(highest))
+                self._maxima[name].add(_log_odds(highest))
 
 
 @dataclass(slots=True)
-class _Minute:
+class _RunningMinute:
     number: int
     open_labels: set[str] = field(default_factory=set)
     maxima: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -190,17 +190,17 @@ class _Generation:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _LabelMaxima:
     newer: _Generation = field(default_factory=_Generation)
     older: _Generation = field(default_factory=_Generation)
 
     def add(self, z: float) -> None:
-        if self.newer.minutes >= GENERATION:
+        if self.newer.minutes >= GENERATION_MINUTES:
             self.older, self.newer = self.newer, _Generation()
         self.newer.minutes += 1
         kept = self.newer.highest
-        if len(kept) < KEPT or z > kept[-1]:
-            self.newer.highest = np.insert(kept, np.searchsorted(-kept, -z, side="right"), z)[:KEPT]
+        if len(kept) < MAX_MAXIMA or z > kept[-1]:
+            self.newer.highest = np.insert(kept, np.searchsorted(-kept, -z, side="right"), z)[:MAX_MAXIMA]
 
     def highest(self) -> F64:
         """The largest maxima of both generations, descending: as many as are complete."""
@@ -209,7 +209,7 @@ class _Seen:
         return both[both >= max(full)] if full else both
 
 
-def _was_seen(modalities: frozenset[Modality], name: str, scores: Scores) -> bool:
+def _is_observable(modalities: frozenset[Modality], name: str, scores: Scores) -> bool:
     if ("video" in modalities and scores.video_ok) or ("audio" in modalities and scores.audio_ok):
         return True
     contribution = scores.contribution.get(name)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from edge.engine.manifest import Label
-from edge.types import Contribution, Finding, Scores
+from edge.types import Contribution, DerivedScore, Scores
 
 
-class Answer(Protocol):
+class PromptScore(Protocol):
     """What one window comes to for one prompt."""
 
     @property
@@ -31,36 +31,37 @@ class Answer(Protocol):
         ...
 
 
-class Asker(Protocol):
+class PromptEvaluator(Protocol):
     """Asks one camera's windows, in order."""
 
-    def ask(self, scores: Scores) -> Mapping[str, Answer]:
+    def evaluate(self, scores: Scores) -> Mapping[str, PromptScore]:
         """What each prompt comes to; those without evidence are left out."""
         ...
 
 
-class Prompts:
+class PromptDeriver:
     """A derived label for each prompt (`edge.detect.derived.Derived`). ``begin`` makes an asker for a new camera."""
 
-    def __init__(self, labels: Sequence[Label], begin: Callable[[], Asker]) -> None:
+    def __init__(self, labels: Sequence[Label], begin: Callable[[], PromptEvaluator]) -> None:
         self._labels = tuple(labels)
-        self._begin = begin
-        self._askers: dict[str, Asker] = {}
+        self._make_evaluator = begin
+        self._evaluators: dict[str, PromptEvaluator] = {}
 
     @property
     def labels(self) -> tuple[Label, ...]:
         """The prompts' names, with advice for thresholds."""
         return self._labels
 
-    def derive(self, scores: Scores) -> Mapping[str, Finding]:
+    def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
         """What one window says to each prompt."""
-        asker = self._askers.get(scores.camera)
-        if asker is None:
-            asker = self._askers[scores.camera] = self._begin()
+        evaluator = self._evaluators.get(scores.camera)
+        if evaluator is None:
+            evaluator = self._evaluators[scores.camera] = self._make_evaluator()
         return {
-            name: Finding(answer.value, answer.contribution, answer.why) for name, answer in asker.ask(scores).items()
+            name: DerivedScore(answer.value, answer.contribution, answer.why)
+            for name, answer in evaluator.evaluate(scores).items()
         }
 
     def forget(self, camera: str) -> None:
         """Its next window is its first."""
-        self._askers.pop(camera, None)
+        self._evaluators.pop(camera, None)

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from edge.detect.tracks import overlap
+from edge.detect.tracks import iou
 from edge.types import NS_PER_S, Box
 
 if TYPE_CHECKING:
-    from edge.detect.hysteresis import Limits, Sample
+    from edge.detect.hysteresis import EventLimits, ScoreSample
 
 HOUR_NS = 3600 * NS_PER_S
-SAME_PLACE = 0.3
+SAME_OBJECT_IOU = 0.3
 """An object that overlaps by this much where a told one appeared or was seen last may be the same, seen anew."""
-RISE = 0.1
+NEW_PEAK_RISE = 0.1
 """A score this much above all that were told is no repetition of them."""
 MOST_OBJECTS = 256
 
@@ -36,35 +36,37 @@ class LimitKind(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class EventSubject:
     """What a window's value is about: objects by the number of their track, and all zones that they stand in."""
 
     objects: tuple[tuple[int, Box], ...] = ()
     zones: tuple[str, ...] = ()
 
 
-NOTHING = Subject()
+NO_SUBJECT = EventSubject()
 
 
-def elapsed_ns(earlier: Sample, later: Sample) -> int:
+def elapsed_ns(earlier: ScoreSample, later: ScoreSample) -> int:
     """Media time between two samples; local time where the media clock broke in between."""
     if later.media.is_on(earlier.media):
         return later.media.since(earlier.media)
     return later.t_ns - earlier.t_ns
 
 
-class RateLimit:
+class RepetitionLimit:
     """The events told in the last hour."""
 
     __slots__ = ("_begins", "_objects", "_peaks", "_zones")
 
     def __init__(self) -> None:
-        self._begins: deque[Sample] = deque()
+        self._begins: deque[ScoreSample] = deque()
         self._peaks: deque[float] = deque()  # of each of `_begins`
-        self._objects: dict[int, tuple[Sample, Box, Box]] = {}  # track -> when seen last, where at first and at last
-        self._zones: dict[str, Sample] = {}
+        self._objects: dict[
+            int, tuple[ScoreSample, Box, Box]
+        ] = {}  # track -> when seen last, where at first and at last
+        self._zones: dict[str, ScoreSample] = {}
 
-    def has_room(self, begin: Sample, now: Sample, limits: Limits) -> bool:
+    def has_room(self, begin: ScoreSample, now: ScoreSample, limits: EventLimits) -> bool:
         """Whether an event that began with ``begin`` and is now at ``now`` may be told."""
         if limits.most_per_hour is None:
             return True
@@ -76,13 +78,13 @@ class RateLimit:
         is_its_turn = elapsed_ns(self._begins[-1], begin) * limits.most_per_hour >= HOUR_NS
         return is_its_turn or (limits.limit is LimitKind.REPETITIONS and self._is_new(now))
 
-    def begin(self, begin: Sample, now: Sample) -> None:
+    def begin(self, begin: ScoreSample, now: ScoreSample) -> None:
         """An event is told that began with ``begin``."""
         self._begins.append(begin)
         self._peaks.append(0.0)
         self.follow(now)
 
-    def follow(self, now: Sample) -> None:
+    def follow(self, now: ScoreSample) -> None:
         """The newest told event goes on."""
         if self._peaks:
             self._peaks[-1] = max(self._peaks[-1], now.value or 0.0)
@@ -94,24 +96,24 @@ class RateLimit:
         while len(self._objects) > MOST_OBJECTS:
             del self._objects[next(iter(self._objects))]
 
-    def _is_new(self, now: Sample) -> bool:
+    def _is_new(self, now: ScoreSample) -> bool:
         if any(zone not in self._zones for zone in now.subject.zones):
             return True
-        if now.value is not None and now.value >= max(self._peaks) + RISE:
+        if now.value is not None and now.value >= max(self._peaks) + NEW_PEAK_RISE:
             return True
         return any(
-            track not in self._objects and all(overlap(box, place) < SAME_PLACE for place in self._places())
+            track not in self._objects and all(iou(box, place) < SAME_OBJECT_IOU for place in self._places())
             for track, box in now.subject.objects
         )
 
     def _places(self) -> Iterable[Box]:
         return (box for _, first, last in self._objects.values() for box in (first, last))
 
-    def _forget(self, now: Sample) -> None:
+    def _forget(self, now: ScoreSample) -> None:
         while self._begins and elapsed_ns(self._begins[0], now) >= HOUR_NS:
             self._begins.popleft()
             self._peaks.popleft()
-        for zone in [zone for zone, seen in self._zones.items() if elapsed_ns(seen, now) >= HOUR_NS]:
+        for zone in [zone for zone, last in self._zones.items() if elapsed_ns(last, now) >= HOUR_NS]:
             del self._zones[zone]
         for track in [track for track, (seen, _, _) in self._objects.items() if elapsed_ns(seen, now) >= HOUR_NS]:
             del self._objects[track]

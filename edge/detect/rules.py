@@ -1,6 +1,6 @@
 """What the rules of config.yaml are about: labels, the objects that evidence them, and events of one's own.
 
-Pure. An event of one's own is a label like any other to thresholds, topics and discovery: `rule_labels`.
+Pure. An event of one's own is a label like any other to thresholds, topics and discovery: `custom_labels`.
 """
 
 from __future__ import annotations
@@ -9,46 +9,46 @@ import re
 from collections.abc import Iterable, Sequence
 
 from edge.config.models import Config
-from edge.config.rules import Rule
-from edge.engine.manifest import MODALITIES, OBJECTS, Label, Manifest
+from edge.config.rules import RuleConfig
+from edge.engine.manifest import CLASSES_BY_LABEL, MODALITIES, Label, Manifest
 
 DEFAULTS = "defaults"
-WITHIN_S = 30.0
-NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
+DEFAULT_WITHIN_S = 30.0
+NAME_PATTERN = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 
 
 def objects_of(label: str, manifest: Manifest) -> frozenset[str]:
     """The object classes of the model that evidence ``label``; none where it has no place in the picture."""
-    return frozenset(OBJECTS.get(label, ())) & frozenset(manifest.classes)
+    return frozenset(CLASSES_BY_LABEL.get(label, ())) & frozenset(manifest.classes)
 
 
-def own_rules(config: Config) -> dict[str, Rule]:
+def custom_rules(config: Config) -> dict[str, RuleConfig]:
     """The rules that make events of one's own, by name."""
-    return {name: rule for name, rule in config.events.items() if name != DEFAULTS and rule.is_own}
+    return {name: rule for name, rule in config.events.items() if name != DEFAULTS and rule.is_composed}
 
 
-def rule_labels(config: Config, manifest: Manifest) -> tuple[Label, ...]:
+def custom_labels(config: Config, manifest: Manifest) -> tuple[Label, ...]:
     """Events of one's own as labels, with thresholds that follow from their parts'.
 
     Any of several takes the highest advice, so that none comes more easily than alone; several together take the
     lowest, for each confirms the others. Rules with parts that ``manifest`` does not know, or with names that are none,
     are left out: see `edge.detect.fitting.check`.
     """
-    own = own_rules(config)
+    own = custom_rules(config)
     known = {label.name: label for label in manifest.labels if label.name not in own}
     return tuple(
         _composed(name, rule, [known[part] for part in rule.parts])
         for name, rule in own.items()
-        if NAME.match(name) and all(part in known for part in rule.parts)
+        if NAME_PATTERN.match(name) and all(part in known for part in rule.parts)
     )
 
 
-def advised(rule: Rule, label: Label) -> Label:
+def adjusted_advice(rule: RuleConfig, label: Label) -> Label:
     """``label`` with the advice that suits ``rule``: a crossing does not last, and loitering has waited already."""
     return label.model_copy(update={"min_s": 0.0}) if rule.lines or rule.after_s else label
 
 
-def applies(rule: Rule, config: Config, camera: str) -> bool:
+def applies(rule: RuleConfig, config: Config, camera: str) -> bool:
     """Whether the rule is about ``camera``: it is one of its cameras, and has one of its zones and of its lines."""
     if rule.cameras is not None and camera not in rule.cameras:
         return False
@@ -64,7 +64,7 @@ def places_on(wanted: Iterable[str] | None, config: Config, camera: str, kind: s
     return tuple(name for name in wanted or () if name in there)
 
 
-def _composed(name: str, rule: Rule, parts: Sequence[Label]) -> Label:
+def _composed(name: str, rule: RuleConfig, parts: Sequence[Label]) -> Label:
     choose = max if rule.when is not None else min
     enter = choose(part.enter for part in parts)
     modalities = {modality for part in parts for modality in part.modalities}
@@ -75,4 +75,4 @@ def _composed(name: str, rule: Rule, parts: Sequence[Label]) -> Label:
         leave=min(choose(part.leave for part in parts), enter),
         min_s=choose(part.min_s for part in parts),
     )
-    return advised(rule, label)
+    return adjusted_advice(rule, label)

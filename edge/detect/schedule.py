@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from edge.config.keeping import Location
-from edge.config.schedule import Moment, Span
+from edge.config.keeping import LocationConfig
+from edge.config.schedule import ScheduleSpan, TimeOfDay
 from edge.types import NS_PER_S
 
 _LOCALTIME = Path("/etc/localtime")
@@ -17,14 +17,14 @@ _A_DAY = timedelta(days=1)
 _DAYS_AROUND = (-2, -1, 0, 1)  # days whose spans may touch a moment: they last a day and the sun's may begin late
 
 
-class Hours:
+class ActiveHours:
     """When the spans of one schedule are on. Pure but for a memory of the last answer."""
 
-    def __init__(self, spans: tuple[Span, ...], location: Location) -> None:
+    def __init__(self, spans: tuple[ScheduleSpan, ...], location: LocationConfig) -> None:
         """Without spans it is always on."""
         self._spans = spans
         self._zone = zone_of(location)
-        self._sun = Sun(location, self._zone)
+        self._sun = SunTimes(location, self._zone)
         self._from_s = self._until_s = 0
         self._is_on = not spans
 
@@ -32,10 +32,10 @@ class Hours:
         """Whether Unix time ``wall_ns`` lies in one of the spans; a begin does, an end does not."""
         now_s = wall_ns // NS_PER_S
         if self._spans and not self._from_s <= now_s < self._until_s:
-            self._look_up(now_s)
+            self._refresh(now_s)
         return self._is_on
 
-    def _look_up(self, now_s: int) -> None:
+    def _refresh(self, now_s: int) -> None:
         """The answer at ``now_s``, and from when until when it is the same."""
         today = datetime.fromtimestamp(now_s, self._zone).date()
         days = [today + timedelta(days=n) for n in _DAYS_AROUND]
@@ -55,17 +55,17 @@ class Hours:
                 end_day = day + timedelta(days=1) if span.lasts_into_next_day else day
                 yield min(self._readings(day, span.begin)), max(self._readings(end_day, span.end))
 
-    def _readings(self, day: date, moment: Moment) -> tuple[int, ...]:
+    def _readings(self, day: date, moment: TimeOfDay) -> tuple[int, ...]:
         if moment.base == "clock":
             return clock_readings(day, moment.minutes, self._zone)
         rise, sets = self._sun.rise_and_set(day)
         return ((rise if moment.base == "sunrise" else sets) + 60 * moment.minutes,)
 
 
-class Sun:
+class SunTimes:
     """Sunrise and sunset at a place, also where it does not rise or set for months."""
 
-    def __init__(self, location: Location, zone: tzinfo) -> None:
+    def __init__(self, location: LocationConfig, zone: tzinfo) -> None:
         self._location = location
         self._zone = zone
         self._known: dict[date, tuple[int, int]] = {}
@@ -113,7 +113,7 @@ def _offset(moment: datetime) -> timedelta:
     return moment.utcoffset() or timedelta()
 
 
-def zone_of(location: Location) -> tzinfo:
+def zone_of(location: LocationConfig) -> tzinfo:
     """The configured time zone, else the box's own, else UTC."""
     if location.timezone is not None:
         return ZoneInfo(location.timezone)

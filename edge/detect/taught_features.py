@@ -36,15 +36,15 @@ MODALITY: Final[Mapping[str, str]] = {
     "known_seen": VIDEO,
 }
 
-LEAST, MOST = -12.0, 4.0  # log-odds of tags beyond these say nothing more
+MIN_LOG_ODDS, MAX_LOG_ODDS = -12.0, 4.0  # log-odds of tags beyond these say nothing more
 PERSON: Final = "person"
 PERSON_SCORE: Final = 0.25
-MOVING_CELLS: Final = 22  # a twentieth of the cells of the canvas: what moves most
-RECENT: Final = 4  # windows that movement is summed up over
+TOP_MOTION_CELLS: Final = 22  # a twentieth of the cells of the canvas: what moves most
+HISTORY_WINDOWS: Final = 4  # windows that movement is summed up over
 
 _AUDIOSET: Final = 527
 # Kinds of sound: first and past-the-last index of AudioSet's classes, in the order in which its ontology lists them.
-KINDS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
+SOUND_GROUPS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
     "speech": ((0, 8),),
     "raised voices": ((8, 15), (22, 27), (38, 40)),
     "laughter": ((16, 22),),
@@ -69,7 +69,7 @@ KINDS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class TaughtFeatures:
     """A window's sources, f32 vectors; those of a modality that is not there are None."""
 
     sound: F32 | None = None
@@ -85,56 +85,56 @@ class Described:
         return vector
 
 
-class Recent:
+class MotionHistory:
     """One camera's last windows: what movement is summed up over. A new epoch starts anew."""
 
     def __init__(self) -> None:
-        self._moved: deque[F32] = deque(maxlen=RECENT)
+        self._moved: deque[F32] = deque(maxlen=HISTORY_WINDOWS)
         self._epoch: int | None = None
 
-    def describe(self, scores: Scores) -> Described:
+    def extract(self, scores: Scores) -> TaughtFeatures:
         """The next window of the camera, described; windows come in order."""
         if scores.media_end.epoch != self._epoch:
             self._moved.clear()
             self._epoch = scores.media_end.epoch
         features = scores.features
         if features is None:
-            return Described()
+            return TaughtFeatures()
         found = {}
         if scores.audio_ok:
-            heard = log_odds(features.tags)
-            found["sound"] = np.concatenate([features.sound, heard])
-            found["kinds"] = kinds_of(heard)
+            tag_logits = log_odds(features.tags)
+            found["sound"] = np.concatenate([features.sound, tag_logits])
+            found["kinds"] = sound_groups(tag_logits)
             found["known_heard"] = _known(scores, AUDIO)
         if scores.video_ok:
-            self._moved.append(np.concatenate([moved(features.motion), people(scores.boxes)]))
+            self._moved.append(np.concatenate([motion_statistics(features.motion), people_statistics(scores.boxes)]))
             past = np.stack(self._moved)
             found["picture"] = np.concatenate([features.picture, log_odds(features.classes)])
             found["movement"] = np.concatenate([past.mean(0), past.max(0)])
             found["known_seen"] = _known(scores, VIDEO)
-        return Described(**found)
+        return TaughtFeatures(**found)
 
 
-def describe_all(windows: Sequence[Scores]) -> list[Described]:
+def extract_all(windows: Sequence[Scores]) -> list[TaughtFeatures]:
     """The windows of one recording, from its first."""
-    recent = Recent()
-    return [recent.describe(scores) for scores in windows]
+    recent = MotionHistory()
+    return [recent.extract(scores) for scores in windows]
 
 
 def log_odds(probabilities: F32) -> F32:
-    """ln(p / (1 - p)) within `LEAST` and `MOST`."""
+    """ln(p / (1 - p)) within `MIN_LOG_ODDS` and `MAX_LOG_ODDS`."""
     p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-    return np.asarray(np.clip(np.log(p) - np.log1p(-p), LEAST, MOST), np.float32)
+    return np.asarray(np.clip(np.log(p) - np.log1p(-p), MIN_LOG_ODDS, MAX_LOG_ODDS), np.float32)
 
 
-def kinds_of(heard: F32) -> F32:
-    """The clearest log-odds of each of `KINDS`; of any other list of tags, the ten clearest."""
-    if len(heard) != _AUDIOSET:
-        return np.asarray(np.sort(heard)[::-1][:10], np.float32)
-    return np.array([max(heard[a:b].max() for a, b in spans) for spans in KINDS.values()], np.float32)
+def sound_groups(tag_logits: F32) -> F32:
+    """The clearest log-odds of each of `SOUND_GROUPS`; of any other list of tags, the ten clearest."""
+    if len(tag_logits) != _AUDIOSET:
+        return np.asarray(np.sort(tag_logits)[::-1][:10], np.float32)
+    return np.array([max(tag_logits[a:b].max() for a, b in spans) for spans in SOUND_GROUPS.values()], np.float32)
 
 
-def moved(motion: F32) -> F32:
+def motion_statistics(motion: F32) -> F32:
     """Of each channel of movement [h,w,K], how large it is: on average, where it is largest, and its spread -> [3K].
 
     On a scale of ln(1 + x), so that a camera close to things counts little more than one far away.
@@ -143,12 +143,12 @@ def moved(motion: F32) -> F32:
     if not cells.size:
         return np.zeros(0, np.float32)
     size = np.abs(cells)
-    most = np.sort(size, 0)[-MOVING_CELLS:]
+    most = np.sort(size, 0)[-TOP_MOTION_CELLS:]
     described: F32 = np.log1p(np.concatenate([size.mean(0), most.mean(0), cells.std(0)])).astype(np.float32)
     return described
 
 
-def people(boxes: Sequence[Box]) -> F32:
+def people_statistics(boxes: Sequence[Box]) -> F32:
     """How many people, how large the largest and all of them, and how much the closest two overlap (0..1) -> [4]."""
     there = [b for b in boxes if b.label == PERSON and b.score >= PERSON_SCORE]
     if not there:
@@ -173,4 +173,4 @@ def _known(scores: Scores, modality: str) -> F32:
         added = scores.contribution[name]
         other = added.audio if modality == VIDEO else added.video
         rest.append(np.log(p / (1 - p)) - other)
-    return np.asarray(np.clip(rest, LEAST, MOST), np.float32)
+    return np.asarray(np.clip(rest, MIN_LOG_ODDS, MAX_LOG_ODDS), np.float32)

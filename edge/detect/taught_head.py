@@ -14,21 +14,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.taught_features import AUDIO, MODALITY, VIDEO, Described
+from edge.detect.taught_features import AUDIO, MODALITY, VIDEO, TaughtFeatures
 from edge.errors import InputError
-from edge.profile import Part
+from edge.profile import ProfilePart
 from edge.types import F32
 
 F64 = NDArray[np.float64]
-CASES: Final = ("both", AUDIO, VIDEO)
+MODALITY_CASES: Final = ("both", AUDIO, VIDEO)
 """What is there: each has weights of its own."""
 
-SILENT: Final = 1e-3  # relative distance from the embedding of silence below which nothing is heard
+SILENCE_TOLERANCE: Final = 1e-3  # relative distance from the embedding of silence below which nothing is heard
 _NONE: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LinearProbe:
     """Standardise with ``mean`` and ``scale`` [d], then ``weights`` [d,1+K] and ``bias`` [1+K]."""
 
     mean: F32
@@ -43,7 +43,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Reliability:
+class SourceReliability:
     """``weight`` by case and source, and ``offset``: the log-odds of a label where nothing speaks for or against it."""
 
     weight: Mapping[str, Mapping[str, float]]
@@ -59,21 +59,23 @@ class Reliability:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class TaughtHead:
     """Everything that was learned: label names, sources, their reliability, and what silence sounds like."""
 
     labels: tuple[str, ...]
-    sources: Mapping[str, Source]
-    reliability: Reliability
+    sources: Mapping[str, LinearProbe]
+    reliability: SourceReliability
     silence: F32
 
     @property
     def cases(self) -> tuple[str, ...]:
         """The cases that this head can judge, by the modalities that it learned from."""
-        heard, seen = (any(MODALITY[name] == m for name in self.sources) for m in (AUDIO, VIDEO))
-        return tuple(c for c, ok in zip(CASES, (heard and seen, heard, seen), strict=True) if ok)
+        has_sound, has_picture = (any(MODALITY[name] == m for name in self.sources) for m in (AUDIO, VIDEO))
+        return tuple(
+            c for c, ok in zip(MODALITY_CASES, (has_sound and has_picture, has_sound, has_picture), strict=True) if ok
+        )
 
-    def evidence(self, described: Described) -> dict[str, F64]:
+    def evidence(self, described: TaughtFeatures) -> dict[str, F64]:
         """By source, [1,K] log-odds; sources that are not there, or that hear silence, are left out."""
         found = {}
         for name, source in self.sources.items():
@@ -83,15 +85,15 @@ class Head:
             found[name] = source.evidence(vector[None])
         return found
 
-    def is_silent(self, described: Described) -> bool:
+    def is_silent(self, described: TaughtFeatures) -> bool:
         """Whether the sound is what a dead microphone or a muted track gives."""
         if described.sound is None:
             return True
         return is_silence(described.sound[: len(self.silence)], self.silence)
 
-    def judge(self, evidence: Mapping[str, F64]) -> F64 | None:
+    def classify(self, evidence: Mapping[str, F64]) -> F64 | None:
         """Probabilities [n,K] from what is there; None when nothing is."""
-        case = case_of(evidence)
+        case = modality_case(evidence)
         if case is None or case not in self.reliability.weight:
             return None
         return softmax_against_none(self.reliability.logits(case, evidence))
@@ -100,18 +102,18 @@ class Head:
 def is_silence(embedding: F32, silence: F32) -> bool:
     """Whether a sound's embedding is that of silence."""
     size = float(np.linalg.norm(silence))
-    return size > 0 and float(np.linalg.norm(embedding - silence)) < SILENT * size
+    return size > 0 and float(np.linalg.norm(embedding - silence)) < SILENCE_TOLERANCE * size
 
 
-def case_of(names: Mapping[str, Any]) -> str | None:
-    """Which of `CASES` the sources that are there make."""
+def modality_case(names: Mapping[str, Any]) -> str | None:
+    """Which of `MODALITY_CASES` the sources that are there make."""
     there = {MODALITY[name] for name in names}
     if len(there) == 2:
         return "both"
     return there.pop() if there else None
 
 
-def only(evidence: Mapping[str, F64], modality: str) -> dict[str, F64]:
+def evidence_of(evidence: Mapping[str, F64], modality: str) -> dict[str, F64]:
     """The evidence of one modality."""
     return {name: value for name, value in evidence.items() if MODALITY[name] == modality}
 
@@ -123,7 +125,7 @@ def softmax_against_none(logits: F64) -> F64:
     return np.asarray(e / (e.sum(1, keepdims=True) + np.exp(-top)))
 
 
-def to_part(head: Head, facts: Mapping[str, Any]) -> Part:
+def save_head(head: TaughtHead, facts: Mapping[str, Any]) -> ProfilePart:
     """The head as a profile's part, with further ``facts``."""
     arrays: dict[str, NDArray[Any]] = {"silence": head.silence}
     for name, source in head.sources.items():
@@ -135,21 +137,21 @@ def to_part(head: Head, facts: Mapping[str, Any]) -> Part:
         "weight": {case: dict(w) for case, w in head.reliability.weight.items()},
         "offset": head.reliability.offset,
     }
-    return Part(arrays, {**facts, "head": own})
+    return ProfilePart(arrays, {**facts, "head": own})
 
 
-def from_part(part: Part, version: int) -> Head:
-    """What `to_part` made; InputError when it is not that, or of another version of the features."""
+def load_head(part: ProfilePart, version: int) -> TaughtHead:
+    """What `save_head` made; InputError when it is not that, or of another version of the features."""
     if part.facts.get("features") != version:
         raise InputError("the profile's events were learned by another release; learn them again (`edge learn events`)")
     try:
         own = part.facts["head"]
         sources = {
-            name: Source(*(part.arrays[f"{name}.{field}"] for field in ("mean", "scale", "weights", "bias")))
+            name: LinearProbe(*(part.arrays[f"{name}.{field}"] for field in ("mean", "scale", "weights", "bias")))
             for name in own["sources"]
         }
         labels: Sequence[str] = own["labels"]
-        reliability = Reliability(own["weight"], own["offset"])
-        return Head(tuple(labels), sources, reliability, part.arrays["silence"])
+        reliability = SourceReliability(own["weight"], own["offset"])
+        return TaughtHead(tuple(labels), sources, reliability, part.arrays["silence"])
     except (KeyError, TypeError) as error:
         raise InputError(f"the profile's part `events` is damaged ({error}); learn again or roll back") from error

@@ -11,20 +11,20 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from edge.config.load import nearest
+from edge.config.load import name_hint
 from edge.config.models import Config
-from edge.config.rules import Rule
-from edge.config.values import if_percent
-from edge.detect.fitting import check
-from edge.detect.hysteresis import Limits
-from edge.detect.levels import Origin, first, pair
+from edge.config.rules import RuleConfig
+from edge.config.values import percent_hint
+from edge.detect.fitting import validate
+from edge.detect.hysteresis import EventLimits
+from edge.detect.levels import ValueOrigin, enter_and_leave, first_given
 from edge.detect.rate_limit import LimitKind
-from edge.detect.rules import DEFAULTS, advised, applies, own_rules, rule_labels
+from edge.detect.rules import DEFAULTS, adjusted_advice, applies, custom_labels, custom_rules
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
 from edge.types import nanoseconds
 
-__all__ = ["Effective", "Origin", "Thresholds", "check"]
+__all__ = ["EffectiveThreshold", "Thresholds", "ValueOrigin", "validate"]
 
 ANOMALY = "anomaly"
 COOLDOWN_S = 30.0
@@ -34,7 +34,7 @@ SEVERITY = "alert"
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
+class EffectiveThreshold:
     """What holds for one camera and label; ``origins`` has one entry a value, by its name.
 
     ``enabled`` is also false where the rule is not about this camera.
@@ -51,20 +51,20 @@ class Effective:
     severity: str
     enabled: bool
     even_disarmed: bool
-    origins: Mapping[str, Origin]
+    origins: Mapping[str, ValueOrigin]
 
     @property
     def limit(self) -> LimitKind:
         """What `most_per_hour` does: a number that was given is obeyed; of alerts it holds back repetitions alone."""
-        if self.origins["most_per_hour"] is not Origin.DEFAULT:
+        if self.origins["most_per_hour"] is not ValueOrigin.DEFAULT:
             return LimitKind.HARD
         return LimitKind.REPETITIONS if self.severity == SEVERITY else LimitKind.SPACED
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> EventLimits:
         """As what decides takes them."""
         times = (nanoseconds(self.min_s), nanoseconds(self.cooldown_s), nanoseconds(self.merge_s))
-        return Limits(self.enter, self.leave, *times, self.most_per_hour, self.limit)
+        return EventLimits(self.enter, self.leave, *times, self.most_per_hour, self.limit)
 
 
 class Thresholds:
@@ -78,12 +78,12 @@ class Thresholds:
         self._config = config
         self._cameras: tuple[str, ...] = ()
         self._fixed_cameras = None if cameras is None else tuple(cameras)
-        self._events: Mapping[str, Rule] = {}
+        self._events: Mapping[str, RuleConfig] = {}
         self._anomaly_rate: float | None = None
         self._commands: dict[tuple[str, str], float] = {}
         self._learned: Mapping[str, float] = {}
         self._disarmed: set[str] = set()
-        self.replace(config)
+        self.reconfigure(config)
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -102,41 +102,41 @@ class Thresholds:
     def advice(self, label: str) -> Label:
         """The model's advice for ``label`` as its rule leaves it; InputError for a label that is not known."""
         known = self._labels[self._known("label", label, list(self._labels))]
-        return advised(self._events.get(label, Rule()), known)
+        return adjusted_advice(self._events.get(label, RuleConfig()), known)
 
     @property
     def commands(self) -> Mapping[tuple[str, str], float]:
         """Enter thresholds set by command, by (camera, label)."""
         return dict(self._commands)
 
-    def replace(self, config: Config) -> None:
+    def reconfigure(self, config: Config) -> None:
         """Take over another configuration; commands for cameras that are still there stay in force."""
         self._config = config
-        own = rule_labels(config, self._manifest)
-        self._labels = {label.name: label for label in self._manifest.plus(own).labels}
-        self._own = frozenset(own_rules(config))
+        own = custom_labels(config, self._manifest)
+        self._labels = {label.name: label for label in self._manifest.with_labels(own).labels}
+        self._own = frozenset(custom_rules(config))
         self._cameras = tuple(config.cameras) if self._fixed_cameras is None else self._fixed_cameras
         self._events = config.events
         self._anomaly_rate = config.anomaly.false_alarms_per_day if config.anomaly is not None else None
         self._commands = {key: value for key, value in self._commands.items() if key[0] in self._cameras}
         self._disarmed &= set(self._cameras)
 
-    def effective(self, camera: str, label: str) -> Effective:
+    def effective(self, camera: str, label: str) -> EffectiveThreshold:
         """The values in force; InputError for a camera or label that is not known."""
         advice = self.advice(label)
         self._known("camera", camera, list(self._cameras))
-        own, defaults = self._events.get(label, Rule()), self._events.get(DEFAULTS, Rule())
+        own, defaults = self._events.get(label, RuleConfig()), self._events.get(DEFAULTS, RuleConfig())
         command, taught = self._commands.get((camera, label)), self._learned.get(label)
-        enter, enter_from, leave, leave_from = pair(command, own, taught, defaults, advice)
-        min_s, min_from = first(own.min_s, None if own.lines else defaults.min_s, advice.min_s)
-        merge_s, merge_from = first(own.merge_s, defaults.merge_s, MERGE_S)
-        cooldown_s, cooldown_from = first(own.cooldown_s, defaults.cooldown_s, COOLDOWN_S)
-        most, most_from = first(own.most_per_hour, defaults.most_per_hour, MOST_PER_HOUR)
-        severity, severity_from = first(own.severity, defaults.severity, SEVERITY)
-        enabled, enabled_from = first(own.enabled, defaults.enabled, True)
-        even_disarmed, even_from = first(own.even_disarmed, defaults.even_disarmed, False)
+        enter, enter_from, leave, leave_from = enter_and_leave(command, own, taught, defaults, advice)
+        min_s, min_from = first_given(own.min_s, None if own.lines else defaults.min_s, advice.min_s)
+        merge_s, merge_from = first_given(own.merge_s, defaults.merge_s, MERGE_S)
+        cooldown_s, cooldown_from = first_given(own.cooldown_s, defaults.cooldown_s, COOLDOWN_S)
+        most, most_from = first_given(own.most_per_hour, defaults.most_per_hour, MOST_PER_HOUR)
+        severity, severity_from = first_given(own.severity, defaults.severity, SEVERITY)
+        enabled, enabled_from = first_given(own.enabled, defaults.enabled, True)
+        even_disarmed, even_from = first_given(own.even_disarmed, defaults.even_disarmed, False)
         if not applies(own, self._config, camera):
-            enabled, enabled_from = False, Origin.CONFIG
+            enabled, enabled_from = False, ValueOrigin.CONFIG
         origins = {
             "enter": enter_from,
             "leave": leave_from,
@@ -148,30 +148,30 @@ class Thresholds:
             "enabled": enabled_from,
             "even_disarmed": even_from,
         }
-        return Effective(
+        return EffectiveThreshold(
             camera, label, enter, leave, min_s, merge_s, cooldown_s, most, severity, enabled, even_disarmed, origins
         )
 
-    def listing(self) -> list[Effective]:
+    def all_effective(self) -> list[EffectiveThreshold]:
         """Everything in force, by camera and label."""
         return [self.effective(camera, label) for camera in self._cameras for label in self._labels]
 
-    def set(self, camera: str, label: str, value: float | None) -> Effective:
+    def set(self, camera: str, label: str, value: float | None) -> EffectiveThreshold:
         """A new enter threshold by command (None takes the command back); InputError when it cannot be."""
         self.effective(camera, label)
         if value is None:
             self._commands.pop((camera, label), None)
             return self.effective(camera, label)
         if not (math.isfinite(value) and 0 < value <= 1):
-            said = f"threshold of {camera}/{label}: {value} is not a number above 0 and at most 1"
-            raise InputError(f"{said}{if_percent(value)}")
+            subject = f"threshold of {camera}/{label}: {value} is not a number above 0 and at most 1"
+            raise InputError(f"{subject}{percent_hint(value)}")
         self._commands[camera, label] = float(value)
         return self.effective(camera, label)
 
     def rates(self) -> dict[str, float]:
         """The labels whose enter threshold is to follow from so many false alarms a day, and how many."""
-        own = {label: self._events.get(label, Rule()) for label in self._labels if label not in self._own}
-        general = self._events.get(DEFAULTS, Rule()).false_alarms_per_day
+        own = {label: self._events.get(label, RuleConfig()) for label in self._labels if label not in self._own}
+        general = self._events.get(DEFAULTS, RuleConfig()).false_alarms_per_day
         wanted = {
             label: rule.false_alarms_per_day or (general if rule.enter is None else None) for label, rule in own.items()
         }
@@ -202,5 +202,5 @@ class Thresholds:
     @staticmethod
     def _known(what: str, name: str, valid: list[str]) -> str:
         if name not in valid:
-            raise InputError(f"no {what} {name!r}; {nearest(name, valid)}")
+            raise InputError(f"no {what} {name!r}; {name_hint(name, valid)}")
         return name

@@ -18,14 +18,14 @@ Direction = Literal["to_left", "to_right"]
 
 EDGE = 0.01
 """Foot points are kept this far inside the picture: boxes that end at its edge stand in zones drawn to the edge."""
-CLEAR = 0.15
+LINE_MARGIN = 0.15
 """An object must be this share of its width away from a line to be on one side of it: trembling crosses nothing."""
-LEFT_NS = 1 * NS_PER_S
+LEAVE_AFTER_NS = 1 * NS_PER_S
 """Somebody who was outside of a zone for no longer than this has not left it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ZoneMap:
     """What is drawn on one camera's picture."""
 
     zones: Mapping[str, tuple[Point, ...]]
@@ -33,14 +33,14 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
+class LineCrossing:
     """An object went over ``line``, as seen from the line's first point to its second."""
 
     line: str
     direction: Direction
 
 
-def foot_of(box: Box) -> Point:
+def foot_point(box: Box) -> Point:
     """The middle of the lower edge, a little inside the picture."""
     return _inside((box.x1 + box.x2) / 2), _inside(box.y2)
 
@@ -63,7 +63,7 @@ def side_of(line: tuple[Point, Point], point: Point) -> float:
     return ((bx - ax) * (point[1] - ay) - (by - ay) * (point[0] - ax)) / hypot(bx - ax, by - ay)
 
 
-def crossing(name: str, line: tuple[Point, Point], start: Point, end: Point) -> Crossing | None:
+def crossing(name: str, line: tuple[Point, Point], start: Point, end: Point) -> LineCrossing | None:
     """What the way from ``start`` to ``end`` is to the line; None when it does not go over it."""
     before, after = side_of(line, start), side_of(line, end)
     if before == 0 or before * after >= 0:
@@ -71,10 +71,10 @@ def crossing(name: str, line: tuple[Point, Point], start: Point, end: Point) -> 
     ends = side_of((start, end), line[0]), side_of((start, end), line[1])
     if ends[0] * ends[1] > 0:
         return None
-    return Crossing(name, "to_left" if after < 0 else "to_right")
+    return LineCrossing(name, "to_left" if after < 0 else "to_right")
 
 
-class Way:
+class TrackPath:
     """One object's way through the places of its camera."""
 
     __slots__ = ("_clear", "_inside_ns", "_since_ns", "crossings")
@@ -83,18 +83,20 @@ class Way:
         self._since_ns: dict[str, int] = {}  # zone -> when it was entered, in that order
         self._inside_ns: dict[str, int] = {}  # zone -> when it was last stood in
         self._clear: dict[str, Point] = {}  # line -> the last point that was clearly on one side
-        self.crossings: tuple[Crossing, ...] = ()
+        self.crossings: tuple[LineCrossing, ...] = ()
 
-    def go(self, t_ns: int, box: Box, places: Places) -> None:
+    def advance(self, t_ns: int, box: Box, places: ZoneMap) -> None:
         """The object was seen at ``t_ns``; what it crossed by that is in ``crossings``."""
-        foot = foot_of(box)
+        foot = foot_point(box)
         for zone, polygon in places.zones.items():
             if contains(polygon, foot):
                 self._since_ns.setdefault(zone, t_ns)
                 self._inside_ns[zone] = t_ns
-        for zone in [z for z, seen_ns in self._inside_ns.items() if t_ns - seen_ns > LEFT_NS or z not in places.zones]:
+        for zone in [
+            z for z, seen_ns in self._inside_ns.items() if t_ns - seen_ns > LEAVE_AFTER_NS or z not in places.zones
+        ]:
             del self._since_ns[zone], self._inside_ns[zone]
-        self.crossings = tuple(self._cross(foot, (box.x2 - box.x1) * CLEAR, places.lines))
+        self.crossings = tuple(self._cross(foot, (box.x2 - box.x1) * LINE_MARGIN, places.lines))
 
     def stay(self) -> None:
         """The object was not seen now."""
@@ -104,11 +106,11 @@ class Way:
         """The zones that it stands in at ``t_ns``, in the order in which it entered them."""
         return tuple(zone for zone in self._since_ns if self._inside_ns[zone] == t_ns)
 
-    def stood_ns(self, zone: str, t_ns: int) -> int:
+    def dwell_ns(self, zone: str, t_ns: int) -> int:
         """For how long it has been in ``zone``."""
         return t_ns - self._since_ns[zone]
 
-    def _cross(self, foot: Point, clear: float, lines: Mapping[str, tuple[Point, Point]]) -> list[Crossing]:
+    def _cross(self, foot: Point, clear: float, lines: Mapping[str, tuple[Point, Point]]) -> list[LineCrossing]:
         found = []
         for name, line in lines.items():
             if abs(side_of(line, foot)) < clear:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.engine.manifest import ModelFolder
-from edge.engine.trt.library import numbers_of
+from edge.engine.trt.library import version_numbers
 from edge.errors import ModelError, RuntimeUnavailable, SinkError
 from edge.files import atomic_write
 
@@ -42,24 +42,24 @@ class BuiltEngine:
     def fits(self, here: EngineKey) -> bool:
         """Whether it runs where an engine of key ``here`` does."""
         device = here.device if here.device in self.key.device.split(",") else self.key.device
-        is_old_enough = numbers_of(self.key.version) <= numbers_of(here.version)
+        is_old_enough = version_numbers(self.key.version) <= version_numbers(here.version)
         version = here.version if self.is_version_compatible and is_old_enough else self.key.version
         return dataclasses.replace(self.key, device=device, version=version) == here
 
 
-def folder_of(folder: ModelFolder) -> Path:
+def build_dir(folder: ModelFolder) -> Path:
     """Where built engines and timing caches lie; not in git, safe to delete."""
     return folder.path / "built"
 
 
-def path_for(folder: ModelFolder, key: EngineKey, max_batch: int, *, is_version_compatible: bool = False) -> Path:
+def engine_path(folder: ModelFolder, key: EngineKey, max_batch: int, *, is_version_compatible: bool = False) -> Path:
     """The engine file of ``key``."""
     parts = "\0".join((*dataclasses.astuple(key), str(max_batch), *(["any"] if is_version_compatible else [])))
     digest = hashlib.sha256(parts.encode()).hexdigest()[:16]
-    return folder_of(folder) / f"{key.library}-{key.version}-{key.precision}-{digest}.engine"
+    return build_dir(folder) / f"{key.library}-{key.version}-{key.precision}-{digest}.engine"
 
 
-def save(engine: BuiltEngine, content: bytes) -> None:
+def save_engine(engine: BuiltEngine, content: bytes) -> None:
     """Write engine and note so that a half-written one is never found; ModelError when the disk refuses."""
     note = {
         **dataclasses.asdict(engine.key),
@@ -76,7 +76,7 @@ def save(engine: BuiltEngine, content: bytes) -> None:
             raise ModelError(str(error)) from error
 
 
-def content(engine: BuiltEngine) -> bytes:
+def read_engine(engine: BuiltEngine) -> bytes:
     """The engine file's bytes; RuntimeUnavailable when they are not what was saved. Against damage, not against people:
     who may write to the folder may also write the note, and an engine is a program."""
     try:
@@ -91,20 +91,20 @@ def content(engine: BuiltEngine) -> bytes:
     return data
 
 
-def remove(engine: BuiltEngine) -> None:
+def remove_engine(engine: BuiltEngine) -> None:
     """Delete engine and note."""
     engine.path.with_suffix(".json").unlink(missing_ok=True)
     engine.path.unlink(missing_ok=True)
 
 
-def listing(folder: ModelFolder) -> list[BuiltEngine]:
+def list_engines(folder: ModelFolder) -> list[BuiltEngine]:
     """All engines with a readable note, sorted by file name."""
-    return [engine for note in sorted(folder_of(folder).glob("*.json")) if (engine := _read(note)) is not None]
+    return [engine for note in sorted(build_dir(folder).glob("*.json")) if (engine := _read(note)) is not None]
 
 
-def find(folder: ModelFolder, key: EngineKey, max_batch: int) -> BuiltEngine | None:
+def find_engine(folder: ModelFolder, key: EngineKey, max_batch: int) -> BuiltEngine | None:
     """The smallest admitted engine for ``key`` that takes ``max_batch`` rows; of this very version, then older ones."""
-    fitting = [e for e in listing(folder) if e.fits(key) and e.is_admitted and e.max_batch >= max_batch]
+    fitting = [e for e in list_engines(folder) if e.fits(key) and e.is_admitted and e.max_batch >= max_batch]
     return min(fitting, key=lambda e: (e.key != key, e.is_version_compatible, e.max_batch), default=None)
 
 

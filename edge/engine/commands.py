@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from edge.engine.precision.make_command import Record, add_options, for_cpu, for_tensorrt, runtime_for
+from edge.engine.precision.make_command import Record, add_options, for_cpu, make_tensorrt_graphs, runtime_for
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -51,16 +51,16 @@ def add_commands(parser: argparse.ArgumentParser, record: Record | None = None) 
     )
 
 
-def engines(name: str) -> list[BuiltEngine]:
+def built_engines_of(name: str) -> list[BuiltEngine]:
     """What was built of model ``name``."""
-    from edge.engine.built import listing
+    from edge.engine.built import list_engines
 
-    return listing(_folder(name))
+    return list_engines(_folder(name))
 
 
 def verify(name: str, runtime: str, precision: str) -> RuntimeInfo:
     """Open the model as the daemon would and run its self-test; ModelError or RuntimeUnavailable say what is wrong."""
-    from edge.config.models import Model as Settings
+    from edge.config.models import ModelConfig as Settings
     from edge.engine.model import Model
     from edge.metrics import Metrics
 
@@ -83,27 +83,27 @@ def build(
     def work(progress: Callable[[str, int, int], bool]) -> BuiltEngine:
         if target is not None:
             return building.build_ahead(folder, target, max_batch, progress, precision=precision)
-        return building.build(folder, precision, max_batch, progress, is_version_compatible=version_compatible)
+        return building.build_engine(folder, precision, max_batch, progress, is_version_compatible=version_compatible)
 
     return _with_progress(work)
 
 
-class LoggedPhases:
+class LoggedProgress:
     """Build progress as one log line a phase."""
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
+        self._logged: set[str] = set()
 
     def __call__(self, phase: str, step: int, steps: int) -> bool:
         """Always go on."""
-        if phase not in self._seen:
-            self._seen.add(phase)
+        if phase not in self._logged:
+            self._logged.add(phase)
             _log.info("engine build: %s (%d of %d)", phase, step, steps)
         return True
 
 
 def _with_progress(work: Callable[[Callable[[str, int, int], bool]], T]) -> T:
-    return _with_bar(work) if sys.stderr.isatty() else work(LoggedPhases())
+    return _with_bar(work) if sys.stderr.isatty() else work(LoggedProgress())
 
 
 def _with_bar(work: Callable[[Callable[[str, int, int], bool]], T]) -> T:
@@ -112,10 +112,10 @@ def _with_bar(work: Callable[[Callable[[str, int, int], bool]], T]) -> T:
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         bar.add_task("building", total=None)
-        return work(_Bars(bar))
+        return work(_ProgressBars(bar))
 
 
-class _Bars:
+class _ProgressBars:
     """Build progress as one bar a phase."""
 
     def __init__(self, bar: Bar) -> None:
@@ -130,23 +130,23 @@ class _Bars:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from edge.engine.choice.choose import remembered
+    from edge.engine.choice.choose import saved_choice_line
 
-    found = engines(args.model)
+    built_engines = built_engines_of(args.model)
     if args.json:
         rows = [
             {**dataclasses.asdict(e.key), "file": str(e.path), "max_batch": e.max_batch, "is_admitted": e.is_admitted}
-            for e in found
+            for e in built_engines
         ]
         print(json.dumps(rows))
         return 0
-    for e in found:
+    for e in built_engines:
         state = "admitted" if e.is_admitted else "not admitted yet (edge engine verify --admit)"
         print(f"{e.path.name}: {e.key.library} {e.key.version}, {e.key.device}, {e.key.precision}, "
               f"up to {e.max_batch} rows, {'newer versions too, ' * e.is_version_compatible}{state}")  # fmt: skip
-    if not found:
+    if not built_engines:
         print(f"no engine is built for {args.model}; build one for a GPU: edge engine build")
-    print(remembered(args.model))
+    print(saved_choice_line(args.model))
     return 0
 
 
@@ -158,28 +158,28 @@ def _choose(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     if args.admit:
-        from edge.engine.trt.build import admit
+        from edge.engine.trt.build import admit_engine
 
         folder = _folder(args.model)
         folder.verify()
-        for engine in engines(args.model):
+        for engine in built_engines_of(args.model):
             if not engine.is_admitted:
-                print(f"{admit(folder, engine).path.name}: reproduces the golden file, admitted")
+                print(f"{admit_engine(folder, engine).path.name}: reproduces the golden file, admitted")
     info = verify(args.model, args.runtime, args.precision)
     print(f"{args.model}: digests match; {info} reproduces the golden file")
     return 0
 
 
 def _build(args: argparse.Namespace) -> int:
-    from edge.engine.precision.making import told
+    from edge.engine.precision.making import report_lines
 
     folder = _folder(args.model)
     if runtime_for(args) == "cpu":
-        print("\n".join(told(_with_progress(lambda progress: for_cpu(args, folder, progress)))))
+        print("\n".join(report_lines(_with_progress(lambda progress: for_cpu(args, folder, progress)))))
         return 0
-    made = _with_progress(lambda progress: for_tensorrt(args, folder, progress))
+    made = _with_progress(lambda progress: make_tensorrt_graphs(args, folder, progress))
     if made:
-        print("\n".join(told(made)))
+        print("\n".join(report_lines(made)))
     compatible = args.version_compatible
     engine = build(args.model, args.precision, args.max_batch, args.target, version_compatible=compatible)
     proof = "reproduces the golden file" if engine.is_admitted else "to be admitted on its machine"

@@ -16,7 +16,7 @@ from edge.engine.manifest import MODALITIES, ModelFolder
 from edge.errors import ModelError
 
 Array = NDArray[Any]
-BOX_VALUES = 6  # x1, y1, x2, y2, score, class
+VALUES_PER_BOX = 6  # x1, y1, x2, y2, score, class
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(uint8)": np.dtype(np.uint8),
@@ -29,14 +29,14 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class TensorSpec:
     """One input or output without its batch axis; None where any size will do."""
 
     name: str
     dtype: np.dtype[Any]
     tail: tuple[int | None, ...]
 
-    def accepts(self, other: Tensor) -> bool:
+    def accepts(self, other: TensorSpec) -> bool:
         """Whether a graph's own tensor fits this description; sizes the graph leaves open are accepted."""
         same_rank = len(self.tail) == len(other.tail)
         return (
@@ -58,54 +58,54 @@ def dtype_of(onnx_type: str) -> np.dtype[Any]:
         raise ModelError(f"the graph has a tensor of type {onnx_type}; export it with uint8 and float32 only") from None
 
 
-def inputs_of(folder: ModelFolder) -> tuple[Tensor, ...]:
+def input_specs(folder: ModelFolder) -> tuple[TensorSpec, ...]:
     """What the graph must take, in order."""
     g = folder.manifest.geometry
     u8, f32 = np.dtype(np.uint8), np.dtype(np.float32)
     sensors = len(g.sensors)
     return (
-        Tensor("frames", u8, (g.video.frames, g.video.height, g.video.width, 3)),
-        Tensor("video_ok", f32, (g.video.frames,)),
-        Tensor("audio", f32, (g.audio.samples,)),
-        Tensor("audio_ok", f32, ()),
-        Tensor("sensors", f32, (sensors,)),
-        Tensor("sensor_ok", f32, (sensors,)),
-        Tensor("memory", f32, (g.memory.tokens, g.memory.dim)),
-        Tensor("memory_ok", f32, (g.memory.tokens,)),
+        TensorSpec("frames", u8, (g.video.frames, g.video.height, g.video.width, 3)),
+        TensorSpec("video_ok", f32, (g.video.frames,)),
+        TensorSpec("audio", f32, (g.audio.samples,)),
+        TensorSpec("audio_ok", f32, ()),
+        TensorSpec("sensors", f32, (sensors,)),
+        TensorSpec("sensor_ok", f32, (sensors,)),
+        TensorSpec("memory", f32, (g.memory.tokens, g.memory.dim)),
+        TensorSpec("memory_ok", f32, (g.memory.tokens,)),
     )
 
 
-def outputs_of(folder: ModelFolder) -> tuple[Tensor, ...]:
+def output_specs(folder: ModelFolder) -> tuple[TensorSpec, ...]:
     """What the graph must give, in order; how many boxes and cells, and how long embeddings are, is its own affair."""
     manifest = folder.manifest
     f32 = np.dtype(np.float32)
     labels, dim = len(manifest.labels), manifest.geometry.memory.dim
     return (
-        Tensor("logits", f32, (labels,)),
-        Tensor("contribution", f32, (labels, len(MODALITIES))),
-        Tensor("embedding", f32, (dim,)),
-        Tensor("token", f32, (dim,)),
-        Tensor("boxes", f32, (None, BOX_VALUES)),
-        Tensor("evidence", f32, (None, None)),
-        Tensor("tags", f32, (len(folder.tag_names) or None,)),
-        Tensor("sound", f32, (None,)),
-        Tensor("picture", f32, (None,)),
-        Tensor("classes", f32, (len(manifest.classes) or None,)),
-        Tensor("picture_tags", f32, (len(folder.picture_tag_names) or None,)),
-        Tensor("motion", f32, (None, None, None)),
-        Tensor("aligned", f32, (2, None)),
+        TensorSpec("logits", f32, (labels,)),
+        TensorSpec("contribution", f32, (labels, len(MODALITIES))),
+        TensorSpec("embedding", f32, (dim,)),
+        TensorSpec("token", f32, (dim,)),
+        TensorSpec("boxes", f32, (None, VALUES_PER_BOX)),
+        TensorSpec("evidence", f32, (None, None)),
+        TensorSpec("tags", f32, (len(folder.tag_names) or None,)),
+        TensorSpec("sound", f32, (None,)),
+        TensorSpec("picture", f32, (None,)),
+        TensorSpec("classes", f32, (len(manifest.classes) or None,)),
+        TensorSpec("picture_tags", f32, (len(folder.picture_tag_names) or None,)),
+        TensorSpec("motion", f32, (None, None, None)),
+        TensorSpec("aligned", f32, (2, None)),
     )
 
 
-def check(where: str, expected: tuple[Tensor, ...], found: Mapping[str, Tensor]) -> None:
+def check_tensors(where: str, expected: tuple[TensorSpec, ...], found: Mapping[str, TensorSpec]) -> None:
     """Compare a graph's tensors with the manifest's; ModelError names every one that differs."""
     faults = []
     for tensor in expected:
-        given = found.get(tensor.name)
-        if given is None:
+        tensor_given = found.get(tensor.name)
+        if tensor_given is None:
             faults.append(f"no {tensor}")
-        elif not tensor.accepts(given):
-            faults.append(f"{given}, but model.yaml says {tensor}")
+        elif not tensor.accepts(tensor_given):
+            faults.append(f"{tensor_given}, but model.yaml says {tensor}")
     extra = sorted(set(found) - {tensor.name for tensor in expected})
     if extra and where.endswith("inputs"):
         faults.append(f"unknown {', '.join(extra)}")
@@ -115,7 +115,7 @@ def check(where: str, expected: tuple[Tensor, ...], found: Mapping[str, Tensor])
         )
 
 
-def check_part(where: str, found: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> None:
+def check_part(where: str, found: Mapping[str, TensorSpec], there: Mapping[str, TensorSpec]) -> None:
     """Compare what a part takes with what there is for it; ModelError names every tensor that does not fit."""
     faults = [
         f"{tensor}, but there is {there[name]}" if name in there else f"unknown {tensor}"
@@ -128,6 +128,6 @@ def check_part(where: str, found: Mapping[str, Tensor], there: Mapping[str, Tens
         )
 
 
-def buffers(expected: tuple[Tensor, ...], max_batch: int) -> dict[str, Array]:
+def allocate_buffers(expected: tuple[TensorSpec, ...], max_batch: int) -> dict[str, Array]:
     """Zeroed input arrays with ``max_batch`` rows."""
     return {t.name: np.zeros((max_batch, *(n or 0 for n in t.tail)), t.dtype) for t in expected}

@@ -13,12 +13,12 @@ from edge.types import F32, Box, Contribution, Features, Rect, Scores, Window
 
 TOP_TAGS = 5
 MIN_TAG = 0.1
-HEARD = 0.05  # share of the sound window from which the graph listens to it at all
+MIN_AUDIO_SHARE = 0.05  # share of the sound window from which the graph listens to it at all
 _FEATURES = ("tags", "sound", "classes", "picture_tags", "picture", "motion", "aligned")
 _CHECKED = ("logits", "contribution", "embedding", "token", "boxes", *_FEATURES)
 
 
-class Decoder:
+class OutputDecoder:
     """Knows the names behind the graph's numbers."""
 
     def __init__(self, manifest: Manifest, tag_names: tuple[str, ...]) -> None:
@@ -44,7 +44,7 @@ class Decoder:
             tags=top_tags(outputs["tags"][row], self._tags),
             coverage=window.coverage,
             video_ok=any(window.video_ok),
-            audio_ok=window.audio_ok > HEARD,
+            audio_ok=window.audio_ok > MIN_AUDIO_SHARE,
             model=self._model,
             evidence=np.array(outputs["evidence"][row], np.float32),
             content=window.content,
@@ -87,7 +87,7 @@ def top_tags(values: F32, names: tuple[str, ...]) -> dict[str, float]:
     return {names[i]: float(values[i]) for i in order.tolist() if values[i] > MIN_TAG}
 
 
-def not_finite(outputs: Mapping[str, Array], row: int) -> str | None:
+def first_not_finite(outputs: Mapping[str, Array], row: int) -> str | None:
     """The first output that holds NaN or infinity in ``row``."""
     return next((name for name in _CHECKED if not np.isfinite(outputs[name][row]).all()), None)
 

@@ -27,7 +27,7 @@ SHOWN_CLASSES = frozenset(
     }
 )
 """Of the object classes (COCO), those that people are shown: the rest is furniture, and seldom right from above."""
-OBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+CLASSES_BY_LABEL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "person": ("person",),
         "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
@@ -44,7 +44,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Reduced(_Frozen):
+class ReducedTolerance(_Frozen):
     """What fewer bits must reproduce: ``|out - golden| <= atol + rtol * max |golden|``, logits as probabilities.
 
     Enough to tell rounding from a broken kernel; what rounding costs is measured on recordings, not on golden rows.
@@ -54,31 +54,31 @@ class Reduced(_Frozen):
     rtol: Positive = 0.15
 
 
-class Golden(_Frozen):
+class GoldenSpec(_Frozen):
     """Inputs and outputs that every runtime must reproduce: ``|out - golden| <= atol + rtol * |golden|`` in 32 bits."""
 
     file: str
     sha256: Sha256
     atol: Positive
     rtol: Positive
-    reduced: Reduced = Reduced()
+    reduced: ReducedTolerance = ReducedTolerance()
 
 
-class File(_Frozen):
+class ModelFile(_Frozen):
     """A file of the model folder and its digest."""
 
     file: str
     sha256: Sha256
 
 
-class Parts(_Frozen):
-    """The graph in three: `see` gives what pictures say, `hear` what sound says, `fuse` the whole graph's answers from
-    these, masks, sensors and memory. Together they compute what the whole does; a part need not run where its input
-    did not change."""
+class ModelParts(_Frozen):
+    """The graph in three: `vision` gives what pictures say, `audio` what sound says, `fusion` the whole graph's answers
+    from these, masks, sensors and memory. Together they compute what the whole does; a part need not run where its
+    input did not change."""
 
-    see: File
-    hear: File
-    fuse: File
+    vision: ModelFile
+    audio: ModelFile
+    fusion: ModelFile
 
 
 class VideoGeometry(_Frozen):
@@ -112,7 +112,7 @@ class SensorChannel(_Frozen):
     std: Positive
 
 
-class Memory(_Frozen):
+class MemoryGeometry(_Frozen):
     """The fused tokens of a camera's last hops that come back as an input."""
 
     tokens: Annotated[int, Field(ge=1)]
@@ -126,7 +126,7 @@ class Geometry(_Frozen):
     video: VideoGeometry
     audio: AudioGeometry
     sensors: tuple[SensorChannel, ...] = ()
-    memory: Memory
+    memory: MemoryGeometry
 
     @property
     def hop_ns(self) -> int:
@@ -163,8 +163,8 @@ class Manifest(_Frozen):
     file: str
     sha256: Sha256
     licence: str
-    golden: Golden
-    parts: Parts | None = None
+    golden: GoldenSpec
+    parts: ModelParts | None = None
     geometry: Geometry
     labels: tuple[Label, ...]
     classes: tuple[str, ...] = ()
@@ -183,16 +183,16 @@ class Manifest(_Frozen):
         """Label names in the order of the graph's outputs."""
         return tuple(label.name for label in self.labels)
 
-    def plus(self, labels: Iterable[Label]) -> Manifest:
+    def with_labels(self, labels: Iterable[Label]) -> Manifest:
         """This manifest with further labels; one of a name that is there takes its place. For what looks at scores,
         never for the graph."""
         known = {label.name: label for label in self.labels} | {label.name: label for label in labels}
         return self.model_copy(update={"labels": tuple(known.values())})
 
 
-def classes_named(names: Iterable[str]) -> frozenset[str]:
+def object_classes_of(names: Iterable[str]) -> frozenset[str]:
     """The object classes that people mean: those of a label (``vehicle``), or one by its name (``cell_phone``)."""
-    return frozenset(one for name in names for one in OBJECTS.get(name, (name.replace("_", " "),)))
+    return frozenset(one for name in names for one in CLASSES_BY_LABEL.get(name, (name.replace("_", " "),)))
 
 
 class ModelFolder:
@@ -218,7 +218,7 @@ class ModelFolder:
 
     def verify(self) -> None:
         """Compare the graph, its parts and the golden file with their digests; ModelError names what differs."""
-        parts = () if (p := self.manifest.parts) is None else (p.see, p.hear, p.fuse)
+        parts = () if (p := self.manifest.parts) is None else (p.vision, p.audio, p.fusion)
         files = [(self.path / part.file, part.sha256) for part in parts]
         for path, expected in ((self.graph, self.manifest.sha256), (self.golden, self.manifest.golden.sha256), *files):
             found = sha256_of(path)
@@ -268,8 +268,8 @@ def find_folder(name: str, search: list[Path] | None = None) -> Path:
         if (place / name / "model.yaml").is_file():
             return place / name
     known = sorted({child.name for place in places if place.is_dir() for child in place.iterdir() if child.is_dir()})
-    looked, there = ", ".join(map(str, places)), ", ".join(known) or "none"
-    raise ModelError(f"no model named {name!r} in {looked}; there is: {there}")
+    searched, known_text = ", ".join(map(str, places)), ", ".join(known) or "none"
+    raise ModelError(f"no model named {name!r} in {searched}; there is: {known_text}")
 
 
 def _read_names(path: Path, file: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from edge.types import F32, Window
 
 
 @dataclass(slots=True)
-class _Camera:
+class _CameraMemory:
     tokens: F32
     ok: F32
     seq: int
@@ -22,7 +22,7 @@ class MemoryBank:
 
     def __init__(self, tokens: int, dim: int) -> None:
         self._shape = (tokens, dim)
-        self._cameras: dict[str, _Camera] = {}
+        self._cameras: dict[str, _CameraMemory] = {}
 
     def read(self, window: Window, tokens: F32, ok: F32) -> None:
         """Fill ``tokens`` f32[T,D] and ``ok`` f32[T] with what precedes ``window``; nothing after a new epoch."""
@@ -42,7 +42,7 @@ class MemoryBank:
         """Keep what `read` gave for ``window``, moved one hop on, and its own ``token`` f32[D] as the newest."""
         camera = self._cameras.get(window.camera)
         if camera is None:
-            camera = _Camera(np.zeros(self._shape, np.float32), np.zeros(self._shape[0], np.float32), 0, 0)
+            camera = _CameraMemory(np.zeros(self._shape, np.float32), np.zeros(self._shape[0], np.float32), 0, 0)
             self._cameras[window.camera] = camera
         camera.tokens[:-1], camera.ok[:-1] = tokens[1:], ok[1:]
         camera.tokens[-1], camera.ok[-1] = token, 1

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.engine.decode import Decoder, not_finite
-from edge.engine.gating.features import GatedParts
-from edge.engine.gating.limits import LIMITS, Limits
+from edge.engine.decode import OutputDecoder, first_not_finite
+from edge.engine.gating.features import GatedRuntime
+from edge.engine.gating.limits import DEFAULT_GATE_LIMITS, GateLimits
 from edge.engine.manifest import Manifest, ModelFolder
 from edge.engine.memory import MemoryBank
 from edge.engine.parts import PartsRuntime
 from edge.engine.runtime import Runtime, RuntimeInfo
 from edge.engine.select import open_runtime
-from edge.engine.selftest import NotReproduced, self_test
+from edge.engine.selftest import NotReproducedError, self_test
 from edge.errors import ModelError, RuntimeUnavailable
 from edge.metrics import Metrics
 from edge.types import F32, Batch, Scores, Window
@@ -36,7 +36,9 @@ INAUDIBLE = 1e-15  # -300 dBFS; decaying filters reach denormals, which make a C
 class Model:
     """A model folder, opened and proven on its golden file."""
 
-    def __init__(self, folder: ModelFolder, runtime: Runtime, metrics: Metrics, limits: Limits | None = LIMITS) -> None:
+    def __init__(
+        self, folder: ModelFolder, runtime: Runtime, metrics: Metrics, limits: GateLimits | None = DEFAULT_GATE_LIMITS
+    ) -> None:
         """Take over an open ``runtime``; `open` is the usual way in.
 
         Of a runtime in parts, those run whose input changed beyond ``limits``; None: all, always.
@@ -47,16 +49,16 @@ class Model:
         self._inputs = runtime.inputs
         memory = folder.manifest.geometry.memory
         self._bank = MemoryBank(memory.tokens, memory.dim)
-        self._decoder = Decoder(folder.manifest, folder.tag_names)
-        self._gated: GatedParts | None = None
+        self._decoder = OutputDecoder(folder.manifest, folder.tag_names)
+        self._gated_runtime: GatedRuntime | None = None
         if limits is not None and isinstance(runtime, PartsRuntime):
-            self._gated = GatedParts(runtime, folder.manifest, metrics, limits)
+            self._gated_runtime = GatedRuntime(runtime, folder.manifest, metrics, limits)
         self.batch = Batch(
             *(self._inputs[name] for name in ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok"))
         )
 
     @classmethod
-    def open(cls, folder: ModelFolder, settings: models.Model, max_batch: int, metrics: Metrics) -> Model:
+    def open(cls, folder: ModelFolder, settings: models.ModelConfig, max_batch: int, metrics: Metrics) -> Model:
         """Verify the digests, open the runtime that ``settings`` ask for, and run the self-test.
 
         With ``runtime: auto`` what fails the self-test gives way to ONNX Runtime in 32 bits, with a warning.
@@ -64,7 +66,7 @@ class Model:
         runtime that was asked for cannot be used here.
         """
         folder.verify()
-        runtime = _proven(folder, settings, max_batch)
+        runtime = _open_proven(folder, settings, max_batch)
         info = runtime.info
         metrics.runtime.info(
             {
@@ -75,7 +77,7 @@ class Model:
                 "precision": info.precision,
             }
         )
-        return cls(folder, runtime, metrics, LIMITS if settings.gating == "auto" else None)
+        return cls(folder, runtime, metrics, DEFAULT_GATE_LIMITS if settings.gating == "auto" else None)
 
     @property
     def info(self) -> RuntimeInfo:
@@ -98,7 +100,7 @@ class Model:
         return self._runtime.max_batch
 
     @property
-    def at_once(self) -> int:
+    def preferred_rows(self) -> int:
         """Rows that the runtime takes best at a time: more gain nothing, and the first would wait for the last."""
         if isinstance(self._runtime, PartsRuntime):
             return self._runtime.chunk
@@ -114,7 +116,7 @@ class Model:
             return []
         _check_distinct(windows)
         for window in windows:
-            _silence(self.batch.audio[window.row])
+            _zero_inaudible(self.batch.audio[window.row])
             self._bank.read(window, self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row])
         with self._metrics.infer_s.time():
             outputs = self._run(windows)
@@ -123,27 +125,27 @@ class Model:
     def reset(self, camera: str) -> None:
         """Forget what ``camera`` showed so far."""
         self._bank.forget(camera)
-        if self._gated is not None:
-            self._gated.forget(camera)
+        if self._gated_runtime is not None:
+            self._gated_runtime.forget(camera)
 
     def close(self) -> None:
         """Close the runtime; the batch's arrays die with it."""
         self._runtime.close()
 
     def _run(self, windows: Sequence[Window]) -> Mapping[str, Array]:
-        if self._gated is not None:
-            return self._gated.run(windows)
+        if self._gated_runtime is not None:
+            return self._gated_runtime.run(windows)
         return self._runtime.run(max(window.row for window in windows) + 1)
 
     def _finish(self, window: Window, outputs: Mapping[str, Array]) -> Scores | None:
-        bad = not_finite(outputs, window.row)
+        bad = first_not_finite(outputs, window.row)
         if bad is not None:
             self._refuse(window, bad)
-            if self._gated is not None:
-                self._gated.forget(window.camera)
+            if self._gated_runtime is not None:
+                self._gated_runtime.forget(window.camera)
             return None
-        if self._gated is not None:
-            self._gated.scored(window, outputs)
+        if self._gated_runtime is not None:
+            self._gated_runtime.update(window, outputs)
         tokens, ok = self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row]
         self._bank.append(window, tokens, ok, outputs["token"][window.row])
         return self._decoder.scores(window, outputs)
@@ -160,23 +162,23 @@ class Model:
         )
 
 
-def _proven(folder: ModelFolder, settings: models.Model, max_batch: int) -> Runtime:
+def _open_proven(folder: ModelFolder, settings: models.ModelConfig, max_batch: int) -> Runtime:
     runtime = open_runtime(folder, settings, max_batch)
     try:
         self_test(folder, runtime)
-    except (NotReproduced, RuntimeUnavailable) as error:
+    except (NotReproducedError, RuntimeUnavailable) as error:
         runtime.close()
         if settings.runtime != "auto" or (runtime.info.name, runtime.info.precision) == ("onnx", "fp32"):
             raise
         _log.warning("%s. Running on ONNX Runtime until then", error)
-        return _proven(folder, settings.model_copy(update={"runtime": "onnx", "precision": "auto"}), max_batch)
+        return _open_proven(folder, settings.model_copy(update={"runtime": "onnx", "precision": "auto"}), max_batch)
     except BaseException:
         runtime.close()
         raise
     return runtime
 
 
-def _silence(samples: F32) -> None:
+def _zero_inaudible(samples: F32) -> None:
     """Exact zeros for what nobody could hear. ONNX Runtime's own switch would alter the whole thread's arithmetic."""
     np.copyto(samples, 0, where=np.abs(samples) < INAUDIBLE)
 

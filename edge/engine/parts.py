@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from edge.engine import contract
-from edge.engine.contract import Array, Tensor
+from edge.engine.contract import Array, TensorSpec
 from edge.engine.manifest import ModelFolder
-from edge.engine.runtime import RuntimeInfo, check_rows, joined
+from edge.engine.runtime import RuntimeInfo, check_rows, combined_info
 
 
-class Graph(Protocol):
+class InferenceGraph(Protocol):
     """One loaded graph of whatever runtime."""
 
     @property
@@ -29,12 +29,12 @@ class Graph(Protocol):
         ...
 
     @property
-    def inputs(self) -> Mapping[str, Tensor]:
+    def inputs(self) -> Mapping[str, TensorSpec]:
         """What it takes."""
         ...
 
     @property
-    def outputs(self) -> Mapping[str, Tensor]:
+    def outputs(self) -> Mapping[str, TensorSpec]:
         """What it gives."""
         ...
 
@@ -50,24 +50,26 @@ class Graph(Protocol):
 class PartsRuntime:
     """Three graphs as one `Runtime`, and part by part. The graphs are its own to close."""
 
-    def __init__(self, folder: ModelFolder, see: Graph, hear: Graph, fuse: Graph, max_batch: int) -> None:
+    def __init__(
+        self, folder: ModelFolder, vision: InferenceGraph, audio: InferenceGraph, fusion: InferenceGraph, max_batch: int
+    ) -> None:
         """ModelError where the graphs do not fit model.yaml or each other."""
-        self._graphs = {"see": see, "hear": hear, "fuse": fuse}
+        self._graphs = {"see": vision, "hear": audio, "fuse": fusion}
         self._max_batch = max_batch
-        whole = {tensor.name: tensor for tensor in contract.inputs_of(folder)}
-        features = {**see.outputs, **hear.outputs}
+        whole = {tensor.name: tensor for tensor in contract.input_specs(folder)}
+        features = {**vision.outputs, **audio.outputs}
         for name, graph in self._graphs.items():
             contract.check_part(f"{folder.path}: {name}", graph.inputs, {**whole, **features})
-        contract.check(f"{folder.path}: outputs of fuse", contract.outputs_of(folder), fuse.outputs)
-        self._inputs = contract.buffers(tuple(whole.values()), max_batch)
-        self._seen = contract.buffers(tuple(see.outputs.values()), max_batch)
-        self._heard = contract.buffers(tuple(hear.outputs.values()), max_batch)
-        self._outputs = contract.buffers(tuple(fuse.outputs.values()), max_batch)
+        contract.check_tensors(f"{folder.path}: outputs of fuse", contract.output_specs(folder), fusion.outputs)
+        self._inputs = contract.allocate_buffers(tuple(whole.values()), max_batch)
+        self._vision_features = contract.allocate_buffers(tuple(vision.outputs.values()), max_batch)
+        self._audio_features = contract.allocate_buffers(tuple(audio.outputs.values()), max_batch)
+        self._outputs = contract.allocate_buffers(tuple(fusion.outputs.values()), max_batch)
 
     @property
     def info(self) -> RuntimeInfo:
         """What runs the parts; where they differ, all of it, as in ``onnx+openvino``, that of the pictures first."""
-        return joined([graph.info for graph in self._graphs.values()])
+        return combined_info([graph.info for graph in self._graphs.values()])
 
     @property
     def max_batch(self) -> int:
@@ -85,50 +87,50 @@ class PartsRuntime:
         return self._inputs
 
     @property
-    def seen(self) -> Mapping[str, Array]:
-        """What `see` writes and `fuse` reads, by name, ``max_batch`` rows each."""
-        return self._seen
+    def vision_features(self) -> Mapping[str, Array]:
+        """What `vision` writes and `fusion` reads, by name, ``max_batch`` rows each."""
+        return self._vision_features
 
     @property
-    def heard(self) -> Mapping[str, Array]:
-        """What `hear` writes and `fuse` reads, by name, ``max_batch`` rows each."""
-        return self._heard
+    def audio_features(self) -> Mapping[str, Array]:
+        """What `audio` writes and `fusion` reads, by name, ``max_batch`` rows each."""
+        return self._audio_features
 
-    def see(self, rows: Iterable[int]) -> None:
+    def run_vision(self, rows: Iterable[int]) -> None:
         """Encode the pictures of these rows."""
-        self._run("see", rows, self._inputs, self._seen)
+        self._run("see", rows, self._inputs, self._vision_features)
 
-    def hear(self, rows: Iterable[int]) -> None:
+    def run_audio(self, rows: Iterable[int]) -> None:
         """Encode the sound of these rows."""
-        self._run("hear", rows, self._inputs, self._heard)
+        self._run("hear", rows, self._inputs, self._audio_features)
 
-    def fuse(self, rows: int) -> Mapping[str, Array]:
+    def run_fusion(self, rows: int) -> Mapping[str, Array]:
         """The answers of the first ``rows`` rows, from features, masks, sensors and memory; views as in `run`."""
         check_rows(rows, self._max_batch)
-        self._run("fuse", range(rows), {**self._inputs, **self._seen, **self._heard}, self._outputs)
+        self._run("fuse", range(rows), {**self._inputs, **self._vision_features, **self._audio_features}, self._outputs)
         return {name: array[:rows] for name, array in self._outputs.items()}
 
     def run(self, rows: int) -> Mapping[str, Array]:
         """All three on the first ``rows`` rows."""
         check_rows(rows, self._max_batch)
-        self.see(range(rows))
-        self.hear(range(rows))
-        return self.fuse(rows)
+        self.run_vision(range(rows))
+        self.run_audio(range(rows))
+        return self.run_fusion(rows)
 
     def close(self) -> None:
         """Close the graphs; the views die with them."""
         for graph in self._graphs.values():
             graph.close()
-        self._inputs, self._seen, self._heard, self._outputs = {}, {}, {}, {}
+        self._inputs, self._vision_features, self._audio_features, self._outputs = {}, {}, {}, {}
 
-    def _run(self, part: str, rows: Iterable[int], given: Mapping[str, Array], into: Mapping[str, Array]) -> None:
+    def _run(self, part: str, rows: Iterable[int], inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         graph = self._graphs[part]
-        for run in _runs(rows, graph.chunk):
-            feed = {name: given[name][run] for name in graph.inputs}
-            graph.run(feed, {name: into[name][run] for name in graph.outputs})
+        for run in _row_slices(rows, graph.chunk):
+            feed = {name: inputs[name][run] for name in graph.inputs}
+            graph.run(feed, {name: outputs[name][run] for name in graph.outputs})
 
 
-def _runs(rows: Iterable[int], chunk: int) -> list[slice]:
+def _row_slices(rows: Iterable[int], chunk: int) -> list[slice]:
     """Neighbouring rows as slices of at most ``chunk``: a call reads and writes the buffers in place."""
     slices: list[slice] = []
     for row in sorted(rows):

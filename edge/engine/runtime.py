@@ -26,7 +26,7 @@ class RuntimeInfo:
         return f"{self.name} {self.version} on {self.device}, {self.precision}"
 
 
-def joined(infos: Sequence[RuntimeInfo]) -> RuntimeInfo:
+def combined_info(infos: Sequence[RuntimeInfo]) -> RuntimeInfo:
     """One description of what runs several graphs: ``onnx+openvino 1.32.0+2026.4.1 on cpu, int8+bf16``."""
 
     def all_of(name: str) -> str:

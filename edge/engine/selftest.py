@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from edge.engine.contract import Array
-from edge.engine.manifest import Golden, ModelFolder
+from edge.engine.manifest import GoldenSpec, ModelFolder
 from edge.engine.runtime import Runtime
 from edge.errors import ModelError
 
 
-class NotReproduced(ModelError):  # noqa: N818 - reads as what happened
+class NotReproducedError(ModelError):
     """A runtime's answers differ from the golden ones by more than the manifest allows."""
 
 
@@ -42,7 +42,7 @@ def self_test(folder: ModelFolder, runtime: Runtime) -> None:
     inputs, outputs = load_golden(folder.golden)
     rows = _rows(folder.golden, runtime, inputs, outputs)
     worst = ("", 0.0, 0.0)
-    limits = _limits(folder.manifest.golden, runtime.info.precision, outputs)
+    limits = _tolerances(folder.manifest.golden, runtime.info.precision, outputs)
     for start in range(0, rows, runtime.max_batch):
         batch = min(runtime.max_batch, rows - start)
         for name, buffer in runtime.inputs.items():
@@ -54,7 +54,7 @@ def self_test(folder: ModelFolder, runtime: Runtime) -> None:
     for buffer in runtime.inputs.values():
         buffer[...] = 0
     if worst[1] > 1:
-        raise NotReproduced(
+        raise NotReproducedError(
             f"{runtime.info} does not reproduce {folder.golden.name}: {worst[0]} differs by {worst[2]:.3g}, "
             f"{worst[1]:.1f} times what model.yaml allows; use another runtime or precision, or build the engine again"
         )
@@ -74,7 +74,7 @@ def _rows(path: Path, runtime: Runtime, inputs: Mapping[str, Array], outputs: Ma
 
 
 @dataclass(frozen=True, slots=True)
-class _Limit:
+class _Tolerance:
     """What one tensor may be off: ``atol + rtol * |golden|``, or of ``scale`` where there is one."""
 
     atol: float
@@ -82,7 +82,7 @@ class _Limit:
     scale: float | None = None
     as_probability: bool = False
 
-    def ratio(self, found: Array, golden: Array) -> tuple[Array, Array]:
+    def excess_ratio(self, found: Array, golden: Array) -> tuple[Array, Array]:
         """Times the tolerance that each element is off (infinite for NaN), and its absolute difference."""
         a, b = found.astype(np.float64), golden.astype(np.float64)
         if self.as_probability:
@@ -92,16 +92,16 @@ class _Limit:
         return np.where(np.isfinite(difference), difference / allowed, np.inf), difference
 
 
-def _limits(golden: Golden, precision: str, outputs: Mapping[str, Array]) -> dict[str, _Limit]:
+def _tolerances(golden: GoldenSpec, precision: str, outputs: Mapping[str, Array]) -> dict[str, _Tolerance]:
     if precision == "fp32":
-        return dict.fromkeys(outputs, _Limit(golden.atol, golden.rtol))
+        return dict.fromkeys(outputs, _Tolerance(golden.atol, golden.rtol))
     reduced = golden.reduced
     found = {
-        name: _Limit(reduced.atol, reduced.rtol, float(np.abs(array).max(initial=0.0)))
+        name: _Tolerance(reduced.atol, reduced.rtol, float(np.abs(array).max(initial=0.0)))
         for name, array in outputs.items()
     }
     if "logits" in found:
-        found["logits"] = _Limit(reduced.atol, 0.0, 0.0, as_probability=True)
+        found["logits"] = _Tolerance(reduced.atol, 0.0, 0.0, as_probability=True)
     return found
 
 
@@ -110,12 +110,12 @@ def _probability(logits: Array) -> Array:
     return np.asarray(0.5 * (1 + np.tanh(logits / 2)))
 
 
-def _excess(found: Mapping[str, Array], name: str, golden: Array, limit: _Limit) -> tuple[float, float]:
+def _excess(found: Mapping[str, Array], name: str, golden: Array, limit: _Tolerance) -> tuple[float, float]:
     """How many times the tolerance the worst element is off (infinite for NaN), and its absolute difference."""
     if name not in found or found[name].shape != golden.shape:
         shape = found[name].shape if name in found else "nothing"
         raise ModelError(f"golden output {name} is {golden.shape}, the runtime gave {shape}; export the model again")
-    ratio, difference = limit.ratio(found[name], golden)
+    ratio, difference = limit.excess_ratio(found[name], golden)
     if not ratio.size:
         return 0.0, 0.0
     at = int(np.argmax(ratio))

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, TextIO
 from edge.errors import InputError, ModelError
 
 if TYPE_CHECKING:
-    from edge.config import Loaded
+    from edge.config import LoadedConfig
     from edge.engine.manifest import ModelFolder
-    from edge.events.search import Answer
-    from edge.evidence.archive.records import Query
+    from edge.events.search import SearchResult
+    from edge.evidence.archive.records import EventQuery
     from edge.evidence.archive.store import EventStore
 
 DONE = 0
-ALL = 1_000_000
+NO_LIMIT = 1_000_000
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
     folder = loaded.resolve(loaded.config.node.data_dir) / "evidence"
     writes = args.mark is not None
     with closing(EventStore(folder, SystemClock(), read_only=not writes, keeps=False)) as store:
-        desk = _Desk(args, loaded, store, zone_of(loaded.config.location), SystemClock().wall_ns(), out)
+        desk = _EventsCommand(args, loaded, store, zone_of(loaded.config.location), SystemClock().wall_ns(), out)
         ways: tuple[tuple[bool, Callable[[], None]], ...] = (
             (writes, desk.mark),
             (args.export is not None, desk.export),
@@ -68,11 +68,11 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
 
 
 @dataclass(frozen=True)
-class _Desk:
+class _EventsCommand:
     """One call of the command."""
 
     args: argparse.Namespace
-    loaded: Loaded
+    loaded: LoadedConfig
     store: EventStore
     tz: tzinfo
     now_ns: int
@@ -83,31 +83,31 @@ class _Desk:
 
         answer = self._answer(50)
         if self.args.json:
-            found = [as_json(one) for one in answer.found]
-            print(json.dumps({"events": found, "told": answer.told}, ensure_ascii=False, indent=1), file=self.out)
+            found = [as_json(one) for one in answer.hits]
+            print(json.dumps({"events": found, "told": answer.notice}, ensure_ascii=False, indent=1), file=self.out)
             return
-        if answer.told:
-            print(answer.told, file=self.out)
-        show_events(answer.found, self.tz, self.out)
+        if answer.notice:
+            print(answer.notice, file=self.out)
+        show_events(answer.hits, self.tz, self.out)
 
     def mark(self) -> None:
         from edge.evidence.archive.records import Verdict
 
-        event_id, said = self.args.mark
+        event_id, verdict = self.args.mark
         verdicts: dict[str, Verdict | None] = {"true": "true", "false": "false", "none": None}
-        if said not in verdicts:
-            raise InputError(f"--mark {event_id} {said}: say true, false, or none to take it back")
-        record = self.store.mark(event_id, verdicts[said], by=f"terminal:{_who()}", note=self.args.note)
-        print(f"{record.id} ({record.label} at {record.camera}): {said}", file=self.out)
+        if verdict not in verdicts:
+            raise InputError(f"--mark {event_id} {verdict}: say true, false, or none to take it back")
+        record = self.store.mark(event_id, verdicts[verdict], by=f"terminal:{_who()}", note=self.args.note)
+        print(f"{record.id} ({record.label} at {record.camera}): {verdict}", file=self.out)
 
     def export(self) -> None:
-        from edge.events.export import export
+        from edge.events.export import export_clips
 
-        found = self._answer(ALL).found
+        found = self._answer(NO_LIMIT).hits
         marked = [one.record for one in found if one.record.mark is not None]
         if not marked:
             raise InputError("none of these events is marked: say which were right with `edge events --mark ID true`")
-        done = export(marked, self.store.folder, self.args.export)
+        done = export_clips(marked, self.store.folder, self.args.export)
         for label, count in sorted(done.clips.items()):
             print(f"{self.args.export / label}: {count} clip{'' if count == 1 else 's'}", file=self.out)
         for event_id, reason in done.left_out.items():
@@ -115,39 +115,39 @@ class _Desk:
 
     def digest(self) -> None:
         from edge.events.view import show_digest
-        from edge.evidence.digest import as_json, day_span, digest
+        from edge.evidence.digest import as_json, day_span, make_digest
 
         since_ns, _ = self._span(self.args.digest, "--digest")
         day = datetime.fromtimestamp(since_ns // 1_000_000_000, self.tz).date()
-        made = digest(self.store, *day_span(day, self.tz), tuple(self.args.camera), self.tz)
+        made = make_digest(self.store, *day_span(day, self.tz), tuple(self.args.camera), self.tz)
         if self.args.json:
             print(json.dumps(as_json(made), ensure_ascii=False, indent=1), file=self.out)
         else:
             show_digest(made, self.tz, self.out)
 
-    def _answer(self, limit: int) -> Answer:
-        from edge.events.search import Answer, Search, open_meaning
+    def _answer(self, limit: int) -> SearchResult:
+        from edge.events.search import EventSearch, SearchResult, open_embedder
 
         narrowed = self._narrowed(limit)
         if not self.args.search:
-            return Answer(self.store.find(narrowed), narrowed)
+            return SearchResult(self.store.find(narrowed), narrowed)
         config = self.loaded.config
         folder = _model(config.model.name)
-        search = Search(
+        search = EventSearch(
             self.store,
             self.tz,
             cameras=tuple(config.cameras),
             zones=tuple({zone for camera in config.cameras.values() for zone in camera.zones}),
             labels=(*(folder.manifest.label_names if folder else ()), *config.prompts, *config.events),
-            meaning=open_meaning(folder, tell=lambda text: print(text, file=sys.stderr)),
+            meaning=open_embedder(folder, on_fallback=lambda text: print(text, file=sys.stderr)),
         )
-        return search.answer(self.args.search, self.now_ns, narrowed)
+        return search.find(self.args.search, self.now_ns, narrowed)
 
-    def _narrowed(self, limit: int) -> Query:
-        from edge.evidence.archive.records import Query
+    def _narrowed(self, limit: int) -> EventQuery:
+        from edge.evidence.archive.records import EventQuery
 
         args = self.args
-        return Query(
+        return EventQuery(
             cameras=tuple(args.camera),
             labels=tuple(args.label),
             since_ns=self._span(args.since, "--since")[0] if args.since else None,
@@ -158,7 +158,7 @@ class _Desk:
 
     def _span(self, text: str, option: str) -> tuple[int, int]:
         """What a time spans: a moment nothing, a day all of it."""
-        from edge.events.when import find_when
+        from edge.events.when import parse_time
 
         try:
             if len(text) > 10:
@@ -167,7 +167,7 @@ class _Desk:
                 return (round(local.timestamp()) * 1_000_000_000,) * 2
         except ValueError:
             pass
-        when = find_when(text, self.now_ns, self.tz)
+        when = parse_time(text, self.now_ns, self.tz)
         if when.rest or when.since_ns is None or when.until_ns is None:
             raise InputError(f'{option} {text!r}: write it as 2026-01-31, 2026-01-31T22:00 or "yesterday"')
         return when.since_ns, when.until_ns

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edge.clock import iso8601
 from edge.errors import InputError
-from edge.evidence.archive.records import Record
+from edge.evidence.archive.records import EventRecord
 from edge.files import atomic_path
 from edge.types import seconds
 
@@ -27,17 +27,17 @@ LEARNED_ELSEWHERE = "anomaly"  # from ordinary hours, not from clips
 
 
 @dataclass(slots=True)
-class Exported:
+class ExportSummary:
     """How many clips went out under each label, and which events could not, with the reason."""
 
     clips: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def export(records: Iterable[Record], evidence: Path, folder: Path) -> Exported:
+def export_clips(records: Iterable[EventRecord], evidence: Path, folder: Path) -> ExportSummary:
     """Copy the clips of marked ``records`` from the ``evidence`` folder; again into the same folder adds to it, and an
     event that is marked differently by then moves. InputError when the folder cannot be written."""
-    done = Exported()
+    done = ExportSummary()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         rows = _read(folder / TABLE)
@@ -63,7 +63,7 @@ def export(records: Iterable[Record], evidence: Path, folder: Path) -> Exported:
     return done
 
 
-def _reason(record: Record, evidence: Path) -> str:
+def _reason(record: EventRecord, evidence: Path) -> str:
     """Why an event cannot be learned from; "" when it can."""
     if record.mark is None:
         return "is not marked"
@@ -74,15 +74,15 @@ def _reason(record: Record, evidence: Path) -> str:
     return "" if (evidence / record.files["clip"].path).is_file() else "its clip is gone"
 
 
-def _label(record: Record) -> str:
+def _label(record: EventRecord) -> str:
     return record.label if record.mark is not None and record.mark.verdict == "true" else NORMAL
 
 
-def _stem(record: Record) -> str:
+def _stem(record: EventRecord) -> str:
     return f"{iso8601(record.begin_ns)[11:19].replace(':', '')}-{record.id}"
 
 
-def _span(record: Record) -> tuple[float, float]:
+def _span(record: EventRecord) -> tuple[float, float]:
     """Where in its clip an event is, in seconds; of a false alarm the whole clip."""
     facts = record.files["clip"].facts
     length = float(facts.get("seconds", 0.0))

@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from typing import Any, TextIO
 
 from edge.clock import iso8601
-from edge.evidence.archive.records import Found, Record
+from edge.evidence.archive.records import EventRecord, SearchHit
 from edge.evidence.digest import Digest
 from edge.types import NS_PER_S, seconds
 
@@ -15,7 +15,7 @@ _COLOURS = {"alert": "bold red", "warning": "yellow", "info": "default"}
 _MARKS = {"true": "[green]true[/]", "false": "[dim]false[/]"}
 
 
-def as_json(found: Found) -> dict[str, Any]:
+def as_json(found: SearchHit) -> dict[str, Any]:
     """One event for programs; times as ISO 8601 in UTC, files as paths below the evidence folder."""
     r = found.record
     return {
@@ -42,7 +42,7 @@ def as_json(found: Found) -> dict[str, Any]:
     }
 
 
-def show_events(found: Sequence[Found], tz: tzinfo, out: TextIO) -> None:
+def show_events(found: Sequence[SearchHit], tz: tzinfo, out: TextIO) -> None:
     """A table, in the order given."""
     from rich.console import Console
     from rich.markup import escape
@@ -93,7 +93,7 @@ def local(ns: int, tz: tzinfo) -> str:
     return datetime.fromtimestamp(ns // NS_PER_S, tz).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _lasted(record: Record) -> str:
+def _lasted(record: EventRecord) -> str:
     if record.end_ns is None:
         return "…"
     lasted_s = seconds(record.end_ns - record.begin_ns)

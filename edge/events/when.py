@@ -32,7 +32,7 @@ _UNIT = r"(seconds?|secs?|minutes?|mins?|hours?|hrs?|h|days?|weeks?)"
 
 
 @dataclass(frozen=True, slots=True)
-class When:
+class TimeExpression:
     """The time that a question asks about, as Unix nanoseconds (None: open), and the question without the words."""
 
     since_ns: int | None
@@ -40,19 +40,19 @@ class When:
     rest: str
 
 
-def find_when(text: str, now_wall_ns: int, tz: tzinfo) -> When:
+def parse_time(text: str, now_wall_ns: int, tz: tzinfo) -> TimeExpression:
     """Take the time out of a question. A weekday is the last one that has come; hours of which the day is not said
     are the last ones that have begun."""
     now = datetime.fromtimestamp(now_wall_ns / NS_PER_S, tz)
-    reader = _Reader(" ".join(text.lower().split()), now)
+    reader = _TimeParser(" ".join(text.lower().split()), now)
     reader.relative()
     if reader.since is None and reader.until is None:
         reader.day()
         reader.hours()
-    return When(_ns(reader.since), _ns(reader.until), " ".join(reader.text.split()))
+    return TimeExpression(_ns(reader.since), _ns(reader.until), " ".join(reader.text.split()))
 
 
-class _Reader:
+class _TimeParser:
     """Takes what it understands out of ``text``."""
 
     def __init__(self, text: str, now: datetime) -> None:

@@ -25,14 +25,14 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 """Other words for the labels that the shipped model has. A label's own words need not be here."""
 
-NARROW = frozenset({
+NARROWER_WORDS = frozenset({
     *("man", "woman", "child", "car", "truck", "van", "lorry", "bus", "motorcycle", "motorbike", "dog", "cat", "bird"),
     *("horse", "cow", "sheep", "bear", "fox", "deer", "ambulance", "smoke detector", "fire alarm", "police car"),
     *("door", "fire engine", "burglar alarm", "smoke alarm", "howl"),
 })  # fmt: skip
 """Words that mean less than the label: they narrow the search down further by what they mean."""
 
-STOP = frozenset(
+STOP_WORDS = frozenset(
     """a an and are as at be been but by camera cameras can clip clips did do does event events find for from had has
     have heard hear how i in inside into is it its near of off on or over saw see seen show sound sounds something
     the there these this those to video videos was were what when where which while who with zone any anything me my
@@ -53,6 +53,6 @@ def stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > 3 else word
 
 
-def split(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a text in small letters; names are taken apart (``glass_break`` is two words)."""
     return re.findall(r"[^\W_]+", text.lower())

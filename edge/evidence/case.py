@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from edge.config.keeping import Evidence
-from edge.evidence.archive.records import File, FileKind, Record
-from edge.evidence.sights import Sight
+from edge.config.keeping import EvidenceConfig
+from edge.evidence.archive.records import EventRecord, EvidenceFile, FileKind
+from edge.evidence.sights import RecentWindow
 from edge.media_time import MediaSpan, MediaTime
-from edge.types import NS_PER_S, Event, Kept, Phase, nanoseconds
+from edge.types import NS_PER_S, Event, EvidenceFiles, Phase, nanoseconds
 
-LATE_NS = 5 * NS_PER_S
+MEDIA_TIMEOUT_NS = 5 * NS_PER_S
 """How long to wait for media that does not come."""
 _SLACK_NS = NS_PER_S // 4  # the last picture may end after what was asked for, and its sound must have been judged
 _BETTER = 0.02  # by so much a later moment must be stronger for the picture to be taken again
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ClipMargins:
     """How far clips go around an event."""
 
     before_ns: int
@@ -25,21 +25,21 @@ class Reach:
     longest_ns: int
 
     @classmethod
-    def of(cls, settings: Evidence) -> Reach:
+    def of(cls, settings: EvidenceConfig) -> ClipMargins:
         """As configured."""
         return cls(*(nanoseconds(s) for s in (settings.before_s, settings.after_s, settings.longest_s)))
 
 
 @dataclass(slots=True)
-class Case:
+class PendingEvent:
     """``event`` is its newest phase, ``best`` the window where it was strongest, ``shown`` the one on its picture."""
 
     event: Event
-    best: Sight | None = None
-    shown: Sight | None = None
-    is_tried: bool = False
-    is_cut: bool = False
-    files: dict[FileKind, File] = field(default_factory=dict)
+    best: RecentWindow | None = None
+    shown: RecentWindow | None = None
+    has_tried_picture: bool = False
+    has_clip_begun: bool = False
+    files: dict[FileKind, EvidenceFile] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -59,13 +59,15 @@ class Case:
             raise ValueError(f"event {self.event.id} lies on no media clock")
         return self.event.media_begin
 
-    def kept(self) -> Kept:
+    def to_kept(self) -> EvidenceFiles:
         """What of it is kept so far, and what is missing."""
         files: dict[str, str] = {kind: file.path for kind, file in self.files.items()}
         event = self.event
-        return Kept(event.id, event.camera, event.label, event.wall_begin_ns, files, missing=dict(self.missing))
+        return EvidenceFiles(
+            event.id, event.camera, event.label, event.wall_begin_ns, files, missing=dict(self.missing)
+        )
 
-    def see(self, sight: Sight) -> None:
+    def observe(self, sight: RecentWindow) -> None:
         """Another window of its camera."""
         if sight.camera != self.event.camera or self.is_over:
             return
@@ -83,7 +85,7 @@ class Case:
         label = self.event.label
         return self.is_over and _value(self.best, label) >= _value(self.shown, label) + _BETTER
 
-    def span(self, reach: Reach) -> MediaSpan:
+    def span(self, reach: ClipMargins) -> MediaSpan:
         """What the clip is to show: never longer than allowed, from before the event on."""
         begin = self.begin + -reach.before_ns
         longest = begin + max(reach.longest_ns, reach.before_ns + NS_PER_S)
@@ -91,7 +93,7 @@ class Case:
             return begin, longest
         return begin, min(self.end + reach.after_ns, longest)
 
-    def is_shortened(self, reach: Reach) -> bool:
+    def is_shortened(self, reach: ClipMargins) -> bool:
         """Whether the event went on for longer than its clip may."""
         return not self.is_over or self.end + reach.after_ns > self.span(reach)[1]
 
@@ -99,15 +101,15 @@ class Case:
         """Local time of a media time near the event."""
         return self.event.begin_ns + time.since(self.begin)
 
-    def is_due(self, reach: Reach, now_ns: int, newest: Sight | None, kept: MediaTime | None) -> bool:
+    def is_due(self, reach: ClipMargins, now_ns: int, newest: RecentWindow | None, kept: MediaTime | None) -> bool:
         """Whether all that the clip shows has come, was judged, or will not come.
 
-        ``newest`` is the camera's last window, ``kept`` up to when its tape reaches; None: not known.
+        ``newest`` is the camera's last window, ``to_kept`` up to when its tape reaches; None: not known.
         """
-        if self.is_cut or not self.has_media:
+        if self.has_clip_begun or not self.has_media:
             return False
         end = self.span(reach)[1]
-        if now_ns >= self.local_ns(end) + LATE_NS:
+        if now_ns >= self.local_ns(end) + MEDIA_TIMEOUT_NS:
             return True
         if newest is None or not newest.media_end.is_on(end):
             return self.is_over
@@ -123,12 +125,12 @@ class Case:
         return self.begin + max(0, (event.end_ns or event.begin_ns) - event.begin_ns)
 
 
-def continued(event: Event, before: Record | None) -> Event:
+def with_begin_reason(event: Event, before: EventRecord | None) -> Event:
     """An ended event with what was said of it while it was open, as its row has it."""
     if before is None or event.why.startswith(before.why):
         return event
     return replace(event, why=f"{before.why}. {event.why}")
 
 
-def _value(sight: Sight, label: str) -> float:
+def _value(sight: RecentWindow, label: str) -> float:
     return sight.values.get(label) or 0.0

@@ -8,27 +8,27 @@ from zoneinfo import ZoneInfo
 
 from edge.clock import Clock
 from edge.config import Config
-from edge.config.keeping import Evidence
+from edge.config.keeping import EvidenceConfig
 from edge.evidence.archive.store import EventStore
-from edge.evidence.digest import Digest, digest, write_digest
+from edge.evidence.digest import Digest, make_digest, write_digest
 from edge.types import NS_PER_S
 
 _FAR_NS = 48 * 3600 * NS_PER_S
 
 
-class Daily:
-    """Makes the digest of the day that ends at its hour, keeps it, and hands it to ``tell``."""
+class DigestSchedule:
+    """Makes the digest of the day that ends at its hour, keeps it, and hands it to ``on_digest``."""
 
-    def __init__(self, store: EventStore, clock: Clock, tell: Callable[[Digest], None] | None) -> None:
+    def __init__(self, store: EventStore, clock: Clock, on_digest: Callable[[Digest], None] | None) -> None:
         self._store = store
         self._clock = clock
-        self._tell = tell
+        self._on_digest = on_digest
         self._at: time | None = None
         self._zone: str | None = None
         self._cameras: tuple[str, ...] = ()
         self._due_ns: int | None = None
 
-    def replace(self, config: Config, settings: Evidence) -> None:
+    def reconfigure(self, config: Config, settings: EvidenceConfig) -> None:
         """Take over other settings: the next digest is at the next time that the hour strikes."""
         at = time.fromisoformat(settings.digest) if settings.digest is not None else None
         self._cameras = tuple(config.cameras)
@@ -36,7 +36,7 @@ class Daily:
             self._at, self._zone = at, config.location.timezone
             self._due_ns = self._next(self._clock.wall_ns())
 
-    def look(self) -> bool:
+    def run_if_due(self) -> bool:
         """Make the digest if its hour has come; whether it was. SinkError when it cannot be kept: it is told anyway."""
         now_ns = self._clock.wall_ns()
         if self._due_ns is not None and self._due_ns - now_ns > _FAR_NS:  # the clock was set back meanwhile
@@ -46,9 +46,9 @@ class Daily:
         until_ns, self._due_ns = self._due_ns, self._next(now_ns)
         until = datetime.fromtimestamp(until_ns // NS_PER_S, self._tz(until_ns))
         since_ns = _ns(datetime.combine(until.date() - timedelta(days=1), self._at, until.tzinfo))
-        made = digest(self._store, since_ns, until_ns, self._cameras, until.tzinfo or timezone.utc)
-        if self._tell is not None:
-            self._tell(made)
+        made = make_digest(self._store, since_ns, until_ns, self._cameras, until.tzinfo or timezone.utc)
+        if self._on_digest is not None:
+            self._on_digest(made)
         write_digest(self._store, made)
         return True
 

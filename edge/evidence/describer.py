@@ -21,28 +21,28 @@ from typing import Any
 from urllib.error import HTTPError
 
 from edge.clock import Backoff, Clock
-from edge.config.services import Describer as Settings
+from edge.config.services import DescriberConfig as Settings
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Kept, nanoseconds, seconds
+from edge.types import NS_PER_S, EvidenceFiles, nanoseconds, seconds
 
 log = logging.getLogger(__name__)
 
-LARGEST = 256 * 1024  # bytes of an answer that are read
-LONGEST = 500  # characters of a caption that are kept
+MAX_ANSWER_BYTES = 256 * 1024  # bytes of an answer that are read
+MAX_CAPTION_CHARS = 500  # characters of a caption that are kept
 _HOUR_NS = 3600 * NS_PER_S
 _OVER_AFTER_NS = 900 * NS_PER_S  # a picture that waited this long is not worth describing
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    kept: Kept
+class _CaptionRequest:
+    kept: EvidenceFiles
     jpeg: bytes
     offered_ns: int
     tries: int = 0
 
 
-class Describer:
+class Captioner:
     """Asks ``settings.url`` for captions; ``resolve`` makes ``api_key_file`` absolute.
 
     InputError when that file cannot be read.
@@ -62,15 +62,15 @@ class Describer:
         self._key = _api_key(settings, resolve)
         self._open = urllib.request.build_opener(_NoRedirects()).open
         self._lock = threading.Lock()
-        self._queue: deque[_Waiting] = deque()
-        self._asked_ns: deque[int] = deque()
+        self._queue: deque[_CaptionRequest] = deque()
+        self._requested_ns: deque[int] = deque()
         self._backoff = Backoff(clock)
         self._next_try_ns = clock.mono_ns()
         self.trouble = ""
 
-    def offer(self, kept: Kept, jpeg: bytes) -> None:
+    def enqueue(self, kept: EvidenceFiles, jpeg: bytes) -> None:
         """Have a kept event described by its snapshot, some time. Of too many the oldest go, and are counted."""
-        waiting = _Waiting(kept, jpeg, self._clock.mono_ns())
+        waiting = _CaptionRequest(kept, jpeg, self._clock.mono_ns())
         with self._lock:
             same = [w for w in self._queue if w.kept.event_id == kept.event_id]
             for earlier in same:
@@ -80,7 +80,7 @@ class Describer:
                 self._queue.popleft()
                 self._count("queue_full")
 
-    def work(self) -> list[Kept]:
+    def step(self) -> list[EvidenceFiles]:
         """Ask for the newest that waits, if it is time; what was captioned, as it was kept and with its caption."""
         waiting = self._take()
         if waiting is None:
@@ -96,25 +96,25 @@ class Describer:
 
     @property
     def wait_s(self) -> float:
-        """Seconds until `work` may have something to do, at most a second."""
+        """Seconds until `step` may have something to do, at most a second."""
         return max(0.0, min(1.0, seconds(self._next_try_ns - self._clock.mono_ns()))) if self._queue else 1.0
 
-    def _take(self) -> _Waiting | None:
+    def _take(self) -> _CaptionRequest | None:
         now_ns = self._clock.mono_ns()
         with self._lock:
             while self._queue and now_ns - self._queue[0].offered_ns > _OVER_AFTER_NS:
                 self._queue.popleft()
                 self._count("too_old")
-            while self._asked_ns and now_ns - self._asked_ns[0] >= _HOUR_NS:
-                self._asked_ns.popleft()
+            while self._requested_ns and now_ns - self._requested_ns[0] >= _HOUR_NS:
+                self._requested_ns.popleft()
             if not self._queue or now_ns < self._next_try_ns:
                 return None
-            if len(self._asked_ns) >= self._settings.most_per_hour:
+            if len(self._requested_ns) >= self._settings.most_per_hour:
                 return None
-            self._asked_ns.append(now_ns)
+            self._requested_ns.append(now_ns)
             return self._queue.pop()
 
-    def _put_back(self, waiting: _Waiting) -> None:
+    def _put_back(self, waiting: _CaptionRequest) -> None:
         """Behind the others, which are newer, unless it was tried often enough or offered anew meanwhile."""
         with self._lock:
             if waiting.tries >= self.TRIES or len(self._queue) >= self.QUEUE:
@@ -135,21 +135,21 @@ class Describer:
             error.close()
             raise SinkError(f"describer.url answers with HTTP {error.code}; {_hint(error.code)}") from None
         except (OSError, HTTPException, ValueError) as error:
-            raise SinkError(f"describer.url: {_meaning(error)}") from None
+            raise SinkError(f"describer.url: {_error_text(error)}") from None
 
     def _fetch(self, request: urllib.request.Request) -> bytes:
         """The body, read until it ends, is too large, or the time is over: an endpoint may also answer drop by drop."""
         deadline_ns = self._clock.mono_ns() + nanoseconds(self._settings.timeout_s)
         body = bytearray()
         with self._open(request, timeout=self._settings.timeout_s) as answer:
-            while len(body) <= LARGEST:
+            while len(body) <= MAX_ANSWER_BYTES:
                 part = answer.read1(65536)
                 if not part:
                     return bytes(body)
                 body += part
                 if self._clock.mono_ns() > deadline_ns:
                     raise TimeoutError
-        raise ValueError(f"its answer is larger than {LARGEST} bytes")
+        raise ValueError(f"its answer is larger than {MAX_ANSWER_BYTES} bytes")
 
     def _question(self, jpeg: bytes) -> dict[str, Any]:
         picture = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
@@ -210,7 +210,7 @@ def _caption(body: bytes) -> str:
     text = " ".join("".join(c if c.isprintable() else " " for c in content).split())
     if not text:
         raise ValueError("its answer is empty; does the model take pictures?")
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= MAX_CAPTION_CHARS else f"{text[: MAX_CAPTION_CHARS - 1]}…"
 
 
 def _hint(code: int) -> str:
@@ -223,7 +223,7 @@ def _hint(code: int) -> str:
     return "it is asked again later"
 
 
-def _meaning(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):
         return "no answer within describer.timeout_s"

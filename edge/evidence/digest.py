@@ -16,24 +16,24 @@ from typing import Any
 
 from edge.clock import iso8601
 from edge.errors import SinkError
-from edge.evidence.archive.records import SEVERITIES, Query, Record
+from edge.evidence.archive.records import SEVERITIES, EventQuery, EventRecord
 from edge.evidence.archive.store import EventStore
-from edge.evidence.pictures.storyboard import Tile, storyboard
+from edge.evidence.pictures.storyboard import StoryboardTile, make_storyboard
 from edge.files import atomic_write
-from edge.types import NS_PER_S, Kind
+from edge.types import NS_PER_S, EventKind
 
 FOLDER = "digests"
-NOTABLE, TILES, MOST, KINDS = 6, 12, 20_000, 12
+MAX_NOTABLE, MAX_TILES, MAX_EVENTS, MAX_KINDS = 6, 12, 20_000, 12
 UTC = timezone.utc
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class LabelSummary:
     """One label on one camera: how often, when first and last, its highest value, and what people said of it."""
 
     camera: str
     label: str
-    kind: Kind
+    kind: EventKind
     count: int
     first_ns: int
     last_ns: int
@@ -51,8 +51,8 @@ class Digest:
     since_ns: int
     until_ns: int
     text: str
-    happened: tuple[Happened, ...]
-    notable: tuple[Record, ...]
+    happened: tuple[LabelSummary, ...]
+    notable: tuple[EventRecord, ...]
     storyboards: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -62,12 +62,14 @@ def day_span(day: date, tz: tzinfo) -> tuple[int, int]:
     return round(begins[0].timestamp()) * NS_PER_S, round(begins[1].timestamp()) * NS_PER_S
 
 
-def digest(store: EventStore, since_ns: int, until_ns: int, cameras: Sequence[str], tz: tzinfo = UTC) -> Digest:
+def make_digest(store: EventStore, since_ns: int, until_ns: int, cameras: Sequence[str], tz: tzinfo = UTC) -> Digest:
     """What began in a span on ``cameras`` (none given: on all); times in words are those of ``tz``."""
-    found = store.find(Query(cameras=tuple(cameras), since_ns=since_ns, until_ns=until_ns, limit=MOST))
+    found = store.find(EventQuery(cameras=tuple(cameras), since_ns=since_ns, until_ns=until_ns, limit=MAX_EVENTS))
     records = [one.record for one in reversed(found) if one.record.begin_ns >= since_ns]
     happened = _happened(records)
-    notable = sorted((r for r in records if r.kind is Kind.EVENT and not _is_false(r)), key=_notability, reverse=True)
+    notable = sorted(
+        (r for r in records if r.kind is EventKind.EVENT and not _is_false(r)), key=_notability, reverse=True
+    )
     boards = {
         name: board
         for name in dict.fromkeys(record.camera for record in records)
@@ -75,9 +77,9 @@ def digest(store: EventStore, since_ns: int, until_ns: int, cameras: Sequence[st
     }
     day = datetime.fromtimestamp(since_ns // NS_PER_S, tz).strftime("%Y-%m-%d")
     text = _in_words(records, happened, notable, tz)
-    if len(found) >= MOST:
-        text += f" Only the newest {MOST} events were counted."
-    return Digest(day, since_ns, until_ns, text, happened, tuple(notable[:NOTABLE]), boards)
+    if len(found) >= MAX_EVENTS:
+        text += f" Only the newest {MAX_EVENTS} events were counted."
+    return Digest(day, since_ns, until_ns, text, happened, tuple(notable[:MAX_NOTABLE]), boards)
 
 
 def as_json(made: Digest) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def as_json(made: Digest) -> dict[str, Any]:
         "since": iso8601(made.since_ns),
         "until": iso8601(made.until_ns),
         "text": made.text,
-        "events": sum(h.count for h in made.happened if h.kind is Kind.EVENT),
+        "events": sum(h.count for h in made.happened if h.kind is EventKind.EVENT),
         "happened": [
             {
                 "camera": h.camera,
@@ -135,12 +137,12 @@ def write_digest(store: EventStore, made: Digest) -> Path:
     return folder / f"{made.day}.json"
 
 
-def _happened(records: Sequence[Record]) -> tuple[Happened, ...]:
-    groups: dict[tuple[str, str, Kind], list[Record]] = {}
+def _happened(records: Sequence[EventRecord]) -> tuple[LabelSummary, ...]:
+    groups: dict[tuple[str, str, EventKind], list[EventRecord]] = {}
     for record in records:
         groups.setdefault((record.camera, record.label, record.kind), []).append(record)
     rows = [
-        Happened(
+        LabelSummary(
             *(camera, label, kind, len(group), group[0].begin_ns, group[-1].begin_ns),
             max(record.peak for record in group),
             sum(r.mark is not None and r.mark.verdict == "true" for r in group),
@@ -148,56 +150,58 @@ def _happened(records: Sequence[Record]) -> tuple[Happened, ...]:
         )
         for (camera, label, kind), group in groups.items()
     ]
-    return tuple(sorted(rows, key=lambda row: (row.camera, row.kind is Kind.HEALTH, -row.count, row.label)))
+    return tuple(sorted(rows, key=lambda row: (row.camera, row.kind is EventKind.HEALTH, -row.count, row.label)))
 
 
-def _notability(record: Record) -> tuple[bool, int, float, int]:
+def _notability(record: EventRecord) -> tuple[bool, int, float, int]:
     """What a person said counts before severity, severity before certainty, certainty before time."""
     severity = SEVERITIES.index(record.severity) if record.severity in SEVERITIES else 0
     return record.mark is not None, severity, record.peak, record.begin_ns
 
 
-def _is_false(record: Record) -> bool:
+def _is_false(record: EventRecord) -> bool:
     return record.mark is not None and record.mark.verdict == "false"
 
 
-def _in_words(records: Sequence[Record], happened: Sequence[Happened], notable: Sequence[Record], tz: tzinfo) -> str:
-    scene = [row for row in happened if row.kind is Kind.EVENT]
-    trouble = [row for row in happened if row.kind is Kind.HEALTH]
-    told = []
+def _in_words(
+    records: Sequence[EventRecord], happened: Sequence[LabelSummary], notable: Sequence[EventRecord], tz: tzinfo
+) -> str:
+    scene = [row for row in happened if row.kind is EventKind.EVENT]
+    trouble = [row for row in happened if row.kind is EventKind.HEALTH]
+    sentences = []
     if not scene:
-        told.append("Nothing happened.")
+        sentences.append("Nothing happened.")
     else:
         labels = Counter[str]()
         for row in scene:
             labels[row.label] += row.count
         total, cameras = labels.total(), sorted({row.camera for row in scene})
-        told.append(f"{_times(total, 'event')} on {', '.join(cameras)}: {_kinds(labels)}.")
+        sentences.append(f"{_times(total, 'event')} on {', '.join(cameras)}: {_kinds(labels)}.")
     if notable:
-        told.append(f"Most notable: {_named(notable[0], tz)}.")
+        sentences.append(f"Most notable: {_named(notable[0], tz)}.")
     if false := sum(map(_is_false, records)):
-        told.append(f"{_times(false, 'event')} marked as a false alarm.")
+        sentences.append(f"{_times(false, 'event')} marked as a false alarm.")
     if trouble:
         what = ", ".join(f"{row.label.replace('_', ' ')} at {row.camera} ({row.count})" for row in trouble)
-        told.append(f"Trouble with equipment: {what}.")
-    return " ".join(told)
+        sentences.append(f"Trouble with equipment: {what}.")
+    return " ".join(sentences)
 
 
 def _kinds(labels: Counter[str]) -> str:
     """Every kind with its count, most frequent first; of very many the last ones together."""
     ordered = labels.most_common()
-    named, rest = (ordered, []) if len(ordered) <= KINDS else (ordered[: KINDS - 1], ordered[KINDS - 1 :])
-    told = [f"{name.replace('_', ' ')} {count}" for name, count in named]
+    named, rest = (ordered, []) if len(ordered) <= MAX_KINDS else (ordered[: MAX_KINDS - 1], ordered[MAX_KINDS - 1 :])
+    parts = [f"{name.replace('_', ' ')} {count}" for name, count in named]
     if rest:
-        told.append(f"{sum(count for _, count in rest)} more of {len(rest)} other kinds")
-    return ", ".join(told)
+        parts.append(f"{sum(count for _, count in rest)} more of {len(rest)} other kinds")
+    return ", ".join(parts)
 
 
 def _times(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _named(record: Record, tz: tzinfo) -> str:
+def _named(record: EventRecord, tz: tzinfo) -> str:
     what = record.caption.rstrip(".") or f"{record.label.replace('_', ' ')} ({record.peak:.2f})"
     return f"{what}, {record.camera}, {_clock(record.begin_ns, tz)}"
 
@@ -206,14 +210,14 @@ def _clock(ns: int, tz: tzinfo) -> str:
     return datetime.fromtimestamp(ns // NS_PER_S, tz).strftime("%H:%M")
 
 
-def _board(folder: Path, records: Sequence[Record], tz: tzinfo) -> bytes | None:
+def _board(folder: Path, records: Sequence[EventRecord], tz: tzinfo) -> bytes | None:
     """The sheet of one camera: the notable of each label in turns, with a thumbnail, in the order of time."""
-    by_label: dict[str, list[Record]] = {}
+    by_label: dict[str, list[EventRecord]] = {}
     for record in sorted(records, key=_notability, reverse=True):
         if "thumbnail" in record.files:
             by_label.setdefault(record.label, []).append(record)
     in_turns = [record for turn in zip_longest(*by_label.values()) for record in turn if record is not None]
-    chosen = sorted(in_turns[:TILES], key=lambda r: r.begin_ns)
+    chosen = sorted(in_turns[:MAX_TILES], key=lambda r: r.begin_ns)
     tiles = []
     for record in chosen:
         try:
@@ -221,5 +225,5 @@ def _board(folder: Path, records: Sequence[Record], tz: tzinfo) -> bytes | None:
         except OSError:
             continue
         words = f"{_clock(record.begin_ns, tz)} {record.label.replace('_', ' ')}"
-        tiles.append(Tile(jpeg, words, record.mark.verdict if record.mark else None))
-    return storyboard(tiles)
+        tiles.append(StoryboardTile(jpeg, words, record.mark.verdict if record.mark else None))
+    return make_storyboard(tiles)

@@ -14,35 +14,35 @@ from dataclasses import dataclass
 
 from edge.clock import Clock
 from edge.config import Config
-from edge.config.keeping import Evidence
+from edge.config.keeping import EvidenceConfig
 from edge.errors import EdgeError, MediaError
-from edge.evidence.archive.records import Candidate, File, FileKind
+from edge.evidence.archive.records import EvidenceFile, FileKind, StoredNearMiss
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.traces import Traces
-from edge.evidence.backlog import TOO_MANY, ClipBacklog, in_order
-from edge.evidence.case import Case, Reach, continued
-from edge.evidence.clips.cutting import PAD_NS, Cutter, Job
-from edge.evidence.clips.tape import Tape
-from edge.evidence.daily import Daily
+from edge.evidence.archive.traces import TraceStore
+from edge.evidence.backlog import TOO_MANY_CLIPS, ClipBacklog, by_priority
+from edge.evidence.case import ClipMargins, PendingEvent, with_begin_reason
+from edge.evidence.clips.cutting import PAD_NS, ClipCutter, ClipJob
+from edge.evidence.clips.tape import PacketRing
+from edge.evidence.daily import DigestSchedule
 from edge.evidence.digest import Digest
-from edge.evidence.nearly import Candidates, Enter, Near
-from edge.evidence.pictures.shots import LivePicture, Shots, room_or_raise
-from edge.evidence.pictures.snapshot import jpeg, thumbnail
-from edge.evidence.sights import Sight, Sights
-from edge.evidence.troubles import Troubles
+from edge.evidence.nearly import EnterThreshold, NearMiss, NearMissQueue
+from edge.evidence.pictures.shots import PictureSource, SnapshotTaker, room_or_raise
+from edge.evidence.pictures.snapshot import encode_jpeg, thumbnail
+from edge.evidence.sights import RecentWindow, RecentWindows
+from edge.evidence.troubles import FailureLog
 from edge.files import remove_partial
 from edge.metrics import Metrics
-from edge.types import NS_PER_MS, NS_PER_S, Event, Kept, Phase, RuleValues, Scores, nanoseconds
+from edge.types import NS_PER_MS, NS_PER_S, Event, EvidenceFiles, Phase, RuleValues, Scores, nanoseconds
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _StepRecord:
     """What one step brought, ready to be remembered."""
 
-    sights: tuple[Sight, ...]
+    sights: tuple[RecentWindow, ...]
     rules: tuple[RuleValues, ...]
     events: tuple[Event, ...]
 
@@ -51,8 +51,8 @@ class Recorder:
     """Evidence of all cameras in ``store``'s folder; ``model`` is the name and version that runs.
 
     ``live`` gives a picture where a camera's tape has none, ``enter`` the thresholds in force (without it there are no
-    candidates), ``tell`` takes the day's digest, ``recorded`` the phases whose rows are on the disk; ``window_s`` is
-    how much sound the model hears at once.
+    candidates), ``on_digest`` takes the day's digest, ``on_recorded`` the phases whose rows are on the disk;
+    ``window_s`` is how much sound the model hears at once.
     """
 
     MOST_WAITING = 10_000
@@ -62,38 +62,38 @@ class Recorder:
     def __init__(
         self,
         config: Config,
-        settings: Evidence,
+        settings: EvidenceConfig,
         store: EventStore,
-        traces: Traces,
-        tapes: Mapping[str, Tape],
+        traces: TraceStore,
+        tapes: Mapping[str, PacketRing],
         clock: Clock,
         metrics: Metrics,
         model: str,
         *,
-        live: LivePicture | None = None,
-        enter: Enter | None = None,
-        tell: Callable[[Digest], None] | None = None,
-        recorded: Callable[[Sequence[Event]], None] = lambda _events: None,
+        live: PictureSource | None = None,
+        enter: EnterThreshold | None = None,
+        on_digest: Callable[[Digest], None] | None = None,
+        on_recorded: Callable[[Sequence[Event]], None] = lambda _events: None,
         window_s: float = 2.0,
     ) -> None:
         self._store = store
         self._traces = traces
-        self._tapes = dict(tapes)
+        self._rings = dict(tapes)
         self._clock = clock
         self._metrics = metrics
         self._model = model
         self._lock = threading.Lock()
-        self._waiting: deque[_Seen] = deque()
-        self._sights: dict[str, Sights] = {}
-        self._cases: dict[str, Case] = {}
-        self._cutting: tuple[Case, Job] | None = None
-        self._troubles = Troubles(metrics)
-        self._candidates = None if enter is None else Candidates(enter, self._kept_near)
-        self._recorded = recorded
+        self._waiting: deque[_StepRecord] = deque()
+        self._windows: dict[str, RecentWindows] = {}
+        self._pending: dict[str, PendingEvent] = {}
+        self._cutting: tuple[PendingEvent, ClipJob] | None = None
+        self._failures = FailureLog(metrics)
+        self._near_misses = None if enter is None else NearMissQueue(enter, self._keep_near_miss)
+        self._on_recorded = on_recorded
         self._unrecorded: list[Event] = []
-        self._shots = Shots(config, settings, self._tapes, live)
-        self._cutter = Cutter(config, settings, store, self._tapes, nanoseconds(window_s))
-        self._daily = Daily(store, clock, tell)
+        self._snapshots = SnapshotTaker(config, settings, self._rings, live)
+        self._cutter = ClipCutter(config, settings, store, self._rings, nanoseconds(window_s))
+        self._daily = DigestSchedule(store, clock, on_digest)
         self._retention = Retention(settings, store, store.folder, clock)
         self.reconfigure(config, settings)
         self._sweep_due_ns = clock.mono_ns()
@@ -101,64 +101,64 @@ class Recorder:
         if left:
             log.info("%s: removed %d files that were being written when the last run ended", store.folder, left)
 
-    def reconfigure(self, config: Config, settings: Evidence) -> None:
-        """Take over other settings; on the thread that calls `work`."""
+    def reconfigure(self, config: Config, settings: EvidenceConfig) -> None:
+        """Take over other settings; on the thread that calls `step`."""
         self._config, self._settings = config, settings
-        self._reach = Reach.of(settings)
-        self._shots.replace(config, settings)
-        self._cutter.replace(config, settings)
-        self._daily.replace(config, settings)
-        self._retention.replace(settings)
-        self._cases = {key: case for key, case in self._cases.items() if case.event.camera in config.cameras}
+        self._reach = ClipMargins.of(settings)
+        self._snapshots.reconfigure(config, settings)
+        self._cutter.reconfigure(config, settings)
+        self._daily.reconfigure(config, settings)
+        self._retention.reconfigure(settings)
+        self._pending = {key: case for key, case in self._pending.items() if case.event.camera in config.cameras}
 
     def observe(self, scores: Sequence[Scores], rules: Sequence[RuleValues], events: Sequence[Event]) -> None:
         """Queue what a step brought forth; never blocks. Windows without room are counted, events always have it."""
         by_rule = rules if len(rules) == len(scores) else [None] * len(scores)
-        sights = tuple(Sight.of(one, rule) for one, rule in zip(scores, by_rule, strict=True))
+        sights = tuple(RecentWindow.of(one, rule) for one, rule in zip(scores, by_rule, strict=True))
         with self._lock:
             if len(self._waiting) >= self.MOST_WAITING:
                 for one in scores:
                     self._metrics.drops.labels(one.camera, "evidence_queue").inc()
                 sights, rules = (), ()
             if sights or rules or events:
-                self._waiting.append(_Seen(sights, tuple(rules), tuple(events)))
+                self._waiting.append(_StepRecord(sights, tuple(rules), tuple(events)))
 
-    def work(self) -> list[Kept]:
+    def step(self) -> list[EvidenceFiles]:
         """Do what is due, for about half a second; what was kept. Never raises for the disk or media.
 
         Rows come first, all of them; then pictures and clips, as far as the time goes.
         """
-        with self._store.together():
-            while (seen := self._next()) is not None:
-                self._take(seen)
-        self._tell_recorded()
+        with self._store.batch():
+            while (record := self._next()) is not None:
+                self._take(record)
+        self._report_recorded()
         kept = self._pictures()
         kept += self._clips()
-        if self._candidates is not None:
-            self._candidates.work(self._clock, self.TURN_NS)
+        if self._near_misses is not None:
+            self._near_misses.step(self._clock, self.TURN_NS)
         self._hold()
-        self._look_after()
+        self._maintain()
         return kept
 
     def picture_of(self, camera: str) -> bytes | None:
-        """What ``camera`` shows now as a JPEG, fit to be shown; on the thread that calls `work`. MediaError when it
+        """What ``camera`` shows now as a JPEG, fit to be shown; on the thread that calls `step`. MediaError when it
         cannot be read."""
-        sights = self._sights_of(camera)
-        picture = self._shots.plain(camera, sights.newest, sights) if sights.newest is not None else None
-        return jpeg(picture) if picture is not None else None
+        sights = self._windows_of(camera)
+        picture = self._snapshots.picture(camera, sights.newest, sights) if sights.newest is not None else None
+        return encode_jpeg(picture) if picture is not None else None
 
-    def close(self, limit_s: float = 5.0) -> list[Kept]:
+    def close(self, limit_s: float = 5.0) -> list[EvidenceFiles]:
         """Write what waits: rows, pictures, and clips of what is there, ``limit_s`` at most. The store stays open."""
         until_ns = self._clock.mono_ns() + nanoseconds(limit_s)
-        kept = self.work()
+        kept = self.step()
         while self._clock.mono_ns() < until_ns:
-            waiting = [case for case in self._cases.values() if case.has_media and not case.is_cut]
+            waiting = [case for case in self._pending.values() if case.has_media and not case.has_clip_begun]
             if self._cutting is None and not waiting:
                 break
             if self._cutting is None:
                 self._begin_cutting(waiting[0])
             kept += self._go_on_cutting()
-        lost = [case for case in self._cases.values() if case.has_media and not case.is_cut]
+        lost = [case for case in self._pending.values() if case.has_media and not case.has_clip_begun]
         if self._cutting is not None:
             lost.append(self._cutting[0])
             self._cutting[1].close()
@@ -170,129 +170,131 @@ class Recorder:
             kept += self._miss(case, "clip", "the program stopped before its clip was written")
         return kept
 
-    def _next(self) -> _Seen | None:
+    def _next(self) -> _StepRecord | None:
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
 
-    def _take(self, seen: _Seen) -> None:
-        for sight in seen.sights:
-            self._sights_of(sight.camera).add(sight)
-            for case in self._cases.values():
-                case.see(sight)
-        for rule in seen.rules:
+    def _take(self, record: _StepRecord) -> None:
+        for sight in record.sights:
+            self._windows_of(sight.camera).add(sight)
+            for case in self._pending.values():
+                case.observe(sight)
+        for rule in record.rules:
             self._traces.append(rule, self._wall_ns(rule.t_end_ns))
-        for event in seen.events:
+        for event in record.events:
             self._event(event)
-        if self._candidates is not None and self._settings.candidates:
-            for sight in (one for one in seen.sights if one.camera in self._config.cameras):
-                open_labels = {c.event.label for c in self._cases.values() if c.event.camera == sight.camera}
-                self._candidates.see(sight, open_labels)
+        if self._near_misses is not None and self._settings.candidates:
+            for sight in (one for one in record.sights if one.camera in self._config.cameras):
+                open_labels = {c.event.label for c in self._pending.values() if c.event.camera == sight.camera}
+                self._near_misses.observe(sight, open_labels)
 
     def _event(self, event: Event) -> None:
-        case = self._cases.get(event.id)
+        case = self._pending.get(event.id)
         if case is None and event.phase is Phase.BEGIN and event.camera in self._config.cameras:
-            sights = self._sights_of(event.camera)
+            sights = self._windows_of(event.camera)
             best = sights.strongest(event.label, event.media_begin) if event.media_begin is not None else sights.newest
-            case = self._cases[event.id] = Case(event, best)
+            case = self._pending[event.id] = PendingEvent(event, best)
         if case is not None:
             case.event = event
         meaning = case.best.meaning if case is not None and case.has_media and case.best is not None else None
-        before = self._store.known(event.id) if event.phase is Phase.END else None
-        self._store.put(continued(event, before), self._model, meaning)
+        before = self._store.get_if_readable(event.id) if event.phase is Phase.END else None
+        self._store.put(with_begin_reason(event, before), self._model, meaning)
         self._unrecorded.append(event)
 
-    def _tell_recorded(self) -> None:
+    def _report_recorded(self) -> None:
         """Say which phases have their rows on the disk; while it takes nothing they wait, the newest of each event."""
         if self._store.held:
             self._unrecorded = list({event.id: event for event in self._unrecorded}.values())[-self.MOST_WAITING :]
         elif self._unrecorded:
-            self._recorded(self._unrecorded)
+            self._on_recorded(self._unrecorded)
             self._unrecorded = []
 
-    def _pictures(self) -> list[Kept]:
+    def _pictures(self) -> list[EvidenceFiles]:
         """The pictures of all cases, what matters most first, for as long as a turn may take."""
-        kept: list[Kept] = []
+        kept: list[EvidenceFiles] = []
         until_ns = self._clock.mono_ns() + self.TURN_NS
-        with self._store.together():
-            for case in in_order(self._cases.values()):
+        with self._store.batch():
+            for case in by_priority(self._pending.values()):
                 if self._clock.mono_ns() >= until_ns:
                     break
                 kept += self._picture(case)
         return kept
 
-    def _picture(self, case: Case) -> list[Kept]:
+    def _picture(self, case: PendingEvent) -> list[EvidenceFiles]:
         """The case's picture, the first at once and a better one at its end; closes cases that need no clip."""
         event, kept = case.event, []
-        is_first = case.shown is None and not case.is_tried
+        is_first = case.shown is None and not case.has_tried_picture
         if is_first or case.wants_picture():
-            case.is_tried, case.shown = True, case.best
+            case.has_tried_picture, case.shown = True, case.best
             try:
-                kept = self._shoot(case)
-                self._troubles.well("picture")
+                kept = self._take_snapshot(case)
+                self._failures.succeeded("picture")
             except (EdgeError, OSError) as error:
-                self._troubles.failed(event.camera, "picture", error)
+                self._failures.failed(event.camera, "picture", error)
                 kept = self._miss(case, "snapshot", str(error)) if is_first else []
-        if not case.has_media or (case.is_cut and case.is_over):
-            del self._cases[event.id]
+        if not case.has_media or (case.has_clip_begun and case.is_over):
+            del self._pending[event.id]
         return kept
 
-    def _shoot(self, case: Case) -> list[Kept]:
+    def _take_snapshot(self, case: PendingEvent) -> list[EvidenceFiles]:
         event = case.event
-        sights = self._sights_of(event.camera)
-        picture = self._shots.plain(event.camera, case.best, sights) if case.best is not None else None
+        sights = self._windows_of(event.camera)
+        picture = self._snapshots.picture(event.camera, case.best, sights) if case.best is not None else None
         if picture is None:
             if case.best is not None and case.best.has_picture:
                 raise MediaError("the picture of that moment is not there any more")
             return []
         folder = self._store.folder_of(event)
         room_or_raise(self._store.room_for(picture.size // 4), folder)
-        return self._attach(case, self._shots.keep(folder, self._store.folder, event, case.best, picture))
+        return self._attach(case, self._snapshots.save(folder, self._store.folder, event, case.best, picture))
 
-    def _attach(self, case: Case, made: Mapping[FileKind, File]) -> list[Kept]:
+    def _attach(self, case: PendingEvent, made: Mapping[FileKind, EvidenceFile]) -> list[EvidenceFiles]:
         event = case.event
         for kind, file in made.items():
             case.files[kind] = file
             self._store.attach(event.id, kind, file)
             case.missing.pop(kind, None)
-        return [case.kept()] if made else []
+        return [case.to_kept()] if made else []
 
-    def _miss(self, case: Case, kind: FileKind, reason: str) -> list[Kept]:
+    def _miss(self, case: PendingEvent, kind: FileKind, reason: str) -> list[EvidenceFiles]:
         """Note with the event why something of it is not kept."""
         case.missing[kind] = reason
-        self._store.miss(case.event.id, kind, reason)
-        return [case.kept()]
+        self._store.note_missing(case.event.id, kind, reason)
+        return [case.to_kept()]
 
-    def _clips(self) -> list[Kept]:
+    def _clips(self) -> list[EvidenceFiles]:
         """Go on with the clip that is being written, or begin the next that is due; give up what is too much."""
         now_ns = self._clock.mono_ns()
-        backlog = ClipBacklog.of(self._cases.values())
+        backlog = ClipBacklog.of(self._pending.values())
         kept = [one for case in backlog.surplus(self._reach, now_ns) for one in self._give_up(case)]
         if self._cutting is None:
-            due = next((case for case in backlog.waiting if not case.is_cut and self._is_due(case, now_ns)), None)
+            due = next(
+                (case for case in backlog.waiting if not case.has_clip_begun and self._is_due(case, now_ns)), None
+            )
             if due is None:
                 return kept
             self._begin_cutting(due)
         return [*kept, *self._go_on_cutting()]
 
-    def _give_up(self, case: Case) -> list[Kept]:
+    def _give_up(self, case: PendingEvent) -> list[EvidenceFiles]:
         """No clip of a case; its row and picture stay."""
-        case.is_cut = True
+        case.has_clip_begun = True
         self._metrics.drops.labels(case.event.camera, "evidence_shed").inc()
-        return self._miss(case, "clip", TOO_MANY)
+        return self._miss(case, "clip", TOO_MANY_CLIPS)
 
-    def _is_due(self, case: Case, now_ns: int) -> bool:
-        newest = self._sights_of(case.event.camera).newest
-        return case.is_due(self._reach, now_ns, newest, self._cutter.reached(case))
+    def _is_due(self, case: PendingEvent, now_ns: int) -> bool:
+        newest = self._windows_of(case.event.camera).newest
+        return case.is_due(self._reach, now_ns, newest, self._cutter.newest_media(case))
 
-    def _begin_cutting(self, case: Case) -> None:
-        case.is_cut = True
-        self._cutting = (case, self._cutter.job(case, self._sights_of(case.event.camera)))
+    def _begin_cutting(self, case: PendingEvent) -> None:
+        case.has_clip_begun = True
+        self._cutting = (case, self._cutter.steps(case, self._windows_of(case.event.camera)))
 
-    def _go_on_cutting(self) -> list[Kept]:
+    def _go_on_cutting(self) -> list[EvidenceFiles]:
         if self._cutting is None:
             return []
         case, job = self._cutting
-        made: dict[FileKind, File] = {}
+        made: dict[FileKind, EvidenceFile] = {}
         until_ns = self._clock.mono_ns() + self.TURN_NS
         try:
             for file in job:
@@ -302,46 +304,46 @@ class Recorder:
                     break
             else:
                 self._cutting = None
-                self._troubles.well("clip")
+                self._failures.succeeded("clip")
         except (EdgeError, OSError) as error:
             self._cutting = None
-            self._troubles.failed(case.event.camera, "clip", error)
+            self._failures.failed(case.event.camera, "clip", error)
             return [*self._attach(case, made), *self._miss(case, "clip", str(error))]
         return self._attach(case, made)
 
-    def _kept_near(self, near: Near) -> None:
+    def _keep_near_miss(self, near: NearMiss) -> None:
         """Keep a moment that came near an event, with a small picture where there is one."""
         camera, picture = near.sight.camera, None
         if camera not in self._config.cameras:
             return
         try:
-            picture = self._shots.plain(camera, near.sight, self._sights_of(camera))
+            picture = self._snapshots.picture(camera, near.sight, self._windows_of(camera))
         except EdgeError as error:
-            self._troubles.failed(camera, "picture", error)
+            self._failures.failed(camera, "picture", error)
         small = thumbnail(picture) if picture is not None else b""
         wall_ns = self._wall_ns(near.sight.t_end_ns)
-        self._store.candidate(Candidate(camera, near.label, wall_ns, near.value, near.enter, small))
+        self._store.add_near_miss(StoredNearMiss(camera, near.label, wall_ns, near.value, near.enter, small))
 
     def _hold(self) -> None:
         """Let the tapes keep what clips to come will need."""
-        since_ns = ClipBacklog.of(self._cases.values()).since_ns(self._reach)
-        for camera, tape in self._tapes.items():
+        since_ns = ClipBacklog.of(self._pending.values()).since_ns(self._reach)
+        for camera, tape in self._rings.items():
             tape.hold(since_ns[camera] - PAD_NS if camera in since_ns else None)
 
-    def _look_after(self) -> None:
+    def _maintain(self) -> None:
         """Once a minute what is too old goes; once a day the digest."""
         now_ns = self._clock.mono_ns()
         if now_ns >= self._sweep_due_ns:
             self._sweep_due_ns = now_ns + self.SWEEP_NS
             self._retention.sweep()
         try:
-            self._daily.look()
+            self._daily.run_if_due()
         except EdgeError as error:
             log.warning("the day's digest: %s", error)
 
-    def _sights_of(self, camera: str) -> Sights:
+    def _windows_of(self, camera: str) -> RecentWindows:
         keep_ns = self._reach.before_ns + self._reach.after_ns + self._reach.longest_ns + 30 * NS_PER_S
-        return self._sights.setdefault(camera, Sights(keep_ns))
+        return self._windows.setdefault(camera, RecentWindows(keep_ns))
 
     def _wall_ns(self, t_ns: int) -> int:
         return self._clock.wall_ns() - (self._clock.mono_ns() - t_ns)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import InputError
-from edge.learn.evaluation.command import add_evaluate
-from edge.learn.evaluation.gating_command import add_gating
-from edge.learn.evaluation.precision import add_precision
+from edge.learn.evaluation.command import register_evaluate
+from edge.learn.evaluation.gating_command import register_gating
+from edge.learn.evaluation.precision import register_precision
 
 if TYPE_CHECKING:
-    from edge.learn.train.stages import Sources
+    from edge.learn.train.stages import TrainingPaths
 
 _log = logging.getLogger(__name__)
 VERSION = "0.3.0"
@@ -27,43 +27,44 @@ FUSION = "attention"
 Handler = Callable[[argparse.Namespace], int]
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Give `edge learn` its commands (`train`, `ablate`, `export`, `evaluate`, ...), each with its `handler`."""
-    from edge.learn.align.command import add_words
-    from edge.learn.events.command import add_commands as add_events
-    from edge.learn.normal.command import add_commands as add_normal
+def register(parser: argparse.ArgumentParser) -> None:
+    """Give `edge learn` its commands (`run_training`, `run_ablation`, `export`, `evaluate`, ...), each with its
+    `handler`."""
+    from edge.learn.align.command import register_words
+    from edge.learn.events.command import register as add_events
+    from edge.learn.normal.command import register as add_normal
 
     subparsers = parser.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
     add_events(subparsers)
     add_normal(subparsers)
-    add_words(subparsers)
+    register_words(subparsers)
     train = subparsers.add_parser("train", help="train the fused model and export it")
-    _common(train)
-    _material(train)
+    _add_common_options(train)
+    _add_background_options(train)
     train.add_argument("--fusion", default=FUSION, help="how the modalities are related (edge/learn/fusion)")
     train.add_argument("--fast", action="store_true", help="minutes, not hours: a tenth of the scenes and steps")
-    train.set_defaults(handler=with_torch(main_train))
+    train.set_defaults(handler=require_torch(main_train))
     ablate = subparsers.add_parser("ablate", help="train every fusion alike on the cached features and compare them")
-    _common(ablate)
-    _material(ablate)
+    _add_common_options(ablate)
+    _add_background_options(ablate)
     ablate.add_argument("--seeds", type=int, default=2)
     ablate.add_argument("--steps", type=int, default=160)
     ablate.add_argument("--minutes", type=float, default=20.0, help="at most, for each run")
     ablate.add_argument("--fast", action="store_true", help="the work folder is one of `train --fast`")
-    ablate.set_defaults(handler=with_torch(main_ablate))
+    ablate.set_defaults(handler=require_torch(main_ablate))
     export = subparsers.add_parser("export", help="export the trained network of a work folder to ONNX")
-    _common(export)
-    export.set_defaults(handler=with_torch(main_export))
+    _add_common_options(export)
+    export.set_defaults(handler=require_torch(main_export))
     evaluate = subparsers.add_parser("evaluate", help="measure an engine folder on the data folder, in one report")
-    add_evaluate(evaluate)
-    add_precision(subparsers.add_parser("precision", help="what fewer bits cost, label by label"))
+    register_evaluate(evaluate)
+    register_precision(subparsers.add_parser("precision", help="what fewer bits cost, label by label"))
     gating = subparsers.add_parser(
         "gating", help="what computing only what changed saves and changes, on the data folder"
     )
-    add_gating(gating)
+    register_gating(gating)
 
 
-def with_torch(handler: Handler) -> Handler:
+def require_torch(handler: Handler) -> Handler:
     """``handler`` where torch is installed; elsewhere an InputError that says how to get it."""
 
     def run(args: argparse.Namespace) -> int:
@@ -79,23 +80,23 @@ def with_torch(handler: Handler) -> Handler:
 
 def main_train(args: argparse.Namespace) -> int:
     """Every stage that the work folder does not hold yet, then calibration and export."""
-    from edge.learn.train.stages import FAST, FULL, train
+    from edge.learn.train.stages import FAST_SIZES, FULL_SIZES, run_training
 
-    print(train(_sources(args), FAST if args.fast else FULL, _fusion(args.fusion), VERSION))
+    print(run_training(_paths_of(args), FAST_SIZES if args.fast else FULL_SIZES, _checked_fusion(args.fusion), VERSION))
     return 0
 
 
 def main_ablate(args: argparse.Namespace) -> int:
     """Every fusion on the work folder's features; the table is printed and left there."""
-    from edge.learn.train.ablate import ablate, ablation_text
-    from edge.learn.train.fusion import FusionRun
-    from edge.learn.train.stages import FAST, FULL, evidence_weights, scene_rows
+    from edge.learn.train.ablate import ablation_table, run_ablation
+    from edge.learn.train.fusion import FusionTrainingConfig
+    from edge.learn.train.stages import FAST_SIZES, FULL_SIZES, load_evidence_weights, load_scene_rows
 
-    sources = _sources(args)
-    train, held = scene_rows(sources, FAST if args.fast else FULL)
-    run = FusionRun(steps=args.steps, minutes=args.minutes)
-    start, path = evidence_weights(sources), sources.work / "ablation.json"
-    text = ablation_text(ablate(start, train, held, run, range(1, args.seeds + 1), path))
+    sources = _paths_of(args)
+    train, held = load_scene_rows(sources, FAST_SIZES if args.fast else FULL_SIZES)
+    run = FusionTrainingConfig(steps=args.steps, minutes=args.minutes)
+    start, path = load_evidence_weights(sources), sources.work / "ablation.json"
+    text = ablation_table(run_ablation(start, train, held, run, range(1, args.seeds + 1), path))
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
     return 0
@@ -103,26 +104,26 @@ def main_ablate(args: argparse.Namespace) -> int:
 
 def main_export(args: argparse.Namespace) -> int:
     """<work>/calibrated.pt -> the engine folder."""
-    from edge.learn.train.export import export_work
+    from edge.learn.train.export import export_work_folder
 
-    done = export_work(args.work, args.weights, args.out, VERSION)
+    done = export_work_folder(args.work, args.weights, args.out, VERSION)
     speed, gap = f"{done.ms_per_row:.1f} ms a row on one thread", f"{done.difference:.4f} from torch"
     print(f"{done.path}: {done.megabytes:.1f} MB, {speed}, {gap}")
     return 0
 
 
-def _sources(args: argparse.Namespace) -> Sources:
+def _paths_of(args: argparse.Namespace) -> TrainingPaths:
     """The arguments as the training's sources, with torch's threads set."""
     import torch
 
-    from edge.learn.data import data_root
-    from edge.learn.train.stages import Sources
+    from edge.learn.data import find_data_root
+    from edge.learn.train.stages import TrainingPaths
 
     torch.set_num_threads(args.threads)
-    return Sources(data_root(args.data), args.weights, args.packages, args.photos, args.work, args.out)
+    return TrainingPaths(find_data_root(args.data), args.weights, args.packages, args.photos, args.work, args.out)
 
 
-def _fusion(name: str) -> str:
+def _checked_fusion(name: str) -> str:
     """A fusion's name, if there is one."""
     from edge.learn.fusion import FUSIONS
 
@@ -131,14 +132,14 @@ def _fusion(name: str) -> str:
     return name
 
 
-def _material(parser: argparse.ArgumentParser) -> None:
+def _add_background_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", type=Path, default=None, help="openly licensed photographs, for backgrounds")
     parser.add_argument(
         "--packages", type=Path, default=Path("/"), help="where Debian's sound packages are installed or unpacked"
     )
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
     parser.add_argument(
         "--weights", type=Path, default=Path(os.environ.get("EDGE_WEIGHTS", "weights")), help="starting weights"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.learn.labels import FPS, HEIGHT, PAD, RATE_HZ, WIDTH
+from edge.learn.labels import FPS, HEIGHT, PAD_VALUE, RATE_HZ, WIDTH
 from edge.learn.scenes.packages import packaged_sounds
 
 U8 = NDArray[np.uint8]
@@ -32,7 +32,7 @@ _HELD_CLIPS: Final = ("opencv_vtest", "intel_preview_people-detection", "intel_p
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class OpenRecording:
     """One open file. `label` is ours or ""; `held_out` ones calibrate and stop training, and never train."""
 
     path: Path
@@ -44,7 +44,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class DecodedSound:
     """A decoded open sound, 32 kHz mono."""
 
     wave: Wave
@@ -53,7 +53,7 @@ class Sound:
     held_out: bool
 
 
-def data_root(argument: str | None) -> Path:
+def find_data_root(argument: str | None) -> Path:
     """The data folder: the argument, or EDGE_DATA."""
     root = argument or os.environ.get("EDGE_DATA", "")
     if not root:
@@ -61,16 +61,16 @@ def data_root(argument: str | None) -> Path:
     return Path(root)
 
 
-def permitted(licence: str) -> bool:
+def is_permitted_licence(licence: str) -> bool:
     """Whether a recording under this licence may train what ships: CC0, CC BY, ODbL, Apache, BSD or MIT."""
     return _LICENCES.search(licence) is not None
 
 
-def recordings(root: Path) -> list[Recording]:
+def open_recordings(root: Path) -> list[OpenRecording]:
     """Every open recording of `<root>/manifest.csv` whose licence permits training."""
     with open(root / "manifest.csv", encoding="utf-8") as f:
-        rows = [row for row in csv.DictReader(f) if row["tier"] == "open" and permitted(row["licence"])]
-    found = []
+        rows = [row for row in csv.DictReader(f) if row["tier"] == "open" and is_permitted_licence(row["licence"])]
+    result = []
     for row in rows:
         path, video = root / row["file"], row["file"].endswith(".mp4")
         stem = path.stem
@@ -81,16 +81,18 @@ def recordings(root: Path) -> list[Recording]:
         else:
             held = zlib.crc32((row["group"] or stem).encode()) % 5 == 0
         label = "" if video else _SOUND_LABELS.get(row["label"], "")
-        found.append(Recording(path, "video" if video else "audio", label, row["group"] or stem, held, row["dataset"]))
-    return found
+        result.append(
+            OpenRecording(path, "video" if video else "audio", label, row["group"] or stem, held, row["dataset"])
+        )
+    return result
 
 
-def training_sounds(root: Path, packages: Path | None) -> list[Sound]:
+def training_sounds(root: Path, packages: Path | None) -> list[DecodedSound]:
     """All open sounds decoded, with those of the Debian packages under `packages` where it is given."""
-    found = [r for r in recordings(root) if r.kind == "audio"]
-    sounds = [Sound(decode_sound(r.path), r.label, r.path.stem, r.held_out) for r in found]
+    files = [r for r in open_recordings(root) if r.kind == "audio"]
+    sounds = [DecodedSound(decode_sound(r.path), r.label, r.path.stem, r.held_out) for r in files]
     if packages is not None:
-        sounds += [Sound(x.wave, x.label, x.name, x.held_out) for x in packaged_sounds(packages)]
+        sounds += [DecodedSound(x.wave, x.label, x.name, x.held_out) for x in packaged_sounds(packages)]
     return sounds
 
 
@@ -137,7 +139,7 @@ def letterbox(picture: U8) -> U8:
     scale = min(WIDTH / w, HEIGHT / h)
     nw, nh = max(1, round(w * scale)), max(1, round(h * scale))
     resized = cv2.resize(picture, (nw, nh), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    canvas = np.full((HEIGHT, WIDTH, 3), PAD, np.uint8)
+    canvas = np.full((HEIGHT, WIDTH, 3), PAD_VALUE, np.uint8)
     top, left = (HEIGHT - nh) // 2, (WIDTH - nw) // 2
     canvas[top : top + nh, left : left + nw] = resized
     return canvas

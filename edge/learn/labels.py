@@ -9,7 +9,7 @@ MODALITIES: Final = ("video", "audio", "sensors")
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LabelSpec:
     """One event: its evidence, its thresholds, and where the pretrained parts already know it.
 
     `tags` are AudioSet indices (engines/fused/audioset527.txt) with a prior offset in log-odds: 0 for
@@ -36,10 +36,10 @@ class Label:
 
 
 LABELS: Final = (
-    Label("person", ("video",), classes=(0,), min_s=1.0),
-    Label("vehicle", ("video",), classes=tuple(range(1, 9)), min_s=1.0),
-    Label("animal", ("video",), classes=tuple(range(14, 24)), min_s=1.0),
-    Label(
+    LabelSpec("person", ("video",), classes=(0,), min_s=1.0),
+    LabelSpec("vehicle", ("video",), classes=tuple(range(1, 9)), min_s=1.0),
+    LabelSpec("animal", ("video",), classes=tuple(range(14, 24)), min_s=1.0),
+    LabelSpec(
         "fire",
         MODALITIES,
         tags=((298, 0.0), (299, -1.0)),
@@ -49,8 +49,8 @@ LABELS: Final = (
         leave=0.4,
         min_s=2.0,
     ),
-    Label("smoke", ("video", "sensors"), dense=1, picture_limit=0.45, enter=0.5, leave=0.3, min_s=2.0),
-    Label(
+    LabelSpec("smoke", ("video", "sensors"), dense=1, picture_limit=0.45, enter=0.5, leave=0.3, min_s=2.0),
+    LabelSpec(
         "explosion",
         MODALITIES,
         tags=((426, 0.0), (435, -0.5), (436, -1.0)),
@@ -62,7 +62,7 @@ LABELS: Final = (
         leave=0.5,
         min_s=0.0,
     ),
-    Label(
+    LabelSpec(
         "gunshot",
         ("video", "audio"),
         tags=((427, 0.0), (428, 0.0), (429, 0.0), (430, -0.5), (431, -1.0)),
@@ -74,7 +74,7 @@ LABELS: Final = (
         leave=0.4,
         min_s=0.0,
     ),
-    Label(
+    LabelSpec(
         "glass_break",
         ("audio", "sensors"),
         tags=((443, 0.0), (470, -1.5), (469, -2.0), (441, -2.5)),
@@ -84,7 +84,7 @@ LABELS: Final = (
         leave=0.3,
         min_s=0.0,
     ),
-    Label(
+    LabelSpec(
         "scream",
         ("audio",),
         tags=((14, 0.0), (11, -1.5), (8, -2.0), (25, -2.0)),
@@ -94,7 +94,7 @@ LABELS: Final = (
         leave=0.4,
         min_s=0.5,
     ),
-    Label(
+    LabelSpec(
         "alarm",
         ("audio", "sensors"),
         tags=((399, 0.0), (400, 0.0), (388, -0.5), (398, -1.5), (310, -1.0), (395, -1.5)),
@@ -104,7 +104,7 @@ LABELS: Final = (
         leave=0.4,
         min_s=1.0,
     ),
-    Label(
+    LabelSpec(
         "siren",
         ("audio",),
         tags=((396, 0.0), (323, 0.0), (324, 0.0), (325, 0.0), (397, 0.0)),
@@ -114,7 +114,7 @@ LABELS: Final = (
         leave=0.4,
         min_s=1.0,
     ),
-    Label(
+    LabelSpec(
         "crying_baby",
         ("audio",),
         tags=((23, 0.0), (22, -1.5)),
@@ -123,7 +123,7 @@ LABELS: Final = (
         leave=0.4,
         min_s=1.0,
     ),
-    Label(
+    LabelSpec(
         "dog_bark",
         ("audio",),
         tags=((75, 0.0), (78, 0.0), (76, 0.0), (74, -0.5), (79, -1.0)),
@@ -132,7 +132,7 @@ LABELS: Final = (
         leave=0.4,
         min_s=0.5,
     ),
-    Label(
+    LabelSpec(
         "door_knock",
         ("audio", "sensors"),
         tags=((359, 0.0),),
@@ -142,8 +142,8 @@ LABELS: Final = (
         leave=0.4,
         min_s=0.0,
     ),
-    Label("fall", ("video",), body=0, enter=0.5, leave=0.3, min_s=0.0),
-    Label("fight", ("video",), body=1, enter=0.5, leave=0.3, min_s=1.0),
+    LabelSpec("fall", ("video",), body=0, enter=0.5, leave=0.3, min_s=0.0),
+    LabelSpec("fight", ("video",), body=1, enter=0.5, leave=0.3, min_s=1.0),
 )
 LABEL_NAMES: Final = tuple(label.name for label in LABELS)
 DENSE_CHANNELS: Final = 4
@@ -151,7 +151,7 @@ BODY_CHANNELS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Sensor:
+class SensorSpec:
     """One sensor channel: readings enter the graph as (value - mean) / std."""
 
     name: str
@@ -161,14 +161,14 @@ class Sensor:
 
 
 SENSORS: Final = (
-    Sensor("temperature", "°C", 20.0, 10.0),
-    Sensor("humidity", "%", 50.0, 20.0),
-    Sensor("light", "lx", 200.0, 300.0),
-    Sensor("co2", "ppm", 600.0, 300.0),
-    Sensor("smoke", "%/m", 0.5, 1.0),
-    Sensor("motion", "0/1", 0.0, 1.0),
-    Sensor("door", "0/1", 0.0, 1.0),
-    Sensor("vibration", "m/s²", 0.2, 0.5),
+    SensorSpec("temperature", "°C", 20.0, 10.0),
+    SensorSpec("humidity", "%", 50.0, 20.0),
+    SensorSpec("light", "lx", 200.0, 300.0),
+    SensorSpec("co2", "ppm", 600.0, 300.0),
+    SensorSpec("smoke", "%/m", 0.5, 1.0),
+    SensorSpec("motion", "0/1", 0.0, 1.0),
+    SensorSpec("door", "0/1", 0.0, 1.0),
+    SensorSpec("vibration", "m/s²", 0.2, 0.5),
 )
 
 HOP_S: Final = 0.5
@@ -176,13 +176,13 @@ FPS: Final = 4.0
 FRAMES: Final = 2
 WIDTH: Final = 448
 HEIGHT: Final = 256
-PAD: Final = 114
+PAD_VALUE: Final = 114
 RATE_HZ: Final = 32000
 WINDOW_S: Final = 2.0
 SAMPLES: Final = 64000
 MEMORY: Final = 16
-DIM: Final = 192
-BODY: Final = 24
+TOKEN_DIM: Final = 192
+BODY_DIM: Final = 24
 """The last BODY of a token's DIM numbers describe bodies; only the body head reads them."""
 TAGS: Final = 527
 BOXES: Final = 32

@@ -5,21 +5,21 @@ from __future__ import annotations
 import threading
 
 
-class Bell:
+class WakeEvent:
     """As an event that `wait` clears, out of one lock: ringing and waking run no Python of their own."""
 
     def __init__(self) -> None:
-        self._silent = threading.Lock()
-        self._silent.acquire()
+        self._unset = threading.Lock()
+        self._unset.acquire()
 
     def set(self) -> None:
         """Ring; once or many times before the next `wait` is the same."""
-        if self._silent.locked():
+        if self._unset.locked():
             try:
-                self._silent.release()
+                self._unset.release()
             except RuntimeError:  # another thread rang in between
                 return
 
     def wait(self, timeout_s: float) -> bool:
         """Until it was rung since the last call, for at most ``timeout_s``; whether it was."""
-        return self._silent.acquire(timeout=timeout_s)
+        return self._unset.acquire(timeout=timeout_s)

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable
 
 from edge.clock import Clock
-from edge.errors import EdgeError, exhausted
+from edge.errors import EdgeError, exhausted_resource
 from edge.types import NS_PER_S, seconds
 
 log = logging.getLogger(__name__)
 Loop = Callable[[threading.Event], None]
 
 
-class Crew:
+class ThreadGroup:
     """Threads running loops that take a cancel event. ``on_failure`` is called once, from the failing thread."""
 
     def __init__(self, clock: Clock, on_failure: Callable[[], None]) -> None:
@@ -48,10 +48,10 @@ class Crew:
         """Whether any thread whose name starts with ``prefix`` still runs."""
         return any(thread.is_alive() for thread, _ in self._members if thread.name.startswith(prefix))
 
-    def fail(self, name: str, error: BaseException) -> None:
+    def note_failure(self, name: str, error: BaseException) -> None:
         """Note what ended the thread called ``name``; what is expected or not ours is logged as a sentence."""
-        said = exhausted(error) or (error if isinstance(error, EdgeError) else None)
-        log.critical("thread %s failed: %s", name, said or error, exc_info=None if said else error)
+        message = exhausted_resource(error) or (error if isinstance(error, EdgeError) else None)
+        log.critical("thread %s failed: %s", name, message or error, exc_info=None if message else error)
         with self._lock:
             first = self.failure is None
             self.failure = self.failure or error
@@ -62,4 +62,4 @@ class Crew:
         try:
             loop(cancel)
         except BaseException as error:  # noqa: BLE001 - the daemon ends with it
-            self.fail(name, error)
+            self.note_failure(name, error)

@@ -21,7 +21,7 @@ from edge.types import NS_PER_S
 log = logging.getLogger(__name__)
 
 
-class FileWork:
+class FileWorker:
     """``folder`` is the node's own, whose free space is measured now and then."""
 
     TURN_S = 0.25
@@ -32,33 +32,33 @@ class FileWork:
         self._folder = folder
         self._clock = clock
         self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._news = threading.Event()
+        self._wake_event = threading.Event()
         self._free: tuple[int, int] | None = None  # when, bytes
         self._measure_ns = clock.mono_ns()
-        self.regular: list[Callable[[], None]] = []  # called every turn
+        self.every_turn: list[Callable[[], None]] = []  # called every turn
 
-    def later(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None]) -> None:
         """Have ``work`` done soon, in the order of the calls; from any thread."""
         self._waiting.put(work)
-        self._news.set()
+        self._wake_event.set()
 
     def wake(self) -> None:
         """Have the next turn now."""
-        self._news.set()
+        self._wake_event.set()
 
     def run(self, cancel: threading.Event) -> None:
         """The thread's loop; what waits is done before it ends."""
         while not cancel.is_set():
             self.step()
-            self._clock.wait(self._news, self.TURN_S)
+            self._clock.wait(self._wake_event, self.TURN_S)
         self.step()
 
     def step(self) -> None:
         """Do what waits, and what is done every turn. What a disk refuses is logged; it is no reason to stop."""
-        self._news.clear()
+        self._wake_event.clear()
         while not self._waiting.empty():
             self._do(self._waiting.get())
-        for work in self.regular:
+        for work in self.every_turn:
             self._do(work)
         if self._clock.mono_ns() >= self._measure_ns:
             self._measure_ns = self._clock.mono_ns() + self.MEASURE_NS

@@ -18,18 +18,18 @@ LOCK = "edge.lock"
 
 
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
+def lock_data_dir(path: Path) -> Iterator[None]:
     """Make ``path`` and hold its lock file meanwhile. InputError when another daemon does, or when it is no folder.
 
     A disk on which nothing can be written is no reason not to look and alert: that is said, and nothing is held.
     """
-    with _open(path) as lock:
+    with _open_lock_file(path) as lock:
         if lock is not None:
-            _take(lock, path)
+            _acquire(lock, path)
         yield
 
 
-def _take(lock: TextIO, path: Path) -> None:
+def _acquire(lock: TextIO, path: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -47,7 +47,7 @@ def _take(lock: TextIO, path: Path) -> None:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[TextIO | None]:
+def _open_lock_file(path: Path) -> Iterator[TextIO | None]:
     """The lock file; only for reading, or none at all, where the disk gives no more."""
     file: TextIO | None = None
     try:

@@ -9,47 +9,49 @@ from collections.abc import Callable
 
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
-from edge.capture.base import Fittings
+from edge.capture.base import SourceOptions
 from edge.capture.registry import open_main_stream, open_microphone, open_source
 from edge.capture.sensors import SensorParser
-from edge.capture.supervise import Supervisor
-from edge.capture.tap import SoundFeed
+from edge.capture.supervise import SourceSupervisor
+from edge.capture.tap import PcmPacketFeed
 from edge.clock import Clock
-from edge.config import Loaded
-from edge.config.sources import Camera, FileSource
-from edge.config.streams import same_streams
+from edge.config import LoadedConfig
+from edge.config.sources import CameraConfig, FileSourceConfig
+from edge.config.streams import duplicate_streams
 from edge.engine.manifest import Geometry
-from edge.evidence.clips.tape import Tape
+from edge.evidence.clips.tape import PacketRing
 from edge.facts import SourceState
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
-from edge.node.crew import Crew
-from edge.publish.commands import Incoming
-from edge.types import U8, Item, Rect
+from edge.node.crew import ThreadGroup
+from edge.publish.commands import IncomingMessage
+from edge.types import U8, MediaItem, Rect
 
 _log = logging.getLogger(__name__)
 
-FAST_S = 600.0
+FAST_PREROLL_S = 600.0
 
 
-class Inputs:
+class NodeInputs:
     """Sources and buffers of all cameras. Built on the main thread; each source is read by its own."""
 
-    def __init__(self, loaded: Loaded, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, loaded: LoadedConfig, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
         self._loaded, self._geometry, self._clock, self._metrics = loaded, geometry, clock, metrics
         config = loaded.config
-        for key, message in same_streams(config):
+        for key, message in duplicate_streams(config):
             _log.warning("%s", loaded.fault(key, message))
         self._wake: Callable[[], None] = lambda: None
-        self._supervisors: dict[str, Supervisor] = {}
+        self._supervisors: dict[str, SourceSupervisor] = {}
         self._microphones = {name: MicrophoneBuffer(name, geometry, config.health) for name in config.microphones}
-        self._sounds = {name: self._tape(own_axis=True) for name in config.microphones}
+        self._microphone_rings = {name: self._packet_ring(own_axis=True) for name in config.microphones}
         for name, microphone in config.microphones.items():
             source = open_microphone(name, microphone, geometry, clock, metrics)
-            self._supervisors[f"microphone:{name}"] = Supervisor(source, self._listen(name), clock, metrics)
+            self._supervisors[f"microphone:{name}"] = SourceSupervisor(
+                source, self._microphone_push(name), clock, metrics
+            )
         self.live: dict[str, bool] = {}
-        self.tapes: dict[str, Tape] = {}
-        self.buffers = {name: self._camera(name, camera) for name, camera in config.cameras.items()}
+        self.packet_rings: dict[str, PacketRing] = {}
+        self.buffers = {name: self._open_camera(name, camera) for name, camera in config.cameras.items()}
         self._sensors = SensorParser(
             {name: camera.sensor_topics() for name, camera in config.cameras.items() if camera.sensors}, metrics
         )
@@ -59,13 +61,13 @@ class Inputs:
         """The topics to subscribe to."""
         return self._sensors.topics
 
-    def on_sensor(self, incoming: Incoming) -> None:
+    def on_sensor(self, incoming: IncomingMessage) -> None:
         """Hand a message of a sensor topic to the cameras that want it."""
         arrival_ns = incoming.arrival_ns or self._clock.mono_ns()
         for camera, reading in self._sensors.parse(incoming.topic, incoming.payload, arrival_ns):
             self.buffers[camera].push_sensor(reading)
 
-    def start(self, crew: Crew, wake: Callable[[], None]) -> None:
+    def start(self, crew: ThreadGroup, wake: Callable[[], None]) -> None:
         """Start one capture thread a source; ``wake`` is called when a window came due."""
         self._wake = wake
         for k, (name, supervisor) in enumerate(self._supervisors.items()):
@@ -87,10 +89,10 @@ class Inputs:
     def picture(self, camera: str, taken: MediaTime | None) -> U8 | None:
         """The camera's picture u8[h,w,3] RGB as the model sees it, without the letterbox: the one taken then, or the
         newest for None; None where it is not there (any more)."""
-        found = self.buffers[camera].newest_picture(taken)
-        if found is None or (taken is not None and found.taken != taken):
+        copy = self.buffers[camera].newest_picture(taken)
+        if copy is None or (taken is not None and copy.taken_at != taken):
             return None
-        return cropped(found.image, found.content)
+        return without_letterbox(copy.image, copy.content)
 
     def all_ended(self) -> bool:
         """Whether every source was a recording and has come to its end."""
@@ -101,7 +103,7 @@ class Inputs:
         counts = Counter(supervisor.state.value for supervisor in self._supervisors.values())
         return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
-    def _delayed(self, supervisor: Supervisor, delay_s: float) -> Callable[[threading.Event], None]:
+    def _delayed(self, supervisor: SourceSupervisor, delay_s: float) -> Callable[[threading.Event], None]:
         """Sources begin spread over one hop: the windows of recordings would all be due at the same moment else."""
 
         def run(cancel: threading.Event) -> None:
@@ -111,53 +113,55 @@ class Inputs:
 
         return run
 
-    def _listen(self, name: str) -> Callable[[Item], None]:
+    def _microphone_push(self, name: str) -> Callable[[MediaItem], None]:
         """Where a microphone's sound goes: to its buffer, and to the tape where one is kept."""
-        push, tape = self._microphones[name].push, self._sounds[name]
-        if tape is None:
+        push, ring = self._microphones[name].push, self._microphone_rings[name]
+        if ring is None:
             return push
-        feed = SoundFeed(tape, self._geometry.audio.rate_hz)
+        feed = PcmPacketFeed(ring, self._geometry.audio.rate_hz)
 
-        def both(item: Item) -> None:
+        def both(item: MediaItem) -> None:
             push(item)
             feed.push(item)
 
         return both
 
-    def _tape(self, *, own_axis: bool = False, sound: Tape | None = None, is_fast: bool = False) -> Tape | None:
+    def _packet_ring(
+        self, *, own_axis: bool = False, sound: PacketRing | None = None, is_fast: bool = False
+    ) -> PacketRing | None:
         """A tape as the configuration wants it; None where no clips are kept. ``is_fast``: of a recording that is read
         faster than it was made, so that evidence may be further behind in its time."""
         evidence = self._loaded.config.evidence
         if evidence is None:
             return None
-        before_s = evidence.before_s + (FAST_S if is_fast else 0.0)
-        return Tape(before_s, round(evidence.ring_mb * 1e6), own_axis=own_axis, sound=sound)
+        before_s = evidence.before_s + (FAST_PREROLL_S if is_fast else 0.0)
+        return PacketRing(before_s, round(evidence.ring_mb * 1e6), own_axis=own_axis, sound=sound)
 
-    def _fit(self, name: str, camera: Camera) -> Fittings:
+    def _source_options(self, name: str, camera: CameraConfig) -> SourceOptions:
         """The tape and masks of a camera; its main stream is read by a thread of its own."""
-        sound = self._sounds.get(camera.microphone)
-        is_fast = isinstance(camera.source, FileSource) and camera.source.pace == "fast"
-        tape = sound
+        sound = self._microphone_rings.get(camera.microphone)
+        is_fast = isinstance(camera.source, FileSourceConfig) and camera.source.pace == "fast"
+        ring = sound
         if camera.source is not None:
-            tape = self._tape(own_axis=camera.record is not None, sound=sound, is_fast=is_fast)
-        if tape is None:
-            return Fittings(camera.privacy_masks)
-        self.tapes[name] = tape
-        fittings = Fittings(camera.privacy_masks, tape, keep_sound=camera.microphone == "stream")
+            ring = self._packet_ring(own_axis=camera.record is not None, sound=sound, is_fast=is_fast)
+        if ring is None:
+            return SourceOptions(camera.privacy_masks)
+        self.packet_rings[name] = ring
+        options = SourceOptions(camera.privacy_masks, ring, keep_sound=camera.microphone == "stream")
         if camera.record is None:
-            return fittings
-        main = open_main_stream(name, camera.record, self._geometry, self._clock, self._metrics, fittings)
-        self._supervisors[f"main:{name}"] = Supervisor(main, lambda _item: None, self._clock, self._metrics)
-        return Fittings(camera.privacy_masks)
+            return options
+        main = open_main_stream(name, camera.record, self._geometry, self._clock, self._metrics, options)
+        self._supervisors[f"main:{name}"] = SourceSupervisor(main, lambda _item: None, self._clock, self._metrics)
+        return SourceOptions(camera.privacy_masks)
 
-    def _camera(self, name: str, camera: Camera) -> CameraBuffer:
+    def _open_camera(self, name: str, camera: CameraConfig) -> CameraBuffer:
         config = self._loaded.config
         source = None
-        fittings = self._fit(name, camera)
-        tape = self.tapes.get(name)
+        options = self._source_options(name, camera)
+        ring = self.packet_rings.get(name)
         if camera.source is not None:
             base = self._loaded.path.parent
-            source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base, fittings)
+            source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base, options)
         self.live[name] = source is None or source.live
         buffer = CameraBuffer(
             name,
@@ -171,11 +175,11 @@ class Inputs:
             audio=camera.microphone != "none",
             microphone=self._microphones.get(camera.microphone),
             sensors={channel: topic.stale_s for channel, topic in camera.sensor_topics().items()},
-            wake=self._came_due,
-            on_epoch=tape.start_epoch if tape is not None else None,
+            wake=self._wake_engine,
+            on_epoch=ring.start_epoch if ring is not None else None,
         )
         if source is not None:
-            self._supervisors[name] = Supervisor(
+            self._supervisors[name] = SourceSupervisor(
                 source,
                 buffer.push,
                 self._clock,
@@ -185,11 +189,11 @@ class Inputs:
             )
         return buffer
 
-    def _came_due(self) -> None:
+    def _wake_engine(self) -> None:
         self._wake()
 
 
-def cropped(image: U8, content: Rect) -> U8:
+def without_letterbox(image: U8, content: Rect) -> U8:
     """The camera's own picture, without the bars of the model's canvas."""
     height, width = image.shape[:2]
     x1, x2 = round(content[0] * width), round(content[2] * width)

@@ -15,28 +15,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from edge.clock import Clock
-from edge.config import Config, Loaded
-from edge.config.keeping import Evidence
-from edge.detect.thresholds import Effective
+from edge.config import Config, LoadedConfig
+from edge.config.keeping import EvidenceConfig
+from edge.detect.thresholds import EffectiveThreshold
 from edge.errors import EdgeError, InputError
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.traces import Traces
-from edge.evidence.clips.tape import Tape
-from edge.evidence.describer import Describer
+from edge.evidence.archive.traces import TraceStore
+from edge.evidence.clips.tape import PacketRing
+from edge.evidence.describer import Captioner
 from edge.evidence.digest import Digest, as_json
-from edge.evidence.pictures.shots import LivePicture
+from edge.evidence.pictures.shots import PictureSource
 from edge.evidence.recorder import Recorder
 from edge.metrics import Metrics
-from edge.pipeline import Step
-from edge.publish.commands import Mark, TakeSnapshot
+from edge.pipeline import StepResult
+from edge.publish.commands import MarkEvent, TakeSnapshot
 from edge.publish.facade import EventPublisher
-from edge.types import Event, Kept
+from edge.types import Event, EvidenceFiles
 
 log = logging.getLogger(__name__)
-FOLDER = "evidence"
+EVIDENCE_DIR = "evidence"
 
 
-class Keeping:
+class EvidenceWorker:
     """Evidence of one node, in ``data_dir/evidence``. What that folder's disk refuses is `trouble`."""
 
     TURN_S = 0.25
@@ -45,16 +45,16 @@ class Keeping:
 
     def __init__(
         self,
-        loaded: Loaded,
-        settings: Evidence,
-        tapes: Mapping[str, Tape],
-        picture: LivePicture,
+        loaded: LoadedConfig,
+        settings: EvidenceConfig,
+        packet_rings: Mapping[str, PacketRing],
+        picture: PictureSource,
         publisher: EventPublisher,
         clock: Clock,
         metrics: Metrics,
         model: str,
     ) -> None:
-        self.folder = loaded.resolve(loaded.config.node.data_dir) / FOLDER
+        self.folder = loaded.resolve(loaded.config.node.data_dir) / EVIDENCE_DIR
         self._publisher = publisher
         self._metrics = metrics
         self._failed = ""
@@ -62,33 +62,33 @@ class Keeping:
         self.closing_s = self.CLOSING_S
         self._enter: Mapping[tuple[str, str], float] = {}
         self.store = EventStore(self.folder, clock)
-        self.traces = Traces(self.folder, clock)
+        self.traces = TraceStore(self.folder, clock)
         self._recorder = Recorder(
             loaded.config,
             settings,
             self.store,
             self.traces,
-            tapes,
+            packet_rings,
             clock,
             metrics,
             model,
             live=picture,
             enter=lambda camera, label: self._enter.get((camera, label)),
-            tell=self._tell,
-            recorded=publisher.recorded,
+            on_digest=self._publish_digest,
+            on_recorded=publisher.recorded,
         )
         spec = loaded.config.describer
-        self.describer = Describer(spec, clock, metrics, loaded.resolve) if spec is not None else None
+        self.describer = Captioner(spec, clock, metrics, loaded.resolve) if spec is not None else None
 
-    def observe(self, step: Step) -> None:
+    def observe(self, step: StepResult) -> None:
         """Take note of what a step brought forth; never blocks."""
         self._recorder.observe(step.scores, step.rules, step.events)
 
-    def resumed(self, events: Sequence[Event]) -> None:
+    def observe_resumed(self, events: Sequence[Event]) -> None:
         """Take note of events that an earlier run left without a row, or open and that were ended now."""
         self._recorder.observe((), (), events)
 
-    def thresholds(self, thresholds: Iterable[Effective]) -> None:
+    def set_thresholds(self, thresholds: Iterable[EffectiveThreshold]) -> None:
         """Take note of what is in force: what comes near it is a candidate."""
         self._enter = {(one.camera, one.label): one.enter for one in thresholds if one.enabled}
 
@@ -97,7 +97,7 @@ class Keeping:
         if config.evidence is not None:
             self._requests.put(partial(self._recorder.reconfigure, config, config.evidence))
 
-    def mark(self, command: Mark, by: str) -> str:
+    def mark(self, command: MarkEvent, by: str) -> str:
         """Judge an event, from any thread; a sentence on what was done. InputError when there is no such event."""
         event_id = command.event
         if event_id is None:
@@ -106,8 +106,8 @@ class Keeping:
                 raise InputError(f"{command.camera}: no event is kept that could be marked")
             event_id = newest.id
         record = self.store.mark(event_id, command.verdict, by=by, note=command.note)
-        said = "no longer marked" if record.mark is None else f"marked {record.mark.verdict}"
-        return f"{record.label} at {record.camera} ({record.id}) is {said}"
+        result = "no longer marked" if record.mark is None else f"marked {record.mark.verdict}"
+        return f"{record.label} at {record.camera} ({record.id}) is {result}"
 
     def snapshot(self, command: TakeSnapshot, answer: Callable[[str | None], None]) -> None:
         """Publish a fresh picture of a camera, soon; ``answer`` is told None when it was, else why not."""
@@ -124,12 +124,12 @@ class Keeping:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.NICE)
         while not cancel.is_set():
             while not self._requests.empty():
-                self._guarded(self._requests.get())
-            self._guarded(lambda: self._publish(self._recorder.work()))
+                self._run_guarded(self._requests.get())
+            self._run_guarded(lambda: self._publish(self._recorder.step()))
             cancel.wait(self.TURN_S)
-        self._guarded(lambda: self._publish(self._recorder.close(self.closing_s)))
+        self._run_guarded(lambda: self._publish(self._recorder.close(self.closing_s)))
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _run_guarded(self, work: Callable[[], None]) -> None:
         """Do ``work``; what the disk or media refuse is told once and counted, and the next piece of work goes on."""
         try:
             work()
@@ -145,26 +145,26 @@ class Keeping:
         self.traces.close()
         self.store.close()
 
-    def describe(self, cancel: threading.Event) -> None:
+    def run_describer(self, cancel: threading.Event) -> None:
         """The describer thread's loop."""
         describer = self.describer
         while describer is not None and not cancel.is_set():
-            self._guarded(lambda: self._caption(describer.work()))
+            self._run_guarded(lambda: self._caption(describer.step()))
             cancel.wait(describer.wait_s)
 
-    def _caption(self, described: Sequence[Kept]) -> None:
+    def _caption(self, described: Sequence[EvidenceFiles]) -> None:
         for kept in described:
             self.store.caption(kept.event_id, kept.caption)
             self._publisher.publish_evidence(kept)
 
-    def _publish(self, kept: Sequence[Kept]) -> None:
-        for one in kept:
-            picture = self._snapshot_of(one)
-            self._publisher.publish_evidence(one, picture)
+    def _publish(self, kept: Sequence[EvidenceFiles]) -> None:
+        for files in kept:
+            picture = self._snapshot_of(files)
+            self._publisher.publish_evidence(files, picture)
             if self.describer is not None and picture is not None:
-                self.describer.offer(one, picture)
+                self.describer.enqueue(files, picture)
 
-    def _snapshot_of(self, kept: Kept) -> bytes | None:
+    def _snapshot_of(self, kept: EvidenceFiles) -> bytes | None:
         path = kept.files.get("snapshot")
         try:
             return (self.folder / path).read_bytes() if path is not None else None
@@ -183,6 +183,6 @@ class Keeping:
         self._publisher.publish_snapshot(camera, picture)
         answer(None)
 
-    def _tell(self, made: Digest) -> None:
+    def _publish_digest(self, made: Digest) -> None:
         self._publisher.publish_digest(as_json(made))
         log.info("digest of %s: %s", made.day, made.text)

@@ -7,50 +7,50 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from edge.config import Config, Loaded, load
-from edge.detect.thresholds import Effective, check
+from edge.config import Config, LoadedConfig, load
+from edge.detect.thresholds import EffectiveThreshold, validate
 from edge.engine.manifest import Manifest
 from edge.errors import ConfigError, EdgeError
-from edge.node.keeping import Keeping
-from edge.node.outputs import Outputs
+from edge.node.keeping import EvidenceWorker
+from edge.node.outputs import NodeOutputs
 from edge.node.reload import merge_live
-from edge.node.scorer import Scorer
-from edge.pipeline import Pipeline, Step
-from edge.publish.commands import Command, Mark, Reload, SetArmed, SetThreshold, TakeSnapshot
+from edge.node.scorer import EngineLoop
+from edge.pipeline import Pipeline, StepResult
+from edge.publish.commands import Command, MarkEvent, Reload, SetArmed, SetThreshold, TakeSnapshot
 
 log = logging.getLogger(__name__)
 
 
-class Orders:
+class CommandHandler:
     """What people and files ask of the running node."""
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: LoadedConfig,
         manifest: Manifest,
-        scorer: Scorer,
-        outputs: Outputs,
-        keeping: Keeping | None,
-        later: Callable[[Callable[[], None]], None],
+        engine: EngineLoop,
+        outputs: NodeOutputs,
+        evidence: EvidenceWorker | None,
+        submit: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._later = later
+        self._submit = submit
         self._path = loaded.path
         self._running: Config = loaded.config
         self._manifest = manifest
-        self._scorer = scorer
+        self._engine = engine
         self._outputs = outputs
-        self._keeping = keeping
+        self._evidence = evidence
 
     def poll(self) -> None:
         """Carry out the commands that arrived since the last call."""
         for command in self._outputs.publisher.poll_commands():
             match command:
                 case Reload():
-                    self._later(partial(self._answer_reload, command))
-                case Mark() | TakeSnapshot():
-                    self._later(partial(self._ask_keeping, command))
+                    self._submit(partial(self._execute_reload, command))
+                case MarkEvent() | TakeSnapshot():
+                    self._submit(partial(self._execute_evidence, command))
                 case SetArmed() | SetThreshold():
-                    self._scorer.ask(partial(self._obey, command))
+                    self._engine.submit(partial(self._execute, command))
 
     def reload(self) -> str:
         """Read the configuration again and take over what can change live; a sentence on what was done. Reads files.
@@ -58,17 +58,17 @@ class Orders:
         ConfigError when it is wrong: the running configuration stays.
         """
         loaded = load(self._path)
-        faults = check(loaded.config, self._manifest)
+        faults = validate(loaded.config, self._manifest)
         if faults:
             raise ConfigError([loaded.fault(key, message) for key, message in faults])
         merged, refused = merge_live(self._running, loaded.config)
         self._running = merged
-        self._scorer.ask(lambda pipeline: self._reconfigure(pipeline, merged))
+        self._engine.submit(lambda pipeline: self._reconfigure(pipeline, merged))
         if refused:
             return f"events, zones and health are reloaded; needs a restart: {', '.join(refused)}"
         return "reloaded"
 
-    def _answer_reload(self, command: Reload) -> None:
+    def _execute_reload(self, command: Reload) -> None:
         try:
             done = self.reload()
         except EdgeError as error:
@@ -80,48 +80,48 @@ class Orders:
             self._outputs.publisher.accept(command, done)
 
     @property
-    def running(self) -> Config:
+    def config(self) -> Config:
         """The configuration in force."""
         return self._running
 
-    def tell_thresholds(self, thresholds: Sequence[Effective]) -> None:
+    def publish_thresholds(self, thresholds: Sequence[EffectiveThreshold]) -> None:
         """On the engine thread: say what is in force, to subscribers and to who keeps what comes near it."""
         self._outputs.publish_thresholds(thresholds)
-        if self._keeping is not None:
-            self._keeping.thresholds(thresholds)
+        if self._evidence is not None:
+            self._evidence.set_thresholds(thresholds)
 
     def _reconfigure(self, pipeline: Pipeline, config: Config) -> None:
-        self._outputs.deliver(Step(events=pipeline.reconfigure(config)))
-        self._outputs.describe(pipeline.labels)
-        if self._keeping is not None:
-            self._keeping.reconfigure(config)
-        self.tell_thresholds(pipeline.thresholds())
+        self._outputs.deliver(StepResult(events=pipeline.reconfigure(config)))
+        self._outputs.publish_labels(pipeline.labels)
+        if self._evidence is not None:
+            self._evidence.reconfigure(config)
+        self.publish_thresholds(pipeline.thresholds())
 
-    def _obey(self, command: SetArmed | SetThreshold, pipeline: Pipeline) -> None:
+    def _execute(self, command: SetArmed | SetThreshold, pipeline: Pipeline) -> None:
         try:
             if isinstance(command, SetArmed):
-                self._outputs.deliver(Step(events=pipeline.set_armed(command.camera, command.on)))
+                self._outputs.deliver(StepResult(events=pipeline.set_armed(command.camera, command.on)))
             else:
                 pipeline.set_threshold(command.camera, command.label, command.value)
         except EdgeError as error:
             self._outputs.publisher.refuse(command, str(error))
             return
         self._outputs.publisher.accept(command)
-        self.tell_thresholds(pipeline.thresholds())
+        self.publish_thresholds(pipeline.thresholds())
 
-    def _ask_keeping(self, command: Mark | TakeSnapshot) -> None:
+    def _execute_evidence(self, command: MarkEvent | TakeSnapshot) -> None:
         publisher = self._outputs.publisher
-        if self._keeping is None:
+        if self._evidence is None:
             publisher.refuse(command, "nothing is kept here: evidence is switched off in the configuration")
         elif isinstance(command, TakeSnapshot):
-            self._keeping.snapshot(command, partial(self._answer, command))
+            self._evidence.snapshot(command, partial(self._acknowledge, command))
         else:
             try:
-                publisher.accept(command, self._keeping.mark(command, by="mqtt"))
+                publisher.accept(command, self._evidence.mark(command, by="mqtt"))
             except EdgeError as error:
                 publisher.refuse(command, str(error))
 
-    def _answer(self, command: Command, refusal: str | None) -> None:
+    def _acknowledge(self, command: Command, refusal: str | None) -> None:
         if refusal is None:
             self._outputs.publisher.accept(command)
         else:

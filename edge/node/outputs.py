@@ -8,44 +8,44 @@ from contextlib import ExitStack
 
 from edge import __version__
 from edge.clock import Clock
-from edge.config import Loaded
+from edge.config import LoadedConfig
 from edge.config.values import split_listen
 from edge.detect.health import HEALTH_LABELS
-from edge.detect.thresholds import Effective
+from edge.detect.thresholds import EffectiveThreshold
 from edge.engine.manifest import Manifest
 from edge.errors import InputError
-from edge.facts import CameraFacts
+from edge.facts import CameraStatus
 from edge.holds import HeldBack
 from edge.metrics import Metrics
 from edge.node.held import HeldBackReporter
-from edge.pipeline import Step
-from edge.publish.commands import Incoming
+from edge.pipeline import StepResult
+from edge.publish.commands import IncomingMessage
 from edge.publish.facade import EventPublisher, open_publisher
 from edge.publish.payloads import NodeInfo
-from edge.publish.topics import Threshold
+from edge.publish.topics import ThresholdState
 from edge.types import NS_PER_S, seconds
 
 log = logging.getLogger(__name__)
 
 
-class Outputs:
+class NodeOutputs:
     """Everything that leaves the node. `deliver` is called on the engine thread, the rest on the main thread.
 
-    Nothing here waits for a disk. ``labels`` are the names of all events of the scene; ``followers`` are shown every
-    step after it was published; ``troubles`` say what is wrong with a part of the node, by its name, or nothing.
+    Nothing here waits for a disk. ``labels`` are the names of all events of the scene; ``observers`` are shown every
+    step after it was published; ``problems`` say what is wrong with a part of the node, by its name, or nothing.
     """
 
     HEALTH_EVERY_NS = 10 * NS_PER_S
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: LoadedConfig,
         manifest: Manifest,
         labels: Sequence[str],
         clock: Clock,
         metrics: Metrics,
         sensor_topics: Sequence[str],
-        on_sensor: Callable[[Incoming], None],
+        on_sensor: Callable[[IncomingMessage], None],
         disk_free: Callable[[], int | None],
     ) -> None:
         config = loaded.config
@@ -55,11 +55,11 @@ class Outputs:
         self._model = f"{manifest.name} {manifest.version}"
         self._started_ns = clock.mono_ns()
         self._health_ns = 0
-        self._told: tuple[object, ...] = ()
-        self.troubles: dict[str, Callable[[], str]] = {}
+        self._published_states: tuple[object, ...] = ()
+        self.problems: dict[str, Callable[[], str]] = {}
         self._closers = ExitStack()
         self.runtime = ""
-        self.followers: list[Callable[[Step], None]] = []
+        self.observers: list[Callable[[StepResult], None]] = []
         if config.broker is not None:
             self._start_broker(config.broker.listen)
         if config.metrics is not None:
@@ -77,29 +77,29 @@ class Outputs:
             sensor_topics=sensor_topics,
             on_sensor=on_sensor,
         )
-        self._held = HeldBackReporter(self._cameras, self.publisher.publish_held_back)
-        self.troubles["outbox"] = lambda: self.publisher.disk_trouble
+        self._held_back = HeldBackReporter(self._cameras, self.publisher.publish_held_back)
+        self.problems["outbox"] = lambda: self.publisher.disk_trouble
 
-    def deliver(self, step: Step) -> None:
+    def deliver(self, step: StepResult) -> None:
         """Put a step's events on their way, and its scores and facts where they are followed."""
         if step.events:
             self.publisher.publish_events(step.events, step.ready_ns, step.infer_ns)
             for event in step.events:
                 log.info("%s %s: %s", event.camera, event.phase.value, event.why)
         self.publisher.publish_scores(step.scores)
-        if step.facts:
-            self._held.tell(step.held, self._clock.mono_ns())
-            self._publish_health(step.facts, step.held)
-        for follow in self.followers:
+        if step.statuses:
+            self._held_back.report(step.held_back, self._clock.mono_ns())
+            self._publish_health(step.statuses, step.held_back)
+        for follow in self.observers:
             follow(step)
 
-    def publish_thresholds(self, thresholds: Sequence[Effective]) -> None:
+    def publish_thresholds(self, thresholds: Sequence[EffectiveThreshold]) -> None:
         """Tell subscribers what is in force."""
         self.publisher.publish_thresholds(
-            [Threshold(t.camera, t.label, t.enter, t.leave, t.origins["enter"].value) for t in thresholds]
+            [ThresholdState(t.camera, t.label, t.enter, t.leave, t.origins["enter"].value) for t in thresholds]
         )
 
-    def describe(self, labels: Sequence[str]) -> None:
+    def publish_labels(self, labels: Sequence[str]) -> None:
         """Tell subscribers which events there can be from now on, where that changed."""
         if list(labels) != list(self._labels):
             self._labels = labels
@@ -111,13 +111,13 @@ class Outputs:
             log.warning("not everything reached the broker; the rest waits on the disk for the next start")
         self._closers.close()
 
-    def _publish_health(self, facts: Sequence[CameraFacts], held: Sequence[HeldBack]) -> None:
+    def _publish_health(self, facts: Sequence[CameraStatus], held: Sequence[HeldBack]) -> None:
         now_ns = self._clock.mono_ns()
-        details = {name: said for name, trouble in self.troubles.items() if (said := trouble())}
-        told = (*(fact.state for fact in facts), *details)
-        if told == self._told and now_ns < self._health_ns:
+        details = {name: said for name, trouble in self.problems.items() if (said := trouble())}
+        states = (*(fact.state for fact in facts), *details)
+        if states == self._published_states and now_ns < self._health_ns:
             return
-        self._told, self._health_ns = told, now_ns + self.HEALTH_EVERY_NS
+        self._published_states, self._health_ns = states, now_ns + self.HEALTH_EVERY_NS
         self.publisher.publish_health(
             facts,
             NodeInfo(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.config import Config
-from edge.config.sources import Camera
+from edge.config.sources import CameraConfig
 
-LIVE = ("events", "health", "location")  # and what is drawn on cameras
+LIVE_SECTIONS = ("events", "health", "location")  # and what is drawn on cameras
 
 
 class FileWatch:
@@ -15,14 +15,14 @@ class FileWatch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = self._state()
+        self._last_state = self._state()
 
     def changed(self) -> bool:
         """Whether the file was saved since the last call; False while it is missing (being replaced)."""
         state = self._state()
-        if state is None or state == self._seen:
+        if state is None or state == self._last_state:
             return False
-        self._seen = state
+        self._last_state = state
         return True
 
     def _state(self) -> tuple[int, int, int] | None:
@@ -33,14 +33,16 @@ class FileWatch:
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def merge_live(running: Config, wanted: Config) -> tuple[Config, list[str]]:
+def merge_live(running: Config, requested: Config) -> tuple[Config, list[str]]:
     """The running configuration with what may change live taken over, and the sections that need a restart."""
-    cameras = {name: _redrawn(camera, wanted.cameras.get(name, camera)) for name, camera in running.cameras.items()}
-    update = {"cameras": cameras} | {name: getattr(wanted, name) for name in LIVE}
+    cameras = {
+        name: _with_drawn(camera, requested.cameras.get(name, camera)) for name, camera in running.cameras.items()
+    }
+    update = {"cameras": cameras} | {name: getattr(requested, name) for name in LIVE_SECTIONS}
     merged = running.model_copy(update=update)
-    refused = [name for name in Config.model_fields if getattr(merged, name) != getattr(wanted, name)]
+    refused = [name for name in Config.model_fields if getattr(merged, name) != getattr(requested, name)]
     return merged, refused
 
 
-def _redrawn(camera: Camera, wanted: Camera) -> Camera:
-    return camera.model_copy(update={"zones": wanted.zones, "lines": wanted.lines})
+def _with_drawn(camera: CameraConfig, requested: CameraConfig) -> CameraConfig:
+    return camera.model_copy(update={"zones": requested.zones, "lines": requested.lines})

@@ -1,6 +1,6 @@
 """The engine thread's work: open the model, then gather -> infer -> detect -> hand over, until told to stop.
 
-It alone touches the model and the detector; everything else asks through `Scorer.ask`.
+It alone touches the model and the detector; everything else asks through `EngineLoop.ask`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.clock import Clock
-from edge.node.bell import Bell
-from edge.pipeline import Pipeline, Step
+from edge.node.bell import WakeEvent
+from edge.pipeline import Pipeline, StepResult
 
 log = logging.getLogger(__name__)
 Request = Callable[[Pipeline], None]
 
 
-class Keep(Protocol):
+class SaveLearned(Protocol):
     """Saves what was learned."""
 
     def __call__(self, *, at_once: bool = False) -> None:
@@ -28,39 +28,39 @@ class Keep(Protocol):
         ...
 
 
-class Sink(Protocol):
+class StepSink(Protocol):
     """Who takes what a step brought forth."""
 
-    def deliver(self, step: Step) -> None:
+    def deliver(self, step: StepResult) -> None:
         """Take a step's scores, events and facts; must not block for long."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedPipeline:
     """A pipeline, what frees its model, and what keeps the learned; all on the thread that made it."""
 
     pipeline: Pipeline
     close: Callable[[], None]
-    keep: Keep
+    save_learned: SaveLearned
 
 
-class Scorer:
+class EngineLoop:
     """``open_pipeline`` is called on the engine thread."""
 
     IDLE_S = 0.1  # how often lateness and health are looked at when no media arrives
 
-    def __init__(self, open_pipeline: Callable[[], Opened], sink: Sink, clock: Clock) -> None:
+    def __init__(self, open_pipeline: Callable[[], OpenedPipeline], sink: StepSink, clock: Clock) -> None:
         self._open_pipeline = open_pipeline
         self._sink = sink
         self._clock = clock
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self.wake = Bell()
+        self.wake = WakeEvent()
         self.ready = threading.Event()
         self.idle = threading.Event()
         self.last_turn_ns = clock.mono_ns()
 
-    def ask(self, request: Request) -> None:
+    def submit(self, request: Request) -> None:
         """Have ``request(pipeline)`` called on the engine thread, soon."""
         self._requests.put(request)
         self.wake.set()
@@ -74,11 +74,11 @@ class Scorer:
             self.ready.set()
             while not cancel.is_set():
                 self._turn(pipeline)
-                opened.keep()
+                opened.save_learned()
                 self.wake.wait(self.IDLE_S)
             self._turn(pipeline)
-            opened.keep(at_once=True)
-            self._sink.deliver(Step(events=pipeline.finish("shutdown")))
+            opened.save_learned(at_once=True)
+            self._sink.deliver(StepResult(events=pipeline.finish("shutdown")))
         finally:
             opened.close()
 

@@ -22,14 +22,14 @@ from typing import Any
 from edge.engine.manifest import Manifest
 from edge.errors import InputError, SinkError
 from edge.files import atomic_write, sync_folder
-from edge.profile.part import Part, load_part, save_part
+from edge.profile.part import ProfilePart, load_part, save_part
 
 SCHEMA = 1
-KEPT = 20  # versions kept; older ones go when a new one is written
+VERSIONS_KEPT = 20  # versions kept; older ones go when a new one is written
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class ProfileVersion:
     """One version: its number, the model it was learned with, notes of whoever learned it, and its parts' files."""
 
     number: int
@@ -38,7 +38,7 @@ class Version:
     graph_sha256: str
     notes: Mapping[str, Any]
 
-    def part(self, name: str) -> Part | None:
+    def part(self, name: str) -> ProfilePart | None:
         """A part, or None where nothing of the kind was learned; InputError when its file is damaged."""
         file = self.path / f"{name}.npz"
         return load_part(file) if file.exists() else None
@@ -62,7 +62,7 @@ class ProfileFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def current(self) -> Version | None:
+    def current(self) -> ProfileVersion | None:
         """The version in use; None when nothing was learned yet. InputError when the folder is damaged."""
         pointer = self.path / "current"
         try:
@@ -75,18 +75,18 @@ class ProfileFolder:
             raise InputError(f"{pointer}: does not hold a version number; write one of {self._numbers()} into it")
         return self._read(int(text))
 
-    def existing(self) -> Version:
+    def require_current(self) -> ProfileVersion:
         """The version in use; InputError when there is none."""
         version = self.current()
         if version is None:
             raise InputError(f"{self.path}: no profile here; make one with `edge learn normal` or `edge learn events`")
         return version
 
-    def versions(self) -> list[Version]:
+    def versions(self) -> list[ProfileVersion]:
         """All versions, oldest first."""
         return [self._read(number) for number in self._numbers()]
 
-    def write(self, manifest: Manifest, parts: Mapping[str, Part], notes: Mapping[str, Any]) -> Version:
+    def write(self, manifest: Manifest, parts: Mapping[str, ProfilePart], notes: Mapping[str, Any]) -> ProfileVersion:
         """A new current version of ``parts`` and of the parts that the current one has besides; SinkError.
 
         Parts that another model learned are not carried over. Killed at any moment, the old version stays current.
@@ -110,18 +110,18 @@ class ProfileFolder:
             except OSError as error:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise SinkError(f"{self.path}: cannot be written ({error.strerror}); make room there") from error
-            self._point_to(number)
+            self._set_current(number)
             self._prune(number)
             return self._read(number)
 
-    def rollback(self) -> Version:
+    def rollback(self) -> ProfileVersion:
         """Make the version before the current one current; InputError when there is none."""
         with self._locked():
-            now = self.existing()
+            now = self.require_current()
             older = [number for number in self._numbers() if number < now.number]
             if not older:
                 raise InputError(f"{self.path}: version {now.number} is the oldest; there is nothing to go back to")
-            self._point_to(older[-1])
+            self._set_current(older[-1])
             return self._read(older[-1])
 
     def _numbers(self) -> list[int]:
@@ -130,7 +130,7 @@ class ProfileFolder:
     def _folder(self, number: int) -> Path:
         return self.path / f"{number:04d}"
 
-    def _read(self, number: int) -> Version:
+    def _read(self, number: int) -> ProfileVersion:
         path = self._folder(number)
         try:
             raw = json.loads((path / "profile.json").read_text(encoding="utf-8"))
@@ -138,17 +138,17 @@ class ProfileFolder:
                 raise InputError(
                     f"{path}: has schema {raw['schema']}, this program reads {SCHEMA}; update or learn again"
                 )
-            return Version(number, path, str(raw["model"]), str(raw["graph_sha256"]), dict(raw["notes"]))
+            return ProfileVersion(number, path, str(raw["model"]), str(raw["graph_sha256"]), dict(raw["notes"]))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); there is: {self._numbers()}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}/profile.json: is damaged ({error}); roll back or learn again") from error
 
-    def _point_to(self, number: int) -> None:
+    def _set_current(self, number: int) -> None:
         atomic_write(self.path / "current", f"{number}\n".encode("ascii"))
 
     def _prune(self, current: int) -> None:
-        for number in self._numbers()[:-KEPT]:
+        for number in self._numbers()[:-VERSIONS_KEPT]:
             if number != current:
                 shutil.rmtree(self._folder(number), ignore_errors=True)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from edge.engine.manifest import find_folder, load_folder
-from edge.prompts.ask import Heeded, Interpreter, Wording
-from edge.prompts.ground import Grounding, Near
+from edge.prompts.ask import InterpretedPrompt, PromptInterpreter, PromptText
+from edge.prompts.ground import ConceptMatch, Grounding
 
 DONE, BAD = 0, 2
 
@@ -18,7 +18,9 @@ def run(text: str, unlike: Sequence[str], *, model: str, as_json: bool, out: Tex
 
     InputError when the text model is not installed, ModelError when the model is not found.
     """
-    (heeded,) = Interpreter(load_folder(find_folder(model))).understand([Wording("prompt", text, tuple(unlike))])
+    (heeded,) = PromptInterpreter(load_folder(find_folder(model))).interpret(
+        [PromptText("prompt", text, tuple(unlike))]
+    )
     if as_json:
         print(json.dumps(as_object(heeded), indent=2, ensure_ascii=False), file=out)
     else:
@@ -27,36 +29,36 @@ def run(text: str, unlike: Sequence[str], *, model: str, as_json: bool, out: Tex
     return BAD if heeded.refusal else DONE
 
 
-def lines(heeded: Heeded) -> list[str]:
+def lines(heeded: InterpretedPrompt) -> list[str]:
     """For people: a line a sentence, then what it cannot do."""
     if heeded.refusal:
         return [f"refused: {heeded.refusal}"]
-    found = [heeded.asked.wanted, *heeded.asked.unlike]
-    told = [f"{word:<8} {one.text!r}: {one.described()}" for word, one in zip(_words(len(found)), found, strict=True)]
-    return [*told, *(f"warning  {warning}" for warning in heeded.warnings)]
+    found = [heeded.prompt.wanted, *heeded.prompt.unlike]
+    listed = [f"{word:<8} {one.text!r}: {one.summary()}" for word, one in zip(_words(len(found)), found, strict=True)]
+    return [*listed, *(f"warning  {warning}" for warning in heeded.warnings)]
 
 
-def as_object(heeded: Heeded) -> dict[str, Any]:
+def as_object(heeded: InterpretedPrompt) -> dict[str, Any]:
     """For programs."""
     return {
         "grounded": not heeded.refusal,
         "refusal": heeded.refusal,
         "warnings": list(heeded.warnings),
-        **_grounding(heeded.asked.wanted),
-        "unlike": [_grounding(other) for other in heeded.asked.unlike],
+        **_grounding(heeded.prompt.wanted),
+        "unlike": [_grounding(other) for other in heeded.prompt.unlike],
     }
 
 
 def _grounding(found: Grounding) -> dict[str, Any]:
     return {
         "text": found.text,
-        "heard": [_near(near) for near in found.heard],
-        "seen": [_near(near) for near in found.seen],
-        "nearest": [_near(near) for near in found.nearest],
+        "heard": [_match_object(near) for near in found.heard],
+        "seen": [_match_object(near) for near in found.seen],
+        "nearest": [_match_object(near) for near in found.nearest],
     }
 
 
-def _near(near: Near) -> dict[str, Any]:
+def _match_object(near: ConceptMatch) -> dict[str, Any]:
     return {
         "kind": near.kind,
         "name": near.name,

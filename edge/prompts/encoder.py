@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.prompts.wordpiece import WordPiece
+from edge.prompts.wordpiece import WordPieceTokenizer
 from edge.types import F32
 
 TEXT_DIM = 384
@@ -49,7 +49,7 @@ class TextEncoder:
     def __init__(self, folder: Path) -> None:
         try:
             vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
-            self._pieces = WordPiece(vocabulary)
+            self._pieces = WordPieceTokenizer(vocabulary)
             self._tensor = read_safetensors(folder / "model.safetensors")
             self._tensor["embeddings.word_embeddings.weight"].shape  # noqa: B018  -- the file holds this model
         except (OSError, ValueError, KeyError) as error:
@@ -64,7 +64,7 @@ class TextEncoder:
         )
 
     def _encode(self, sentence: str) -> F32:
-        x = self._embedded(self._pieces.numbers(sentence, LONGEST))
+        x = self._embedded(self._pieces.encode(sentence, LONGEST))
         for n in range(LAYERS):
             x = self._layer(x, f"encoder.layer.{n}.")
         mean = x.mean(0)

@@ -15,14 +15,14 @@ from edge.errors import InputError
 from edge.profile import load_part
 from edge.types import F32
 
-Kind = Literal["tags", "classes", "picture_tags", "labels"]
-KINDS: tuple[Kind, ...] = ("tags", "classes", "picture_tags", "labels")
+ConceptKind = Literal["tags", "classes", "picture_tags", "labels"]
+CONCEPT_KINDS: tuple[ConceptKind, ...] = ("tags", "classes", "picture_tags", "labels")
 FILE = "text.npz"
 SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class PromptCalibration:
     """``logit = scale * evidence + offset``, fitted on names of sounds (`edge.learn.align.fit`).
 
     ``closeness`` is what the cosine to the text counts beside the tags, in units of ``spread``, its reach above
@@ -37,7 +37,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class ModelVocabulary:
     """``phrases`` f32[n,384] unit vectors of words; ``kind`` and ``index`` say what each means.
 
     ``usual`` and ``scale`` f32[527] make a tag's log-odds comparable: (log-odds - usual) * scale. ``alike`` [527,527]
@@ -45,7 +45,7 @@ class Knowledge:
     ``ordinary_heard`` and ``ordinary_seen`` f32[n,D] are ordinary windows there.
     """
 
-    names: Mapping[Kind, Sequence[str]]
+    names: Mapping[ConceptKind, Sequence[str]]
     phrases: F32
     kind: NDArray[np.uint8]
     index: NDArray[np.int64]
@@ -56,7 +56,7 @@ class Knowledge:
     basis: F32
     ordinary_heard: F32
     ordinary_seen: F32
-    calibration: Calibration
+    calibration: PromptCalibration
 
     def aligned(self, embeddings: F32) -> F32:
         """Text embeddings [n,384] as unit vectors [n,D] of the aligned space."""
@@ -64,7 +64,7 @@ class Knowledge:
         return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True), np.float32)
 
 
-def load_knowledge(folder: ModelFolder) -> Knowledge:
+def load_vocabulary(folder: ModelFolder) -> ModelVocabulary:
     """Read ``text.npz`` of a model folder; InputError when it is missing, damaged or belongs to another graph."""
     path = folder.path / FILE
     if not path.is_file():
@@ -75,8 +75,8 @@ def load_knowledge(folder: ModelFolder) -> Knowledge:
         raise InputError(f"{path}: was not made with this graph; restore the model folder, or export it again")
     a = part.arrays
     phrases = a["phrases"].astype(np.float32)
-    return Knowledge(
-        names=names_in(folder),
+    return ModelVocabulary(
+        names=concept_names(folder),
         phrases=phrases / np.linalg.norm(phrases, axis=1, keepdims=True),
         kind=a["kind"].astype(np.uint8),
         index=a["index"].astype(np.int64),
@@ -87,11 +87,11 @@ def load_knowledge(folder: ModelFolder) -> Knowledge:
         basis=a["basis"].astype(np.float32),
         ordinary_heard=a["ordinary_heard"].astype(np.float32),
         ordinary_seen=a["ordinary_seen"].astype(np.float32),
-        calibration=Calibration(**facts["calibration"]),
+        calibration=PromptCalibration(**facts["calibration"]),
     )
 
 
-def names_in(folder: ModelFolder) -> dict[Kind, Sequence[str]]:
+def concept_names(folder: ModelFolder) -> dict[ConceptKind, Sequence[str]]:
     """All that a model recognises by name, in the order of its outputs."""
     return {
         "tags": folder.tag_names,

@@ -13,22 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.prompts.ground import SEEN, Grounding, Near
-from edge.prompts.knowledge import Kind, Knowledge
+from edge.prompts.ground import PICTURE_KINDS, ConceptMatch, Grounding
+from edge.prompts.knowledge import ConceptKind, ModelVocabulary
 from edge.types import Contribution, Features, Scores
 
 F64 = NDArray[np.float64]
-NOTHING = -30.0  # log-odds of what a modality cannot tell
+NO_EVIDENCE = -30.0  # log-odds of what a modality cannot tell
 SHARPNESS = 2.0  # of the soft maximum over what a sentence rests on
-DOUBT = 4.0  # log-odds taken off for each unit of cosine that the closest words are short of the sentence
+DISTANCE_PENALTY = 4.0  # log-odds taken off for each unit of cosine that the closest words are short of the sentence
 OBJECT_SCALE, OBJECT_SCORE = 2.0, 0.4  # box scores as probabilities, as the model's own labels take them
-LIKENESS = 0.3  # the most that a picture's cosine to the sentence gives: nothing open was there to calibrate it on
-QUIET = -7.0  # about what ordinary windows get: what a modality adds is counted from there
+MAX_LIKENESS = 0.3  # the most that a picture's cosine to the sentence gives: nothing open was there to calibrate it on
+BASELINE = -7.0  # about what ordinary windows get: what a modality adds is counted from there
 _EDGE = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PromptResult:
     """A prompt's calibrated probability, what each modality added to its logit, and what speaks for it."""
 
     value: float
@@ -37,7 +37,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GroundedPrompt:
     """One prompt with what it must not be taken for, all grounded."""
 
     name: str
@@ -45,64 +45,70 @@ class Asked:
     unlike: tuple[Grounding, ...] = ()
 
 
-class Panel:
-    """``asked`` of windows. A row is a sentence: each prompt's own, then those it must not be taken for."""
+class PromptScorer:
+    """``prompts`` of windows. A row is a sentence: each prompt's own, then those it must not be taken for."""
 
-    def __init__(self, knowledge: Knowledge, asked: Sequence[Asked]) -> None:
-        self.asked = tuple(asked)
+    def __init__(self, knowledge: ModelVocabulary, prompts: Sequence[GroundedPrompt]) -> None:
+        self.prompts = tuple(prompts)
         self._knowledge = knowledge
-        self._rows = [one.wanted for one in asked] + [other for one in asked for other in one.unlike]
-        starts = np.cumsum([len(asked), *(len(one.unlike) for one in asked)])
-        self._unlike = [slice(starts[n], starts[n + 1]) for n in range(len(asked))]
-        self._heard = np.stack([_weights(row.heard, ("tags",), knowledge) for row in self._rows])
-        self._seen = np.stack([_weights(row.seen, SEEN, knowledge) for row in self._rows])
+        self._rows = [one.wanted for one in prompts] + [other for one in prompts for other in one.unlike]
+        starts = np.cumsum([len(prompts), *(len(one.unlike) for one in prompts)])
+        self._unlike = [slice(starts[n], starts[n + 1]) for n in range(len(prompts))]
+        self._sound_weights = np.stack([_weights(row.heard, ("tags",), knowledge) for row in self._rows])
+        self._picture_weights = np.stack([_weights(row.seen, PICTURE_KINDS, knowledge) for row in self._rows])
         self._text = knowledge.aligned(np.stack([row.vector for row in self._rows]))
         self._usual = np.median(knowledge.ordinary_heard @ self._text.T, axis=0)
-        self._usual_seen = np.median(knowledge.ordinary_seen @ self._text.T, axis=0)
-        self._doubt = DOUBT * np.array([[_short(row.heard), _short(row.seen)] for row in self._rows])
+        self._usual_picture = np.median(knowledge.ordinary_seen @ self._text.T, axis=0)
+        self._doubt = DISTANCE_PENALTY * np.array([[_distance(row.heard), _distance(row.seen)] for row in self._rows])
 
     def evidence(self, scores: Scores) -> F64:
-        """Calibrated log-odds [rows,2], heard and seen; `NOTHING` where a modality is absent or cannot tell."""
-        found = np.full((len(self._rows), 2), NOTHING)
+        """Calibrated log-odds [rows,2], heard and seen; `NO_EVIDENCE` where a modality is absent or cannot tell."""
+        found = np.full((len(self._rows), 2), NO_EVIDENCE)
         features = scores.features
         if features is None:
             return found
         if scores.audio_ok:
-            found[:, 0] = np.where(self._heard.any(1), self._of_sound(features), NOTHING)
+            found[:, 0] = np.where(self._sound_weights.any(1), self._sound_log_odds(features), NO_EVIDENCE)
         if scores.video_ok:
-            named = _soft_or(self._seen, self._of_picture(scores, features))
-            found[:, 1] = np.where(self._seen.any(1), np.logaddexp(named, self._like(features)), NOTHING)
-        return np.where(found > NOTHING, np.maximum(found - self._doubt, NOTHING + 1), NOTHING)
+            named = _soft_or(self._picture_weights, self._picture_log_odds(scores, features))
+            found[:, 1] = np.where(
+                self._picture_weights.any(1), np.logaddexp(named, self._likeness_log_odds(features)), NO_EVIDENCE
+            )
+        return np.where(found > NO_EVIDENCE, np.maximum(found - self._doubt, NO_EVIDENCE + 1), NO_EVIDENCE)
 
-    def decide(self, evidence: F64, scores: Scores) -> dict[str, Verdict]:
+    def score(self, evidence: F64, scores: Scores) -> dict[str, PromptResult]:
         """What each prompt comes to, from `evidence` of this window or of several; those without any are left out."""
         verdicts = {}
-        for n, one in enumerate(self.asked):
+        for n, one in enumerate(self.prompts):
             own, others = evidence[n], evidence[self._unlike[n]]
-            if own.max() > NOTHING:
-                logit = _decided(own, others)
-                seen, heard = (logit - max(_decided(np.where(kept, own, NOTHING), others), QUIET) for kept in _ALONE)
-                added = Contribution(max(seen, 0.0) * (own[1] > NOTHING), max(heard, 0.0) * (own[0] > NOTHING), 0.0)
-                verdicts[one.name] = Verdict(float(probability(logit)), added, self._why(n, own, scores))
+            if own.max() > NO_EVIDENCE:
+                logit = _joint_logit(own, others)
+                seen, heard = (
+                    logit - max(_joint_logit(np.where(kept, own, NO_EVIDENCE), others), BASELINE) for kept in _ALONE
+                )
+                added = Contribution(
+                    max(seen, 0.0) * (own[1] > NO_EVIDENCE), max(heard, 0.0) * (own[0] > NO_EVIDENCE), 0.0
+                )
+                verdicts[one.name] = PromptResult(float(probability(logit)), added, self._why(n, own, scores))
         return verdicts
 
-    def _of_sound(self, features: Features) -> F64:
+    def _sound_log_odds(self, features: Features) -> F64:
         how = self._knowledge.calibration
-        named = _soft_or(self._heard, self._above(features) * SHARPNESS) / SHARPNESS
+        named = _soft_or(self._sound_weights, self._above(features) * SHARPNESS) / SHARPNESS
         meant = (self._text @ features.aligned[1] - self._usual) / how.spread
         return np.asarray(how.scale * (named + how.closeness * meant) + how.offset, np.float64)
 
-    def _like(self, features: Features) -> F64:
-        """Log-odds [rows] from the cosine between the sentence and what is seen, never over `LIKENESS`."""
+    def _likeness_log_odds(self, features: Features) -> F64:
+        """Log-odds [rows] from the cosine between the sentence and what is seen, never over `MAX_LIKENESS`."""
         spread = self._knowledge.calibration.spread_seen
-        reach = (self._text @ features.aligned[0] - self._usual_seen) / spread
-        return log_odds(LIKENESS / (1 + np.exp(4.0 - 2.0 * reach)))
+        reach = (self._text @ features.aligned[0] - self._usual_picture) / spread
+        return log_odds(MAX_LIKENESS / (1 + np.exp(4.0 - 2.0 * reach)))
 
     def _above(self, features: Features) -> F64:
         return np.asarray((log_odds(features.tags) - self._knowledge.usual) * self._knowledge.scale)
 
-    def _of_picture(self, scores: Scores, features: Features) -> F64:
-        """Log-odds of all that can be seen, in the order of `SEEN`; labels without what sound adds to them."""
+    def _picture_log_odds(self, scores: Scores, features: Features) -> F64:
+        """Log-odds of all that can be seen, in the order of `PICTURE_KINDS`; labels without what sound adds to them."""
         start = float(log_odds(np.array(OBJECT_SCORE)))
         labels = [
             float(log_odds(np.array(scores.values.get(name, 0.0)))) - _by_sound(scores, name)
@@ -121,7 +127,7 @@ class Panel:
         if found == "heard":
             logits = self._above(features)[[near.index for near in wanted]] * SHARPNESS
         else:
-            logits = self._of_picture(scores, features)[[_place(near, self._knowledge) for near in wanted]]
+            logits = self._picture_log_odds(scores, features)[[_place(near, self._knowledge) for near in wanted]]
         best = int(np.argmax(logits + np.log([weight for _, weight in names])))
         return f"{found} {names[best][0].split(',')[0].lower()}"
 
@@ -140,10 +146,10 @@ def log_odds(p: NDArray[np.floating]) -> F64:
     return np.asarray(np.log(held) - np.log1p(-held))
 
 
-def _decided(own: F64, others: F64) -> float:
+def _joint_logit(own: F64, others: F64) -> float:
     """Logit of: heard or seen, and rather this than what it must not be taken for."""
     p = 1 - np.prod([1 - probability(x) for x in own])
-    rivals = [float(np.max(other)) for other in others if np.max(other) > NOTHING]
+    rivals = [float(np.max(other)) for other in others if np.max(other) > NO_EVIDENCE]
     if rivals:
         p *= probability(float(np.max(own)) - max(rivals))
     return float(log_odds(np.array(p)))
@@ -155,20 +161,20 @@ def _soft_or(weights: F64, logits: F64) -> F64:
     return np.asarray(np.log(weights @ np.exp(logits - peak) + 1e-30) + peak)
 
 
-def _weights(nears: Sequence[Near], kinds: Sequence[Kind], knowledge: Knowledge) -> F64:
+def _weights(nears: Sequence[ConceptMatch], kinds: Sequence[ConceptKind], knowledge: ModelVocabulary) -> F64:
     row = np.zeros(sum(len(knowledge.names[kind]) for kind in kinds))
     for near in nears:
         row[near.index if kinds == ("tags",) else _place(near, knowledge)] = near.weight
     return row
 
 
-def _place(near: Near, knowledge: Knowledge) -> int:
-    """Where a seen thing stands in the order of `SEEN`."""
-    before = SEEN[: SEEN.index(near.kind)]
+def _place(near: ConceptMatch, knowledge: ModelVocabulary) -> int:
+    """Where a seen thing stands in the order of `PICTURE_KINDS`."""
+    before = PICTURE_KINDS[: PICTURE_KINDS.index(near.kind)]
     return near.index + sum(len(knowledge.names[kind]) for kind in before)
 
 
-def _short(nears: Sequence[Near]) -> float:
+def _distance(nears: Sequence[ConceptMatch]) -> float:
     """How far the closest words are from the sentence, as a cosine."""
     return 1.0 - max((near.closeness for near in nears), default=1.0)
 

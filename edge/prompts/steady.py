@@ -10,13 +10,13 @@ from collections import deque
 
 import numpy as np
 
-from edge.prompts.panel import F64, NOTHING
+from edge.prompts.panel import F64, NO_EVIDENCE
 
 WINDOWS = 4
 SHARE = 0.5
 
 
-class Steady:
+class EvidenceSmoother:
     """One camera's last windows. Where a modality is absent now, nothing is said of it; where it was absent, it is
     left out of the mean."""
 
@@ -27,6 +27,6 @@ class Steady:
         """``evidence`` [rows,2] of the next window, steadied."""
         self._last.append(evidence)
         held = np.stack(self._last)
-        known = held > NOTHING
+        known = held > NO_EVIDENCE
         mean = np.where(known, held, 0.0).sum(0) / np.maximum(known.sum(0), 1)
-        return np.where(evidence > NOTHING, (1 - SHARE) * evidence + SHARE * mean, NOTHING)
+        return np.where(evidence > NO_EVIDENCE, (1 - SHARE) * evidence + SHARE * mean, NO_EVIDENCE)

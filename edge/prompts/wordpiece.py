@@ -10,7 +10,7 @@ LONGEST_WORD = 100  # characters; a longer word is unknown, as in the published 
 UNKNOWN, FIRST, LAST = "[UNK]", "[CLS]", "[SEP]"
 
 
-class WordPiece:
+class WordPieceTokenizer:
     """``vocabulary`` lists the pieces in the order of their numbers; ValueError when a special one is missing."""
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
@@ -19,9 +19,9 @@ class WordPiece:
         if missing:
             raise ValueError(f"the vocabulary has no {', '.join(missing)}")
 
-    def numbers(self, text: str, most: int) -> list[int]:
+    def encode(self, text: str, most: int) -> list[int]:
         """The numbers of ``text``'s pieces between the two special ones; at most ``most`` in all, the rest is cut."""
-        pieces = [number for word in words(text) for number in self._pieces(word)]
+        pieces = [number for word in basic_tokens(text) for number in self._pieces(word)]
         return [self._number[FIRST], *pieces[: most - 2], self._number[LAST]]
 
     def _pieces(self, word: str) -> list[int]:
@@ -41,7 +41,7 @@ class WordPiece:
         return found
 
 
-def words(text: str) -> list[str]:
+def basic_tokens(text: str) -> list[str]:
     """Lower case, without accents and control characters; punctuation and CJK characters are words of their own."""
     plain = unicodedata.normalize("NFD", "".join(_spaced(text)).lower())
     return [word for chunk in plain.split() for word in _split(c for c in chunk if unicodedata.category(c) != "Mn")]

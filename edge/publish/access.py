@@ -1,6 +1,6 @@
 """How to reach the broker, and what its refusals mean: third-party errors in, sentences that say what to do out.
 
-The password is in `Access` alone and shows in no text.
+The password is in `BrokerLogin` alone and shows in no text.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.config import Loaded
+from edge.config import LoadedConfig
 from edge.errors import InputError, SinkError
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class BrokerLogin:
     """Everything needed to log in to a broker."""
 
     host: str
@@ -31,12 +31,12 @@ class Access:
     session_expiry_s: int = 7 * 86400
 
     @property
-    def shown(self) -> str:
+    def address(self) -> str:
         """The broker as text."""
         return f"{self.host}:{self.port}"
 
 
-def access(loaded: Loaded) -> Access:
+def broker_login(loaded: LoadedConfig) -> BrokerLogin:
     """The configuration's broker with its password read; InputError when that file cannot be read or mqtt is off."""
     mqtt = loaded.config.mqtt
     if mqtt is None:
@@ -52,7 +52,7 @@ def access(loaded: Loaded) -> Access:
     ca_file, cert_file, key_file = (
         None if file is None else loaded.resolve(file) for file in (mqtt.ca_file, mqtt.cert_file, mqtt.key_file)
     )
-    return Access(
+    return BrokerLogin(
         host=mqtt.host,
         port=mqtt.port,
         tls=mqtt.tls,
@@ -77,7 +77,7 @@ class _ClosingSocket(ssl.SSLSocket):
             raise
 
 
-def tls_context(to: Access) -> ssl.SSLContext:
+def tls_context(to: BrokerLogin) -> ssl.SSLContext:
     """TLS 1.2 or newer that checks the broker's name and certificate; SinkError names a file that does not serve."""
     try:
         context = ssl.create_default_context(cafile=None if to.ca_file is None else str(to.ca_file))
@@ -96,25 +96,25 @@ def tls_context(to: Access) -> ssl.SSLContext:
     return context
 
 
-def explain(error: Exception, to: Access) -> str:
+def explain(error: Exception, to: BrokerLogin) -> str:
     """What a failed connection attempt means and what to do about it."""
     meaning = _tls(error, to) if isinstance(error, ssl.SSLError) else _network(error, to)
-    return f"broker {to.shown}: {meaning}"
+    return f"broker {to.address}: {meaning}"
 
 
-def explain_closed(to: Access) -> str:
+def explain_closed(to: BrokerLogin) -> str:
     """The connection ended before the broker answered."""
-    return f"broker {to.shown}: closed the connection without an answer; {_closed_hint(to)}"
+    return f"broker {to.address}: closed the connection without an answer; {_closed_hint(to)}"
 
 
-def explain_silent(to: Access) -> str:
+def explain_silent(to: BrokerLogin) -> str:
     """The connection stands, but nothing came."""
-    return f"broker {to.shown}: accepts connections but does not answer as a broker; is this an MQTT port?"
+    return f"broker {to.address}: accepts connections but does not answer as a broker; is this an MQTT port?"
 
 
-def explain_refusal(reason: str, to: Access, client_id: str) -> str:
+def explain_refusal(reason: str, to: BrokerLogin, client_id: str) -> str:
     """What the reason in a CONNACK or DISCONNECT means."""
-    at, low = f"broker {to.shown}", reason.lower()
+    at, low = f"broker {to.address}", reason.lower()
     if "user name" in low or "not authori" in low:
         who = "an anonymous login" if to.username is None else f"the login of user {to.username!r}"
         return f"{at}: refuses {who} ({reason}); check mqtt.username and mqtt.password_file"
@@ -127,7 +127,7 @@ def explain_refusal(reason: str, to: Access, client_id: str) -> str:
     return f"{at}: {reason}"
 
 
-def _network(error: Exception, to: Access) -> str:
+def _network(error: Exception, to: BrokerLogin) -> str:
     unreachable = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
     if isinstance(error, OSError) and error.errno in unreachable:
         return "is not reachable; check the network"
@@ -141,7 +141,7 @@ def _network(error: Exception, to: Access) -> str:
     return next((meaning for kind, meaning in meanings if isinstance(error, kind)), other)
 
 
-def _tls(error: ssl.SSLError, to: Access) -> str:
+def _tls(error: ssl.SSLError, to: BrokerLogin) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error, to)
     if any(sign in str(error) for sign in ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF", "RECORD_LAYER_FAILURE")):
@@ -149,7 +149,7 @@ def _tls(error: ssl.SSLError, to: Access) -> str:
     return f"no TLS connection ({_reason(error)}); check mqtt.cert_file and the broker's TLS settings"
 
 
-def _certificate(error: ssl.SSLCertVerificationError, to: Access) -> str:
+def _certificate(error: ssl.SSLCertVerificationError, to: BrokerLogin) -> str:
     code, text = error.verify_code, error.verify_message
     if code == 10:
         return "its certificate has expired; renew it (or check this machine's clock)"
@@ -163,7 +163,7 @@ def _certificate(error: ssl.SSLCertVerificationError, to: Access) -> str:
     return f"its certificate is not accepted ({text}); check mqtt.ca_file"
 
 
-def _closed_hint(to: Access) -> str:
+def _closed_hint(to: BrokerLogin) -> str:
     if to.tls:
         return "is this its TLS port (often 8883)? If it wants client certificates, check mqtt.cert_file"
     return "is this an MQTT port without TLS?"

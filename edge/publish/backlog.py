@@ -20,7 +20,7 @@ Row = tuple[int, bool, str, int, "Message | None"]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedMessage:
     """A message that waits, its place in the order, and when it was appended."""
 
     seq: int
@@ -29,12 +29,12 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class OutboxChange:
     """What one transaction brings to the disk: new messages with those that are parked, numbers of messages that are
     gone, messages that were parked (or no longer are) since they were written, facts, and up to which number all are
     reserved for this run."""
 
-    added: Mapping[int, Waiting]
+    added: Mapping[int, QueuedMessage]
     gone: frozenset[int]
     parked: Mapping[int, bool]
     facts: Mapping[Fact, bytes | None]
@@ -44,7 +44,7 @@ class Change:
         return bool(self.added or self.gone or self.parked or self.facts)
 
 
-class Backlog:
+class OutboxBacklog:
     """The messages and facts of one node. Not thread-safe."""
 
     HELD_AT_MOST = 10_000  # messages that are not on the disk
@@ -56,12 +56,14 @@ class Backlog:
     def __init__(self) -> None:
         self.next_seq = 1
         self.facts: dict[Fact, bytes] = {}
-        self._pending: dict[int, Waiting | int] = {}  # in order; a plain number is when one without content here came
-        self._parked: dict[int, Waiting | int] = {}
+        self._pending: dict[
+            int, QueuedMessage | int
+        ] = {}  # in order; a plain number is when one without content here came
+        self._parked: dict[int, QueuedMessage | int] = {}
         self._keys: dict[str, int] = {}
         self._fresh: dict[int, int] = {}  # not on the disk, as far as is known -> when it was appended
         self._gone: set[int] = set()  # perhaps on the disk, to be deleted
-        self._moved: dict[int, bool] = {}  # on the disk, to be marked as parked or not
+        self._park_changes: dict[int, bool] = {}  # on the disk, to be marked as parked or not
         self._dirty: set[Fact] = set()
         self._tried: set[int] = set()  # of the fresh: perhaps on the disk all the same
         self._reserved = 0
@@ -73,13 +75,13 @@ class Backlog:
         if message.key:
             self.remove(self._keys.get(message.key, 0))
             self._keys[message.key] = seq
-        self._pending[seq] = Waiting(seq, message, wall_ns)
+        self._pending[seq] = QueuedMessage(seq, message, wall_ns)
         self._fresh[seq] = now_ns
         self._bytes += _size(message)
         self._fresh_bytes += _size(message)
         return seq
 
-    def note(self, fact: Fact, value: bytes | None) -> None:
+    def set_fact(self, fact: Fact, value: bytes | None) -> None:
         """Keep a value; None forgets it."""
         if value is None:
             self.facts.pop(fact, None)
@@ -89,20 +91,20 @@ class Backlog:
 
     def remove(self, seq: int) -> None:
         """Forget a message; unknown numbers are fine."""
-        waiting = self._any(seq)
+        waiting = self._find(seq)
         if waiting is None:
             return
         is_maybe_on_disk = self._may_be_on_disk(seq)
         self._forget_fresh(seq)
         self._pending.pop(seq, None)
         self._parked.pop(seq, None)
-        if isinstance(waiting, Waiting):
+        if isinstance(waiting, QueuedMessage):
             self._bytes -= _size(waiting.message)
             if self._keys.get(waiting.message.key) == seq:
                 del self._keys[waiting.message.key]
         if is_maybe_on_disk:
             self._gone.add(seq)
-        self._moved.pop(seq, None)
+        self._park_changes.pop(seq, None)
 
     def surplus(self) -> list[int]:
         """The oldest messages that are on no disk and for which memory has no room any more; they are forgotten."""
@@ -119,7 +121,7 @@ class Backlog:
             return
         self._parked[seq] = waiting
         if self._may_be_on_disk(seq):
-            self._moved[seq] = True
+            self._park_changes[seq] = True
         if seq not in self._fresh:
             self._leave_to_disk(self._parked, seq)
 
@@ -127,7 +129,7 @@ class Backlog:
         """Let everything that was set aside wait again, at its old place; how many there were."""
         count = len(self._parked)
         if count:
-            self._moved |= {seq: False for seq in self._parked if self._may_be_on_disk(seq)}
+            self._park_changes |= {seq: False for seq in self._parked if self._may_be_on_disk(seq)}
             self._pending = dict(sorted((self._parked | self._pending).items()))
             self._parked = {}
         return count
@@ -153,7 +155,7 @@ class Backlog:
         """When each message that is in memory alone was appended, oldest first."""
         return iter(self._fresh.values())
 
-    def pending(self) -> Iterator[Waiting | int]:
+    def pending(self) -> Iterator[QueuedMessage | int]:
         """What waits and is not set aside, oldest first; a number where the content is on the disk alone."""
         return iter(self._pending.values())
 
@@ -165,28 +167,28 @@ class Backlog:
         first = min(firsts, key=lambda item: item[0])[1]
         return first if isinstance(first, int) else first.wall_ns
 
-    def change(self) -> Change:
-        """What is to be written now; tell `written` when the disk has it."""
+    def change(self) -> OutboxChange:
+        """What is to be written now; tell `mark_written` when the disk has it."""
         reserve = self.next_seq + self.RESERVED // 2 > self._reserved
-        change = Change(
-            added={seq: waiting for seq in self._fresh if isinstance(waiting := self._any(seq), Waiting)},
+        change = OutboxChange(
+            added={seq: waiting for seq in self._fresh if isinstance(waiting := self._find(seq), QueuedMessage)},
             gone=frozenset(self._gone),
-            parked={**self._moved, **{seq: True for seq in self._fresh if seq in self._parked}},
+            parked={**self._park_changes, **{seq: True for seq in self._fresh if seq in self._parked}},
             facts={fact: self.facts.get(fact) for fact in self._dirty},
             reserved=self.next_seq + self.RESERVED if reserve else None,
         )
         self._tried.update(change.added)
         return change
 
-    def written(self, change: Change) -> None:
+    def mark_written(self, change: OutboxChange) -> None:
         """The disk has it."""
         self._gone -= change.gone
         for fact, value in change.facts.items():
             if self.facts.get(fact) == value:
                 self._dirty.discard(fact)
         for seq, is_parked in change.parked.items():
-            if self._moved.get(seq) is is_parked:
-                del self._moved[seq]
+            if self._park_changes.get(seq) is is_parked:
+                del self._park_changes[seq]
         for seq in change.added:
             self._forget_fresh(seq)
             if seq in self._parked:
@@ -197,13 +199,14 @@ class Backlog:
                 break
             self._leave_to_disk(self._pending, seq)
 
-    def wanted(self, ahead: int) -> list[int]:
+    def missing_content(self, ahead: int) -> list[int]:
         """Of the ``ahead`` oldest messages the first whose content is on the disk alone."""
         head = islice(self._pending.items(), ahead)
-        return list(islice((seq for seq, one in head if not isinstance(one, Waiting)), self.READ_AT_ONCE))
+        return list(islice((seq for seq, one in head if not isinstance(one, QueuedMessage)), self.READ_AT_ONCE))
 
-    def fill(self, found: Iterable[Waiting], wanted: Iterable[int]) -> int:
-        """Take the content of ``wanted`` messages; those that were not found are forgotten. How many those were."""
+    def load_content(self, found: Iterable[QueuedMessage], wanted: Iterable[int]) -> int:
+        """Take the content of ``missing_content`` messages; those that were not found are forgotten. How many those
+        were."""
         there = {waiting.seq: waiting for waiting in found}
         lost = 0
         for seq in wanted:
@@ -221,14 +224,14 @@ class Backlog:
         """Take up what an earlier run left, in order, before everything appended since; ``last`` is the highest number
         that was ever used."""
         self.next_seq = max(self.next_seq, last + 1)
-        pending: dict[int, Waiting | int] = {}
+        pending: dict[int, QueuedMessage | int] = {}
         for seq, is_parked, key, wall_ns, message in rows:
             if key and key in self._keys:
                 self._gone.add(seq)  # a newer one came before this was known
                 continue
             if key:
                 self._keys[key] = seq
-            waiting = wall_ns if message is None else Waiting(seq, message, wall_ns)
+            waiting = wall_ns if message is None else QueuedMessage(seq, message, wall_ns)
             (self._parked if is_parked else pending)[seq] = waiting
             self._bytes += 0 if message is None else _size(message)
         self._pending = pending | self._pending
@@ -238,38 +241,38 @@ class Backlog:
         """Take up what an earlier run kept; what was noted since holds."""
         self.facts = {fact: value for fact, value in facts.items() if fact not in self._dirty} | self.facts
 
-    def begin_anew(self, now_ns: int) -> int:
+    def reset(self, now_ns: int) -> int:
         """The disk has forgotten everything: all that memory knows is to be written. How many messages are lost."""
         lost = 0
         for waiting in (self._pending, self._parked):
-            for seq in [seq for seq, one in waiting.items() if not isinstance(one, Waiting)]:
+            for seq in [seq for seq, one in waiting.items() if not isinstance(one, QueuedMessage)]:
                 del waiting[seq]
                 lost += 1
         known = {**self._pending, **self._parked}
-        self._keys = {w.message.key: seq for seq, w in known.items() if isinstance(w, Waiting) and w.message.key}
+        self._keys = {w.message.key: seq for seq, w in known.items() if isinstance(w, QueuedMessage) and w.message.key}
         self._fresh = {seq: self._fresh.get(seq, now_ns) for seq in sorted(known)}
         self._fresh_bytes = self._bytes
         self._tried = set(self._fresh)
-        self._moved.clear()
+        self._park_changes.clear()
         self._dirty.update(self.facts)
         self._reserved = 0
         return lost
 
-    def _any(self, seq: int) -> Waiting | int | None:
+    def _find(self, seq: int) -> QueuedMessage | int | None:
         return self._pending[seq] if seq in self._pending else self._parked.get(seq)
 
     def _may_be_on_disk(self, seq: int) -> bool:
         return seq not in self._fresh or seq in self._tried
 
     def _forget_fresh(self, seq: int) -> None:
-        waiting = self._any(seq)
-        if self._fresh.pop(seq, None) is not None and isinstance(waiting, Waiting):
+        waiting = self._find(seq)
+        if self._fresh.pop(seq, None) is not None and isinstance(waiting, QueuedMessage):
             self._fresh_bytes -= _size(waiting.message)
         self._tried.discard(seq)
 
-    def _leave_to_disk(self, where: dict[int, Waiting | int], seq: int) -> None:
+    def _leave_to_disk(self, where: dict[int, QueuedMessage | int], seq: int) -> None:
         waiting = where.get(seq)
-        if isinstance(waiting, Waiting):
+        if isinstance(waiting, QueuedMessage):
             self._bytes -= _size(waiting.message)
             where[seq] = waiting.wall_ns
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.config.values import split_listen
 from edge.errors import InputError, SinkError
-from edge.extras import how_to_get
+from edge.extras import install_command
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class EmbeddedBroker:
             from iotcore import Broker
         except ImportError as error:
             raise InputError(
-                f"broker: needs the extra `broker` ({how_to_get('broker')}); "
+                f"broker: needs the extra `broker` ({install_command('broker')}); "
                 "or remove `broker:` and give the address of a broker in mqtt.url"
             ) from error
         logging.getLogger("iotcore").setLevel(logging.WARNING)  # it would say the same as we do

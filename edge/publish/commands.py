@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from edge.publish.payloads import SCHEMA, ReplyPayload, json_message
-from edge.publish.site import Site
+from edge.publish.site import NodeDescription
 from edge.publish.topics import Topics
 from edge.types import Message
 
-LONGEST = 4096  # bytes of a payload
+MAX_PAYLOAD_BYTES = 4096  # bytes of a payload
 _SHOWN = 60  # characters of a foreign text in a reason
 _LONGEST_NOTE = 500
 _EVENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingMessage:
     """A message as it came: ``correlation`` is MQTT 5 correlation data, ``arrival_ns`` local monotonic time."""
 
     topic: str
@@ -35,7 +35,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class CommandOrigin:
     """Where a command came from, for the answer."""
 
     topic: str
@@ -49,7 +49,7 @@ class SetThreshold:
     camera: str
     label: str
     value: float | None
-    origin: Origin
+    origin: CommandOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,18 @@ class SetArmed:
 
     camera: str
     on: bool
-    origin: Origin
+    origin: CommandOrigin
 
 
 @dataclass(frozen=True, slots=True)
 class Reload:
     """Read the configuration again."""
 
-    origin: Origin
+    origin: CommandOrigin
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class MarkEvent:
     """Judge an event: by its id, or with ``event`` None the newest one of ``camera`` (and of ``label``, if given).
 
     ``verdict`` None takes an earlier judgement back.
@@ -80,7 +80,7 @@ class Mark:
     label: str | None
     verdict: Literal["true", "false"] | None
     note: str
-    origin: Origin
+    origin: CommandOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,36 +88,36 @@ class TakeSnapshot:
     """A fresh picture of the camera on its snapshot topic."""
 
     camera: str
-    origin: Origin
+    origin: CommandOrigin
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CommandRefusal:
     """A message that is no command; ``reason`` says what would be one."""
 
     reason: str
-    origin: Origin
+    origin: CommandOrigin
 
 
-Command: TypeAlias = SetThreshold | SetArmed | Reload | Mark | TakeSnapshot
+Command: TypeAlias = SetThreshold | SetArmed | Reload | MarkEvent | TakeSnapshot
 
 
-def parse(site: Site, incoming: Incoming) -> Command | Refusal:
+def parse(site: NodeDescription, incoming: IncomingMessage) -> Command | CommandRefusal:
     """The command in a message to the node."""
-    origin = Origin(incoming.topic, incoming.correlation)
+    origin = CommandOrigin(incoming.topic, incoming.correlation)
     text = _text(incoming.payload)
     if incoming.retain:
-        return Refusal(
+        return CommandRefusal(
             "retained commands are not obeyed, they would act again at every reconnect: publish without retain "
             "and clear this topic with an empty retained message",
             origin,
         )
     if text is None:
-        return Refusal(f"the payload must be UTF-8 text of at most {LONGEST} bytes", origin)
+        return CommandRefusal(f"the payload must be UTF-8 text of at most {MAX_PAYLOAD_BYTES} bytes", origin)
     return _parse(site, incoming.topic, text, origin)
 
 
-def _parse(site: Site, topic: str, text: str, origin: Origin) -> Command | Refusal:
+def _parse(site: NodeDescription, topic: str, text: str, origin: CommandOrigin) -> Command | CommandRefusal:
     if topic == site.topics.command:
         return _node_command(text, site.cameras, origin)
     if site.frigate is not None and topic.startswith(f"{site.frigate.prefix}/"):
@@ -127,26 +127,26 @@ def _parse(site: Site, topic: str, text: str, origin: Origin) -> Command | Refus
         return _threshold(below[0], below[1], text, site.settable, origin)
     if len(below) == 3 and below[1:] == ["armed", "set"]:
         return _armed(below[0], text, site.cameras, origin)
-    return Refusal("there is no such command topic; see docs/topics.md", origin)
+    return CommandRefusal("there is no such command topic; see docs/topics.md", origin)
 
 
-def reply_message(topics: Topics, origin: Origin, ok: bool, reason: str, time: str) -> Message:
+def reply_message(topics: Topics, origin: CommandOrigin, ok: bool, reason: str, time: str) -> Message:
     """The answer to a command; correlation data that is not text is given in hexadecimal."""
     correlation = None if origin.correlation is None else _as_text(origin.correlation)
     payload = ReplyPayload(SCHEMA, ok, _as_text(origin.topic.encode("utf-8", "replace")), reason, correlation, time)
     return json_message(topics.reply, {name: getattr(payload, name) for name in ReplyPayload.__slots__})
 
 
-def _node_command(text: str, cameras: Mapping[str, Collection[str]], origin: Origin) -> Command | Refusal:
+def _node_command(text: str, cameras: Mapping[str, Collection[str]], origin: CommandOrigin) -> Command | CommandRefusal:
     try:
         raw = json.loads(text) if text.startswith("{") else {"command": text}
     except (ValueError, RecursionError):
-        return Refusal('not readable as JSON; send {"command": "reload"}', origin)
+        return CommandRefusal('not readable as JSON; send {"command": "reload"}', origin)
     reason = _malformed(raw)
     if reason is not None:
-        return Refusal(reason, origin)
+        return CommandRefusal(reason, origin)
     if isinstance(raw.get("id"), str) and origin.correlation is None:
-        origin = Origin(origin.topic, raw["id"].encode("utf-8", "replace"))
+        origin = CommandOrigin(origin.topic, raw["id"].encode("utf-8", "replace"))
     if raw["command"] == "mark":
         return _mark(raw, cameras, origin)
     if raw["command"] == "snapshot":
@@ -168,7 +168,9 @@ def _malformed(raw: Mapping[str, object]) -> str | None:
     return f"{odd[0]} must be a text in quotes" if odd else None
 
 
-def _mark(raw: Mapping[str, str], cameras: Mapping[str, Collection[str]], origin: Origin) -> Command | Refusal:
+def _mark(
+    raw: Mapping[str, str], cameras: Mapping[str, Collection[str]], origin: CommandOrigin
+) -> Command | CommandRefusal:
     event, camera, label, note = raw.get("event"), raw.get("camera"), raw.get("label"), raw.get("note", "")
     wrong = [
         (raw.get("verdict", "") not in _VERDICTS, f"verdict must be one of {', '.join(_VERDICTS)}"),
@@ -179,17 +181,17 @@ def _mark(raw: Mapping[str, str], cameras: Mapping[str, Collection[str]], origin
     ]
     reason = next((text for is_wrong, text in wrong if is_wrong), None)
     if reason is not None:
-        return Refusal(reason, origin)
+        return CommandRefusal(reason, origin)
     if camera is not None and camera not in cameras:
         return _unknown("camera", camera, cameras, origin)
     if camera is not None and label is not None and label not in cameras[camera]:
         return _unknown("label", label, cameras[camera], origin)
-    return Mark(event, camera, label, _VERDICTS[raw["verdict"]], note, origin)
+    return MarkEvent(event, camera, label, _VERDICTS[raw["verdict"]], note, origin)
 
 
 def _threshold(
-    camera: str, label: str, text: str, known: Mapping[str, Collection[str]], origin: Origin
-) -> Command | Refusal:
+    camera: str, label: str, text: str, known: Mapping[str, Collection[str]], origin: CommandOrigin
+) -> Command | CommandRefusal:
     if camera not in known:
         return _unknown("camera", camera, known, origin)
     if label not in known[camera]:
@@ -198,24 +200,26 @@ def _threshold(
         return SetThreshold(camera, label, None, origin)
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not 0 < value <= 1:
-        return Refusal(f"{_quote(text)} is not a number above 0 and up to 1 (or the word default)", origin)
+        return CommandRefusal(f"{_quote(text)} is not a number above 0 and up to 1 (or the word default)", origin)
     return SetThreshold(camera, label, value, origin)
 
 
-def _armed(camera: str, text: str, known: Mapping[str, Collection[str]], origin: Origin) -> Command | Refusal:
+def _armed(
+    camera: str, text: str, known: Mapping[str, Collection[str]], origin: CommandOrigin
+) -> Command | CommandRefusal:
     if camera not in known:
         return _unknown("camera", camera, known, origin)
     if text not in {"ON", "OFF"}:
-        return Refusal(f"{_quote(text)} is neither ON nor OFF", origin)
+        return CommandRefusal(f"{_quote(text)} is neither ON nor OFF", origin)
     return SetArmed(camera, text == "ON", origin)
 
 
-def _unknown(what: str, name: str, valid: Collection[str], origin: Origin) -> Refusal:
-    return Refusal(f"there is no {what} {_quote(name)}; there is: {', '.join(sorted(valid))}", origin)
+def _unknown(what: str, name: str, valid: Collection[str], origin: CommandOrigin) -> CommandRefusal:
+    return CommandRefusal(f"there is no {what} {_quote(name)}; there is: {', '.join(sorted(valid))}", origin)
 
 
 def _text(payload: bytes) -> str | None:
-    if len(payload) > LONGEST:
+    if len(payload) > MAX_PAYLOAD_BYTES:
         return None
     try:
         return payload.decode().strip()
@@ -231,7 +235,7 @@ def _quote(value: object) -> str:
 
 def _as_text(data: bytes) -> str:
     try:
-        text = data[:LONGEST].decode()
+        text = data[:MAX_PAYLOAD_BYTES].decode()
     except UnicodeDecodeError:
-        return data[:LONGEST].hex()
-    return text if text.isprintable() else data[:LONGEST].hex()
+        return data[:MAX_PAYLOAD_BYTES].hex()
+    return text if text.isprintable() else data[:MAX_PAYLOAD_BYTES].hex()

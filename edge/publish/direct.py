@@ -12,10 +12,10 @@ from edge.types import Message
 Item = tuple[Message, bytes | None]  # a message and its correlation data
 
 
-class Direct:
+class TransientQueue:
     """A bounded queue and the state announced so far. Thread-safe."""
 
-    AT_MOST = 2000
+    MAX_ITEMS = 2000
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -52,7 +52,7 @@ class Direct:
         with self._lock:
             return self._queue.popleft() if self._queue else None
 
-    def begin(self, hello: Message) -> None:
+    def begin_connection(self, hello: Message) -> None:
         """A connection begins: first ``hello``, then all state, then the answers that wait."""
         with self._lock:
             waiting = [item for item in self._queue if item[0].qos > 0 and item[0].topic not in self._announced]
@@ -65,6 +65,6 @@ class Direct:
         if item[0].retain:
             self._queue = deque(other for other in self._queue if other[0].topic != item[0].topic)
         self._queue.append(item)
-        while len(self._queue) > self.AT_MOST:
+        while len(self._queue) > self.MAX_ITEMS:
             self._queue.popleft()
             self._metrics.drops.labels("mqtt", "memory_full").inc()

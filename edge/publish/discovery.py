@@ -11,7 +11,7 @@ from typing import Any
 
 from edge.publish.discovery_entities import camera_entities, node_entities
 from edge.publish.payloads import json_message
-from edge.publish.site import Site
+from edge.publish.site import NodeDescription
 from edge.publish.topics import OFFLINE, ONLINE, Topics
 from edge.types import Message
 
@@ -26,7 +26,7 @@ def config_topic(topics: Topics, prefix: str) -> str:
     return f"{prefix}/device/{_identity(topics)}/config"
 
 
-def device_message(site: Site, prefix: str, before: Mapping[str, str] | None = None) -> Message:
+def device_message(site: NodeDescription, prefix: str, before: Mapping[str, str] | None = None) -> Message:
     """The description of ``site``. What ``before`` (see `platforms`) has beyond it is taken out."""
     topics, components = site.topics, _components(site)
     gone = {name: {"p": platform} for name, platform in (before or {}).items() if name not in components}
@@ -51,7 +51,7 @@ def device_message(site: Site, prefix: str, before: Mapping[str, str] | None = N
     return json_message(config_topic(topics, prefix), payload, retain=True)
 
 
-def platforms(site: Site) -> dict[str, str]:
+def platforms(site: NodeDescription) -> dict[str, str]:
     """The described entities by name, each with its platform: to be kept for the next description."""
     return {name: component["p"] for name, component in _components(site).items()}
 
@@ -61,7 +61,7 @@ def removal_message(topic: str) -> Message:
     return Message(topic, b"", 1, retain=True)
 
 
-def _components(site: Site) -> dict[str, dict[str, Any]]:
+def _components(site: NodeDescription) -> dict[str, dict[str, Any]]:
     identity = _identity(site.topics)
     components: dict[str, dict[str, Any]] = {}
     for camera in site.cameras:

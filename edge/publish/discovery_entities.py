@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from edge.publish.site import Site
+from edge.publish.site import NodeDescription
 from edge.publish.topics import Topics
 
 Entity = dict[str, Any]
@@ -30,7 +30,7 @@ _LAST_ATTRIBUTES = (
 _LONGEST_STATE = 255  # characters; Home Assistant takes no longer state
 
 
-def camera_entities(site: Site, camera: str) -> dict[str, Entity]:
+def camera_entities(site: NodeDescription, camera: str) -> dict[str, Entity]:
     """Everything about one camera."""
     topics, labels = site.topics, site.cameras[camera]
     entities: dict[str, Entity] = {}

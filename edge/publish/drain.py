@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 from edge.clock import Backoff, Clock
 from edge.errors import SinkError
 from edge.metrics import Metrics
-from edge.publish.backlog import Waiting
-from edge.publish.commands import Incoming
-from edge.publish.direct import Direct
-from edge.publish.link import Link
+from edge.publish.backlog import QueuedMessage
+from edge.publish.commands import IncomingMessage
+from edge.publish.direct import TransientQueue
+from edge.publish.link import BrokerConnection
 from edge.publish.outbox import Outbox
 from edge.types import Message, nanoseconds, seconds
 
@@ -43,36 +43,36 @@ class Publisher:
     def __init__(
         self,
         outbox: Outbox,
-        link: Link,
+        link: BrokerConnection,
         clock: Clock,
         metrics: Metrics,
         *,
         hello: Message,
         goodbye: Message,
-        on_message: Callable[[Incoming], None],
+        on_message: Callable[[IncomingMessage], None],
     ) -> None:
         self._outbox, self._link, self._clock, self._metrics = outbox, link, clock, metrics
         self._hello, self._goodbye, self._on_message = hello, goodbye, on_message
         self._wake = threading.Event()
         link.wake = self._wake.set
         self._backoff = Backoff(clock)
-        self._direct = Direct(metrics)
+        self._direct = TransientQueue(metrics)
         self._lock = threading.Lock()
         self._sent: dict[int, int] = {}  # sequence number -> when it was sent
         self._largest = 0  # bytes of the largest message in flight
-        self._heard_ns = 0  # when the broker last acknowledged, or something was sent while nothing was in flight
+        self._answered_ns = 0  # when the broker last acknowledged, or something was sent while nothing was in flight
         self._is_silent = False
         self._refused_topics: dict[str, str] = {}
         self._park_s = self.PARKED_FIRST_S
         self._unpark_ns: int | None = None
-        self._behind: dict[int, tuple[int, int]] = {}  # message -> when its media had come, and the model's time
+        self._latencies: dict[int, tuple[int, int]] = {}  # message -> when its media had come, and the model's time
         self._up = False
         self._next_try_ns = 0
         self._trouble = ""
         self._losses = 0
-        self._poisoned = False
+        self._has_poison = False
         self._arrived_ns = 0
-        self._short = 0
+        self._short_connections = 0
         metrics.broker_up.set(0)
 
     def announce(self, messages: Iterable[Message]) -> None:
@@ -100,9 +100,9 @@ class Publisher:
         """
         if ready:
             with self._lock:
-                self._behind.update((seq, (ready_ns, infer_ns)) for seq, ready_ns in ready.items())
-                while len(self._behind) > self.LATENCIES_AT_MOST:
-                    del self._behind[next(iter(self._behind))]
+                self._latencies.update((seq, (ready_ns, infer_ns)) for seq, ready_ns in ready.items())
+                while len(self._latencies) > self.LATENCIES_AT_MOST:
+                    del self._latencies[next(iter(self._latencies))]
         self._wake.set()
 
     @property
@@ -127,13 +127,13 @@ class Publisher:
         for incoming in self._link.take_incoming():
             self._on_message(incoming)
         self._collect()
-        self._outbox.look()
+        self._outbox.report()
         if self._link.connected and self._is_unanswered():
             self._give_up()
         if not self._link.connected:
             return self._reconnect()
         if not self._link.in_flight:
-            self._heard_ns, self._largest = self._clock.mono_ns(), 0
+            self._answered_ns, self._largest = self._clock.mono_ns(), 0
         self._unpark()
         self._send_direct()
         self._send_outbox()
@@ -165,21 +165,21 @@ class Publisher:
     def _reconnect(self) -> float:
         now_ns = self._clock.mono_ns()
         if self._up:
-            self._lost()
+            self._disconnected()
         elif now_ns >= self._next_try_ns:
             try:
                 self._link.connect()
             except SinkError as error:
                 self._failed(str(error))
             else:
-                self._arrived()
+                self._connected()
                 return 0.0
         return max(0.0, min(self.IDLE_S, seconds(self._next_try_ns - self._clock.mono_ns())))
 
     def _is_unanswered(self) -> bool:
         """Whether messages have been in flight for longer than any connection takes, without a single answer."""
         limit_s = self.SILENT_S + self._largest / self.SLOWEST_BYTES_PER_S
-        return self._link.in_flight > 0 and seconds(self._clock.mono_ns() - self._heard_ns) >= limit_s
+        return self._link.in_flight > 0 and seconds(self._clock.mono_ns() - self._answered_ns) >= limit_s
 
     def _give_up(self) -> None:
         """End a connection that takes messages and acknowledges none; all of them go again."""
@@ -191,21 +191,21 @@ class Publisher:
         self._is_silent = True
         self._failed(f"the broker has acknowledged nothing for {self.SILENT_S:.0f} s; connecting anew")
 
-    def _arrived(self) -> None:
+    def _connected(self) -> None:
         self._up = True
-        self._arrived_ns = self._heard_ns = self._clock.mono_ns()
+        self._arrived_ns = self._answered_ns = self._clock.mono_ns()
         self._largest = 0
         if not self._is_silent:  # else it is well when it answers
             self._trouble = ""
         self._backoff.succeeded()
         self._metrics.broker_up.set(1)
         log.info("connected to the broker (%s)", self._link.version)
-        if not self._poisoned:
+        if not self._has_poison:
             self._park_s = self.PARKED_FIRST_S
             self._release()
-        self._direct.begin(self._hello)
+        self._direct.begin_connection(self._hello)
 
-    def _lost(self) -> None:
+    def _disconnected(self) -> None:
         self._up = False
         self._metrics.broker_up.set(0)
         if self._sent:
@@ -214,13 +214,13 @@ class Publisher:
             self._losses = 0
             head = min(self._sent)
             log.error("the broker dropped the connection %d times at the same message: set aside", self.LOSSES_AT_MOST)
-            self._poisoned = True
+            self._has_poison = True
             self._unpark_ns = self._clock.mono_ns() + nanoseconds(self.PARKED_LONGEST_S)
             self._park([head])
         self._sent.clear()
         is_short = seconds(self._clock.mono_ns() - self._arrived_ns) < self.SHORT_S
-        self._short = self._short + 1 if is_short else 0
-        twin = "; does another box use the same node.id and node.site?" if self._short >= 3 else ""
+        self._short_connections = self._short_connections + 1 if is_short else 0
+        twin = "; does another box use the same node.id and node.site?" if self._short_connections >= 3 else ""
         self._failed(self._link.lost_reason + twin)
 
     def _failed(self, why: str) -> None:
@@ -235,7 +235,7 @@ class Publisher:
     def _collect(self) -> None:
         done, refused, now_ns = [], [], self._clock.mono_ns()
         for ack in self._link.take_acks():
-            self._heard_ns = now_ns
+            self._answered_ns = now_ns
             if self._is_silent:
                 self._is_silent, self._trouble = False, ""
             if ack.refused is not None:
@@ -257,7 +257,7 @@ class Publisher:
     def _measure(self, seq: int, sent_ns: int, now_ns: int) -> None:
         self._metrics.publish_s.observe(seconds(now_ns - sent_ns))
         with self._lock:
-            behind = self._behind.pop(seq, None)
+            behind = self._latencies.pop(seq, None)
         if behind is not None:
             ready_ns, infer_ns = behind
             self._metrics.end_to_end_s.observe(max(0.0, seconds(now_ns - ready_ns)))
@@ -284,10 +284,10 @@ class Publisher:
             if len(batch) < room:
                 return
 
-    def _waiting(self, limit: int) -> list[Waiting]:
+    def _waiting(self, limit: int) -> list[QueuedMessage]:
         return [w for w in self._outbox.pending(limit + len(self._sent)) if w.seq not in self._sent][:limit]
 
-    def _blocked(self, waiting: Waiting) -> bool:
+    def _blocked(self, waiting: QueuedMessage) -> bool:
         message, limit = waiting.message, self._link.packet_limit
         if limit is not None and len(message.payload) + len(message.topic.encode()) + self.OVERHEAD > limit:
             self._note_refusal(message.topic, f"larger than the broker's limit of {limit} bytes")
@@ -315,6 +315,6 @@ class Publisher:
 
     def _release(self) -> None:
         self._unpark_ns = None
-        self._poisoned = False
+        self._has_poison = False
         self._refused_topics.clear()
         self._outbox.unpark()

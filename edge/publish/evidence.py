@@ -9,13 +9,13 @@ from typing import Any
 
 from edge.clock import iso8601
 from edge.publish.kept_payloads import EvidencePayload, FilePayload
-from edge.publish.links import Links
+from edge.publish.links import EvidenceUrls
 from edge.publish.payloads import SCHEMA, json_message
 from edge.publish.topics import Topics
-from edge.types import Kept, Message
+from edge.types import EvidenceFiles, Message
 
 
-def evidence_message(topics: Topics, links: Links, kept: Kept) -> Message:
+def evidence_message(topics: Topics, links: EvidenceUrls, kept: EvidenceFiles) -> Message:
     """What was kept of one event so far."""
     payload = EvidencePayload(
         schema=SCHEMA,

@@ -16,31 +16,31 @@ from pathlib import Path
 from typing import Any
 
 from edge.clock import Clock
-from edge.config import Loaded
-from edge.facts import CameraFacts
+from edge.config import LoadedConfig
+from edge.facts import CameraStatus
 from edge.holds import HeldBack
 from edge.metrics import Metrics
 from edge.publish import opened
-from edge.publish.commands import Command, Incoming, SetArmed, SetThreshold
+from edge.publish.commands import Command, IncomingMessage, SetArmed, SetThreshold
 from edge.publish.discovery import birth_topic
 from edge.publish.drain import Publisher
 from edge.publish.evidence import digest_message, snapshot_message
-from edge.publish.frigate import Frigate, available_message, frigate_site
-from edge.publish.inbox import Inbox
-from edge.publish.introduce import introduce, states
-from edge.publish.jsonl import JsonLines
-from edge.publish.link import Link
-from edge.publish.links import links
+from edge.publish.frigate import FrigateEvents, available_message, frigate_topics
+from edge.publish.inbox import CommandInbox
+from edge.publish.introduce import device_announcement, state_messages
+from edge.publish.jsonl import JsonLinesSink
+from edge.publish.link import BrokerConnection
+from edge.publish.links import evidence_urls
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
-from edge.publish.phases import Outgoing, Phases
-from edge.publish.site import Site
+from edge.publish.phases import EventPhases, OutgoingBatch
+from edge.publish.site import NodeDescription
 from edge.publish.topics import (
     OFFLINE,
     ONLINE,
     STOPPED,
-    ScoreLimit,
-    Threshold,
+    ScoreRateLimiter,
+    ThresholdState,
     Topics,
     health_message,
     held_back_message,
@@ -48,15 +48,15 @@ from edge.publish.topics import (
     status_message,
     threshold_messages,
 )
-from edge.publish.unrecorded import Unrecorded
-from edge.publish.writer import Threads, Writer
-from edge.types import Event, Kept, Message, Scores
+from edge.publish.unrecorded import UnrecordedEvents
+from edge.publish.writer import DiskWriter, WorkerThreads
+from edge.types import Event, EvidenceFiles, Message, Scores
 
 log = logging.getLogger(__name__)
 
 
 def open_publisher(
-    loaded: Loaded,
+    loaded: LoadedConfig,
     clock: Clock,
     metrics: Metrics,
     *,
@@ -65,7 +65,7 @@ def open_publisher(
     cameras: Mapping[str, Collection[str]],
     thresholds: Collection[str],
     sensor_topics: Collection[str] = (),
-    on_sensor: Callable[[Incoming], None] | None = None,
+    on_sensor: Callable[[IncomingMessage], None] | None = None,
 ) -> EventPublisher:
     """The publisher that the configuration describes, not started; connects only when started.
 
@@ -77,22 +77,24 @@ def open_publisher(
     topics = Topics(config.node.site, config.node.id)
     mqtt = config.mqtt
     prefix = mqtt.home_assistant_prefix if mqtt is not None and mqtt.home_assistant else None
-    frigate = frigate_site(config)
-    site = Site(topics, version, model, cameras, thresholds, prefix, frigate, links(config))
-    link: Link | None = None
+    frigate = frigate_topics(config)
+    site = NodeDescription(topics, version, model, cameras, thresholds, prefix, frigate, evidence_urls(config))
+    link: BrokerConnection | None = None
     if mqtt is not None:
-        from edge.publish.access import access
-        from edge.publish.mqtt import MqttLink
+        from edge.publish.access import broker_login
+        from edge.publish.mqtt import MqttConnection
 
         filters = [*topics.commands, *sorted(set(sensor_topics)), *([birth_topic(prefix)] if prefix else [])]
         filters += [] if frigate is None else frigate.filters
         will = status_message(topics, OFFLINE)
         client_id = f"edge-{topics.site}-{topics.node}"
-        link = MqttLink(access(loaded), client_id, clock, will=will, filters=filters, renew=lambda: access(loaded))
+        link = MqttConnection(
+            broker_login(loaded), client_id, clock, will=will, filters=filters, renew=lambda: broker_login(loaded)
+        )
     jsonl = None
     if config.jsonl is not None:
         path = config.jsonl.path
-        jsonl = JsonLines(path if path == "-" else loaded.resolve(Path(path)))
+        jsonl = JsonLinesSink(path if path == "-" else loaded.resolve(Path(path)))
     outbox = Outbox(loaded.resolve(config.node.data_dir) / "outbox.db", clock, metrics)
     records = config.evidence is not None
     return EventPublisher(site, outbox, clock, metrics, link=link, jsonl=jsonl, on_sensor=on_sensor, records=records)
@@ -108,28 +110,28 @@ class EventPublisher:
 
     def __init__(
         self,
-        site: Site,
+        site: NodeDescription,
         outbox: Outbox,
         clock: Clock,
         metrics: Metrics,
         *,
-        link: Link | None = None,
-        jsonl: JsonLines | None = None,
-        on_sensor: Callable[[Incoming], None] | None = None,
+        link: BrokerConnection | None = None,
+        jsonl: JsonLinesSink | None = None,
+        on_sensor: Callable[[IncomingMessage], None] | None = None,
         records: bool = False,
     ) -> None:
         self._site, self._topics = site, site.topics
         self._outbox, self._clock, self._metrics = outbox, clock, metrics
-        self._limit = ScoreLimit()
+        self._limit = ScoreRateLimiter()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._threads = Threads()
-        self._writer = Writer(outbox, jsonl, clock, self._flushed)
+        self._threads = WorkerThreads()
+        self._writer = DiskWriter(outbox, jsonl, clock, self._flushed)
         self._is_resumed = outbox.is_read
-        self._inbox = Inbox(site, outbox, clock, send=self._send, on_birth=self._on_birth, on_other=on_sensor)
-        self._frigate = None if site.frigate is None else Frigate(site.frigate)
-        self._phases = Phases(self._topics, site.model, site.links, self._frigate, outbox.saved())
-        self._unrecorded = Unrecorded(outbox.saved()) if records else None
+        self._inbox = CommandInbox(site, outbox, clock, send=self._send, on_birth=self._on_birth, on_message=on_sensor)
+        self._frigate = None if site.frigate is None else FrigateEvents(site.frigate)
+        self._events = EventPhases(self._topics, site.model, site.links, self._frigate, outbox.saved())
+        self._unrecorded = UnrecordedEvents(outbox.saved()) if records else None
         self._publisher: Publisher | None = None
         if link is not None:
             hello, goodbye = status_message(self._topics, ONLINE), status_message(self._topics, STOPPED)
@@ -138,7 +140,7 @@ class EventPublisher:
             )
             if site.frigate is not None:
                 self._publisher.announce([available_message(site.frigate, ONLINE)])
-            self._introduce()
+            self._announce_device()
 
     @property
     def unrecorded(self) -> list[Event]:
@@ -150,17 +152,17 @@ class EventPublisher:
         """These phases have their rows on the disk."""
         with self._lock:
             if self._unrecorded is not None:
-                self._append(Outgoing(saved=self._unrecorded.recorded(events)))
+                self._append(OutgoingBatch(saved=self._unrecorded.recorded(events)))
 
     def resume(self) -> list[Event]:
         """End the events that a killed process left open, and publish every label's state; the events ended.
 
         Call it once, before the first `publish_events`.
         """
-        left, unreadable = self._phases.resume(self._outbox.open_events())
+        left, unreadable = self._events.resume(self._outbox.open_events())
         with self._lock:
-            self._tell_states(all_of_them=True, closed=unreadable)
-        ends = [opened.ended(event, self._clock.wall_ns()) for event in left]
+            self._publish_states(all_of_them=True, closed=unreadable)
+        ends = [opened.end_at_restart(event, self._clock.wall_ns()) for event in left]
         self.publish_events(ends)
         return ends
 
@@ -171,8 +173,8 @@ class EventPublisher:
         with self._lock:
             self._site = replace(self._site, cameras=cameras, thresholds=thresholds)
             self._inbox.describe(self._site)
-            self._introduce()
-            self._tell_states(all_of_them=False)
+            self._announce_device()
+            self._publish_states(all_of_them=False)
 
     def publish_events(self, events: Sequence[Event], ready_ns: int | None = None, infer_ns: int = 0) -> None:
         """Put events on the way. What a disarmed camera begins is the detector's to say.
@@ -181,37 +183,37 @@ class EventPublisher:
         for the latency metrics.
         """
         with self._lock:
-            out = self._phases.tell(events)
+            out = self._events.messages(events)
             if self._unrecorded is not None:
                 out.saved.update(self._unrecorded.note(events))
             if out.messages:
                 self._append(out, ready_ns, infer_ns)
-            self._writer.tell(out.lines)
+            self._writer.write_lines(out.lines)
 
-    def publish_evidence(self, kept: Kept, snapshot: bytes | None = None) -> None:
+    def publish_evidence(self, kept: EvidenceFiles, snapshot: bytes | None = None) -> None:
         """What was kept of an event so far, and its picture as a JPEG."""
         with self._lock:
-            self._append(self._phases.tell_kept(kept, snapshot))
+            self._append(self._events.evidence_messages(kept, snapshot))
 
     def publish_snapshot(self, camera: str, jpeg: bytes) -> None:
         """A fresh picture on the camera's snapshot topic, as the answer to `TakeSnapshot`."""
         with self._lock:
-            self._append(Outgoing([snapshot_message(self._topics, camera, jpeg)]))
+            self._append(OutgoingBatch([snapshot_message(self._topics, camera, jpeg)]))
 
     def publish_digest(self, payload: Mapping[str, Any]) -> None:
         """What happened in a day, retained."""
         with self._lock:
-            self._append(Outgoing([digest_message(self._topics, payload)]))
+            self._append(OutgoingBatch([digest_message(self._topics, payload)]))
 
     def publish_scores(self, scores: Iterable[Scores]) -> None:
         """Scores for plotting: at most one a second and camera, lost while the broker is away."""
         if self._publisher is None:
             return
         for s in scores:
-            if self._limit.admit(s.camera, s.t_end_ns):
+            if self._limit.allow(s.camera, s.t_end_ns):
                 self._publisher.send(score_message(self._topics, s, self._clock.wall_ns()))
 
-    def publish_health(self, facts: Sequence[CameraFacts], info: NodeInfo, held: Sequence[HeldBack] = ()) -> None:
+    def publish_health(self, facts: Sequence[CameraStatus], info: NodeInfo, held: Sequence[HeldBack] = ()) -> None:
         """The node and its cameras, retained."""
         if self._publisher is not None:
             self._publisher.announce([health_message(self._topics, info, facts, self._clock.wall_ns(), held)])
@@ -221,7 +223,7 @@ class EventPublisher:
         if self._publisher is not None:
             self._publisher.announce([held_back_message(self._topics, camera, held) for camera in cameras])
 
-    def publish_thresholds(self, thresholds: Iterable[Threshold]) -> None:
+    def publish_thresholds(self, thresholds: Iterable[ThresholdState]) -> None:
         """What is in force, retained; together with each camera's arming."""
         if self._publisher is not None:
             armed = dict(self._inbox.armed)
@@ -317,8 +319,8 @@ class EventPublisher:
         """What an earlier run left could not be read at the start, and now it can: end its open events."""
         log.warning("%s is read only now: restart, so that the thresholds and arming set in it hold", self._outbox.path)
         with self._lock:
-            left, _ = self._phases.resume(self._outbox.open_events())
-        self.publish_events([opened.ended(event, self._clock.wall_ns()) for event in left])
+            left, _ = self._events.resume(self._outbox.open_events())
+        self.publish_events([opened.end_at_restart(event, self._clock.wall_ns()) for event in left])
 
     def _send(self, message: Message, correlation: bytes | None) -> None:
         if self._publisher is not None:
@@ -328,21 +330,21 @@ class EventPublisher:
         if self._publisher is not None:
             self._publisher.announce_again()
 
-    def _introduce(self) -> None:
+    def _announce_device(self) -> None:
         if self._publisher is not None:
-            description, removals = introduce(self._site, self._outbox)
+            description, removals = device_announcement(self._site, self._outbox)
             self._publisher.announce(description)
-            self._append(Outgoing(removals))
+            self._append(OutgoingBatch(removals))
 
-    def _tell_states(self, *, all_of_them: bool, closed: Collection[str] = ()) -> None:
-        messages, cleared, note = states(self._site, self._outbox, all_of_them=all_of_them)
+    def _publish_states(self, *, all_of_them: bool, closed: Collection[str] = ()) -> None:
+        messages, cleared, note = state_messages(self._site, self._outbox, all_of_them=all_of_them)
         if self._frigate is not None:
             messages += self._frigate.states(self._site.cameras)
-        self._append(Outgoing(messages, closed=list(closed), saved=dict(note)))
+        self._append(OutgoingBatch(messages, closed=list(closed), saved=dict(note)))
         if self._publisher is not None:
             self._publisher.announce(cleared)
 
-    def _append(self, out: Outgoing, ready_ns: int | None = None, infer_ns: int = 0) -> None:
+    def _append(self, out: OutgoingBatch, ready_ns: int | None = None, infer_ns: int = 0) -> None:
         seqs = self._outbox.append(
             out.messages if self._publisher else [], opened=out.opened, closed=out.closed, saved=out.saved
         )

@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.config import Config
-from edge.publish.frigate_names import Named, named, usual
-from edge.publish.frigate_payloads import frigate_id, new_review, reviewed, tracked_object
-from edge.publish.links import kept
+from edge.publish.frigate_names import FrigateName, default_name, frigate_name
+from edge.publish.frigate_payloads import frigate_id, new_review, tracked_object, updated_review
+from edge.publish.links import kept_kinds
 from edge.publish.payloads import json_message, to_json
-from edge.types import NS_PER_S, Event, Kept, Message, Phase
+from edge.types import NS_PER_S, Event, EvidenceFiles, Message, Phase
 
 _NOTE = "frigate/"
 
 
 @dataclass(frozen=True, slots=True)
-class FrigateSite:
+class FrigateTopics:
     """The topics' ``prefix``, and what each camera keeps of its events (see `edge.publish.links.kept`)."""
 
     prefix: str
     kept: Mapping[str, frozenset[str]]
-    hears: frozenset[str] = frozenset()
+    with_sound: frozenset[str] = frozenset()
 
     @property
     def available(self) -> str:
@@ -46,46 +46,48 @@ class FrigateSite:
         for camera, is_armed in armed.items():
             files = self.kept.get(camera, frozenset())
             states = {
-                "detect": is_armed, "audio": camera in self.hears, "recordings": "clip" in files,
+                "detect": is_armed, "audio": camera in self.with_sound, "recordings": "clip" in files,
                 "snapshots": "snapshot" in files,
             }  # fmt: skip
             messages += [_state(f"{self.prefix}/{camera}/{name}/state", _on(on)) for name, on in states.items()]
         return messages
 
 
-def frigate_site(config: Config) -> FrigateSite | None:
+def frigate_topics(config: Config) -> FrigateTopics | None:
     """Frigate's topics as the configuration wants them; None where it does not."""
     if config.mqtt is None or not config.mqtt.frigate:
         return None
     hears = frozenset(name for name, camera in config.cameras.items() if camera.microphone != "none")
-    return FrigateSite(config.mqtt.frigate_prefix, {name: kept(config, name) for name in config.cameras}, hears)
+    return FrigateTopics(config.mqtt.frigate_prefix, {name: kept_kinds(config, name) for name in config.cameras}, hears)
 
 
-def available_message(site: FrigateSite, status: bytes) -> Message:
+def available_message(site: FrigateTopics, status: bytes) -> Message:
     """Whether the node is there, retained."""
     return _state(site.available, status)
 
 
-class Frigate:
-    """Events as Frigate tells them. ``tell`` gives messages and what is to be kept with them. Not thread-safe."""
+class FrigateEvents:
+    """Events as Frigate tells them. ``messages`` gives messages and what is to be kept with them. Not thread-safe."""
 
     REMEMBERED = 256
 
-    def __init__(self, site: FrigateSite) -> None:
+    def __init__(self, site: FrigateTopics) -> None:
         self._site, self._prefix = site, site.prefix
         self._open: dict[str, dict[str, dict[str, Any]]] = {}  # camera -> event id -> what it was told as
         self._review: dict[str, dict[str, Any]] = {}  # camera -> its open review item
-        self._told: dict[str, tuple[str, Named]] = {}  # event id -> Frigate's id and name, of the newest events
+        self._frigate_ids: dict[
+            str, tuple[str, FrigateName]
+        ] = {}  # event id -> Frigate's id and name, of the newest events
         self._captions: dict[str, str] = {}
 
     def restore(self, saved: Mapping[str, bytes]) -> None:
-        """Take up what `tell` gave to be kept, from an earlier run."""
+        """Take up what `messages` gave to be kept, from an earlier run."""
         for name, value in saved.items():
             if name.startswith(_NOTE):
                 camera, state = name.removeprefix(_NOTE), json.loads(value)
                 self._open[camera] = state["open"]
-                for event_id, told in state["open"].items():
-                    self._told[event_id] = (told["object"]["id"], Named(told["name"], told["is_audio"]))
+                for event_id, entry in state["open"].items():
+                    self._frigate_ids[event_id] = (entry["object"]["id"], FrigateName(entry["name"], entry["is_audio"]))
                 if state["review"] is not None:
                     self._review[camera] = state["review"]
 
@@ -93,19 +95,19 @@ class Frigate:
         """All counts and audio states as they are now: for the start."""
         messages: list[Message] = []
         for camera, labels in cameras.items():
-            names = [usual(label) for label in labels]
+            names = [default_name(label) for label in labels]
             messages += self._counts(camera, {n.name for n in names if not n.is_audio}, set())
             messages += self._sounds(camera, {n.name for n in names if n.is_audio})
             messages.append(self._review_status(camera))
         return messages
 
-    def tell(self, event: Event) -> tuple[list[Message], dict[str, bytes | None]]:
+    def messages(self, event: Event) -> tuple[list[Message], dict[str, bytes | None]]:
         """One phase of an event; an end whose begin was not told is left out."""
         there = self._open.setdefault(event.camera, {})
         known = there.get(event.id)
         if known is None and event.phase is Phase.END:
             return [], {}
-        name = named(event) if known is None else Named(known["name"], known["is_audio"])
+        name = frigate_name(event) if known is None else FrigateName(known["name"], known["is_audio"])
         files = self._site.kept.get(event.camera, frozenset())
         after = tracked_object(event, name, "snapshot" in files, "clip" in files)
         zones_before = set() if known is None else set(known["object"]["entered_zones"])
@@ -124,13 +126,13 @@ class Frigate:
             payload = {"type": kind, "before": before, "after": after}
             messages.append(json_message(f"{self._prefix}/events", payload))
             messages += self._counts(event.camera, {name.name}, zones_before | set(event.zones))
-        messages += self._tell_review(event, name)
+        messages += self._review_messages(event, name)
         state = {"open": there, "review": self._review.get(event.camera)}
         return messages, {f"{_NOTE}{event.camera}": to_json(state) if there else None}
 
-    def tell_kept(self, of: Kept, snapshot: bytes | None) -> list[Message]:
+    def evidence_messages(self, of: EvidenceFiles, snapshot: bytes | None) -> list[Message]:
         """The picture of an object, and what a describer said of it."""
-        their_id, name = self._told.get(of.event_id, ("", usual(of.label)))
+        their_id, name = self._frigate_ids.get(of.event_id, ("", default_name(of.label)))
         messages = []
         if snapshot is not None and not name.is_audio:
             topic = f"{self._prefix}/{of.camera}/{name.name}/snapshot"
@@ -144,11 +146,11 @@ class Frigate:
             messages.append(json_message(f"{self._prefix}/tracked_object_update", payload))
         return messages
 
-    def _tell_review(self, event: Event, name: Named) -> list[Message]:
+    def _review_messages(self, event: Event, name: FrigateName) -> list[Message]:
         camera = event.camera
         known = self._review.get(camera)
         before = known if known is not None else new_review(event)
-        after = reviewed(before, event, name)
+        after = updated_review(before, event, name)
         if self._open[camera]:
             self._review[camera] = after
             if known is not None and after == known:
@@ -168,9 +170,9 @@ class Frigate:
     def _counts(self, camera: str, names: Collection[str], zones: Collection[str]) -> list[Message]:
         """Counts of ``names`` and of all objects, at the camera and in ``zones``."""
         here = Counter[str]()
-        for told in self._open.get(camera, {}).values():
-            if not told["is_audio"]:
-                here.update({told["name"]: told["count"], "all": told["count"]})
+        for entry in self._open.get(camera, {}).values():
+            if not entry["is_audio"]:
+                here.update({entry["name"]: entry["count"], "all": entry["count"]})
         places = {zone: self._in_zone(zone) for zone in sorted(zones)} | {camera: here}
         return [
             _state(f"{self._prefix}/{place}/{name}{kind}", str(counts[name]).encode())
@@ -182,23 +184,23 @@ class Frigate:
     def _in_zone(self, zone: str) -> Counter[str]:
         there = Counter[str]()
         for events in self._open.values():
-            for told in events.values():
-                if not told["is_audio"] and zone in told["object"]["entered_zones"]:
-                    there.update((told["name"], "all"))
+            for entry in events.values():
+                if not entry["is_audio"] and zone in entry["object"]["entered_zones"]:
+                    there.update((entry["name"], "all"))
         return there
 
     def _sounds(self, camera: str, names: Collection[str]) -> list[Message]:
-        heard = {told["name"] for told in self._open.get(camera, {}).values() if told["is_audio"]}
+        active = {entry["name"] for entry in self._open.get(camera, {}).values() if entry["is_audio"]}
         return [
-            *(_state(f"{self._prefix}/{camera}/audio/{name}", _on(name in heard)) for name in sorted(names)),
-            _state(f"{self._prefix}/{camera}/audio/all", _on(bool(heard))),
+            *(_state(f"{self._prefix}/{camera}/audio/{name}", _on(name in active)) for name in sorted(names)),
+            _state(f"{self._prefix}/{camera}/audio/all", _on(bool(active))),
         ]
 
-    def _remember(self, event: Event, name: Named) -> None:
-        self._told[event.id] = (frigate_id(event), name)
-        while len(self._told) > self.REMEMBERED:
-            gone = next(iter(self._told))
-            del self._told[gone]
+    def _remember(self, event: Event, name: FrigateName) -> None:
+        self._frigate_ids[event.id] = (frigate_id(event), name)
+        while len(self._frigate_ids) > self.REMEMBERED:
+            gone = next(iter(self._frigate_ids))
+            del self._frigate_ids[gone]
             self._captions.pop(gone, None)
 
 

@@ -28,28 +28,28 @@ _TAGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class FrigateName:
     """Frigate's name of what an event is about, and whether it is an audio type."""
 
     name: str
     is_audio: bool
 
 
-def usual(label: str) -> Named:
+def default_name(label: str) -> FrigateName:
     """The name of a label where nothing more is known than the label."""
     if label in AUDIO:
-        return Named(AUDIO[label], True)
-    return Named(_KINDS.get(label, (label,))[0], False)
+        return FrigateName(AUDIO[label], True)
+    return FrigateName(_KINDS.get(label, (label,))[0], False)
 
 
-def named(event: Event) -> Named:
+def frigate_name(event: Event) -> FrigateName:
     """The name of an event: of a vehicle or an animal the class of its best box, of an alarm its strongest sound."""
     if event.label in _KINDS:
         boxes = [box for box in event.boxes if box.label in _KINDS[event.label]]
         if boxes:
-            return Named(max(boxes, key=lambda box: box.score).label, False)
+            return FrigateName(max(boxes, key=lambda box: box.score).label, False)
     if event.label in _TAGS:
         tags = [(score, tag.lower()) for tag, score in event.tags if tag.lower() in _TAGS[event.label]]
         if tags:
-            return Named(_TAGS[event.label][max(tags)[1]], True)
-    return usual(event.label)
+            return FrigateName(_TAGS[event.label][max(tags)[1]], True)
+    return default_name(event.label)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.publish.frigate_names import Named
+from edge.publish.frigate_names import FrigateName
 from edge.types import NS_PER_S, Box, Event
 
 WIDTH, HEIGHT = 1280, 720
@@ -19,7 +19,7 @@ def frigate_id(event: Event) -> str:
     return f"{event.wall_begin_ns / NS_PER_S:.6f}-{event.id}"
 
 
-def tracked_object(event: Event, named: Named, has_snapshot: bool, has_clip: bool) -> dict[str, Any]:
+def tracked_object(event: Event, named: FrigateName, has_snapshot: bool, has_clip: bool) -> dict[str, Any]:
     """One phase of an event as ``before`` and ``after`` hold it. Without a box it is the whole picture."""
     begin, at = event.wall_begin_ns / NS_PER_S, _now(event)
     box = _pixels(_best(event, named))
@@ -71,7 +71,7 @@ def new_review(event: Event) -> dict[str, Any]:
     }
 
 
-def reviewed(review: dict[str, Any], event: Event, named: Named) -> dict[str, Any]:
+def updated_review(review: dict[str, Any], event: Event, named: FrigateName) -> dict[str, Any]:
     """``review`` with what a phase of ``event`` adds to it."""
     data = review["data"]
     names = "audio" if named.is_audio else "objects"
@@ -90,7 +90,7 @@ def _now(event: Event) -> float:
     return round((event.wall_begin_ns + since_ns) / NS_PER_S, 6)
 
 
-def _best(event: Event, named: Named) -> Box | None:
+def _best(event: Event, named: FrigateName) -> Box | None:
     fitting = [box for box in event.boxes if box.label == named.name] or list(event.boxes)
     return max(fitting, key=lambda box: box.score) if fitting else None
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from edge.clock import Clock, iso8601
 from edge.publish.commands import (
     Command,
-    Incoming,
-    Origin,
-    Refusal,
+    CommandOrigin,
+    CommandRefusal,
+    IncomingMessage,
     Reload,
     SetArmed,
     SetThreshold,
@@ -21,37 +21,37 @@ from edge.publish.commands import (
 )
 from edge.publish.discovery import birth_topic
 from edge.publish.outbox import Outbox
-from edge.publish.site import Site
+from edge.publish.site import NodeDescription
 from edge.publish.topics import ONLINE
 from edge.types import Message
 
 log = logging.getLogger(__name__)
 
 
-class Inbox:
+class CommandInbox:
     """Commands of one node. ``send`` takes a reply with its correlation data, ``on_birth`` hears of Home Assistant's
-    start, ``on_other`` gets messages that are no commands.
+    start, ``on_message`` gets messages that are no commands.
     """
 
     COMMANDS_AT_MOST = 256
 
     def __init__(
         self,
-        site: Site,
+        site: NodeDescription,
         outbox: Outbox,
         clock: Clock,
         *,
         send: Callable[[Message, bytes | None], None],
         on_birth: Callable[[], None],
-        on_other: Callable[[Incoming], None] | None,
+        on_message: Callable[[IncomingMessage], None] | None,
     ) -> None:
         self._site, self._outbox, self._clock = site, outbox, clock
-        self._send, self._on_birth, self._on_other = send, on_birth, on_other
+        self._send, self._on_birth, self._on_other = send, on_birth, on_message
         self._commands: deque[Command] = deque()
         self.armed: dict[str, bool] = {}
         self.describe(site)
 
-    def receive(self, incoming: Incoming) -> None:
+    def receive(self, incoming: IncomingMessage) -> None:
         """Take one message from the broker."""
         prefix = self._site.home_assistant_prefix
         if prefix is not None and incoming.topic == birth_topic(prefix):
@@ -62,7 +62,7 @@ class Inbox:
         elif self._on_other is not None:
             self._on_other(incoming)
 
-    def describe(self, site: Site) -> None:
+    def describe(self, site: NodeDescription) -> None:
         """Take commands for the cameras and labels of ``site`` from now on; what was set earlier for them holds."""
         self._site = site
         armed = dict.fromkeys(site.cameras, True)
@@ -87,7 +87,7 @@ class Inbox:
             value = None if command.value is None else json.dumps(command.value).encode()
             self._outbox.save(f"threshold/{command.camera}/{command.label}", value)
 
-    def refuse(self, command: Command | Refusal, reason: str) -> None:
+    def refuse(self, command: Command | CommandRefusal, reason: str) -> None:
         """Answer a command that cannot be obeyed."""
         log.warning("refused a command on %s: %s", ascii(command.origin.topic), reason)
         self._answer(command.origin, False, reason)
@@ -101,9 +101,9 @@ class Inbox:
             if camera not in self._site.cameras:
                 continue
             if kind == "armed":
-                found.append(SetArmed(camera, value == b"true", Origin("")))
+                found.append(SetArmed(camera, value == b"true", CommandOrigin("")))
             elif kind == "threshold" and label in self._site.thresholds:
-                found.append(SetThreshold(camera, label, float(json.loads(value)), Origin("")))
+                found.append(SetThreshold(camera, label, float(json.loads(value)), CommandOrigin("")))
         return found
 
     def _is_command(self, topic: str) -> bool:
@@ -111,19 +111,19 @@ class Inbox:
         below_frigate = frigate is not None and topic.startswith(f"{frigate.prefix}/") and topic.endswith("/detect/set")
         return below_frigate or topic.startswith(f"{self._site.topics.root}/")
 
-    def _receive_command(self, incoming: Incoming) -> None:
+    def _receive_command(self, incoming: IncomingMessage) -> None:
         command = parse(self._site, incoming)
-        if isinstance(command, Refusal):
+        if isinstance(command, CommandRefusal):
             self.refuse(command, command.reason)
         elif len(self._commands) >= self.COMMANDS_AT_MOST:
             self.refuse(command, "too many commands wait; send it again later")
         else:
             self._commands.append(command)
 
-    def _answer(self, origin: Origin, ok: bool, reason: str) -> None:
+    def _answer(self, origin: CommandOrigin, ok: bool, reason: str) -> None:
         if origin.topic:
             message = reply_message(self._site.topics, origin, ok, reason, iso8601(self._clock.wall_ns()))
             self._send(message, origin.correlation)
 
 
-__all__ = ["Command", "Inbox", "Reload", "SetArmed", "SetThreshold"]
+__all__ = ["Command", "CommandInbox", "Reload", "SetArmed", "SetThreshold"]

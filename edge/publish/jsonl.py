@@ -21,15 +21,15 @@ from edge.publish.payloads import to_json
 log = logging.getLogger(__name__)
 
 
-class JsonLines:
+class JsonLinesSink:
     """Appends lines to ``path`` (``-``: standard output). InputError where that is a folder or below a file; what the
     disk refuses is told once, and tried again with every line."""
 
-    AT_MOST = 10_000
+    MAX_LINES = 10_000
 
     def __init__(self, path: str | Path) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[bytes] = deque(maxlen=self.AT_MOST)
+        self._waiting: deque[bytes] = deque(maxlen=self.MAX_LINES)
         self._path = str(path)
         self._failed = self._torn = False
         self._file: FileIO | None = None
@@ -44,7 +44,7 @@ class JsonLines:
     def put(self, payloads: Iterable[Mapping[str, Any]]) -> None:
         """Queue lines; the oldest of too many are lost, and how many is logged."""
         lines = [to_json(payload) + b"\n" for payload in payloads]
-        self.lost += max(0, len(self._waiting) + len(lines) - self.AT_MOST)
+        self.lost += max(0, len(self._waiting) + len(lines) - self.MAX_LINES)
         self._waiting.extend(lines)
 
     def step(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge.publish.payloads import EventPayload, Version
+from edge.publish.payloads import EventPayload, SchemaVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class EvidencePayload:
     ``missing`` says of files that should be there why they are not.
     """
 
-    schema: Version
+    schema: SchemaVersion
     id: str
     site: str
     node: str
@@ -79,7 +79,7 @@ class NotablePayload:
 class DigestPayload:
     """A day in a few sentences (``text``) and in figures; ``events`` counts those of kind event."""
 
-    schema: Version
+    schema: SchemaVersion
     day: str
     since: str
     until: str

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from edge.publish.commands import Incoming
+from edge.publish.commands import IncomingMessage
 from edge.types import Message
 
 
-class AckLike(Protocol):
+class BrokerAck(Protocol):
     """The broker's answer to one message."""
 
     @property
     def token(self) -> int | None:
-        """What `Link.publish` was given."""
+        """What `BrokerConnection.publish` was given."""
         ...
 
     @property
@@ -28,7 +28,7 @@ class AckLike(Protocol):
         ...
 
 
-class Link(Protocol):
+class BrokerConnection(Protocol):
     """What the publisher needs of a connection."""
 
     wake: Callable[[], None]
@@ -67,11 +67,11 @@ class Link(Protocol):
         """Send; False when that is not possible now."""
         ...
 
-    def take_acks(self) -> Sequence[AckLike]:
+    def take_acks(self) -> Sequence[BrokerAck]:
         """Answers since the last call."""
         ...
 
-    def take_incoming(self) -> list[Incoming]:
+    def take_incoming(self) -> list[IncomingMessage]:
         """Messages since the last call."""
         ...
 

@@ -18,10 +18,10 @@ _FILES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class EvidenceUrls:
     """``base`` is what the page is reached under, ``""`` for paths alone, None without a page: then there are no links.
 
-    ``kept``: by camera, the kinds of files that the configuration will keep of its events.
+    ``kept_kinds``: by camera, the kinds of files that the configuration will keep of its events.
     """
 
     base: str | None
@@ -43,16 +43,18 @@ class Links:
         return f"{self.base}/api/events/{event_id}/{_FILES[kind]}"
 
 
-NO_LINKS = Links(None, {})
+NO_URLS = EvidenceUrls(None, {})
 
 
-def links(config: Config) -> Links:
+def evidence_urls(config: Config) -> EvidenceUrls:
     """What the configuration's page will serve."""
     base = None if config.web is None else (config.web.base_url or "")
-    return Links(base, {} if config.evidence is None else {name: kept(config, name) for name in config.cameras})
+    return EvidenceUrls(
+        base, {} if config.evidence is None else {name: kept_kinds(config, name) for name in config.cameras}
+    )
 
 
-def kept(config: Config, camera: str) -> frozenset[str]:
+def kept_kinds(config: Config, camera: str) -> frozenset[str]:
     """The kinds of files that are kept of a camera's events."""
     if config.evidence is None:
         return frozenset()

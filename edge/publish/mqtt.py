@@ -22,11 +22,19 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge.clock import Backoff, Clock, SystemClock
-from edge.config import Loaded
+from edge.config import LoadedConfig
 from edge.errors import InputError, SinkError
-from edge.publish.access import Access, access, explain, explain_closed, explain_refusal, explain_silent, tls_context
-from edge.publish.commands import Incoming
-from edge.publish.mqtt_callbacks import Callbacks, Session
+from edge.publish.access import (
+    BrokerLogin,
+    broker_login,
+    explain,
+    explain_closed,
+    explain_refusal,
+    explain_silent,
+    tls_context,
+)
+from edge.publish.commands import IncomingMessage
+from edge.publish.mqtt_callbacks import MqttSession, PahoCallbacks
 from edge.types import Message
 
 log = logging.getLogger(__name__)
@@ -35,7 +43,7 @@ _V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
 
 @dataclass(frozen=True, slots=True)
-class Ack:
+class MqttAck:
     """The broker's answer to one message; ``refused`` is its reason, None when it took the message."""
 
     token: int | None
@@ -43,11 +51,11 @@ class Ack:
     refused: str | None
 
 
-class _NoAnswerError(SinkError):
+class _ProtocolError(SinkError):
     """The broker did not answer the way the chosen protocol version wants."""
 
 
-class MqttLink:
+class MqttConnection:
     """A connection that is made by `connect`, used from one thread, and reports by ``wake`` that there is news.
 
     ``will`` is what the broker publishes when this client vanishes; ``filters`` are subscribed with QoS 1. ``renew``
@@ -57,20 +65,20 @@ class MqttLink:
     WINDOW = 64
     CONNECT_TIMEOUT_S = 10.0
     INCOMING_AT_MOST = 1000
-    LARGEST = 256 * 1024  # bytes of a packet that comes in; a broker that speaks MQTT 5 sends nothing larger
+    MAX_PACKET_BYTES = 256 * 1024  # bytes of a packet that comes in; a broker that speaks MQTT 5 sends nothing larger
 
     def __init__(
         self,
-        to: Access,
+        to: BrokerLogin,
         client_id: str,
         clock: Clock,
         *,
         will: Message | None = None,
         filters: Sequence[str] = (),
         wake: Callable[[], None] = lambda: None,
-        renew: Callable[[], Access] | None = None,
+        renew: Callable[[], BrokerLogin] | None = None,
     ) -> None:
-        self.to = to
+        self.login = to
         self._renew = renew
         self._client_id = client_id
         self._clock = clock
@@ -79,9 +87,9 @@ class MqttLink:
         self.wake = wake
         self._protocol = _V5
         self._client: paho.Client | None = None
-        self._session = Session()
+        self._session = MqttSession()
         self._in_flight: dict[int, tuple[int | None, str]] = {}
-        self._incoming: deque[Incoming] = deque(maxlen=self.INCOMING_AT_MOST)
+        self._incoming: deque[IncomingMessage] = deque(maxlen=self.INCOMING_AT_MOST)
         self.packet_limit: int | None = None
         self._window = self.WINDOW
 
@@ -90,16 +98,16 @@ class MqttLink:
         self.close(timeout_s=0.0)
         if self._renew is not None:
             try:
-                self.to = self._renew()
+                self.login = self._renew()
             except InputError as error:
-                raise SinkError(f"broker {self.to.shown}: {error}") from None
+                raise SinkError(f"broker {self.login.address}: {error}") from None
         try:
             self._connect(self._protocol)
-        except _NoAnswerError as first:
+        except _ProtocolError as first:
             other = _V311 if self._protocol is _V5 else _V5
             try:
                 self._connect(other)
-            except _NoAnswerError:
+            except _ProtocolError:
                 raise first from None
             self._protocol = other
 
@@ -115,13 +123,13 @@ class MqttLink:
         """Why the last connection ended, as a sentence."""
         lost = self._session.lost
         if lost in {"", "Unspecified error", "Normal disconnection"}:
-            return f"broker {self.to.shown}: the connection was lost"
-        return explain_refusal(lost, self.to, self._client_id)
+            return f"broker {self.login.address}: the connection was lost"
+        return explain_refusal(lost, self.login, self._client_id)
 
     @property
     def version(self) -> str:
         """The protocol spoken, for logs."""
-        return ("MQTT 5" if self._protocol is _V5 else "MQTT 3.1.1") + (" over TLS" if self.to.tls else "")
+        return ("MQTT 5" if self._protocol is _V5 else "MQTT 3.1.1") + (" over TLS" if self.login.tls else "")
 
     @property
     def room(self) -> int:
@@ -134,7 +142,7 @@ class MqttLink:
         return len(self._in_flight)
 
     def publish(self, message: Message, token: int | None = None, correlation: bytes | None = None) -> bool:
-        """Send; False when that is not possible now. QoS 1 is answered by an `Ack` with ``token``."""
+        """Send; False when that is not possible now. QoS 1 is answered by an `MqttAck` with ``token``."""
         if not self.connected or self._client is None:
             return False
         properties = None
@@ -148,17 +156,17 @@ class MqttLink:
             self._in_flight[info.mid] = (token, message.topic)
         return True
 
-    def take_acks(self) -> list[Ack]:
+    def take_acks(self) -> list[MqttAck]:
         """Answers since the last call."""
         acks = []
         while self._session.pubacks:
             mid, refused = self._session.pubacks.popleft()
             known = self._in_flight.pop(mid, None)
             if known is not None:
-                acks.append(Ack(*known, refused))
+                acks.append(MqttAck(*known, refused))
         return acks
 
-    def take_incoming(self) -> list[Incoming]:
+    def take_incoming(self) -> list[IncomingMessage]:
         """Messages since the last call."""
         messages = []
         while self._incoming:
@@ -182,23 +190,23 @@ class MqttLink:
         client.loop_stop()
 
     @staticmethod
-    def _alive(session: Session) -> bool:
+    def _alive(session: MqttSession) -> bool:
         return session.thread is not None and session.thread.is_alive() and not session.closed.is_set()
 
     def _connect(self, protocol: MQTTProtocolVersion) -> None:
-        session = self._session = Session()
+        session = self._session = MqttSession()
         client = self._make_client(protocol, session)
-        expiry = self.to.session_expiry_s
+        expiry = self.login.session_expiry_s
         options: dict[str, Any] = {}
         if protocol is _V5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = self.LARGEST
+            properties.MaximumPacketSize = self.MAX_PACKET_BYTES
             properties.SessionExpiryInterval = min(expiry, 0xFFFFFFFF)
             options = {"clean_start": expiry == 0, "properties": properties}
         try:
-            client.connect(self.to.host, self.to.port, self.to.keepalive_s, **options)
+            client.connect(self.login.host, self.login.port, self.login.keepalive_s, **options)
         except (OSError, ValueError) as error:
-            raise SinkError(explain(error, self.to)) from None
+            raise SinkError(explain(error, self.login)) from None
         self._client = client
         before = set(threading.enumerate())
         client.loop_start()
@@ -209,37 +217,37 @@ class MqttLink:
             self.close(timeout_s=0.0)
             raise
 
-    def _await_answer(self, client: paho.Client, session: Session) -> None:
+    def _await_answer(self, client: paho.Client, session: MqttSession) -> None:
         if not self._clock.wait(session.answered, self.CONNECT_TIMEOUT_S):
-            raise _NoAnswerError(explain_silent(self.to))
+            raise _ProtocolError(explain_silent(self.login))
         if session.reason is None:
-            raise _NoAnswerError(explain_closed(self.to))
+            raise _ProtocolError(explain_closed(self.login))
         if session.reason.is_failure:
-            kind = _NoAnswerError if "protocol version" in str(session.reason).lower() else SinkError
-            raise kind(explain_refusal(str(session.reason), self.to, self._client_id))
+            kind = _ProtocolError if "protocol version" in str(session.reason).lower() else SinkError
+            raise kind(explain_refusal(str(session.reason), self.login, self._client_id))
         self.packet_limit = getattr(session.properties, "MaximumPacketSize", None)
         self._window = min(self.WINDOW, getattr(session.properties, "ReceiveMaximum", self.WINDOW))
         if self._filters:
             client.subscribe([(topic, 1) for topic in self._filters])
             if not self._clock.wait(session.subscribed, self.CONNECT_TIMEOUT_S) or session.closed.is_set():
-                raise SinkError(explain_closed(self.to))
+                raise SinkError(explain_closed(self.login))
 
-    def _make_client(self, protocol: MQTTProtocolVersion, session: Session) -> paho.Client:
+    def _make_client(self, protocol: MQTTProtocolVersion, session: MqttSession) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             self._client_id,
-            clean_session=None if protocol is _V5 else self.to.session_expiry_s == 0,
+            clean_session=None if protocol is _V5 else self.login.session_expiry_s == 0,
             protocol=protocol,
             reconnect_on_failure=False,
         )
         client.max_inflight_messages_set(0)  # the window is ours
-        if self.to.username is not None:
-            client.username_pw_set(self.to.username, self.to.password)
-        if self.to.tls:
-            client.tls_set_context(tls_context(self.to))
+        if self.login.username is not None:
+            client.username_pw_set(self.login.username, self.login.password)
+        if self.login.tls:
+            client.tls_set_context(tls_context(self.login))
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
-        Callbacks(session, self._incoming, self._clock, self._notify).attach(client)
+        PahoCallbacks(session, self._incoming, self._clock, self._notify).attach(client)
         return client
 
     def _notify(self) -> None:
@@ -247,7 +255,7 @@ class MqttLink:
 
 
 @contextlib.contextmanager
-def subscribe(loaded: Loaded, filters: Sequence[str], on_message: Callable[[str, bytes], None]) -> Iterator[None]:
+def subscribe(loaded: LoadedConfig, filters: Sequence[str], on_message: Callable[[str, bytes], None]) -> Iterator[None]:
     """Follow topics of the configured broker while the context lasts, also after a lost connection.
 
     SinkError when it cannot be reached at first. ``on_message`` gets topic and payload, on a thread of its own.
@@ -255,11 +263,11 @@ def subscribe(loaded: Loaded, filters: Sequence[str], on_message: Callable[[str,
     clock = SystemClock()
     news, stop = threading.Event(), threading.Event()
 
-    def renew() -> Access:
-        return replace(access(loaded), session_expiry_s=0)
+    def renew() -> BrokerLogin:
+        return replace(broker_login(loaded), session_expiry_s=0)
 
     name = f"edge-watch-{uuid.uuid4().hex[:12]}"
-    link = MqttLink(renew(), name, clock, filters=filters, wake=news.set, renew=renew)
+    link = MqttConnection(renew(), name, clock, filters=filters, wake=news.set, renew=renew)
     link.connect()
     thread = threading.Thread(target=_follow, args=(link, clock, news, stop, on_message), name="follow", daemon=True)
     thread.start()
@@ -268,12 +276,12 @@ def subscribe(loaded: Loaded, filters: Sequence[str], on_message: Callable[[str,
     finally:
         stop.set()
         news.set()
-        thread.join(timeout=MqttLink.CONNECT_TIMEOUT_S)
+        thread.join(timeout=MqttConnection.CONNECT_TIMEOUT_S)
         link.close()
 
 
 def _follow(
-    link: MqttLink,
+    link: MqttConnection,
     clock: Clock,
     news: threading.Event,
     stop: threading.Event,

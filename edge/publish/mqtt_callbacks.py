@@ -13,12 +13,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.clock import Clock
-from edge.publish.commands import Incoming
+from edge.publish.commands import IncomingMessage
 
 log = logging.getLogger(__name__)
 
 
-class Session:
+class MqttSession:
     """One connection: what paho's thread tells, read by the owner's."""
 
     def __init__(self) -> None:
@@ -32,10 +32,12 @@ class Session:
         self.thread: threading.Thread | None = None
 
 
-class Callbacks:
+class PahoCallbacks:
     """What paho's thread runs: appends to queues, and no more."""
 
-    def __init__(self, session: Session, incoming: deque[Incoming], clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, session: MqttSession, incoming: deque[IncomingMessage], clock: Clock, wake: Callable[[], None]
+    ) -> None:
         self._session = session
         self._incoming = incoming
         self._clock = clock
@@ -75,7 +77,7 @@ class Callbacks:
     def _on_message(self, _c: Any, _u: Any, message: paho.MQTTMessage) -> None:
         correlation = getattr(message.properties, "CorrelationData", None)
         self._incoming.append(
-            Incoming(_topic(message), bytes(message.payload), message.retain, correlation, self._clock.mono_ns())
+            IncomingMessage(_topic(message), bytes(message.payload), message.retain, correlation, self._clock.mono_ns())
         )
         self._wake()
 

@@ -9,7 +9,7 @@ import json
 import logging
 from dataclasses import asdict, replace
 
-from edge.types import Box, Contribution, Event, Kind, Phase
+from edge.types import Box, Contribution, Event, EventKind, Phase
 
 log = logging.getLogger(__name__)
 
@@ -17,13 +17,13 @@ _MEDIA = ("media_begin", "media_end")
 _FORMER = ("media_begin_ns", "media_end_ns", "epoch")  # as earlier versions wrote them
 
 
-def pack(event: Event, seq: int) -> bytes:
+def pack_event(event: Event, seq: int) -> bytes:
     """An event without its media times, and the number of its last published phase."""
     kept = {name: value for name, value in asdict(event).items() if name not in _MEDIA}
     return json.dumps({"seq": seq, **kept}, default=str).encode()
 
 
-def unpack(value: bytes) -> tuple[Event, int] | None:
+def unpack_event(value: bytes) -> tuple[Event, int] | None:
     """The event and its number; None when a different version of this program wrote it unreadably."""
     try:
         raw = json.loads(value)
@@ -33,7 +33,7 @@ def unpack(value: bytes) -> tuple[Event, int] | None:
             **{
                 **{name: value for name, value in raw.items() if name not in _FORMER},
                 "media_begin": None,
-                "kind": Kind(raw["kind"]),
+                "kind": EventKind(raw["kind"]),
                 "phase": Phase(raw["phase"]),
                 "contribution": Contribution(**contribution) if contribution else None,
                 "boxes": tuple(Box(**box) for box in raw["boxes"]),
@@ -47,7 +47,7 @@ def unpack(value: bytes) -> tuple[Event, int] | None:
     return event, seq
 
 
-def ended(event: Event, wall_ns: int) -> Event:
+def end_at_restart(event: Event, wall_ns: int) -> Event:
     """The end of an event whose daemon was killed. When it really ended is not known: this gives the restart."""
     lasted_ns = max(0, wall_ns - event.wall_begin_ns)
     return replace(

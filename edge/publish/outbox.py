@@ -20,9 +20,17 @@ from typing import Any
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
-from edge.publish.backlog import Backlog, Change, Row, Waiting
-from edge.publish.outbox_rows import ALL, OUTBOX_SCHEMA, PROBE, ROWS, SELECT, statements, to_waiting
-from edge.sqlite import Access, SqliteFile
+from edge.publish.backlog import OutboxBacklog, OutboxChange, QueuedMessage, Row
+from edge.publish.outbox_rows import (
+    ALL_MESSAGES,
+    HEADER_QUERIES,
+    OUTBOX_SCHEMA,
+    PROBE,
+    SELECT_MESSAGES,
+    statements,
+    to_waiting,
+)
+from edge.sqlite import SqliteAccess, SqliteFile
 from edge.types import Message, nanoseconds, seconds
 
 log = logging.getLogger(__name__)
@@ -45,20 +53,20 @@ class Outbox:
         self.path, self._clock, self._metrics = path, clock, metrics
         self._lock = threading.Lock()  # memory; never held while the disk is asked
         self._disk = threading.Lock()  # the file
-        self._memory = Backlog()
-        self.file = SqliteFile(path, OUTBOX_SCHEMA, clock, Access.EXCLUSIVE)
+        self._backlog = OutboxBacklog()
+        self.file = SqliteFile(path, OUTBOX_SCHEMA, clock, SqliteAccess.EXCLUSIVE)
         self._generation = 0
-        self._asked_ns: int | None = None  # since when the disk is writing
+        self._writing_since_ns: int | None = None  # since when the disk is writing
         self._is_slow = False
         self._is_starved = False  # what would leave next is on the disk alone
         self._is_read = self._is_copy_tried = False
-        self._refusal = self._told = ""
+        self._refusal = self._reported = ""
         self.wake: Callable[[], None] = lambda: None  # rouses whoever calls `flush`
         try:
-            self._take_up()
+            self._restore()
         except SinkError as error:
             self._refuse(str(error))
-        self.look()
+        self.report()
 
     def append(
         self,
@@ -75,27 +83,27 @@ class Outbox:
         """
         now_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
         with self._lock:
-            seqs = [self._memory.append(message, now_ns, wall_ns) for message in messages]
+            seqs = [self._backlog.append(message, now_ns, wall_ns) for message in messages]
             facts = [((_OPEN, name), value) for name, value in (opened or {}).items()]
             facts += [((_SAVED, name), value) for name, value in (saved or {}).items()]  # type: ignore[misc]
             for fact, value in (*facts, *(((_OPEN, name), None) for name in closed)):
-                self._memory.note(fact, value)
-            lost = len(self._memory.surplus())
+                self._backlog.set_fact(fact, value)
+            lost = len(self._backlog.surplus())
         if lost:
             self._metrics.drops.labels("outbox", "memory_full").inc(lost)
         self.wake()
         return seqs
 
-    def pending(self, limit: int, after_seq: int = 0) -> list[Waiting]:
+    def pending(self, limit: int, after_seq: int = 0) -> list[QueuedMessage]:
         """At most ``limit`` messages behind ``after_seq`` that may leave, oldest first; parked ones are left out.
 
         Those whose content is on the disk alone are waited for, unless the disk is in trouble: then they are passed by.
         """
         now_ns, may_pass = self._clock.mono_ns(), bool(self.trouble)
-        found: list[Waiting] = []
+        found: list[QueuedMessage] = []
         with self._lock:
-            for waiting in self._memory.pending():
-                if not isinstance(waiting, Waiting):
+            for waiting in self._backlog.pending():
+                if not isinstance(waiting, QueuedMessage):
                     self._is_starved = True
                     if may_pass:
                         continue
@@ -113,27 +121,27 @@ class Outbox:
         """Seconds until the first message that waits for the disk may leave without it; None when none does."""
         now_ns, grace_ns = self._clock.mono_ns(), nanoseconds(self.GRACE_S)
         with self._lock:
-            leaves_ns = next((ns + grace_ns for ns in self._memory.held_since() if ns + grace_ns > now_ns), None)
+            leaves_ns = next((ns + grace_ns for ns in self._backlog.held_since() if ns + grace_ns > now_ns), None)
         return None if leaves_ns is None else seconds(leaves_ns - now_ns)
 
     def acknowledge(self, *seqs: int) -> None:
         """Forget messages that the broker has; unknown numbers are fine (the message was replaced meanwhile)."""
         with self._lock:
             for seq in seqs:
-                self._memory.remove(seq)
+                self._backlog.remove(seq)
         self.wake()
 
     def park(self, *seqs: int) -> None:
         """Set aside messages that the broker refused: kept on disk, not pending until `unpark`."""
         with self._lock:
             for seq in seqs:
-                self._memory.park(seq)
+                self._backlog.park(seq)
         self.wake()
 
     def unpark(self) -> int:
         """Make parked messages pending again at their old places; how many there were."""
         with self._lock:
-            count = self._memory.unpark()
+            count = self._backlog.unpark()
             self._is_starved = self._is_starved or bool(count)
         if count:
             self.wake()
@@ -150,34 +158,34 @@ class Outbox:
     def save(self, name: str, value: bytes | None) -> None:
         """Keep a small value over restarts; None forgets it."""
         with self._lock:
-            if self._memory.facts.get((_SAVED, name)) == value:
+            if self._backlog.facts.get((_SAVED, name)) == value:
                 return
-            self._memory.note((_SAVED, name), value)
+            self._backlog.set_fact((_SAVED, name), value)
         self.wake()
 
     @property
     def depth(self) -> int:
         """Messages waiting, parked ones included."""
         with self._lock:
-            return len(self._memory)
+            return len(self._backlog)
 
     @property
     def unsent(self) -> int:
         """Messages waiting, without the parked ones."""
         with self._lock:
-            return self._memory.unsent
+            return self._backlog.unsent
 
     @property
     def held(self) -> int:
         """Messages that are in memory alone, because the disk has not taken them yet."""
         with self._lock:
-            return self._memory.held
+            return self._backlog.held
 
     @property
     def age_s(self) -> float:
         """Seconds that the oldest message has waited; 0 when there is none."""
         with self._lock:
-            oldest_ns = self._memory.oldest_ns()
+            oldest_ns = self._backlog.oldest_ns()
         return 0.0 if oldest_ns is None else max(0.0, seconds(self._clock.wall_ns() - oldest_ns))
 
     @property
@@ -188,39 +196,39 @@ class Outbox:
     @property
     def trouble(self) -> str:
         """What the disk does not do, as a sentence; empty when nothing is wrong."""
-        asked_ns = self._asked_ns
-        takes_s = 0.0 if asked_ns is None else seconds(self._clock.mono_ns() - asked_ns)
+        writing_since_ns = self._writing_since_ns
+        takes_s = 0.0 if writing_since_ns is None else seconds(self._clock.mono_ns() - writing_since_ns)
         if self._refusal or not (self._is_slow or takes_s >= self.SLOW_S):
             return self._refusal
         return f"{self.path}: the disk takes seconds to write; alerts leave from memory and are written when it does"
 
-    def look(self) -> None:
+    def report(self) -> None:
         """Measure, and log what is wrong with the disk when that changed. Never waits for it."""
         self._metrics.outbox_depth.set(self.depth)
         self._metrics.outbox_age_s.set(self.age_s)
         self._metrics.outbox_held.set(self.held)
         trouble = self.trouble
-        if trouble != self._told:
+        if trouble != self._reported:
             log.log(logging.WARNING if trouble else logging.INFO, trouble or "the outbox is on the disk again")
-            self._told = trouble
+            self._reported = trouble
 
     def flush(self) -> bool:
         """Bring the disk up to what memory says, in one transaction; whether it is. Waits for the disk as long as that
         takes; what it refuses stays in memory, is `trouble`, and is written with the next call that can."""
         with self._disk:
             try:
-                self._take_up()
+                self._restore()
                 try:
                     self._write()
                 finally:  # a disk that is full can be read
                     if self._is_starved:
                         self._is_starved = False
-                        self._fetch(ahead=Backlog.READ_AT_ONCE)
+                        self._fetch(ahead=OutboxBacklog.READ_AT_ONCE)
             except (SinkError, InputError) as error:
                 self._refuse(str(error))
             else:
                 self._refusal = ""
-        self.look()
+        self.report()
         return not self._refusal
 
     def close(self) -> None:
@@ -231,22 +239,22 @@ class Outbox:
 
     def _of_kind(self, wanted: str) -> dict[str, bytes]:
         with self._lock:
-            return {name: value for (kind, name), value in self._memory.facts.items() if kind == wanted}
+            return {name: value for (kind, name), value in self._backlog.facts.items() if kind == wanted}
 
     def _leaves_ns(self, seq: int) -> int:
         """When a message may leave: 0 for one that is on the disk, or that the disk refused."""
-        appended_ns = self._memory.held_since_ns(seq)
+        appended_ns = self._backlog.held_since_ns(seq)
         if appended_ns is None or self._refusal:
             return 0
         return appended_ns + nanoseconds(self.GRACE_S)
 
-    def _change(self) -> Change:
+    def _change(self) -> OutboxChange:
         with self._lock:
             if self._generation != self.file.generation:
                 self._generation = self.file.generation
-                lost = self._memory.begin_anew(self._clock.mono_ns())
+                lost = self._backlog.reset(self._clock.mono_ns())
                 self._metrics.drops.labels("outbox", "corrupt").inc(max(1, lost))
-            return self._memory.change()
+            return self._backlog.change()
 
     def _write(self) -> None:
         change = self._change()
@@ -259,66 +267,66 @@ class Outbox:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        self._asked_ns = begun_ns = self._clock.mono_ns()
+        self._writing_since_ns = begun_ns = self._clock.mono_ns()
         try:
             yield
         finally:
-            self._asked_ns = None
+            self._writing_since_ns = None
             self._is_slow = seconds(self._clock.mono_ns() - begun_ns) >= self.SLOW_S
 
-    def _transact(self, change: Change) -> None:
+    def _transact(self, change: OutboxChange) -> None:
         with self._timed():
             self.file.transact(list(statements(change)))
         if self._generation == self.file.generation:
             with self._lock:
-                self._memory.written(change)
+                self._backlog.mark_written(change)
 
     def _refuse(self, why: str) -> None:
         """The disk took nothing: what waits may leave without it."""
         self._refusal = why
 
-    def _take_up(self) -> None:
+    def _restore(self) -> None:
         """Read what an earlier run left, once. SinkError when the disk does not give it."""
         if self._is_read:
             return
         try:
             self.file.open()
-            rows, last, facts = (self.file.read(query) for query in ROWS)
+            rows, last, facts = (self.file.read(query) for query in HEADER_QUERIES)
         except SinkError:
             if not self._is_copy_tried:
                 self._is_copy_tried = True
-                self._take_up_copy()
+                self._restore_from_copy()
             raise
         self._loaded([(*row[:4], None) for row in rows], last, facts)
         sizes = accumulate(row[4] for row in rows if not row[1])
-        self._fetch(ahead=sum(size <= Backlog.CACHED_BYTES for size in sizes))
+        self._fetch(ahead=sum(size <= OutboxBacklog.CACHED_BYTES for size in sizes))
 
-    def _take_up_copy(self) -> None:
+    def _restore_from_copy(self) -> None:
         """Read what an earlier run left in a file that cannot be written; number from far above where that fails."""
-        found = self.file.read_copy(ALL, *ROWS[1:]) if self.file.exists else None
+        found = self.file.read_copy(ALL_MESSAGES, *HEADER_QUERIES[1:]) if self.file.exists else None
         if found is not None:
             rows, last, facts = found
             self._loaded([(row[0], row[7], row[5], row[6], to_waiting(row[:7]).message) for row in rows], last, facts)
         elif self.file.exists:
             with self._lock:
-                self._memory.next_seq = max(self._memory.next_seq, _UNREAD_SEQ + self._clock.wall_ns() // 1000)
+                self._backlog.next_seq = max(self._backlog.next_seq, _UNREAD_SEQ + self._clock.wall_ns() // 1000)
 
     def _loaded(self, rows: Iterable[Row], last: list[tuple[Any, ...]], facts: list[tuple[Any, ...]]) -> None:
         with self._lock:
-            self._memory.load(rows, last=int(last[0][0] or 0))
-            self._memory.load_facts({(kind, name): value for kind, name, value in facts})
+            self._backlog.load(rows, last=int(last[0][0] or 0))
+            self._backlog.load_facts({(kind, name): value for kind, name, value in facts})
             self._is_read = True
 
     def _fetch(self, ahead: int) -> None:
         """Read the content of the ``ahead`` oldest messages where it is on the disk alone."""
         while True:
             with self._lock:
-                wanted = self._memory.wanted(ahead)
+                wanted = self._backlog.missing_content(ahead)
             if not wanted:
                 return
             with self._timed():
-                rows = self.file.read(SELECT.format(",".join("?" * len(wanted))), tuple(wanted))
+                rows = self.file.read(SELECT_MESSAGES.format(",".join("?" * len(wanted))), tuple(wanted))
             with self._lock:
-                lost = self._memory.fill((to_waiting(row) for row in rows), wanted)
+                lost = self._backlog.load_content((to_waiting(row) for row in rows), wanted)
             if lost:
                 self._metrics.drops.labels("outbox", "corrupt").inc(lost)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from edge.publish.backlog import Change, Fact, Waiting
+from edge.publish.backlog import Fact, OutboxChange, QueuedMessage
 from edge.sqlite import SqliteSchema, Statement
 from edge.types import Message
 
@@ -15,13 +15,13 @@ CREATE TABLE IF NOT EXISTS messages (
     retain INTEGER NOT NULL, key TEXT NOT NULL, wall_ns INTEGER NOT NULL, parked INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS facts (kind TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 """
-ROWS = (
+HEADER_QUERIES = (
     "SELECT seq, parked, key, wall_ns, length(payload) + length(topic) FROM messages ORDER BY seq",
     "SELECT max(seq) FROM sqlite_sequence WHERE name = 'messages'",
     "SELECT kind, name, value FROM facts",
 )
-ALL = "SELECT seq, topic, payload, qos, retain, key, wall_ns, parked FROM messages ORDER BY seq"
-SELECT = "SELECT seq, topic, payload, qos, retain, key, wall_ns FROM messages WHERE seq IN ({}) ORDER BY seq"
+ALL_MESSAGES = "SELECT seq, topic, payload, qos, retain, key, wall_ns, parked FROM messages ORDER BY seq"
+SELECT_MESSAGES = "SELECT seq, topic, payload, qos, retain, key, wall_ns FROM messages WHERE seq IN ({}) ORDER BY seq"
 _INSERT = "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 OUTBOX_SCHEMA = SqliteSchema(
     _SQL,
@@ -33,7 +33,7 @@ OUTBOX_SCHEMA = SqliteSchema(
 PROBE: Statement = ("UPDATE sqlite_sequence SET seq = seq", ())
 
 
-def statements(change: Change) -> Iterator[Statement]:
+def statements(change: OutboxChange) -> Iterator[Statement]:
     """What brings the file up to a change."""
     for seq in change.gone:
         yield "DELETE FROM messages WHERE seq = ?", (seq,)
@@ -56,7 +56,7 @@ def _fact(fact: Fact, value: bytes | None) -> Statement:
     return "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (*fact, value)
 
 
-def to_waiting(row: tuple[Any, ...]) -> Waiting:
-    """A row of `SELECT`."""
+def to_waiting(row: tuple[Any, ...]) -> QueuedMessage:
+    """A row of `SELECT_MESSAGES`."""
     seq, topic, payload, qos, retain, key, wall_ns = row
-    return Waiting(seq, Message(topic, payload, qos, bool(retain), key), wall_ns)
+    return QueuedMessage(seq, Message(topic, payload, qos, bool(retain), key), wall_ns)

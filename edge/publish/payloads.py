@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from edge.clock import iso8601
-from edge.facts import CameraFacts, StreamFacts
+from edge.facts import CameraStatus, StreamStatus
 from edge.holds import HeldBack
 from edge.types import Box, Contribution, Event, Message, Scores, seconds
 
 SCHEMA: Literal[1] = 1
-Version = Literal[1]
+SchemaVersion = Literal[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class EventPayload:
     ``duration_s`` and ``end`` are null until the event ended. ``why`` is one sentence for people.
     """
 
-    schema: Version
+    schema: SchemaVersion
     id: str
     seq: int
     phase: Literal["begin", "update", "end"]
@@ -91,7 +91,7 @@ class EventPayload:
 class ScorePayload:
     """All scores of one camera at one moment, at most once a second."""
 
-    schema: Version
+    schema: SchemaVersion
     camera: str
     time: str
     scores: dict[str, float]
@@ -141,7 +141,7 @@ class HeldBackPayload:
     """What one camera's limits and rules hold back. ``this_hour`` counts what a limit on how often held back in the
     last hour (`most_per_hour`, `cooldown_s`); ``labels`` has every reason."""
 
-    schema: Version
+    schema: SchemaVersion
     camera: str
     this_hour: int
     labels: dict[str, HeldLabelPayload]
@@ -184,7 +184,7 @@ class HealthPayload:
     """The node and its cameras. ``held_back``: how many a limit on how often held back in the last hour, of all
     cameras."""
 
-    schema: Version
+    schema: SchemaVersion
     site: str
     node: str
     time: str
@@ -206,7 +206,7 @@ class ThresholdPayload:
 class ThresholdsPayload:
     """What is in force for one camera."""
 
-    schema: Version
+    schema: SchemaVersion
     camera: str
     armed: bool
     labels: dict[str, ThresholdPayload]
@@ -216,7 +216,7 @@ class ThresholdsPayload:
 class ReplyPayload:
     """The answer to a command. ``correlation`` repeats the command's correlation data (or its ``id``) as text."""
 
-    schema: Version
+    schema: SchemaVersion
     ok: bool
     topic: str
     reason: str
@@ -260,12 +260,14 @@ def event_payload(
 def score_payload(scores: Scores, wall_ns: int) -> dict[str, Any]:
     """The object published on ``<camera>/score``."""
     values = {label: _round(value) for label, value in scores.values.items()}
-    told = ScorePayload(SCHEMA, scores.camera, iso8601(wall_ns), values, _round(scores.coverage), scores.model)
-    return {field.name: getattr(told, field.name) for field in fields(told)}  # flat: `asdict` would copy every number
+    payload = ScorePayload(SCHEMA, scores.camera, iso8601(wall_ns), values, _round(scores.coverage), scores.model)
+    return {
+        field.name: getattr(payload, field.name) for field in fields(payload)
+    }  # flat: `asdict` would copy every number
 
 
 def health_payload(
-    site: str, node: str, wall_ns: int, info: NodeInfo, facts: Sequence[CameraFacts], held: Sequence[HeldBack] = ()
+    site: str, node: str, wall_ns: int, info: NodeInfo, facts: Sequence[CameraStatus], held: Sequence[HeldBack] = ()
 ) -> dict[str, Any]:
     """The object published on ``health``."""
     limited: dict[str, dict[str, int]] = {f.camera: {} for f in facts}
@@ -317,7 +319,7 @@ def _box(b: Box) -> BoxPayload:
     return BoxPayload(b.label, _round(b.score), _round(b.x1), _round(b.y1), _round(b.x2), _round(b.y2))
 
 
-def _camera(f: CameraFacts, held_back: dict[str, int]) -> CameraPayload:
+def _camera(f: CameraStatus, held_back: dict[str, int]) -> CameraPayload:
     return CameraPayload(
         state=f.state.value,
         detail=f.detail,
@@ -339,7 +341,7 @@ def _held(one: HeldBack) -> HeldLabelPayload:
     return HeldLabelPayload(one.reason.value, since, _round(one.score), _round(one.enter), this_hour)
 
 
-def _stream(s: StreamFacts | None) -> StreamPayload | None:
+def _stream(s: StreamStatus | None) -> StreamPayload | None:
     if s is None:
         return None
     return StreamPayload(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from edge.publish.frigate import FrigateSite
-from edge.publish.links import NO_LINKS, Links
+from edge.publish.frigate import FrigateTopics
+from edge.publish.links import NO_URLS, EvidenceUrls
 from edge.publish.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class NodeDescription:
     """The node's topics, its version and model, and the labels of every camera, health labels included.
 
     ``thresholds`` are the labels whose threshold can be set. Without ``home_assistant_prefix`` there is no discovery,
@@ -24,8 +24,8 @@ class Site:
     cameras: Mapping[str, Collection[str]]
     thresholds: Collection[str]
     home_assistant_prefix: str | None = None
-    frigate: FrigateSite | None = None
-    links: Links = NO_LINKS
+    frigate: FrigateTopics | None = None
+    links: EvidenceUrls = NO_URLS
 
     @property
     def settable(self) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.facts import CameraFacts
+from edge.facts import CameraStatus
 from edge.holds import HeldBack
 from edge.publish.payloads import (
     NodeInfo,
@@ -25,7 +25,7 @@ ONLINE, OFFLINE, STOPPED = b"online", b"offline", b"stopped"
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
+class ThresholdState:
     """Thresholds in force: an event begins at ``enter`` and ends below ``leave``, both 0..1.
 
     ``origin`` says where ``enter`` came from: model, default, config, command or learned.
@@ -138,7 +138,7 @@ def score_message(topics: Topics, scores: Scores, wall_ns: int) -> Message:
 
 
 def health_message(
-    topics: Topics, info: NodeInfo, facts: Sequence[CameraFacts], wall_ns: int, held: Sequence[HeldBack] = ()
+    topics: Topics, info: NodeInfo, facts: Sequence[CameraStatus], wall_ns: int, held: Sequence[HeldBack] = ()
 ) -> Message:
     """The node and its cameras, retained."""
     payload = health_payload(topics.site, topics.node, wall_ns, info, facts, held)
@@ -150,7 +150,9 @@ def held_back_message(topics: Topics, camera: str, held: Sequence[HeldBack]) -> 
     return json_message(topics.held_back(camera), held_back_payload(camera, held), retain=True)
 
 
-def threshold_messages(topics: Topics, thresholds: Iterable[Threshold], armed: Mapping[str, bool]) -> list[Message]:
+def threshold_messages(
+    topics: Topics, thresholds: Iterable[ThresholdState], armed: Mapping[str, bool]
+) -> list[Message]:
     """Thresholds and arming in force, retained: a number or word each, and one object a camera in ``armed``."""
     by_camera: dict[str, dict[str, ThresholdPayload]] = {camera: {} for camera in armed}
     messages = []
@@ -167,14 +169,14 @@ def threshold_messages(topics: Topics, thresholds: Iterable[Threshold], armed: M
     return messages
 
 
-class ScoreLimit:
+class ScoreRateLimiter:
     """Lets one score a camera through per second."""
 
     def __init__(self, interval_ns: int = NS_PER_S) -> None:
         self._interval_ns = interval_ns
         self._last: dict[str, int] = {}
 
-    def admit(self, camera: str, now_ns: int) -> bool:
+    def allow(self, camera: str, now_ns: int) -> bool:
         """Whether a score of ``camera`` may go out at ``now_ns``."""
         last = self._last.get(camera)
         if last is not None and now_ns - last < self._interval_ns:

@@ -11,7 +11,7 @@ from edge.types import Event
 _PREFIX = "row/"
 
 
-class Unrecorded:
+class UnrecordedEvents:
     """The newest phase of each such event. ``saved`` is what the outbox kept; not thread-safe: the owner locks."""
 
     def __init__(self, saved: Mapping[str, bytes]) -> None:
@@ -20,7 +20,7 @@ class Unrecorded:
         for name, value in saved.items():
             if not name.startswith(_PREFIX):
                 continue
-            found = opened.unpack(value)
+            found = opened.unpack_event(value)
             if found is None:
                 self._unreadable.append(name)
             else:
@@ -34,7 +34,7 @@ class Unrecorded:
     def note(self, events: Sequence[Event]) -> dict[str, bytes | None]:
         """What the outbox is to keep of events that are told now."""
         self._newest |= {event.id: event for event in events}
-        return {f"{_PREFIX}{event.id}": opened.pack(event, 0) for event in events}
+        return {f"{_PREFIX}{event.id}": opened.pack_event(event, 0) for event in events}
 
     def recorded(self, events: Iterable[Event]) -> dict[str, bytes | None]:
         """What the outbox may forget now that these phases have their rows; not where a later phase was told since."""

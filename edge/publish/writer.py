@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from edge.clock import Clock
-from edge.errors import exhausted
-from edge.publish.jsonl import JsonLines
+from edge.errors import exhausted_resource
+from edge.publish.jsonl import JsonLinesSink
 from edge.publish.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
 
-class Threads:
+class WorkerThreads:
     """Named threads of one owner. A bug in one lands in ``fault``."""
 
     def __init__(self) -> None:
@@ -45,30 +45,30 @@ class Threads:
             work()
         except Exception as error:
             self.fault = error
-            said = exhausted(error)
-            log.critical("thread %s failed: %s", name, said or error, exc_info=None if said else error)
+            reason = exhausted_resource(error)
+            log.critical("thread %s failed: %s", name, reason or error, exc_info=None if reason else error)
 
 
-class Writer:
+class DiskWriter:
     """``after`` is called after each flush, on the thread that flushed."""
 
-    AGAIN_S = 1.0  # between two tries of a disk that refuses
+    RETRY_S = 1.0  # between two tries of a disk that refuses
 
-    def __init__(self, outbox: Outbox, jsonl: JsonLines | None, clock: Clock, after: Callable[[], None]) -> None:
+    def __init__(self, outbox: Outbox, jsonl: JsonLinesSink | None, clock: Clock, after: Callable[[], None]) -> None:
         self._outbox, self._jsonl, self._clock, self._after = outbox, jsonl, clock, after
-        self._lines: deque[dict[str, Any]] = deque(maxlen=JsonLines.AT_MOST)
-        self._news, self._lines_news, self._ended = threading.Event(), threading.Event(), threading.Event()
+        self._lines: deque[dict[str, Any]] = deque(maxlen=JsonLinesSink.MAX_LINES)
+        self._wake, self._lines_wake, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._flushing = threading.Lock()
         self._is_driven = False
-        outbox.wake = self._news.set
+        outbox.wake = self._wake.set
 
-    def tell(self, lines: Iterable[dict[str, Any]]) -> None:
+    def write_lines(self, lines: Iterable[dict[str, Any]]) -> None:
         """Write ``lines`` when what was appended to the outbox so far is on the disk, or was refused by it."""
         if self._jsonl is not None:
             before = len(self._lines)
             self._lines.extend(more := list(lines))
             self._jsonl.lost += before + len(more) - len(self._lines)
-            self._news.set()
+            self._wake.set()
 
     def flush(self) -> bool:
         """Write what waits, on the calling thread and as long as that takes; whether the disk has it all."""
@@ -77,41 +77,41 @@ class Writer:
             is_written = self._outbox.flush()
             if self._jsonl is not None and count:
                 self._jsonl.put([self._lines.popleft() for _ in range(count)])
-                self._lines_news.set()
+                self._lines_wake.set()
                 if not self._is_driven:
                     self._jsonl.step()
         self._after()
         return is_written
 
-    def start(self, threads: Threads) -> None:
+    def start(self, threads: WorkerThreads) -> None:
         """Start the threads that write."""
         self._is_driven = True
         threads.start("outbox", self._run)
         if self._jsonl is not None:
             threads.start("jsonl", self._run_lines)
 
-    def stop(self, threads: Threads, timeout_s: float) -> None:
+    def stop(self, threads: WorkerThreads, timeout_s: float) -> None:
         """Write what waits, for ``timeout_s`` where the disk hangs, and close the files."""
         self._ended.set()
-        self._news.set()
+        self._wake.set()
         if threads.joined("outbox", timeout_s):
             self.flush()
             self._outbox.close()
         if self._outbox.held:
             log.error("%d messages are lost: the disk did not take them, nor the broker", self._outbox.held)
-        self._lines_news.set()
+        self._lines_wake.set()
         if self._jsonl is not None and threads.joined("jsonl", 1.0):
             self._jsonl.step()
             self._jsonl.close()
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            self._news.clear()
+            self._wake.clear()
             is_written = self.flush()
-            self._clock.wait(self._news if is_written else self._ended, self.AGAIN_S)
+            self._clock.wait(self._wake if is_written else self._ended, self.RETRY_S)
 
     def _run_lines(self) -> None:
         while self._jsonl is not None and not self._ended.is_set():
-            self._lines_news.clear()
+            self._lines_wake.clear()
             self._jsonl.step()
-            self._clock.wait(self._lines_news, self.AGAIN_S)
+            self._clock.wait(self._lines_wake, self.RETRY_S)

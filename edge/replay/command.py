@@ -11,15 +11,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
-from edge.assemble import assemble, learned, quiet_times
+from edge.assemble import build_derivers, load_background, load_profile
 from edge.config import OFFLINE, load, parse
-from edge.detect.thresholds import check
+from edge.detect.thresholds import validate
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import ConfigError, InputError, MediaError
 from edge.metrics import Metrics
 from edge.replay.core import Replay
-from edge.replay.tables import EventLines, ScoreTable
+from edge.replay.tables import EventJsonLines, ScoresCsv
 from edge.types import NS_PER_S, Event, Scores
 
 log = logging.getLogger(__name__)
@@ -42,25 +42,27 @@ def run(
     """
     loaded = load(config_path, needs=OFFLINE) if config_path else parse(_DEFAULTS)
     if camera is not None and (config_path is None or camera not in loaded.config.cameras):
-        there = ", ".join(sorted(loaded.config.cameras)) if config_path else "none without -c"
-        raise InputError(f"--camera {camera!r}: the configuration has no such camera; there is: {there}")
+        known = ", ".join(sorted(loaded.config.cameras)) if config_path else "none without -c"
+        raise InputError(f"--camera {camera!r}: the configuration has no such camera; there is: {known}")
     folder = load_folder(find_folder(loaded.config.model.name))
-    version = learned(loaded, folder, profile)
-    derivers = assemble(loaded, folder, version)
-    manifest = folder.manifest.plus(derivers.labels)
-    faults = check(loaded.config, manifest)
+    version = load_profile(loaded, folder, profile)
+    derivers = build_derivers(loaded, folder, version)
+    manifest = folder.manifest.with_labels(derivers.labels)
+    faults = validate(loaded.config, manifest)
     if faults:
         raise ConfigError([loaded.fault(key, message) for key, message in faults])
     wall_start_ns = parse_start(start)
     model = Model.open(folder, loaded.config.model, 1, Metrics())
     with ExitStack() as stack:
         stack.callback(model.close)
-        lines = EventLines(_open(stack, events) or sys.stdout, loaded.config, model.name)
+        lines = EventJsonLines(_open(stack, events) or sys.stdout, loaded.config, model.name)
         out = _open(stack, scores)
         geometry = folder.manifest.geometry
-        table = ScoreTable(out, manifest.label_names, geometry.hop_s) if out else None
-        replay = Replay(loaded.config, model, wall_start_ns, derivers, quiet_times(manifest, version), camera)
-        unreadable = [path for path in _shown(files) if not _replay(replay, _Writer(path, lines, table))]
+        table = ScoresCsv(out, manifest.label_names, geometry.hop_s) if out else None
+        replay = Replay(loaded.config, model, wall_start_ns, derivers, load_background(manifest, version), camera)
+        unreadable = [
+            path for path in _with_progress(files) if not _replay(replay, _RecordingWriter(path, lines, table))
+        ]
     return 2 if unreadable else 0
 
 
@@ -78,12 +80,12 @@ def parse_start(text: str | None) -> int:
 
 
 @dataclass(frozen=True)
-class _Writer:
+class _RecordingWriter:
     """Writes what one recording gives."""
 
     path: Path
-    lines: EventLines
-    table: ScoreTable | None
+    lines: EventJsonLines
+    table: ScoresCsv | None
 
     def on_scores(self, scores: Scores) -> None:
         if self.table is not None:
@@ -93,7 +95,7 @@ class _Writer:
         self.lines.write(self.path, event)
 
 
-def _replay(replay: Replay, writer: _Writer) -> bool:
+def _replay(replay: Replay, writer: _RecordingWriter) -> bool:
     try:
         done = replay.run(writer.path, writer)
     except MediaError as error:
@@ -112,7 +114,7 @@ def _open(stack: ExitStack, path: Path | None) -> TextIO | None:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give another path") from error
 
 
-def _shown(files: Sequence[Path]) -> Iterable[Path]:
+def _with_progress(files: Sequence[Path]) -> Iterable[Path]:
     """The files, with a progress bar on a terminal when there are several."""
     if len(files) < 2 or not sys.stderr.isatty():
         return files

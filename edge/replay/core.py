@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
-from edge.capture.base import Fittings
+from edge.capture.base import SourceOptions
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config import Config
-from edge.config.sources import FileSource
-from edge.detect.derived import Derivers
+from edge.config.sources import FileSourceConfig
+from edge.detect.derived import DeriverChain
 from edge.detect.detector import Detector
-from edge.detect.null import QuietTimes
+from edge.detect.null import BackgroundDistribution
 from edge.engine.model import Model
 from edge.metrics import Metrics
-from edge.pipeline import Pipeline, Step
-from edge.replay.ahead import Ahead
+from edge.pipeline import Pipeline, StepResult
+from edge.replay.ahead import PrefetchingReader
 from edge.types import Event, Phase, Scores, seconds
 
 DECODE_THREADS = 2
 """A recording's pictures are decoded on so many, beside the thread that looks at them."""
 
 
-class Listener(Protocol):
+class ReplayListener(Protocol):
     """Who is told what a recording gave, in the order of its media."""
 
     def on_scores(self, scores: Scores) -> None:
@@ -44,7 +44,7 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplaySummary:
     """What one recording gave."""
 
     windows: int
@@ -53,11 +53,11 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ReplayStep:
     """One step, and the virtual clock's monotonic time at it."""
 
     now_ns: int
-    step: Step
+    step: StepResult
 
 
 def camera_name(path: Path) -> str:
@@ -69,7 +69,7 @@ class Replay:
     """Runs recordings one after another through one opened model; each starts from a clean state.
 
     ``wall_start_ns`` is the Unix time at which every recording is taken to start; ``derivers`` add labels to the
-    model's; ``quiet`` is the quiet time that thresholds by false alarms a day follow from. ``camera`` is the
+    model's; ``background`` is the quiet time that thresholds by false alarms a day follow from. ``camera`` is the
     configuration's camera whose recordings they are, with its zones and masks; otherwise each is a camera by its name.
     """
 
@@ -78,63 +78,63 @@ class Replay:
         config: Config,
         model: Model,
         wall_start_ns: int = 0,
-        derivers: Derivers | None = None,
-        quiet: QuietTimes | None = None,
+        derivers: DeriverChain | None = None,
+        background: BackgroundDistribution | None = None,
         camera: str | None = None,
     ) -> None:
         self._config = config
         self._camera = camera
         self._model = model
-        self._derivers = derivers or Derivers()
-        self._quiet = quiet
-        self._manifest = model.manifest.plus(self._derivers.labels)
+        self._derivers = derivers or DeriverChain()
+        self._background = background
+        self._manifest = model.manifest.with_labels(self._derivers.labels)
         self._wall_start_ns = wall_start_ns
         self._metrics = Metrics()
 
-    def run(self, path: Path, listener: Listener) -> Replayed:
+    def run(self, path: Path, listener: ReplayListener) -> ReplaySummary:
         """Replay one recording; MediaError when it cannot be read."""
-        tally = _Tally(listener)
-        for moment in self.moments(path):
+        tally = _CountingListener(listener)
+        for moment in self.steps(path):
             for scores in moment.step.scores:
                 tally.on_scores(scores)
             for event in moment.step.events:
                 tally.on_event(event)
-        return Replayed(tally.windows, tally.events, seconds(tally.last_ns))
+        return ReplaySummary(tally.windows, tally.events, seconds(tally.last_ns))
 
-    def moments(self, path: Path) -> Iterator[Moment]:
+    def steps(self, path: Path) -> Iterator[ReplayStep]:
         """The steps of one recording; the last has the events that its end ended. MediaError when it cannot be read."""
         clock = VirtualClock(self._wall_start_ns)
         name = self._camera or camera_name(path)
         spec = self._config.cameras.get(name)
-        fittings = Fittings(spec.privacy_masks if spec is not None else (), threads=DECODE_THREADS)
+        options = SourceOptions(spec.privacy_masks if spec is not None else (), threads=DECODE_THREADS)
         geometry = self._model.manifest.geometry
-        file = FileSource(type="file", path=path.absolute(), pace="fast")
-        still = VirtualClock(self._wall_start_ns)  # what is read ahead is stamped by its own time alone
-        source = open_source(name, file, geometry, still, self._metrics, Path(), fittings)
+        file = FileSourceConfig(type="file", path=path.absolute(), pace="fast")
+        decode_clock = VirtualClock(self._wall_start_ns)  # what is read ahead is stamped by its own time alone
+        source = open_source(name, file, geometry, decode_clock, self._metrics, Path(), options)
         buffer = CameraBuffer(name, geometry, clock, self._config.windows, self._config.health, self._metrics)
         detector = Detector(self._config, self._manifest, clock, cameras=[name])
-        if self._quiet is not None:
-            detector.learn(self._quiet.thresholds(detector.rates()))
+        if self._background is not None:
+            detector.learn(self._background.thresholds(detector.rates()))
         self._model.reset(name)
         self._derivers.forget(name)
         pipeline = Pipeline(
             self._model, detector, {name: buffer}, clock, self._metrics, {name: False}, derivers=self._derivers
         )
-        with closing(Ahead(source).items()) as items:
+        with closing(PrefetchingReader(source).items()) as items:
             for item in items:
                 buffer.expect(video=source.has_video, audio=source.has_audio)
                 clock.advance_to(item.arrival_ns)
                 buffer.push(item)
-                yield from _drained(pipeline, clock)
+                yield from _run_due(pipeline, clock)
         buffer.finish()
-        yield from _drained(pipeline, clock)
-        yield Moment(clock.mono_ns(), Step(events=pipeline.finish("end of recording")))
+        yield from _run_due(pipeline, clock)
+        yield ReplayStep(clock.mono_ns(), StepResult(events=pipeline.finish("end of recording")))
 
 
-class _Tally:
+class _CountingListener:
     """Counts on the way to the listener."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: ReplayListener) -> None:
         self._listener = listener
         self.windows = 0
         self.events = 0
@@ -150,6 +150,6 @@ class _Tally:
         self._listener.on_event(event)
 
 
-def _drained(pipeline: Pipeline, clock: VirtualClock) -> Iterator[Moment]:
+def _run_due(pipeline: Pipeline, clock: VirtualClock) -> Iterator[ReplayStep]:
     while pipeline.has_due():
-        yield Moment(clock.mono_ns(), pipeline.step())
+        yield ReplayStep(clock.mono_ns(), pipeline.step())

@@ -12,11 +12,11 @@ from edge.config import Config
 from edge.publish.payloads import event_payload
 from edge.types import Contribution, Event, Scores, seconds
 
-ANOMALY = "anomaly"
-CONTRIBUTIONS = ("contribution_video", "contribution_audio")
+ANOMALY_COLUMN = "anomaly"
+CONTRIBUTION_COLUMNS = ("contribution_video", "contribution_audio")
 
 
-class ScoreTable:
+class ScoresCsv:
     """One row a window: ``file,t_s``, a column a label, ``anomaly``, and what picture and sound added to the top label.
 
     A window that could not be scored has empty cells, and so has a label that nothing in the window could evidence;
@@ -24,19 +24,19 @@ class ScoreTable:
     """
 
     def __init__(self, out: TextIO, labels: Sequence[str], hop_s: float) -> None:
-        self._labels = [label for label in labels if label != ANOMALY]
+        self._labels = [label for label in labels if label != ANOMALY_COLUMN]
         self._hop_s = hop_s
         self._writer = csv.writer(out, lineterminator="\n")
-        self._writer.writerow(["file", "t_s", *self._labels, ANOMALY, *CONTRIBUTIONS])
+        self._writer.writerow(["file", "t_s", *self._labels, ANOMALY_COLUMN, *CONTRIBUTION_COLUMNS])
         self._last: tuple[Path, int, float] | None = None
 
     def write(self, path: Path, scores: Scores) -> None:
         """Add one window, and before it the empty rows of windows that were left out."""
         t_s = seconds(scores.media_end.position_ns)
         self._fill(path, scores.media_end.epoch, t_s)
-        cells = [_cell(scores.values.get(label)) for label in [*self._labels, ANOMALY]]
-        there = [label for label in self._labels if label in scores.values]
-        top = max(there, key=lambda label: scores.values[label], default=None)
+        cells = [_cell(scores.values.get(label)) for label in [*self._labels, ANOMALY_COLUMN]]
+        present = [label for label in self._labels if label in scores.values]
+        top = max(present, key=lambda label: scores.values[label], default=None)
         added = scores.contribution[top] if top is not None else Contribution(0.0, 0.0, 0.0)
         self._writer.writerow([path, f"{t_s:.3f}", *cells, f"{added.video:.4f}", f"{added.audio:.4f}"])
         self._last = (path, scores.media_end.epoch, t_s)
@@ -54,7 +54,7 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-class EventLines:
+class EventJsonLines:
     """Events as they would be published, one JSON object a line, with ``file`` and the media time ``t_s`` in front."""
 
     def __init__(self, out: TextIO, config: Config, model: str) -> None:

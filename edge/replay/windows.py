@@ -12,13 +12,13 @@ from edge.buffer.camera import CameraBuffer
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config import parse
-from edge.config.sources import FileSource
+from edge.config.sources import FileSourceConfig
 from edge.engine import contract
 from edge.engine.contract import Array
 from edge.engine.manifest import ModelFolder
 from edge.engine.memory import MemoryBank
-from edge.engine.precision.admission import Graphs
-from edge.engine.precision.calibration import Recorded, Row, split
+from edge.engine.precision.admission import ChainedGraphs
+from edge.engine.precision.calibration import CalibrationRow, CalibrationSet, split_recordings
 from edge.engine.precision.making import Progress
 from edge.errors import InputError, MediaError
 from edge.metrics import Metrics
@@ -29,14 +29,14 @@ _log = logging.getLogger(__name__)
 _CONFIG = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
 
 
-def record(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> Recorded:
+def record_windows(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> CalibrationSet:
     """The most diverse windows of ``files``; those that cannot be read are named in the log and left out.
 
     InputError where no file gives a window; KeyboardInterrupt where ``progress`` says False.
     """
-    graphs = Graphs(folder)
+    graphs = ChainedGraphs(folder)
     try:
-        found = split(_each(folder, graphs, files, progress), most)
+        found = split_recordings(_recordings(folder, graphs, files, progress), most)
     finally:
         graphs.close()
     if not found.calibrate or not found.compare:
@@ -46,34 +46,36 @@ def record(folder: ModelFolder, files: Sequence[Path], most: int, progress: Prog
     return found
 
 
-def _each(folder: ModelFolder, graphs: Graphs, files: Sequence[Path], progress: Progress) -> Iterator[Iterator[Row]]:
+def _recordings(
+    folder: ModelFolder, graphs: ChainedGraphs, files: Sequence[Path], progress: Progress
+) -> Iterator[Iterator[CalibrationRow]]:
     for done, path in enumerate((*files, None)):
         if not progress("reading recordings", done, len(files)):
             raise KeyboardInterrupt
         if path is not None:
-            yield _readable(rows(folder, graphs, path), path)
+            yield _readable_rows(recording_rows(folder, graphs, path), path)
 
 
-def _readable(found: Iterator[Row], path: Path) -> Iterator[Row]:
+def _readable_rows(found: Iterator[CalibrationRow], path: Path) -> Iterator[CalibrationRow]:
     try:
         yield from found
     except MediaError as error:
         _log.warning("%s: left out: %s", path, error)
 
 
-def rows(folder: ModelFolder, graphs: Graphs, path: Path) -> Iterator[Row]:
+def recording_rows(folder: ModelFolder, graphs: ChainedGraphs, path: Path) -> Iterator[CalibrationRow]:
     """Every window of one recording in order, the memory as the fp32 graphs left it; MediaError if unreadable."""
     config = parse(_CONFIG).config
     geometry, metrics, clock = folder.manifest.geometry, Metrics(), VirtualClock(0)
     name = camera_name(path)
-    inputs = contract.buffers(contract.inputs_of(folder), 1)
+    inputs = contract.allocate_buffers(contract.input_specs(folder), 1)
     batch = Batch(*(inputs[key] for key in ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok")))
     bank = MemoryBank(geometry.memory.tokens, geometry.memory.dim)
-    file = FileSource(type="file", path=path.absolute(), pace="fast")
+    file = FileSourceConfig(type="file", path=path.absolute(), pace="fast")
     source = open_source(name, file, geometry, clock, metrics, Path())
     buffer = CameraBuffer(name, geometry, clock, config.windows, config.health, metrics)
 
-    def due() -> Iterator[Row]:
+    def due() -> Iterator[CalibrationRow]:
         while (window := buffer.take(batch, 0, clock.mono_ns(), newest=False)) is not None:
             bank.read(window, inputs["memory"][0], inputs["memory_ok"][0])
             yield _row(graphs, bank, window, inputs)
@@ -90,8 +92,8 @@ def rows(folder: ModelFolder, graphs: Graphs, path: Path) -> Iterator[Row]:
     yield from due()
 
 
-def _row(graphs: Graphs, bank: MemoryBank, window: Window, inputs: dict[str, Array]) -> Row:
+def _row(graphs: ChainedGraphs, bank: MemoryBank, window: Window, inputs: dict[str, Array]) -> CalibrationRow:
     kept = {key: array.copy() for key, array in inputs.items()}
     answer = graphs.run(kept)
     bank.append(window, kept["memory"][0], kept["memory_ok"][0], answer["token"][0])
-    return Row(kept, np.asarray(answer["logits"][0]).copy())
+    return CalibrationRow(kept, np.asarray(answer["logits"][0]).copy())

@@ -20,17 +20,17 @@ from edge.config import Config
 from edge.engine.manifest import Manifest, sha256_of
 from edge.errors import SinkError
 from edge.files import atomic_write
-from edge.profile import Version
-from edge.replay import Moment
-from edge.tune.packed import SCHEMA, pack, unpack
+from edge.profile import ProfileVersion
+from edge.replay import ReplayStep
+from edge.tune.packed import SCHEMA, pack_moments, unpack_moments
 from edge.tune.recordings import fingerprint
 
-PART = 2400  # steps in one file: what bounds the memory
+STEPS_PER_FILE = 2400  # steps in one file: what bounds the memory
 _DONE = "done.json"
 _SETTINGS = ("prompts", "anomaly", "windows", "health")
 
 
-def setting(config: Config, manifest: Manifest, version: Version | None) -> str:
+def scoring_key(config: Config, manifest: Manifest, version: ProfileVersion | None) -> str:
     """A digest of everything beside the recording that scores follow from."""
     raw = config.model_dump(mode="json")
     learned = [] if version is None else [(p.name, sha256_of(p)) for p in sorted(version.path.glob("*.npz"))]
@@ -41,7 +41,7 @@ def setting(config: Config, manifest: Manifest, version: Version | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ScoringFacts:
     """What one recording came to: seconds of media, windows, and seconds that the scoring took."""
 
     media_s: float
@@ -49,50 +49,50 @@ class Facts:
     took_s: float
 
 
-class Cache:
+class ScoreCache:
     """The folder; several processes may write different recordings at once."""
 
     def __init__(self, folder: Path, setting: str) -> None:
         self._folder = folder
         self._setting = setting
 
-    def facts(self, path: Path) -> Facts | None:
+    def facts(self, path: Path) -> ScoringFacts | None:
         """What is kept of a recording; None when it must be scored. InputError when it cannot be read."""
         try:
-            return Facts(**json.loads((self._place(path) / _DONE).read_text(encoding="utf-8")))
+            return ScoringFacts(**json.loads((self._place(path) / _DONE).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
-    def moments(self, path: Path, camera: str) -> Iterator[Moment]:
+    def moments(self, path: Path, camera: str) -> Iterator[ReplayStep]:
         """The kept steps of a recording, as of ``camera``; SinkError when they are damaged."""
         place = self._place(path)
         for file in sorted(place.glob("*.npz")):
             try:
                 with file.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
                     whole = dict(arrays.items())
-                yield from unpack(whole, camera)
+                yield from unpack_moments(whole, camera)
             except (OSError, KeyError, ValueError, IndexError, TypeError, BadZipFile) as error:
                 raise SinkError(f"{file}: damaged ({error}); remove {place} and tune again") from error
 
-    def keep(self, path: Path, moments: Iterable[Moment]) -> Iterator[Moment]:
-        """Pass ``moments`` on and keep them; nothing is kept unless all came. `finish` makes it count."""
+    def store(self, path: Path, moments: Iterable[ReplayStep]) -> Iterator[ReplayStep]:
+        """Pass ``moments`` on and keep them; nothing is kept unless all came. `commit` makes it count."""
         aside = self._aside(path)
         try:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
-            waiting: list[Moment] = []
+            waiting: list[ReplayStep] = []
             number = 0
             for moment in moments:
                 waiting.append(moment)
                 yield moment
-                if len(waiting) == PART:
-                    np.savez_compressed(aside / f"{number:05d}.npz", **pack(waiting))  # type: ignore[arg-type]
+                if len(waiting) == STEPS_PER_FILE:
+                    np.savez_compressed(aside / f"{number:05d}.npz", **pack_moments(waiting))  # type: ignore[arg-type]
                     waiting, number = [], number + 1
-            np.savez_compressed(aside / f"{number:05d}.npz", **pack(waiting))  # type: ignore[arg-type]
+            np.savez_compressed(aside / f"{number:05d}.npz", **pack_moments(waiting))  # type: ignore[arg-type]
         except OSError as error:
             raise SinkError(f"{aside}: cannot be written ({error.strerror}); give another --out") from error
 
-    def finish(self, path: Path, facts: Facts) -> None:
+    def commit(self, path: Path, facts: ScoringFacts) -> None:
         """Everything of ``path`` was kept."""
         place, aside = self._place(path), self._aside(path)
         text = json.dumps({"media_s": facts.media_s, "windows": facts.windows, "took_s": facts.took_s})

@@ -10,14 +10,14 @@ from pathlib import Path
 import yaml
 
 from edge.config import OFFLINE, Config, parse
-from edge.config.rules import Rule
+from edge.config.rules import RuleConfig
 from edge.errors import ConfigError, InputError
 
 _RATE = "false_alarms_per_day"
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class _TextEdit:
     """Put ``text`` in the place of what stands from ``begin`` to ``end``."""
 
     begin: int
@@ -47,9 +47,9 @@ def with_enters(text: str, enters: Mapping[str, float], path: Path = Path("confi
     return edited
 
 
-def expected(config: Config, label: str, enter: float) -> Rule:
+def expected(config: Config, label: str, enter: float) -> RuleConfig:
     """The rule that the edited text comes to."""
-    rule = config.events.get(label, Rule())
+    rule = config.events.get(label, RuleConfig())
     leave = rule.leave if rule.leave is None or rule.leave <= enter else leave_of(enter)
     return rule.model_copy(update={"enter": enter, "leave": leave, _RATE: None})
 
@@ -77,43 +77,43 @@ def _put(text: str, label: str, enter: float) -> str:
     if not isinstance(rules, yaml.MappingNode) or not rules.value:
         at = events[0].end_mark.index
         stop = max(rules.end_mark.index, text.index(":", at) + 1)
-        return _apply(text, [_Change(at, stop, f":\n  {label}: {{enter: {enter:g}}}")])
+        return _apply(text, [_TextEdit(at, stop, f":\n  {label}: {{enter: {enter:g}}}")])
     rule = _entry(rules, label)
     if rule is None:
         return _apply(text, [_added(text, rules, f"{label}: {{enter: {enter:g}}}")])
     return _apply(text, _within(text, rule, enter))
 
 
-def _within(text: str, rule: tuple[yaml.Node, yaml.Node], enter: float) -> list[_Change]:
+def _within(text: str, rule: tuple[yaml.Node, yaml.Node], enter: float) -> list[_TextEdit]:
     """The changes inside one rule that is there."""
     key, value = rule
     if value.start_mark.index < key.end_mark.index or not isinstance(value, yaml.MappingNode):  # an alias: *name
         at = text.index("*", key.end_mark.index)
         stop = at + len(text[at:].split(maxsplit=1)[0].rstrip(",}"))
-        return [_Change(at, stop, f"{{<<: {text[at:stop]}, enter: {enter:g}}}")]
+        return [_TextEdit(at, stop, f"{{<<: {text[at:stop]}, enter: {enter:g}}}")]
     there, rate, leave = (_entry(value, name) for name in ("enter", _RATE, "leave"))
     changes = []
     if there is not None:
-        changes.append(_Change(there[1].start_mark.index, there[1].end_mark.index, f"{enter:g}"))
+        changes.append(_TextEdit(there[1].start_mark.index, there[1].end_mark.index, f"{enter:g}"))
     elif rate is not None:
-        changes.append(_Change(rate[0].start_mark.index, rate[1].end_mark.index, f"enter: {enter:g}"))
+        changes.append(_TextEdit(rate[0].start_mark.index, rate[1].end_mark.index, f"enter: {enter:g}"))
     elif value.value:
         changes.append(_added(text, value, f"enter: {enter:g}"))
     else:
-        changes.append(_Change(value.start_mark.index, value.end_mark.index, f"{{enter: {enter:g}}}"))
+        changes.append(_TextEdit(value.start_mark.index, value.end_mark.index, f"{{enter: {enter:g}}}"))
     if leave is not None and isinstance(leave[1], yaml.ScalarNode) and float(leave[1].value) > enter:
-        changes.append(_Change(leave[1].start_mark.index, leave[1].end_mark.index, f"{leave_of(enter):g}"))
+        changes.append(_TextEdit(leave[1].start_mark.index, leave[1].end_mark.index, f"{leave_of(enter):g}"))
     return changes
 
 
-def _added(text: str, mapping: yaml.MappingNode, entry: str) -> _Change:
+def _added(text: str, mapping: yaml.MappingNode, entry: str) -> _TextEdit:
     """One entry more at the end of a mapping that has some."""
     last = _leaf_end(mapping)
     if mapping.flow_style:
-        return _Change(last, last, f", {entry}")
+        return _TextEdit(last, last, f", {entry}")
     line_end = text.find("\n", last)
     at = len(text) if line_end < 0 else line_end
-    return _Change(at, at, "\n" + " " * mapping.value[0][0].start_mark.column + entry)
+    return _TextEdit(at, at, "\n" + " " * mapping.value[0][0].start_mark.column + entry)
 
 
 def _leaf_end(node: yaml.Node, at: int = 0) -> int:
@@ -131,7 +131,7 @@ def _entry(mapping: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node] 
     return next(((key, value) for key, value in mapping.value if key.value == name), None)
 
 
-def _apply(text: str, changes: list[_Change]) -> str:
+def _apply(text: str, changes: list[_TextEdit]) -> str:
     for change in sorted(changes, key=lambda one: one.begin, reverse=True):
         text = text[: change.begin] + change.text + text[change.end :]
     return text

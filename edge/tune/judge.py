@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from edge.clock import VirtualClock
 from edge.config import Config
 from edge.detect.detector import Detector
-from edge.detect.hysteresis import Limits
-from edge.detect.null import QuietTimes
+from edge.detect.hysteresis import EventLimits
+from edge.detect.null import BackgroundDistribution
 from edge.detect.thresholds import Thresholds
 from edge.engine.manifest import Manifest
 from edge.media_time import MediaTime
-from edge.replay import Moment
+from edge.replay import ReplayStep
 from edge.types import NS_PER_S, Event, Phase, RuleValues, seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class RuleTrace:
     """What the rules of one recording looked at: local times i64[n] and media times [n] of its windows, ``values``
     f64[n,k], NaN where nothing could tell."""
 
@@ -43,7 +43,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class EventInterval:
     """One event of a label, in seconds of its recording."""
 
     begin_s: float
@@ -51,26 +51,26 @@ class Interval:
     peak: float
 
 
-def interval(begin: MediaTime, end: MediaTime | None, peak: float) -> Interval:
+def to_interval(begin: MediaTime, end: MediaTime | None, peak: float) -> EventInterval:
     """Media times as seconds of the recording; what has no end ends where it began."""
-    return Interval(seconds(begin.position_ns), seconds((end or begin).position_ns), peak)
+    return EventInterval(seconds(begin.position_ns), seconds((end or begin).position_ns), peak)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class DetectionResult:
     """One recording under one configuration: every phase of every event as live, and the rules' values."""
 
     events: tuple[Event, ...]
-    trace: Trace
+    trace: RuleTrace
 
-    def intervals(self, label: str) -> tuple[Interval, ...]:
+    def intervals(self, label: str) -> tuple[EventInterval, ...]:
         """The scene's events of ``label``, in order of their begin."""
         ended = [e for e in self.events if e.phase is Phase.END and e.label == label]
-        found = [interval(e.media_begin, e.media_end, e.peak) for e in ended if e.media_begin is not None]
+        found = [to_interval(e.media_begin, e.media_end, e.peak) for e in ended if e.media_begin is not None]
         return tuple(sorted(found, key=lambda one: one.begin_s))
 
 
-class Judge:
+class OfflineDetector:
     """One configuration over recordings, one after another; each starts from a clean state.
 
     ``manifest`` has the derived labels; ``quiet`` is what thresholds by false alarms a day follow from;
@@ -78,37 +78,37 @@ class Judge:
     """
 
     def __init__(
-        self, config: Config, manifest: Manifest, quiet: QuietTimes | None = None, wall_start_ns: int = 0
+        self, config: Config, manifest: Manifest, quiet: BackgroundDistribution | None = None, wall_start_ns: int = 0
     ) -> None:
         self.config = config
         self._manifest = manifest
         self._quiet = quiet
         self._wall_start_ns = wall_start_ns
 
-    def other(self, config: Config) -> Judge:
+    def with_config(self, config: Config) -> OfflineDetector:
         """The same under another configuration."""
-        return Judge(config, self._manifest, self._quiet, self._wall_start_ns)
+        return OfflineDetector(config, self._manifest, self._quiet, self._wall_start_ns)
 
-    def judge(self, moments: Iterable[Moment], camera: str) -> Judged:
+    def detect(self, moments: Iterable[ReplayStep], camera: str) -> DetectionResult:
         """What `edge replay` would have written of the same recording, and the values behind it."""
         clock = VirtualClock(self._wall_start_ns)
         detector = Detector(self.config, self._manifest, clock, cameras=[camera])
         if self._quiet is not None:
             detector.learn(self._quiet.thresholds(detector.rates()))
         events: list[Event] = []
-        gathered = _Gathered()
+        gathered = _TraceBuilder()
         for moment in moments:
             clock.advance_to(moment.now_ns)
             for scores in moment.step.scores:
                 events += detector.scores(scores)
                 values = detector.rule_values(scores)
                 gathered.add(values)
-            for facts in moment.step.facts:
+            for facts in moment.step.statuses:
                 events += detector.health(facts)
         events += detector.end_all("end of recording", clock.mono_ns())
-        return Judged(tuple(events), gathered.trace())
+        return DetectionResult(tuple(events), gathered.trace())
 
-    def limits(self, camera: str, label: str) -> Limits:
+    def limits(self, camera: str, label: str) -> EventLimits:
         """The thresholds in force for one label."""
         thresholds = Thresholds(self.config, self._manifest, [camera])
         if self._quiet is not None:
@@ -116,7 +116,7 @@ class Judge:
         return thresholds.effective(camera, label).limits
 
 
-class _Gathered:
+class _TraceBuilder:
     """The rules' values as they come."""
 
     def __init__(self) -> None:
@@ -128,9 +128,9 @@ class _Gathered:
         for name in values.values:
             self._columns.setdefault(name, len(self._columns))
 
-    def trace(self) -> Trace:
+    def trace(self) -> RuleTrace:
         names = tuple(self._columns)
         rows = [[np.nan if v is None else v for v in map(row.values.get, names)] for row in self._rows]
         t_ns = np.array([row.t_end_ns for row in self._rows], np.int64)
         values = np.array(rows, np.float64).reshape(len(rows), len(names))
-        return Trace(t_ns, tuple(row.media_end for row in self._rows), names, values)
+        return RuleTrace(t_ns, tuple(row.media_end for row in self._rows), names, values)

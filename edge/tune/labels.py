@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.config.load import nearest
+from edge.config.load import name_hint
 from edge.errors import InputError
 
 NORMAL = "normal"
@@ -15,7 +15,7 @@ COLUMNS = ("file", "label", "begin_s", "end_s")
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class LabelledSpan:
     """``label`` happened between ``begin_s`` and ``end_s`` of its recording."""
 
     label: str
@@ -23,22 +23,22 @@ class Span:
     end_s: float
 
 
-Truth = Mapping[Path, tuple[Span, ...]]
+Truth = Mapping[Path, tuple[LabelledSpan, ...]]
 
 
-def read(table: Path, recordings: Sequence[Path], known: Collection[str]) -> tuple[Truth, list[str]]:
+def read_labels(table: Path, recordings: Sequence[Path], known: Collection[str]) -> tuple[Truth, list[str]]:
     """The spans of every recording, none where nothing happened, and remarks.
 
     A row's file is a path, as given or below the table's folder, or a name that only one recording has. Rows of
     recordings that were not given are left out, with a remark. InputError names the line that is wrong.
     """
-    found: dict[Path, list[Span]] = {path: [] for path in recordings}
+    found: dict[Path, list[LabelledSpan]] = {path: [] for path in recordings}
     absent: dict[str, int] = {}
     rows = _rows(table)
     for line, row in rows:
         label = (row["label"] or "").strip()
         if label != NORMAL and label not in known:
-            raise InputError(f"{table}:{line}: label: no event {label!r}; {nearest(label, [*known, NORMAL])}")
+            raise InputError(f"{table}:{line}: label: no event {label!r}; {name_hint(label, [*known, NORMAL])}")
         name = (row["file"] or "").strip()
         path = _which(name, table, recordings, line)
         span = None if label == NORMAL else _span(row, label, f"{table}:{line}")
@@ -70,13 +70,13 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str | None]]]:
         raise InputError(f"{table}: not readable as CSV: {error}") from error
 
 
-def _span(row: Mapping[str, str | None], label: str, where: str) -> Span:
+def _span(row: Mapping[str, str | None], label: str, where: str) -> LabelledSpan:
     begin_s, end_s = (_number(row[key], f"{where}: {key}") for key in ("begin_s", "end_s"))
     if end_s < begin_s or begin_s < 0:
         raise InputError(
             f"{where}: from {begin_s:g} to {end_s:g} s is no span; begin_s is 0 or more and not after end_s"
         )
-    return Span(label, begin_s, end_s)
+    return LabelledSpan(label, begin_s, end_s)
 
 
 def _number(text: str | None, where: str) -> float:

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.tune.judge import Interval, Judged
-from edge.tune.labels import Span
-from edge.tune.match import match
-from edge.tune.suggest import Suggestion
-from edge.tune.sweep import Recording, Sweep
+from edge.tune.judge import DetectionResult, EventInterval
+from edge.tune.labels import LabelledSpan
+from edge.tune.match import match_events
+from edge.tune.suggest import ThresholdSuggestion
+from edge.tune.sweep import ThresholdSweep, TunedRecording
 
 
 @dataclass(frozen=True)
-class Row:
+class LabelTuning:
     """One label: its curves, and what is suggested."""
 
-    sweep: Sweep
-    suggestion: Suggestion
+    sweep: ThresholdSweep
+    suggestion: ThresholdSuggestion
 
 
 @dataclass(frozen=True)
-class Pass:
+class TuningTimes:
     """How long the recordings last, how much of that was scored now, and the seconds that each part took."""
 
     media_s: float
@@ -34,18 +34,18 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TuningResult:
     """``after`` has the recordings judged under the suggestion, in the same order; ``unreadable`` were left out."""
 
-    recordings: tuple[Recording, ...]
-    after: tuple[Judged, ...]
-    rows: tuple[Row, ...]
+    recordings: tuple[TunedRecording, ...]
+    after: tuple[DetectionResult, ...]
+    rows: tuple[LabelTuning, ...]
     per_day: float
     has_labels: bool
     diff: str
     remarks: tuple[str, ...]
     unreadable: tuple[str, ...]
-    passed: Pass
+    passed: TuningTimes
 
     @property
     def enters(self) -> dict[str, float]:
@@ -54,7 +54,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Mistake:
+class TuningMistake:
     """One missed span or one false event, under the suggestion; ``peak`` is the highest value around it."""
 
     path: Path
@@ -66,15 +66,15 @@ class Mistake:
     why: str = ""
 
 
-def mistakes(outcome: Outcome, label: str, most: int = 8) -> list[Mistake]:
+def worst_mistakes(outcome: TuningResult, label: str, most: int = 8) -> list[TuningMistake]:
     """The worst of a label: misses by the lowest value that was reached, then false events by the highest."""
-    missed: list[Mistake] = []
+    missed: list[TuningMistake] = []
     suggestion = next(row.suggestion for row in outcome.rows if row.sweep.label == label)
     enter = (suggestion.after or suggestion.before).enter
-    false: list[Mistake] = []
+    false: list[TuningMistake] = []
     for recording, judged in zip(outcome.recordings, outcome.after, strict=True):
-        spans, events = recording.of(label), judged.intervals(label)
-        matched = match(events, spans)
+        spans, events = recording.spans_of(label), judged.intervals(label)
+        matched = match_events(events, spans)
         missed += [_miss(recording, spans[i], enter) for i in matched.missed]
         false += [_false(recording, label, events[i]) for i in matched.false]
     missed.sort(key=lambda one: one.peak)
@@ -82,23 +82,23 @@ def mistakes(outcome: Outcome, label: str, most: int = 8) -> list[Mistake]:
     return [*missed[:most], *false[:most]]
 
 
-def _miss(recording: Recording, span: Span, enter: float) -> Mistake:
+def _miss(recording: TunedRecording, span: LabelledSpan, enter: float) -> TuningMistake:
     trace = recording.judged.trace
     inside = (trace.media_s >= span.begin_s) & (trace.media_s <= span.end_s + 1)
     values = trace.column(span.label)[inside]
-    seen = values[~np.isnan(values)]
-    peak = float(seen.max()) if len(seen) else 0.0
-    why = "nothing there could tell" if not len(seen) else "below enter"
+    known = values[~np.isnan(values)]
+    peak = float(known.max()) if len(known) else 0.0
+    why = "nothing there could tell" if not len(known) else "below enter"
     if peak >= enter:
         why = "high enough, but too short, cooling down, or too long beside what is labelled"
-    return Mistake(recording.path, span.label, "missed", span.begin_s, span.end_s, peak, why)
+    return TuningMistake(recording.path, span.label, "missed", span.begin_s, span.end_s, peak, why)
 
 
-def _false(recording: Recording, label: str, event: Interval) -> Mistake:
-    return Mistake(recording.path, label, "false", event.begin_s, event.end_s, event.peak)
+def _false(recording: TunedRecording, label: str, event: EventInterval) -> TuningMistake:
+    return TuningMistake(recording.path, label, "false", event.begin_s, event.end_s, event.peak)
 
 
-def shortest(paths: Sequence[Path]) -> dict[Path, str]:
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
     """Names for a reader: the parts that differ."""
     if len({path.name for path in paths}) == len(set(paths)):
         return {path: path.name for path in paths}

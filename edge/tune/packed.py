@@ -1,6 +1,7 @@
 """The steps of one recording as arrays: everything that decisions need, losslessly; the model's features are left out.
 
-`pack` and `unpack` are inverse but for ``embedding``, ``features`` and ``picture``, which no decision looks at.
+`pack_moments` and `unpack_moments` are inverse but for ``embedding``, ``features`` and ``picture``, which no decision
+looks at.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.facts import CameraFacts, SensorFacts, SourceState, StreamFacts
+from edge.facts import CameraStatus, SensorStatus, SourceState, StreamStatus
 from edge.media_time import MediaTime
-from edge.pipeline import Step
-from edge.replay import Moment
+from edge.pipeline import StepResult
+from edge.replay import ReplayStep
 from edge.types import Box, Contribution, Scores
 
 Arrays = dict[str, NDArray[Any]]
@@ -26,15 +27,16 @@ _PLACE = ("seq", "t_end_ns")
 _MEDIA = ("epoch", "pts_ns", "position_ns")
 
 
-def pack(moments: Sequence[Moment]) -> Arrays:
-    """Arrays that `unpack` makes the same moments of; every step has at most one window (one recording, one camera)."""
+def pack_moments(moments: Sequence[ReplayStep]) -> Arrays:
+    """Arrays that `unpack_moments` makes the same moments of; every step has at most one window (one recording, one
+    camera)."""
     windows = [scores for moment in moments for scores in moment.step.scores]
     names = sorted({name for s in windows for name in (*s.values, *s.contribution, *s.reasons)})
     arrays: Arrays = {
         "schema": np.array(SCHEMA),
         "now_ns": np.array([moment.now_ns for moment in moments], np.int64),
         "has_window": np.array([bool(moment.step.scores) for moment in moments], bool),
-        "has_facts": np.array([len(moment.step.facts) for moment in moments], np.uint8),
+        "has_facts": np.array([len(moment.step.statuses) for moment in moments], np.uint8),
         "place": np.array([[getattr(s, key) for key in _PLACE] for s in windows], np.int64).reshape(-1, 2),
         "media": np.array([[getattr(s.media_end, key) for key in _MEDIA] for s in windows], np.int64).reshape(-1, 3),
         "coverage": np.array([s.coverage for s in windows], np.float64),
@@ -48,14 +50,14 @@ def pack(moments: Sequence[Moment]) -> Arrays:
         "names": names,
         "model": windows[0].model if windows else "",
         "reasons": [dict(s.reasons) for s in windows] if any(s.reasons for s in windows) else [],
-        "facts": [asdict(one) for moment in moments for one in moment.step.facts],
+        "facts": [asdict(one) for moment in moments for one in moment.step.statuses],
     }
     arrays["texts"] = np.frombuffer(json.dumps(texts, separators=(",", ":")).encode(), np.uint8)
     return arrays
 
 
-def unpack(arrays: Mapping[str, NDArray[Any]], camera: str) -> Iterator[Moment]:
-    """The moments, of ``camera``; KeyError or ValueError for arrays that are not `pack`'s."""
+def unpack_moments(arrays: Mapping[str, NDArray[Any]], camera: str) -> Iterator[ReplayStep]:
+    """The moments, of ``camera``; KeyError or ValueError for arrays that are not `pack_moments`'s."""
     if int(arrays["schema"]) != SCHEMA:
         raise ValueError(f"schema {int(arrays['schema'])}, not {SCHEMA}")
     texts = json.loads(arrays["texts"].tobytes())
@@ -65,11 +67,11 @@ def unpack(arrays: Mapping[str, NDArray[Any]], camera: str) -> Iterator[Moment]:
         arrays["now_ns"].tolist(), arrays["has_window"].tolist(), arrays["has_facts"].tolist(), strict=True
     ):
         scores = (next(windows),) if has_window else ()
-        yield Moment(now_ns, Step(scores, (), (), [_facts(next(facts), camera) for _ in range(count)]))
+        yield ReplayStep(now_ns, StepResult(scores, (), (), [_facts(next(facts), camera) for _ in range(count)]))
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _RaggedRows:
     """What is kept of every window in a number that differs."""
 
     at: NDArray[np.int64]
@@ -81,7 +83,7 @@ class _Rows:
 
 def _windows(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, Any], camera: str) -> Iterator[Scores]:
     names, reasons = texts["names"], texts["reasons"]
-    boxes, tags = (_Rows(arrays[f"{key}_at"], arrays[key].tolist()) for key in ("boxes", "tags"))
+    boxes, tags = (_RaggedRows(arrays[f"{key}_at"], arrays[key].tolist()) for key in ("boxes", "tags"))
     kinds, words = json.loads(arrays["kinds"].tobytes()), json.loads(arrays["words"].tobytes())
     evidence = _evidence(arrays)
     columns = zip(
@@ -153,9 +155,9 @@ def _evidence(arrays: Mapping[str, NDArray[Any]]) -> Callable[[int], NDArray[np.
     return lambda k: maps[row[k]] if has[k] else None
 
 
-def _facts(raw: dict[str, Any], camera: str) -> CameraFacts:
-    video, audio = (StreamFacts(**raw[key]) if raw[key] is not None else None for key in ("video", "audio"))
-    sensors = tuple(SensorFacts(**one) for one in raw.get("sensors", ()))
+def _facts(raw: dict[str, Any], camera: str) -> CameraStatus:
+    video, audio = (StreamStatus(**raw[key]) if raw[key] is not None else None for key in ("video", "audio"))
+    sensors = tuple(SensorStatus(**one) for one in raw.get("sensors", ()))
     state = SourceState(raw["state"])
     fixed = {"camera": camera, "state": state, "video": video, "audio": audio, "sensors": sensors}
-    return CameraFacts(**{**raw, **fixed})
+    return CameraStatus(**{**raw, **fixed})

@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from edge.tune import plots
-from edge.tune.judge import Judged
-from edge.tune.outcome import Mistake, Outcome, Row, mistakes, shortest
+from edge.tune.judge import DetectionResult
+from edge.tune.outcome import LabelTuning, TuningMistake, TuningResult, short_names, worst_mistakes
 from edge.tune.style import STYLE
-from edge.tune.suggest import DAY_S, LEAST_QUIET_S, Effect
-from edge.tune.sweep import FALSE, FOUND, QUIET_S, SPANS, Recording
-from edge.tune.tables import arrow, frequency, rate, share, speed, worth_telling
+from edge.tune.suggest import DAY_S, LEAST_QUIET_S, ThresholdEffect
+from edge.tune.sweep import FALSE, FOUND, QUIET_S, SPANS, TunedRecording
+from edge.tune.tables import arrow, frequency, notable_rows, rate, share, speed_text
 
 MOST_RECORDINGS = 40
 
 
-def page(outcome: Outcome) -> str:
+def report_html(outcome: TuningResult) -> str:
     """The whole report as text."""
-    names = shortest([r.path for r in outcome.recordings])
-    told = worth_telling(outcome)
-    silent = [row.sweep.label for row in outcome.rows if row not in told]
-    body = [_head(outcome), _summary(told, silent, is_labelled=outcome.has_labels), _paste(outcome)]
-    body += [_label(outcome, row, names) for row in told]
-    body.append(_recordings(outcome, told, names))
+    names = short_names([r.path for r in outcome.recordings])
+    notable = notable_rows(outcome)
+    silent = [row.sweep.label for row in outcome.rows if row not in notable]
+    body = [_head(outcome), _summary(notable, silent, is_labelled=outcome.has_labels), _diff_section(outcome)]
+    body += [_label(outcome, row, names) for row in notable]
+    body.append(_recordings(outcome, notable, names))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Tuning</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -34,27 +34,27 @@ def page(outcome: Outcome) -> str:
     )
 
 
-def _head(outcome: Outcome) -> str:
+def _head(outcome: TuningResult) -> str:
     hours = outcome.passed.media_s / 3600
-    asked = f"at most {outcome.per_day:g} false alarm{'' if outcome.per_day == 1 else 's'} a day for each event"
+    target = f"at most {outcome.per_day:g} false alarm{'' if outcome.per_day == 1 else 's'} a day for each event"
     labelled = sum(len(r.spans) for r in outcome.recordings)
     known = f"{labelled} labelled events" if outcome.has_labels else "no labels: what would be missed is not known"
     remarks = "".join(f"<p class='remark'>{escape(text)}</p>" for text in (*outcome.remarks, *outcome.unreadable))
     return (
-        f"<header><h1>Tuning</h1><p class='lead'>Asked for: {asked}.</p>"
-        f"<p>{_recordings_counted(outcome)}, {hours:.2f} h, {known}; {escape(speed(outcome))}.</p>"
+        f"<header><h1>Tuning</h1><p class='lead'>Asked for: {target}.</p>"
+        f"<p>{_recordings_counted(outcome)}, {hours:.2f} h, {known}; {escape(speed_text(outcome))}.</p>"
         f"{remarks}</header>"
     )
 
 
-def _recordings_counted(outcome: Outcome) -> str:
+def _recordings_counted(outcome: TuningResult) -> str:
     count = len(outcome.recordings)
     return f"{count} recording{'' if count == 1 else 's'}"
 
 
-def _summary(told: Sequence[Row], silent: Sequence[str], *, is_labelled: bool) -> str:
+def _summary(notable: Sequence[LabelTuning], silent: Sequence[str], *, is_labelled: bool) -> str:
     head = ("event", "enter", "recall", "precision", "F1", "false alarms a day", "not above*", "held apart**")
-    rows = "".join(_summary_row(row, is_labelled) for row in told)
+    rows = "".join(_summary_row(row, is_labelled) for row in notable)
     rest = f"<p class='note'>Nothing to say of {escape(', '.join(silent))}.</p>" if silent else ""
     notes = (
         "<p class='note'>* 95 % certain, if false alarms come by chance: few hours bound a rate loosely. "
@@ -65,7 +65,7 @@ def _summary(told: Sequence[Row], silent: Sequence[str], *, is_labelled: bool) -
     return f"<section><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>{rest}{notes}</section>"
 
 
-def _summary_row(row: Row, is_labelled: bool) -> str:
+def _summary_row(row: LabelTuning, is_labelled: bool) -> str:
     s = row.suggestion
     before, after = s.before, s.after
     cells = (
@@ -89,7 +89,7 @@ def _change(before: float | None, after: float | None) -> str:
     return arrow(share(before), share(after) if after is not None else None)
 
 
-def _paste(outcome: Outcome) -> str:
+def _diff_section(outcome: TuningResult) -> str:
     if not outcome.diff:
         return "<section><h2>config.yaml</h2><p>No change is suggested.</p></section>"
     lines = "".join(
@@ -100,25 +100,25 @@ def _paste(outcome: Outcome) -> str:
     return f"<section><h2>config.yaml</h2><pre>{lines}</pre></section>"
 
 
-def _label(outcome: Outcome, row: Row, names: dict[Path, str]) -> str:
+def _label(outcome: TuningResult, row: LabelTuning, names: dict[Path, str]) -> str:
     swept, s = row.sweep, row.suggestion
     total = swept.counts.sum(axis=0)
     marks = [("current", s.before.enter), *([("suggested", s.after.enter)] if s.after else [])]
     is_long = total[:, QUIET_S] >= LEAST_QUIET_S
     per_day = np.divide(total[:, FALSE] * DAY_S, total[:, QUIET_S], out=np.full(len(total), np.nan), where=is_long)
     bands = s.bands
-    right = plots.rates(swept.thresholds, per_day, bands.per_day if bands else None, outcome.per_day, marks)
+    right = plots.rate_plot(swept.thresholds, per_day, bands.per_day if bands else None, outcome.per_day, marks)
     left = ""
     if s.before.spans:
-        told = total[:, FOUND] + total[:, FALSE]
+        positives = total[:, FOUND] + total[:, FALSE]
         recall = total[:, FOUND] / total[:, SPANS]
-        precision = np.divide(total[:, FOUND], told, out=np.full(len(told), np.nan), where=told > 0)
+        precision = np.divide(total[:, FOUND], positives, out=np.full(len(positives), np.nan), where=positives > 0)
         curves = [
             ("recall", recall, bands.recall if bands else None),
             ("precision", precision, bands.precision if bands else None),
         ]
         key = "<p class='key'><i class='recall'></i>recall <i class='precision'></i>precision</p>"
-        left = f"<figure>{plots.shares(swept.thresholds, curves, marks)}{key}</figure>"
+        left = f"<figure>{plots.share_plot(swept.thresholds, curves, marks)}{key}</figure>"
     keys = "<p class='key'><i class='false'></i>false alarms a day <i class='current'></i>in force"
     keys += " <i class='suggested'></i>suggested</p>" if s.after else "</p>"
     if not is_long.any():
@@ -127,22 +127,22 @@ def _label(outcome: Outcome, row: Row, names: dict[Path, str]) -> str:
         "" if swept.is_exact else "<p class='note'>Counted by the whole detector at a coarse list of thresholds.</p>"
     )
     return (
-        f"<section id='{s.label}'><h2>{s.label}</h2>{_words(s.before, s.after, s.remark)}"
+        f"<section id='{s.label}'><h2>{s.label}</h2>{_effect_text(s.before, s.after, s.remark)}"
         f"<div class='pair'>{left}<figure>{right}{keys}</figure></div>{coarse}"
-        f"{_mistakes(mistakes(outcome, s.label), names)}</section>"
+        f"{_mistakes(worst_mistakes(outcome, s.label), names)}</section>"
     )
 
 
-def _words(before: Effect, after: Effect | None, remark: str) -> str:
-    seen = f"{before.found} of {before.spans} found, " if before.spans else ""
-    text = f"At {before.enter:g}: {seen}{before.false} false in {before.quiet_s / 3600:.2f} h without it."
+def _effect_text(before: ThresholdEffect, after: ThresholdEffect | None, remark: str) -> str:
+    found = f"{before.found} of {before.spans} found, " if before.spans else ""
+    text = f"At {before.enter:g}: {found}{before.false} false in {before.quiet_s / 3600:.2f} h without it."
     if after:
-        seen = f"{after.found} of {after.spans} found, " if after.spans else ""
-        text += f" At {after.enter:g}: {seen}{after.false} false."
+        found = f"{after.found} of {after.spans} found, " if after.spans else ""
+        text += f" At {after.enter:g}: {found}{after.false} false."
     return f"<p>{text} <span class='remark'>{escape(remark)}</span></p>"
 
 
-def _mistakes(found: Sequence[Mistake], names: dict[Path, str]) -> str:
+def _mistakes(found: Sequence[TuningMistake], names: dict[Path, str]) -> str:
     if not found:
         return ""
     rows = "".join(
@@ -155,7 +155,7 @@ def _mistakes(found: Sequence[Mistake], names: dict[Path, str]) -> str:
     return f"<table class='small'><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
-def _recordings(outcome: Outcome, told: Sequence[Row], names: dict[Path, str]) -> str:
+def _recordings(outcome: TuningResult, notable: Sequence[LabelTuning], names: dict[Path, str]) -> str:
     shown = list(zip(outcome.recordings, outcome.after, strict=True))[:MOST_RECORDINGS]
     key = (
         "<p class='key'><i class='score'></i>score <i class='span'></i>labelled <i class='before'></i>events before "
@@ -163,23 +163,23 @@ def _recordings(outcome: Outcome, told: Sequence[Row], names: dict[Path, str]) -
     )
     left = len(outcome.recordings) - len(shown)
     more = f"<p class='note'>{left} more recordings are not drawn.</p>" if left else ""
-    parts = "".join(_recording(recording, after, told, names[recording.path]) for recording, after in shown)
+    parts = "".join(_recording(recording, after, notable, names[recording.path]) for recording, after in shown)
     return f"<section><h2>Recordings</h2>{key}{parts}{more}</section>"
 
 
-def _recording(recording: Recording, after: Judged, told: Sequence[Row], name: str) -> str:
+def _recording(recording: TunedRecording, after: DetectionResult, notable: Sequence[LabelTuning], name: str) -> str:
     trace = recording.judged.trace
     media_s = trace.media_s
     length_s = float(media_s.max()) if len(media_s) else 0.0
     strips = []
-    for row in told:
+    for row in notable:
         label, s = row.sweep.label, row.suggestion
-        spans, old, new = recording.of(label), recording.judged.intervals(label), after.intervals(label)
+        spans, old, new = recording.spans_of(label), recording.judged.intervals(label), after.intervals(label)
         column = trace.column(label)
         if not (spans or old or new):
             continue
         levels = [("current", s.before.enter), *([("suggested", s.after.enter)] if s.after else [])]
         events = [("before", old), *([("after", new)] if s.after else [])]
-        strips.append(f"<h4>{label}</h4>" + plots.strip(media_s, column, spans, events, levels, length_s))
+        strips.append(f"<h4>{label}</h4>" + plots.timeline_plot(media_s, column, spans, events, levels, length_s))
     inside = "".join(strips) or "<p class='note'>Nothing labelled, no event.</p>"
     return f"<article><h3>{escape(name)} <small>{plots.clock_time(length_s)}</small></h3>{inside}</article>"

@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.tune.judge import Interval
-from edge.tune.labels import Span
+from edge.tune.judge import EventInterval
+from edge.tune.labels import LabelledSpan
 
 F64 = NDArray[np.float64]
 Scale = Callable[[float], float]
@@ -20,24 +20,24 @@ STRIP, STRIP_LEFT, STRIP_RIGHT, STRIP_HIGH = 960, 46, 22, 56
 ROW = 7
 
 
-def line(from_: float, to: float, low: float, high: float) -> Scale:
+def linear_scale(from_: float, to: float, low: float, high: float) -> Scale:
     """A linear scale from ``from_``..``to`` to ``low``..``high`` of the picture."""
     width = (to - from_) or 1.0
     return lambda value: low + (value - from_) / width * (high - low)
 
 
-def root(most: float, low: float, high: float) -> Scale:
+def square_root_scale(most: float, low: float, high: float) -> Scale:
     """A square-root scale from 0..``most``: a few alarms a day and hundreds on one axis."""
     return lambda value: low + math.sqrt(max(value, 0) / (most or 1.0)) * (high - low)
 
 
-def shares(
+def share_plot(
     thresholds: F64,
     curves: Sequence[tuple[str, F64, F64 | None]],
     marks: Sequence[tuple[str, float]],
 ) -> str:
     """Curves of shares 0..1 over thresholds [T], each with a class, values [T] and a band [2,T]."""
-    x, y = line(0, 1, LEFT, WIDE - RIGHT), line(0, 1, HIGH - BOTTOM, TOP)
+    x, y = linear_scale(0, 1, LEFT, WIDE - RIGHT), linear_scale(0, 1, HIGH - BOTTOM, TOP)
     ticks = [(share, f"{share:.0%}") for share in (0, 0.25, 0.5, 0.75, 1)]
     parts = [_frame(x, y, ticks)]
     for kind, values, band in curves:
@@ -47,34 +47,34 @@ def shares(
     return _svg(WIDE, HIGH, [*parts, *_marks(marks, x)], "recall and precision over the threshold")
 
 
-def rates(thresholds: F64, values: F64, band: F64 | None, asked: float, marks: Sequence[tuple[str, float]]) -> str:
+def rate_plot(thresholds: F64, values: F64, band: F64 | None, target: float, marks: Sequence[tuple[str, float]]) -> str:
     """False alarms a day [T] over thresholds [T], with the level that was asked for."""
-    seen = values[np.isfinite(values)]
-    most = max(float(seen.max()) if len(seen) else 0.0, asked * 2, 1.0)
-    x, y = line(0, 1, LEFT, WIDE - RIGHT), root(most, HIGH - BOTTOM, TOP)
+    finite = values[np.isfinite(values)]
+    most = max(float(finite.max()) if len(finite) else 0.0, target * 2, 1.0)
+    x, y = linear_scale(0, 1, LEFT, WIDE - RIGHT), square_root_scale(most, HIGH - BOTTOM, TOP)
     parts = [_frame(x, y, _rate_ticks(most))]
     if band is not None:
         parts.append(_band(thresholds, np.minimum(band, most), x, y, "false"))
-    at = y(asked)
+    at = y(target)
     parts.append(f'<line class="asked" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
     parts.append(
-        f'<text class="asked" x="{WIDE - RIGHT - 4}" y="{at - 5:.1f}" text-anchor="end">asked: {asked:g}</text>'
+        f'<text class="asked" x="{WIDE - RIGHT - 4}" y="{at - 5:.1f}" text-anchor="end">asked: {target:g}</text>'
     )
     parts.append(_curve(thresholds, values, x, y, "false"))
     return _svg(WIDE, HIGH, [*parts, *_marks(marks, x)], "false alarms a day over the threshold")
 
 
-def strip(
+def timeline_plot(
     media_s: F64,
     values: F64,
-    spans: Sequence[Span],
-    events: Sequence[tuple[str, Sequence[Interval]]],
+    spans: Sequence[LabelledSpan],
+    events: Sequence[tuple[str, Sequence[EventInterval]]],
     levels: Sequence[tuple[str, float]],
     length_s: float,
 ) -> str:
     """One label along one recording: the score, labelled spans behind it, and rows of events beneath it."""
     high = STRIP_HIGH + ROW * len(events) + 22
-    x, y = line(0, max(length_s, 1e-3), STRIP_LEFT, STRIP - STRIP_RIGHT), line(0, 1, STRIP_HIGH, 6)
+    x, y = linear_scale(0, max(length_s, 1e-3), STRIP_LEFT, STRIP - STRIP_RIGHT), linear_scale(0, 1, STRIP_HIGH, 6)
     wide = STRIP - STRIP_RIGHT - STRIP_LEFT
     parts = [f'<rect class="ground" x="{STRIP_LEFT}" y="6" width="{wide}" height="{STRIP_HIGH - 6}"/>']
     for span in spans:
@@ -167,12 +167,12 @@ def _box(kind: str, left: float, top: float, width: float, high: float, title: s
 
 def _skyline(media_s: F64, values: F64, x: Scale, y: Scale) -> str:
     """The highest value of every pixel as a filled shape; broken where nothing was seen."""
-    seen = ~np.isnan(values)
-    pixel = np.array([x(float(t)) for t in media_s[seen]]).round().astype(np.int64)
+    known = ~np.isnan(values)
+    pixel = np.array([x(float(t)) for t in media_s[known]]).round().astype(np.int64)
     if not len(pixel):
         return ""
     columns, first = np.unique(pixel, return_index=True)
-    highest = np.maximum.reduceat(values[seen], first)
+    highest = np.maximum.reduceat(values[known], first)
     hop = max(2.0, float(np.median(np.diff(columns))) * 1.6) if len(columns) > 1 else 2.0
     runs = np.split(np.arange(len(columns)), np.flatnonzero(np.diff(columns) > hop) + 1)
     shapes = []

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.hysteresis import Hysteresis, Limits, Sample, Step
+from edge.detect.hysteresis import EventLimits, EventStep, Hysteresis, ScoreSample
 from edge.errors import InputError
 from edge.holds import HoldReason
 from edge.media_time import MediaTime
@@ -21,7 +21,7 @@ from edge.types import NS_PER_S, Phase
 HOP_NS = NS_PER_S // 2
 
 
-class Values(Protocol):
+class TraceLike(Protocol):
     """A trace: ``times_ns`` i64[n] ascending, ``names`` of k rules, ``values`` f32[n,k] with NaN for nothing seen."""
 
     @property
@@ -41,7 +41,7 @@ class Values(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Previewed:
+class PreviewEvent:
     """One event that would have been: times as in the trace; one still open at the trace's end ends there."""
 
     begin_ns: int
@@ -50,14 +50,14 @@ class Previewed:
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class ThresholdPreview:
     """The events that would have been, and how many would have been held back, by what."""
 
-    events: tuple[Previewed, ...]
+    events: tuple[PreviewEvent, ...]
     held: Mapping[HoldReason, int]
 
 
-def preview(trace: Values, name: str, limits: Limits) -> Preview:
+def preview_threshold(trace: TraceLike, name: str, limits: EventLimits) -> ThresholdPreview:
     """The events of rule ``name`` under these limits; InputError for an unknown rule or limits that cannot hold.
 
     A trace does not say who was seen where, so all that comes again counts as a repetition: live may tell more.
@@ -68,7 +68,7 @@ def preview(trace: Values, name: str, limits: Limits) -> Preview:
     if not is_ordered or min(limits.min_ns, limits.merge_ns, limits.cooldown_ns) < 0:
         raise InputError("limits: 0 < enter <= 1, 0 <= leave <= enter, and no negative times")
     column = np.asarray(trace.values, np.float64)[:, list(trace.names).index(name)]
-    return decide(np.asarray(trace.times_ns, np.int64), column, limits, hop_ns_of(trace.times_ns))
+    return preview_column(np.asarray(trace.times_ns, np.int64), column, limits, hop_ns_of(trace.times_ns))
 
 
 def hop_ns_of(times_ns: NDArray[Any]) -> int:
@@ -76,23 +76,26 @@ def hop_ns_of(times_ns: NDArray[Any]) -> int:
     return int(np.median(np.diff(times_ns))) if len(times_ns) > 1 else HOP_NS
 
 
-def decide(times_ns: NDArray[np.int64], column: NDArray[np.float64], limits: Limits, hop_ns: int) -> Preview:
+def preview_column(
+    times_ns: NDArray[np.int64], column: NDArray[np.float64], limits: EventLimits, hop_ns: int
+) -> ThresholdPreview:
     """What becomes of one column [n] on an unbroken clock, NaN for what was not seen."""
     media = [MediaTime(0, t_ns, t_ns) for t_ns in times_ns.tolist()]
     state = Hysteresis(hop_ns)
     found = [
-        Previewed(s.begin_ns, s.end_ns or s.begin_ns, s.peak) for s in steps(times_ns, media, column, limits, state)
+        PreviewEvent(s.begin_ns, s.end_ns or s.begin_ns, s.peak)
+        for s in end_steps(times_ns, media, column, limits, state)
     ]
-    return Preview(tuple(found), state.holding.ever)
+    return ThresholdPreview(tuple(found), state.holding.ever)
 
 
-def steps(
+def end_steps(
     t_ns: NDArray[np.int64],
     media: Sequence[MediaTime],
     column: NDArray[np.float64],
-    limits: Limits,
+    limits: EventLimits,
     state: Hysteresis,
-) -> Iterator[Step]:
+) -> Iterator[EventStep]:
     """The last phase of every event of one column [n], NaN for what was not seen, under fixed limits; ``state`` is new.
 
     What lies below ``leave`` while nothing is open, begun or held back changes nothing: those windows are passed over.
@@ -103,7 +106,7 @@ def steps(
         i, low_ns = int(high[k]), None
         while i < len(column):
             value, now_ns = float(column[i]), media[i].position_ns
-            sample = Sample(int(t_ns[i]), media[i], None if np.isnan(value) else value)
+            sample = ScoreSample(int(t_ns[i]), media[i], None if np.isnan(value) else value)
             yield from (step for step in state.advance(sample, limits) if step.phase is Phase.END)
             i += 1
             if value >= limits.leave:

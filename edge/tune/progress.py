@@ -11,13 +11,13 @@ from edge.clock import SystemClock
 from edge.types import seconds
 
 _log = logging.getLogger(__name__)
-OWN = "edge.tune"
-Told = Callable[[float], None]
-Finished = Callable[[str], None]
+LOGGER_NAME = "edge.tune"
+OnProgress = Callable[[float], None]
+OnFinished = Callable[[str], None]
 
 
 @contextmanager
-def shown(total_s: float, count: int) -> Iterator[tuple[Told, Finished]]:
+def scoring_progress(total_s: float, count: int) -> Iterator[tuple[OnProgress, OnFinished]]:
     """Two functions: one that hears seconds of media as they pass, one that is given a line for each recording."""
     clock = SystemClock()
     began_ns, passed_s, done = clock.mono_ns(), 0.0, 0
@@ -28,7 +28,7 @@ def shown(total_s: float, count: int) -> Iterator[tuple[Told, Finished]]:
 
     if not sys.stderr.isatty() or not count:
 
-        def told(media_s: float) -> None:
+        def advance_silently(media_s: float) -> None:
             nonlocal passed_s
             passed_s += media_s
 
@@ -37,7 +37,7 @@ def shown(total_s: float, count: int) -> Iterator[tuple[Told, Finished]]:
             done += 1
             _log.info("%s", line(text))
 
-        yield told, finished
+        yield advance_silently, finished
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.detect.null import MINUTE_NS, QuietTimes
+from edge.detect.null import MINUTE_NS, BackgroundDistribution
 from edge.engine.manifest import Label
 from edge.media_time import MediaTime
 from edge.tune.match import outside
-from edge.tune.sweep import Recording
+from edge.tune.sweep import TunedRecording
 from edge.types import NS_PER_S, Contribution, Scores
 
 _NOTHING = np.zeros(0, np.float32)
 _ALL = Contribution(1.0, 1.0, 1.0)
 
 
-def quiet_enters(
-    labels: Sequence[Label], hop_ns: int, recordings: Sequence[Recording], per_day: float
+def background_thresholds(
+    labels: Sequence[Label], hop_ns: int, recordings: Sequence[TunedRecording], per_day: float
 ) -> dict[str, tuple[float | None, int]]:
     """For every label the threshold of ``per_day`` false alarms (None: too little quiet time) and the minutes seen.
 
     What a rule looked at counts, outside of labelled spans; as when it is learned live, minutes with another label's
     event do not count, and no threshold goes below half of the model's advice.
     """
-    quiet = QuietTimes(labels, hop_ns / NS_PER_S)
+    quiet = BackgroundDistribution(labels, hop_ns / NS_PER_S)
     start_ns = 0
     for recording in recordings:
         start_ns = _observe(quiet, recording, start_ns)
@@ -37,14 +37,14 @@ def quiet_enters(
     return found
 
 
-def _observe(quiet: QuietTimes, recording: Recording, start_ns: int) -> int:
+def _observe(quiet: BackgroundDistribution, recording: TunedRecording, start_ns: int) -> int:
     """Show it one recording, from ``start_ns``; where the next may begin."""
     trace = recording.judged.trace
     events = {name: recording.judged.intervals(name) for name in quiet.labels}
     media_s = trace.media_s
     values = trace.values.copy()
     for k, name in enumerate(trace.names):
-        values[~outside(media_s, recording.of(name)), k] = np.nan
+        values[~outside(media_s, recording.spans_of(name)), k] = np.nan
     is_open = {name: ~outside_events(media_s, [(e.begin_s, e.end_s) for e in found]) for name, found in events.items()}
     last_ns = start_ns
     for i in range(len(trace.t_ns)):

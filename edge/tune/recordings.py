@@ -12,17 +12,17 @@ from edge.replay import camera_name
 
 PICTURES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m4v", ".mpg", ".mpeg", ".3gp", ".flv")
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
-KINDS = frozenset((*PICTURES, *SOUNDS))
+MEDIA_SUFFIXES = frozenset((*PICTURES, *SOUNDS))
 _PIECE = 1 << 16
 
 
-def find(given: Sequence[str]) -> list[Path]:
+def find_recordings(patterns: Sequence[str]) -> list[Path]:
     """The files that paths, folders (searched to the bottom for media) and patterns name, each once, in order.
 
     InputError when one names nothing.
     """
     found: dict[Path, None] = {}
-    for text in given:
+    for text in patterns:
         files = _files(text)
         if not files:
             raise InputError(f"{text}: no recording there; give files, folders that hold some, or a pattern in quotes")
@@ -33,7 +33,7 @@ def find(given: Sequence[str]) -> list[Path]:
 def _files(text: str) -> list[Path]:
     path = Path(text)
     if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.suffix.lower() in KINDS and p.is_file())
+        return sorted(p for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
     if path.is_file():
         return [path]
     return sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())

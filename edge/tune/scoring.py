@@ -15,28 +15,28 @@ from typing import Any
 
 import numpy as np
 
-from edge.assemble import assemble, learned
+from edge.assemble import build_derivers, load_profile
 from edge.clock import Clock, SystemClock
-from edge.config import OFFLINE, Loaded, load, parse
+from edge.config import OFFLINE, LoadedConfig, load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import EdgeError, SinkError
-from edge.logs import hush
+from edge.logs import mute_other_loggers
 from edge.metrics import Metrics
-from edge.replay import Moment, Replay
-from edge.tune.cache import Cache, Facts
-from edge.tune.progress import OWN
+from edge.replay import Replay, ReplayStep
+from edge.tune.cache import ScoreCache, ScoringFacts
+from edge.tune.progress import LOGGER_NAME
 from edge.tune.recordings import camera_of
 from edge.types import Scores, seconds
 
 DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
 POLL_S = 0.5
 _NOTHING = np.zeros(0, np.float32)
-Told = Callable[[float], None]
+OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class ScoringSetup:
     """What a process needs to score: paths only, so that it can travel."""
 
     config: Path | None
@@ -44,50 +44,50 @@ class Setup:
     folder: Path
     setting: str
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedConfig:
         """The configuration, or the defaults where none was given."""
         return load(self.config, needs=OFFLINE) if self.config is not None else parse(DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ScoringResult:
     """One recording was scored, or could not be: ``fault`` says why."""
 
     path: Path
-    facts: Facts | None
+    facts: ScoringFacts | None
     fault: str = ""
 
 
-class Scorer:
+class RecordingScorer:
     """One opened model that recordings go through into the cache."""
 
-    def __init__(self, setup: Setup, clock: Clock | None = None) -> None:
+    def __init__(self, setup: ScoringSetup, clock: Clock | None = None) -> None:
         loaded = setup.load()
         folder = load_folder(find_folder(loaded.config.model.name))
-        version = learned(loaded, folder, setup.profile)
+        version = load_profile(loaded, folder, setup.profile)
         self._clock = clock or SystemClock()
-        self._cache = Cache(setup.folder, setup.setting)
+        self._cache = ScoreCache(setup.folder, setup.setting)
         self._model = Model.open(folder, loaded.config.model, 1, Metrics())
-        self._config, self._derivers = loaded.config, assemble(loaded, folder, version)
+        self._config, self._derivers = loaded.config, build_derivers(loaded, folder, version)
 
-    def score(self, path: Path, told: Told) -> Done:
-        """Put ``path`` into the cache; ``told`` hears seconds of media as they pass."""
+    def score(self, path: Path, on_progress: OnProgress) -> ScoringResult:
+        """Put ``path`` into the cache; ``on_progress`` hears seconds of media as they pass."""
         began_ns, last_ns, windows = self._clock.mono_ns(), 0, 0
         try:
-            for moment in self._cache.keep(path, map(lean, self._of(path).moments(path))):
+            for moment in self._cache.store(path, map(without_features, self._of(path).steps(path))):
                 for scores in moment.step.scores:
                     windows += 1
-                    told(
+                    on_progress(
                         seconds(scores.media_end.position_ns - last_ns)
                         if scores.media_end.position_ns > last_ns
                         else 0.0
                     )
                     last_ns = max(last_ns, scores.media_end.position_ns)
-            facts = Facts(seconds(last_ns), windows, seconds(self._clock.mono_ns() - began_ns))
-            self._cache.finish(path, facts)
+            facts = ScoringFacts(seconds(last_ns), windows, seconds(self._clock.mono_ns() - began_ns))
+            self._cache.commit(path, facts)
         except EdgeError as error:
-            return Done(path, None, str(error))
-        return Done(path, facts)
+            return ScoringResult(path, None, str(error))
+        return ScoringResult(path, facts)
 
     def _of(self, path: Path) -> Replay:
         camera = camera_of(path, self._config.cameras)
@@ -99,30 +99,32 @@ class Scorer:
         self._model.close()
 
 
-def score_all(setup: Setup, paths: Sequence[Path], told: Told) -> Iterator[Done]:
+def score_all(setup: ScoringSetup, paths: Sequence[Path], on_progress: OnProgress) -> Iterator[ScoringResult]:
     """Score ``paths``, on as many processes as there are cores and recordings; in the order in which they end."""
     count = min(len(paths), len(os.sched_getaffinity(0)))
     if count > 1:
-        yield from _side_by_side(setup, paths, told, count)
+        yield from _side_by_side(setup, paths, on_progress, count)
     elif paths:
-        scorer = Scorer(setup)
+        scorer = RecordingScorer(setup)
         try:
-            yield from (scorer.score(path, told) for path in paths)
+            yield from (scorer.score(path, on_progress) for path in paths)
         finally:
             scorer.close()
 
 
-def _side_by_side(setup: Setup, paths: Sequence[Path], told: Told, count: int) -> Iterator[Done]:
+def _side_by_side(
+    setup: ScoringSetup, paths: Sequence[Path], on_progress: OnProgress, count: int
+) -> Iterator[ScoringResult]:
     context = multiprocessing.get_context("spawn")
     passed = context.Value("d", 0.0)
-    heard = 0.0
+    reported_s = 0.0
     pool = ProcessPoolExecutor(count, context, _begin, (setup, passed, logging.getLogger().level))
     waiting = {pool.submit(_score, path) for path in paths}
     try:
         while waiting:
             ended, waiting = wait(waiting, POLL_S, FIRST_COMPLETED)
-            told(passed.value - heard)
-            heard = passed.value
+            on_progress(passed.value - reported_s)
+            reported_s = passed.value
             for future in ended:
                 yield future.result()
     except BrokenProcessPool as error:
@@ -140,27 +142,27 @@ def _side_by_side(setup: Setup, paths: Sequence[Path], told: Told, count: int) -
 _worker: dict[str, Any] = {}  # of a process of its own, which takes nothing but a path at a time
 
 
-def _begin(setup: Setup, passed: Any, level: int) -> None:
+def _begin(setup: ScoringSetup, passed: Any, level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked ends us
     logging.basicConfig(level=level)
-    hush(OWN)
+    mute_other_loggers(LOGGER_NAME)
     _worker["setup"], _worker["passed"] = setup, passed
 
 
-def _score(path: Path) -> Done:
+def _score(path: Path) -> ScoringResult:
     passed = _worker["passed"]
     if "scorer" not in _worker:  # here, where what is wrong with the model reaches the one who asked
-        _worker["scorer"] = Scorer(_worker["setup"])
+        _worker["scorer"] = RecordingScorer(_worker["setup"])
 
-    def told(media_s: float) -> None:
+    def add_progress(media_s: float) -> None:
         with passed.get_lock():
             passed.value += media_s
 
-    done: Done = _worker["scorer"].score(path, told)
+    done: ScoringResult = _worker["scorer"].score(path, add_progress)
     return done
 
 
-def lean(moment: Moment) -> Moment:
+def without_features(moment: ReplayStep) -> ReplayStep:
     """Without what no decision looks at."""
     step = moment.step
     return replace(moment, step=replace(step, scores=[_thin(s) for s in step.scores], rules=(), events=()))

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.tune.sweep import FALSE, FOUND, QUIET_S, SPANS, Sweep
+from edge.tune.sweep import FALSE, FOUND, QUIET_S, SPANS, ThresholdSweep
 
 F64 = NDArray[np.float64]
 LEAST_SPANS = 3
@@ -30,7 +30,7 @@ Method = Literal["labelled", "quiet", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class ThresholdEffect:
     """What one threshold comes to over some recordings."""
 
     enter: float
@@ -47,8 +47,8 @@ class Effect:
     @property
     def precision(self) -> float | None:
         """Spans found, of these and the false events."""
-        told = self.found + self.false
-        return self.found / told if told else None
+        positives = self.found + self.false
+        return self.found / positives if positives else None
 
     @property
     def f1(self) -> float | None:
@@ -69,11 +69,11 @@ class Effect:
     @property
     def at_most_per_day(self) -> float | None:
         """The rate that is not exceeded with 95 % certainty, if false events come by chance; None as above."""
-        return poisson_most(self.false) / self.quiet_s * DAY_S if not self.is_short else None
+        return poisson_upper(self.false) / self.quiet_s * DAY_S if not self.is_short else None
 
 
 @dataclass(frozen=True, slots=True)
-class Bands:
+class ConfidenceBands:
     """Bootstrap by recording, 5th and 95th percentile [2,T] at every threshold; NaN where not defined."""
 
     recall: F64
@@ -82,7 +82,7 @@ class Bands:
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
+class ThresholdSuggestion:
     """``after`` is None where nothing is to change or too little is known: ``remark`` says which.
 
     ``apart``: the same choice made for each recording from the others alone, and counted on it.
@@ -90,50 +90,52 @@ class Suggestion:
 
     label: str
     method: Method
-    before: Effect
-    after: Effect | None
-    apart: Effect | None
+    before: ThresholdEffect
+    after: ThresholdEffect | None
+    apart: ThresholdEffect | None
     remark: str
-    bands: Bands | None
+    bands: ConfidenceBands | None
 
 
-def by_labels(sweep: Sweep, asked: float, floor: float = 0.0) -> Suggestion:
-    """The threshold for at most ``asked`` false alarms a day; what is missing where there is too little.
+def suggest_by_labels(sweep: ThresholdSweep, target: float, floor: float = 0.0) -> ThresholdSuggestion:
+    """The threshold for at most ``target`` false alarms a day; what is missing where there is too little.
 
     None below ``floor`` unless the rate is shown there with 95 % certainty.
     """
     total = sweep.counts.sum(axis=0)
-    before = effect(sweep, total, sweep.current)
+    before = effect_at(sweep, total, sweep.current)
     missing = _missing(before)
     bands = _bands(sweep)
     if missing:
-        return Suggestion(sweep.label, "none", before, None, None, missing, bands)
-    best, is_met = choose(total, sweep.thresholds, sweep.current, asked, floor)
-    apart = _apart(sweep, asked, floor) if len(sweep.counts) >= LEAST_RECORDINGS else None
-    remark = "" if is_met else f"no threshold stays within {asked:g} false alarms a day; this one has the fewest"
-    after = effect(sweep, total, best) if best != sweep.current else None
+        return ThresholdSuggestion(sweep.label, "none", before, None, None, missing, bands)
+    best, is_met = best_threshold(total, sweep.thresholds, sweep.current, target, floor)
+    apart = _apart(sweep, target, floor) if len(sweep.counts) >= LEAST_RECORDINGS else None
+    remark = "" if is_met else f"no threshold stays within {target:g} false alarms a day; this one has the fewest"
+    after = effect_at(sweep, total, best) if best != sweep.current else None
     if after is None and is_met:
         remark = "as good as any within what was asked: leave it"
-    return Suggestion(sweep.label, "labelled", before, after, apart, remark, bands)
+    return ThresholdSuggestion(sweep.label, "labelled", before, after, apart, remark, bands)
 
 
-def by_quiet(sweep: Sweep, enter: float | None, asked: float, minutes: int, least_minutes: int) -> Suggestion:
+def suggest_by_background(
+    sweep: ThresholdSweep, enter: float | None, target: float, minutes: int, least_minutes: int
+) -> ThresholdSuggestion:
     """The threshold that quiet time gave (``enter`` is among the sweep's), with what it would have changed."""
     total = sweep.counts.sum(axis=0)
-    before = effect(sweep, total, sweep.current)
+    before = effect_at(sweep, total, sweep.current)
     if enter is None:
-        remark = f"{minutes} quiet minutes of at least {least_minutes} for {asked:g} a day; recall needs labels"
-        return Suggestion(sweep.label, "none", before, None, None, remark, None)
+        remark = f"{minutes} quiet minutes of at least {least_minutes} for {target:g} a day; recall needs labels"
+        return ThresholdSuggestion(sweep.label, "none", before, None, None, remark, None)
     at = int(np.flatnonzero(sweep.thresholds == enter)[0])
-    after = effect(sweep, total, at) if at != sweep.current else None
+    after = effect_at(sweep, total, at) if at != sweep.current else None
     remark = "from quiet time alone: what it would miss is not known without labels"
-    return Suggestion(sweep.label, "quiet", before, after, None, remark, None)
+    return ThresholdSuggestion(sweep.label, "quiet", before, after, None, remark, None)
 
 
-def choose(counts: F64, thresholds: F64, current: int, asked: float, floor: float = 0.0) -> tuple[int, bool]:
+def best_threshold(counts: F64, thresholds: F64, current: int, target: float, floor: float = 0.0) -> tuple[int, bool]:
     """The best index of ``counts`` [T,4], and whether what was asked is met there."""
-    bearable = asked * counts[:, QUIET_S] / DAY_S + 1e-9
-    is_shown = np.array([poisson_most(int(count)) for count in counts[:, FALSE]]) <= bearable
+    bearable = target * counts[:, QUIET_S] / DAY_S + 1e-9
+    is_shown = np.array([poisson_upper(int(count)) for count in counts[:, FALSE]]) <= bearable
     may_be = is_shown | (thresholds >= min(floor, float(thresholds[current])))
     allowed = may_be & (counts[:, FALSE] <= bearable)
     is_met = bool(allowed.any())
@@ -154,14 +156,16 @@ def choose(counts: F64, thresholds: F64, current: int, asked: float, floor: floa
     return int(stretch[np.argmin(np.abs(odds[stretch] - aim))]), is_met
 
 
-def effect(sweep: Sweep, counts: F64, at: int) -> Effect:
+def effect_at(sweep: ThresholdSweep, counts: F64, at: int) -> ThresholdEffect:
     """``counts`` [T,4] at one threshold."""
     row = counts[at]
-    return Effect(float(sweep.thresholds[at]), int(row[SPANS]), int(row[FOUND]), int(row[FALSE]), float(row[QUIET_S]))
+    return ThresholdEffect(
+        float(sweep.thresholds[at]), int(row[SPANS]), int(row[FOUND]), int(row[FALSE]), float(row[QUIET_S])
+    )
 
 
 @lru_cache(maxsize=4096)
-def poisson_most(count: int) -> float:
+def poisson_upper(count: int) -> float:
     """The mean above which ``count`` or fewer would have a chance of less than 5 %."""
     low, high = 0.0, 20.0 + 3 * count
     for _ in range(60):
@@ -171,7 +175,7 @@ def poisson_most(count: int) -> float:
     return high
 
 
-def _missing(before: Effect) -> str:
+def _missing(before: ThresholdEffect) -> str:
     """What is too little to suggest anything."""
     few = []
     if before.spans < LEAST_SPANS:
@@ -181,25 +185,29 @@ def _missing(before: Effect) -> str:
     return "too little: " + "; ".join(few) if few else ""
 
 
-def _apart(sweep: Sweep, asked: float, floor: float) -> Effect:
+def _apart(sweep: ThresholdSweep, target: float, floor: float) -> ThresholdEffect:
     total = sweep.counts.sum(axis=0)
     rows = np.zeros(4)
     chosen = []
     for one in sweep.counts:
-        at, _ = choose(total - one, sweep.thresholds, sweep.current, asked, floor)
+        at, _ = best_threshold(total - one, sweep.thresholds, sweep.current, target, floor)
         rows += one[at]
         chosen.append(sweep.thresholds[at])
-    return Effect(float(np.median(chosen)), int(rows[SPANS]), int(rows[FOUND]), int(rows[FALSE]), float(rows[QUIET_S]))
+    return ThresholdEffect(
+        float(np.median(chosen)), int(rows[SPANS]), int(rows[FOUND]), int(rows[FALSE]), float(rows[QUIET_S])
+    )
 
 
-def _bands(sweep: Sweep) -> Bands | None:
+def _bands(sweep: ThresholdSweep) -> ConfidenceBands | None:
     count = len(sweep.counts)
     if count < LEAST_RECORDINGS:
         return None
     weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _DRAWS)
     drawn = np.tensordot(weights.astype(np.float64), sweep.counts, axes=1)  # [draws,T,4]
     spans, found, false, quiet = (drawn[:, :, k] for k in (SPANS, FOUND, FALSE, QUIET_S))
-    return Bands(_percentiles(found, spans), _percentiles(found, found + false), _percentiles(false, quiet / DAY_S))
+    return ConfidenceBands(
+        _percentiles(found, spans), _percentiles(found, found + false), _percentiles(false, quiet / DAY_S)
+    )
 
 
 def _percentiles(part: F64, whole: F64) -> F64:

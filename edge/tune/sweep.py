@@ -15,38 +15,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import Config
-from edge.config.rules import Rule
-from edge.detect.hysteresis import Hysteresis, Limits
-from edge.replay import Moment
-from edge.tune.judge import Interval, Judge, Judged, Trace, interval
-from edge.tune.labels import Span
-from edge.tune.match import match, outside
-from edge.tune.preview import steps
+from edge.config.rules import RuleConfig
+from edge.detect.hysteresis import EventLimits, Hysteresis
+from edge.replay import ReplayStep
+from edge.tune.judge import DetectionResult, EventInterval, OfflineDetector, RuleTrace, to_interval
+from edge.tune.labels import LabelledSpan
+from edge.tune.match import match_events, outside
+from edge.tune.preview import end_steps
 from edge.types import seconds
 
-FINE = (0.05, 0.075, *(round(0.1 + 0.025 * k, 3) for k in range(35)), 0.965, 0.98, 0.99, 0.995)
-COARSE = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+FINE_THRESHOLDS = (0.05, 0.075, *(round(0.1 + 0.025 * k, 3) for k in range(35)), 0.965, 0.98, 0.99, 0.995)
+COARSE_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 SPANS, FOUND, FALSE, QUIET_S = range(4)
 F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Recording:
+class TunedRecording:
     """One recording as it was judged under the configuration; ``spans`` are of all labels; ``moments`` anew."""
 
     path: Path
     camera: str
-    judged: Judged
-    spans: tuple[Span, ...]
-    moments: Callable[[], Iterable[Moment]]
+    judged: DetectionResult
+    spans: tuple[LabelledSpan, ...]
+    moments: Callable[[], Iterable[ReplayStep]]
 
-    def of(self, label: str) -> tuple[Span, ...]:
+    def spans_of(self, label: str) -> tuple[LabelledSpan, ...]:
         """The labelled spans of ``label``."""
         return tuple(span for span in self.spans if span.label == label)
 
 
 @dataclass(frozen=True)
-class Sweep:
+class ThresholdSweep:
     """``counts`` f64[R,T,4] of recordings and ``thresholds`` [T]: spans, found, false events, quiet seconds.
 
     ``current`` is the index of the threshold in force; ``is_exact``: by the hysteresis over the rule's own values.
@@ -61,51 +61,53 @@ class Sweep:
 
 def with_enter(config: Config, label: str, enter: float) -> Config:
     """``config`` with another enter for ``label``. A leave above it gives way to two thirds of enter."""
-    rule = config.events.get(label, Rule())
+    rule = config.events.get(label, RuleConfig())
     leave = rule.leave if rule.leave is None or rule.leave <= enter else None
     changed = rule.model_copy(update={"enter": enter, "leave": leave, "false_alarms_per_day": None})
     return config.model_copy(update={"events": {**config.events, label: changed}})
 
 
-def intervals(trace: Trace, label: str, limits: Limits, hop_ns: int) -> tuple[Interval, ...]:
+def event_intervals(trace: RuleTrace, label: str, limits: EventLimits, hop_ns: int) -> tuple[EventInterval, ...]:
     """The events of one rule under ``limits``, as the hysteresis decides on what the rule looked at."""
     column = trace.column(label)
-    found = steps(trace.t_ns, trace.media, column, limits, Hysteresis(hop_ns))
-    ended = [interval(s.media_begin, s.media_end, s.peak) for s in found]
+    found = end_steps(trace.t_ns, trace.media, column, limits, Hysteresis(hop_ns))
+    ended = [to_interval(s.media_begin, s.media_end, s.peak) for s in found]
     return tuple(sorted(ended, key=lambda one: one.begin_s))
 
 
-def sweep(judge: Judge, recordings: Sequence[Recording], label: str, hop_ns: int, also: Sequence[float] = ()) -> Sweep:
+def sweep_thresholds(
+    judge: OfflineDetector, recordings: Sequence[TunedRecording], label: str, hop_ns: int, also: Sequence[float] = ()
+) -> ThresholdSweep:
     """All thresholds of ``label``, and those of ``also``, over all recordings."""
     now = judge.limits(recordings[0].camera, label).enter
     is_exact = all(
-        intervals(r.judged.trace, label, judge.limits(r.camera, label), hop_ns) == r.judged.intervals(label)
+        event_intervals(r.judged.trace, label, judge.limits(r.camera, label), hop_ns) == r.judged.intervals(label)
         for r in recordings
     )
-    values = sorted({*(FINE if is_exact else COARSE), *also, now})
+    values = sorted({*(FINE_THRESHOLDS if is_exact else COARSE_THRESHOLDS), *also, now})
     thresholds = np.array(values)
     counts = np.zeros((len(recordings), len(values), 4))
     for t, enter in enumerate(values):
-        other = judge if enter == now else judge.other(with_enter(judge.config, label, enter))
+        other = judge if enter == now else judge.with_config(with_enter(judge.config, label, enter))
         for r, recording in enumerate(recordings):
             if enter == now:
                 events = recording.judged.intervals(label)
             elif is_exact:
-                events = intervals(recording.judged.trace, label, other.limits(recording.camera, label), hop_ns)
+                events = event_intervals(recording.judged.trace, label, other.limits(recording.camera, label), hop_ns)
             else:
-                events = other.judge(recording.moments(), recording.camera).intervals(label)
-            counts[r, t, :3] = _count(events, recording.of(label))
+                events = other.detect(recording.moments(), recording.camera).intervals(label)
+            counts[r, t, :3] = _count(events, recording.spans_of(label))
     counts[:, :, QUIET_S] = np.array([quiet_s(r, label, hop_ns) for r in recordings])[:, None]
-    return Sweep(label, thresholds, counts, values.index(now), is_exact)
+    return ThresholdSweep(label, thresholds, counts, values.index(now), is_exact)
 
 
-def quiet_s(recording: Recording, label: str, hop_ns: int) -> float:
+def quiet_s(recording: TunedRecording, label: str, hop_ns: int) -> float:
     """Seconds of a recording that were looked at for ``label`` and in which it is not said to happen."""
     trace = recording.judged.trace
-    free = outside(trace.media_s, recording.of(label))
+    free = outside(trace.media_s, recording.spans_of(label))
     return float(np.count_nonzero(free & ~np.isnan(trace.column(label))) * seconds(hop_ns))
 
 
-def _count(events: Sequence[Interval], spans: Sequence[Span]) -> tuple[int, int, int]:
-    matched = match(events, spans)
+def _count(events: Sequence[EventInterval], spans: Sequence[LabelledSpan]) -> tuple[int, int, int]:
+    matched = match_events(events, spans)
     return len(spans), matched.found, len(matched.false)

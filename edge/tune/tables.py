@@ -7,34 +7,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.tune.outcome import Outcome, Row, mistakes
-from edge.tune.suggest import LEAST_QUIET_S, Effect
+from edge.tune.outcome import LabelTuning, TuningResult, worst_mistakes
+from edge.tune.suggest import LEAST_QUIET_S, ThresholdEffect
 
 HEAD = ("event", "enter", "suggested", "recall", "precision", "false a day", "found apart", "")
 
 
-def as_table(outcome: Outcome, out: Path) -> str:
+def as_table(outcome: TuningResult, out: Path) -> str:
     """A table for people, the diff, and where the report lies."""
-    told = worth_telling(outcome)
-    quiet = [row.sweep.label for row in outcome.rows if row not in told]
-    lines = columns([HEAD, *(_cells(row, outcome.has_labels) for row in told)]) if told else []
+    notable = notable_rows(outcome)
+    quiet = [row.sweep.label for row in outcome.rows if row not in notable]
+    lines = columns([HEAD, *(_cells(row, outcome.has_labels) for row in notable)]) if notable else []
     if quiet:
         lines.append(f"nothing to say of {', '.join(quiet)}: no event, no label, too little quiet time")
     if not outcome.has_labels:
         lines.append("No labels were given: every event counts as false, and what would be missed is not known.")
-    if any(row.suggestion.before.is_short for row in told):
+    if any(row.suggestion.before.is_short for row in notable):
         lines.append(
             f"Less than {LEAST_QUIET_S / 3600:g} h is too short to tell how many come in a day: they are counted."
         )
     lines += outcome.remarks
     passed = outcome.passed
     count = len(outcome.recordings)
-    lines += ["", f"{count} recording{'' if count == 1 else 's'}, {passed.media_s / 3600:.2f} h; {speed(outcome)}"]
+    lines += ["", f"{count} recording{'' if count == 1 else 's'}, {passed.media_s / 3600:.2f} h; {speed_text(outcome)}"]
     lines += ["", outcome.diff.rstrip() or "No change to config.yaml.", "", f"Report: {out / 'report.html'}"]
     return "\n".join(lines)
 
 
-def as_json(outcome: Outcome) -> str:
+def as_json(outcome: TuningResult) -> str:
     """Everything that was measured, one object."""
     passed = outcome.passed
     return json.dumps(
@@ -58,13 +58,13 @@ def as_json(outcome: Outcome) -> str:
     )
 
 
-def worth_telling(outcome: Outcome) -> list[Row]:
+def notable_rows(outcome: TuningResult) -> list[LabelTuning]:
     """The labels of which there is anything to say: those that change first, then those that were labelled."""
-    told = [r for r in outcome.rows if r.suggestion.before.spans or r.suggestion.before.false or r.suggestion.after]
-    return sorted(told, key=lambda row: (row.suggestion.after is None, not row.suggestion.before.spans))
+    notable = [r for r in outcome.rows if r.suggestion.before.spans or r.suggestion.before.false or r.suggestion.after]
+    return sorted(notable, key=lambda row: (row.suggestion.after is None, not row.suggestion.before.spans))
 
 
-def speed(outcome: Outcome) -> str:
+def speed_text(outcome: TuningResult) -> str:
     """How fast it was, as a phrase."""
     passed = outcome.passed
     deciding = f"decided in {passed.deciding_took_s:.1f} s"
@@ -90,7 +90,7 @@ def rate(value: float | None) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def frequency(effect: Effect) -> str:
+def frequency(effect: ThresholdEffect) -> str:
     """How often there are false alarms: a day, or as counted in what is too short for that."""
     return f"{effect.false} in {_length(effect.quiet_s)}" if effect.is_short else rate(effect.per_day)
 
@@ -105,7 +105,7 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _cells(row: Row, is_labelled: bool) -> tuple[str, ...]:
+def _cells(row: LabelTuning, is_labelled: bool) -> tuple[str, ...]:
     s = row.suggestion
     before, after = s.before, s.after
     return (
@@ -120,7 +120,7 @@ def _cells(row: Row, is_labelled: bool) -> tuple[str, ...]:
     )
 
 
-def _entry(outcome: Outcome, row: Row) -> dict[str, Any]:
+def _entry(outcome: TuningResult, row: LabelTuning) -> dict[str, Any]:
     s = row.suggestion
     return {
         "method": s.method,
@@ -138,12 +138,12 @@ def _entry(outcome: Outcome, row: Row) -> dict[str, Any]:
                 "peak": round(m.peak, 4),
                 "why": m.why,
             }
-            for m in mistakes(outcome, s.label)
+            for m in worst_mistakes(outcome, s.label)
         ],
     }
 
 
-def _effect(effect: Effect | None) -> dict[str, float | int | None] | None:
+def _effect(effect: ThresholdEffect | None) -> dict[str, float | int | None] | None:
     if effect is None:
         return None
     measured = {

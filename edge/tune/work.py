@@ -9,26 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from edge.assemble import assemble, learned, quiet_times
+from edge.assemble import build_derivers, load_background, load_profile
 from edge.clock import SystemClock
-from edge.config import OFFLINE, Config, Loaded, parse
-from edge.detect.null import FARTHEST, LEAST_MINUTES, MINUTES_A_DAY
-from edge.detect.rules import rule_labels
-from edge.detect.thresholds import check
+from edge.config import OFFLINE, Config, LoadedConfig, parse
+from edge.detect.null import LEAST_MINUTES, MAX_EXTRAPOLATION, MINUTES_A_DAY
+from edge.detect.rules import custom_labels
+from edge.detect.thresholds import validate
 from edge.engine.manifest import Label, find_folder, load_folder
 from edge.errors import ConfigError, InputError, SinkError
-from edge.logs import own_lines
+from edge.logs import other_loggers_muted
 from edge.replay.command import parse_start
 from edge.tune import edit, labels, recordings
-from edge.tune.cache import Cache, setting
-from edge.tune.judge import Judge
-from edge.tune.outcome import Outcome, Pass, Row
-from edge.tune.page import page
-from edge.tune.progress import OWN, shown
-from edge.tune.quiet import quiet_enters
-from edge.tune.scoring import Setup, score_all
-from edge.tune.suggest import Suggestion, by_labels, by_quiet
-from edge.tune.sweep import Recording, Sweep, sweep, with_enter
+from edge.tune.cache import ScoreCache, scoring_key
+from edge.tune.judge import OfflineDetector
+from edge.tune.outcome import LabelTuning, TuningResult, TuningTimes
+from edge.tune.page import report_html
+from edge.tune.progress import LOGGER_NAME, scoring_progress
+from edge.tune.quiet import background_thresholds
+from edge.tune.scoring import ScoringSetup, score_all
+from edge.tune.suggest import ThresholdSuggestion, suggest_by_background, suggest_by_labels
+from edge.tune.sweep import ThresholdSweep, TunedRecording, sweep_thresholds, with_enter
 from edge.tune.tables import as_json, as_table
 from edge.types import seconds
 
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TuneRequest:
     """What was asked for on the command line."""
 
     recordings: tuple[str, ...]
@@ -50,25 +50,25 @@ class Request:
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _TuneContext:
     """What everything here works with."""
 
-    loaded: Loaded
-    judge: Judge
+    loaded: LoadedConfig
+    judge: OfflineDetector
     known: tuple[Label, ...]
     hop_ns: int
-    cache: Cache
-    setup: Setup
+    cache: ScoreCache
+    setup: ScoringSetup
 
 
-def tune(request: Request, out: TextIO) -> int:
+def tune(request: TuneRequest, out: TextIO) -> int:
     """Do all of it: 0, or 2 when a recording could not be read. InputError for input that is wrong."""
-    with own_lines(OWN):
-        outcome = work(request)
+    with other_loggers_muted(LOGGER_NAME):
+        outcome = run_tuning(request)
     text = as_json(outcome) if request.as_json else as_table(outcome, request.out)
     _write(
         request.out,
-        {"suggestion.diff": outcome.diff, "suggestion.json": as_json(outcome), "report.html": page(outcome)},
+        {"suggestion.diff": outcome.diff, "suggestion.json": as_json(outcome), "report.html": report_html(outcome)},
     )
     print(text, file=out)
     for fault in outcome.unreadable:
@@ -76,11 +76,11 @@ def tune(request: Request, out: TextIO) -> int:
     return 2 if outcome.unreadable else 0
 
 
-def work(request: Request) -> Outcome:
+def run_tuning(request: TuneRequest) -> TuningResult:
     """Everything but writing; InputError for input that is wrong, or when no recording can be read."""
     clock = SystemClock()
     bench = _open(request)
-    paths = recordings.find(request.recordings)
+    paths = recordings.find_recordings(request.recordings)
     truth, remarks = _truth(request, paths, bench)
     began_ns = clock.mono_ns()
     scored_s, unreadable = _score(bench, paths)
@@ -88,21 +88,21 @@ def work(request: Request) -> Outcome:
     kept = [path for path in paths if _is_kept(bench.cache, path)]
     if not kept:
         raise InputError("\n".join(["no recording could be read", *unreadable]))
-    heard = [_recording(bench, path, truth.get(path, ())) for path in kept]
-    rows = _rows(bench, heard, request)
+    results = [_recording(bench, path, truth.get(path, ())) for path in kept]
+    rows = _rows(bench, results, request)
     config = _applied(bench, rows)
-    judge = bench.judge.other(config)
-    after = [judge.judge(r.moments(), r.camera) if config != bench.judge.config else r.judged for r in heard]
+    judge = bench.judge.with_config(config)
+    after = [judge.detect(r.moments(), r.camera) if config != bench.judge.config else r.judged for r in results]
     diff, undone = _difference(bench, rows)
     remarks += _about_time(request, bench.loaded.config)
-    passed = Pass(
+    passed = TuningTimes(
         sum(_media_s(bench.cache, path) for path in kept),
         scored_s,
         seconds(scored_ns - began_ns),
         seconds(clock.mono_ns() - scored_ns),
     )
-    return Outcome(
-        tuple(heard),
+    return TuningResult(
+        tuple(results),
         tuple(after),
         tuple(rows),
         request.per_day,
@@ -114,34 +114,34 @@ def work(request: Request) -> Outcome:
     )
 
 
-def _open(request: Request) -> _Bench:
-    blank = Setup(request.config, request.profile, request.out / "cache", "")
+def _open(request: TuneRequest) -> _TuneContext:
+    blank = ScoringSetup(request.config, request.profile, request.out / "cache", "")
     loaded = blank.load()
     folder = load_folder(find_folder(loaded.config.model.name))
-    version = learned(loaded, folder, request.profile)
-    manifest = folder.manifest.plus(assemble(loaded, folder, version).labels)
-    faults = check(loaded.config, manifest)
+    version = load_profile(loaded, folder, request.profile)
+    manifest = folder.manifest.with_labels(build_derivers(loaded, folder, version).labels)
+    faults = validate(loaded.config, manifest)
     if faults:
         raise ConfigError([loaded.fault(key, message) for key, message in faults])
-    key = setting(loaded.config, folder.manifest, version)
-    judge = Judge(loaded.config, manifest, quiet_times(manifest, version), parse_start(request.start))
-    return _Bench(
+    key = scoring_key(loaded.config, folder.manifest, version)
+    judge = OfflineDetector(loaded.config, manifest, load_background(manifest, version), parse_start(request.start))
+    return _TuneContext(
         loaded,
         judge,
-        (*manifest.labels, *rule_labels(loaded.config, manifest)),
+        (*manifest.labels, *custom_labels(loaded.config, manifest)),
         manifest.geometry.hop_ns,
-        Cache(blank.folder, key),
-        Setup(request.config, request.profile, blank.folder, key),
+        ScoreCache(blank.folder, key),
+        ScoringSetup(request.config, request.profile, blank.folder, key),
     )
 
 
-def _truth(request: Request, paths: Sequence[Path], bench: _Bench) -> tuple[labels.Truth, list[str]]:
+def _truth(request: TuneRequest, paths: Sequence[Path], bench: _TuneContext) -> tuple[labels.Truth, list[str]]:
     if request.labels is None:
         return {}, []
-    return labels.read(request.labels, paths, [label.name for label in bench.known])
+    return labels.read_labels(request.labels, paths, [label.name for label in bench.known])
 
 
-def _score(bench: _Bench, paths: Sequence[Path]) -> tuple[float, list[str]]:
+def _score(bench: _TuneContext, paths: Sequence[Path]) -> tuple[float, list[str]]:
     """Seconds of media that were scored now, and what could not be read."""
     missing, unreadable = [], []
     for path in paths:
@@ -152,8 +152,8 @@ def _score(bench: _Bench, paths: Sequence[Path]) -> tuple[float, list[str]]:
             unreadable.append(str(error))
     scored_s = 0.0
     total_s = sum(recordings.length_s(path) for path in missing)
-    with shown(total_s, len(missing)) as (told, finished):
-        for done in score_all(bench.setup, missing, told):
+    with scoring_progress(total_s, len(missing)) as (on_progress, finished):
+        for done in score_all(bench.setup, missing, on_progress):
             if done.facts is None:
                 unreadable.append(done.fault)
             else:
@@ -163,57 +163,57 @@ def _score(bench: _Bench, paths: Sequence[Path]) -> tuple[float, list[str]]:
     return scored_s, unreadable
 
 
-def _is_kept(cache: Cache, path: Path) -> bool:
+def _is_kept(cache: ScoreCache, path: Path) -> bool:
     try:
         return cache.facts(path) is not None
     except InputError:
         return False
 
 
-def _media_s(cache: Cache, path: Path) -> float:
+def _media_s(cache: ScoreCache, path: Path) -> float:
     facts = cache.facts(path)
     return facts.media_s if facts is not None else 0.0
 
 
-def _recording(bench: _Bench, path: Path, spans: tuple[labels.Span, ...]) -> Recording:
+def _recording(bench: _TuneContext, path: Path, spans: tuple[labels.LabelledSpan, ...]) -> TunedRecording:
     camera = recordings.camera_of(path, bench.loaded.config.cameras)
-    judged = bench.judge.judge(bench.cache.moments(path, camera), camera)
-    return Recording(path, camera, judged, spans, lambda: bench.cache.moments(path, camera))
+    judged = bench.judge.detect(bench.cache.moments(path, camera), camera)
+    return TunedRecording(path, camera, judged, spans, lambda: bench.cache.moments(path, camera))
 
 
-def _rows(bench: _Bench, heard: Sequence[Recording], request: Request) -> list[Row]:
-    quiet = quiet_enters(bench.known, bench.hop_ns, heard, request.per_day)
-    looked_at = {name for r in heard for name in r.judged.trace.names}
+def _rows(bench: _TuneContext, results: Sequence[TunedRecording], request: TuneRequest) -> list[LabelTuning]:
+    quiet = background_thresholds(bench.known, bench.hop_ns, results, request.per_day)
+    known_rules = {name for r in results for name in r.judged.trace.names}
     rows = []
     for label in bench.known:
         name = label.name
-        if name not in looked_at:
+        if name not in known_rules:
             continue
         enter, minutes = quiet[name]
-        swept = sweep(bench.judge, heard, name, bench.hop_ns, () if enter is None else (enter,))
-        has_spans = any(r.of(name) for r in heard)
-        rows.append(Row(swept, _suggestion(swept, request, label, enter, minutes, has_spans=has_spans)))
+        swept = sweep_thresholds(bench.judge, results, name, bench.hop_ns, () if enter is None else (enter,))
+        has_spans = any(r.spans_of(name) for r in results)
+        rows.append(LabelTuning(swept, _suggestion(swept, request, label, enter, minutes, has_spans=has_spans)))
         _log.debug("%s: %s", name, rows[-1].suggestion.remark or "suggested")
     return rows
 
 
 def _suggestion(
-    swept: Sweep, request: Request, label: Label, enter: float | None, minutes: int, *, has_spans: bool
-) -> Suggestion:
+    swept: ThresholdSweep, request: TuneRequest, label: Label, enter: float | None, minutes: int, *, has_spans: bool
+) -> ThresholdSuggestion:
     if request.labels is not None and has_spans:
-        return by_labels(swept, request.per_day, label.enter / 2)
-    least = max(LEAST_MINUTES, int(MINUTES_A_DAY / FARTHEST / request.per_day) + 1)
-    return by_quiet(swept, enter, request.per_day, minutes, least)
+        return suggest_by_labels(swept, request.per_day, label.enter / 2)
+    least = max(LEAST_MINUTES, int(MINUTES_A_DAY / MAX_EXTRAPOLATION / request.per_day) + 1)
+    return suggest_by_background(swept, enter, request.per_day, minutes, least)
 
 
-def _about_time(request: Request, config: Config) -> list[str]:
+def _about_time(request: TuneRequest, config: Config) -> list[str]:
     timed = [name for name, rule in config.events.items() if rule.schedule]
     if request.start is not None or not timed:
         return []
     return [f"{', '.join(timed)}: judged as if the recordings had begun in 1970; give --start for schedules"]
 
 
-def _applied(bench: _Bench, rows: Sequence[Row]) -> Config:
+def _applied(bench: _TuneContext, rows: Sequence[LabelTuning]) -> Config:
     """The configuration with everything that is suggested."""
     config = bench.loaded.config
     for row in rows:
@@ -222,7 +222,7 @@ def _applied(bench: _Bench, rows: Sequence[Row]) -> Config:
     return config
 
 
-def _difference(bench: _Bench, rows: Sequence[Row]) -> tuple[str, list[str]]:
+def _difference(bench: _TuneContext, rows: Sequence[LabelTuning]) -> tuple[str, list[str]]:
     """What to paste, and what must be put in elsewhere."""
     path = bench.setup.config
     enters = {r.sweep.label: r.suggestion.after.enter for r in rows if r.suggestion.after is not None}

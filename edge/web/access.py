@@ -1,7 +1,7 @@
 """Who may see the page: passwords, tokens and sessions. Secrets are compared in constant time and never shown.
 
 There is no default password. Without one the page is for this machine alone, which the configuration enforces and
-`Access` checks again.
+`Authenticator` checks again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from edge.clock import Clock
-from edge.config import Loaded
-from edge.config.services import Web
+from edge.config import LoadedConfig
+from edge.config.services import WebConfig
 from edge.errors import InputError
 from edge.types import NS_PER_S
-from edge.web.pace import Pace
+from edge.web.pace import TokenBucket
 
 SESSION_NS = 7 * 86400 * NS_PER_S
 IDLE_NS = 12 * 3600 * NS_PER_S
@@ -30,29 +30,29 @@ TRIES_A_MINUTE = 5  # of one address; and eight times as many of all together
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class LoginSession:
     """Somebody who logged in. ``csrf`` must come back with every change."""
 
     user: str
     csrf: str
     begun_ns: int
-    seen_ns: int
+    last_used_ns: int
 
 
-class Access:
+class Authenticator:
     """Thread-safe. InputError when a secret's file cannot be read, or when the page would lie open to the network."""
 
-    def __init__(self, settings: Web, loaded: Loaded, clock: Clock) -> None:
+    def __init__(self, settings: WebConfig, loaded: LoadedConfig, clock: Clock) -> None:
         self.user = settings.username
         self._clock = clock
         self._password = _digest(_secret("web.password_file", settings.password, settings.password_file, loaded))
         self._token = _digest(_secret("web.token_file", settings.token, settings.token_file, loaded))
         if not settings.is_local and not self.is_guarded:
             raise InputError(f"web.listen {settings.listen} is reachable from the network: give password_file")
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._sessions: OrderedDict[str, LoginSession] = OrderedDict()
         self._lock = threading.Lock()
-        self._tries = Pace(TRIES_A_MINUTE, TRIES_A_MINUTE / 60)
-        self._all_tries = Pace(8 * TRIES_A_MINUTE, 8 * TRIES_A_MINUTE / 60)
+        self._tries = TokenBucket(TRIES_A_MINUTE, TRIES_A_MINUTE / 60)
+        self._all_tries = TokenBucket(8 * TRIES_A_MINUTE, 8 * TRIES_A_MINUTE / 60)
 
     @property
     def is_guarded(self) -> bool:
@@ -64,12 +64,12 @@ class Access:
         """Whether people log in with name and password; else with the token."""
         return self._password is not None
 
-    def may_try(self, address: str) -> bool:
+    def may_attempt(self, address: str) -> bool:
         """Whether ``address`` may try a login now; failures are what uses tries up."""
         now_ns = self._clock.mono_ns()
         return self._tries.has(address, now_ns) and self._all_tries.has("", now_ns)
 
-    def log_in(self, user: str, password: str, address: str) -> tuple[str, Session] | None:
+    def log_in(self, user: str, password: str, address: str) -> tuple[str, LoginSession] | None:
         """The cookie's value and its session; None, and a try is used up, when the login is wrong."""
         right_user = hmac.compare_digest(_digest_of(user), _digest_of(self.user)) or not self.has_password
         wanted = self._password or self._token
@@ -80,24 +80,24 @@ class Access:
             self._all_tries.take("", now_ns)
             return None
         value = secrets.token_urlsafe(32)
-        session = Session(self.user, secrets.token_urlsafe(32), now_ns, now_ns)
+        session = LoginSession(self.user, secrets.token_urlsafe(32), now_ns, now_ns)
         with self._lock:
             while len(self._sessions) >= MOST_SESSIONS:
                 self._sessions.popitem(last=False)
             self._sessions[_name(value)] = session
         return value, session
 
-    def session(self, value: str) -> Session | None:
+    def session(self, value: str) -> LoginSession | None:
         """The session of a cookie; None when there is none or it has lapsed."""
         name, now_ns = _name(value), self._clock.mono_ns()
         with self._lock:
             session = self._sessions.get(name)
             if session is None:
                 return None
-            if now_ns - session.begun_ns > SESSION_NS or now_ns - session.seen_ns > IDLE_NS:
+            if now_ns - session.begun_ns > SESSION_NS or now_ns - session.last_used_ns > IDLE_NS:
                 del self._sessions[name]
                 return None
-            self._sessions[name] = session = replace(session, seen_ns=now_ns)
+            self._sessions[name] = session = replace(session, last_used_ns=now_ns)
             return session
 
     def log_out(self, value: str) -> None:
@@ -115,7 +115,7 @@ def same_text(one: str, other: str) -> bool:
     return hmac.compare_digest(_digest_of(one), _digest_of(other))
 
 
-def _secret(name: str, value: SecretStr | None, path: Path | None, loaded: Loaded) -> str | None:
+def _secret(name: str, value: SecretStr | None, path: Path | None, loaded: LoadedConfig) -> str | None:
     if value is not None:
         text = value.get_secret_value()
     elif path is not None:

@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class ErrorResponse:
     """Why it was not done, in a sentence."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class DoneResponse:
     """What was done, in a sentence."""
 
     done: str
 
 
 @dataclass(frozen=True, slots=True)
-class SeenObject:
+class BoxResponse:
     """One object in the picture; corners in 0..1 of the camera's picture."""
 
     label: str
@@ -33,7 +33,7 @@ class SeenObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class ContributionResponse:
     """What each modality added to the label's logit."""
 
     video: float
@@ -42,7 +42,7 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True)
-class MarkAnswer:
+class MarkResponse:
     """What a person said of an event."""
 
     verdict: str
@@ -52,7 +52,7 @@ class MarkAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class FileAnswer:
+class FileLinkResponse:
     """One kept file and where to get it."""
 
     url: str
@@ -61,7 +61,7 @@ class FileAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class EventAnswer:
+class EventResponse:
     """One kept event. ``score`` is how well a search found it, 0 without one."""
 
     id: str
@@ -78,28 +78,28 @@ class EventAnswer:
     threshold: float
     why: str
     zones: list[str]
-    contribution: Shares | None
-    boxes: list[SeenObject]
+    contribution: ContributionResponse | None
+    boxes: list[BoxResponse]
     tags: dict[str, float]
     model: str
     caption: str
-    mark: MarkAnswer | None
-    files: dict[str, FileAnswer]
+    mark: MarkResponse | None
+    files: dict[str, FileLinkResponse]
     missing: dict[str, str]
     score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class EventsAnswer:
+class EventsResponse:
     """A page of events; ``next`` is the ``before`` of the following page. ``understood``: how a search was read."""
 
-    events: list[EventAnswer]
+    events: list[EventResponse]
     next: str | None
     understood: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ThresholdAnswer:
+class ThresholdResponse:
     """What holds for one camera and label; ``origins`` says where each value came from.
 
     ``limit`` is what `most_per_hour` does: ``hard``, ``spaced`` (beyond it one is told in each share of an hour), or
@@ -121,7 +121,7 @@ class ThresholdAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamAnswer:
+class StreamResponse:
     """Measured health of one stream; null where nothing was measured yet."""
 
     age_s: float | None
@@ -133,7 +133,7 @@ class StreamAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class SensorAnswer:
+class SensorResponse:
     """The newest reading of a configured sensor; null before the first. A stale one is not looked at any more."""
 
     name: str
@@ -144,7 +144,7 @@ class SensorAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldAnswer:
+class HeldBackResponse:
     """A label whose scores made no event: ``reason`` and since when (Unix seconds), null where nothing is held back
     now; ``this_hour`` by reason, and of these ``limited`` by a limit on how often."""
 
@@ -159,21 +159,21 @@ class HeldAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraHealth:
+class CameraHealthResponse:
     """Measured health of one camera."""
 
     camera: str
     state: str
     detail: str
-    video: StreamAnswer | None
-    audio: StreamAnswer | None
+    video: StreamResponse | None
+    audio: StreamResponse | None
     av_offset_s: float | None
     drops: dict[str, int]
-    sensors: list[SensorAnswer] = field(default_factory=list)
+    sensors: list[SensorResponse] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceAnswer:
+class EvidenceResponse:
     """What is kept: how many events, how many bytes, and the limits."""
 
     events: int
@@ -183,7 +183,7 @@ class EvidenceAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class HealthAnswer:
+class HealthResponse:
     """The node and its cameras."""
 
     id: str
@@ -197,13 +197,13 @@ class HealthAnswer:
     outbox_messages: int
     broker: str
     details: dict[str, str]
-    evidence: EvidenceAnswer | None
-    cameras: list[CameraHealth] = field(default_factory=list)
-    held_back: list[HeldAnswer] = field(default_factory=list)
+    evidence: EvidenceResponse | None
+    cameras: list[CameraHealthResponse] = field(default_factory=list)
+    held_back: list[HeldBackResponse] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class CameraAnswer:
+class CameraResponse:
     """One camera as it is configured; ``listening``: whether people may hear its sound, ``speech`` included or not."""
 
     name: str
@@ -218,14 +218,14 @@ class CameraAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeAnswer:
+class NodeResponse:
     """Who this box is and what it looks at."""
 
     id: str
     site: str
     version: str
     model: str
-    cameras: list[CameraAnswer]
+    cameras: list[CameraResponse]
     labels: list[str]
     zones: list[str]
     keeps_evidence: bool

@@ -15,26 +15,26 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from edge import __version__
-from edge.config.services import Web
+from edge.config.services import WebConfig
 from edge.errors import EdgeError, InputError
 from edge.web import digest, drawing, events, live, login, node, tuning
-from edge.web.access import Access
-from edge.web.box import Box
-from edge.web.guard import Guard
-from edge.web.rooms import Rooms
+from edge.web.access import Authenticator
+from edge.web.box import NodeBackend
+from edge.web.guard import RequestGuard
+from edge.web.rooms import AppState
 
 STATIC = Path(__file__).parent / "static"
 PAGES = ("live", "events", "zones", "thresholds", "health", "digest", "login")
 THREADS = 12
 
 
-def create_app(box: Box, settings: Web | None = None) -> FastAPI:
+def create_app(box: NodeBackend, settings: WebConfig | None = None) -> FastAPI:
     """The page of one node; ``settings`` are those of the node's configuration unless given.
 
     InputError when a secret cannot be read, or when the page would lie open to the network.
     """
-    settings = settings or box.loaded.config.web or Web()
-    access = Access(settings, box.loaded, box.clock)
+    settings = settings or box.loaded.config.web or WebConfig()
+    access = Authenticator(settings, box.loaded, box.clock)
     app = FastAPI(
         title="edge",
         version=__version__,
@@ -44,15 +44,15 @@ def create_app(box: Box, settings: Web | None = None) -> FastAPI:
         openapi_url="/api/openapi.json",
         lifespan=_few_threads,
     )
-    app.state.rooms = Rooms(box, access)
+    app.state.rooms = AppState(box, access)
     for part in (login, node, live, events, drawing, tuning, digest):
         app.include_router(part.router)
     _add_page(app)
-    app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _wrong)
     app.add_exception_handler(EdgeError, _refused)
     tls = settings.cert_file is not None
-    app.add_middleware(Guard, access=access, clock=box.clock, base_url=settings.base_url, tls=tls)
+    app.add_middleware(RequestGuard, access=access, clock=box.clock, base_url=settings.base_url, tls=tls)
     return app
 
 
@@ -77,7 +77,7 @@ def _add_page(app: FastAPI) -> None:
         app.add_api_route(path, page, methods=["GET"], include_in_schema=False, response_class=FileResponse)
 
 
-async def _told(_request: Request, error: Exception) -> JSONResponse:
+async def _http_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers) if error.headers else None
     return JSONResponse({"error": str(error.detail)}, error.status_code, headers)
@@ -86,7 +86,7 @@ async def _told(_request: Request, error: Exception) -> JSONResponse:
 async def _wrong(_request: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without repeating what was given: it may be a secret, or no JSON."""
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"error": sentence(error.errors())}, 422)
+    return JSONResponse({"error": problems_sentence(error.errors())}, 422)
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
@@ -94,11 +94,11 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 409 if isinstance(error, InputError) else 503)
 
 
-def sentence(problems: Sequence[Any]) -> str:
+def problems_sentence(problems: Sequence[Any]) -> str:
     """The first problems of a request as one sentence."""
-    told = []
+    parts = []
     for problem in problems[:3]:
         where = ".".join(str(part) for part in problem["loc"] if part not in {"body", "query", "path"})
         message = str(problem["msg"]).removeprefix("Value error, ")
-        told.append(f"{where}: {message}" if where else message)
-    return "; ".join(told) or "the request is wrong"
+        parts.append(f"{where}: {message}" if where else message)
+    return "; ".join(parts) or "the request is wrong"

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge.clock import Clock
-from edge.config import Loaded
-from edge.detect.thresholds import Effective
-from edge.events.search import Meaning
+from edge.config import LoadedConfig
+from edge.detect.thresholds import EffectiveThreshold
+from edge.events.search import SentenceEmbedder
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.traces import Traces
-from edge.facts import CameraFacts
+from edge.evidence.archive.traces import TraceStore
+from edge.facts import CameraStatus
 from edge.holds import HeldBack
 from edge.types import F32, U8, Event
 from edge.types import Box as SeenBox
@@ -38,7 +38,7 @@ class NodeFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class LiveFrame:
     """The newest picture u8[h,w,3] RGB as the model sees it, without letterbox bars, masked and blurred as configured;
     ``number`` grows with every picture, ``boxes`` are what was found in this very one."""
 
@@ -56,7 +56,7 @@ class LiveSamples:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class LiveScores:
     """What the rules of one camera looked at in one window, at wall time ``wall_ns``."""
 
     camera: str
@@ -65,7 +65,7 @@ class Moment:
     boxes: Sequence[SeenBox] = ()
 
 
-class Box(Protocol):
+class NodeBackend(Protocol):
     """A running node. Commands raise `EdgeError` with a sentence when they cannot be obeyed."""
 
     @property
@@ -74,7 +74,7 @@ class Box(Protocol):
         ...
 
     @property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedConfig:
         """The configuration in force, with what was drawn."""
         ...
 
@@ -84,7 +84,7 @@ class Box(Protocol):
         ...
 
     @property
-    def traces(self) -> Traces | None:
+    def traces(self) -> TraceStore | None:
         """The scores kept; None where nothing is kept."""
         ...
 
@@ -111,7 +111,7 @@ class Box(Protocol):
         """The node's own health."""
         ...
 
-    def facts(self) -> Sequence[CameraFacts]:
+    def facts(self) -> Sequence[CameraStatus]:
         """Every camera's health, as measured last."""
         ...
 
@@ -119,11 +119,11 @@ class Box(Protocol):
         """Events that have begun and not ended, their newest phase."""
         ...
 
-    def recent(self, camera: str) -> Sequence[Moment]:
+    def recent_scores(self, camera: str) -> Sequence[LiveScores]:
         """The last minutes' values, oldest first."""
         ...
 
-    def glimpse(self, camera: str) -> Glimpse | None:
+    def live_frame(self, camera: str) -> LiveFrame | None:
         """The newest picture; None where there is none."""
         ...
 
@@ -131,7 +131,7 @@ class Box(Protocol):
         """Fill f32[n] with the newest sound; the number of samples heard so far."""
         ...
 
-    def hear(self, camera: str, after: int) -> LiveSamples:
+    def live_audio(self, camera: str, after: int) -> LiveSamples:
         """The sound from sample ``after`` on, as people may hear it; InputError where they may not."""
         ...
 
@@ -139,7 +139,7 @@ class Box(Protocol):
         """What is above its threshold without an event, now or in the last hour."""
         ...
 
-    def thresholds(self) -> Sequence[Effective]:
+    def thresholds(self) -> Sequence[EffectiveThreshold]:
         """All thresholds in force."""
         ...
 
@@ -163,6 +163,6 @@ class Box(Protocol):
         """Keep what was drawn and take it over at once; a sentence on what was done."""
         ...
 
-    def meaning(self) -> Meaning | None:
+    def sentence_embedder(self) -> SentenceEmbedder | None:
         """What sentences mean, to search by; None where that cannot be told."""
         ...

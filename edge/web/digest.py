@@ -9,14 +9,14 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
 from edge.clock import iso8601
-from edge.evidence.archive.records import Found
+from edge.evidence.archive.records import SearchHit
 from edge.evidence.archive.store import EventStore
-from edge.evidence.digest import Digest, digest
-from edge.web.answers import EventAnswer
-from edge.web.box import Box
-from edge.web.given import RESPONSES, BoxGiven, CameraGiven, Moment, RoomsGiven, StoreGiven, place_of, span_ns
-from edge.web.rooms import Rooms
-from edge.web.telling import event_answer
+from edge.evidence.digest import Digest, make_digest
+from edge.web.answers import EventResponse
+from edge.web.box import NodeBackend
+from edge.web.given import RESPONSES, BackendDep, CameraName, StateDep, StoreDep, UnixTime, local_timezone, span_ns
+from edge.web.rooms import AppState
+from edge.web.telling import event_response
 
 router = APIRouter(prefix="/api/digest", responses=RESPONSES, tags=["digest"])
 LONGEST_S = 8 * 86400.0
@@ -24,7 +24,7 @@ JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "d
 
 
 @dataclass(frozen=True, slots=True)
-class HappenedAnswer:
+class LabelSummaryResponse:
     """One label on one camera: how often, when, and what people said of it."""
 
     camera: str
@@ -39,21 +39,21 @@ class HappenedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class DigestAnswer:
+class DigestResponse:
     """What began in a span; ``storyboards`` by camera, where there were pictures."""
 
     text: str
-    happened: list[HappenedAnswer]
-    notable: list[EventAnswer]
+    happened: list[LabelSummaryResponse]
+    notable: list[EventResponse]
     storyboards: dict[str, str]
 
 
 @router.get("")
-def one_digest(box: BoxGiven, rooms: RoomsGiven, store: StoreGiven, since: Moment, until: Moment) -> DigestAnswer:
+def get_digest(box: BackendDep, rooms: StateDep, store: StoreDep, since: UnixTime, until: UnixTime) -> DigestResponse:
     """What happened between two moments, at most eight days apart."""
     made = _made(box, rooms, store, since, until)
     happened = [
-        HappenedAnswer(
+        LabelSummaryResponse(
             h.camera,
             h.label,
             h.kind.value,
@@ -67,12 +67,12 @@ def one_digest(box: BoxGiven, rooms: RoomsGiven, store: StoreGiven, since: Momen
         for h in made.happened
     ]
     urls = {c: f"/api/digest/{c}/storyboard.jpg?since={since!r}&until={until!r}" for c in made.storyboards}
-    return DigestAnswer(made.text, happened, [event_answer(Found(r, 0.0)) for r in made.notable], urls)
+    return DigestResponse(made.text, happened, [event_response(SearchHit(r, 0.0)) for r in made.notable], urls)
 
 
 @router.get("/{camera}/storyboard.jpg", response_class=Response, responses=JPEG)
-def sheet(
-    box: BoxGiven, rooms: RoomsGiven, store: StoreGiven, camera: CameraGiven, since: Moment, until: Moment
+def get_storyboard(
+    box: BackendDep, rooms: StateDep, store: StoreDep, camera: CameraName, since: UnixTime, until: UnixTime
 ) -> Response:
     """The small pictures of one camera's most notable events."""
     made = _made(box, rooms, store, since, until)
@@ -81,6 +81,6 @@ def sheet(
     return Response(made.storyboards[camera], media_type="image/jpeg")
 
 
-def _made(box: Box, rooms: Rooms, store: EventStore, since: float, until: float) -> Digest:
+def _made(box: NodeBackend, rooms: AppState, store: EventStore, since: float, until: float) -> Digest:
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
-    return rooms.digest(since_ns, until_ns, lambda: digest(store, since_ns, until_ns, (), place_of(box)))
+    return rooms.digest(since_ns, until_ns, lambda: make_digest(store, since_ns, until_ns, (), local_timezone(box)))

@@ -11,14 +11,14 @@ import yaml
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from edge.config import Loaded, parse
-from edge.config.rules import Rule
+from edge.config import LoadedConfig, parse
+from edge.config.rules import RuleConfig
 from edge.config.values import Point, Polygon, Segment
 from edge.errors import ConfigError, InputError, SinkError
-from edge.web.answers import Done
-from edge.web.box import Box
-from edge.web.given import RESPONSES, BoxGiven, CameraGiven, LabelName, PlaceName, RoomsGiven
-from edge.web.rooms import Rooms
+from edge.web.answers import DoneResponse
+from edge.web.box import NodeBackend
+from edge.web.given import RESPONSES, BackendDep, CameraName, LabelName, PlaceName, StateDep
+from edge.web.rooms import AppState
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["zones and rules"])
 MOST_PLACES = 32
@@ -31,7 +31,7 @@ def _apart(points: tuple[Point, ...]) -> tuple[Point, ...]:
     return tuple((round(x, 4), round(y, 4)) for x, y in points)
 
 
-class ZoneGiven(BaseModel):
+class ZoneRequest(BaseModel):
     """A polygon: its corners in order, in 0..1 of the picture from its top left."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -39,7 +39,7 @@ class ZoneGiven(BaseModel):
     points: Annotated[Polygon, AfterValidator(_apart)]
 
 
-class LineGiven(BaseModel):
+class LineRequest(BaseModel):
     """A line from one point to another; to its left is the left of somebody who walks along it."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -47,22 +47,22 @@ class LineGiven(BaseModel):
     points: Annotated[Segment, AfterValidator(_apart)]
 
 
-class Place(BaseModel):
-    """A zone or line in force; ``drawn`` on the page, or written in config.yaml."""
+class DrawnPlace(BaseModel):
+    """A zone or line in force; ``get_drawn`` on the page, or written in config.yaml."""
 
     points: list[tuple[float, float]]
     drawn: bool
 
 
-class CameraPlaces(BaseModel):
+class CameraPlacesResponse(BaseModel):
     """Everything that lies on one camera's picture; masks can be changed in config.yaml alone."""
 
-    zones: dict[str, Place] = Field(default_factory=dict)
-    lines: dict[str, Place] = Field(default_factory=dict)
+    zones: dict[str, DrawnPlace] = Field(default_factory=dict)
+    lines: dict[str, DrawnPlace] = Field(default_factory=dict)
     masks: list[list[tuple[float, float]]] = Field(default_factory=list)
 
 
-class RuleShown(BaseModel):
+class RuleResponse(BaseModel):
     """A rule in force; ``covers`` is config.yaml's of the same name, which a drawn one stands in front of."""
 
     rule: dict[str, Any]
@@ -71,65 +71,71 @@ class RuleShown(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnAnswer:
+class DrawnResponse:
     """What is in force, and what was drawn as text that can be pasted into config.yaml."""
 
-    cameras: dict[str, CameraPlaces]
-    rules: dict[str, RuleShown]
+    cameras: dict[str, CameraPlacesResponse]
+    rules: dict[str, RuleResponse]
     yaml: str
 
 
 @router.get("/drawn")
-def drawn(box: BoxGiven) -> DrawnAnswer:
+def get_drawn(box: BackendDep) -> DrawnResponse:
     """Zones, lines, masks and rules in force."""
     config, own = box.loaded.config, box.drawn()
     cameras = {}
     for name, camera in config.cameras.items():
         mine = _part(own, "cameras", name)
-        zones = {n: Place(points=list(p), drawn=n in _part(mine, "zones")) for n, p in camera.zones.items()}
-        lines = {n: Place(points=list(p), drawn=n in _part(mine, "lines")) for n, p in camera.lines.items()}
-        cameras[name] = CameraPlaces(zones=zones, lines=lines, masks=[list(mask) for mask in camera.privacy_masks])
-    covered = _covered(box.loaded, own)
+        zones = {n: DrawnPlace(points=list(p), drawn=n in _part(mine, "zones")) for n, p in camera.zones.items()}
+        lines = {n: DrawnPlace(points=list(p), drawn=n in _part(mine, "lines")) for n, p in camera.lines.items()}
+        cameras[name] = CameraPlacesResponse(
+            zones=zones, lines=lines, masks=[list(mask) for mask in camera.privacy_masks]
+        )
+    covered = _overridden_rules(box.loaded, own)
     rules = {
-        name: RuleShown(rule=_plain(rule), drawn=name in _part(own, "events"), covers=covered.get(name))
+        name: RuleResponse(rule=_plain(rule), drawn=name in _part(own, "events"), covers=covered.get(name))
         for name, rule in config.events.items()
     }
-    return DrawnAnswer(cameras, rules, as_yaml(own))
+    return DrawnResponse(cameras, rules, as_yaml(own))
 
 
 @router.put("/cameras/{camera}/zones/{name}")
-def put_zone(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName, zone: ZoneGiven, new: OnlyNew = False) -> Done:
+def put_zone(
+    rooms: StateDep, camera: CameraName, name: PlaceName, zone: ZoneRequest, new: OnlyNew = False
+) -> DoneResponse:
     """Draw a zone, or move it; with ``new`` 409 where there is one of that name."""
-    return _change(rooms, lambda d: _put_place(rooms.box, d, camera, "zones", name, zone.points, new=new))
+    return _change(rooms, lambda d: _put_place(rooms.backend, d, camera, "zones", name, zone.points, new=new))
 
 
 @router.put("/cameras/{camera}/lines/{name}")
-def put_line(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName, line: LineGiven, new: OnlyNew = False) -> Done:
+def put_line(
+    rooms: StateDep, camera: CameraName, name: PlaceName, line: LineRequest, new: OnlyNew = False
+) -> DoneResponse:
     """Draw a line, or move it; with ``new`` 409 where there is one of that name."""
-    return _change(rooms, lambda d: _put_place(rooms.box, d, camera, "lines", name, line.points, new=new))
+    return _change(rooms, lambda d: _put_place(rooms.backend, d, camera, "lines", name, line.points, new=new))
 
 
 @router.delete("/cameras/{camera}/zones/{name}")
-def delete_zone(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName) -> Done:
+def delete_zone(rooms: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
     """Remove a drawn zone; one of the same name in config.yaml is in force again."""
-    return _change(rooms, lambda d: _delete_place(rooms.box, d, camera, "zones", name))
+    return _change(rooms, lambda d: _delete_place(rooms.backend, d, camera, "zones", name))
 
 
 @router.delete("/cameras/{camera}/lines/{name}")
-def delete_line(rooms: RoomsGiven, camera: CameraGiven, name: PlaceName) -> Done:
+def delete_line(rooms: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
     """Remove a drawn line."""
-    return _change(rooms, lambda d: _delete_place(rooms.box, d, camera, "lines", name))
+    return _change(rooms, lambda d: _delete_place(rooms.backend, d, camera, "lines", name))
 
 
 @router.put("/rules/{name}")
-def put_rule(rooms: RoomsGiven, name: LabelName, rule: Rule, replace: Replacing = False) -> Done:
+def put_rule(rooms: StateDep, name: LabelName, rule: RuleConfig, replace: Replacing = False) -> DoneResponse:
     """Make a rule. Where there is one of that name it is 409, unless ``replace`` is given: what the new one says takes
     the whole place of the old one, also of config.yaml's."""
 
     def change(d: Drawn) -> None:
-        known = rooms.box.loaded.config.events.get(name)
+        known = rooms.backend.loaded.config.events.get(name)
         if known is not None and not replace:
-            raise HTTPException(409, _taken(name, known, is_drawn=name in _part(d, "events")))
+            raise HTTPException(409, _name_taken(name, known, is_drawn=name in _part(d, "events")))
         events = d.setdefault("events", {})
         if name not in events and len(events) >= MOST_PLACES:
             raise HTTPException(409, f"there are {MOST_PLACES} drawn rules already; remove one")
@@ -139,12 +145,12 @@ def put_rule(rooms: RoomsGiven, name: LabelName, rule: Rule, replace: Replacing 
 
 
 @router.delete("/rules/{name}")
-def delete_rule(rooms: RoomsGiven, name: LabelName) -> Done:
+def delete_rule(rooms: StateDep, name: LabelName) -> DoneResponse:
     """Remove a drawn rule; one of the same name in config.yaml is in force again."""
 
     def change(d: Drawn) -> None:
         if name not in _part(d, "events"):
-            raise _not_drawn("rule", name, name in rooms.box.loaded.config.events)
+            raise _not_drawn("rule", name, name in rooms.backend.loaded.config.events)
         del d["events"][name]
 
     return _change(rooms, change)
@@ -155,10 +161,10 @@ def as_yaml(drawn: Mapping[str, Any]) -> str:
     kept = {name: value for name, value in drawn.items() if value}
     if not kept:
         return ""
-    return yaml.dump(kept, Dumper=_Flow, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(kept, Dumper=_FlowDumper, sort_keys=False, allow_unicode=True, width=110)
 
 
-class _Flow(yaml.SafeDumper):
+class _FlowDumper(yaml.SafeDumper):
     """Lists on one line, as people write points; no anchors."""
 
     def ignore_aliases(self, _data: Any) -> bool:
@@ -169,17 +175,17 @@ def _points(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 
 
-_Flow.add_representer(list, _points)
-_Flow.add_representer(tuple, _points)
+_FlowDumper.add_representer(list, _points)
+_FlowDumper.add_representer(tuple, _points)
 
 
-def _change(rooms: Rooms, change: Callable[[Drawn], None]) -> Done:
+def _change(rooms: AppState, change: Callable[[Drawn], None]) -> DoneResponse:
     """Apply ``change`` to a copy of what is drawn, and have it kept if the configuration holds with it."""
     with rooms.drawing:
-        wanted = copy.deepcopy(dict(rooms.box.drawn()))
+        wanted = copy.deepcopy(dict(rooms.backend.drawn()))
         change(wanted)
         try:
-            return Done(rooms.box.draw(_tidy(wanted)))
+            return DoneResponse(rooms.backend.draw(_tidy(wanted)))
         except ConfigError as error:
             raise HTTPException(409, _sentence(error)) from error
         except SinkError as error:
@@ -194,7 +200,9 @@ def _sentence(error: ConfigError) -> str:
     return first.split(": ", 1)[-1] if ".yaml" in first.split(": ", 1)[0] else first
 
 
-def _put_place(box: Box, d: Drawn, camera: str, kind: str, name: str, points: tuple[Point, ...], *, new: bool) -> None:
+def _put_place(
+    box: NodeBackend, d: Drawn, camera: str, kind: str, name: str, points: tuple[Point, ...], *, new: bool
+) -> None:
     if new and name in getattr(box.loaded.config.cameras[camera], kind):
         raise HTTPException(409, f"{camera} has a {kind[:-1]} {name!r} already; choose another name")
     places = d.setdefault("cameras", {}).setdefault(camera, {}).setdefault(kind, {})
@@ -203,26 +211,26 @@ def _put_place(box: Box, d: Drawn, camera: str, kind: str, name: str, points: tu
     places[name] = [[float(x), float(y)] for x, y in points]
 
 
-def _delete_place(box: Box, d: Drawn, camera: str, kind: str, name: str) -> None:
+def _delete_place(box: NodeBackend, d: Drawn, camera: str, kind: str, name: str) -> None:
     if name not in _part(_part(d, "cameras", camera), kind):
         raise _not_drawn(kind[:-1], name, name in getattr(box.loaded.config.cameras[camera], kind))
     del d["cameras"][camera][kind][name]
 
 
-def _plain(rule: Rule) -> dict[str, Any]:
+def _plain(rule: RuleConfig) -> dict[str, Any]:
     return rule.model_dump(mode="json", exclude_none=True)
 
 
-def _taken(name: str, known: Rule, *, is_drawn: bool) -> str:
+def _name_taken(name: str, known: RuleConfig, *, is_drawn: bool) -> str:
     """Says what would be lost."""
     where = "drawn here" if is_drawn else "in config.yaml"
-    said = yaml.dump(
-        _plain(known), Dumper=_Flow, sort_keys=False, allow_unicode=True, default_flow_style=True, width=999
+    text = yaml.dump(
+        _plain(known), Dumper=_FlowDumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=999
     )
-    return f"there is a rule {name!r} already, {where}: {said.strip()}; choose another name, or replace it"
+    return f"there is a rule {name!r} already, {where}: {text.strip()}; choose another name, or replace it"
 
 
-def _covered(loaded: Loaded, own: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _overridden_rules(loaded: LoadedConfig, own: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The rules of config.yaml that drawn ones stand in front of; none where it cannot be read as it is now."""
     names = _part(own, "events")
     if not names:

@@ -1,6 +1,6 @@
 """The sound as people see it: columns of a spectrogram with their level, made when somebody asks.
 
-One `Ear` serves all viewers: a column is computed once, by whoever asks for it first.
+One `LiveSpectrogram` serves all viewers: a column is computed once, by whoever asks for it first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FFT = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class SpectrogramColumns:
     """``bands`` u8[n,64]: 0 is -100 dBFS, 255 is 0 dBFS, low bands first; ``levels`` dBFS [n]; ``next`` goes on."""
 
     bands: NDArray[np.uint8]
@@ -31,11 +31,11 @@ class Columns:
     next: int
 
 
-class Ear:
+class LiveSpectrogram:
     """``sound(out)`` fills f32[n] with the newest samples and says how many were heard so far. Thread-safe."""
 
-    def __init__(self, sound: Callable[[F32], int], rate_hz: int) -> None:
-        self._sound = sound
+    def __init__(self, newest_sound: Callable[[F32], int], rate_hz: int) -> None:
+        self._sound = newest_sound
         self._hop = rate_hz // COLUMNS_HZ
         self._edges = np.searchsorted(np.fft.rfftfreq(_FFT, 1 / rate_hz), band_edges(rate_hz))
         self._window = np.hanning(_FFT).astype(np.float32)
@@ -47,14 +47,14 @@ class Ear:
         self._next = 0
         self._lock = threading.Lock()
 
-    def columns(self, after: int) -> Columns:
+    def columns(self, after: int) -> SpectrogramColumns:
         """The columns from number ``after`` on, at most the last four seconds'."""
         with self._lock:
             self._advance()
             wanted = self._next - after if 0 <= after <= self._next else len(self._levels)
             keep = min(len(self._levels), wanted)
             first = len(self._levels) - keep
-            return Columns(self._bands[first:], self._levels[first:], self._next)
+            return SpectrogramColumns(self._bands[first:], self._levels[first:], self._next)
 
     def _advance(self) -> None:
         end = self._sound(self._samples)

@@ -14,16 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.config.sources import NAME
 from edge.errors import InputError
-from edge.events.search import Answer, Search
-from edge.evidence.archive.records import FileKind, Found, Record
-from edge.evidence.archive.records import Query as Wanted
+from edge.events.search import EventSearch, SearchResult
+from edge.evidence.archive.records import EventQuery as Wanted
+from edge.evidence.archive.records import EventRecord, FileKind, SearchHit
 from edge.evidence.archive.store import EventStore
-from edge.types import NS_PER_S, Kind, nanoseconds
-from edge.web.answers import EventAnswer, EventsAnswer
-from edge.web.box import Box
-from edge.web.given import LABEL, RESPONSES, BoxGiven, EventId, RoomsGiven, Since, StoreGiven, place_of
-from edge.web.rooms import Rooms
-from edge.web.telling import event_answer
+from edge.types import NS_PER_S, EventKind, nanoseconds
+from edge.web.answers import EventResponse, EventsResponse
+from edge.web.box import NodeBackend
+from edge.web.given import LABEL, RESPONSES, BackendDep, EventId, Since, StateDep, StoreDep, local_timezone
+from edge.web.rooms import AppState
+from edge.web.telling import event_response
 
 router = APIRouter(prefix="/api/events", responses=RESPONSES, tags=["events"])
 Names = Annotated[list[Annotated[str, Field(pattern=NAME)]], Query(max_length=64)]
@@ -33,7 +33,7 @@ Cursor = Annotated[
 ]
 
 
-class MarkGiven(BaseModel):
+class MarkRequest(BaseModel):
     """What a person says of an event; null takes it back."""
 
     model_config = ConfigDict(extra="forbid")
@@ -44,9 +44,9 @@ class MarkGiven(BaseModel):
 
 @router.get("")
 def list_events(
-    box: BoxGiven,
-    rooms: RoomsGiven,
-    store: StoreGiven,
+    box: BackendDep,
+    rooms: StateDep,
+    store: StoreDep,
     text: Annotated[str, Query(max_length=200, description="what to search for, in words")] = "",
     camera: Names = [],  # noqa: B006 - FastAPI copies defaults
     label: Labels = [],  # noqa: B006
@@ -57,13 +57,13 @@ def list_events(
     marked: Literal["true", "false", "none"] | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Cursor = None,
-) -> EventsAnswer:
+) -> EventsResponse:
     """Newest first; with a text, best first."""
     narrowed = Wanted(
         cameras=tuple(camera),
         labels=tuple(label),
         zones=tuple(zone),
-        kinds=(Kind(kind),) if kind else (),
+        kinds=(EventKind(kind),) if kind else (),
         since_ns=None if since is None else nanoseconds(since),
         until_ns=None if until is None else nanoseconds(until),
         marked=marked,
@@ -71,22 +71,22 @@ def list_events(
         before_ns=None if before is None else int(before),
     )
     words = text.replace("\0", " ").strip()
-    answer = _searched(box, rooms, store, words, narrowed) if words else Answer(store.find(narrowed), narrowed)
-    found = answer.found
+    answer = _searched(box, rooms, store, words, narrowed) if words else SearchResult(store.find(narrowed), narrowed)
+    found = answer.hits
     is_more = len(found) == limit and not answer.query.text
-    said = _understood(answer, place_of(box)) if words else ""
+    search_text = _understood(answer, local_timezone(box)) if words else ""
     following = str(found[-1].record.begin_ns) if is_more else None
-    return EventsAnswer([event_answer(one) for one in found], following, said)
+    return EventsResponse([event_response(one) for one in found], following, search_text)
 
 
 @router.get("/{event_id}")
-def one_event(store: StoreGiven, event_id: EventId) -> EventAnswer:
+def get_event(store: StoreDep, event_id: EventId) -> EventResponse:
     """One event with everything that is known of it."""
-    return event_answer(Found(_record(store, event_id), 0.0))
+    return event_response(SearchHit(_record(store, event_id), 0.0))
 
 
 @router.post("/{event_id}/mark")
-def mark_event(store: StoreGiven, event_id: EventId, mark: MarkGiven, request: Request) -> EventAnswer:
+def mark_event(store: StoreDep, event_id: EventId, mark: MarkRequest, request: Request) -> EventResponse:
     """Say that an event was what it said (true), or a false alarm (false)."""
     _record(store, event_id)
     note = "".join(c if c.isprintable() else " " for c in mark.note).strip()
@@ -94,65 +94,70 @@ def mark_event(store: StoreGiven, event_id: EventId, mark: MarkGiven, request: R
         record = store.mark(event_id, mark.verdict, by=f"page:{request.state.user}", note=note)
     except InputError as error:
         raise HTTPException(404, str(error)) from error
-    return event_answer(Found(record, 0.0))
+    return event_response(SearchHit(record, 0.0))
 
 
 @router.get("/{event_id}/clip.mp4", response_class=FileResponse)
-def clip(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
+def clip(box: BackendDep, store: StoreDep, event_id: EventId, download: bool = False) -> FileResponse:
     """The clip, in parts if asked for so (HTTP ranges)."""
     return _file(box, store, event_id, "clip", download)
 
 
 @router.get("/{event_id}/snapshot.jpg", response_class=FileResponse)
-def snapshot(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
+def snapshot(box: BackendDep, store: StoreDep, event_id: EventId, download: bool = False) -> FileResponse:
     """The picture of its strongest moment."""
     return _file(box, store, event_id, "snapshot", download)
 
 
 @router.get("/{event_id}/thumbnail.jpg", response_class=FileResponse)
-def thumbnail(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
+def thumbnail(box: BackendDep, store: StoreDep, event_id: EventId, download: bool = False) -> FileResponse:
     """The same, small."""
     return _file(box, store, event_id, "thumbnail", download)
 
 
 @router.get("/{event_id}/spectrogram.png", response_class=FileResponse)
-def spectrogram(box: BoxGiven, store: StoreGiven, event_id: EventId, download: bool = False) -> FileResponse:
+def spectrogram(box: BackendDep, store: StoreDep, event_id: EventId, download: bool = False) -> FileResponse:
     """What was heard, as a picture."""
     return _file(box, store, event_id, "spectrogram", download)
 
 
-def _searched(box: Box, rooms: Rooms, store: EventStore, words: str, narrowed: Wanted) -> Answer:
+def _searched(box: NodeBackend, rooms: AppState, store: EventStore, words: str, narrowed: Wanted) -> SearchResult:
     config = box.loaded.config
     zones = {zone for camera in config.cameras.values() for zone in camera.zones}
     with rooms.searching:
-        search = Search(
-            store, place_of(box), cameras=config.cameras, zones=zones, labels=box.labels(), meaning=box.meaning()
+        search = EventSearch(
+            store,
+            local_timezone(box),
+            cameras=config.cameras,
+            zones=zones,
+            labels=box.labels(),
+            meaning=box.sentence_embedder(),
         )
-        return search.answer(words, box.clock.wall_ns(), narrowed)
+        return search.find(words, box.clock.wall_ns(), narrowed)
 
 
-def _understood(answer: Answer, tz: tzinfo) -> str:
+def _understood(answer: SearchResult, tz: tzinfo) -> str:
     """How a search was read, so that people see why something is not in it."""
     query = answer.query
     names = [*query.labels, *query.cameras, *query.zones]
-    told = [", ".join(name.replace("_", " ") for name in names)] if names else []
+    parts = [", ".join(name.replace("_", " ") for name in names)] if names else []
     for word, ns in (("from", query.since_ns), ("until", query.until_ns)):
         if ns is not None:
-            told.append(f"{word} {datetime.fromtimestamp(ns // NS_PER_S, tz):%a %d %b %H:%M}")
+            parts.append(f"{word} {datetime.fromtimestamp(ns // NS_PER_S, tz):%a %d %b %H:%M}")
     if query.text:
-        told.append(f"in words: {query.text}")
-    looked = f"Looked for {'; '.join(told)}." if told else ""
-    return f"{looked} {answer.told.capitalize()}.".strip() if answer.told else looked
+        parts.append(f"in words: {query.text}")
+    description = f"Looked for {'; '.join(parts)}." if parts else ""
+    return f"{description} {answer.notice.capitalize()}.".strip() if answer.notice else description
 
 
-def _record(store: EventStore, event_id: str) -> Record:
+def _record(store: EventStore, event_id: str) -> EventRecord:
     record = store.get(event_id)
     if record is None:
         raise HTTPException(404, f"there is no event {event_id!r}; it may have been removed with age")
     return record
 
 
-def _file(box: BoxGiven, store: EventStore, event_id: str, kind: FileKind, download: bool) -> FileResponse:
+def _file(box: BackendDep, store: EventStore, event_id: str, kind: FileKind, download: bool) -> FileResponse:
     """A kept file, if it lies in the evidence folder and is still there."""
     record = _record(store, event_id)
     file = record.files.get(kind)

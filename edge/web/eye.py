@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge.types import Box
-from edge.web.box import Glimpse
+from edge.web.box import LiveFrame
 
 QUALITY = 82
 
 
 @dataclass(frozen=True, slots=True)
-class Jpeg:
+class JpegPicture:
     """One encoded picture, its number and what was found in it."""
 
     number: int
@@ -21,31 +21,31 @@ class Jpeg:
     boxes: tuple[Box, ...] = ()
 
 
-class Eye:
+class JpegCache:
     """``glimpse()`` gives the newest picture. Thread-safe."""
 
-    def __init__(self, glimpse: Callable[[], Glimpse | None]) -> None:
-        self._glimpse = glimpse
-        self._newest: Jpeg | None = None
+    def __init__(self, newest_frame: Callable[[], LiveFrame | None]) -> None:
+        self._glimpse = newest_frame
+        self._newest: JpegPicture | None = None
         self._lock = threading.Lock()
 
-    def look(self) -> Jpeg | None:
+    def newest(self) -> JpegPicture | None:
         """The newest picture; the last one where the source has none now, None before the first."""
         with self._lock:
-            glimpse = self._glimpse()
-            if glimpse is None:
+            frame = self._glimpse()
+            if frame is None:
                 return self._newest
-            newest, boxes = self._newest, tuple(glimpse.boxes)
-            if newest is None or (glimpse.number, boxes) != (newest.number, newest.boxes):
-                self._newest = Jpeg(glimpse.number, encode(glimpse), boxes)
+            newest, boxes = self._newest, tuple(frame.boxes)
+            if newest is None or (frame.number, boxes) != (newest.number, newest.boxes):
+                self._newest = JpegPicture(frame.number, encode_frame(frame), boxes)
             return self._newest
 
 
-def encode(glimpse: Glimpse) -> bytes:
+def encode_frame(frame: LiveFrame) -> bytes:
     """A picture as JPEG."""
     import cv2
 
-    ok, data = cv2.imencode(".jpg", glimpse.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    ok, data = cv2.imencode(".jpg", frame.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not ok:
         raise RuntimeError("a picture cannot be encoded as JPEG")
     return bytes(data)

@@ -10,18 +10,18 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 
 from edge.config.sources import NAME
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.traces import Traces
+from edge.evidence.archive.traces import TraceStore
 from edge.types import NS_PER_S, nanoseconds
-from edge.web.answers import Error
-from edge.web.box import Box
-from edge.web.rooms import Rooms
+from edge.web.answers import ErrorResponse
+from edge.web.box import NodeBackend
+from edge.web.rooms import AppState
 
 MOST_S = 9_000_000_000.0  # Unix seconds that fit 64 bits of nanoseconds
 EVENT_ID = r"^[A-Za-z0-9_-]{1,64}$"
 LABEL = r"^[a-z][a-z0-9_]{0,63}$"
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Error, "description": text}
+    status: {"model": ErrorResponse, "description": text}
     for status, text in {
         400: "Not understood",
         401: "Log in first",
@@ -36,47 +36,49 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _rooms(request: Request) -> Rooms:
-    rooms: Rooms = request.app.state.rooms
+def _state(request: Request) -> AppState:
+    rooms: AppState = request.app.state.rooms
     return rooms
 
 
-def _box(rooms: Annotated[Rooms, Depends(_rooms)]) -> Box:
-    return rooms.box
+def _box(rooms: Annotated[AppState, Depends(_state)]) -> NodeBackend:
+    return rooms.backend
 
 
-def _camera(box: Annotated[Box, Depends(_box)], camera: Annotated[str, Path(pattern=NAME, max_length=64)]) -> str:
+def _camera(
+    box: Annotated[NodeBackend, Depends(_box)], camera: Annotated[str, Path(pattern=NAME, max_length=64)]
+) -> str:
     if camera not in box.loaded.config.cameras:
         raise HTTPException(404, f"there is no camera {camera!r}; there is: {', '.join(box.loaded.config.cameras)}")
     return camera
 
 
-def _store(box: Annotated[Box, Depends(_box)]) -> EventStore:
+def _store(box: Annotated[NodeBackend, Depends(_box)]) -> EventStore:
     if box.store is None:
         raise HTTPException(404, "no events are kept here: `evidence` is switched off in config.yaml")
     return box.store
 
 
-def _traces(box: Annotated[Box, Depends(_box)]) -> Traces:
+def _traces(box: Annotated[NodeBackend, Depends(_box)]) -> TraceStore:
     if box.traces is None:
         raise HTTPException(404, "no scores are kept here: `evidence` is switched off in config.yaml")
     return box.traces
 
 
-RoomsGiven = Annotated[Rooms, Depends(_rooms)]
-BoxGiven = Annotated[Box, Depends(_box)]
-CameraGiven = Annotated[str, Depends(_camera)]
-StoreGiven = Annotated[EventStore, Depends(_store)]
-TracesGiven = Annotated[Traces, Depends(_traces)]
+StateDep = Annotated[AppState, Depends(_state)]
+BackendDep = Annotated[NodeBackend, Depends(_box)]
+CameraName = Annotated[str, Depends(_camera)]
+StoreDep = Annotated[EventStore, Depends(_store)]
+TracesDep = Annotated[TraceStore, Depends(_traces)]
 EventId = Annotated[str, Path(pattern=EVENT_ID)]
 PlaceName = Annotated[str, Path(pattern=NAME, max_length=64)]
 LabelName = Annotated[str, Path(pattern=LABEL)]
-LabelAsked = Annotated[str, Query(pattern=LABEL)]
+LabelQuery = Annotated[str, Query(pattern=LABEL)]
 Since = Annotated[float | None, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
-Moment = Annotated[float, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
+UnixTime = Annotated[float, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
 
 
-def place_of(box: Box) -> tzinfo:
+def local_timezone(box: NodeBackend) -> tzinfo:
     """The hours that people at the box read."""
     name = box.loaded.config.location.timezone
     if name is not None:

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from edge.clock import Clock
-from edge.web.access import Access, Session, same_text
-from edge.web.pace import Pace
+from edge.web.access import Authenticator, LoginSession, same_text
+from edge.web.pace import TokenBucket
 
 log = logging.getLogger(__name__)
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -44,7 +44,7 @@ HEADERS = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - an answer rather than a failure
+class RequestRefused(Exception):  # noqa: N818 - an answer rather than a failure
     """A request that is not let in, with the status and the sentence of its answer."""
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
@@ -52,15 +52,17 @@ class Refused(Exception):  # noqa: N818 - an answer rather than a failure
         self.status, self.sentence, self.headers = status, sentence, dict(headers or {})
 
 
-class Guard:
+class RequestGuard:
     """``base_url`` is where browsers find the page when something stands in between."""
 
-    def __init__(self, app: App, access: Access, clock: Clock, base_url: str | None, *, tls: bool = False) -> None:
+    def __init__(
+        self, app: App, access: Authenticator, clock: Clock, base_url: str | None, *, tls: bool = False
+    ) -> None:
         self._app, self._access, self._clock = app, access, clock
         self._base = base_url
         self.is_secure = tls or (base_url or "").startswith("https:")
         self.cookie = "__Host-edge" if self.is_secure else "edge_session"
-        self._writes = Pace(30, 5)
+        self._writes = TokenBucket(30, 5)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer why not."""
@@ -68,8 +70,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            self._look_at(scope)
-        except Refused as refused:
+            self._check_request(scope)
+        except RequestRefused as refused:
             await _answer(refused, send)
             return
         await self._pass(scope, receive, send)
@@ -79,9 +81,9 @@ class Guard:
             try:
                 receive = _replay(await asyncio.wait_for(_read(receive), SLOWEST_BODY_S))
             except (TimeoutError, asyncio.TimeoutError):
-                await _answer(Refused(408, "the body did not arrive in time"), send)
+                await _answer(RequestRefused(408, "the body did not arrive in time"), send)
                 return
-            except Refused as refused:
+            except RequestRefused as refused:
                 await _answer(refused, send)
                 return
 
@@ -92,7 +94,7 @@ class Guard:
 
         await self._app(scope, receive, dressed)
 
-    def _look_at(self, scope: Scope) -> None:
+    def _check_request(self, scope: Scope) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         address = scope["client"][0] if scope.get("client") else ""
         self._check_host(headers)
@@ -102,7 +104,7 @@ class Guard:
         if writes:
             self._check_origin(headers, scope.get("scheme", "http"))
             if not self._writes.take(address, self._clock.mono_ns()):
-                raise Refused(429, "too many changes at once; wait a moment", {"retry-after": "2"})
+                raise RequestRefused(429, "too many changes at once; wait a moment", {"retry-after": "2"})
         if self._access.is_guarded:
             self._identify(scope, headers, writes)
 
@@ -111,9 +113,9 @@ class Guard:
         if self._access.is_guarded:
             return
         if not _is_loopback(_host_of(headers.get("host", ""))):
-            raise Refused(403, "without a password this page answers on this machine only, as http://127.0.0.1")
+            raise RequestRefused(403, "without a password this page answers on this machine only, as http://127.0.0.1")
         if any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip")):
-            raise Refused(403, "a proxy stands in between: set web.password_file before the page is passed on")
+            raise RequestRefused(403, "a proxy stands in between: set web.password_file before the page is passed on")
 
     def _check_origin(self, headers: Mapping[str, str], scheme: str) -> None:
         """A change must come from the page itself or from a program; browsers say where a request comes from."""
@@ -121,9 +123,11 @@ class Guard:
         if origin is not None:
             own = {f"{scheme}://{host}".lower(), _origin_of(self._base)}
             if origin.lower() not in own:
-                raise Refused(403, "the request comes from another site; set web.base_url when a proxy is in between")
+                raise RequestRefused(
+                    403, "the request comes from another site; set web.base_url when a proxy is in between"
+                )
         elif headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-            raise Refused(403, "the request comes from another site")
+            raise RequestRefused(403, "the request comes from another site")
 
     def _identify(self, scope: Scope, headers: Mapping[str, str], writes: bool) -> None:
         state = scope["state"]
@@ -138,11 +142,13 @@ class Guard:
         if not path.startswith("/api/") or path in OPEN_PATHS:
             return
         if session is None:
-            raise Refused(401, "log in first, or send a token as Authorization: Bearer", {"www-authenticate": "Bearer"})
+            raise RequestRefused(
+                401, "log in first, or send a token as Authorization: Bearer", {"www-authenticate": "Bearer"}
+            )
         if writes and not same_text(headers.get("x-edge-csrf", ""), session.csrf):
-            raise Refused(403, "the request does not come from the page: X-Edge-CSRF is missing or wrong")
+            raise RequestRefused(403, "the request does not come from the page: X-Edge-CSRF is missing or wrong")
 
-    def _session(self, headers: Mapping[str, str]) -> Session | None:
+    def _session(self, headers: Mapping[str, str]) -> LoginSession | None:
         value = cookie_of(headers.get("cookie", ""), self.cookie)
         return self._access.session(value) if value else None
 
@@ -159,9 +165,9 @@ def cookie_of(header: str, name: str) -> str:
 def _check_length(headers: Mapping[str, str]) -> None:
     length = headers.get("content-length", "0")
     if not length.isdigit() or len(length) > 12:
-        raise Refused(400, "Content-Length is no number")
+        raise RequestRefused(400, "Content-Length is no number")
     if int(length) > LONGEST_BODY:
-        raise Refused(413, f"the body is longer than {LONGEST_BODY} bytes")
+        raise RequestRefused(413, f"the body is longer than {LONGEST_BODY} bytes")
 
 
 def _host_of(host: str) -> str:
@@ -202,7 +208,7 @@ async def _read(receive: Receive) -> bytes:
             return bytes(body)
         body += message.get("body", b"")
         if len(body) > LONGEST_BODY:
-            raise Refused(413, f"the body is longer than {LONGEST_BODY} bytes")
+            raise RequestRefused(413, f"the body is longer than {LONGEST_BODY} bytes")
         if not message.get("more_body", False):
             return bytes(body)
 
@@ -216,7 +222,7 @@ def _replay(body: bytes) -> Receive:
     return receive
 
 
-async def _answer(refused: Refused, send: Send) -> None:
+async def _answer(refused: RequestRefused, send: Send) -> None:
     body = json.dumps({"error": refused.sentence}).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **refused.headers}
     if refused.status == 413:

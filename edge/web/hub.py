@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class LiveUpdate:
     """One thing that happened. ``key``: of waiting news with the same non-empty key only the newest is kept."""
 
     kind: str
@@ -21,25 +21,25 @@ class News:
     key: str = ""
 
 
-class Listener:
-    """The news of one listener, at most `MOST`; the oldest give way, counted in ``missed``."""
+class Subscriber:
+    """The news of one listener, at most `MAX_WAITING`; the oldest give way, counted in ``missed``."""
 
-    MOST = 64
+    MAX_WAITING = 64
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._ready = asyncio.Event()
-        self._waiting: deque[News] = deque()
+        self._waiting: deque[LiveUpdate] = deque()
         self._lock = threading.Lock()
         self.missed = 0
         self.closed = False
 
-    def put(self, news: News) -> None:
+    def put(self, news: LiveUpdate) -> None:
         """From any thread; never blocks."""
         with self._lock:
             if news.key:
                 self._waiting = deque(one for one in self._waiting if (one.kind, one.key) != (news.kind, news.key))
-            if len(self._waiting) >= self.MOST:
+            if len(self._waiting) >= self.MAX_WAITING:
                 self._waiting.popleft()
                 self.missed += 1
             self._waiting.append(news)
@@ -50,7 +50,7 @@ class Listener:
         self.closed = True
         self._rouse()
 
-    async def take(self, timeout_s: float) -> list[News]:
+    async def take(self, timeout_s: float) -> list[LiveUpdate]:
         """What came since the last call; waits for at most ``timeout_s``, empty then or when closed."""
         try:
             await asyncio.wait_for(self._ready.wait(), timeout_s)
@@ -74,7 +74,7 @@ class Hub:
     MOST_LISTENERS = 32
 
     def __init__(self) -> None:
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: tuple[Subscriber, ...] = ()
         self._lock = threading.Lock()
         self.is_closed = False
 
@@ -83,24 +83,24 @@ class Hub:
         """Whether anybody listens; nothing needs to be made for nobody."""
         return bool(self._listeners)
 
-    def tell(self, kind: str, make: Callable[[], object], key: str = "") -> None:
+    def publish(self, kind: str, make: Callable[[], object], key: str = "") -> None:
         """Tell all listeners; ``make`` is called only when there are any."""
         listeners = self._listeners
         if listeners:
-            news = News(kind, make(), key)
+            news = LiveUpdate(kind, make(), key)
             for listener in listeners:
                 listener.put(news)
 
-    def join(self, loop: asyncio.AbstractEventLoop) -> Listener | None:
+    def subscribe(self, loop: asyncio.AbstractEventLoop) -> Subscriber | None:
         """Begin to listen; None when too many do."""
-        listener = Listener(loop)
+        listener = Subscriber(loop)
         with self._lock:
             if len(self._listeners) >= self.MOST_LISTENERS:
                 return None
             self._listeners = (*self._listeners, listener)
         return listener
 
-    def leave(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Subscriber) -> None:
         """Stop listening."""
         with self._lock:
             self._listeners = tuple(one for one in self._listeners if one is not listener)

@@ -14,19 +14,19 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from edge.facts import CameraFacts
+from edge.facts import CameraStatus
 from edge.holds import HeldBack
 from edge.types import Event
-from edge.web.box import Box, Moment
+from edge.web.box import LiveScores, NodeBackend
 from edge.web.ear import BANDS, COLUMNS_HZ, band_edges
-from edge.web.eye import Eye
-from edge.web.given import RESPONSES, BoxGiven, CameraGiven, RoomsGiven
-from edge.web.hub import Listener
-from edge.web.rooms import Rooms
-from edge.web.telling import camera_health, finite, held_answer, told_boxes, told_event, told_moment
+from edge.web.eye import JpegCache
+from edge.web.given import RESPONSES, BackendDep, CameraName, StateDep
+from edge.web.hub import Subscriber
+from edge.web.rooms import AppState
+from edge.web.telling import camera_health_response, finite, held_back_response, live_boxes, live_event, live_scores
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["live"])
-BEAT_S = 5.0
+HEARTBEAT_S = 5.0
 PICTURES_HZ = 8
 After = Annotated[int, Query(ge=-1, le=2**53, description="number of the newest one that is known already")]
 JPEG: dict[int | str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ PCM: dict[int | str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class SoundAnswer:
+class SoundResponse:
     """``columns``: base64 of u8[n, bands], low bands first, 0 is -100 and 255 is 0 dBFS; ``levels`` in dBFS [n]."""
 
     next: int
@@ -52,7 +52,7 @@ class SoundAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class RecentAnswer:
+class RecentScoresResponse:
     """The last minutes of one camera: ``values`` by label, one for each of ``times_s`` (Unix seconds)."""
 
     times_s: list[float]
@@ -60,25 +60,27 @@ class RecentAnswer:
 
 
 @router.get("/live", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
-async def live(box: BoxGiven) -> StreamingResponse:
+async def live(box: BackendDep) -> StreamingResponse:
     """News as server-sent events: hello, scores, event, facts, held_back, changed; after missed comes another hello.
     Ends when the node stops."""
-    listener = box.hub.join(asyncio.get_running_loop())
+    listener = box.hub.subscribe(asyncio.get_running_loop())
     if listener is None:
         raise HTTPException(503, "too many pages are open; close one")
-    return StreamingResponse(_news(box, listener), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    return StreamingResponse(
+        _event_stream(box, listener), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+    )
 
 
 @router.get("/cameras/{camera}/picture.jpg", response_class=Response, responses=JPEG)
-def picture(rooms: RoomsGiven, camera: CameraGiven, after: After | None = None) -> Response:
+def picture(rooms: StateDep, camera: CameraName, after: After | None = None) -> Response:
     """The newest picture as the model sees it; 204 when it is the one numbered ``after``. What was found in this very
     picture is in `X-Edge-Boxes`."""
-    jpeg = rooms.eye(camera).look()
+    jpeg = rooms.jpeg_cache(camera).newest()
     if after is not None and (jpeg is None or jpeg.number == after):
         return Response(status_code=204)
     if jpeg is None:
         raise HTTPException(404, f"there is no picture of {camera!r} yet")
-    headers = {"x-edge-number": str(jpeg.number), "x-edge-boxes": json.dumps(told_boxes(jpeg.boxes))}
+    headers = {"x-edge-number": str(jpeg.number), "x-edge-boxes": json.dumps(live_boxes(jpeg.boxes))}
     return Response(jpeg.data, media_type="image/jpeg", headers=headers)
 
 
@@ -87,68 +89,68 @@ def picture(rooms: RoomsGiven, camera: CameraGiven, after: After | None = None) 
     response_class=StreamingResponse,
     responses={200: {"content": {"multipart/x-mixed-replace": {}}}},
 )
-async def moving_picture(rooms: RoomsGiven, camera: CameraGiven) -> StreamingResponse:
+async def mjpeg_stream(rooms: StateDep, camera: CameraName) -> StreamingResponse:
     """Pictures without end, for programs that take MJPEG."""
     if rooms.streams >= rooms.MOST_STREAMS:
         raise HTTPException(503, "too many look at moving pictures; close one")
     rooms.streams += 1
-    frames = _pictures(rooms, rooms.eye(camera))
+    frames = _pictures(rooms, rooms.jpeg_cache(camera))
     return StreamingResponse(frames, media_type="multipart/x-mixed-replace; boundary=picture")
 
 
 @router.get("/cameras/{camera}/sound")
-def sound(box: BoxGiven, rooms: RoomsGiven, camera: CameraGiven, after: After = -1) -> SoundAnswer:
+def sound(box: BackendDep, rooms: StateDep, camera: CameraName, after: After = -1) -> SoundResponse:
     """Level and spectrogram columns since ``after``, at most the last four seconds'."""
-    heard = rooms.ear(camera).columns(after)
+    columns_since = rooms.spectrogram(camera).columns(after)
     edges = [round(float(edge), 1) for edge in band_edges(box.sound_rate_hz)]
-    columns = base64.b64encode(heard.bands.tobytes()).decode()
-    return SoundAnswer(heard.next, COLUMNS_HZ, BANDS, edges, columns, list(heard.levels))
+    columns = base64.b64encode(columns_since.bands.tobytes()).decode()
+    return SoundResponse(columns_since.next, COLUMNS_HZ, BANDS, edges, columns, list(columns_since.levels))
 
 
 @router.get("/cameras/{camera}/sound.pcm", response_class=Response, responses=PCM)
-def listen(box: BoxGiven, camera: CameraGiven, after: After = -1) -> Response:
+def listen(box: BackendDep, camera: CameraName, after: After = -1) -> Response:
     """The sound itself from sample ``after`` on, at most two seconds: 16 bits, little-endian, mono. The number to go on
     with is in `X-Edge-Next`. Without `evidence.speech` it is silent where somebody may speak, and some seconds late."""
     if box.loaded.config.cameras[camera].microphone == "none":
         raise HTTPException(404, f"{camera!r} has no sound")
-    heard = box.hear(camera, after)
-    samples = np.round(heard.samples.clip(-1.0, 1.0) * 32767).astype("<i2")
-    headers = {"x-edge-next": str(heard.next), "x-edge-rate": str(box.sound_rate_hz)}
+    audio = box.live_audio(camera, after)
+    samples = np.round(audio.samples.clip(-1.0, 1.0) * 32767).astype("<i2")
+    headers = {"x-edge-next": str(audio.next), "x-edge-rate": str(box.sound_rate_hz)}
     return Response(samples.tobytes(), media_type="application/octet-stream", headers=headers)
 
 
 @router.get("/cameras/{camera}/recent")
-def recent(box: BoxGiven, camera: CameraGiven) -> RecentAnswer:
+def recent(box: BackendDep, camera: CameraName) -> RecentScoresResponse:
     """What the rules looked at in the last minutes."""
-    moments = box.recent(camera)
+    moments = box.recent_scores(camera)
     names = sorted({name for moment in moments for name in moment.values})
     values = {name: [finite(moment.values.get(name), 3) for moment in moments] for name in names}
-    return RecentAnswer([round(moment.wall_ns / 1e9, 3) for moment in moments], values)
+    return RecentScoresResponse([round(moment.wall_ns / 1e9, 3) for moment in moments], values)
 
 
-async def _news(box: Box, listener: Listener) -> AsyncIterator[bytes]:
+async def _event_stream(box: NodeBackend, listener: Subscriber) -> AsyncIterator[bytes]:
     missed = 0
     try:
         yield _packed("hello", _hello(box))
         while not listener.closed:
-            news = await listener.take(BEAT_S)
+            news = await listener.take(HEARTBEAT_S)
             if not news:
                 yield b": still here\n\n"
             for one in news:
-                yield _packed(one.kind, _told(one.value))
+                yield _packed(one.kind, _to_json(one.value))
             if listener.missed != missed:
                 missed = listener.missed
                 yield _packed("missed", {"missed": missed})
                 yield _packed("hello", _hello(box))
     finally:
-        box.hub.leave(listener)
+        box.hub.unsubscribe(listener)
 
 
-async def _pictures(rooms: Rooms, eye: Eye) -> AsyncIterator[bytes]:
+async def _pictures(rooms: AppState, eye: JpegCache) -> AsyncIterator[bytes]:
     shown = -1
     try:
-        while not rooms.box.hub.is_closed:
-            jpeg = await run_in_threadpool(eye.look)
+        while not rooms.backend.hub.is_closed:
+            jpeg = await run_in_threadpool(eye.newest)
             if jpeg is not None and jpeg.number != shown:
                 shown = jpeg.number
                 head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg.data)}\r\n\r\n"
@@ -158,26 +160,26 @@ async def _pictures(rooms: Rooms, eye: Eye) -> AsyncIterator[bytes]:
         rooms.streams -= 1
 
 
-def _hello(box: Box) -> dict[str, Any]:
+def _hello(box: NodeBackend) -> dict[str, Any]:
     return {
-        "open": [told_event(event) for event in box.open_events()],
-        "facts": [asdict(camera_health(facts)) for facts in box.facts()],
+        "open": [live_event(event) for event in box.open_events()],
+        "facts": [asdict(camera_health_response(facts)) for facts in box.facts()],
         "armed": dict(box.armed()),
-        "held_back": [asdict(held_answer(one)) for one in box.held_back()],
+        "held_back": [asdict(held_back_response(one)) for one in box.held_back()],
     }
 
 
-def _told(value: object) -> Any:
-    if isinstance(value, Moment):
-        return told_moment(value)
+def _to_json(value: object) -> Any:
+    if isinstance(value, LiveScores):
+        return live_scores(value)
     if isinstance(value, Event):
-        return told_event(value)
+        return live_event(value)
     if isinstance(value, (list, tuple)):
-        return [_told(one) for one in value]
-    if isinstance(value, CameraFacts):
-        return asdict(camera_health(value))
+        return [_to_json(one) for one in value]
+    if isinstance(value, CameraStatus):
+        return asdict(camera_health_response(value))
     if isinstance(value, HeldBack):
-        return asdict(held_answer(value))
+        return asdict(held_back_response(value))
     return value
 
 

@@ -10,15 +10,15 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge.web.access import SESSION_NS
-from edge.web.answers import Done
-from edge.web.given import RESPONSES, RoomsGiven
+from edge.web.answers import DoneResponse
+from edge.web.given import RESPONSES, StateDep
 from edge.web.guard import cookie_of
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["login"])
 
 
-class LoginGiven(BaseModel):
+class LoginRequest(BaseModel):
     """A name and its password; where the box has a token alone, the token as the password."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -28,7 +28,7 @@ class LoginGiven(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionAnswer:
+class SessionResponse:
     """Who looks at the page. ``guarded``: a login is asked for; ``csrf`` goes into X-Edge-CSRF of every change."""
 
     user: str | None
@@ -38,23 +38,23 @@ class SessionAnswer:
 
 
 @router.get("/session")
-def session(rooms: RoomsGiven, request: Request) -> SessionAnswer:
+def session(rooms: StateDep, request: Request) -> SessionResponse:
     """Whether anybody is logged in here."""
-    state, access = request.state, rooms.access
+    state, access = request.state, rooms.authenticator
     held = state.session
     user = state.user if held is not None or not access.is_guarded or state.user == "token" else None
-    return SessionAnswer(user, held.csrf if held is not None else "", access.is_guarded, access.has_password)
+    return SessionResponse(user, held.csrf if held is not None else "", access.is_guarded, access.has_password)
 
 
 @router.post("/login")
-def log_in(rooms: RoomsGiven, request: Request, response: Response, given: LoginGiven) -> SessionAnswer:
+def log_in(rooms: StateDep, request: Request, response: Response, credentials: LoginRequest) -> SessionResponse:
     """Begin a session; its cookie is for this page alone."""
-    access, guard, address = rooms.access, request.state.guard, request.state.address
+    access, guard, address = rooms.authenticator, request.state.guard, request.state.address
     if not access.is_guarded:
         raise HTTPException(409, "no login is asked for here")
-    if not access.may_try(address):
+    if not access.may_attempt(address):
         raise HTTPException(429, "too many wrong logins; wait a minute", {"retry-after": "60"})
-    opened = access.log_in(given.username, given.password, address)
+    opened = access.log_in(credentials.username, credentials.password, address)
     if opened is None:
         log.warning("web: a login from %s was wrong", address)
         raise HTTPException(403, "the name or the password is wrong")
@@ -68,15 +68,15 @@ def log_in(rooms: RoomsGiven, request: Request, response: Response, given: Login
         httponly=True,
         samesite="strict",
     )
-    return SessionAnswer(held.user, held.csrf, True, access.has_password)
+    return SessionResponse(held.user, held.csrf, True, access.has_password)
 
 
 @router.post("/logout")
-def log_out(rooms: RoomsGiven, request: Request, response: Response) -> Done:
+def log_out(rooms: StateDep, request: Request, response: Response) -> DoneResponse:
     """End the session."""
     guard = request.state.guard
     value = cookie_of(request.headers.get("cookie", ""), guard.cookie)
     if value:
-        rooms.access.log_out(value)
+        rooms.authenticator.log_out(value)
     response.delete_cookie(guard.cookie, path="/", secure=guard.is_secure, httponly=True, samesite="strict")
-    return Done("logged out")
+    return DoneResponse("logged out")

@@ -8,16 +8,16 @@ from pydantic import BaseModel, ConfigDict
 from edge.clock import iso8601
 from edge.config.models import Config
 from edge.errors import EdgeError, InputError
-from edge.evidence.archive.records import Query as Wanted
-from edge.web.answers import CameraAnswer, Done, EvidenceAnswer, HealthAnswer, NodeAnswer
-from edge.web.box import Box
-from edge.web.given import RESPONSES, BoxGiven, CameraGiven
-from edge.web.telling import camera_health, held_answer
+from edge.evidence.archive.records import EventQuery as Wanted
+from edge.web.answers import CameraResponse, DoneResponse, EvidenceResponse, HealthResponse, NodeResponse
+from edge.web.box import NodeBackend
+from edge.web.given import RESPONSES, BackendDep, CameraName
+from edge.web.telling import camera_health_response, held_back_response
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["node"])
 
 
-class ArmedGiven(BaseModel):
+class ArmedRequest(BaseModel):
     """Whether a camera's events may begin."""
 
     model_config = ConfigDict(extra="forbid")
@@ -26,16 +26,16 @@ class ArmedGiven(BaseModel):
 
 
 @router.get("/node")
-def node(box: BoxGiven) -> NodeAnswer:
+def node(box: BackendDep) -> NodeResponse:
     """Who this box is and what it looks at."""
-    config, told = box.loaded.config, box.node()
+    config, facts = box.loaded.config, box.node()
     zones = sorted({zone for camera in config.cameras.values() for zone in camera.zones})
     evidence = config.evidence
-    return NodeAnswer(
+    return NodeResponse(
         id=config.node.id,
         site=config.node.site,
-        version=told.version,
-        model=told.model,
+        version=facts.version,
+        model=facts.model,
         cameras=_cameras(config, box),
         labels=list(box.labels()),
         zones=zones,
@@ -45,44 +45,44 @@ def node(box: BoxGiven) -> NodeAnswer:
 
 
 @router.get("/health")
-def health(box: BoxGiven) -> HealthAnswer:
+def health(box: BackendDep) -> HealthResponse:
     """How the node and its sources are."""
-    config, told = box.loaded.config, box.node()
-    return HealthAnswer(
+    config, facts = box.loaded.config, box.node()
+    return HealthResponse(
         id=config.node.id,
         site=config.node.site,
         time=iso8601(box.clock.wall_ns()),
-        version=told.version,
-        model=told.model,
-        runtime=told.runtime,
-        uptime_s=told.uptime_s,
-        disk_free_bytes=told.disk_free_bytes,
-        outbox_messages=told.outbox_messages,
-        broker=told.broker,
-        details=dict(told.details),
+        version=facts.version,
+        model=facts.model,
+        runtime=facts.runtime,
+        uptime_s=facts.uptime_s,
+        disk_free_bytes=facts.disk_free_bytes,
+        outbox_messages=facts.outbox_messages,
+        broker=facts.broker,
+        details=dict(facts.details),
         evidence=_evidence(box),
-        cameras=[camera_health(one) for one in box.facts()],
-        held_back=[held_answer(one) for one in box.held_back()],
+        cameras=[camera_health_response(one) for one in box.facts()],
+        held_back=[held_back_response(one) for one in box.held_back()],
     )
 
 
 @router.put("/cameras/{camera}/armed")
-def set_armed(box: BoxGiven, camera: CameraGiven, given: ArmedGiven) -> Done:
+def set_armed(box: BackendDep, camera: CameraName, request: ArmedRequest) -> DoneResponse:
     """Arm or disarm a camera; as the MQTT command, kept over restarts."""
     try:
-        box.set_armed(camera, given.armed)
+        box.set_armed(camera, request.armed)
     except InputError as error:
         raise HTTPException(409, str(error)) from error
     except EdgeError as error:
         raise HTTPException(503, str(error)) from error
-    return Done(f"{camera} is {'armed' if given.armed else 'disarmed: nothing begins there'}")
+    return DoneResponse(f"{camera} is {'armed' if request.armed else 'disarmed: nothing begins there'}")
 
 
-def _cameras(config: Config, box: Box) -> list[CameraAnswer]:
+def _cameras(config: Config, box: NodeBackend) -> list[CameraResponse]:
     armed, evidence = box.armed(), config.evidence
     may_listen = evidence is None or evidence.audio
     return [
-        CameraAnswer(
+        CameraResponse(
             name=name,
             picture=camera.source is not None,
             sound=camera.microphone != "none",
@@ -97,8 +97,8 @@ def _cameras(config: Config, box: Box) -> list[CameraAnswer]:
     ]
 
 
-def _evidence(box: Box) -> EvidenceAnswer | None:
+def _evidence(box: NodeBackend) -> EvidenceResponse | None:
     settings = box.loaded.config.evidence
     if box.store is None or settings is None:
         return None
-    return EvidenceAnswer(box.store.count(Wanted()), None, settings.keep_days, settings.keep_gb)
+    return EvidenceResponse(box.store.count(Wanted()), None, settings.keep_days, settings.keep_gb)

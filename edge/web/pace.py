@@ -8,7 +8,7 @@ from collections import OrderedDict
 from edge.types import seconds
 
 
-class Pace:
+class TokenBucket:
     """``burst`` at once, then ``per_s`` a second, for each key. Time is given; thread-safe."""
 
     MOST_KEYS = 1024

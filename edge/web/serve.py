@@ -7,11 +7,11 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from edge.config.services import Web
+from edge.config.services import WebConfig
 from edge.config.values import split_listen
-from edge.errors import InputError, exhausted
-from edge.extras import how_to_get
-from edge.web.box import Box
+from edge.errors import InputError, exhausted_resource
+from edge.extras import install_command
+from edge.web.box import NodeBackend
 
 if TYPE_CHECKING:
     import uvicorn
@@ -21,10 +21,10 @@ GRACE_S = 2
 JOIN_S = 4.0
 
 
-class Server:
+class WebServer:
     """Serves ``box``'s page. `start` and `stop` are called on the main thread; ``fault`` holds a bug in the server."""
 
-    def __init__(self, box: Box, settings: Web) -> None:
+    def __init__(self, box: NodeBackend, settings: WebConfig) -> None:
         self._box, self._settings = box, settings
         self._server: uvicorn.Server | None = None
         self._socket: socket.socket | None = None
@@ -48,7 +48,7 @@ class Server:
 
             from edge.web.app import create_app
         except ImportError as error:
-            raise InputError(f"web: the page needs the extra `web`: {how_to_get('web')}") from error
+            raise InputError(f"web: the page needs the extra `web`: {install_command('web')}") from error
 
         app = create_app(self._box, self._settings)
         loaded, s = self._box.loaded, self._settings
@@ -97,8 +97,8 @@ class Server:
             self._server.run(sockets=[self._socket])
         except BaseException as error:
             self.fault = error
-            said = exhausted(error)
-            log.critical("the web server failed: %s", said or error, exc_info=None if said else error)
+            reason = exhausted_resource(error)
+            log.critical("the web server failed: %s", reason or error, exc_info=None if reason else error)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -7,24 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge.clock import iso8601
-from edge.detect.thresholds import Effective
-from edge.evidence.archive.records import Found, Record
-from edge.facts import CameraFacts, StreamFacts
+from edge.detect.thresholds import EffectiveThreshold
+from edge.evidence.archive.records import EventRecord, SearchHit
+from edge.facts import CameraStatus, StreamStatus
 from edge.holds import HeldBack
 from edge.types import Box, Contribution, Event, seconds
 from edge.web.answers import (
-    CameraHealth,
-    EventAnswer,
-    FileAnswer,
-    HeldAnswer,
-    MarkAnswer,
-    SeenObject,
-    SensorAnswer,
-    Shares,
-    StreamAnswer,
-    ThresholdAnswer,
+    BoxResponse,
+    CameraHealthResponse,
+    ContributionResponse,
+    EventResponse,
+    FileLinkResponse,
+    HeldBackResponse,
+    MarkResponse,
+    SensorResponse,
+    StreamResponse,
+    ThresholdResponse,
 )
-from edge.web.box import Moment
+from edge.web.box import LiveScores
 
 
 def finite(value: float | None, digits: int = 4) -> float | None:
@@ -37,11 +37,11 @@ def number(value: float) -> float:
     return finite(value) or 0.0
 
 
-def event_answer(found: Found) -> EventAnswer:
+def event_response(found: SearchHit) -> EventResponse:
     """A kept event as the API gives it."""
     r = found.record
-    mark = None if r.mark is None else MarkAnswer(r.mark.verdict, r.mark.by, iso8601(r.mark.wall_ns), r.mark.note)
-    return EventAnswer(
+    mark = None if r.mark is None else MarkResponse(r.mark.verdict, r.mark.by, iso8601(r.mark.wall_ns), r.mark.note)
+    return EventResponse(
         id=r.id,
         camera=r.camera,
         kind=r.kind.value,
@@ -57,7 +57,7 @@ def event_answer(found: Found) -> EventAnswer:
         why=r.why,
         zones=list(r.zones),
         contribution=_shares(r.contribution),
-        boxes=[_seen(box) for box in r.boxes],
+        boxes=[_box_response(box) for box in r.boxes],
         tags={name: number(value) for name, value in r.tags},
         model=r.model,
         caption=r.caption,
@@ -68,9 +68,9 @@ def event_answer(found: Found) -> EventAnswer:
     )
 
 
-def threshold_answer(e: Effective) -> ThresholdAnswer:
+def threshold_response(e: EffectiveThreshold) -> ThresholdResponse:
     """The values in force as the API gives them."""
-    return ThresholdAnswer(
+    return ThresholdResponse(
         camera=e.camera,
         label=e.label,
         enter=number(e.enter),
@@ -86,9 +86,9 @@ def threshold_answer(e: Effective) -> ThresholdAnswer:
     )
 
 
-def camera_health(f: CameraFacts) -> CameraHealth:
+def camera_health_response(f: CameraStatus) -> CameraHealthResponse:
     """A camera's facts as the API gives them."""
-    return CameraHealth(
+    return CameraHealthResponse(
         f.camera,
         f.state.value,
         f.detail,
@@ -96,23 +96,23 @@ def camera_health(f: CameraFacts) -> CameraHealth:
         _stream(f.audio),
         finite(f.av_offset_s),
         dict(f.drops),
-        [SensorAnswer(s.name, s.unit, finite(s.value), finite(s.age_s, 1), s.is_stale) for s in f.sensors],
+        [SensorResponse(s.name, s.unit, finite(s.value), finite(s.age_s, 1), s.is_stale) for s in f.sensors],
     )
 
 
-def held_answer(one: HeldBack) -> HeldAnswer:
+def held_back_response(one: HeldBack) -> HeldBackResponse:
     """What is held back as the API gives it."""
     this_hour = {reason.value: count for reason, count in one.this_hour.items()}
     enter = number(one.enter)
     if one.reason is None:
-        return HeldAnswer(one.camera, one.label, None, None, None, enter, this_hour, one.limited)
+        return HeldBackResponse(one.camera, one.label, None, None, None, enter, this_hour, one.limited)
     since_s = round(seconds(one.since_wall_ns), 3)
-    return HeldAnswer(
+    return HeldBackResponse(
         one.camera, one.label, one.reason.value, since_s, number(one.score), enter, this_hour, one.limited
     )
 
 
-def told_event(event: Event) -> dict[str, Any]:
+def live_event(event: Event) -> dict[str, Any]:
     """A phase of an event as the live stream tells it."""
     end_ns = None if event.end_ns is None else event.wall_begin_ns + event.end_ns - event.begin_ns
     return {
@@ -133,17 +133,17 @@ def told_event(event: Event) -> dict[str, Any]:
     }
 
 
-def told_moment(moment: Moment) -> dict[str, Any]:
+def live_scores(moment: LiveScores) -> dict[str, Any]:
     """Scores as the live stream tells them."""
     return {
         "camera": moment.camera,
         "time_s": round(seconds(moment.wall_ns), 3),
         "values": {name: finite(value, 3) for name, value in moment.values.items()},
-        "boxes": told_boxes(moment.boxes),
+        "boxes": live_boxes(moment.boxes),
     }
 
 
-def told_boxes(boxes: Sequence[Box]) -> list[dict[str, Any]]:
+def live_boxes(boxes: Sequence[Box]) -> list[dict[str, Any]]:
     """Boxes as the page draws them."""
     return [
         {"label": b.label, "score": finite(b.score, 2), "at": [finite(v, 3) for v in (b.x1, b.y1, b.x2, b.y2)]}
@@ -151,32 +151,32 @@ def told_boxes(boxes: Sequence[Box]) -> list[dict[str, Any]]:
     ]
 
 
-def _files(record: Record) -> dict[str, FileAnswer]:
+def _files(record: EventRecord) -> dict[str, FileLinkResponse]:
     names = {"clip": "clip.mp4", "snapshot": "snapshot.jpg", "thumbnail": "thumbnail.jpg"}
     names["spectrogram"] = "spectrogram.png"
     return {
-        kind: FileAnswer(f"/api/events/{record.id}/{names[kind]}", file.size, _told_facts(file.facts))
+        kind: FileLinkResponse(f"/api/events/{record.id}/{names[kind]}", file.size, _file_facts(file.facts))
         for kind, file in record.files.items()
         if kind in names
     }
 
 
-def _told_facts(facts: Mapping[str, float | str]) -> dict[str, float | str]:
+def _file_facts(facts: Mapping[str, float | str]) -> dict[str, float | str]:
     return {name: value if isinstance(value, str) else number(value) for name, value in facts.items()}
 
 
-def _shares(c: Contribution | None) -> Shares | None:
-    return None if c is None else Shares(number(c.video), number(c.audio), number(c.sensors))
+def _shares(c: Contribution | None) -> ContributionResponse | None:
+    return None if c is None else ContributionResponse(number(c.video), number(c.audio), number(c.sensors))
 
 
-def _seen(b: Box) -> SeenObject:
-    return SeenObject(b.label, number(b.score), number(b.x1), number(b.y1), number(b.x2), number(b.y2))
+def _box_response(b: Box) -> BoxResponse:
+    return BoxResponse(b.label, number(b.score), number(b.x1), number(b.y1), number(b.x2), number(b.y2))
 
 
-def _stream(s: StreamFacts | None) -> StreamAnswer | None:
+def _stream(s: StreamStatus | None) -> StreamResponse | None:
     if s is None:
         return None
-    return StreamAnswer(
+    return StreamResponse(
         finite(s.age_s, 2),
         number(s.rate_hz),
         finite(s.level, 1),

@@ -10,24 +10,24 @@ from fastapi import APIRouter, HTTPException, Query
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.detect.thresholds import Effective
+from edge.detect.thresholds import EffectiveThreshold
 from edge.errors import EdgeError, InputError
-from edge.tune.preview import preview
+from edge.tune.preview import preview_threshold
 from edge.types import F32, seconds
-from edge.web.answers import Done, ThresholdAnswer
-from edge.web.box import Box
+from edge.web.answers import DoneResponse, ThresholdResponse
+from edge.web.box import NodeBackend
 from edge.web.given import (
     RESPONSES,
-    BoxGiven,
-    CameraGiven,
-    LabelAsked,
+    BackendDep,
+    CameraName,
     LabelName,
-    Moment,
-    RoomsGiven,
-    TracesGiven,
+    LabelQuery,
+    StateDep,
+    TracesDep,
+    UnixTime,
     span_ns,
 )
-from edge.web.telling import finite, number, threshold_answer
+from edge.web.telling import finite, number, threshold_response
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["thresholds"])
 LONGEST_S = 8 * 86400.0
@@ -35,7 +35,7 @@ MOST_SHOWN = 500
 Level = Annotated[float, Query(gt=0, le=1, allow_inf_nan=False)]
 
 
-class EnterGiven(BaseModel):
+class EnterRequest(BaseModel):
     """A new enter threshold; null goes back to what the configuration says."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -44,7 +44,7 @@ class EnterGiven(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class TraceAnswer:
+class TraceResponse:
     """The scores of one label: the highest, and the lowest, within each of equal parts of the span; null where
     nothing was seen. ``labels`` are those that have scores there."""
 
@@ -56,7 +56,7 @@ class TraceAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class WouldBe:
+class PreviewEventResponse:
     """One event that a threshold would have made."""
 
     begin_s: float
@@ -65,7 +65,7 @@ class WouldBe:
 
 
 @dataclass(frozen=True, slots=True)
-class PreviewAnswer:
+class PreviewResponse:
     """What a threshold would have made of a span: ``total`` events, and the first 500 of them.
 
     ``held_back`` counts by reason what would have been above the threshold without an event of its own.
@@ -75,40 +75,40 @@ class PreviewAnswer:
     leave: float
     total: int
     covered_s: float
-    events: list[WouldBe]
+    events: list[PreviewEventResponse]
     held_back: dict[str, int] = field(default_factory=dict)
 
 
 @router.get("/thresholds")
-def thresholds(box: BoxGiven) -> list[ThresholdAnswer]:
+def thresholds(box: BackendDep) -> list[ThresholdResponse]:
     """All thresholds in force and where each value came from."""
-    return [threshold_answer(one) for one in box.thresholds()]
+    return [threshold_response(one) for one in box.thresholds()]
 
 
 @router.put("/cameras/{camera}/thresholds/{label}")
-def set_threshold(box: BoxGiven, camera: CameraGiven, label: LabelName, given: EnterGiven) -> Done:
+def set_threshold(box: BackendDep, camera: CameraName, label: LabelName, request: EnterRequest) -> DoneResponse:
     """As the MQTT command: in force at once and kept over restarts."""
     _in_force(box, camera, label)
     try:
-        box.set_threshold(camera, label, given.enter)
+        box.set_threshold(camera, label, request.enter)
     except InputError as error:
         raise HTTPException(409, str(error)) from error
     except EdgeError as error:
         raise HTTPException(503, str(error)) from error
-    back = "follows the configuration again" if given.enter is None else f"is {given.enter:g} from now on"
-    return Done(f"{camera}: the threshold of {label} {back}")
+    back = "follows the configuration again" if request.enter is None else f"is {request.enter:g} from now on"
+    return DoneResponse(f"{camera}: the threshold of {label} {back}")
 
 
 @router.get("/cameras/{camera}/trace")
 def trace(
-    rooms: RoomsGiven,
-    traces: TracesGiven,
-    camera: CameraGiven,
-    label: LabelAsked,
-    since: Moment,
-    until: Moment,
+    rooms: StateDep,
+    traces: TracesDep,
+    camera: CameraName,
+    label: LabelQuery,
+    since: UnixTime,
+    until: UnixTime,
     points: Annotated[int, Query(ge=2, le=4000)] = 1200,
-) -> TraceAnswer:
+) -> TraceResponse:
     """What was held against the threshold of a label, drawn with ``points``."""
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
     kept = rooms.trace(traces, camera, label, since_ns, until_ns)
@@ -116,35 +116,37 @@ def trace(
     low = high
     if kept.names and len(kept.times_ns):
         high, low = _parts(kept.times_ns, kept.values[:, 0], since_ns, until_ns, points)
-    return TraceAnswer(since, until, high, low, list(kept.seen))
+    return TraceResponse(since, until, high, low, list(kept.labels))
 
 
 @router.get("/cameras/{camera}/preview")
-def would_be(
-    box: BoxGiven,
-    rooms: RoomsGiven,
-    traces: TracesGiven,
-    camera: CameraGiven,
-    label: LabelAsked,
-    since: Moment,
-    until: Moment,
+def get_preview(
+    box: BackendDep,
+    rooms: StateDep,
+    traces: TracesDep,
+    camera: CameraName,
+    label: LabelQuery,
+    since: UnixTime,
+    until: UnixTime,
     enter: Level,
     leave: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
-) -> PreviewAnswer:
+) -> PreviewResponse:
     """What would have begun and ended; ``leave`` is two thirds of ``enter`` unless given, as for the command."""
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
     rule = _in_force(box, camera, label)
     lower = round(enter * 2 / 3, 4) if leave is None else min(leave, enter)
     kept = rooms.trace(traces, camera, label, since_ns, until_ns)
     if not kept.names:
-        return PreviewAnswer(enter, lower, 0, 0.0, [])
-    found = preview(kept, label, replace(rule.limits, enter=enter, leave=lower))
-    events = [WouldBe(seconds(e.begin_ns), seconds(e.end_ns), number(e.peak)) for e in found.events[:MOST_SHOWN]]
+        return PreviewResponse(enter, lower, 0, 0.0, [])
+    found = preview_threshold(kept, label, replace(rule.limits, enter=enter, leave=lower))
+    events = [
+        PreviewEventResponse(seconds(e.begin_ns), seconds(e.end_ns), number(e.peak)) for e in found.events[:MOST_SHOWN]
+    ]
     held = {reason.value: count for reason, count in found.held.items()}
-    return PreviewAnswer(enter, lower, len(found.events), _covered_s(kept.times_ns, kept.values[:, 0]), events, held)
+    return PreviewResponse(enter, lower, len(found.events), _covered_s(kept.times_ns, kept.values[:, 0]), events, held)
 
 
-def _in_force(box: Box, camera: str, label: str) -> Effective:
+def _in_force(box: NodeBackend, camera: str, label: str) -> EffectiveThreshold:
     for one in box.thresholds():
         if (one.camera, one.label) == (camera, label):
             return one

@@ -21,9 +21,9 @@ from statistics import median
 
 from testbed import KINDS, SAMPLE, clip, network_camera, rtsp_server
 
-from edge.bench.daemon import Stage, embedded_broker
-from edge.bench.figures import grid
-from edge.bench.processes import Usage, module, pause, usage_of
+from edge.bench.daemon import BenchSetup, embedded_broker
+from edge.bench.figures import markdown_table
+from edge.bench.processes import ProcessUsage, module_command, pause, process_usage
 from edge.engine.manifest import find_folder, load_folder
 
 HERE = Path(__file__).resolve().parent
@@ -73,7 +73,7 @@ def main() -> None:
     hop_s = load_folder(find_folder("fused")).manifest.geometry.hop_s
     with tempfile.TemporaryDirectory(prefix="edge-peers-") as name, embedded_broker() as broker:
         folder = Path(name)
-        stage, shown = Stage(folder, broker, hop_s), clip(args.clip, folder)
+        stage, shown = BenchSetup(folder, broker, hop_s), clip(args.clip, folder)
         peers = [peer for peer in all_peers(stage) if not args.only or peer.name in args.only]
         with rtsp_server(shown) as port:
             if port is None:
@@ -98,7 +98,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def all_peers(stage: Stage) -> list[Peer]:
+def all_peers(stage: BenchSetup) -> list[Peer]:
     """Everyone known, with what is missing here."""
 
     def need(program: str) -> str:
@@ -113,9 +113,9 @@ def all_peers(stage: Stage) -> list[Peer]:
         Peer("roboflow", "a picture net at 5 fps; no sound", roboflow, roboflow_missing()),
         Peer("frigate", "its motion gate and, with --detect in its file, its detector", frigate, frigate_missing()),
         Peer("decoding", "a bare loop: decodes picture and sound by PyAV",
-             lambda urls, _: [module(bench, "--decode-only", *sources(urls))]),
+             lambda urls, _: [module_command(bench, "--decode-only", *sources(urls))]),
         Peer("bare loop", "a bare loop: decodes, scales, and runs edge's model twice a second on everything",
-             lambda urls, _: [module(bench, "--prepare", *sources(urls))]),
+             lambda urls, _: [module_command(bench, "--prepare", *sources(urls))]),
         Peer("edge", "picture, sound and fusion twice a second, events, evidence, MQTT",
              lambda urls, _: [edge(stage, urls)]),
     ]  # fmt: skip
@@ -126,11 +126,11 @@ def sources(urls: Sequence[str]) -> list[str]:
     return [part for url in urls for part in ("--source", url)]
 
 
-def edge(stage: Stage, urls: Sequence[str]) -> list[str]:
+def edge(stage: BenchSetup, urls: Sequence[str]) -> list[str]:
     """`edge run` as it is, without the stopwatch."""
     cameras = [{"type": "rtsp", "url": url, "transport": "tcp"} for url in urls]
     stage.daemon(cameras, evidence={"keep_free_gb": 0})
-    return module("edge", "run", "-c", str(stage.folder / "daemon" / "config.yaml"))
+    return module_command("edge", "run", "-c", str(stage.folder / "daemon" / "config.yaml"))
 
 
 def ffmpeg(urls: Sequence[str], _folder: Path) -> list[list[str]]:
@@ -211,9 +211,9 @@ def once(peer: Peer, urls: list[str], folder: Path, args: argparse.Namespace, se
         try:
             pause(args.settle)
             pids = [container_pid() if peer.name == "frigate" else process.pid for process in started]
-            before = [usage_of(pid) for pid in pids]
+            before = [process_usage(pid) for pid in pids]
             pause(args.seconds)
-            after = [usage_of(pid) for pid in pids]
+            after = [process_usage(pid) for pid in pids]
             if any(process.poll() is not None for process in started):
                 seen.trouble = "ended by itself"
                 return
@@ -224,7 +224,7 @@ def once(peer: Peer, urls: list[str], folder: Path, args: argparse.Namespace, se
             stop(started)
 
 
-def add(seen: Seen, before: list[Usage], after: list[Usage], cameras: int) -> None:
+def add(seen: Seen, before: list[ProcessUsage], after: list[ProcessUsage], cameras: int) -> None:
     """One round's figures."""
     cpu_ms = 1000 * sum(b.cores_since(a) for a, b in zip(before, after, strict=True)) / cameras
     if cpu_ms < IDLE_MS:
@@ -267,7 +267,7 @@ def table(peers: list[Peer], found: dict[int, dict[str, Seen]]) -> str:
             span = f"{min(seen.cpu_ms):.0f} - {max(seen.cpu_ms):.0f}"
             row += [f"{median(seen.cpu_ms):.0f}", span, f"{median(seen.pss_mb):.0f} MB"]
         rows.append(row)
-    return grid(head, rows)
+    return markdown_table(head, rows)
 
 
 if __name__ == "__main__":

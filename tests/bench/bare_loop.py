@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime as ort
 import soxr
 
-from edge.engine.cpu.onnx import options
+from edge.engine.cpu.onnx import session_options
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 
 SAMPLE = Path(__file__).resolve().parent.parent.parent / "samples" / "yard.mp4"
@@ -94,15 +94,15 @@ def nets(weights: Path, folder: Path) -> tuple[Any, Any, Any]:
     import torch
 
     from edge.learn.nets.audio import load_mn04
-    from edge.learn.nets.image import load_lite0
+    from edge.learn.nets.image import load_efficientnet_lite0
 
     for name, net, example in (
-        ("lite0", load_lite0(), torch.zeros(1, 3, 224, 224)),
+        ("lite0", load_efficientnet_lite0(), torch.zeros(1, 3, 224, 224)),
         ("mn04", load_mn04(weights / "mn04_as_mAP_432.pt"), torch.zeros(1, round(HEARD_S * RATE_HZ))),
     ):
         torch.onnx.export(net.eval(), (example,), str(folder / f"{name}.onnx"), dynamo=True, verbose=False)
     return tuple(
-        ort.InferenceSession(str(path), options(1), providers=["CPUExecutionProvider"])
+        ort.InferenceSession(str(path), session_options(1), providers=["CPUExecutionProvider"])
         for path in (weights / "yolox_nano_416.onnx", folder / "lite0.onnx", folder / "mn04.onnx")
     )  # type: ignore[return-value]
 
@@ -130,7 +130,7 @@ def bare(clip: Path, seconds: float, pictures: list[Any], sound: Any) -> float:
 def fused(clip: Path, seconds: float, folder: ModelFolder) -> float:
     """The same for the fused graph, with everything that it takes."""
     geometry = folder.manifest.geometry
-    session = ort.InferenceSession(str(folder.graph), options(1), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(folder.graph), session_options(1), providers=["CPUExecutionProvider"])
     with np.load(folder.golden) as golden:
         feed = {node.name: np.ascontiguousarray(golden[f"in_{node.name}"][:1]) for node in session.get_inputs()}
     feed = {name: np.ones_like(x) if name.endswith("_ok") else x for name, x in feed.items()}

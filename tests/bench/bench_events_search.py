@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from edge.clock import VirtualClock
-from edge.evidence.archive.records import Query
-from edge.evidence.archive.rows import PUT, record_of, to_row
+from edge.evidence.archive.records import EventQuery
+from edge.evidence.archive.rows import PUT_EVENT, to_event_record, to_row
 from edge.evidence.archive.schema import INDEXED
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.vectors import pack
-from edge.types import NS_PER_S, Event, Kind, Phase
+from edge.evidence.archive.vectors import pack_vector
+from edge.types import NS_PER_S, Event, EventKind, Phase
 
 LABELS = ("person", "vehicle", "animal", "fire", "smoke", "glass_break", "scream", "siren", "crying_baby", "dog_bark")
 CAMERAS = ("gate", "yard", "front_door", "garage")
@@ -44,7 +44,7 @@ def fill(store: EventStore, count: int, rng: np.random.Generator) -> None:
             label, camera = LABELS[int(rng.integers(10))], CAMERAS[int(rng.integers(4))]
             tags = tuple((str(t), float(rng.random())) for t in rng.choice(TAGS, 5, replace=False))
             event = Event(
-                *(f"{n:016x}", camera, Kind.EVENT, label, Phase.END, 0, 5 * NS_PER_S, None),
+                *(f"{n:016x}", camera, EventKind.EVENT, label, Phase.END, 0, 5 * NS_PER_S, None),
                 *(1_700_000_000 * NS_PER_S + n * 86 * NS_PER_S, 0.8, 0.9, 0.6, "alert"),
                 f"{label} {rng.random():.2f} at {camera}: heard {tags[0][0]}, seen {NOUNS[int(rng.integers(12))]}",
                 tags=tags,
@@ -52,24 +52,27 @@ def fill(store: EventStore, count: int, rng: np.random.Generator) -> None:
             )
             vectors = rng.normal(size=(2, D)).astype(np.float32)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            record = record_of(event, "bench 1")
+            record = to_event_record(event, "bench 1")
             caption = f"A {NOUNS[int(rng.integers(12))]} next to a {NOUNS[int(rng.integers(12))]}" if n % 2 else ""
             statements += [
-                (PUT, to_row(record)),
+                (PUT_EVENT, to_row(record)),
                 ("UPDATE events SET caption = ? WHERE id = ?", (caption, event.id)),
-                ("INSERT INTO vectors (n, data) SELECT n, ? FROM events WHERE id = ?", (pack(vectors), event.id)),
+                (
+                    "INSERT INTO vectors (n, data) SELECT n, ? FROM events WHERE id = ?",
+                    (pack_vector(vectors), event.id),
+                ),
                 (f"{INDEXED} WHERE id = ?", (event.id,)),
             ]
         store.transact(statements)
 
 
-def queries(rng: np.random.Generator, count: int) -> list[tuple[str, Query]]:
+def queries(rng: np.random.Generator, count: int) -> list[tuple[str, EventQuery]]:
     """Sentences with their meaning; a third unrestricted, a third of one camera and week, a third of a day's labels."""
     ordinary = np.array([[0.0, 0.07], [0.0, 0.07]], np.float32)
     made = []
     for n in range(count):
         vector = rng.normal(size=D).astype(np.float32)
-        query = Query(text=WORDS[n % len(WORDS)], vector=vector / np.linalg.norm(vector), ordinary=ordinary)
+        query = EventQuery(text=WORDS[n % len(WORDS)], vector=vector / np.linalg.norm(vector), baseline=ordinary)
         since = 1_700_000_000 * NS_PER_S + int(rng.integers(90)) * 86_400 * NS_PER_S
         kind = ("all", "camera and week", "label and day")[n % 3]
         given = {
@@ -81,7 +84,7 @@ def queries(rng: np.random.Generator, count: int) -> list[tuple[str, Query]]:
                 "until_ns": since + 86_400 * NS_PER_S,
             },
         }[kind]
-        made.append((kind, Query(text=query.text, vector=query.vector, ordinary=ordinary, **given)))  # type: ignore[arg-type]
+        made.append((kind, EventQuery(text=query.text, vector=query.vector, baseline=ordinary, **given)))  # type: ignore[arg-type]
     return made
 
 

@@ -18,11 +18,19 @@ from pathlib import Path
 from testbed import KINDS, SAMPLE, clip, network_camera, rtsp_server
 
 from edge.bench.clips import MOVING, STILL
-from edge.bench.course import Course, Plan, restless, run
-from edge.bench.daemon import Look, Source, Stage, embedded_broker, floor, floor_ms, recording
-from edge.bench.figures import Figure, Table, grid, quantile, ratios
-from edge.bench.processes import module, now_s, pause
-from edge.bench.report import Box, text
+from edge.bench.course import BenchPlan, BenchRun, noisy_rules, run_command
+from edge.bench.daemon import (
+    BenchSetup,
+    DaemonMeasurement,
+    SourceSpec,
+    embedded_broker,
+    floor_ms,
+    floor_program,
+    recording_source,
+)
+from edge.bench.figures import Figure, FigureTable, markdown_table, quantile, ratios
+from edge.bench.processes import module_command, now_s, pause
+from edge.bench.report import MachineInfo, report_text
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import EdgeError
 
@@ -60,7 +68,7 @@ def main() -> None:
     began_s = now_s()
     hop_s = load_folder(find_folder("fused")).manifest.geometry.hop_s
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as name, embedded_broker() as port:
-        stage = Stage(Path(name), port, hop_s)
+        stage = BenchSetup(Path(name), port, hop_s)
         parts: dict[str, Callable[[], str]] = {
             "box": lambda: box(stage, times),
             "cost": lambda: cost(stage, times),
@@ -88,19 +96,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def box(stage: Stage, times: Times) -> str:
+def box(stage: BenchSetup, times: Times) -> str:
     """What `edge bench` prints, with more turns."""
-    plan = Plan(times.rounds, times.settle_s, times.look_s, times.rounds > 1)
-    about, moving, still = Box.here(), clip(MOVING, stage.folder), clip(STILL, stage.folder)
-    return text(about, moving.shown, Course(stage, plan, moving, still, say).run())
+    plan = BenchPlan(times.rounds, times.settle_s, times.look_s, times.rounds > 1)
+    about, moving, still = MachineInfo.current(), clip(MOVING, stage.folder), clip(STILL, stage.folder)
+    return report_text(about, moving.shown, BenchRun(stage, plan, moving, still, say).run())
 
 
-def cost(stage: Stage, times: Times) -> str:
+def cost(stage: BenchSetup, times: Times) -> str:
     """CPU per camera-second against the floor and against one that scales too, by kind of scene and cameras."""
-    table = Table()
+    table = FigureTable()
     for kind, cameras in ((MOVING, 1), (MOVING, 4), (SAMPLE, 4), (STILL, 4)):
         shown = clip(kind, stage.folder)
-        sources = [recording(shown.path)] * cameras
+        sources = [recording_source(shown.path)] * cameras
         add_cost(table, stage, times, f"{KINDS[kind]}, recordings, {cameras}", sources, shown.fps)
     shown = clip(SAMPLE, stage.folder)
     with rtsp_server(shown) as port:
@@ -109,16 +117,18 @@ def cost(stage: Stage, times: Times) -> str:
     return table.markdown()
 
 
-def add_cost(table: Table, stage: Stage, times: Times, what: str, sources: list[Source], fps: float) -> None:
+def add_cost(
+    table: FigureTable, stage: BenchSetup, times: Times, what: str, sources: list[SourceSpec], fps: float
+) -> None:
     """Floor, daemon, and the floor that prepares, in turns."""
     given, n = [source.get("path") or source["url"] for source in sources], len(sources)
     floors, prepared, daemons = [], [], []
     for turn in range(times.rounds):
         say(f"cost, {what}, turn {turn + 1}")
-        floors.append(floor_ms(floor(stage, given), n, stage.hop_s, fps, times.settle_s, times.look_s))
+        floors.append(floor_ms(floor_program(stage, given), n, stage.hop_s, fps, times.settle_s, times.look_s))
         live = sources[0]["type"] != "file"
-        daemons.append(stage.daemon(sources).look(times.settle_s, times.look_s, None if live else fps))
-        bare = floor(stage, given, "--prepare")
+        daemons.append(stage.daemon(sources).measure(times.settle_s, times.look_s, None if live else fps))
+        bare = floor_program(stage, given, "--prepare")
         prepared.append(floor_ms(bare, n, stage.hop_s, fps, times.settle_s, times.look_s))
     spent = [look.cpu_ms for look in daemons]
     table.add(
@@ -131,14 +141,14 @@ def add_cost(table: Table, stage: Stage, times: Times, what: str, sources: list[
     )
 
 
-def scaling(stage: Stage, times: Times, *, over_network: bool) -> str:
+def scaling(stage: BenchSetup, times: Times, *, over_network: bool) -> str:
     """More and more cameras: windows scored, drops, latency, memory, CPU."""
     rows: list[list[object]] = []
     for kind in (SAMPLE, STILL) if over_network else (MOVING, SAMPLE, STILL):
         shown = clip(kind, stage.folder)
         rules = rules_of(stage, shown.path)
         if not over_network:
-            rows += climb(stage, times, kind, times.files, [recording(shown.path)], rules, shown.fps)
+            rows += climb(stage, times, kind, times.files, [recording_source(shown.path)], rules, shown.fps)
             continue
         with rtsp_server(shown) as port:
             if port is None:
@@ -155,15 +165,15 @@ def scaling(stage: Stage, times: Times, *, over_network: bool) -> str:
         "added p99",
         "memory",
     ]
-    return grid([*head, "CPU-ms per camera-second", "cores used"], rows)
+    return markdown_table([*head, "CPU-ms per camera-second", "cores used"], rows)
 
 
 def climb(
-    stage: Stage,
+    stage: BenchSetup,
     times: Times,
     kind: str,
     counts: tuple[int, ...],
-    one: list[Source],
+    one: list[SourceSpec],
     rules: dict[str, object],
     fps: float | None = None,
 ) -> Iterator[list[object]]:
@@ -171,7 +181,7 @@ def climb(
     for cameras in counts:
         say(f"scaling, {KINDS[kind]}, {one[0]['type']}, {cameras} cameras")
         try:
-            look = stage.daemon(one * cameras, events=rules, evidence=None).look(times.settle_s, times.look_s, fps)
+            look = stage.daemon(one * cameras, events=rules, evidence=None).measure(times.settle_s, times.look_s, fps)
         except EdgeError as error:
             say(str(error))
             return
@@ -180,7 +190,7 @@ def climb(
             return
 
 
-def row(scene: str, look: Look) -> list[object]:
+def row(scene: str, look: DaemonMeasurement) -> list[object]:
     """One look as a row of the table."""
     lost = ", ".join(f"{n:.0f} {place}" for place, n in look.drops.items()) or "0"
     anew = f"{100 * look.encoded['see']:.0f} %" if "see" in look.encoded else ""
@@ -190,21 +200,23 @@ def row(scene: str, look: Look) -> list[object]:
     return [scene, look.cameras, f"{100 * look.due_share:.1f} %", lost, longer, anew, *late, *cost_ms]
 
 
-def rules_of(stage: Stage, path: Path) -> dict[str, object]:
+def rules_of(stage: BenchSetup, path: Path) -> dict[str, object]:
     """Rules that make events begin and end all the time on this clip, so that there are messages to time."""
     scores = stage.folder / f"{path.stem}.csv"
     if not scores.exists():
         say(f"replay of {path.name}")
-        run(module("edge", "replay", str(path), "--events", os.devnull, "--scores", str(scores)), stage.folder)
-    return restless(scores)
+        run_command(
+            module_command("edge", "replay", str(path), "--events", os.devnull, "--scores", str(scores)), stage.folder
+        )
+    return noisy_rules(scores)
 
 
-def hour(stage: Stage, seconds: float) -> str:
+def hour(stage: BenchSetup, seconds: float) -> str:
     """Four cameras for long: memory's slope after the first minutes, open files, windows scored."""
     shown, n = clip(SAMPLE, stage.folder), 4
     with rtsp_server(shown) as port:
         network = [network_camera(port)] * 2 if port is not None else []
-        sources = [*[recording(shown.path)] * (n - len(network)), *network]
+        sources = [*[recording_source(shown.path)] * (n - len(network)), *network]
         daemon = stage.daemon(sources, evidence={"keep_free_gb": 0})
         marks: list[tuple[float, float, int]] = []
         with daemon.program as program:
@@ -223,7 +235,7 @@ def hour(stage: Stage, seconds: float) -> str:
         ["slope of memory after warming up", f"{growth:+.1f} MB an hour"],
         ["open files after warming up, at the end", f"{warm[0][2]} / {marks[-1][2]}"],
     ]
-    return grid(["", ""], rows)
+    return markdown_table(["", ""], rows)
 
 
 def slope(x: list[float], y: list[float]) -> float:

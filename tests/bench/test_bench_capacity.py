@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.bench.capacity import USABLE, Load, capacity, load_of
+from edge.bench.capacity import USABLE, CameraLoad, camera_load, capacity
 
 
-def load(cameras: int, cpu: float = 100.0, engine: float = 20.0, base_cpu: float = 0.0, rss: float = 17.0) -> Load:
+def load(
+    cameras: int, cpu: float = 100.0, engine: float = 20.0, base_cpu: float = 0.0, rss: float = 17.0
+) -> CameraLoad:
     total = base_cpu + cpu * cameras
-    return Load(cameras, total, engine * cameras, (cpu - engine) * cameras, 150 + rss * cameras)
+    return CameraLoad(cameras, total, engine * cameras, (cpu - engine) * cameras, 150 + rss * cameras)
 
 
 def test_the_processor_ends_it_and_its_larger_part_is_named() -> None:
@@ -52,5 +54,5 @@ def test_a_cost_that_does_not_grow_between_two_short_looks_is_all_the_cameras() 
 
 
 def test_a_load_is_made_of_stages() -> None:
-    made = load_of(4, {"see": 25.0, "detect": 5.0, "decode": 15.0, "publish": 5.0}, 200.0)
+    made = camera_load(4, {"see": 25.0, "detect": 5.0, "decode": 15.0, "publish": 5.0}, 200.0)
     assert (made.cpu_ms, made.engine_ms, made.decoding_ms) == pytest.approx((200.0, 120.0, 60.0))

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from edge.bench.figures import Figure, Table, cells, grid, quantile, ratios
-from edge.bench.scrape import Histogram, Scrape
+from edge.bench.figures import Figure, FigureTable, figure_cells, markdown_table, quantile, ratios
+from edge.bench.scrape import Histogram, MetricsScrape
 
 PAGE = """# TYPE edge_infer_seconds histogram
 edge_infer_seconds_bucket{le="0.01"} %d
@@ -43,11 +43,11 @@ def test_goals_are_bounds(goal: str, value: float, met: bool | None) -> None:
 def test_nothing_measured_meets_no_goal() -> None:
     figure = Figure("x", [], goal="<= 1")
     assert figure.met is None
-    assert "not measured" in cells(figure)
+    assert "not measured" in figure_cells(figure)
 
 
 def test_a_missed_goal_is_said_plainly() -> None:
-    table = Table()
+    table = FigureTable()
     table.add(Figure("cost", [1.2, 1.3, 1.25], "x", "<= 1.10", "4 cameras"))
     assert "| cost | 1.25 x | 1.2 - 1.3 | <= 1.10 | **missed**; 4 cameras |" in table.markdown()
 
@@ -57,7 +57,7 @@ def test_ratios_are_taken_within_a_round() -> None:
 
 
 def test_a_histogram_counts_what_came_after_and_interpolates_within_its_bucket() -> None:
-    before, after = Scrape(PAGE % (10, 10, 10, 10, 0.05)), Scrape(PAGE % (10, 20, 20, 20, 0.2))
+    before, after = MetricsScrape(PAGE % (10, 10, 10, 10, 0.05)), MetricsScrape(PAGE % (10, 20, 20, 20, 0.2))
     found = after.histogram("edge_infer_seconds").since(before.histogram("edge_infer_seconds"))
     assert found.count == 10
     assert found.mean_s == pytest.approx(0.015)
@@ -68,13 +68,13 @@ def test_a_histogram_counts_what_came_after_and_interpolates_within_its_bucket()
 
 
 def test_a_counter_is_summed_over_its_labels() -> None:
-    scrape = Scrape(PAGE % (1, 1, 1, 1, 0.0))
+    scrape = MetricsScrape(PAGE % (1, 1, 1, 1, 0.0))
     assert scrape.total("edge_windows_total") == 7
     assert scrape.total("edge_windows_total", camera="b") == 4
 
 
 def test_what_was_not_measured_is_an_empty_cell() -> None:
-    table = grid(["a", "b"], [["x", math.nan], [None, 1234.5]])
+    table = markdown_table(["a", "b"], [["x", math.nan], [None, 1234.5]])
     assert table.splitlines()[2:] == ["| x |  |", "|  | 1234 |"]
 
 
@@ -85,5 +85,8 @@ def test_a_quantile_is_a_value_that_was_seen() -> None:
 
 
 def test_growth_of_a_counter_by_label() -> None:
-    before, after = Scrape(PAGE % (1, 1, 1, 1, 0.0)), Scrape(PAGE.replace("4.0", "9.0") % (1, 1, 1, 1, 0.0))
-    assert after.grown(before, "edge_windows_total", "camera") == {"a": 0.0, "b": 5.0}
+    before, after = (
+        MetricsScrape(PAGE % (1, 1, 1, 1, 0.0)),
+        MetricsScrape(PAGE.replace("4.0", "9.0") % (1, 1, 1, 1, 0.0)),
+    )
+    assert after.delta(before, "edge_windows_total", "camera") == {"a": 0.0, "b": 5.0}

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.bench.operations import operations_of, summed, work_of
+from edge.bench.operations import node_operations, profile_graph, sum_profile
 from edge.bench.peaks import node_model
 
 
@@ -25,7 +25,7 @@ def graph(nodes: list[onnx.NodeProto], shapes: dict[str, list[int]], weights: di
 def counted(model: onnx.ModelProto, shapes: dict[str, list[int]], folder: Path) -> float:
     onnx.save(model, folder / "g.onnx")
     feed = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
-    return work_of(folder / "g.onnx", feed).operations
+    return profile_graph(folder / "g.onnx", feed).operations
 
 
 def test_a_grouped_convolution(tmp_path: Path) -> None:
@@ -50,13 +50,15 @@ def test_a_product_of_two_inputs_in_a_batch(tmp_path: Path) -> None:
 
 def test_what_is_no_product_counts_nothing() -> None:
     shapes = [{"float": [1, 100]}]
-    assert operations_of({"op_name": "Add", "input_type_shape": shapes, "output_type_shape": shapes}) == 0
+    assert node_operations({"op_name": "Add", "input_type_shape": shapes, "output_type_shape": shapes}) == 0
 
 
 def test_of_several_runs_a_node_counts_once_with_its_shortest_time() -> None:
     args = {"op_name": "MatMul", "input_type_shape": [{"float": [2, 3]}], "output_type_shape": [{"float": [2, 4]}]}
     event = {"cat": "Node", "name": "n_kernel_time", "args": args}
-    found = summed([{**event, "dur": 30}, {**event, "dur": 10}, {"cat": "Session", "name": "model_run", "dur": 99}])
+    found = sum_profile(
+        [{**event, "dur": 30}, {**event, "dur": 10}, {"cat": "Session", "name": "model_run", "dur": 99}]
+    )
     assert (found.operations, found.ms) == (48, 0.01)
 
 

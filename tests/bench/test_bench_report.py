@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from edge.bench.capacity import Capacity
-from edge.bench.clips import FOLDER, MOVING, STILL, bundled, fitted, looked_at
-from edge.bench.course import Found, restless
-from edge.bench.daemon import Look
-from edge.bench.report import Box, answer, as_json, figures, text
+from edge.bench.clips import FOLDER, MOVING, STILL, bundled_clip, looped_clip, probe_clip
+from edge.bench.course import BenchResults, noisy_rules
+from edge.bench.daemon import DaemonMeasurement
+from edge.bench.report import MachineInfo, as_json, conclusions, figure_table, report_text
 from edge.cli import build_parser
 from edge.errors import MediaError
 
-BOX = Box("a processor", 2, 8.0, 0.1)
+BOX = MachineInfo("a processor", 2, 8.0, 0.1)
 
 
-def look(cameras: int, **more: object) -> Look:
+def look(cameras: int, **more: object) -> DaemonMeasurement:
     given: dict[str, object] = {
         "cameras": cameras,
         "rss_mb": 200.0,
@@ -37,10 +37,10 @@ def look(cameras: int, **more: object) -> Look:
         "infer_s": [0.05],
         "runtime": {},
     }
-    return Look(**{**given, **more})  # type: ignore[arg-type]
+    return DaemonMeasurement(**{**given, **more})  # type: ignore[arg-type]
 
 
-def found() -> Found:
+def found() -> BenchResults:
     part = {"row_ms": 40.0, "best_ms": 40.0, "full_ms": 40.0, "clock_ms": 40.0, "full_clock_ms": 40.0}
     chosen = {"runtime": "onnx", "version": "1", "device": "cpu", "precision": "fp32", "load_s": 1.0,
               "row_ms": 40.0, "full_ms": 40.0, "parts": {"see": part}}  # fmt: skip
@@ -50,7 +50,7 @@ def found() -> Found:
         {**measured, "how": "openvino bf16", "fault": "is off", "taken": False},
     ]
     asked = {"see": {"operations": 2e9, "bytes": 1e6, "ms": 40.0, "ms_by_kind": {"Conv": 30.0, "Add": 10.0}}}
-    return Found(
+    return BenchResults(
         ways=ways,
         why="measured here",
         chosen=chosen,
@@ -66,7 +66,7 @@ def found() -> Found:
 
 
 def test_the_answer_says_how_many_what_ends_it_and_how_far_from_the_limit() -> None:
-    said = " ".join(answer(found()))
+    said = " ".join(conclusions(found()))
     assert "about **18** cameras" in said
     assert "limit is decoding" in said
     assert "99.3 % of due windows were scored, 3 dropped at engine" in said
@@ -74,14 +74,14 @@ def test_the_answer_says_how_many_what_ends_it_and_how_far_from_the_limit() -> N
 
 
 def test_a_refused_runtime_is_told_with_its_reason_and_a_busy_box_is_told_too() -> None:
-    said = text(Box("a processor", 2, 8.0, 3.0), "720p", found())
+    said = report_text(MachineInfo("a processor", 2, 8.0, 3.0), "720p", found())
     assert "not quiet" in said
     assert "no: is off" in said
     assert "pictures in 25 % of windows" in said
 
 
 def test_figures_hold_ratios_of_turns_and_latency_as_the_daemon_counts_it() -> None:
-    values = {figure.name: figure for figure in figures(found()).figures}
+    values = {figure.name: figure for figure in figure_table(found()).figures}
     assert values["cost over the floor, 4 cameras, all moving"].value == pytest.approx((100 / 90 + 1.0) / 2)
     assert values["latency added, p99, 14 cameras"].value == pytest.approx(30.0)
     assert values["throughput over the bare runtime, recordings, all moving"].met is None
@@ -93,22 +93,22 @@ def test_the_json_has_no_nan() -> None:
 
 
 def test_nothing_measured_is_said_as_nothing() -> None:
-    assert list(answer(Found())) == []
-    assert "not measured" in text(BOX, "720p", Found())
+    assert list(conclusions(BenchResults())) == []
+    assert "not measured" in report_text(BOX, "720p", BenchResults())
 
 
 @pytest.mark.parametrize("kind", [MOVING, STILL])
 def test_the_clips_that_come_along_are_a_cameras(kind: str, tmp_path: Path) -> None:
-    clip = bundled(kind, tmp_path)
-    assert looked_at(clip.path) == clip
+    clip = bundled_clip(kind, tmp_path)
+    assert probe_clip(clip.path) == clip
     assert (clip.shown, clip.fps) == ("1280 x 720 h264, 15 fps, aac", 15.0)
 
 
 def test_a_clip_is_repeated_and_cut_at_whole_pictures(tmp_path: Path) -> None:
     import av
 
-    short = looked_at(FOLDER / "moving.mp4")
-    long = fitted(short, 2.5 * short.seconds, tmp_path / "long.mp4")
+    short = probe_clip(FOLDER / "moving.mp4")
+    long = looped_clip(short, 2.5 * short.seconds, tmp_path / "long.mp4")
     with av.open(str(long.path)) as container:
         pts = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
     assert len(pts) == 150
@@ -119,13 +119,13 @@ def test_what_is_no_recording_is_said(tmp_path: Path) -> None:
     path = tmp_path / "notes.mp4"
     path.write_text("notes")
     with pytest.raises(MediaError, match="recording of a camera"):
-        looked_at(path)
+        probe_clip(path)
 
 
 def test_restless_rules_stand_at_the_median_of_each_label(tmp_path: Path) -> None:
     table = tmp_path / "scores.csv"
     table.write_text("file,t_s,dog,anomaly\nf,0,0.1,\nf,1,0.3,\nf,2,0.2,\nf,3,,\n")
-    assert restless(table) == {"dog": {"enter": 0.2, "leave": 0.2, "min_s": 0, "cooldown_s": 0}}
+    assert noisy_rules(table) == {"dog": {"enter": 0.2, "leave": 0.2, "min_s": 0, "cooldown_s": 0}}
 
 
 def test_the_command_line_takes_its_options() -> None:

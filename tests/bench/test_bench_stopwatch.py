@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from edge.bench import stopwatch
-from edge.bench.stopwatch import SPOTS, STAGES, Spot, Stopwatch, spent_between, stage_of
+from edge.bench.stopwatch import STAGES, TIMED_METHODS, StageTimer, TimedMethod, stage_of, time_by_stage
 
 
-@pytest.mark.parametrize("spot", SPOTS, ids=lambda spot: f"{spot.owner}.{spot.method}")
-def test_every_method_that_is_timed_is_there(spot: Spot) -> None:
+@pytest.mark.parametrize("spot", TIMED_METHODS, ids=lambda spot: f"{spot.owner}.{spot.method}")
+def test_every_method_that_is_timed_is_there(spot: TimedMethod) -> None:
     assert spot.stage in STAGES
     assert callable(getattr(getattr(import_module(spot.module), spot.owner), spot.method))
 
@@ -35,9 +35,9 @@ def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
     return hand
 
 
-def only_this(clock_ns: int) -> Stopwatch:
+def only_this(clock_ns: int) -> StageTimer:
     me = threading.current_thread()
-    return Stopwatch(lambda thread: clock_ns if thread is me else None)
+    return StageTimer(lambda thread: clock_ns if thread is me else None)
 
 
 def test_a_stage_has_its_own_time_without_that_of_the_stages_it_calls(hand: Hand) -> None:
@@ -78,8 +78,10 @@ def test_a_stage_that_fails_is_left_again(hand: Hand) -> None:
 
 
 def test_a_method_that_is_gone_is_told_and_costs_nothing() -> None:
-    watch = Stopwatch(lambda _thread: None)
-    watch.attach([Spot("see", "edge.bench.stopwatch", "Stopwatch", "gone"), Spot("see", "edge.clock", "Gone", "x")])
+    watch = StageTimer(lambda _thread: None)
+    watch.attach(
+        [TimedMethod("see", "edge.bench.stopwatch", "Stopwatch", "gone"), TimedMethod("see", "edge.clock", "Gone", "x")]
+    )
     assert [spot.method for spot in watch.missing] == ["gone", "x"]
 
 
@@ -89,5 +91,5 @@ def test_a_thread_works_for_the_stage_of_its_name(name: str, stage: str) -> None
 
 
 def test_what_was_spent_between_two_readings() -> None:
-    found = spent_between({"see": 1.0, "hear": 2.0, "fuse": 0.5}, {"see": 4.0, "hear": 3.0, "fuse": 0.5})
+    found = time_by_stage({"see": 1.0, "hear": 2.0, "fuse": 0.5}, {"see": 4.0, "hear": 3.0, "fuse": 0.5})
     assert found == {"see": 3.0, "hear": 1.0}

@@ -31,7 +31,7 @@ from sim import (
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
 from edge.clock import VirtualClock
-from edge.config.models import Health, Windows
+from edge.config.models import HealthConfig, WindowsConfig
 from edge.metrics import Metrics
 from edge.types import (
     NS_PER_MS,
@@ -39,8 +39,8 @@ from edge.types import (
     AudioChunk,
     Frame,
     Gap,
-    Glance,
-    Item,
+    LumaSample,
+    MediaItem,
     SensorReading,
     Stream,
     Window,
@@ -63,10 +63,14 @@ class Taken:
 class Rig:
     """A buffer, its clock, and all windows taken from it."""
 
-    def __init__(self, *, live: bool = False, newest: bool = False, windows: Windows | None = None, **kw: Any) -> None:
+    def __init__(
+        self, *, live: bool = False, newest: bool = False, windows: WindowsConfig | None = None, **kw: Any
+    ) -> None:
         self.clock = VirtualClock()
         metrics = kw.pop("metrics", None) or Metrics()
-        self.buffer = CameraBuffer("gate", SMALL, self.clock, windows or Windows(), Health(), metrics, live=live, **kw)
+        self.buffer = CameraBuffer(
+            "gate", SMALL, self.clock, windows or WindowsConfig(), HealthConfig(), metrics, live=live, **kw
+        )
         self.newest = newest
         self.batch = empty_batch(size=2)
         self.taken: list[Taken] = []
@@ -86,7 +90,7 @@ class Rig:
         assert (self.batch.video_ok[0] == 7).all(), "only its own row is written"
         assert (self.batch.audio[0] == 7).all()
 
-    def play(self, items: Sequence[Item], *, drain: bool = True) -> list[Taken]:
+    def play(self, items: Sequence[MediaItem], *, drain: bool = True) -> list[Taken]:
         for item in items:
             while drain and self.buffer._live and self.clock.mono_ns() + 50 * NS_PER_MS < item.arrival_ns:
                 self.clock.advance(50 * NS_PER_MS)
@@ -159,14 +163,14 @@ def test_a_picture_that_may_be_followed_by_a_better_one_is_not_the_last() -> Non
         rig.clock.advance_to(ms * NS_PER_MS)
         if ms in {0, 200, 240}:
             rig.buffer.push(Frame(ms * NS_PER_MS, ms * NS_PER_MS, image, (0.0, 0.0, 1.0, 1.0)))
-        rig.buffer.push(Glance(ms * NS_PER_MS, ms * NS_PER_MS, 100.0))
+        rig.buffer.push(LumaSample(ms * NS_PER_MS, ms * NS_PER_MS, 100.0))
         assert rig.buffer._timeline.epoch.tracks[Stream.VIDEO].passed_ns >= 250 * NS_PER_MS if ms == 240 else True
         if ms == 200:
             assert rig.buffer._timeline.epoch.tracks[Stream.VIDEO].passed_ns < 250 * NS_PER_MS
 
 
 def test_late_windows_were_ready_when_they_were_late() -> None:
-    rig = Rig(live=True, windows=Windows(max_lateness_s=1.0))
+    rig = Rig(live=True, windows=WindowsConfig(max_lateness_s=1.0))
     rig.play(SourceSim([Play(3.0), Delay(Stream.AUDIO, 1.6), Play(5.0)]).items())
     late = next(t for t in rig.taken if t.window.seq == 10)
     assert late.window.ready_ns == late.window.t_end_ns + NS_PER_S
@@ -181,21 +185,21 @@ def test_a_thinned_camera_has_some_of_the_windows_and_they_hold_the_same(
     script: list[Any], every: int, phase: int, live: bool
 ) -> None:
     whole, thinned = Rig(live=live), Rig(live=live)
-    thinned.buffer.thin(every, phase)
+    thinned.buffer.set_stride(every, phase)
     for rig in (whole, thinned):
         rig.play(SourceSim(script, seed=3).items())
         rig.finish()
     wanted = [t for t in whole.taken if t.window.seq % every == phase % every]
     assert content(thinned.taken) == content(wanted)
     assert thinned.buffer.skipped == 0
-    facts = thinned.buffer.facts(0)
+    facts = thinned.buffer.status(0)
     assert (facts.hop_s, facts.is_thinned) == (0.5 * every, every > 1)
 
 
 def test_windows_left_out_are_no_drops_and_both_are_counted() -> None:
     metrics = Metrics()
     rig = Rig(live=True, newest=True, metrics=metrics)
-    rig.buffer.thin(4)
+    rig.buffer.set_stride(4)
     rig.play(SourceSim([Play(10.3)]).items(), drain=False)
     assert rig.buffer.due(rig.clock.mono_ns()) == 5
     rig.drain()
@@ -203,7 +207,7 @@ def test_windows_left_out_are_no_drops_and_both_are_counted() -> None:
     assert rig.buffer.skipped == 4
     assert metrics.registry.get_sample_value("edge_windows_left_out_total", {"camera": "gate"}) == 15
     assert metrics.registry.get_sample_value("edge_hop_seconds", {"camera": "gate"}) == 2.0
-    rig.buffer.thin(1)
+    rig.buffer.set_stride(1)
     rig.play(SourceSim([Play(12.0)]).items()[-200:])
     assert [t.window.seq for t in rig.taken][1:4] == [21, 22, 23]
 
@@ -254,12 +258,12 @@ def test_t_end_is_the_local_time_of_the_windows_end() -> None:
     assert all(b > a for a, b in pairwise(ends))
 
 
-def _later(item: Item, ns: int) -> Item:
+def _later(item: MediaItem, ns: int) -> MediaItem:
     match item:
         case Frame():
             return Frame(item.pts_ns, item.arrival_ns + ns, item.image, item.content)
-        case Glance():
-            return Glance(item.pts_ns, item.arrival_ns + ns, item.luma)
+        case LumaSample():
+            return LumaSample(item.pts_ns, item.arrival_ns + ns, item.luma)
         case AudioChunk():
             return AudioChunk(item.pts_ns, item.arrival_ns + ns, item.samples)
         case Gap():
@@ -267,7 +271,7 @@ def _later(item: Item, ns: int) -> Item:
 
 
 def test_late_sound_is_waited_for_only_so_long() -> None:
-    rig = Rig(live=True, windows=Windows(max_lateness_s=1.0))
+    rig = Rig(live=True, windows=WindowsConfig(max_lateness_s=1.0))
     rig.play(SourceSim([Play(3.0), Delay(Stream.AUDIO, 1.6), Play(5.0)]).items())
     by_seq = {t.window.seq: t for t in rig.taken}
     late = by_seq[10]
@@ -295,7 +299,7 @@ def test_known_absence_costs_nothing() -> None:
     rig.play(SourceSim([Play(2.0)], audio=False).items())
     assert [t.window.seq for t in rig.taken] == [1, 2, 3]
     assert all(t.at_ns - t.window.t_end_ns < 0.2 * NS_PER_S for t in rig.taken)
-    assert rig.buffer.facts(0).audio is None
+    assert rig.buffer.status(0).audio is None
 
 
 def test_sound_that_stops_delays_no_more_than_once() -> None:
@@ -361,12 +365,12 @@ def test_unrelated_pts_of_picture_and_sound_are_joined_by_arrival() -> None:
 
 
 def test_too_little_media_is_a_hole_not_a_zero() -> None:
-    rig = Rig(live=True, windows=Windows(min_coverage=0.6))
+    rig = Rig(live=True, windows=WindowsConfig(min_coverage=0.6))
     rig.play(SourceSim([Play(2.0), Drop(Stream.VIDEO, 3.0), Drop(Stream.AUDIO, 3.0), Play(6.0)]).items())
     seqs = [t.window.seq for t in rig.taken]
     assert 8 not in seqs
     assert {3, 4, 13} <= set(seqs)
-    assert rig.buffer.facts(0).drops["coverage"] == 13 - len([s for s in seqs if s <= 13])
+    assert rig.buffer.status(0).drops["coverage"] == 13 - len([s for s in seqs if s <= 13])
 
 
 def test_dead_source_makes_holes_and_no_windows() -> None:
@@ -375,7 +379,7 @@ def test_dead_source_makes_holes_and_no_windows() -> None:
     n = len(rig.taken)
     rig.idle(30.0)
     assert len(rig.taken) <= n + 2
-    assert rig.buffer.facts(rig.clock.mono_ns()).video.age_s > 29
+    assert rig.buffer.status(rig.clock.mono_ns()).video.age_s > 29
 
 
 def test_engine_behind_jumps_to_the_newest_and_counts() -> None:
@@ -384,7 +388,7 @@ def test_engine_behind_jumps_to_the_newest_and_counts() -> None:
     assert rig.buffer.due(rig.clock.mono_ns()) == 6
     rig.drain()
     assert [t.window.seq for t in rig.taken] == [6]
-    assert rig.buffer.facts(0).drops["engine"] == 5
+    assert rig.buffer.status(0).drops["engine"] == 5
 
 
 def test_pushing_more_than_fits_without_taking_is_refused_on_one_thread() -> None:
@@ -435,7 +439,7 @@ def test_wake_is_called_when_a_window_came_due() -> None:
 
 @pytest.mark.parametrize("ppm", [-300.0, 0.0, 300.0])
 def test_outer_microphone_is_heard_on_the_cameras_axis(ppm: float) -> None:
-    microphone = MicrophoneBuffer("hall", SMALL, Health())
+    microphone = MicrophoneBuffer("hall", SMALL, HealthConfig())
     rig = Rig(live=True, microphone=microphone)
     seconds_played = 90.0
     camera = SourceSim([Jitter(0.02), Play(seconds_played)], audio=False).items()
@@ -471,7 +475,7 @@ def _position(samples: np.ndarray, near: int) -> int:
 
 
 def test_microphone_alone_makes_windows() -> None:
-    microphone = MicrophoneBuffer("hall", SMALL, Health())
+    microphone = MicrophoneBuffer("hall", SMALL, HealthConfig())
     rig = Rig(live=True, video=False, microphone=microphone)
     for item in SourceSim([Play(4.0)], video=False).items():
         rig.clock.advance_to(item.arrival_ns)
@@ -479,11 +483,11 @@ def test_microphone_alone_makes_windows() -> None:
         rig.drain()
     assert [t.window.audio_ok for t in rig.taken][1:4] == [1.0, 1.0, 1.0]
     assert rig.taken[-1].window.video_ok == (False, False)
-    assert rig.buffer.facts(0).video is None
+    assert rig.buffer.status(0).video is None
 
 
 def test_silent_outer_microphone_costs_lateness_but_no_windows() -> None:
-    rig = Rig(live=True, microphone=MicrophoneBuffer("hall", SMALL, Health()))
+    rig = Rig(live=True, microphone=MicrophoneBuffer("hall", SMALL, HealthConfig()))
     rig.play(SourceSim([Play(4.0)], audio=False).items())
     assert [t.window.seq for t in rig.taken] == [1, 2, 3, 4, 5]
     assert all(t.window.audio_ok == 0.0 for t in rig.taken)
@@ -513,7 +517,7 @@ def test_sensors_are_scaled_and_go_stale() -> None:
 def test_drift_and_rates_are_published() -> None:
     rig = Rig(live=True)
     rig.play(SourceSim([Drift(200.0), Jitter(0.01), Play(200.0)]).items())
-    facts = rig.buffer.facts(rig.clock.mono_ns())
+    facts = rig.buffer.status(rig.clock.mono_ns())
     assert facts.video is not None
     assert facts.audio is not None
     assert facts.video.rate_hz == pytest.approx(15, rel=0.1)

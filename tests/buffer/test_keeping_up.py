@@ -69,7 +69,7 @@ class Site:
         self.detector = Detector(config, self.model.manifest, self.clock)
         model: Any = self.model
         live = dict.fromkeys(names, True)
-        self.pipeline = Pipeline(model, self.detector, self.buffers, self.clock, self.metrics, live, at_once=1)
+        self.pipeline = Pipeline(model, self.detector, self.buffers, self.clock, self.metrics, live, max_rows=1)
         script = SourceSim([Play(120.0)], chunk_s=0.1, fps=8).items()
         self._items = [(item, name) for item in script for name in names]
         self.events: list[Event] = []
@@ -86,7 +86,7 @@ class Site:
                 self.buffers[name].push(item)
             step = self.pipeline.step()
             self.events += step.events
-            self.held = step.held if step.facts else self.held
+            self.held = step.held_back if step.statuses else self.held
             self.order += [scores.camera for scores in step.scores]
             if step.ready_ns is not None:
                 self.waits_s.append((self.clock.mono_ns() - step.ready_ns) / NS_PER_S)
@@ -109,13 +109,13 @@ def test_at_twice_the_capacity_cameras_are_looked_at_less_often_and_that_is_told
     assert skipped > 0, "until it was noticed"
     site.run(50.0)
     assert site.skipped() - skipped <= 2, "afterwards every look is in time"
-    assert {site.buffers[name].facts(0).hop_s for name in site.buffers} <= {1.0, 2.0}
+    assert {site.buffers[name].status(0).hop_s for name in site.buffers} <= {1.0, 2.0}
     assert {name for name, _, phase in site.health() if phase == "begin"} == set(site.buffers)
     assert site.count("edge_windows_left_out_total") > 0
     assert max(site.waits_s[-50:]) <= 1.0
     site.model.row_s = 0.01
     site.run(110.0)
-    assert {site.buffers[name].facts(0).hop_s for name in site.buffers} == {0.5}
+    assert {site.buffers[name].status(0).hop_s for name in site.buffers} == {0.5}
     assert len([1 for _, _, phase in site.health() if phase == "end"]) == 4
 
 
@@ -123,7 +123,7 @@ def test_an_event_that_must_last_is_found_at_a_longer_hop_too() -> None:
     site = Site(2)
     site.model.row_s = 0.4
     site.run(25.0)
-    assert site.buffers["cam0"].facts(0).hop_s > 0.5
+    assert site.buffers["cam0"].status(0).hop_s > 0.5
     site.model.loud = {"cam0"}
     site.run(35.0)
     assert [(e.camera, e.phase.value) for e in site.events if e.label == "siren"][:1] == [("cam0", "begin")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.buffer.avsync import AvSync, BangFinder, FlashFinder
+from edge.buffer.avsync import AvOffsetEstimator, FlashDetector, OnsetDetector
 from edge.buffer.meters import AudioMeter, VideoMeter
 from edge.types import NS_PER_MS, NS_PER_S
 
@@ -29,29 +29,29 @@ def pictures(kind: str, n: int, seed: int = 0) -> list[np.ndarray]:
 def test_frozen_picture_against_a_still_scene(kind: str, is_frozen: bool) -> None:
     meter = VideoMeter(12.0, 64, 96)
     for k, image in enumerate(pictures(kind, 40)):
-        meter.picture(image, k * NS_PER_S // 4)
-    frozen_s = meter.facts(10 * NS_PER_S, None).frozen_s
+        meter.add_picture(image, k * NS_PER_S // 4)
+    frozen_s = meter.status(10 * NS_PER_S, None).frozen_s
     assert frozen_s > 8 if is_frozen else frozen_s == 0
 
 
 def test_frozen_ends_with_the_first_change() -> None:
     meter = VideoMeter(12.0, 64, 96)
     for k, image in enumerate(pictures("frozen", 20) + pictures("camera", 2, seed=3)):
-        meter.picture(image, k * NS_PER_S)
-    assert meter.facts(30 * NS_PER_S, None).frozen_s == 0
+        meter.add_picture(image, k * NS_PER_S)
+    assert meter.status(30 * NS_PER_S, None).frozen_s == 0
 
 
 def test_dark_rate_and_age() -> None:
     meter = VideoMeter(12.0, 64, 96)
-    assert meter.facts(0, None).age_s is None
+    assert meter.status(0, None).age_s is None
     for k in range(100):
-        meter.glance(100.0 if k < 50 else 3.0, k * NS_PER_S // 10)
-    facts = meter.facts(12 * NS_PER_S, 5.0)
+        meter.add_luma(100.0 if k < 50 else 3.0, k * NS_PER_S // 10)
+    facts = meter.status(12 * NS_PER_S, 5.0)
     assert facts.quiet_s == pytest.approx(4.9)
     assert facts.level == 3.0
     assert facts.age_s == pytest.approx(2.1)
-    assert meter.facts(99 * NS_PER_S // 10, None).rate_hz == pytest.approx(10, rel=0.1)
-    assert meter.facts(30 * NS_PER_S, None).rate_hz == 0
+    assert meter.status(99 * NS_PER_S // 10, None).rate_hz == pytest.approx(10, rel=0.1)
+    assert meter.status(30 * NS_PER_S, None).rate_hz == 0
 
 
 @pytest.mark.parametrize(("amplitude", "dbfs"), [(1.0, 0.0), (0.1, -20.0), (0.0, -120.0)])
@@ -59,8 +59,8 @@ def test_sound_level_is_the_loudest_of_the_last_two_seconds(amplitude: float, db
     meter = AudioMeter(-80.0)
     wave = np.sin(np.arange(320) * 0.3).astype(np.float32)
     for k in range(300):
-        meter.chunk(wave * np.float32(0.9 if k < 20 else amplitude), k * 20 * NS_PER_MS)
-    facts = meter.facts(6 * NS_PER_S, None)
+        meter.add_chunk(wave * np.float32(0.9 if k < 20 else amplitude), k * 20 * NS_PER_MS)
+    facts = meter.status(6 * NS_PER_S, None)
     assert facts.level == pytest.approx(dbfs, abs=0.1)
     assert (facts.quiet_s > 5) == (amplitude == 0.0)
     assert (facts.frozen_s > 5) == (amplitude == 0.0)
@@ -71,7 +71,7 @@ def noise(s: float, level: float = 0.01) -> np.ndarray:
 
 
 def bangs_in(samples: np.ndarray, chunk: int = 341) -> list[float]:
-    finder = BangFinder(RATE)
+    finder = OnsetDetector(RATE)
     found: list[int] = []
     for i in range(0, len(samples), chunk):
         found += finder.push(i * NS_PER_S // RATE, samples[i : i + chunk])
@@ -94,7 +94,7 @@ def test_steady_loud_sound_is_no_bang() -> None:
 
 
 def test_flash_is_a_sharp_jump_not_a_dawn() -> None:
-    finder = FlashFinder()
+    finder = FlashDetector()
     dawn = [finder.push(k, 10.0 + k) for k in range(200)]
     assert set(dawn) == {None}
     assert finder.push(NS_PER_S, 250.0) == NS_PER_S
@@ -102,20 +102,20 @@ def test_flash_is_a_sharp_jump_not_a_dawn() -> None:
 
 
 def test_offset_needs_both_and_is_a_median() -> None:
-    sync = AvSync()
+    sync = AvOffsetEstimator()
     for k in range(5):
-        sync.flash(k * 3 * NS_PER_S)
+        sync.add_flash(k * 3 * NS_PER_S)
     for k in range(5):
-        sync.bang((20 + k * 3) * NS_PER_S)
+        sync.add_onset((20 + k * 3) * NS_PER_S)
     assert sync.offset_s is None
     for k, offset_ms in enumerate((100, 90, 480, 110, 100)):
-        sync.flash((100 + 3 * k) * NS_PER_S)
-        sync.bang((100 + 3 * k) * NS_PER_S + offset_ms * NS_PER_MS)
+        sync.add_flash((100 + 3 * k) * NS_PER_S)
+        sync.add_onset((100 + 3 * k) * NS_PER_S + offset_ms * NS_PER_MS)
     assert sync.offset_s == pytest.approx(0.1)
 
 
 def test_sound_before_picture_is_negative_and_order_does_not_matter() -> None:
-    sync = AvSync()
-    sync.flash(5 * NS_PER_S)
-    sync.bang(5 * NS_PER_S - 200 * NS_PER_MS)
+    sync = AvOffsetEstimator()
+    sync.add_flash(5 * NS_PER_S)
+    sync.add_onset(5 * NS_PER_S - 200 * NS_PER_MS)
     assert sync.offset_s == pytest.approx(-0.2)

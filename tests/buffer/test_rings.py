@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.buffer.rings import AudioRing, FrameRing
-from edge.buffer.sound_track import SoundTrack
+from edge.buffer.sound_track import AudioTrack
 from edge.types import NS_PER_S
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -110,7 +110,7 @@ def test_pictures_are_whole_under_a_racing_writer() -> None:
 
 
 def test_sound_track_continues_over_rounding_and_opens_holes() -> None:
-    track = SoundTrack(1000, 4000)
+    track = AudioTrack(1000, 4000)
     ms = NS_PER_S // 1000
     track.push(0, 5_000 * ms, np.full(100, 1, np.float32))
     track.push(0, 5_104 * ms, np.full(100, 2, np.float32))  # 4 ms off: rounding

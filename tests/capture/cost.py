@@ -23,21 +23,21 @@ from unittest import mock
 import av
 
 from edge.buffer.camera import CameraBuffer
-from edge.capture.decode import Decoder
+from edge.capture.decode import ContainerDecoder
 from edge.capture.registry import open_source
 from edge.clock import SystemClock
-from edge.config.models import Health, Windows
-from edge.config.sources import FileSource
+from edge.config.models import HealthConfig, WindowsConfig
+from edge.config.sources import FileSourceConfig
 from edge.engine.manifest import find_folder, load_folder
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Item
+from edge.types import NS_PER_S, MediaItem
 
 GEOMETRY = load_folder(find_folder("fused")).manifest.geometry
-_DECODE = Decoder._decode
+_DECODE = ContainerDecoder._decode
 spent = {"video": 0, "audio": 0}
 
 
-def timed(decoder: Decoder, packet: Any) -> list[Any]:
+def timed(decoder: ContainerDecoder, packet: Any) -> list[Any]:
     """`Decoder._decode`, noting what decoding itself takes."""
     began_ns = time.thread_time_ns()
     frames = _DECODE(decoder, packet)
@@ -45,15 +45,17 @@ def timed(decoder: Decoder, packet: Any) -> list[Any]:
     return frames
 
 
-def items_of(clip: Path, fast_decode: bool = False) -> Generator[Item, None, None]:
+def items_of(clip: Path, fast_decode: bool = False) -> Generator[MediaItem, None, None]:
     """The clip as a camera that nothing paces."""
-    config = FileSource(type="file", path=clip, pace="fast", fast_decode=fast_decode)
+    config = FileSourceConfig(type="file", path=clip, pace="fast", fast_decode=fast_decode)
     return open_source("cam", config, GEOMETRY, SystemClock(), Metrics(), Path()).items()
 
 
 def new_buffer() -> CameraBuffer:
     """A live camera's buffer."""
-    return CameraBuffer("cam", GEOMETRY, SystemClock(), Windows(), Health(), Metrics(), live=True, wake=lambda: None)
+    return CameraBuffer(
+        "cam", GEOMETRY, SystemClock(), WindowsConfig(), HealthConfig(), Metrics(), live=True, wake=lambda: None
+    )
 
 
 def bare(clip: Path, seconds: float) -> None:
@@ -138,7 +140,7 @@ def main() -> None:
         "capture and buffer": lambda: read(clip, seconds, new_buffer()),
         "capture, fast_decode": lambda: read(clip, seconds, fast_decode=True),
     }
-    with mock.patch.object(Decoder, "_decode", timed):
+    with mock.patch.object(ContainerDecoder, "_decode", timed):
         rounds = [{kind: cost(run, seconds) for kind, run in kinds.items()} for _ in range(args.rounds)]
     for kind in kinds:
         total, video, audio, ratio = (statistics.median(r[kind][i] for r in rounds) for i in range(4))

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from test_file import GEOMETRY
 
 from edge.capture import devices, v4l2
-from edge.capture.epochs import Epochs, Verdict
-from edge.capture.microphone import Tape
-from edge.capture.picture import Chooser
+from edge.capture.epochs import EpochTracker, PtsContinuity
+from edge.capture.microphone import CallbackRing
+from edge.capture.picture import FrameDecimator
 from edge.capture.registry import open_source
-from edge.capture.sample_count import SampleCount
+from edge.capture.sample_count import SampleCounter
 from edge.capture.sensors import SensorParser, read_value
 from edge.clock import VirtualClock
-from edge.config.sources import SensorTopic, V4l2Source
+from edge.config.sources import SensorTopic, V4l2SourceConfig
 from edge.errors import SourceError
 from edge.metrics import Metrics
-from edge.types import NS_PER_MS, NS_PER_S, Frame, Glance, Item, SensorReading, Stream
+from edge.types import NS_PER_MS, NS_PER_S, Frame, LumaSample, MediaItem, SensorReading, Stream
 
 RATE = 16000
 
@@ -92,7 +92,7 @@ def test_parser_feeds_every_camera_and_counts_what_it_cannot_read(caplog: pytest
 
 def count(n_blocks: int, lose: dict[int, int], ppm: float = 0.0, jitter_ms: int = 30, seed: int = 1) -> tuple[int, int]:
     """Blocks of 40 ms; before block k ``lose[k]`` samples vanish. Lost as counted, and the error of pts at the end."""
-    dice, counter, block = random.Random(seed), SampleCount(RATE), RATE // 25
+    dice, counter, block = random.Random(seed), SampleCounter(RATE), RATE // 25
     taken = total = pts = 0
     arrival = 0
     for k in range(n_blocks):
@@ -113,7 +113,7 @@ def test_lost_samples_are_noticed_and_nothing_else(lose: dict[int, int], ppm: fl
 
 
 def test_a_late_burst_is_no_loss() -> None:
-    counter, block = SampleCount(RATE), RATE // 25
+    counter, block = SampleCounter(RATE), RATE // 25
     for k in range(400):
         on_time = (k + 1) * 40 * NS_PER_MS
         arrival = max(on_time, 10 * NS_PER_S) if k >= 225 else on_time
@@ -125,7 +125,7 @@ def test_a_late_burst_is_no_loss() -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 700), max_size=40), st.integers(1, 3))
 def test_tape_gives_back_what_was_written(sizes: list[int], channels: int) -> None:
-    tape, position, read = Tape(1600, VirtualClock()), 0, 0
+    tape, position, read = CallbackRing(1600, VirtualClock()), 0, 0
     for n in sizes:
         values = np.arange(position, position + n, dtype=np.float32)
         tape.write(np.repeat(values[:, None], channels, axis=1))
@@ -143,7 +143,7 @@ def test_tape_gives_back_what_was_written(sizes: list[int], channels: int) -> No
     origin=st.integers(0, 10**6),
 )
 def test_chooser_fills_every_step_that_has_a_picture(steps: list[int], origin: int) -> None:
-    chooser, held, chosen, times = Chooser(250 * NS_PER_MS), None, [], []
+    chooser, held, chosen, times = FrameDecimator(250 * NS_PER_MS), None, [], []
     chooser.restart(origin)
     pts = origin
     for step in steps:
@@ -163,16 +163,16 @@ def test_chooser_fills_every_step_that_has_a_picture(steps: list[int], origin: i
 
 
 def test_epochs_join_the_jumps_of_two_streams() -> None:
-    epochs, ms = Epochs(), NS_PER_MS
+    epochs, ms = EpochTracker(), NS_PER_MS
     for k in range(10):
-        epochs.check(Stream.VIDEO, k * 40 * ms, 40 * ms)
-        epochs.check(Stream.AUDIO, k * 40 * ms, 40 * ms)
-    assert epochs.check(Stream.VIDEO, 90_000 * ms, 40 * ms) is Verdict.JUMP
-    assert epochs.check(Stream.AUDIO, 400 * ms, 40 * ms) is Verdict.STALE
-    assert epochs.check(Stream.AUDIO, 90_010 * ms, 40 * ms) is Verdict.FIRST
-    assert epochs.check(Stream.AUDIO, 90_050 * ms, 40 * ms) is Verdict.NEXT
-    assert epochs.check(Stream.VIDEO, 90_020 * ms, 40 * ms) is Verdict.NEXT
-    assert epochs.check(Stream.VIDEO, 90_010 * ms, 40 * ms) is Verdict.BACKWARD
+        epochs.classify(Stream.VIDEO, k * 40 * ms, 40 * ms)
+        epochs.classify(Stream.AUDIO, k * 40 * ms, 40 * ms)
+    assert epochs.classify(Stream.VIDEO, 90_000 * ms, 40 * ms) is PtsContinuity.JUMP
+    assert epochs.classify(Stream.AUDIO, 400 * ms, 40 * ms) is PtsContinuity.STALE
+    assert epochs.classify(Stream.AUDIO, 90_010 * ms, 40 * ms) is PtsContinuity.FIRST
+    assert epochs.classify(Stream.AUDIO, 90_050 * ms, 40 * ms) is PtsContinuity.NEXT
+    assert epochs.classify(Stream.VIDEO, 90_020 * ms, 40 * ms) is PtsContinuity.NEXT
+    assert epochs.classify(Stream.VIDEO, 90_010 * ms, 40 * ms) is PtsContinuity.BACKWARD
 
 
 class FakeCapture:
@@ -208,12 +208,12 @@ def local(monkeypatch: pytest.MonkeyPatch, script: list[tuple[bool, np.ndarray |
     capture = FakeCapture(script, clock)
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
     source = open_source(
-        "bench", V4l2Source(type="v4l2", **(config or {"device": 0})), GEOMETRY, clock, metrics, Path()
+        "bench", V4l2SourceConfig(type="v4l2", **(config or {"device": 0})), GEOMETRY, clock, metrics, Path()
     )
     return source, capture, metrics
 
 
-def keep(items: Iterable[Item], kept: list[Item]) -> None:
+def keep(items: Iterable[MediaItem], kept: list[MediaItem]) -> None:
     """Also what comes before an error."""
     for item in items:
         kept.append(item)  # noqa: PERF402
@@ -223,7 +223,7 @@ def test_local_camera_gives_letterboxed_rgb(monkeypatch: pytest.MonkeyPatch) -> 
     blue = np.zeros((480, 640, 3), np.uint8)
     blue[:, :, 0] = 255
     source, capture, _ = local(monkeypatch, [(True, blue, 1000.0 + 40 * k) for k in range(26)])
-    items: list[Item] = []
+    items: list[MediaItem] = []
     with pytest.raises(SourceError, match="plugged in"):
         keep(source.items(), items)
     assert capture.released
@@ -231,7 +231,7 @@ def test_local_camera_gives_letterboxed_rgb(monkeypatch: pytest.MonkeyPatch) -> 
         if isinstance(item, Frame):
             assert item.image[32, 56].tolist() == [0, 0, 255]
             assert item.image[32, 2].tolist() == [114, 114, 114]
-    assert sum(isinstance(item, Glance) for item in items) == 26
+    assert sum(isinstance(item, LumaSample) for item in items) == 26
     assert sum(isinstance(item, Frame) for item in items) == 5
     assert items[-1].luma == pytest.approx(0.114 * 255, abs=0.5)
 
@@ -240,10 +240,10 @@ def test_stale_pictures_of_an_unplugged_camera_are_dropped(monkeypatch: pytest.M
     grey = np.full((48, 64, 3), 90, np.uint8)
     script = [(True, grey, 40.0 * k) for k in range(10)] + [(True, grey, 360.0)] * 400
     source, _, metrics = local(monkeypatch, script)
-    pushed: list[Item] = []
+    pushed: list[MediaItem] = []
     with pytest.raises(SourceError, match="same picture"):
         keep(source.items(), pushed)
-    assert sum(isinstance(item, Glance) for item in pushed) == 10
+    assert sum(isinstance(item, LumaSample) for item in pushed) == 10
     assert metrics.registry.get_sample_value("edge_drops_total", {"source": "bench", "place": "stale"}) > 100
 
 
@@ -258,7 +258,7 @@ def test_pipeline_needs_gstreamer_in_opencv(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_camera_that_is_not_there() -> None:
-    config = V4l2Source(type="v4l2", device="/dev/video-none")
+    config = V4l2SourceConfig(type="v4l2", device="/dev/video-none")
     source = open_source("bench", config, GEOMETRY, VirtualClock(), Metrics(), Path())
     with pytest.raises(SourceError, match="edge devices"):
         next(iter(source.items()))
@@ -272,5 +272,5 @@ def test_cameras_are_listed_by_number_without_metadata_nodes(tmp_path: Path) -> 
         (sysfs / f"video{number}").mkdir(parents=True)
         (sysfs / f"video{number}" / "name").write_text(name + "\n")
         (sysfs / f"video{number}" / "index").write_text(f"{index}\n")
-    found = devices.cameras(dev, sysfs)
+    found = devices.list_cameras(dev, sysfs)
     assert [(Path(c.path).name, c.name) for c in found] == [("video0", "USB Camera"), ("video10", "CSI")]

@@ -17,18 +17,18 @@ from sim import empty_batch
 from edge.buffer.camera import CameraBuffer
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
-from edge.config.models import Health, Windows
-from edge.config.sources import FileSource
-from edge.engine.manifest import AudioGeometry, Geometry, Memory, VideoGeometry
+from edge.config.models import HealthConfig, WindowsConfig
+from edge.config.sources import FileSourceConfig
+from edge.engine.manifest import AudioGeometry, Geometry, MemoryGeometry, VideoGeometry
 from edge.errors import MediaError
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, AudioChunk, Frame, Gap, Glance, Item
+from edge.types import NS_PER_S, AudioChunk, Frame, Gap, LumaSample, MediaItem
 
 GEOMETRY = Geometry(
     hop_s=0.5,
     video=VideoGeometry(fps=4, frames=2, width=112, height=64),
     audio=AudioGeometry(rate_hz=32000, window_s=2.0),
-    memory=Memory(tokens=4, dim=8),
+    memory=MemoryGeometry(tokens=4, dim=8),
 )
 
 
@@ -41,7 +41,7 @@ class Played:
     frames: list[float] = field(default_factory=list)
     images: list[np.ndarray] = field(default_factory=list)
     contents: list[tuple[float, ...]] = field(default_factory=list)
-    glances: list[Glance] = field(default_factory=list)
+    glances: list[LumaSample] = field(default_factory=list)
     chunks: list[AudioChunk] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
@@ -54,14 +54,14 @@ class Played:
     def drops(self, place: str) -> float:
         return self.metrics.registry.get_sample_value("edge_drops_total", {"source": "cam", "place": place}) or 0.0
 
-    def add(self, item: Item) -> None:
+    def add(self, item: MediaItem) -> None:
         self.arrivals.append(item.arrival_ns)
         match item:
             case Frame():
                 self.frames.append(round(item.pts_ns / NS_PER_S, 3))
                 self.images.append(item.image.copy())
                 self.contents.append(item.content)
-            case Glance():
+            case LumaSample():
                 self.glances.append(item)
             case AudioChunk():
                 self.chunks.append(item)
@@ -71,7 +71,7 @@ class Played:
 
 def play(path: Path, *, most: int = 10**9, pace: str = "fast", loop: bool = False) -> Played:
     played, clock = Played(), VirtualClock()
-    config = FileSource(type="file", path=path, pace=pace, loop=loop)
+    config = FileSourceConfig(type="file", path=path, pace=pace, loop=loop)
     source = open_source("cam", config, GEOMETRY, clock, played.metrics, Path("/nowhere"))
     items = source.items()
     for n, item in enumerate(items):
@@ -294,7 +294,7 @@ def test_corrupt_packets_are_skipped_and_counted(tmp_path: Path) -> None:
 
 
 def test_rotation_is_respected() -> None:
-    from edge.capture.picture import Scaler
+    from edge.capture.picture import FrameScaler
 
     class Turned:
         """A decoded picture whose container says that it is to be shown turned by 90 degrees to the left."""
@@ -306,7 +306,7 @@ def test_rotation_is_respected() -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(self._frame, name)
 
-    scaler = Scaler(GEOMETRY.video)
+    scaler = FrameScaler(GEOMETRY.video)
     scaler._reformatter = type("Unwrapping", (), {"reformat": lambda _, f, *a, **k: f._frame.reformat(*a, **k)})()
     image = scaler.scale(Turned(av.VideoFrame.from_ndarray(media.moving(320, 180)(0.0), format="rgb24")))
     x1, y1, x2, y2 = scaler.content
@@ -336,13 +336,13 @@ def test_clap_and_flash_is_measured_on_the_common_axis(tmp_path: Path, shift_s: 
     draw, bang = media.flash_and_bang(160, 90, [1.5, 3.6, 5.7, 7.8], shift_s)
     path = media.write(tmp_path / name, 9.0, size=(160, 90), fps=25, picture=draw, sound=bang)
     clock, metrics = VirtualClock(), Metrics()
-    source = open_source("cam", FileSource(type="file", path=path, pace="fast"), GEOMETRY, clock, metrics, Path())
-    buffer = CameraBuffer("cam", GEOMETRY, clock, Windows(), Health(), metrics)
+    source = open_source("cam", FileSourceConfig(type="file", path=path, pace="fast"), GEOMETRY, clock, metrics, Path())
+    buffer = CameraBuffer("cam", GEOMETRY, clock, WindowsConfig(), HealthConfig(), metrics)
     batch = empty_batch(GEOMETRY)
     for item in source.items():
         buffer.push(item)
         buffer.take(batch, 0, clock.mono_ns(), newest=False)
-    assert buffer.facts(0).av_offset_s == pytest.approx(shift_s, abs=0.04)
+    assert buffer.status(0).av_offset_s == pytest.approx(shift_s, abs=0.04)
 
 
 def test_early_end_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

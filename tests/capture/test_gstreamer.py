@@ -13,7 +13,7 @@ from test_file import GEOMETRY, Played, check_sound, play
 from edge.capture import gst
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
-from edge.config.sources import GstreamerSource
+from edge.config.sources import GstreamerSourceConfig
 from edge.errors import SourceError
 from edge.types import NS_PER_S
 
@@ -26,7 +26,7 @@ SOUND = "d.audio_0 ! queue ! aacparse ! avdec_aac ! audioconvert ! appsink name=
 @pytest.fixture(autouse=True)
 def _needs_gstreamer() -> None:
     try:
-        ns = gst.load()
+        ns = gst.load_gstreamer()
     except SourceError as error:
         pytest.skip(str(error))
     for element in ("avdec_h264", "avdec_aac", "qtdemux", "appsink", "videoconvert"):
@@ -37,7 +37,7 @@ def _needs_gstreamer() -> None:
 def watch(pipeline: str, **more: object) -> tuple[Played, str]:
     """All items of a pipeline, and what it ended with."""
     played = Played()
-    config = GstreamerSource(type="gstreamer", pipeline=pipeline, **more)
+    config = GstreamerSourceConfig(type="gstreamer", pipeline=pipeline, **more)
     source = open_source("cam", config, GEOMETRY, VirtualClock(), played.metrics, Path())
     said = ""
     try:
@@ -105,7 +105,7 @@ def test_trouble_says_what_to_do_and_no_secret(pipeline: str, said: str) -> None
 
 def test_a_pipeline_without_sinks_is_refused() -> None:
     with pytest.raises(ValidationError, match="appsink name=video"):
-        GstreamerSource(type="gstreamer", pipeline="videotestsrc ! fakesink")
+        GstreamerSourceConfig(type="gstreamer", pipeline="videotestsrc ! fakesink")
 
 
 def test_a_silent_pipeline_is_given_up() -> None:
@@ -114,7 +114,7 @@ def test_a_silent_pipeline_is_given_up() -> None:
             self.advance(NS_PER_S)
             return super().mono_ns()
 
-    config = GstreamerSource(type="gstreamer", pipeline="appsrc ! appsink name=video", read_timeout_s=5)
+    config = GstreamerSourceConfig(type="gstreamer", pipeline="appsrc ! appsink name=video", read_timeout_s=5)
     source = open_source("cam", config, GEOMETRY, Passing(), Played().metrics, Path())
     with pytest.raises(SourceError, match="gives nothing"):
         next(source.items())
@@ -122,7 +122,7 @@ def test_a_silent_pipeline_is_given_up() -> None:
 
 def test_close_ends_it(tmp_path: Path) -> None:
     path = media.write(tmp_path / "a.mp4", 3.0)
-    config = GstreamerSource(type="gstreamer", pipeline=recording(path))
+    config = GstreamerSourceConfig(type="gstreamer", pipeline=recording(path))
     source = open_source("cam", config, GEOMETRY, VirtualClock(), Played().metrics, Path())
     for n, _ in enumerate(source.items()):
         source.close()

@@ -15,18 +15,18 @@ from pydantic import ValidationError
 from test_file import GEOMETRY, Played
 
 from edge.capture import hardware
-from edge.capture.decode import Decoder
-from edge.capture.hardware import NoHardwareError
-from edge.capture.picture import Scaler
+from edge.capture.decode import ContainerDecoder
+from edge.capture.hardware import HardwareDecoderError
+from edge.capture.picture import FrameScaler
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
-from edge.config.sources import FileSource
+from edge.config.sources import FileSourceConfig
 from edge.metrics import Metrics
 
 
 def play(path: Path, **more: object) -> Played:
     played = Played()
-    config = FileSource(type="file", path=path, pace="fast", **more)
+    config = FileSourceConfig(type="file", path=path, pace="fast", **more)
     for item in open_source("yard", config, GEOMETRY, VirtualClock(), played.metrics, Path()).items():
         played.add(item)
     return played
@@ -47,7 +47,7 @@ def test_a_device_that_was_asked_for_never_falls_back(tmp_path: Path, kind: str)
     if opens(kind):
         assert len(play(path, decoder=kind).glances) == 15
         return
-    with pytest.raises(NoHardwareError, match=rf"camera yard: decoder {kind}: .*(nvidia-smi|vainfo|pip install)"):
+    with pytest.raises(HardwareDecoderError, match=rf"camera yard: decoder {kind}: .*(nvidia-smi|vainfo|pip install)"):
         play(path, decoder=kind)
 
 
@@ -62,12 +62,12 @@ def test_auto_takes_the_processor_where_nothing_else_works(tmp_path: Path, caplo
 def test_a_device_without_this_codec_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "_probed", lambda *_: None)
     monkeypatch.setattr(av.codec.hwaccel, "hwdevices_available", lambda: ["cuda"])
-    with pytest.raises(NoHardwareError, match="cannot decode h264"):
+    with pytest.raises(HardwareDecoderError, match="cannot decode h264"):
         play(media.write(tmp_path / "a.mp4", 1.0), decoder="cuda")
 
 
 def test_a_device_that_gives_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Failing(Decoder):
+    class Failing(ContainerDecoder):
         def _decode(self, packet: object) -> list[object]:
             broken = SimpleNamespace(decode=self._fail)
             return super()._decode(broken)
@@ -78,7 +78,7 @@ def test_a_device_that_gives_no_picture_is_told(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("edge.capture.decode.is_accelerated", lambda _: True)
     decoder = Failing("yard", GEOMETRY, VirtualClock(), Metrics())
     path = media.write(tmp_path / "a.mp4", 8.0, rate=None)
-    with av.open(str(path)) as container, pytest.raises(NoHardwareError, match=r"camera yard: .*decoder: cpu"):
+    with av.open(str(path)) as container, pytest.raises(HardwareDecoderError, match=r"camera yard: .*decoder: cpu"):
         list(decoder.items(container, threading.Event()))
 
 
@@ -86,10 +86,10 @@ def test_pictures_of_a_device_are_scaled_like_others(tmp_path: Path) -> None:
     """They come back as NV12."""
     with av.open(str(media.write(tmp_path / "a.mp4", 1.0))) as container:
         frame = next(container.decode(video=0))
-    ours, theirs = Scaler(GEOMETRY.video), Scaler(GEOMETRY.video)
+    ours, theirs = FrameScaler(GEOMETRY.video), FrameScaler(GEOMETRY.video)
     nv12 = frame.reformat(format="nv12")
     assert np.array_equal(ours.scale(nv12), theirs.scale(frame))
-    assert ours.luma(nv12) == theirs.luma(frame)
+    assert ours.mean_luma(nv12) == theirs.mean_luma(frame)
 
 
 def test_fast_decoding_is_a_little_wrong(tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_fast_decoding_is_a_little_wrong(tmp_path: Path) -> None:
 )
 def test_settings_that_do_not_fit(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        FileSource(type="file", path="a.mp4", **wrong)
+        FileSourceConfig(type="file", path="a.mp4", **wrong)

@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.capture.base import Fittings
-from edge.capture.mask import Mask, covered
+from edge.capture.base import SourceOptions
+from edge.capture.mask import PrivacyMask, covered_pixels
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
-from edge.config.sources import FileSource
+from edge.config.sources import FileSourceConfig
 from edge.engine.manifest import find_folder, load_folder
 from edge.metrics import Metrics
 from edge.types import Frame
@@ -37,8 +37,8 @@ def recording(path: Path) -> Path:
 def reddest(path: Path, masks: tuple[tuple[tuple[float, float], ...], ...]) -> int:
     """How much more red than green any pixel of any frame that the source yields is."""
     geometry = load_folder(find_folder("fused")).manifest.geometry
-    file = FileSource(type="file", path=path, pace="fast")
-    source = open_source("x", file, geometry, VirtualClock(), Metrics(), Path(), Fittings(masks))
+    file = FileSourceConfig(type="file", path=path, pace="fast")
+    source = open_source("x", file, geometry, VirtualClock(), Metrics(), Path(), SourceOptions(masks))
     images = [item.image.astype(int) for item in source.items() if isinstance(item, Frame)]
     assert images
     return max(int((image[..., 0] - image[..., 1]).max()) for image in images)
@@ -75,11 +75,11 @@ def test_every_pixel_centre_inside_is_covered(
 
     sides = np.stack([side(a, b), side(b, c), side(c, a)])
     inside = (sides > 0).all(0) | (sides < 0).all(0)
-    assert not (inside & ~covered([[a, b, c]], width, height)).any()
+    assert not (inside & ~covered_pixels([[a, b, c]], width, height)).any()
 
 
 def test_a_mask_fits_itself_to_the_picture() -> None:
-    mask = Mask([SECRET])
+    mask = PrivacyMask([SECRET])
     for height, width in ((36, 64), (360, 640)):
         picture = np.full((height, width, 3), 9, np.uint8)
         mask.apply(picture)

@@ -14,10 +14,10 @@ from test_file import GEOMETRY
 from edge.capture import devices
 from edge.capture.registry import open_microphone
 from edge.clock import SystemClock
-from edge.config.sources import DeviceMicrophone
+from edge.config.sources import MicrophoneConfig
 from edge.errors import SourceError
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, AudioChunk, Gap, Item, seconds
+from edge.types import NS_PER_S, AudioChunk, Gap, MediaItem, seconds
 
 pytestmark = [pytest.mark.portaudio, pytest.mark.timeout(120)]
 CLOCK = SystemClock()
@@ -32,10 +32,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield one
 
 
-def listen(s: float, metrics: Metrics | None = None, **config: object) -> list[Item]:
+def listen(s: float, metrics: Metrics | None = None, **config: object) -> list[MediaItem]:
     """All items of ``s`` seconds."""
-    source = open_microphone("hall", DeviceMicrophone(type="device", **config), GEOMETRY, CLOCK, metrics or Metrics())
-    items: list[Item] = []
+    source = open_microphone("hall", MicrophoneConfig(type="device", **config), GEOMETRY, CLOCK, metrics or Metrics())
+    items: list[MediaItem] = []
     for item in source.items():
         items.append(item)
         if item.arrival_ns - items[0].arrival_ns > s * NS_PER_S:
@@ -62,7 +62,7 @@ def test_tone_and_count_of_samples(server: Server, rate_hz: int | None) -> None:
 
 def test_microphones_are_listed(server: Server) -> None:
     listen(0.2)
-    assert any(found.name in {"pulse", "default"} for found in devices.microphones())
+    assert any(found.name in {"pulse", "default"} for found in devices.list_microphones())
 
 
 def test_no_such_input_names_those_there_are(server: Server) -> None:
@@ -71,7 +71,7 @@ def test_no_such_input_names_those_there_are(server: Server) -> None:
 
 
 def test_killed_server_is_an_error_and_a_new_one_is_heard(server: Server) -> None:
-    source = open_microphone("hall", DeviceMicrophone(type="device"), GEOMETRY, CLOCK, Metrics())
+    source = open_microphone("hall", MicrophoneConfig(type="device"), GEOMETRY, CLOCK, Metrics())
     items = source.items()
     for _ in range(10):
         next(items)
@@ -92,7 +92,7 @@ def test_killed_server_is_an_error_and_a_new_one_is_heard(server: Server) -> Non
 
 
 def test_stalled_server_is_given_up_in_bounded_time(server: Server) -> None:
-    source = open_microphone("hall", DeviceMicrophone(type="device"), GEOMETRY, CLOCK, Metrics())
+    source = open_microphone("hall", MicrophoneConfig(type="device"), GEOMETRY, CLOCK, Metrics())
     items = source.items()
     for _ in range(10):
         next(items)
@@ -105,7 +105,7 @@ def test_stalled_server_is_given_up_in_bounded_time(server: Server) -> None:
         assert seconds(CLOCK.mono_ns() - began_ns) < 10, "neither read nor close may hang with the server"
     finally:
         server.thaw()
-    heard: list[Item] = []
+    heard: list[MediaItem] = []
     for _ in range(20):
         try:
             heard = listen(0.5)

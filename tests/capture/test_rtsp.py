@@ -16,14 +16,14 @@ from test_file import GEOMETRY
 
 from edge.buffer.camera import CameraBuffer
 from edge.capture.registry import open_source
-from edge.capture.supervise import Supervisor
+from edge.capture.supervise import SourceSupervisor
 from edge.clock import SystemClock
-from edge.config.models import Health, Windows
-from edge.config.sources import RtspSource
+from edge.config.models import HealthConfig, WindowsConfig
+from edge.config.sources import RtspSourceConfig
 from edge.errors import SourceError
 from edge.facts import SourceState
 from edge.metrics import Metrics
-from edge.types import AudioChunk, Frame, Gap, Item, seconds
+from edge.types import AudioChunk, Frame, Gap, MediaItem, seconds
 
 pytestmark = [pytest.mark.rtsp, pytest.mark.timeout(120)]
 WAIT_S = 30.0
@@ -38,9 +38,9 @@ def camera(
     transport: str = "tcp",
     path: str = "cam",
     read_timeout_s: float = 20,
-) -> RtspSource:
+) -> RtspSourceConfig:
     url = server.url(login, path)
-    return RtspSource(type="rtsp", url=url, transport=transport, open_timeout_s=20, read_timeout_s=read_timeout_s)
+    return RtspSourceConfig(type="rtsp", url=url, transport=transport, open_timeout_s=20, read_timeout_s=read_timeout_s)
 
 
 def flashing(folder: Path, shift_s: float) -> Path:
@@ -66,16 +66,16 @@ def server(clips: dict[float, Path]) -> Iterator[CameraServer]:
 class Watch:
     """A supervised source on a thread of its own, and what it pushed."""
 
-    def __init__(self, config: RtspSource) -> None:
+    def __init__(self, config: RtspSourceConfig) -> None:
         self.metrics = Metrics()
-        self.items: list[Item] = []
+        self.items: list[MediaItem] = []
         source = open_source("yard", config, GEOMETRY, SystemClock(), self.metrics, Path())
-        self.supervisor = Supervisor(source, self._push, SystemClock(), self.metrics)
+        self.supervisor = SourceSupervisor(source, self._push, SystemClock(), self.metrics)
         self.cancel = threading.Event()
         self._changed = threading.Condition()
         self.thread = threading.Thread(target=self.supervisor.run, args=(self.cancel,))
 
-    def _push(self, item: Item) -> None:
+    def _push(self, item: MediaItem) -> None:
         with self._changed:
             self.items.append(item)
             self._changed.notify()
@@ -112,14 +112,14 @@ def test_clap_and_flash_is_measured_over_the_network(clips: dict[float, Path], s
     one.start()
     try:
         source = open_source("yard", camera(one), GEOMETRY, clock, metrics, Path())
-        buffer = CameraBuffer("yard", GEOMETRY, clock, Windows(), Health(), metrics, live=True)
+        buffer = CameraBuffer("yard", GEOMETRY, clock, WindowsConfig(), HealthConfig(), metrics, live=True)
         batch, windows, began_ns = empty_batch(GEOMETRY), 0, clock.mono_ns()
         for item in source.items():
             buffer.push(item)
             windows += buffer.take(batch, 0, clock.mono_ns(), newest=True) is not None
             if seconds(clock.mono_ns() - began_ns) > 7.5:
                 source.close()
-        assert buffer.facts(clock.mono_ns()).av_offset_s == pytest.approx(shift_s, abs=0.04)
+        assert buffer.status(clock.mono_ns()).av_offset_s == pytest.approx(shift_s, abs=0.04)
         assert windows >= 6
     finally:
         one.kill()
@@ -169,7 +169,7 @@ def test_refusals_say_what_to_do_and_no_password(
 
 
 def test_nobody_listens() -> None:
-    config = RtspSource(type="rtsp", url="rtsp://viewer:s3cret@127.0.0.1:1/cam", open_timeout_s=3)
+    config = RtspSourceConfig(type="rtsp", url="rtsp://viewer:s3cret@127.0.0.1:1/cam", open_timeout_s=3)
     source = open_source("yard", config, GEOMETRY, SystemClock(), Metrics(), Path())
     with pytest.raises(SourceError, match=r"viewer:\*\*\*@127.0.0.1:1/cam.*check the port"):
         next(iter(source.items()))

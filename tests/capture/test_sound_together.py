@@ -10,27 +10,27 @@ import media
 import pytest
 from test_file import GEOMETRY
 
-from edge.capture.decode import Decoder
+from edge.capture.decode import ContainerDecoder
 from edge.clock import VirtualClock
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, AudioChunk, Item
+from edge.types import NS_PER_S, AudioChunk, MediaItem
 
 
-class Eager(Decoder):
+class Eager(ContainerDecoder):
     """Decodes each packet as it comes: what the lazy one must equal."""
 
     def _can_wait(self, packet: object) -> bool:
         return False
 
 
-def told(path: Path, kind: type[Decoder]) -> list[tuple[object, ...]]:
+def told(path: Path, kind: type[ContainerDecoder]) -> list[tuple[object, ...]]:
     """All items of a recording, in order, in a form that can be compared."""
     decoder = kind("cam", GEOMETRY, VirtualClock(), Metrics())
     with av.open(str(path)) as container:
         return [plain(item) for item in decoder.items(container, threading.Event(), lambda pts_ns: pts_ns)]
 
 
-def plain(item: Item) -> tuple[object, ...]:
+def plain(item: MediaItem) -> tuple[object, ...]:
     """An item without arrays."""
     fields = [getattr(item, name) for name in item.__slots__]
     return (type(item).__name__, *(f.tobytes() if hasattr(f, "tobytes") else f for f in fields))
@@ -40,20 +40,20 @@ def plain(item: Item) -> tuple[object, ...]:
 def test_the_same_items_in_the_same_order(tmp_path: Path, name: str) -> None:
     size = None if name == "a.wav" else (320, 180)
     path = media.write(tmp_path / name, 5.0, size=size, audio_codec="pcm_s16le" if size is None else "aac")
-    assert told(path, Decoder) == told(path, Eager)
+    assert told(path, ContainerDecoder) == told(path, Eager)
 
 
 @pytest.mark.parametrize(("video", "audio"), [(20.0, 20.0), (20.0, 0.0), (0.0, 20.0), (0.0, 0.3)])
 def test_breaks_come_where_they_would(tmp_path: Path, video: float, audio: float) -> None:
     times = [k / 15 + (video if k >= 33 else 0.0) for k in range(70)]
     path = media.write(tmp_path / "a.mkv", 4.6, times=times, audio_jump=(2.2, audio))
-    assert told(path, Decoder) == told(path, Eager)
+    assert told(path, ContainerDecoder) == told(path, Eager)
 
 
 def test_most_packets_are_decoded_together(tmp_path: Path) -> None:
     calls: list[str] = []
 
-    class Watched(Decoder):
+    class Watched(ContainerDecoder):
         def _decode(self, packet: object) -> list[object]:
             calls.append(packet.stream.type)  # type: ignore[attr-defined]
             return super()._decode(packet)
@@ -65,7 +65,7 @@ def test_most_packets_are_decoded_together(tmp_path: Path) -> None:
 
 def test_a_chunk_ends_where_its_window_does_not_wait(tmp_path: Path) -> None:
     """Each chunk but the first and last reaches past the end of a window, and by less than two packets."""
-    decoder = Decoder("cam", GEOMETRY, VirtualClock(), Metrics())
+    decoder = ContainerDecoder("cam", GEOMETRY, VirtualClock(), Metrics())
     with av.open(str(media.write(tmp_path / "a.mp4", 5.0, rate=32000))) as container:
         chunks = [i for i in decoder.items(container, threading.Event()) if isinstance(i, AudioChunk)]
     for chunk in chunks[1:-1]:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from edge.capture.supervise import Supervisor
+from edge.capture.supervise import SourceSupervisor
 from edge.clock import VirtualClock
 from edge.errors import MediaError, SourceError
 from edge.facts import SourceState
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Gap, Glance, Item
+from edge.types import NS_PER_S, Gap, LumaSample, MediaItem
 
 
 class Scripted:
@@ -36,11 +36,11 @@ class Scripted:
         self.step_ns, self.silent_ns = step_ns, silent_ns
         self._acts = acts
 
-    def items(self) -> Generator[Item, None, None]:
+    def items(self) -> Generator[MediaItem, None, None]:
         n, error = self._acts.pop(0)
         self.has_video = True
         for k in range(n):
-            yield Glance(k, k, 0.0)
+            yield LumaSample(k, k, 0.0)
             self.clock.advance(self.step_ns)
         self.clock.advance(self.silent_ns)
         if error is not None:
@@ -55,18 +55,20 @@ def supervise(
     *,
     live: bool = True,
     stop_after: int | None = None,
-    on_item: Callable[[Supervisor], None] | None = None,
-) -> tuple[Supervisor, list[Item], VirtualClock, Metrics, list[tuple[bool, bool]]]:
+    on_item: Callable[[SourceSupervisor], None] | None = None,
+) -> tuple[SourceSupervisor, list[MediaItem], VirtualClock, Metrics, list[tuple[bool, bool]]]:
     clock, metrics, pushed, cancel, opened = VirtualClock(), Metrics(), [], threading.Event(), []
 
-    def push(item: Item) -> None:
+    def push(item: MediaItem) -> None:
         pushed.append(item)
         if on_item is not None:
             on_item(supervisor)
         if stop_after is not None and len(pushed) >= stop_after:
             cancel.set()
 
-    supervisor = Supervisor(Scripted(acts, live=live), push, clock, metrics, opened=lambda v, a: opened.append((v, a)))
+    supervisor = SourceSupervisor(
+        Scripted(acts, live=live), push, clock, metrics, opened=lambda v, a: opened.append((v, a))
+    )
     supervisor.run(cancel)
     return supervisor, pushed, clock, metrics, opened
 
@@ -79,7 +81,7 @@ def test_gap_on_every_break_and_quiet_logging(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.DEBUG):
         _, pushed, clock, metrics, opened = supervise(acts, stop_after=6)
     kinds = [type(item) for item in pushed]
-    assert kinds == [Glance, Glance, Gap, Glance, Glance, Glance]
+    assert kinds == [LumaSample, LumaSample, Gap, LumaSample, LumaSample, LumaSample]
     assert [r.levelno for r in caplog.records] == [logging.WARNING, logging.DEBUG, logging.DEBUG, logging.INFO]
     assert clock.mono_ns() == pytest.approx((1 + 1.8 + 3.24) * NS_PER_S)
     assert metrics.registry.get_sample_value("edge_reconnects_total", {"source": "gate"}) == 3
@@ -98,7 +100,7 @@ def test_state_says_why_in_one_line() -> None:
 
 def test_lost_is_readable_while_it_waits() -> None:
     clock, cancel = VirtualClock(), threading.Event()
-    supervisor = Supervisor(Scripted([(0, LOST)]), lambda _: None, clock, Metrics())
+    supervisor = SourceSupervisor(Scripted([(0, LOST)]), lambda _: None, clock, Metrics())
 
     def wait(event: threading.Event, timeout_s: float) -> bool:
         assert supervisor.state is SourceState.LOST
@@ -113,7 +115,7 @@ def test_lost_is_readable_while_it_waits() -> None:
 def test_end_of_a_recording_ends_it_and_tells() -> None:
     ended: list[int] = []
     source = Scripted([(2, None)], live=False)
-    supervisor = Supervisor(source, lambda _: None, VirtualClock(), Metrics(), ended=lambda: ended.append(1))
+    supervisor = SourceSupervisor(source, lambda _: None, VirtualClock(), Metrics(), ended=lambda: ended.append(1))
     supervisor.run(threading.Event())
     assert supervisor.state is SourceState.ENDED
     assert ended == [1]
@@ -123,7 +125,7 @@ def test_end_of_a_recording_ends_it_and_tells() -> None:
 
 def test_a_live_source_that_ends_is_tried_again() -> None:
     _, pushed, *_ = supervise([(1, None), (1, None)], stop_after=3)
-    assert [type(item) for item in pushed] == [Glance, Gap, Glance]
+    assert [type(item) for item in pushed] == [LumaSample, Gap, LumaSample]
 
 
 def test_a_bug_passes_through() -> None:
@@ -149,11 +151,11 @@ def waits(acts: list[tuple[int, Exception | None]], *, step_s: float, silent_s: 
     steps = {"step_ns": round(step_s * NS_PER_S), "silent_ns": round(silent_s * NS_PER_S)}
     source = Scripted([*acts, (1, None)], clock=clock, **steps)
 
-    def push(_item: Item) -> None:
+    def push(_item: MediaItem) -> None:
         if len(clock.waited_s) == total:
             cancel.set()
 
-    Supervisor(source, push, clock, Metrics()).run(cancel)
+    SourceSupervisor(source, push, clock, Metrics()).run(cancel)
     return clock.waited_s
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config import OFFLINE, load, parse
-from edge.config.sources import RtspSource, SensorTopic, redact_url
+from edge.config.sources import RtspSourceConfig, SensorTopic, redact_url
 from edge.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -147,9 +147,9 @@ def test_every_problem_is_listed_at_once() -> None:
 def test_variables_come_from_the_environment() -> None:
     text = "cameras: {a: {source: {type: rtsp, url: 'rtsp://u:${PW}@h/1'}}}"
     source = parse(text, env={"PW": "geheim"}).config.cameras["a"].source
-    assert isinstance(source, RtspSource)
+    assert isinstance(source, RtspSourceConfig)
     assert source.url.get_secret_value() == "rtsp://u:geheim@h/1"
-    assert source.shown == "rtsp://u:***@h/1"
+    assert source.redacted_url == "rtsp://u:***@h/1"
     assert "config.yaml:1: cameras.a.source.url: environment variable PW is not set" in problems(text)
 
 
@@ -181,7 +181,11 @@ UNIT = (
 def test_what_only_the_service_knows_is_needed_where_it_is_used() -> None:
     """systemd's credentials and EnvironmentFile are there for the daemon alone."""
     loaded = parse(UNIT, env={}, needs=OFFLINE)
-    assert (loaded.lacks("mqtt"), loaded.lacks("web", "password_file"), loaded.lacks("cameras")) == (True, True, False)
+    assert (loaded.has_unset("mqtt"), loaded.has_unset("web", "password_file"), loaded.has_unset("cameras")) == (
+        True,
+        True,
+        False,
+    )
     assert set(loaded.unset) == {("mqtt", "password_file"), ("web", "password_file")}
     told = loaded.unset["mqtt", "password_file"]
     assert "CREDENTIALS_DIRECTORY is not set: systemd sets it for the service alone" in told

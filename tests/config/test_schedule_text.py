@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edge.config import parse
-from edge.config.schedule import Moment, Span, parse_schedule, parse_schedules
+from edge.config.schedule import ScheduleSpan, TimeOfDay, parse_schedule, parse_schedules
 from edge.errors import ConfigError
 
 YAML = "cameras: {gate: {source: {type: file, path: a.mp4}}}\n"
@@ -13,19 +13,19 @@ EVERY = frozenset(range(7))
 @pytest.mark.parametrize(
     ("text", "days", "begin", "end", "next_day"),
     [
-        ("22:00-06:00", EVERY, Moment("clock", 1320), Moment("clock", 360), True),
-        ("08:30 - 17:00", EVERY, Moment("clock", 510), Moment("clock", 1020), False),
-        ("sunset-sunrise", EVERY, Moment("sunset", 0), Moment("sunrise", 0), True),
-        ("Sunset+00:30-23:00", EVERY, Moment("sunset", 30), Moment("clock", 1380), False),
-        ("sunset-01:00-sunrise+0:15", EVERY, Moment("sunset", -60), Moment("sunrise", 15), True),
-        ("sunrise-sunset", EVERY, Moment("sunrise", 0), Moment("sunset", 0), False),
-        ("mon-fri 18:00-07:00", frozenset(range(5)), Moment("clock", 1080), Moment("clock", 420), True),
-        ("sat-sun", frozenset({5, 6}), Moment("clock", 0), Moment("clock", 1440), False),
-        ("fri-mon,wed 1:00-2:00", frozenset({4, 5, 6, 0, 2}), Moment("clock", 60), Moment("clock", 120), False),
+        ("22:00-06:00", EVERY, TimeOfDay("clock", 1320), TimeOfDay("clock", 360), True),
+        ("08:30 - 17:00", EVERY, TimeOfDay("clock", 510), TimeOfDay("clock", 1020), False),
+        ("sunset-sunrise", EVERY, TimeOfDay("sunset", 0), TimeOfDay("sunrise", 0), True),
+        ("Sunset+00:30-23:00", EVERY, TimeOfDay("sunset", 30), TimeOfDay("clock", 1380), False),
+        ("sunset-01:00-sunrise+0:15", EVERY, TimeOfDay("sunset", -60), TimeOfDay("sunrise", 15), True),
+        ("sunrise-sunset", EVERY, TimeOfDay("sunrise", 0), TimeOfDay("sunset", 0), False),
+        ("mon-fri 18:00-07:00", frozenset(range(5)), TimeOfDay("clock", 1080), TimeOfDay("clock", 420), True),
+        ("sat-sun", frozenset({5, 6}), TimeOfDay("clock", 0), TimeOfDay("clock", 1440), False),
+        ("fri-mon,wed 1:00-2:00", frozenset({4, 5, 6, 0, 2}), TimeOfDay("clock", 60), TimeOfDay("clock", 120), False),
     ],
 )
-def test_what_can_be_written(text: str, days: frozenset[int], begin: Moment, end: Moment, next_day: bool) -> None:
-    assert parse_schedule(text) == (Span(days, begin, end),)
+def test_what_can_be_written(text: str, days: frozenset[int], begin: TimeOfDay, end: TimeOfDay, next_day: bool) -> None:
+    assert parse_schedule(text) == (ScheduleSpan(days, begin, end),)
     assert parse_schedule(text)[0].lasts_into_next_day is next_day
 
 

@@ -16,16 +16,16 @@ from edge.clock import VirtualClock
 from edge.config import Config, parse
 from edge.detect.detector import Detector
 from edge.engine.manifest import Manifest
-from edge.evidence.archive.records import Query, Record
+from edge.evidence.archive.records import EventQuery, EventRecord
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.traces import Traces
-from edge.evidence.clips.tape import Tape
+from edge.evidence.archive.traces import TraceStore
+from edge.evidence.clips.tape import PacketRing
 from edge.evidence.recorder import Recorder
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
-from edge.node.inputs import cropped
-from edge.pipeline import Pipeline, Step
-from edge.types import U8, Box, Contribution, Event, Item, Phase, Scores, Window
+from edge.node.inputs import without_letterbox
+from edge.pipeline import Pipeline, StepResult
+from edge.types import U8, Box, Contribution, Event, MediaItem, Phase, Scores, Window
 
 MANIFEST = Manifest.model_validate(
     {
@@ -104,8 +104,8 @@ class Rig:
         self.config = Config.model_validate({**self.config.model_dump(exclude_unset=True), "evidence": settings})
         assert self.config.evidence is not None
         self.clock, self.metrics = VirtualClock(1_790_000_000_000_000_000), Metrics()
-        self.store, self.traces = EventStore(self.folder, self.clock), Traces(self.folder, self.clock)
-        self.tape = Tape(settings["before_s"], 1 << 28)
+        self.store, self.traces = EventStore(self.folder, self.clock), TraceStore(self.folder, self.clock)
+        self.tape = PacketRing(settings["before_s"], 1 << 28)
         geometry = MANIFEST.geometry
         self.buffer = CameraBuffer(
             *("cam", geometry, self.clock, self.config.windows, self.config.health, self.metrics),
@@ -131,11 +131,11 @@ class Rig:
 
     def picture(self, _camera: str, taken: MediaTime | None) -> U8 | None:
         found = self.buffer.newest_picture(taken)
-        if found is None or (taken is not None and found.taken != taken):
+        if found is None or (taken is not None and found.taken_at != taken):
             return None
-        return cropped(found.image, found.content)
+        return without_letterbox(found.image, found.content)
 
-    def push(self, item: Item) -> None:
+    def push(self, item: MediaItem) -> None:
         """One item of the source, all windows that came due, and what evidence makes of them."""
         self.clock.advance_to(item.arrival_ns)
         self.buffer.push(item)
@@ -144,16 +144,16 @@ class Rig:
     def drain(self) -> None:
         while self.pipeline.has_due():
             self._take(self.pipeline.step())
-        self.recorder.work()
+        self.recorder.step()
 
     def finish(self) -> None:
         """The media is over: what waits is written."""
         self.buffer.finish()
         self.drain()
-        self._take(Step(events=self.pipeline.finish("end of recording")))
+        self._take(StepResult(events=self.pipeline.finish("end of recording")))
         for _ in range(100):
             self.clock.advance(500_000_000)
-            self.recorder.work()
+            self.recorder.step()
         self.recorder.close()
 
     def close(self) -> None:
@@ -161,9 +161,9 @@ class Rig:
         self.store.close()
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[EventRecord]:
         """Events as kept, oldest first."""
-        return sorted((found.record for found in self.store.find(Query())), key=lambda r: r.begin_ns)
+        return sorted((found.record for found in self.store.find(EventQuery())), key=lambda r: r.begin_ns)
 
     def begun(self, event_id: str) -> Event:
         return next(e for e in self.events if e.id == event_id and e.phase is Phase.BEGIN)
@@ -173,10 +173,10 @@ class Rig:
         taken = max(t for t in self.model.read if t.is_on(time) and t.pts_ns <= time.pts_ns + 10_000_000)
         return self.model.read[taken]
 
-    def image(self, record: Record, kind: Any) -> np.ndarray:
+    def image(self, record: EventRecord, kind: Any) -> np.ndarray:
         return cv2.cvtColor(cv2.imread(str(self.folder / record.files[kind].path)), cv2.COLOR_BGR2RGB)
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: StepResult) -> None:
         for scores in step.scores:
             live = self.picture("cam", scores.picture) if scores.picture is not None else None
             if live is not None and scores.picture is not None:

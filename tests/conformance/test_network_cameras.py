@@ -13,10 +13,10 @@ from conformance.rig import MANIFEST, Rig
 from conformance.test_streams import check_all, check_all_blurred
 from rtsp_parts import CameraServer, missing
 
-from edge.capture.base import Fittings
+from edge.capture.base import SourceOptions
 from edge.capture.registry import open_source
 from edge.clock import SystemClock
-from edge.config.sources import RtspSource
+from edge.config.sources import RtspSourceConfig
 from edge.errors import SourceError
 from edge.types import NS_PER_S, Gap
 
@@ -62,8 +62,8 @@ def watch(rig: Rig, server: CameraServer, seconds: float, wait_s: float = 0.0) -
     """Take the camera's items for so long."""
     clock = SystemClock()
     clock.wait(threading.Event(), wait_s)
-    config = RtspSource(type="rtsp", url=server.url(), open_timeout_s=20, read_timeout_s=20)
-    fittings = Fittings(tap=rig.tape)
+    config = RtspSourceConfig(type="rtsp", url=server.url(), open_timeout_s=20, read_timeout_s=20)
+    fittings = SourceOptions(packet_sink=rig.tape)
     source = open_source("cam", config, MANIFEST.geometry, clock, rig.metrics, Path(), fittings)
     until_ns = clock.mono_ns() + round(seconds * NS_PER_S)
     try:

@@ -15,12 +15,12 @@ from conformance.numbered import FPS, SECONDS, STREAMS, STRIPE, THING, number_of
 from conformance.rig import MANIFEST, Rig
 from evidence.clip_parts import played
 
-from edge.capture.base import Fittings
-from edge.capture.decode import Decoder
+from edge.capture.base import SourceOptions
+from edge.capture.decode import ContainerDecoder
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
-from edge.config.sources import FileSource
-from edge.evidence.archive.records import Record
+from edge.config.sources import FileSourceConfig
+from edge.evidence.archive.records import EventRecord
 from edge.types import NS_PER_S
 
 if shutil.which("ffmpeg") is None:
@@ -52,8 +52,10 @@ def rigs() -> Iterator[list[Rig]]:
 
 
 def run(rig: Rig, path: Path) -> Rig:
-    file = FileSource(type="file", path=path, pace="fast")
-    source = open_source("cam", file, GEOMETRY, VirtualClock(), rig.metrics, Path(), Fittings(tap=rig.tape))
+    file = FileSourceConfig(type="file", path=path, pace="fast")
+    source = open_source(
+        "cam", file, GEOMETRY, VirtualClock(), rig.metrics, Path(), SourceOptions(packet_sink=rig.tape)
+    )
     for item in source.items():
         rig.buffer.expect(video=source.has_video, audio=source.has_audio)
         rig.push(item)
@@ -63,7 +65,7 @@ def run(rig: Rig, path: Path) -> Rig:
 
 def run_moved(rig: Rig, path: Path, by_s: float) -> Rig:
     """The same with a clock that no container can state."""
-    decoder = Decoder("cam", GEOMETRY, VirtualClock(), rig.metrics, Fittings(tap=rig.tape))
+    decoder = ContainerDecoder("cam", GEOMETRY, VirtualClock(), rig.metrics, SourceOptions(packet_sink=rig.tape))
     begin_ns = round(by_s * NS_PER_S)
     with av.open(str(path)) as container:
         for item in decoder.items(container, threading.Event(), lambda pts_ns: pts_ns - begin_ns, begin_ns):
@@ -100,7 +102,7 @@ def check_all(rig: Rig) -> None:
         check_clip(rig, record)
 
 
-def check_snapshot(rig: Rig, record: Record) -> None:
+def check_snapshot(rig: Rig, record: EventRecord) -> None:
     """The picture is one that the model read, of this event, and the box lies on the thing in it."""
     number = number_of(rig.image(record, "thumbnail"))
     assert number in rig.wanted
@@ -114,7 +116,7 @@ def check_snapshot(rig: Rig, record: Record) -> None:
     assert changed[y + 8 : y + THING - 8, x + 8 : x + THING - 8].mean() < 0.05, "and not across it"
 
 
-def check_clip(rig: Rig, record: Record) -> None:
+def check_clip(rig: Rig, record: EventRecord) -> None:
     """Every picture of the span once, and the event where the clip says that it is."""
     clip = played(rig.folder / record.files["clip"].path)
     shown = [number_of(image) for image in clip.images]

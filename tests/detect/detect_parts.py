@@ -11,9 +11,9 @@ import numpy as np
 from edge.clock import VirtualClock
 from edge.config import Config, parse
 from edge.detect.detector import Detector
-from edge.detect.thresholds import check
+from edge.detect.thresholds import validate
 from edge.engine.manifest import Manifest
-from edge.facts import CameraFacts, SourceState, StreamFacts
+from edge.facts import CameraStatus, SourceState, StreamStatus
 from edge.types import NS_PER_S, Box, Contribution, Event, Scores
 
 HOP_NS = NS_PER_S // 2
@@ -60,7 +60,7 @@ location: {timezone: UTC}
 def rules(events: str) -> Config:
     """A configuration with places and the given events, which fits the toy model."""
     made = parse(PLACES + events).config
-    assert check(made, MANIFEST) == []
+    assert validate(made, MANIFEST) == []
     return made
 
 
@@ -89,13 +89,13 @@ def scores(t_s: float, values: Mapping[str, float], **changes: Any) -> Scores:
     return Scores(**{**given, **changes})
 
 
-GOOD_VIDEO = StreamFacts(age_s=0.1, rate_hz=15, level=90, quiet_s=0, frozen_s=0, drift_ppm=3)
-GOOD_AUDIO = StreamFacts(age_s=0.1, rate_hz=50, level=-30, quiet_s=0, frozen_s=0, drift_ppm=-4)
+GOOD_VIDEO = StreamStatus(age_s=0.1, rate_hz=15, level=90, quiet_s=0, frozen_s=0, drift_ppm=3)
+GOOD_AUDIO = StreamStatus(age_s=0.1, rate_hz=50, level=-30, quiet_s=0, frozen_s=0, drift_ppm=-4)
 
 
-def facts(now_s: float, video: StreamFacts | None = GOOD_VIDEO, audio: StreamFacts | None = GOOD_AUDIO,
-          state: SourceState = SourceState.UP, detail: str = "") -> CameraFacts:  # fmt: skip
-    return CameraFacts("gate", round(now_s * NS_PER_S), state, detail, video, audio, None, {})
+def facts(now_s: float, video: StreamStatus | None = GOOD_VIDEO, audio: StreamStatus | None = GOOD_AUDIO,
+          state: SourceState = SourceState.UP, detail: str = "") -> CameraStatus:  # fmt: skip
+    return CameraStatus("gate", round(now_s * NS_PER_S), state, detail, video, audio, None, {})
 
 
 NIGHT_NS = 1_767_308_400 * NS_PER_S  # 2026-01-01 23:00 UTC

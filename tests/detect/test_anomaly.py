@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from anomaly_parts import body, street, window
 
-from edge.detect.anomaly import ANOMALY, ANY_CAMERA, AnomalyScorer, normals_of, part_of
-from edge.detect.anomaly.bank import FARTHEST, Bank
-from edge.detect.anomaly.fit import MOST, Collector
-from edge.detect.anomaly.normal import Normal, value_of
-from edge.detect.anomaly.surprise import KEPT, Rarity
-from edge.detect.anomaly.words import where
+from edge.detect.anomaly import ANOMALY, ANY_CAMERA, AnomalyScorer, load_normals, to_profile_part
+from edge.detect.anomaly.bank import MAX_DISTANCE, FeatureBank
+from edge.detect.anomaly.fit import MAX_WINDOWS, NormalTrainer
+from edge.detect.anomaly.normal import NormalModel, value_of
+from edge.detect.anomaly.surprise import SAMPLE_SIZE, RarityScale
+from edge.detect.anomaly.words import place_name
 from edge.errors import InputError
-from edge.profile import Part, load_part, save_part
-from edge.types import Box, Finding, Scores
+from edge.profile import ProfilePart, load_part, save_part
+from edge.types import Box, DerivedScore, Scores
 
 
 @pytest.fixture(scope="module")
-def normal() -> Normal:
-    collector = Collector()
+def normal() -> NormalModel:
+    collector = NormalTrainer()
     for recording in range(8):
         for one in street(60, seed=recording):
             collector.add(recording, one)
@@ -31,11 +31,11 @@ def normal() -> Normal:
 
 
 @pytest.fixture
-def scorer(normal: Normal) -> AnomalyScorer:
+def scorer(normal: NormalModel) -> AnomalyScorer:
     return AnomalyScorer({ANY_CAMERA: normal})
 
 
-def judged(scorer: AnomalyScorer, one: Scores) -> Finding:
+def judged(scorer: AnomalyScorer, one: Scores) -> DerivedScore:
     return scorer.derive(one)[ANOMALY]
 
 
@@ -109,7 +109,7 @@ def test_one_cell_alone_is_noise(scorer: AnomalyScorer) -> None:
     assert judged(scorer, replace(one, features=replace(one.features, motion=motion))).value == pytest.approx(before)
 
 
-def test_without_a_normal_nothing_is_said(normal: Normal) -> None:
+def test_without_a_normal_nothing_is_said(normal: NormalModel) -> None:
     one = street(1)[0]
     assert AnomalyScorer({}).derive(one) == {}
     assert AnomalyScorer({"yard": normal}).derive(one) == {}
@@ -123,26 +123,26 @@ def test_a_model_without_movement_is_judged_by_the_rest(scorer: AnomalyScorer) -
     assert judged(scorer, still).value < 0.3
 
 
-def test_the_disk_changes_nothing(normal: Normal, tmp_path: Path) -> None:
-    save_part(tmp_path / "normal.npz", part_of({ANY_CAMERA: normal}, {ANY_CAMERA}))
+def test_the_disk_changes_nothing(normal: NormalModel, tmp_path: Path) -> None:
+    save_part(tmp_path / "normal.npz", to_profile_part({ANY_CAMERA: normal}, {ANY_CAMERA}))
     again = AnomalyScorer.from_part(load_part(tmp_path / "normal.npz"))
     rng = np.random.default_rng(10)
     for speed in (4.0, 9.0, 18.0):
         one = window(1.0, rng, speed=speed)
         before = judged(AnomalyScorer({ANY_CAMERA: normal}), one)
         assert judged(again, one).value == pytest.approx(before.value, abs=0.01)
-    kept = part_of(normals_of(load_part(tmp_path / "normal.npz")), ())
-    assert {*kept.arrays} == {*part_of({ANY_CAMERA: normal}, ()).arrays}
+    kept = to_profile_part(load_normals(load_part(tmp_path / "normal.npz")), ())
+    assert {*kept.arrays} == {*to_profile_part({ANY_CAMERA: normal}, ()).arrays}
 
 
 @pytest.mark.parametrize("facts", [{}, {"schema": 2, "cameras": {}}, {"schema": 1, "cameras": {"*": {"windows": 3}}}])
 def test_a_part_that_cannot_be_read_says_what_to_do(facts: dict[str, object]) -> None:
     with pytest.raises(InputError, match="learn it again"):
-        AnomalyScorer.from_part(Part({}, facts))
+        AnomalyScorer.from_part(ProfilePart({}, facts))
 
 
 def test_too_little_is_refused() -> None:
-    collector = Collector()
+    collector = NormalTrainer()
     for one in street(10):
         collector.add(0, one)
     with pytest.raises(InputError, match="too few"):
@@ -150,7 +150,7 @@ def test_too_little_is_refused() -> None:
 
 
 def test_a_single_recording_is_held_out_in_stretches() -> None:
-    collector = Collector()
+    collector = NormalTrainer()
     for one in street(200):
         collector.add(0, one)
     fitted = collector.fit()
@@ -161,8 +161,8 @@ def test_a_single_recording_is_held_out_in_stretches() -> None:
 
 def test_long_recordings_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.detect.anomaly.fit.MOST", 64)
-    assert MOST > 64
-    collector = Collector()
+    assert MAX_WINDOWS > 64
+    collector = NormalTrainer()
     kept = [collector.add(0, one) for one in street(300)]
     assert len(collector.numbers) <= 64
     assert collector.numbers == [n for n in range(300) if n % collector.stride == 0]
@@ -170,7 +170,7 @@ def test_long_recordings_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bank_is_bounded_and_knows_what_it_saw() -> None:
-    bank = Bank(2, 50, 0.01)
+    bank = FeatureBank(2, 50, 0.01)
     rng = np.random.default_rng(0)
     for _ in range(40):
         bank.add(rng.normal(size=(50, 2)).astype(np.float32))
@@ -182,17 +182,17 @@ def test_a_bank_is_bounded_and_knows_what_it_saw() -> None:
 
 
 def test_what_was_seen_once_is_not_yet_normal() -> None:
-    bank = Bank(1, 10, 0.1)
+    bank = FeatureBank(1, 10, 0.1)
     bank.add(np.zeros((5, 1), np.float32))
     bank.add(np.full((1, 1), 5.0, np.float32))
     assert bank.distances(np.full((1, 1), 5.0, np.float32))[0] == pytest.approx(5.0)
     bank.add(np.full((2, 1), 5.0, np.float32))
     assert bank.distances(np.full((1, 1), 5.0, np.float32))[0] == pytest.approx(0.0)
-    bank.fade(0.2)
+    bank.decay(0.2)
     assert len(bank) == 2
-    bank.fade(0.1)
+    bank.decay(0.1)
     assert len(bank) == 0
-    assert bank.distances(np.zeros((1, 1), np.float32))[0] == FARTHEST
+    assert bank.distances(np.zeros((1, 1), np.float32))[0] == MAX_DISTANCE
 
 
 @pytest.mark.parametrize("draw", ["exponential", "normal", "rare"])
@@ -203,9 +203,9 @@ def test_a_rarity_is_what_it_says(draw: str) -> None:
         "normal": lambda n: np.abs(rng.normal(0, 1, n)),
         "rare": lambda n: np.where(rng.random(n) < 0.1, rng.exponential(1, n), 0.0),
     }[draw]
-    rarity = Rarity()
+    rarity = RarityScale()
     rarity.extend(values(4000))
-    later = np.array([rarity.of(v) for v in values(100_000).tolist()])
+    later = np.array([rarity.rarity(v) for v in values(100_000).tolist()])
     for level in (0.7, 1.5, 2.5):
         share = float((later >= level).mean())
         # A tail that ends sooner than an exponential one is taken for exponential: rather too cautious than too loud.
@@ -213,17 +213,17 @@ def test_a_rarity_is_what_it_says(draw: str) -> None:
 
 
 def test_rarity_grows_without_end_and_stays_bounded_in_memory() -> None:
-    rarity = Rarity()
-    rarity.extend(np.random.default_rng(2).exponential(1, KEPT + 500))
-    assert len(rarity.values) == KEPT
-    assert rarity.seen == KEPT + 500
-    grown = [rarity.of(x) for x in np.linspace(0, 60, 200)]
+    rarity = RarityScale()
+    rarity.extend(np.random.default_rng(2).exponential(1, SAMPLE_SIZE + 500))
+    assert len(rarity.values) == SAMPLE_SIZE
+    assert rarity.count == SAMPLE_SIZE + 500
+    grown = [rarity.rarity(x) for x in np.linspace(0, 60, 200)]
     assert all(a < b for a, b in itertools.pairwise(grown))
-    assert value_of(rarity.of(60.0)) > value_of(rarity.of(59.0))
+    assert value_of(rarity.rarity(60.0)) > value_of(rarity.rarity(59.0))
 
 
 def test_places_in_words() -> None:
-    assert where((0.1, 0.9)) == "lower left"
-    assert where((0.5, 0.5)) == "in the middle"
-    assert where((0.9, 0.5)) == "middle right"
-    assert where((1.0, 0.0)) == "upper right"
+    assert place_name((0.1, 0.9)) == "lower left"
+    assert place_name((0.5, 0.5)) == "in the middle"
+    assert place_name((0.9, 0.5)) == "middle right"
+    assert place_name((1.0, 0.0)) == "upper right"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from anomaly_parts import HOP_S, street, window
 
-from edge.detect.anomaly import ANOMALY, ANY_CAMERA, SiteNormal, part_of
-from edge.detect.anomaly.fit import Collector
-from edge.detect.anomaly.site import DELAY_S, EVERY, SAVE_EVERY_S
+from edge.detect.anomaly import ANOMALY, ANY_CAMERA, SiteNormal, to_profile_part
+from edge.detect.anomaly.fit import NormalTrainer
+from edge.detect.anomaly.site import DELAY_S, LEARN_EVERY, SAVE_EVERY_S
 from edge.profile import load_part, save_part
 from edge.types import NS_PER_S
 
-LEARN_H = 400 * EVERY * HOP_S / 3600
+LEARN_H = 400 * LEARN_EVERY * HOP_S / 3600
 DELAY = round(DELAY_S / HOP_S)
 
 
@@ -35,7 +35,7 @@ def run(site: SiteNormal, n: int, start: int = 0, seed: int = 0, open_labels: Co
 @pytest.fixture(scope="module")
 def learned() -> SiteNormal:
     site = SiteNormal(HOP_S, LEARN_H)
-    run(site, 400 * EVERY + DELAY + 8)
+    run(site, 400 * LEARN_EVERY + DELAY + 8)
     return site
 
 
@@ -79,7 +79,7 @@ def test_a_restart_goes_on_where_it_was(learned: SiteNormal, tmp_path: Path) -> 
 
 def test_half_learned_goes_on_too(tmp_path: Path) -> None:
     site = SiteNormal(HOP_S, LEARN_H)
-    run(site, 200 * EVERY + DELAY)
+    run(site, 200 * LEARN_EVERY + DELAY)
     share = site.learned("gate")
     save_part(tmp_path / "normal.npz", site.part())
     again = SiteNormal(HOP_S, LEARN_H, load_part(tmp_path / "normal.npz"))
@@ -88,10 +88,10 @@ def test_half_learned_goes_on_too(tmp_path: Path) -> None:
 
 
 def test_a_profile_is_where_cameras_start() -> None:
-    collector = Collector()
+    collector = NormalTrainer()
     for one in street(200):
         collector.add(0, one)
-    site = SiteNormal(HOP_S, 24.0, part_of({ANY_CAMERA: collector.fit().normal}, {ANY_CAMERA}))
+    site = SiteNormal(HOP_S, 24.0, to_profile_part({ANY_CAMERA: collector.fit().normal}, {ANY_CAMERA}))
     assert site.learned("gate") == 1
     assert site.derive(window(1.0, np.random.default_rng(5), speed=16.0))[ANOMALY].value > 0.6
 
@@ -113,9 +113,9 @@ def test_what_lasts_becomes_normal_slowly(learned: SiteNormal, tmp_path: Path, m
     site = SiteNormal(HOP_S, LEARN_H, load_part(tmp_path / "normal.npz"))
     rng = np.random.default_rng(6)
     values = []
-    for i in range(20 * 5 * EVERY + DELAY):
+    for i in range(20 * 5 * LEARN_EVERY + DELAY):
         one = window(1e6 + i * HOP_S, rng, speed=11.0 + float(rng.uniform(-0.3, 0.3)))
-        if i % EVERY == EVERY - 1:
+        if i % LEARN_EVERY == LEARN_EVERY - 1:
             values.append(site.derive(one)[ANOMALY].value)
         site.observe(one, (ANOMALY,))
     assert np.median(values[:40]) > 0.5

@@ -8,42 +8,46 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.composing import LEAST, Chain, Gathered, Ordered
+from edge.detect.composing import LEAST_VALUE, AllOfMatcher, EventChain, SequenceMatcher
 
 Window = tuple[float | None, ...]
 
 
-def played(composer: Ordered | Gathered, windows: list[Window]) -> list[Chain | None]:
+def played(composer: SequenceMatcher | AllOfMatcher, windows: list[Window]) -> list[EventChain | None]:
     return [composer.advance(t, values) for t, values in enumerate(windows)]
 
 
-def value(chain: Chain | None) -> float | None:
+def value(chain: EventChain | None) -> float | None:
     return None if chain is None else chain.value
 
 
 def test_a_sequence_holds_while_its_last_part_is_there() -> None:
     windows: list[Window] = [(0.9, 0), (0.1, 0), (0, 0.8), (0, 0.7), (0, 0), (0, 0.9)]
-    found = played(Ordered(2, 4, repeats=False), windows)
+    found = played(SequenceMatcher(2, 4, repeats=False), windows)
     assert [value(c) for c in found] == [0, 0, 0.8, 0.7, 0, 0.1]
     assert found[2] is not None
     assert [(link.part, link.t_ns) for link in found[2].links] == [(0, 0), (1, 2)]
 
 
 def test_the_wrong_order_is_no_sequence() -> None:
-    assert [value(c) for c in played(Ordered(2, 9, repeats=False), [(0, 0.9), (0, 0), (0.9, 0), (0, 0)])] == [0] * 4
-    assert [value(c) for c in played(Gathered(2, 9), [(0, 0.9), (0, 0), (0.8, 0), (0, 0)])] == [0, 0, 0.8, 0]
+    assert [value(c) for c in played(SequenceMatcher(2, 9, repeats=False), [(0, 0.9), (0, 0), (0.9, 0), (0, 0)])] == [
+        0
+    ] * 4
+    assert [value(c) for c in played(AllOfMatcher(2, 9), [(0, 0.9), (0, 0), (0.8, 0), (0, 0)])] == [0, 0, 0.8, 0]
 
 
 def test_at_once_is_in_order_unless_the_same_is_wanted_again() -> None:
-    assert value(Ordered(2, 9, repeats=False).advance(0, (0.9, 0.8))) == 0.8
-    assert value(Ordered(2, 9, repeats=True).advance(0, (0.9, 0.9))) == 0
-    assert value(Ordered(2, 9, repeats=True).advance(0, (0.9, 0.9), times=2)) == 0.9
+    assert value(SequenceMatcher(2, 9, repeats=False).advance(0, (0.9, 0.8))) == 0.8
+    assert value(SequenceMatcher(2, 9, repeats=True).advance(0, (0.9, 0.9))) == 0
+    assert value(SequenceMatcher(2, 9, repeats=True).advance(0, (0.9, 0.9), times=2)) == 0.9
 
 
 def test_what_could_not_be_told_is_none_only_where_it_matters() -> None:
-    found = [value(c) for c in played(Ordered(2, 9, repeats=False), [(0, None), (0.9, 0), (0, None), (None, 0.8)])]
+    found = [
+        value(c) for c in played(SequenceMatcher(2, 9, repeats=False), [(0, None), (0.9, 0), (0, None), (None, 0.8)])
+    ]
     assert found == [0, 0, None, 0.8]
-    found = [value(c) for c in played(Gathered(2, 9), [(0, None), (0.9, 0), (None, 0.8), (0.9, None)])]
+    found = [value(c) for c in played(AllOfMatcher(2, 9), [(0, None), (0.9, 0), (None, 0.8), (0.9, None)])]
     assert found == [0, 0, 0.8, None]
 
 
@@ -57,7 +61,7 @@ def slow_ordered(windows: list[Window], within: int, repeats: bool) -> list[floa
             steps = pairwise(chosen)
             if all(a < b if repeats else a <= b for a, b in steps):
                 values = [windows[t][k] or 0.0 for k, t in enumerate(chosen)]
-                best = max(best, min(v if v >= LEAST else 0.0 for v in values))
+                best = max(best, min(v if v >= LEAST_VALUE else 0.0 for v in values))
         out.append(best)
     return out
 
@@ -70,7 +74,7 @@ def slow_gathered(windows: list[Window], within: int) -> list[float]:
         best = max(
             min(windows[now][k] or 0.0, *(highest[j] for j in range(parts) if j != k), 1.0) for k in range(parts)
         )
-        out.append(best if best >= LEAST else 0.0)
+        out.append(best if best >= LEAST_VALUE else 0.0)
     return out
 
 
@@ -81,7 +85,7 @@ CASES = st.integers(2, 3).flatmap(lambda n: st.lists(st.tuples(*[SCORES] * n), m
 @settings(deadline=None)
 @given(CASES, st.integers(0, 5), st.booleans())
 def test_the_best_chain_is_found(windows: list[Window], within: int, repeats: bool) -> None:
-    found = played(Ordered(len(windows[0]), within, repeats=repeats), windows)
+    found = played(SequenceMatcher(len(windows[0]), within, repeats=repeats), windows)
     assert [value(c) for c in found] == pytest.approx(slow_ordered(windows, within, repeats))
     for now, chain in enumerate(found):
         assert chain is not None
@@ -95,7 +99,7 @@ def test_the_best_chain_is_found(windows: list[Window], within: int, repeats: bo
 @settings(deadline=None)
 @given(CASES, st.integers(0, 5))
 def test_the_best_gathering_is_found(windows: list[Window], within: int) -> None:
-    found = played(Gathered(len(windows[0]), within), windows)
+    found = played(AllOfMatcher(len(windows[0]), within), windows)
     assert [value(c) for c in found] == pytest.approx(slow_gathered(windows, within))
 
 
@@ -110,7 +114,7 @@ def test_what_is_told_of_a_gathering_with_a_hole_holds_whatever_was_in_it(
         holed[hole // parts % len(windows)][hole % parts] = None
 
     def last(fill: float | None) -> float | None:
-        composer = Gathered(parts, 4)
+        composer = AllOfMatcher(parts, 4)
         for t, values in enumerate(holed[:-1]):
             composer.advance(t, values)
         return value(composer.advance(len(holed) - 1, [fill if v is None else v for v in holed[-1]]))

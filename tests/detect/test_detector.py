@@ -9,7 +9,7 @@ from media_times import at
 from edge.clock import VirtualClock
 from edge.detect.detector import Detector
 from edge.errors import InputError
-from edge.types import NS_PER_S, Contribution, Event, Kind, Phase
+from edge.types import NS_PER_S, Contribution, Event, EventKind, Phase
 
 WALL_NS = 1_767_225_600 * NS_PER_S  # 2026-01-01
 
@@ -30,7 +30,7 @@ def play(subject: Detector, clock: VirtualClock, values: list[float], label: str
 def test_the_life_of_an_event() -> None:
     clock = VirtualClock(WALL_NS)
     begin, end = play(detector(clock=clock), clock, [0.1, 0.7, 0.8, 0.87, *[0.2] * 7])
-    assert begin.kind is Kind.EVENT
+    assert begin.kind is EventKind.EVENT
     assert (begin.phase, begin.label, begin.camera) == (Phase.BEGIN, "person", "gate")
     assert (begin.begin_ns, begin.media_begin) == (NS_PER_S // 2, at(NS_PER_S // 2 + 7))
     assert begin.wall_begin_ns == WALL_NS + NS_PER_S // 2
@@ -138,7 +138,7 @@ def test_health_events_have_the_same_shape() -> None:
     subject = detector(clock=clock)
     clock.advance_to(50 * NS_PER_S)
     (begin,) = subject.health(facts(50, replace(GOOD_VIDEO, age_s=12.0)))
-    assert (begin.kind, begin.label, begin.severity) == (Kind.HEALTH, "no_signal", "alert")
+    assert (begin.kind, begin.label, begin.severity) == (EventKind.HEALTH, "no_signal", "alert")
     assert begin.begin_ns == 38 * NS_PER_S
     assert begin.wall_begin_ns == WALL_NS + 38 * NS_PER_S
     (end,) = subject.health(facts(51))

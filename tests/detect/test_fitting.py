@@ -8,8 +8,8 @@ import pytest
 from detect_parts import MANIFEST, PLACES, rules
 
 from edge.config import parse
-from edge.detect.rules import rule_labels
-from edge.detect.thresholds import check
+from edge.detect.rules import custom_labels
+from edge.detect.thresholds import validate
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import ConfigError
 
@@ -26,7 +26,7 @@ from edge.errors import ConfigError
     ],
 )
 def test_advice_follows_from_the_parts(rule: str, expected: tuple[Any, ...]) -> None:
-    (label,) = rule_labels(rules(f"events: {{mine: {rule}}}"), MANIFEST)
+    (label,) = custom_labels(rules(f"events: {{mine: {rule}}}"), MANIFEST)
     assert (label.modalities, label.enter, label.leave, label.min_s) == expected
 
 
@@ -52,7 +52,7 @@ def test_advice_follows_from_the_parts(rule: str, expected: tuple[Any, ...]) -> 
     ],
 )
 def test_what_does_not_fit_is_told(events: str, key: str, said: str) -> None:
-    faults = check(parse(PLACES + f"events: {events}").config, MANIFEST)
+    faults = validate(parse(PLACES + f"events: {events}").config, MANIFEST)
     assert [".".join(map(str, fault[0])) for fault in faults] == [f"events.{key}"]
     assert said in faults[0][1]
 
@@ -79,7 +79,7 @@ def test_a_zone_for_the_part_that_has_a_place_is_enough() -> None:
 
 
 def test_what_is_hardly_seen_cannot_agree() -> None:
-    faults = check(
+    faults = validate(
         parse(PLACES + "events: {gunshot: {agree: true}}").config, load_folder(find_folder("fused")).manifest
     )
     assert "would never begin" in faults[0][1]
@@ -89,10 +89,10 @@ def test_what_is_hardly_seen_cannot_agree() -> None:
 def test_the_shipped_models_objects_are_known() -> None:
     manifest = load_folder(find_folder("fused")).manifest
     made = parse(PLACES + "events: {vehicle: {zones: [yard]}, animal: {lines: [door]}, person: {after_s: 3}}").config
-    assert check(made, manifest) == []
+    assert validate(made, manifest) == []
 
 
 def test_what_is_to_be_blurred_must_be_something_that_the_model_sees() -> None:
     shipped = load_folder(find_folder("fused")).manifest
-    faults = check(parse(PLACES + "evidence: {blur: [person, vehicle, cell_phone, persn]}").config, shipped)
+    faults = validate(parse(PLACES + "evidence: {blur: [person, vehicle, cell_phone, persn]}").config, shipped)
     assert [(fault[0], "did you mean 'person'" in fault[1]) for fault in faults] == [(("evidence", "blur", 3), True)]

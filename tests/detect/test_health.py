@@ -5,22 +5,24 @@ from dataclasses import replace
 
 from detect_parts import GOOD_AUDIO, GOOD_VIDEO, facts
 
-from edge.config.models import Health
-from edge.detect.health import CameraHealth, HealthStep
-from edge.facts import CameraFacts, SourceState
+from edge.config.models import HealthConfig
+from edge.detect.health import CameraHealthMonitor, HealthStep
+from edge.facts import CameraStatus, SourceState
 from edge.types import NS_PER_S, Phase
 
 
-def play(script: Sequence[CameraFacts]) -> list[tuple[float, str, str]]:
-    state = CameraHealth()
+def play(script: Sequence[CameraStatus]) -> list[tuple[float, str, str]]:
+    state = CameraHealthMonitor()
     return [
-        (one.now_ns / NS_PER_S, step.label, step.phase.value) for one in script for step in state.advance(one, Health())
+        (one.now_ns / NS_PER_S, step.label, step.phase.value)
+        for one in script
+        for step in state.advance(one, HealthConfig())
     ]
 
 
-def first(*script: CameraFacts) -> HealthStep:
-    state = CameraHealth()
-    return next(step for one in script for step in state.advance(one, Health()))
+def first(*script: CameraStatus) -> HealthStep:
+    state = CameraHealthMonitor()
+    return next(step for one in script for step in state.advance(one, HealthConfig()))
 
 
 def test_all_well_says_nothing() -> None:
@@ -42,9 +44,9 @@ def test_a_camera_that_never_came_up_is_timed_from_the_first_look() -> None:
 
 
 def test_a_new_event_never_reaches_back_into_the_last_one() -> None:
-    state, lost = CameraHealth(), replace(GOOD_VIDEO, age_s=12.0)
+    state, lost = CameraHealthMonitor(), replace(GOOD_VIDEO, age_s=12.0)
     script = [facts(50, lost), facts(51), facts(52, lost)]
-    steps = [step for one in script for step in state.advance(one, Health())]
+    steps = [step for one in script for step in state.advance(one, HealthConfig())]
     assert [step.begin_ns // NS_PER_S for step in steps] == [38, 38, 51]
 
 

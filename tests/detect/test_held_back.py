@@ -9,9 +9,9 @@ import media_times
 import pytest
 from detect_parts import NIGHT_NS, Player, at, rules
 
-from edge.detect.hysteresis import Hysteresis, Limits, Sample
-from edge.detect.rate_limit import MOST_OBJECTS, SAME_PLACE, LimitKind, Subject
-from edge.detect.tracks import overlap
+from edge.detect.hysteresis import EventLimits, Hysteresis, ScoreSample
+from edge.detect.rate_limit import MOST_OBJECTS, SAME_OBJECT_IOU, EventSubject, LimitKind
+from edge.detect.tracks import iou
 from edge.holds import HeldBack, HoldReason
 from edge.types import NS_PER_S, Phase
 
@@ -153,11 +153,13 @@ def test_an_hour_later_it_counts_no_more() -> None:
 
 
 HOUR = 3600 * NS_PER_S
-FEW = Limits(0.6, 0.4, 0, 0, 0, 12, LimitKind.REPETITIONS)
+FEW = EventLimits(0.6, 0.4, 0, 0, 0, 12, LimitKind.REPETITIONS)
 
 
 def begins(
-    samples: Iterable[tuple[float, float | None, Subject]], limits: Limits = FEW, state: Hysteresis | None = None
+    samples: Iterable[tuple[float, float | None, EventSubject]],
+    limits: EventLimits = FEW,
+    state: Hysteresis | None = None,
 ) -> list[float]:
     """When events begin, of (seconds, value, subject)."""
     state, found = state or Hysteresis(HOP), []
@@ -165,17 +167,17 @@ def begins(
         t_ns = round(t_s * NS_PER_S)
         found += [
             t_s
-            for step in state.advance(Sample(t_ns, media_times.at(t_ns), value, None, subject), limits)
+            for step in state.advance(ScoreSample(t_ns, media_times.at(t_ns), value, None, subject), limits)
             if step.phase is Phase.BEGIN
         ]
     return found
 
 
 def every(
-    period_s: float, until_s: float, value: float = 0.9, subject: Subject | None = None
-) -> list[tuple[float, float | None, Subject]]:
+    period_s: float, until_s: float, value: float = 0.9, subject: EventSubject | None = None
+) -> list[tuple[float, float | None, EventSubject]]:
     """A second of a score every so often, as a looped recording has it."""
-    shown = subject or Subject()
+    shown = subject or EventSubject()
     return [
         (n * period_s + late, late_value, shown)
         for n in range(int(until_s // period_s))
@@ -190,13 +192,13 @@ def test_a_fire_every_minute_and_a_half_is_never_silent_for_long() -> None:
     assert told[:12] == [85.0 * n for n in range(12)]
     assert max(gaps) <= 300 + 85
     assert len(told) < 60, "repetitions do not all come through"
-    hard = begins(every(85.0, 3 * 3600), Limits(0.6, 0.4, 0, 0, 0, 12))
+    hard = begins(every(85.0, 3 * 3600), EventLimits(0.6, 0.4, 0, 0, 0, 12))
     assert max(later - earlier for earlier, later in pairwise(hard)) > 2400, "as configured"
 
 
-def busy() -> tuple[Hysteresis, Subject]:
+def busy() -> tuple[Hysteresis, EventSubject]:
     """A state that has told its twelve within ten minutes, all of one person by the door."""
-    state, person = Hysteresis(HOP), Subject(((1, at(0.2)),), ("path",))
+    state, person = Hysteresis(HOP), EventSubject(((1, at(0.2)),), ("path",))
     assert len(begins(every(50.0, 600, 0.7, person), state=state)) == 12
     return state, person
 
@@ -204,35 +206,35 @@ def busy() -> tuple[Hysteresis, Subject]:
 @pytest.mark.parametrize(
     ("subject", "value", "is_told"),
     [
-        (Subject(((1, at(0.2)),), ("path",)), 0.7, False),
-        (Subject(((2, at(0.21)),), ("path",)), 0.7, False),
-        (Subject(((1, at(0.2)),), ("path", "yard")), 0.7, True),
-        (Subject(((2, at(0.8)),), ("path",)), 0.7, True),
-        (Subject(((1, at(0.8)),), ("path",)), 0.7, False),
-        (Subject(((1, at(0.2)),), ("path",)), 0.81, True),
+        (EventSubject(((1, at(0.2)),), ("path",)), 0.7, False),
+        (EventSubject(((2, at(0.21)),), ("path",)), 0.7, False),
+        (EventSubject(((1, at(0.2)),), ("path", "yard")), 0.7, True),
+        (EventSubject(((2, at(0.8)),), ("path",)), 0.7, True),
+        (EventSubject(((1, at(0.8)),), ("path",)), 0.7, False),
+        (EventSubject(((1, at(0.2)),), ("path",)), 0.81, True),
     ],
     ids=["the same", "seen anew at its place", "another zone", "somebody else", "the same walks on", "clearly higher"],
 )
-def test_what_is_new_is_no_repetition(subject: Subject, value: float, is_told: bool) -> None:
+def test_what_is_new_is_no_repetition(subject: EventSubject, value: float, is_told: bool) -> None:
     state, _ = busy()
     assert begins([(610.0, value, subject)], state=state) == ([610.0] if is_told else [])
 
 
 def test_somebody_new_who_came_through_the_same_door_is_told_as_they_walk_on() -> None:
     state, _ = busy()
-    walk = [(610 + n / 2, 0.7, Subject(((2, at(0.2 + n / 50)),), ("path",))) for n in range(4)]
-    shared = [overlap(at(0.2), at(0.2 + n / 50)) for n in range(4)]
-    assert [share < SAME_PLACE for share in shared] == [False, False, False, True]
+    walk = [(610 + n / 2, 0.7, EventSubject(((2, at(0.2 + n / 50)),), ("path",))) for n in range(4)]
+    shared = [iou(at(0.2), at(0.2 + n / 50)) for n in range(4)]
+    assert [share < SAME_OBJECT_IOU for share in shared] == [False, False, False, True]
     assert begins(walk, state=state) == [611.5]
 
 
 def test_a_spaced_limit_is_never_silent_for_long_but_lets_nothing_through_for_being_new() -> None:
     """What is of severity info or warning: a count meant for chatter, still without an hour of silence."""
-    spaced = Limits(0.6, 0.4, 0, 0, 0, 12, LimitKind.SPACED)
+    spaced = EventLimits(0.6, 0.4, 0, 0, 0, 12, LimitKind.SPACED)
     told = begins(every(85.0, 3 * 3600), spaced)
     assert max(later - earlier for earlier, later in pairwise(told)) <= 300 + 85
     state, _ = busy()
-    assert begins([(610.0, 0.99, Subject(((2, at(0.8)),), ("yard",)))], spaced, state) == []
+    assert begins([(610.0, 0.99, EventSubject(((2, at(0.8)),), ("yard",)))], spaced, state) == []
 
 
 def test_an_hour_later_everything_is_new() -> None:
@@ -242,8 +244,8 @@ def test_an_hour_later_everything_is_new() -> None:
 
 def test_a_count_that_is_configured_holds_back_what_is_new_too() -> None:
     state, _ = busy()
-    hard = Limits(0.6, 0.4, 0, 0, 0, 12)
-    assert begins([(610.0, 0.99, Subject(((2, at(0.8)),), ("yard",)))], hard, state) == []
+    hard = EventLimits(0.6, 0.4, 0, 0, 0, 12)
+    assert begins([(610.0, 0.99, EventSubject(((2, at(0.8)),), ("yard",)))], hard, state) == []
     assert state.holding.now is not None
     assert state.holding.now.reason is HoldReason.RATE_LIMITED
 
@@ -251,7 +253,11 @@ def test_a_count_that_is_configured_holds_back_what_is_new_too() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     state = Hysteresis(HOP)
     crowd = [
-        (n / 2, 0.9 if n % 2 else 0.0, Subject(tuple((10 * n + k, at(0.1 * k)) for k in range(10)), (f"zone{n % 5}",)))
+        (
+            n / 2,
+            0.9 if n % 2 else 0.0,
+            EventSubject(tuple((10 * n + k, at(0.1 * k)) for k in range(10)), (f"zone{n % 5}",)),
+        )
         for n in range(2000)
     ]
     begins(crowd, state=state)

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.config.keeping import Location
+from edge.config.keeping import LocationConfig
 from edge.config.schedule import parse_schedules
-from edge.detect.schedule import Hours, zone_of
+from edge.detect.schedule import ActiveHours, zone_of
 from edge.types import NS_PER_S
 
-BERLIN = Location(latitude=52.52, longitude=13.4, timezone="Europe/Berlin")
-TROMSO = Location(latitude=69.65, longitude=18.96, timezone="Europe/Oslo")
-LINE_ISLANDS = Location(latitude=1.9, longitude=-157.4, timezone="Pacific/Kiritimati")  # 24 h ahead of its sun
+BERLIN = LocationConfig(latitude=52.52, longitude=13.4, timezone="Europe/Berlin")
+TROMSO = LocationConfig(latitude=69.65, longitude=18.96, timezone="Europe/Oslo")
+LINE_ISLANDS = LocationConfig(latitude=1.9, longitude=-157.4, timezone="Pacific/Kiritimati")  # 24 h ahead of its sun
 
 
-def changes(schedule: str, location: Location, first: str, days: int = 2) -> list[str]:
+def changes(schedule: str, location: LocationConfig, first: str, days: int = 2) -> list[str]:
     """When it goes on (+) and off (-) after midnight of ``first``, to the minute, in the place's own time."""
-    hours, zone = Hours(parse_schedules(schedule), location), zone_of(location)
+    hours, zone = ActiveHours(parse_schedules(schedule), location), zone_of(location)
     start = int(datetime.fromisoformat(first).replace(tzinfo=zone).timestamp())
     states = [hours.is_on(t * NS_PER_S) for t in range(start, start + days * 86400, 60)]
     found = ["on" if states[0] else "off"]
@@ -50,7 +50,7 @@ def test_where_the_clocks_change_the_longer_reading_holds() -> None:
     assert changes("22:00-02:30", BERLIN, "2026-03-28") == ["on", "-28 02:30", "+28 22:00", "-29 03:30", "+29 22:00"]
     shown_twice = changes("22:00-02:30", BERLIN, "2026-10-24")
     assert shown_twice == ["on", "-24 02:30", "+24 22:00", "-25 02:30", "+25 22:00"]
-    hours = Hours(parse_schedules("22:00-02:30"), BERLIN)
+    hours = ActiveHours(parse_schedules("22:00-02:30"), BERLIN)
     zone = ZoneInfo("Europe/Berlin")
     second = int(datetime(2026, 10, 25, 2, 29, tzinfo=zone, fold=1).timestamp())
     assert hours.is_on(second * NS_PER_S)
@@ -66,7 +66,7 @@ def test_the_sun_in_summer_and_winter() -> None:
 def test_what_ends_before_it_begins_is_not_on_that_day() -> None:
     """In the far north in June the sun sets after eleven at night."""
     assert changes(
-        "sunset-23:00", Location(latitude=65.0, longitude=25.5, timezone="Europe/Helsinki"), "2026-06-15"
+        "sunset-23:00", LocationConfig(latitude=65.0, longitude=25.5, timezone="Europe/Helsinki"), "2026-06-15"
     ) == ["off"]
 
 
@@ -83,16 +83,16 @@ def test_the_suns_day_is_the_places_day() -> None:
 
 
 def test_without_a_place_the_clock_is_enough() -> None:
-    hours = Hours(parse_schedules("00:00-01:00"), Location(timezone="UTC"))
+    hours = ActiveHours(parse_schedules("00:00-01:00"), LocationConfig(timezone="UTC"))
     assert hours.is_on(0)
     assert not hours.is_on(3600 * NS_PER_S)
 
 
 def test_the_boxs_own_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    assert Hours(parse_schedules("09:00-10:00"), Location()).is_on(0)
+    assert ActiveHours(parse_schedules("09:00-10:00"), LocationConfig()).is_on(0)
     monkeypatch.setenv("TZ", "no/where")
-    assert Hours(parse_schedules("00:00-01:00"), Location()).is_on(0)
+    assert ActiveHours(parse_schedules("00:00-01:00"), LocationConfig()).is_on(0)
 
 
 SCHEDULES = st.sampled_from(["22:00-06:00", "sunset-sunrise", "sat-sun", "mon 12:00-12:30", "sunrise-01:00-08:00"])
@@ -100,8 +100,10 @@ TIMES = st.lists(st.integers(1_700_000_000, 1_900_000_000), min_size=1, max_size
 
 
 @given(SCHEDULES, TIMES, st.sampled_from([BERLIN, TROMSO, LINE_ISLANDS]))
-def test_the_answer_does_not_depend_on_what_was_asked_before(text: str, times: list[int], location: Location) -> None:
+def test_the_answer_does_not_depend_on_what_was_asked_before(
+    text: str, times: list[int], location: LocationConfig
+) -> None:
     spans = parse_schedules(text)
-    hours = Hours(spans, location)
+    hours = ActiveHours(spans, location)
     for t in [time + n for time in times for n in (0, 1, 60, 3599, 3600)]:
-        assert hours.is_on(t * NS_PER_S) == Hours(spans, location).is_on(t * NS_PER_S)
+        assert hours.is_on(t * NS_PER_S) == ActiveHours(spans, location).is_on(t * NS_PER_S)

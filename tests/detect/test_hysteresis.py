@@ -5,25 +5,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 from media_times import at
 
-from edge.detect.hysteresis import LATE_NS, LOST_NS, RISE, RISE_EVERY_NS, Hysteresis, Limits, Sample, Step
+from edge.detect.hysteresis import (
+    LATE_NS,
+    LEAST_UPDATE_NS,
+    MAX_GAP_NS,
+    UPDATE_RISE,
+    EventLimits,
+    EventStep,
+    Hysteresis,
+    ScoreSample,
+)
 from edge.types import NS_PER_S, Phase
 
 HOP = NS_PER_S // 2
 BEGIN, UPDATE, END = Phase.BEGIN, Phase.UPDATE, Phase.END
 
 
-def limits(enter: float = 0.6, leave: float = 0.4, min_s: float = 1.0, cooldown_s: float = 5.0) -> Limits:
-    return Limits(enter, leave, round(min_s * NS_PER_S), round(cooldown_s * NS_PER_S))
+def limits(enter: float = 0.6, leave: float = 0.4, min_s: float = 1.0, cooldown_s: float = 5.0) -> EventLimits:
+    return EventLimits(enter, leave, round(min_s * NS_PER_S), round(cooldown_s * NS_PER_S))
 
 
-def play(values: list[float | None], chosen: Limits, state: Hysteresis | None = None) -> list[tuple[float, Step]]:
+def play(
+    values: list[float | None], chosen: EventLimits, state: Hysteresis | None = None
+) -> list[tuple[float, EventStep]]:
     """Steps with the time in seconds; None is a missing window."""
     state = state or Hysteresis(HOP)
     return [
         (n / 2, step)
         for n, value in enumerate(values)
         if value is not None
-        for step in state.advance(Sample(n * HOP, at(n * HOP), value), chosen)
+        for step in state.advance(ScoreSample(n * HOP, at(n * HOP), value), chosen)
     ]
 
 
@@ -55,35 +66,35 @@ def test_cooldown_counts_from_the_end() -> None:
 
 
 def test_an_open_event_lasts_over_a_short_hole() -> None:
-    hole = [None] * (LOST_NS // HOP - 1)
+    hole = [None] * (MAX_GAP_NS // HOP - 1)
     steps = play([0.7, *hole, 0.7, 0.1], limits(min_s=0))
     assert [s.phase for _, s in steps] == [BEGIN, END]
     assert steps[1][1].reason == "left"
 
 
 def test_a_long_hole_ends_it_as_lost_where_it_was_last_seen() -> None:
-    hole = [None] * (LOST_NS // HOP)
+    hole = [None] * (MAX_GAP_NS // HOP)
     steps = play([0.7, 0.8, *hole, 0.9], limits(min_s=0, cooldown_s=1))
     assert [s.phase for _, s in steps] == [BEGIN, END, BEGIN]
     assert (steps[1][1].reason, steps[1][1].end_ns, steps[1][1].score) == ("lost", HOP, 0.8)
 
 
 def test_expire_gives_the_same_end_whenever_it_is_asked() -> None:
-    def ended(at_ns: int) -> tuple[Step, ...]:
+    def ended(at_ns: int) -> tuple[EventStep, ...]:
         state = Hysteresis(HOP)
-        state.advance(Sample(0, at(0), 0.7), limits(min_s=0))
-        assert state.expire(LOST_NS + LATE_NS) == ()
+        state.advance(ScoreSample(0, at(0), 0.7), limits(min_s=0))
+        assert state.expire(MAX_GAP_NS + LATE_NS) == ()
         return state.expire(at_ns)
 
-    assert ended(LOST_NS + LATE_NS + 1) == ended(LOST_NS * 5) != ()
+    assert ended(MAX_GAP_NS + LATE_NS + 1) == ended(MAX_GAP_NS * 5) != ()
 
 
 def test_windows_that_cannot_tell_are_a_hole() -> None:
     state, chosen = Hysteresis(HOP), limits(min_s=0)
-    state.advance(Sample(0, at(0), 0.7), chosen)
-    hops = LOST_NS // HOP
-    assert [state.advance(Sample(n * HOP, at(n * HOP), None), chosen) for n in range(1, hops + 1)] == [()] * hops
-    (end,) = state.advance(Sample(LOST_NS + HOP, at(LOST_NS + HOP), None), chosen)
+    state.advance(ScoreSample(0, at(0), 0.7), chosen)
+    hops = MAX_GAP_NS // HOP
+    assert [state.advance(ScoreSample(n * HOP, at(n * HOP), None), chosen) for n in range(1, hops + 1)] == [()] * hops
+    (end,) = state.advance(ScoreSample(MAX_GAP_NS + HOP, at(MAX_GAP_NS + HOP), None), chosen)
     assert (end.phase, end.reason, end.end_ns) == (END, "lost", 0)
 
 
@@ -94,7 +105,7 @@ def test_jitter_of_local_time_changes_nothing_but_local_times() -> None:
         state, steps = Hysteresis(HOP), []
         for n, value in enumerate(values):
             t_ns = n * HOP + (jitter_ns if n % 2 else -jitter_ns)
-            steps += state.advance(Sample(t_ns, at(n * HOP), value), limits())
+            steps += state.advance(ScoreSample(t_ns, at(n * HOP), value), limits())
         return [(s.phase, s.media_begin, s.peak) for s in steps]
 
     assert seen(0) == seen(40_000_000) == seen(-40_000_000)
@@ -103,20 +114,20 @@ def test_jitter_of_local_time_changes_nothing_but_local_times() -> None:
 
 def test_over_a_break_of_the_media_clock_local_time_counts() -> None:
     state, chosen = Hysteresis(HOP), limits(min_s=0, cooldown_s=30)
-    state.advance(Sample(0, at(0), 0.7), chosen)
-    (end,) = state.advance(Sample(LOST_NS + HOP, at(HOP, 1), 0.7), chosen)
+    state.advance(ScoreSample(0, at(0), 0.7), chosen)
+    (end,) = state.advance(ScoreSample(MAX_GAP_NS + HOP, at(HOP, 1), 0.7), chosen)
     assert end.reason == "lost"
-    assert [s.phase for s in state.advance(Sample(31 * NS_PER_S, at(2 * HOP, 1), 0.7), chosen)] == [BEGIN]
+    assert [s.phase for s in state.advance(ScoreSample(31 * NS_PER_S, at(2 * HOP, 1), 0.7), chosen)] == [BEGIN]
 
 
 @pytest.mark.parametrize(
-    "second", [Sample(4 * HOP, at(4 * HOP), 0.7), Sample(HOP, at(0, 1), 0.7)], ids=["missing", "epoch"]
+    "second", [ScoreSample(4 * HOP, at(4 * HOP), 0.7), ScoreSample(HOP, at(0, 1), 0.7)], ids=["missing", "epoch"]
 )
-def test_a_candidate_gains_no_time_over_a_hole(second: Sample) -> None:
+def test_a_candidate_gains_no_time_over_a_hole(second: ScoreSample) -> None:
     state, chosen = Hysteresis(HOP), limits(min_s=0.5)
-    assert state.advance(Sample(0, at(0), 0.7), chosen) == ()
+    assert state.advance(ScoreSample(0, at(0), 0.7), chosen) == ()
     assert state.advance(second, chosen) == ()
-    third = Sample(second.t_ns + HOP, second.media + HOP, 0.7)
+    third = ScoreSample(second.t_ns + HOP, second.media + HOP, 0.7)
     assert [s.phase for s in state.advance(third, chosen)] == [BEGIN]
 
 
@@ -128,9 +139,9 @@ def test_updates_tell_of_a_clearly_higher_peak_and_of_life() -> None:
 
 def test_repeated_and_older_times_are_ignored() -> None:
     state = Hysteresis(HOP)
-    state.advance(Sample(HOP, at(HOP), 0.7), limits(min_s=0))
-    assert state.advance(Sample(HOP, at(HOP), 0.0), limits(min_s=0)) == ()
-    assert state.advance(Sample(0, at(0), 0.0), limits(min_s=0)) == ()
+    state.advance(ScoreSample(HOP, at(HOP), 0.7), limits(min_s=0))
+    assert state.advance(ScoreSample(HOP, at(HOP), 0.0), limits(min_s=0)) == ()
+    assert state.advance(ScoreSample(0, at(0), 0.0), limits(min_s=0)) == ()
     assert state.is_open
 
 
@@ -147,19 +158,19 @@ LIMITS = st.builds(
 )
 
 
-def run(samples: list[tuple[int, int, float]], chosen: Limits) -> list[tuple[int, Step]]:
+def run(samples: list[tuple[int, int, float]], chosen: EventLimits) -> list[tuple[int, EventStep]]:
     state, t_ns, epoch, steps = Hysteresis(HOP), 0, 0, []
     for hops, new_epoch, value in samples:
         t_ns += hops * HOP
         epoch += new_epoch
-        steps += [(t_ns, step) for step in state.advance(Sample(t_ns, at(t_ns, epoch), value), chosen)]
+        steps += [(t_ns, step) for step in state.advance(ScoreSample(t_ns, at(t_ns, epoch), value), chosen)]
     return steps + [(t_ns, step) for step in state.end("shutdown")]
 
 
 @given(SAMPLES, LIMITS)
-def test_phases_are_well_formed(samples: list[tuple[int, int, float]], chosen: Limits) -> None:
+def test_phases_are_well_formed(samples: list[tuple[int, int, float]], chosen: EventLimits) -> None:
     """begin, updates, one end; never two open; peaks only rise; min_s, cooldown and update spacing hold."""
-    open_step: Step | None = None
+    open_step: EventStep | None = None
     told_ns, ended_ns = 0, None
     for t_ns, step in run(samples, chosen):
         if step.phase is BEGIN:
@@ -175,8 +186,8 @@ def test_phases_are_well_formed(samples: list[tuple[int, int, float]], chosen: L
         assert step.peak >= step.score
         if step.phase is UPDATE:
             assert open_step is not None
-            assert t_ns - told_ns >= RISE_EVERY_NS
-            assert step.peak >= open_step.peak + RISE - 1e-9 or t_ns - told_ns > RISE_EVERY_NS
+            assert t_ns - told_ns >= LEAST_UPDATE_NS
+            assert step.peak >= open_step.peak + UPDATE_RISE - 1e-9 or t_ns - told_ns > LEAST_UPDATE_NS
         if step.phase is END:
             assert step.end_ns is not None
             assert step.end_ns >= step.begin_ns + chosen.min_ns
@@ -188,12 +199,12 @@ def test_phases_are_well_formed(samples: list[tuple[int, int, float]], chosen: L
 
 
 @given(SAMPLES, LIMITS)
-def test_deterministic(samples: list[tuple[int, int, float]], chosen: Limits) -> None:
+def test_deterministic(samples: list[tuple[int, int, float]], chosen: EventLimits) -> None:
     assert run(samples, chosen) == run(samples, chosen)
 
 
 @given(SAMPLES, LIMITS, st.integers(0, 120))
-def test_a_hole_never_acts_as_a_zero(samples: list[tuple[int, int, float]], chosen: Limits, hole: int) -> None:
+def test_a_hole_never_acts_as_a_zero(samples: list[tuple[int, int, float]], chosen: EventLimits, hole: int) -> None:
     """Without one window that was at or above leave, an open event is not ended as `left` at that place."""
     state, t_ns = Hysteresis(HOP), 0
     for n, (_, _, value) in enumerate(samples):
@@ -203,4 +214,4 @@ def test_a_hole_never_acts_as_a_zero(samples: list[tuple[int, int, float]], chos
             assert state.expire(t_ns) == ()
             assert state.is_open == was_open
             continue
-        state.advance(Sample(t_ns, at(t_ns), value), chosen)
+        state.advance(ScoreSample(t_ns, at(t_ns), value), chosen)

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.detect import null
-from edge.detect.null import KEPT, QuietTimes, Tail, fit_tail
+from edge.detect.null import MAX_MAXIMA, BackgroundDistribution, GeneralisedPareto, fit_pareto
 from edge.errors import InputError
-from edge.profile import Part, load_part, save_part
+from edge.profile import ProfilePart, load_part, save_part
 from edge.types import Contribution
 
 HOP_S = 30.0
 """Two windows a minute: as good as 120 here, and quicker."""
 
 
-def quiet(maxima: Sequence[float], label: str = "fire") -> QuietTimes:
+def quiet(maxima: Sequence[float], label: str = "fire") -> BackgroundDistribution:
     """Quiet times of one camera whose minutes reached ``maxima``."""
-    times = QuietTimes(MANIFEST.labels, HOP_S)
+    times = BackgroundDistribution(MANIFEST.labels, HOP_S)
     for minute, p in enumerate(maxima):
         times.observe(scores(60 * minute + 10, {label: float(p) / 2}))
         times.observe(scores(60 * minute + 40, {label: float(p)}))
@@ -30,12 +30,12 @@ def quiet(maxima: Sequence[float], label: str = "fire") -> QuietTimes:
     return times
 
 
-def learned(maxima: np.ndarray, label: str = "fire") -> QuietTimes:
+def learned(maxima: np.ndarray, label: str = "fire") -> BackgroundDistribution:
     """The same through a profile's part, for many minutes."""
-    z = np.sort(np.log(maxima / (1 - maxima)))[::-1][:KEPT]
-    part = Part({"minutes": np.array([[len(maxima), 0]]), "counts": np.array([[len(z), 0]]), "highest": z},
+    z = np.sort(np.log(maxima / (1 - maxima)))[::-1][:MAX_MAXIMA]
+    part = ProfilePart({"minutes": np.array([[len(maxima), 0]]), "counts": np.array([[len(z), 0]]), "highest": z},
                 {"schema": 1, "labels": [label]})  # fmt: skip
-    return QuietTimes.from_part(MANIFEST.labels, HOP_S, part)
+    return BackgroundDistribution.from_part(MANIFEST.labels, HOP_S, part)
 
 
 def logistic(z: np.ndarray) -> np.ndarray:
@@ -76,23 +76,23 @@ def test_rarer_alarms_want_higher_thresholds(seed: int, name: str, minutes: int)
 @given(st.integers(0, 2**31), st.floats(0.01, 0.4), st.floats(0.5, 5))
 def test_the_fit_finds_the_tail_it_came_from(seed: int, shape: float, scale: float) -> None:
     u = np.random.default_rng(seed).uniform(size=4000)
-    found = fit_tail(scale / shape * (u**-shape - 1))
+    found = fit_pareto(scale / shape * (u**-shape - 1))
     assert found.shape == pytest.approx(shape, abs=0.2)
     for odds in (2, 10, 100):
-        assert found.excess(odds) == pytest.approx(Tail(shape, scale).excess(odds), rel=0.3)
+        assert found.excess(odds) == pytest.approx(GeneralisedPareto(shape, scale).excess(odds), rel=0.3)
 
 
 def test_the_fit_of_hosking_and_wallis_by_hand() -> None:
     # 1 - p is 0.8375, 0.5875, 0.3375 and 0.0875 for the four in order: a0 = 2.375 and a1 = 2.20625 / 4.
-    found = fit_tail(np.array([6.0, 0.5, 2.0, 1.0]))
+    found = fit_pareto(np.array([6.0, 0.5, 2.0, 1.0]))
     a0, a1 = 2.375, 2.20625 / 4
     assert found.shape == pytest.approx(2 - a0 / (a0 - 2 * a1))
     assert found.scale == pytest.approx(2 * a0 * a1 / (a0 - 2 * a1))
 
 
 def test_excess_without_shape_is_exponential_and_steady() -> None:
-    assert Tail(0.0, 2.0).excess(np.e) == pytest.approx(2.0)
-    assert Tail(1e-5, 2.0).excess(50) == pytest.approx(Tail(0.0, 2.0).excess(50), rel=1e-3)
+    assert GeneralisedPareto(0.0, 2.0).excess(np.e) == pytest.approx(2.0)
+    assert GeneralisedPareto(1e-5, 2.0).excess(50) == pytest.approx(GeneralisedPareto(0.0, 2.0).excess(50), rel=1e-3)
 
 
 def test_too_little_seen_gives_no_threshold() -> None:
@@ -116,7 +116,7 @@ def test_a_steady_score_does_not_reach_its_own_threshold() -> None:
 
 
 def test_minutes_with_an_event_and_half_seen_minutes_do_not_count() -> None:
-    times = QuietTimes(MANIFEST.labels, 10.0)
+    times = BackgroundDistribution(MANIFEST.labels, 10.0)
     for minute in range(4):
         for k in range(6 if minute != 2 else 2):
             times.observe(
@@ -127,7 +127,7 @@ def test_minutes_with_an_event_and_half_seen_minutes_do_not_count() -> None:
 
 
 def test_cameras_have_minutes_of_their_own() -> None:
-    times = QuietTimes(MANIFEST.labels, HOP_S)
+    times = BackgroundDistribution(MANIFEST.labels, HOP_S)
     for t_s in range(0, 180, 30):
         for camera in ("gate", "yard"):
             times.observe(
@@ -137,7 +137,7 @@ def test_cameras_have_minutes_of_their_own() -> None:
 
 
 def test_what_was_not_looked_at_is_not_quiet() -> None:
-    times = QuietTimes(MANIFEST.labels, HOP_S)
+    times = BackgroundDistribution(MANIFEST.labels, HOP_S)
     for t_s in range(0, 300, 30):
         times.observe(scores(t_s, {}, audio_ok=False))
     assert (times.minutes("person"), times.minutes("fire"), times.minutes("glass_break")) == (4, 4, 0)
@@ -150,24 +150,24 @@ def test_what_was_not_looked_at_is_not_quiet() -> None:
 def test_memory_is_bounded_and_old_times_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     times = quiet(logistic(rng.normal(-4, 1, 1000)))
-    assert times.to_part().arrays["highest"].size == KEPT * len(MANIFEST.labels)
+    assert times.to_part().arrays["highest"].size == MAX_MAXIMA * len(MANIFEST.labels)
     monkeypatch.setattr(null, "GENERATION", 1000)
     for day, highest in enumerate((0.9, 0.1, 0.1)):
         for k in range(2000):
             times.observe(scores(600_000 * (day + 1) + 30 * k, {"fire": highest}))
         assert (times.threshold("fire", 10) > 0.9) == (day < 2)
-    assert times.to_part().arrays["highest"].size <= 2 * KEPT * len(MANIFEST.labels)
+    assert times.to_part().arrays["highest"].size <= 2 * MAX_MAXIMA * len(MANIFEST.labels)
 
 
 def test_a_part_goes_on_where_it_was(tmp_path) -> None:
     rng = np.random.default_rng(4)
     times = quiet(NULLS["normal"](rng, 2000))
     save_part(tmp_path / "null.npz", times.to_part())
-    again = QuietTimes.from_part(MANIFEST.labels, HOP_S, load_part(tmp_path / "null.npz"))
+    again = BackgroundDistribution.from_part(MANIFEST.labels, HOP_S, load_part(tmp_path / "null.npz"))
     for label in times.labels:
         assert again.minutes(label) == times.minutes(label)
         assert again.threshold(label, 1) == times.threshold(label, 1)
-    fewer = QuietTimes.from_part(MANIFEST.labels[2:], HOP_S, times.to_part())
+    fewer = BackgroundDistribution.from_part(MANIFEST.labels[2:], HOP_S, times.to_part())
     assert fewer.labels == ("fire",)
     assert fewer.threshold("fire", 1) == times.threshold("fire", 1)
 
@@ -175,6 +175,6 @@ def test_a_part_goes_on_where_it_was(tmp_path) -> None:
 def test_a_part_of_another_kind_is_refused() -> None:
     part = quiet([0.1] * 3).to_part()
     with pytest.raises(InputError, match="learn it again"):
-        QuietTimes.from_part(MANIFEST.labels, HOP_S, Part(part.arrays, {**part.facts, "schema": 9}))
+        BackgroundDistribution.from_part(MANIFEST.labels, HOP_S, ProfilePart(part.arrays, {**part.facts, "schema": 9}))
     with pytest.raises(InputError, match="learn it again"):
-        QuietTimes.from_part(MANIFEST.labels, HOP_S, Part({}, part.facts))
+        BackgroundDistribution.from_part(MANIFEST.labels, HOP_S, ProfilePart({}, part.facts))

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edge.detect.tracks import FORGET_NS, Tracker, distinct, overlap
-from edge.detect.zones import Places, contains, crossing, foot_of, side_of
+from edge.detect.tracks import FORGET_NS, Tracker, iou, suppress_duplicates
+from edge.detect.zones import ZoneMap, contains, crossing, foot_point, side_of
 from edge.types import NS_PER_S, Box
 
 HOP = NS_PER_S // 2
 SQUARE = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
 LETTER_L = ((0.1, 0.1), (0.3, 0.1), (0.3, 0.7), (0.9, 0.7), (0.9, 0.9), (0.1, 0.9))
 UPRIGHT = ((0.5, 0.9), (0.5, 0.1))  # from below to above: left is left
-NOTHING = Places({}, {})
+NOTHING = ZoneMap({}, {})
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 coordinates = st.floats(0, 1).map(lambda v: round(v, 3))
@@ -30,7 +30,7 @@ def person(
     return Box(label, score, x - width / 2, y - height, x + width / 2, y)
 
 
-def follow(ways: Sequence[Sequence[Box]], places: Places = NOTHING, classes: str = "person") -> Tracker:
+def follow(ways: Sequence[Sequence[Box]], places: ZoneMap = NOTHING, classes: str = "person") -> Tracker:
     tracker = Tracker([classes])
     for n, boxes in enumerate(ways):
         tracker.advance(n * HOP, boxes, 16 / 9, places)
@@ -53,7 +53,7 @@ def test_the_order_of_the_corners_makes_no_difference(point: tuple[float, float]
 
 @given(coordinates, coordinates, st.floats(0.01, 1), st.floats(0.01, 1))
 def test_a_zone_over_the_whole_picture_holds_every_box(x: float, y: float, width: float, height: float) -> None:
-    assert contains(WHOLE, foot_of(Box("person", 0.9, x, y, min(x + width, 1.0), min(y + height, 1.0))))
+    assert contains(WHOLE, foot_point(Box("person", 0.9, x, y, min(x + width, 1.0), min(y + height, 1.0))))
 
 
 def test_left_is_where_the_left_hand_is_on_the_way_along_the_line() -> None:
@@ -85,13 +85,13 @@ def test_past_the_end_of_a_line_nothing_is_crossed() -> None:
 
 def test_a_walk_is_one_object() -> None:
     tracker = follow([[person(0.1 + 0.06 * n, 0.8)] for n in range(12)])
-    (track,) = tracker.seen(11 * HOP)
+    (track,) = tracker.visible(11 * HOP)
     assert track.first_ns == 0
 
 
 def test_two_that_pass_each_other_stay_two() -> None:
     tracker = follow([[person(0.2 + 0.05 * n, 0.8), person(0.8 - 0.05 * n, 0.95)] for n in range(12)])
-    first, second = tracker.seen(11 * HOP)
+    first, second = tracker.visible(11 * HOP)
     assert (first.first_ns, second.first_ns) == (0, 0)
     assert (first.box.y2, second.box.y2) == (0.8, 0.95)
     assert first.box.x1 > second.box.x1
@@ -99,51 +99,51 @@ def test_two_that_pass_each_other_stay_two() -> None:
 
 def test_a_short_occlusion_does_not_make_another() -> None:
     gap = [[] for _ in range(FORGET_NS // HOP - 1)]
-    assert follow([[person(0.4, 0.8)], *gap, [person(0.45, 0.8)]]).seen(FORGET_NS)[0].first_ns == 0
+    assert follow([[person(0.4, 0.8)], *gap, [person(0.45, 0.8)]]).visible(FORGET_NS)[0].first_ns == 0
     gap += [[], []]
-    assert follow([[person(0.4, 0.8)], *gap, [person(0.4, 0.8)]]).seen(FORGET_NS + NS_PER_S)[0].first_ns != 0
+    assert follow([[person(0.4, 0.8)], *gap, [person(0.4, 0.8)]]).visible(FORGET_NS + NS_PER_S)[0].first_ns != 0
 
 
 def test_who_appears_far_away_is_another() -> None:
     tracker = follow([[person(0.1, 0.8)], [person(0.9, 0.8)]])
-    assert [track.first_ns for track in tracker.seen(HOP)] == [HOP]
+    assert [track.first_ns for track in tracker.visible(HOP)] == [HOP]
 
 
 def test_weak_boxes_go_on_but_do_not_begin() -> None:
-    assert follow([[person(0.4, 0.8, 0.2)]]).seen(0) == []
-    assert len(follow([[person(0.4, 0.8, 0.5)], [person(0.4, 0.8, 0.2)]]).seen(HOP)) == 1
+    assert follow([[person(0.4, 0.8, 0.2)]]).visible(0) == []
+    assert len(follow([[person(0.4, 0.8, 0.5)], [person(0.4, 0.8, 0.2)]]).visible(HOP)) == 1
 
 
 def test_one_thing_seen_as_two_classes_is_one() -> None:
     both = [person(0.5, 0.5, 0.8, label="car"), person(0.51, 0.5, 0.6, label="truck")]
-    assert distinct(both) == both[:1]
-    assert overlap(both[0], both[0]) == pytest.approx(1)
-    assert overlap(both[0], person(0.9, 0.9)) == 0
+    assert suppress_duplicates(both) == both[:1]
+    assert iou(both[0], both[0]) == pytest.approx(1)
+    assert iou(both[0], person(0.9, 0.9)) == 0
 
 
 def test_a_way_knows_its_zones_in_order_and_for_how_long() -> None:
-    places = Places({"right": ((0.5, 0), (1, 0), (1, 1), (0.5, 1)), "left": ((0, 0), (0.6, 0), (0.6, 1), (0, 1))}, {})
+    places = ZoneMap({"right": ((0.5, 0), (1, 0), (1, 1), (0.5, 1)), "left": ((0, 0), (0.6, 0), (0.6, 1), (0, 1))}, {})
     tracker = follow([[person(0.26 + 0.05 * n, 0.8)] for n in range(7)], places)
-    (track,) = tracker.seen(6 * HOP)
-    assert track.way.zones(6 * HOP) == ("left", "right")
-    assert track.way.stood_ns("left", 6 * HOP) == 6 * HOP
-    assert track.way.stood_ns("right", 6 * HOP) == HOP
+    (track,) = tracker.visible(6 * HOP)
+    assert track.path.zones(6 * HOP) == ("left", "right")
+    assert track.path.dwell_ns("left", 6 * HOP) == 6 * HOP
+    assert track.path.dwell_ns("right", 6 * HOP) == HOP
 
 
 def test_trembling_at_the_edge_of_a_zone_does_not_begin_anew() -> None:
-    places = Places({"yard": SQUARE}, {})
+    places = ZoneMap({"yard": SQUARE}, {})
     tracker = follow([[person(0.79 + 0.02 * (n % 2), 0.5)] for n in range(9)], places)
-    (track,) = tracker.seen(8 * HOP)
-    assert track.way.stood_ns("yard", 8 * HOP) == 8 * HOP
+    (track,) = tracker.visible(8 * HOP)
+    assert track.path.dwell_ns("yard", 8 * HOP) == 8 * HOP
     left = follow([[person(0.79, 0.5)], *[[person(0.82, 0.5)]] * 3, [person(0.79, 0.5)]], places)
-    assert left.seen(4 * HOP)[0].way.stood_ns("yard", 4 * HOP) == 0
+    assert left.visible(4 * HOP)[0].path.dwell_ns("yard", 4 * HOP) == 0
 
 
 def crossings(xs: Sequence[float], y: float = 0.5) -> list[str]:
     tracker, found = Tracker(["person"]), []
     for n, x in enumerate(xs):
-        tracker.advance(n * HOP, [person(x, y)], 16 / 9, Places({}, {"door": UPRIGHT}))
-        found += [f"{n} {c.direction}" for track in tracker.seen(n * HOP) for c in track.way.crossings]
+        tracker.advance(n * HOP, [person(x, y)], 16 / 9, ZoneMap({}, {"door": UPRIGHT}))
+        found += [f"{n} {c.direction}" for track in tracker.visible(n * HOP) for c in track.path.crossings]
     return found
 
 
@@ -156,10 +156,10 @@ def test_a_crossing_is_told_once_and_trembling_on_the_line_is_none() -> None:
 
 def test_a_crossing_behind_a_post_counts_when_it_is_over() -> None:
     tracker = Tracker(["person"])
-    places = Places({}, {"door": UPRIGHT})
+    places = ZoneMap({}, {"door": UPRIGHT})
     for n, boxes in enumerate([[person(0.4, 0.5)], [], [], [person(0.6, 0.5)]]):
         tracker.advance(n * HOP, boxes, 16 / 9, places)
-    assert [c.direction for c in tracker.seen(3 * HOP)[0].way.crossings] == ["to_right"]
+    assert [c.direction for c in tracker.visible(3 * HOP)[0].path.crossings] == ["to_right"]
 
 
 BOXES = st.lists(
@@ -171,10 +171,10 @@ BOXES = st.lists(
 def test_every_box_is_of_one_object_and_every_object_of_one_box(windows: list[list[Box]]) -> None:
     tracker = Tracker(["person"])
     for n, boxes in enumerate(windows):
-        tracker.advance(n * HOP, boxes, 16 / 9, Places({"yard": SQUARE}, {"door": UPRIGHT}))
-        seen = tracker.seen(n * HOP)
+        tracker.advance(n * HOP, boxes, 16 / 9, ZoneMap({"yard": SQUARE}, {"door": UPRIGHT}))
+        seen = tracker.visible(n * HOP)
         assert len({id(track.box) for track in seen}) == len(seen) <= len(boxes)
         assert all(any(track.box is box for box in boxes) for track in seen)
         for track in seen:
-            for zone in track.way.zones(n * HOP):
-                assert 0 <= track.way.stood_ns(zone, n * HOP) <= n * HOP - track.first_ns
+            for zone in track.path.zones(n * HOP):
+                assert 0 <= track.path.dwell_ns(zone, n * HOP) <= n * HOP - track.first_ns

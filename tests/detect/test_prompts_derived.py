@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from detect_parts import scores
 
-from edge.detect.derived import Derivers
-from edge.detect.prompts import Prompts
+from edge.detect.derived import DeriverChain
+from edge.detect.prompts import PromptDeriver
 from edge.engine.manifest import Label
 from edge.types import Contribution, Scores
 
@@ -29,13 +29,13 @@ class Counting:
     def __init__(self) -> None:
         self.asked = 0
 
-    def ask(self, _scores: Scores) -> Mapping[str, Said]:
+    def evaluate(self, _scores: Scores) -> Mapping[str, Said]:
         self.asked += 1
         return {"climbing": Said(self.asked / 10, SEEN)} if self.asked > 1 else {}
 
 
 def test_what_is_answered_becomes_a_value_a_contribution_and_a_reason() -> None:
-    derivers = Derivers([Prompts([CLIMBING], Counting)])
+    derivers = DeriverChain([PromptDeriver([CLIMBING], Counting)])
     first, second = (derivers.enrich(scores(n, {"fire": 0.1})) for n in (1, 2))
     assert "climbing" not in first.values
     assert (second.values["fire"], second.values["climbing"]) == (0.1, 0.2)
@@ -51,7 +51,7 @@ def test_each_camera_has_its_own_asker_and_forgetting_starts_it_anew() -> None:
         begun.append(Counting())
         return begun[-1]
 
-    prompts = Prompts([CLIMBING], begin)
+    prompts = PromptDeriver([CLIMBING], begin)
     one = scores(1, {"fire": 0.1})
     prompts.derive(one)
     prompts.derive(one)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_times import at
 
-from edge.detect.hysteresis import Hysteresis, Limits, Sample, Step
+from edge.detect.hysteresis import EventLimits, EventStep, Hysteresis, ScoreSample
 from edge.types import NS_PER_S, Phase
 
 HOP = NS_PER_S // 2
@@ -14,18 +14,18 @@ HOUR_NS = 3600 * NS_PER_S
 BEGIN, UPDATE, END = Phase.BEGIN, Phase.UPDATE, Phase.END
 
 
-def limits(merge_s: float = 3.0, cooldown_s: float = 0.0, most: int = 12, min_s: float = 0.0) -> Limits:
-    return Limits(0.6, 0.4, round(min_s * NS_PER_S), round(cooldown_s * NS_PER_S), round(merge_s * NS_PER_S), most)
+def limits(merge_s: float = 3.0, cooldown_s: float = 0.0, most: int = 12, min_s: float = 0.0) -> EventLimits:
+    return EventLimits(0.6, 0.4, round(min_s * NS_PER_S), round(cooldown_s * NS_PER_S), round(merge_s * NS_PER_S), most)
 
 
 def play(
-    values: list[float | None], chosen: Limits, state: Hysteresis | None = None, from_s: float = 0
-) -> list[tuple[float, Step]]:
+    values: list[float | None], chosen: EventLimits, state: Hysteresis | None = None, from_s: float = 0
+) -> list[tuple[float, EventStep]]:
     state = state or Hysteresis(HOP)
     steps = []
     for n, value in enumerate(values):
         t_ns = round(from_s * NS_PER_S) + n * HOP
-        steps += [(t_ns / NS_PER_S, step) for step in state.advance(Sample(t_ns, at(t_ns), value), chosen)]
+        steps += [(t_ns / NS_PER_S, step) for step in state.advance(ScoreSample(t_ns, at(t_ns), value), chosen)]
     return steps
 
 
@@ -58,9 +58,9 @@ def test_a_hole_while_it_has_fallen_ends_where_it_last_held() -> None:
 
 def test_over_a_break_of_the_media_clock_the_end_stays_on_the_first_axis() -> None:
     state, chosen = Hysteresis(HOP), limits(merge_s=0)
-    state.advance(Sample(10 * HOP, at(100 * HOP), 0.9), chosen)
-    state.advance(Sample(12 * HOP, at(7 * HOP, 1), 0.9), chosen)
-    (end,) = state.advance(Sample(13 * HOP, at(8 * HOP, 1), 0.1), chosen)
+    state.advance(ScoreSample(10 * HOP, at(100 * HOP), 0.9), chosen)
+    state.advance(ScoreSample(12 * HOP, at(7 * HOP, 1), 0.9), chosen)
+    (end,) = state.advance(ScoreSample(13 * HOP, at(8 * HOP, 1), 0.1), chosen)
     assert (end.media_begin, end.media_end) == (at(100 * HOP), at(102 * HOP))
 
 
@@ -104,18 +104,18 @@ CHOSEN = st.builds(
 )
 
 
-def run(samples: list[tuple[int, bool, float | None]], chosen: Limits) -> list[tuple[int, Step]]:
+def run(samples: list[tuple[int, bool, float | None]], chosen: EventLimits) -> list[tuple[int, EventStep]]:
     state, t_ns, epoch, steps = Hysteresis(HOP), 0, 0, []
     for hops, breaks, value in samples:
         t_ns += hops * HOP
         epoch += breaks
-        steps += [(t_ns, step) for step in state.advance(Sample(t_ns, at(t_ns - epoch, epoch), value), chosen)]
+        steps += [(t_ns, step) for step in state.advance(ScoreSample(t_ns, at(t_ns - epoch, epoch), value), chosen)]
     return steps + [(t_ns, step) for step in state.end("shutdown")]
 
 
 @settings(deadline=None)
 @given(SAMPLES, CHOSEN)
-def test_no_scores_make_spam(samples: list[tuple[int, bool, float | None]], chosen: Limits) -> None:
+def test_no_scores_make_spam(samples: list[tuple[int, bool, float | None]], chosen: EventLimits) -> None:
     """No more than most_per_hour begin in any hour, none within the cooldown of another, and each begins and ends."""
     steps = run(samples, chosen)
     begins = [step.begin_ns for _, step in steps if step.phase is BEGIN]
@@ -142,7 +142,7 @@ def test_no_scores_make_spam(samples: list[tuple[int, bool, float | None]], chos
 
 @settings(deadline=None)
 @given(SAMPLES, CHOSEN)
-def test_an_event_ends_where_it_last_held(samples: list[tuple[int, bool, float | None]], chosen: Limits) -> None:
+def test_an_event_ends_where_it_last_held(samples: list[tuple[int, bool, float | None]], chosen: EventLimits) -> None:
     times: dict[int, float | None] = {}
     t_ns = 0
     for hops, _, value in samples:
@@ -158,9 +158,11 @@ def test_an_event_ends_where_it_last_held(samples: list[tuple[int, bool, float |
 
 @settings(deadline=None)
 @given(SAMPLES, CHOSEN)
-def test_what_is_merged_is_never_apart_for_less(samples: list[tuple[int, bool, float | None]], chosen: Limits) -> None:
+def test_what_is_merged_is_never_apart_for_less(
+    samples: list[tuple[int, bool, float | None]], chosen: EventLimits
+) -> None:
     """Between an end that was left and the next begin lies more than merge_s."""
-    ended: Step | None = None
+    ended: EventStep | None = None
     for _, step in run(samples, chosen):
         if step.phase is BEGIN and ended is not None and ended.reason == "left" and ended.end_ns is not None:
             assert step.begin_ns - ended.end_ns > chosen.merge_ns

@@ -9,7 +9,7 @@ import pytest
 
 from edge.config import parse
 from edge.config.schedule import parse_schedule
-from edge.detect.thresholds import check
+from edge.detect.thresholds import validate
 from edge.engine.manifest import find_folder, load_folder
 
 TEXT = (Path(__file__).resolve().parent.parent.parent / "docs" / "rules.md").read_text(encoding="utf-8")
@@ -20,7 +20,7 @@ WRITTEN = [text for line in HOURS.splitlines() if line.startswith("| `") for tex
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_fits_the_shipped_model(example: str) -> None:
-    assert check(parse(PLACES + example).config, load_folder(find_folder("fused")).manifest) == []
+    assert validate(parse(PLACES + example).config, load_folder(find_folder("fused")).manifest) == []
 
 
 @pytest.mark.parametrize("text", [text for text in WRITTEN if text != "defaults"])

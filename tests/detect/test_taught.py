@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 from media_times import at
 
-from edge.detect.taught import NOTHING, Taught
-from edge.detect.taught_features import VERSION, Recent, kinds_of, log_odds, moved, people
-from edge.detect.taught_head import Head, Reliability, Source, to_part
+from edge.detect.taught import SILENT_PROBABILITY, TaughtEvents
+from edge.detect.taught_features import (
+    VERSION,
+    MotionHistory,
+    log_odds,
+    motion_statistics,
+    people_statistics,
+    sound_groups,
+)
+from edge.detect.taught_head import LinearProbe, SourceReliability, TaughtHead, save_head
 from edge.errors import InputError
-from edge.profile import Part
+from edge.profile import ProfilePart
 from edge.types import Box, Contribution, Features, Scores
 
 SOUND, TAGS, PICTURE, CLASSES, MOVED, PEOPLE = 4, 7, 5, 2, 3 * 2, 4
@@ -50,25 +57,27 @@ def scores(sound: float | None = None, picture: float | None = None, seq: int = 
     )
 
 
-def source(length: int, first: int, gain: float) -> Source:
+def source(length: int, first: int, gain: float) -> LinearProbe:
     """Evidence for the one label: the sum of the first entries times a gain."""
     weights = np.zeros((length, 2), np.float32)
     weights[:first, 1] = gain / first
-    return Source(np.zeros(length, np.float32), np.ones(length, np.float32), weights, np.zeros(2, np.float32))
+    return LinearProbe(np.zeros(length, np.float32), np.ones(length, np.float32), weights, np.zeros(2, np.float32))
 
 
-def part(**changes: object) -> Part:
-    head = Head(
+def part(**changes: object) -> ProfilePart:
+    head = TaughtHead(
         ("slam",),
         {"sound": source(SOUND + TAGS, SOUND, 1.0), "picture": source(PICTURE + CLASSES, PICTURE, 1.0)},
-        Reliability({"both": {"sound": 1.0, "picture": 1.0}, "audio": {"sound": 1.0}, "video": {"picture": 1.0}}, -1.0),
+        SourceReliability(
+            {"both": {"sound": 1.0, "picture": 1.0}, "audio": {"sound": 1.0}, "video": {"picture": 1.0}}, -1.0
+        ),
         SILENCE,
     )
     advice = {"slam": {"modalities": ["video", "audio"], "enter": 0.5, "leave": 0.3, "min_s": 0.0}}
-    return to_part(head, {"features": VERSION, "advice": advice, **changes})
+    return save_head(head, {"features": VERSION, "advice": advice, **changes})
 
 
-def value(taught: Taught, given: Scores) -> float:
+def value(taught: TaughtEvents, given: Scores) -> float:
     return taught.derive(given)["slam"].value
 
 
@@ -77,73 +86,73 @@ def sigmoid(x: float) -> float:
 
 
 def test_evidence_of_both_modalities_adds_up() -> None:
-    assert value(Taught(part()), scores(sound=3.0, picture=1.5)) == pytest.approx(sigmoid(3.0 + 1.5 - 1.0))
+    assert value(TaughtEvents(part()), scores(sound=3.0, picture=1.5)) == pytest.approx(sigmoid(3.0 + 1.5 - 1.0))
 
 
 @pytest.mark.parametrize(("given", "logit"), [(scores(sound=3.0), 2.0), (scores(picture=1.5), 0.5)])
 def test_a_missing_modality_is_left_out(given: Scores, logit: float) -> None:
-    assert value(Taught(part()), given) == pytest.approx(sigmoid(logit))
+    assert value(TaughtEvents(part()), given) == pytest.approx(sigmoid(logit))
 
 
 def test_contribution_is_what_a_modality_adds() -> None:
-    added = Taught(part()).derive(scores(sound=3.0, picture=1.5))["slam"].contribution
+    added = TaughtEvents(part()).derive(scores(sound=3.0, picture=1.5))["slam"].contribution
     assert (added.video, added.audio, added.sensors) == (pytest.approx(1.5), pytest.approx(3.0), 0.0)
 
 
 def test_contribution_of_the_only_modality_is_against_nothing() -> None:
-    added = Taught(part()).derive(scores(sound=3.0))["slam"].contribution
+    added = TaughtEvents(part()).derive(scores(sound=3.0))["slam"].contribution
     assert (added.video, added.audio) == (0.0, pytest.approx(3.0))
 
 
 def test_a_silent_track_says_nothing_about_what_is_seen() -> None:
-    taught = Taught(part())
+    taught = TaughtEvents(part())
     assert value(taught, scores(sound=2.0, picture=1.5)) == value(taught, scores(picture=1.5))
 
 
 def test_where_only_a_silent_track_is_there_nothing_happens() -> None:
-    assert value(Taught(part()), scores(sound=2.0)) == NOTHING
+    assert value(TaughtEvents(part()), scores(sound=2.0)) == SILENT_PROBABILITY
 
 
 def test_without_evidence_the_label_is_left_out() -> None:
-    assert Taught(part()).derive(scores()) == {}
+    assert TaughtEvents(part()).derive(scores()) == {}
 
 
 def test_labels_have_the_learned_advice() -> None:
-    (label,) = Taught(part()).labels
+    (label,) = TaughtEvents(part()).labels
     assert (label.name, label.enter, label.leave, label.modalities) == ("slam", 0.5, 0.3, ("video", "audio"))
 
 
 def test_the_part_survives_the_disk_format() -> None:
     once = part()
-    again = Part(dict(once.arrays), dict(once.facts))
+    again = ProfilePart(dict(once.arrays), dict(once.facts))
     given = scores(sound=1.0, picture=2.0)
-    assert value(Taught(again), given) == value(Taught(once), given)
+    assert value(TaughtEvents(again), given) == value(TaughtEvents(once), given)
 
 
 def test_a_part_of_another_release_is_refused() -> None:
     with pytest.raises(InputError, match="learn them again"):
-        Taught(part(features=VERSION + 1))
+        TaughtEvents(part(features=VERSION + 1))
 
 
 def test_a_damaged_part_is_refused() -> None:
     whole = part()
     arrays = {name: a for name, a in whole.arrays.items() if name != "sound.bias"}
     with pytest.raises(InputError, match="damaged"):
-        Taught(Part(arrays, whole.facts))
+        TaughtEvents(ProfilePart(arrays, whole.facts))
 
 
 def test_a_damaged_advice_is_refused() -> None:
     with pytest.raises(InputError, match="damaged"):
-        Taught(part(advice={"slam": {"enter": "often"}}))
+        TaughtEvents(part(advice={"slam": {"enter": "often"}}))
 
 
 def test_movement_is_summed_up_over_recent_windows_and_forgotten() -> None:
-    recent = Recent()
+    recent = MotionHistory()
     moving = replace(scores(picture=1.0), features=replace(features(), motion=np.ones((2, 3, 2), np.float32)))
     still = scores(picture=1.0, seq=1)
-    first = recent.describe(moving).movement
-    second = recent.describe(still).movement
-    anew = recent.describe(replace(still, media_end=at(2, 1))).movement
+    first = recent.extract(moving).movement
+    second = recent.extract(still).movement
+    anew = recent.extract(replace(still, media_end=at(2, 1))).movement
     assert first is not None
     assert second is not None
     assert anew is not None
@@ -159,7 +168,7 @@ def test_what_is_seen_knows_nothing_of_what_is_heard() -> None:
         loud, values={"bark": sigmoid(np.log(7 / 3) + 2.0)}, contribution={"bark": Contribution(0.5, 3.5, 0.0)}
     )
     for name in ("picture", "movement"):
-        one, other = Recent().describe(quiet).source(name), Recent().describe(louder).source(name)
+        one, other = MotionHistory().extract(quiet).source(name), MotionHistory().extract(louder).source(name)
         assert one is not None
         assert other is not None
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -172,7 +181,7 @@ def test_log_odds_are_bounded() -> None:
 def test_kinds_are_the_clearest_of_each_family() -> None:
     heard = np.full(527, -10.0, np.float32)
     heard[14] = 2.0  # Screaming
-    kinds = kinds_of(heard)
+    kinds = sound_groups(heard)
     assert kinds[1] == 2.0
     assert (np.delete(kinds, 1) == -10.0).all()
 
@@ -180,13 +189,13 @@ def test_kinds_are_the_clearest_of_each_family() -> None:
 def test_people_near_each_other_overlap() -> None:
     apart = (Box("person", 0.9, 0.0, 0.0, 0.2, 0.5), Box("person", 0.9, 0.5, 0.0, 0.7, 0.5))
     close = (Box("person", 0.9, 0.0, 0.0, 0.2, 0.5), Box("person", 0.9, 0.1, 0.0, 0.3, 0.5))
-    assert people(apart)[3] == 0.0
-    assert people(close)[3] == pytest.approx(0.5)
-    assert people((Box("car", 0.9, 0.0, 0.0, 1.0, 1.0),)).sum() == 0
+    assert people_statistics(apart)[3] == 0.0
+    assert people_statistics(close)[3] == pytest.approx(0.5)
+    assert people_statistics((Box("car", 0.9, 0.0, 0.0, 1.0, 1.0),)).sum() == 0
 
 
 def test_moved_knows_size_not_direction() -> None:
     motion = np.zeros((4, 5, 1), np.float32)
     motion[0, 0] = 3.0
-    np.testing.assert_allclose(moved(motion)[:2], moved(-motion)[:2])
-    assert moved(motion)[1] > 0
+    np.testing.assert_allclose(motion_statistics(motion)[:2], motion_statistics(-motion)[:2])
+    assert motion_statistics(motion)[1] > 0

@@ -5,7 +5,7 @@ from detect_parts import MANIFEST, config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.detect.thresholds import Origin, Thresholds, check
+from edge.detect.thresholds import Thresholds, ValueOrigin, validate
 from edge.errors import ConfigError, InputError
 
 
@@ -47,9 +47,9 @@ def test_a_default_never_lowers_what_the_model_advises(
     for label, enter in (("person", person), ("fire", fire)):
         e = thresholds.effective("gate", label)
         assert e.enter == max(enter, default)
-        assert e.origins["enter"] is (Origin.CONFIG if default >= enter else Origin.DEFAULT)
+        assert e.origins["enter"] is (ValueOrigin.CONFIG if default >= enter else ValueOrigin.DEFAULT)
         if default < enter:
-            assert (e.leave, e.origins["leave"]) == (enter / 2, Origin.DEFAULT)
+            assert (e.leave, e.origins["leave"]) == (enter / 2, ValueOrigin.DEFAULT)
         assert thresholds.advice(label).enter == enter
 
 
@@ -57,7 +57,7 @@ def test_a_command_wins_and_can_be_taken_back() -> None:
     thresholds = Thresholds(config("events: {person: {enter: 0.8, leave: 0.5}}"), MANIFEST)
     e = thresholds.set("gate", "person", 0.3)
     assert (e.enter, e.leave) == (0.3, 0.2)
-    assert e.origins["enter"] is e.origins["leave"] is Origin.COMMAND
+    assert e.origins["enter"] is e.origins["leave"] is ValueOrigin.COMMAND
     assert thresholds.effective("yard", "person").enter == 0.8
     assert thresholds.commands == {("gate", "person"): 0.3}
     assert thresholds.set("gate", "person", None).enter == 0.8
@@ -69,7 +69,7 @@ def test_the_rest_falls_back_too() -> None:
     person, glass = thresholds.effective("gate", "person"), thresholds.effective("gate", "glass_break")
     assert (person.min_s, person.cooldown_s, person.severity, person.enabled) == (0, 9, "info", False)
     assert (glass.min_s, glass.cooldown_s, glass.severity, glass.enabled) == (4, 9, "alert", True)
-    assert glass.origins["severity"] is Origin.DEFAULT
+    assert glass.origins["severity"] is ValueOrigin.DEFAULT
 
 
 @pytest.mark.parametrize("value", [0.0, -0.1, 1.01, float("nan"), float("inf")])
@@ -92,7 +92,7 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
 
 
 def test_listing_has_every_camera_and_label() -> None:
-    listed = Thresholds(config(), MANIFEST).listing()
+    listed = Thresholds(config(), MANIFEST).all_effective()
     assert [(e.camera, e.label) for e in listed] == [
         (camera, label) for camera in ("gate", "yard") for label in ("person", "glass_break", "fire")
     ]
@@ -104,9 +104,9 @@ def test_commands_survive_a_reload_unless_their_camera_is_gone() -> None:
     thresholds.set("yard", "person", 0.3)
     thresholds.set_armed("yard", False)
     kept = config().model_copy(update={"cameras": {"gate": config().cameras["gate"]}})
-    thresholds.replace(kept)
+    thresholds.reconfigure(kept)
     assert list(thresholds.commands) == [("gate", "person")]
-    thresholds.replace(config())
+    thresholds.reconfigure(config())
     assert thresholds.is_armed("yard")
 
 
@@ -121,21 +121,21 @@ def test_commands_survive_a_reload_unless_their_camera_is_gone() -> None:
     ],
 )
 def test_check_names_what_does_not_fit(extra: str, key: tuple[str, ...], message: str) -> None:
-    faults = check(config(extra), MANIFEST)
+    faults = validate(config(extra), MANIFEST)
     assert [fault[0] for fault in faults] == [key]
     assert message in faults[0][1]
 
 
 def test_check_names_unknown_sensors() -> None:
     given = config().cameras["gate"].model_copy(update={"sensors": {"temprature": "yard/t", "temperature": "a/t"}})
-    faults = check(config().model_copy(update={"cameras": {"gate": given}}), MANIFEST)
+    faults = validate(config().model_copy(update={"cameras": {"gate": given}}), MANIFEST)
     assert faults[0][0] == ("cameras", "gate", "sensors", "temprature")
     assert "did you mean 'temperature'" in faults[0][1]
     assert len(faults) == 1
 
 
 def test_check_is_content_with_a_fitting_configuration() -> None:
-    assert check(config("events: {defaults: {enter: 0.7, leave: 0.5}, fire: {enter: 0.8}}"), MANIFEST) == []
+    assert validate(config("events: {defaults: {enter: 0.7, leave: 0.5}, fire: {enter: 0.8}}"), MANIFEST) == []
 
 
 def test_quiet_time_teaches_enter_only_where_a_rate_is_asked_for() -> None:
@@ -145,12 +145,12 @@ def test_quiet_time_teaches_enter_only_where_a_rate_is_asked_for() -> None:
     thresholds.learn({"person": 0.95, "glass_break": 0.93})
     assert thresholds.effective("gate", "person").enter == 0.8
     taught = thresholds.effective("yard", "glass_break")
-    assert (taught.enter, taught.origins["enter"], taught.leave) == (0.93, Origin.LEARNED, 0.62)
-    assert thresholds.effective("gate", "fire").origins["enter"] is Origin.DEFAULT
+    assert (taught.enter, taught.origins["enter"], taught.leave) == (0.93, ValueOrigin.LEARNED, 0.62)
+    assert thresholds.effective("gate", "fire").origins["enter"] is ValueOrigin.DEFAULT
     thresholds.learn({"glass_break": 0.93, "fire": 0.01})
     assert thresholds.effective("gate", "fire").enter == 0.25
-    assert thresholds.set("gate", "glass_break", 0.5).origins["enter"] is Origin.COMMAND
-    thresholds.replace(config())
+    assert thresholds.set("gate", "glass_break", 0.5).origins["enter"] is ValueOrigin.COMMAND
+    thresholds.reconfigure(config())
     thresholds.learn({"glass_break": 0.93})
     assert thresholds.effective("yard", "glass_break").enter == 0.6
 

@@ -9,7 +9,7 @@ import pytest
 import toy_model
 
 from edge.engine import commands
-from edge.engine.built import BuiltEngine, EngineKey, save
+from edge.engine.built import BuiltEngine, EngineKey, save_engine
 from edge.errors import InputError, RuntimeUnavailable
 
 
@@ -43,7 +43,7 @@ def test_list_shows_what_was_built(folder: Path, capsys: pytest.CaptureFixture[s
     assert run("list", "--model", str(folder)) == 0
     assert "no engine is built" in capsys.readouterr().out
     key = EngineKey("0" * 64, "tensorrt", "10.3.0", "Orin sm_87", "fp16")
-    save(BuiltEngine(folder / "built" / "a.engine", key, 8, is_admitted=False), b"engine")
+    save_engine(BuiltEngine(folder / "built" / "a.engine", key, 8, is_admitted=False), b"engine")
     assert run("list", "--model", str(folder)) == 0
     assert "Orin sm_87, fp16, up to 8 rows, not admitted" in capsys.readouterr().out
     assert run("list", "--model", str(folder), "--json") == 0
@@ -67,7 +67,7 @@ def test_impossible_batches_are_refused(batch: str, capsys: pytest.CaptureFixtur
 
 
 def test_phases_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    phases = commands.LoggedPhases()
+    phases = commands.LoggedProgress()
     with caplog.at_level(logging.INFO):
         assert all([phases("Tactics", 1, 9), phases("Tactics", 2, 9), phases("Weights", 1, 1)])
     assert [record.getMessage() for record in caplog.records] == [

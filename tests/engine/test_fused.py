@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from media_times import at
 
-from edge.config.models import Model as Settings
+from edge.config.models import ModelConfig as Settings
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.engine.selftest import load_golden

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_times import at
 
-from edge.engine.gating.doubt import DoubtGate
-from edge.engine.gating.limits import LIMITS
+from edge.engine.gating.doubt import UncertaintyGate
+from edge.engine.gating.limits import DEFAULT_GATE_LIMITS
 from edge.engine.gating.pictures import PictureGate
-from edge.engine.gating.sound import SoundGate
-from edge.engine.manifest import AudioGeometry, Geometry, Memory, VideoGeometry
+from edge.engine.gating.sound import AudioGate
+from edge.engine.manifest import AudioGeometry, Geometry, MemoryGeometry, VideoGeometry
 from edge.types import F32, U8, Window
 
 H, W, RATE = 64, 96, 32_000
@@ -20,12 +20,12 @@ GEOMETRY = Geometry(
     hop_s=0.5,
     video=VideoGeometry(fps=4.0, frames=2, width=W, height=H),
     audio=AudioGeometry(rate_hz=RATE, window_s=2.0),
-    memory=Memory(tokens=4, dim=4),
+    memory=MemoryGeometry(tokens=4, dim=4),
 )
 HOP = RATE // 2
-OLDEST = round(LIMITS.pictures_s / 0.5)  # hops
-LINGER = round(LIMITS.linger_s / 0.5)
-AT_ONCE = replace(LIMITS, linger_s=0.0)
+OLDEST = round(DEFAULT_GATE_LIMITS.pictures_s / 0.5)  # hops
+LINGER = round(DEFAULT_GATE_LIMITS.linger_s / 0.5)
+AT_ONCE = replace(DEFAULT_GATE_LIMITS, linger_s=0.0)
 
 
 def window(seq: int, camera: str = "yard", ok: tuple[bool, bool] = (True, True), audio: float = 1.0,
@@ -41,16 +41,16 @@ def scene(seed: int) -> U8:
 
 
 def look(gate: PictureGate, at: Window, pair: U8) -> bool:
-    differs = gate.differs(at, pair)
+    differs = gate.has_changed(at, pair)
     if differs:
-        gate.encoded(at)
+        gate.set_reference(at)
     return differs
 
 
-def listen(gate: SoundGate, at: Window, samples: F32) -> bool:
-    differs = gate.differs(at, samples)
+def listen(gate: AudioGate, at: Window, samples: F32) -> bool:
+    differs = gate.has_changed(at, samples)
     if differs:
-        gate.encoded(at)
+        gate.set_reference(at)
     return differs
 
 
@@ -82,7 +82,9 @@ def test_a_change_of_any_block_of_either_picture_is_encoded_however_noisy_it_was
         look(gate, window(hop), np.clip(pair + rng.normal(0, sigma, pair.shape), 0, 255).astype(np.uint8))
     look(gate, window(5, epoch=1), pair)
     changed = pair.astype(np.int16)
-    changed[which, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8, colour] += sign * int(LIMITS.high + 2)
+    changed[which, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8, colour] += sign * int(
+        DEFAULT_GATE_LIMITS.high + 2
+    )
     changed = changed.astype(np.uint8)
     assert look(gate, window(6, epoch=1), changed)
     assert not look(gate, window(7, epoch=1), changed)  # it stays: nothing new
@@ -110,14 +112,14 @@ def test_after_a_change_pictures_are_encoded_for_a_while() -> None:
 def test_a_soft_change_over_a_wide_area_counts_although_each_block_hardly_changed() -> None:
     gate, pair = PictureGate(GEOMETRY), scene(3)
     look(gate, window(0), pair)
-    pair[1, :40, :48] += np.uint8(LIMITS.low - 1)
+    pair[1, :40, :48] += np.uint8(DEFAULT_GATE_LIMITS.low - 1)
     assert look(gate, window(1), pair)
 
 
 def test_slow_drift_does_not_pass_unseen() -> None:
     gate, pair = PictureGate(GEOMETRY, AT_ONCE), scene(3)
     encoded = [hop for hop in range(40) if look(gate, window(hop), pair + np.uint8(hop))]
-    assert max(np.diff(encoded)) <= LIMITS.wide + 1  # of one grey level each
+    assert max(np.diff(encoded)) <= DEFAULT_GATE_LIMITS.wide + 1  # of one grey level each
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0, 2.0, 4.0])
@@ -143,7 +145,7 @@ def test_what_cannot_be_compared_is_encoded() -> None:
 
 
 def test_a_camera_without_pictures_or_sound_has_nothing_to_encode() -> None:
-    pictures, sound = PictureGate(GEOMETRY), SoundGate(GEOMETRY)
+    pictures, sound = PictureGate(GEOMETRY), AudioGate(GEOMETRY)
     rng = np.random.default_rng(0)
     blind, deaf = [], []
     for hop in range(50):
@@ -171,7 +173,7 @@ def steady(kind: str, seconds: float, seed: int = 0) -> F32:
 
 
 def heard(sound: F32) -> list[bool]:
-    gate = SoundGate(GEOMETRY)
+    gate = AudioGate(GEOMETRY)
     return [listen(gate, window(i), samples) for i, samples in enumerate(hops(sound))]
 
 
@@ -212,7 +214,7 @@ def test_sound_that_grows_slowly_is_not_taken_for_what_it_was() -> None:
 
 
 def test_broken_sound_and_gaps_are_encoded() -> None:
-    gate, samples = SoundGate(GEOMETRY), hops(steady("noise", 10.0))
+    gate, samples = AudioGate(GEOMETRY), hops(steady("noise", 10.0))
     for hop in range(8):
         listen(gate, window(hop), samples[hop])
     broken = samples[8].copy()
@@ -224,16 +226,16 @@ def test_broken_sound_and_gaps_are_encoded() -> None:
 
 def test_a_label_near_its_threshold_puts_what_evidences_it_in_doubt() -> None:
     low, high = np.array([-1.0, np.nan], np.float32), np.array([1.0, np.nan], np.float32)
-    gate = DoubtGate({"video": np.stack([low, high]), "audio": np.stack([low[::-1], high[::-1]])})
-    assert gate.of("yard") == frozenset()
+    gate = UncertaintyGate({"video": np.stack([low, high]), "audio": np.stack([low[::-1], high[::-1]])})
+    assert gate.uncertain_modalities("yard") == frozenset()
     for logits, doubts in (((0, 9), {"video"}), ((9, 0), {"audio"}), ((0, 0), {"video", "audio"}), ((-2, 2), set())):
-        gate.scored("yard", np.array(logits, np.float32))
-        assert gate.of("yard") == doubts
+        gate.update("yard", np.array(logits, np.float32))
+        assert gate.uncertain_modalities("yard") == doubts
     gate.forget("yard")
-    assert gate.of("yard") == frozenset()
+    assert gate.uncertain_modalities("yard") == frozenset()
 
 
 def test_judging_follows_the_limits() -> None:
     pair = scene(1)
-    eager = PictureGate(GEOMETRY, replace(LIMITS, pictures_s=0.5))
+    eager = PictureGate(GEOMETRY, replace(DEFAULT_GATE_LIMITS, pictures_s=0.5))
     assert all(look(eager, window(hop), pair) for hop in range(5))

@@ -9,9 +9,9 @@ import toy_model
 from toy_model import window
 
 from edge.engine import contract
-from edge.engine.contract import Array, Tensor
-from edge.engine.gating.features import in_doubt
-from edge.engine.gating.limits import LIMITS
+from edge.engine.contract import Array, TensorSpec
+from edge.engine.gating.features import uncertainty_bounds
+from edge.engine.gating.limits import DEFAULT_GATE_LIMITS
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
 from edge.engine.parts import PartsRuntime
@@ -27,8 +27,8 @@ F4 = np.dtype(np.float32)
 class Numpy:
     """A graph in numpy that notes how many rows it was given."""
 
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
     compute: Compute
     chunk: int = 2
     rows: list[int] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Numpy:
         pass
 
 
-def named(*tensors: Tensor) -> dict[str, Tensor]:
+def named(*tensors: TensorSpec) -> dict[str, TensorSpec]:
     return {tensor.name: tensor for tensor in tensors}
 
 
@@ -64,8 +64,8 @@ class Toy:
     """A model in parts whose first label's logit is 10 x (mean of pictures / 255) - 20."""
 
     def __init__(self, folder: ModelFolder, gated: bool = True) -> None:
-        whole = named(*contract.inputs_of(folder))
-        bright, loud = Tensor("bright", F4, ()), Tensor("loud", F4, ())
+        whole = named(*contract.input_specs(folder))
+        bright, loud = TensorSpec("bright", F4, ()), TensorSpec("loud", F4, ())
 
         def see(feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
             out["bright"][...] = feed["frames"].mean(axis=(1, 2, 3, 4)) / 255
@@ -77,13 +77,13 @@ class Toy:
         self.hear = Numpy({k: whole[k] for k in ("audio", "audio_ok")}, named(loud), hear)
         rest = {k: whole[k] for k in ("video_ok", "audio_ok", "sensors", "sensor_ok", "memory", "memory_ok")}
         answers = [
-            Tensor(t.name, t.dtype, tuple(n or {"boxes": 4}.get(t.name, 3) for n in t.tail))
-            for t in contract.outputs_of(folder)
+            TensorSpec(t.name, t.dtype, tuple(n or {"boxes": 4}.get(t.name, 3) for n in t.tail))
+            for t in contract.output_specs(folder)
         ]
         last = Numpy({**rest, **named(bright, loud)}, named(*answers), fuse)
         self.metrics = Metrics()
         runtime = PartsRuntime(folder, self.see, self.hear, last, 3)
-        self.model = Model(folder, runtime, self.metrics, LIMITS if gated else None)
+        self.model = Model(folder, runtime, self.metrics, DEFAULT_GATE_LIMITS if gated else None)
 
     def show(self, seq: int, **levels: int) -> dict[str, Scores]:
         """Cameras by name, each with a picture of one grey level, in rows that change from hop to hop."""
@@ -134,12 +134,12 @@ def test_nothing_is_kept_for_a_window_that_was_broken(folder: ModelFolder) -> No
 def test_a_camera_in_doubt_is_encoded_although_nothing_changes(folder: ModelFolder) -> None:
     toy = Toy(folder)
     toy.show(0, yard=255, other=255)
-    toy.model._gated._doubts.scored("yard", np.array([0, 20, 20], np.float32))  # type: ignore[union-attr]
+    toy.model._gated_runtime._uncertainty.update("yard", np.array([0, 20, 20], np.float32))  # type: ignore[union-attr]
     toy.show(1, yard=255, other=255)
     assert (toy.count("encoded", "yard", "see"), toy.count("encoded", "other", "see")) == (2, 1)
 
 
 def test_doubt_reaches_halfway_from_the_thresholds_to_certainty(folder: ModelFolder) -> None:
-    low, high = in_doubt(folder.manifest, 0.5)["video"]
+    low, high = uncertainty_bounds(folder.manifest, 0.5)["video"]
     assert 1 / (1 + np.exp(-low)) == pytest.approx([0.2] * 3)
     assert 1 / (1 + np.exp(-high)) == pytest.approx([0.8] * 3)

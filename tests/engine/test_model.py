@@ -7,7 +7,7 @@ import pytest
 import toy_model
 from toy_model import window
 
-from edge.config.models import Model as Settings
+from edge.config.models import ModelConfig as Settings
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
 from edge.errors import ModelError

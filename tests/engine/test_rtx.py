@@ -13,8 +13,8 @@ from onnx import helper, numpy_helper
 
 from edge.engine import built
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
-from edge.engine.precision.quantise import Plan, quantise
-from edge.engine.precision.typed import halve
+from edge.engine.precision.quantise import QuantisationPlan, quantise
+from edge.engine.precision.typed import to_fp16
 from edge.engine.trt.build import build_ahead
 from edge.errors import ModelError
 
@@ -63,7 +63,7 @@ def test_the_shipped_graph_builds_for_ampere_and_ada(shipped: ModelFolder) -> No
     told: list[str] = []
     engine = build_ahead(shipped, "sm_86,sm_89", 8, lambda phase, step, steps: told.append(phase) is None)
     assert engine.path.stat().st_size > 1 << 20
-    assert built.content(engine)
+    assert built.read_engine(engine)
     assert told
     assert (engine.key.device, engine.key.precision, engine.is_admitted) == ("sm_86,sm_89", "fp32", False)
 
@@ -74,7 +74,7 @@ def test_graphs_of_fewer_bits_have_the_form_that_strong_typing_wants(
 ) -> None:
     inputs = toy_model.golden_inputs(4)
     rows = [{name: array[n : n + 1] for name, array in inputs.items()} for n in range(4)]
-    content = halve(layered.graph) if precision == "fp16" else quantise(layered.graph, rows, Plan())
+    content = to_fp16(layered.graph) if precision == "fp16" else quantise(layered.graph, rows, QuantisationPlan())
     path = layered.path / f"{precision}.onnx"
     path.write_bytes(content)
     made = [node.op_type for node in onnx.load(path).graph.node].count(sign)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import toy_model
 
-from edge.config.models import Model as Settings
-from edge.engine.cpu.onnx import whole
+from edge.config.models import ModelConfig as Settings
+from edge.engine.cpu.onnx import open_whole_graph
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.runtime import Runtime
 from edge.engine.select import open_runtime
@@ -83,7 +83,7 @@ def test_closing_twice_is_fine(runtime: Runtime) -> None:
 
 
 def test_the_self_test_splits_golden_rows_over_small_batches(folder: ModelFolder) -> None:
-    runtime = whole(folder, 1, 2)
+    runtime = open_whole_graph(folder, 1, 2)
     self_test(folder, runtime)
     assert not any(buffer.any() for buffer in runtime.inputs.values())
 
@@ -92,22 +92,22 @@ def test_the_self_test_names_the_worst_tensor(tmp_path: Path) -> None:
     golden = toy_model.golden_outputs(toy_model.golden_inputs())
     folder = toy_model.toy_folder(tmp_path, token=golden["token"] + 0.0005, tags=golden["tags"] + 0.25)
     with pytest.raises(ModelError, match=r"onnx .* does not reproduce golden.npz: tags differs by 0.25"):
-        self_test(folder, whole(folder, 1, 4))
+        self_test(folder, open_whole_graph(folder, 1, 4))
 
 
 def test_the_self_test_allows_the_tolerance(tmp_path: Path) -> None:
     golden = toy_model.golden_outputs(toy_model.golden_inputs())
     folder = toy_model.toy_folder(tmp_path, token=golden["token"] * 1.0009)
-    self_test(folder, whole(folder, 1, 4))
+    self_test(folder, open_whole_graph(folder, 1, 4))
 
 
 def test_a_golden_file_with_other_sizes_is_refused(tmp_path: Path) -> None:
     folder = toy_model.toy_folder(tmp_path, boxes=np.zeros((3, 9, 6), np.float32))
     with pytest.raises(ModelError, match="golden output boxes"):
-        self_test(folder, whole(folder, 1, 4))
+        self_test(folder, open_whole_graph(folder, 1, 4))
     folder = toy_model.toy_folder(tmp_path, tags=np.zeros((2, 7), np.float32))
     with pytest.raises(ModelError, match="numbers of rows"):
-        self_test(folder, whole(folder, 1, 4))
+        self_test(folder, open_whole_graph(folder, 1, 4))
 
 
 def test_an_unreadable_golden_file_is_refused(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_graph_that_does_not_fit_its_manifest_is_refused(
 ) -> None:
     folder = toy_model.toy_folder(tmp_path, toy_model.graph(**changes))
     with pytest.raises(ModelError, match=message):
-        whole(folder, 1, 1)
+        open_whole_graph(folder, 1, 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish that is no graph"])
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, content: bytes) -> N
     folder = toy_model.toy_folder(tmp_path)
     folder.graph.write_bytes(content)
     with pytest.raises(ModelError, match="cannot load it"):
-        whole(folder, 1, 1)
+        open_whole_graph(folder, 1, 1)
     with pytest.raises(ModelError, match="cannot load it"):
         open_runtime(folder, Settings(runtime="openvino"), 1)
 

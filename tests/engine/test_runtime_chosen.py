@@ -11,35 +11,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.engine.choice import chosen
-from edge.engine.choice.chosen import REFERENCE, How, Measured, Table
+from edge.engine.choice.chosen import REFERENCE, ExecutionMode, GraphMeasurement, MeasurementTable
 from edge.engine.manifest import ModelFolder
 from edge.engine.precision.variants import Part
 
 PARTS: tuple[Part, ...] = ("see", "hear", "fuse")
-WAYS = (REFERENCE, How("openvino", "fp32"), How("openvino", "bf16"), How("onnx", "int8"))
+WAYS = (REFERENCE, ExecutionMode("openvino", "fp32"), ExecutionMode("openvino", "bf16"), ExecutionMode("onnx", "int8"))
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> Table:
+def tables(draw: st.DrawFn) -> MeasurementTable:
     ms, mb = st.floats(0.1, 100), st.floats(0, 300)
     rows = [
-        Measured(part, how, draw(ms), 1.0, draw(mb), "" if how == REFERENCE else draw(st.sampled_from(["", "broken"])))
+        GraphMeasurement(
+            part, how, draw(ms), 1.0, draw(mb), "" if how == REFERENCE else draw(st.sampled_from(["", "broken"]))
+        )
         for part in PARTS
         for how in WAYS
     ]
-    return Table(tuple(rows), {"onnx": draw(mb), "openvino": draw(mb)})
+    return MeasurementTable(tuple(rows), {"onnx": draw(mb), "openvino": draw(mb)})
 
 
-def table(see_ms: float = 30.0, see_mb: float = 0.0, library_mb: float = 0.0) -> Table:
+def table(see_ms: float = 30.0, see_mb: float = 0.0, library_mb: float = 0.0) -> MeasurementTable:
     """OpenVINO's bfloat16 beside a reference of 40 + 5 + 5 ms."""
-    plain = [Measured(part, REFERENCE, ms, ms, 50) for part, ms in zip(PARTS, (40.0, 5.0, 5.0), strict=True)]
-    other = Measured("see", How("openvino", "bf16"), see_ms, see_ms, 50 + see_mb)
-    return Table((*plain, other), {"onnx": 20.0, "openvino": library_mb})
+    plain = [GraphMeasurement(part, REFERENCE, ms, ms, 50) for part, ms in zip(PARTS, (40.0, 5.0, 5.0), strict=True)]
+    other = GraphMeasurement("see", ExecutionMode("openvino", "bf16"), see_ms, see_ms, 50 + see_mb)
+    return MeasurementTable((*plain, other), {"onnx": 20.0, "openvino": library_mb})
 
 
 @given(tables())
-def test_every_part_has_a_way_that_works(measured: Table) -> None:
-    choice = chosen.decide(measured, PARTS)
+def test_every_part_has_a_way_that_works(measured: MeasurementTable) -> None:
+    choice = chosen.choose_modes(measured, PARTS)
     assert choice is not None
     assert tuple(choice) == PARTS
     working = {(m.part, m.how) for m in measured.rows if not m.fault}
@@ -47,22 +49,22 @@ def test_every_part_has_a_way_that_works(measured: Table) -> None:
 
 
 @given(tables())
-def test_what_is_chosen_costs_less_than_the_reference(measured: Table) -> None:
-    choice = chosen.decide(measured, PARTS)
+def test_what_is_chosen_costs_less_than_the_reference(measured: MeasurementTable) -> None:
+    choice = chosen.choose_modes(measured, PARTS)
     assert choice is not None
     time = {(m.part, m.how): m.cpu_ms for m in measured.rows}
     plain = sum(time[part, REFERENCE] for part in PARTS)
     spent = sum(time[item] for item in choice.items())
-    assert set(choice.values()) == {REFERENCE} or spent <= chosen.WORTH * plain
+    assert set(choice.values()) == {REFERENCE} or spent <= chosen.MAX_COST_SHARE * plain
 
 
 @given(tables(), st.floats(0, 500))
-def test_no_choice_takes_more_memory_than_there_is(measured: Table, spare: float) -> None:
-    choice = chosen.decide(measured, PARTS, spare_mb=spare)
+def test_no_choice_takes_more_memory_than_there_is(measured: MeasurementTable, spare: float) -> None:
+    choice = chosen.choose_modes(measured, PARTS, spare_mb=spare)
     assert choice is not None
     memory = {(m.part, m.how): m.memory_mb for m in measured.rows}
 
-    def total(ways: dict[Part, How]) -> float:
+    def total(ways: dict[Part, ExecutionMode]) -> float:
         libraries = {how.runtime for how in ways.values()}
         return sum(memory[item] for item in ways.items()) + sum(measured.library_mb[name] for name in libraries)
 
@@ -70,19 +72,19 @@ def test_no_choice_takes_more_memory_than_there_is(measured: Table, spare: float
 
 
 def test_8_bits_are_for_those_who_ask() -> None:
-    cheap = Measured("see", How("onnx", "int8"), 1.0, 1.0, 50)
-    measured = Table((*(m for m in table().rows if m.how == REFERENCE), cheap), {"onnx": 20.0})
-    assert chosen.decide(measured, PARTS) == dict.fromkeys(PARTS, REFERENCE)
-    assert (chosen.decide(measured, PARTS, "int8") or {})["see"] == cheap.how
+    cheap = GraphMeasurement("see", ExecutionMode("onnx", "int8"), 1.0, 1.0, 50)
+    measured = MeasurementTable((*(m for m in table().rows if m.how == REFERENCE), cheap), {"onnx": 20.0})
+    assert chosen.choose_modes(measured, PARTS) == dict.fromkeys(PARTS, REFERENCE)
+    assert (chosen.choose_modes(measured, PARTS, "int8") or {})["see"] == cheap.how
 
 
 @given(tables())
-def test_a_named_precision_is_taken_at_its_word(measured: Table) -> None:
-    fp32 = chosen.decide(measured, PARTS, "fp32")
+def test_a_named_precision_is_taken_at_its_word(measured: MeasurementTable) -> None:
+    fp32 = chosen.choose_modes(measured, PARTS, "fp32")
     assert fp32 is not None
     assert {how.precision for how in fp32.values()} == {"fp32"}
     usable = {m.part for m in measured.rows if m.how.precision == "bf16" and not m.fault}
-    bf16 = chosen.decide(measured, PARTS, "bf16")
+    bf16 = chosen.choose_modes(measured, PARTS, "bf16")
     assert (bf16 is None) == (not usable)
     assert bf16 is None or all((how.precision == "bf16") == (part in usable) for part, how in bf16.items())
 
@@ -98,8 +100,8 @@ def test_a_named_precision_is_taken_at_its_word(measured: Table) -> None:
         (table(10.0, see_mb=150, library_mb=150), "openvino"),  # 60 % faster for 300 MB
     ],
 )
-def test_memory_has_a_price(measured: Table, taken: str) -> None:
-    choice = chosen.decide(measured, PARTS)
+def test_memory_has_a_price(measured: MeasurementTable, taken: str) -> None:
+    choice = chosen.choose_modes(measured, PARTS)
     assert choice is not None
     assert choice["see"].runtime == taken
     assert choice["hear"] == choice["fuse"] == REFERENCE
@@ -107,11 +109,13 @@ def test_memory_has_a_price(measured: Table, taken: str) -> None:
 
 def test_the_reason_names_both_costs() -> None:
     measured = table(30.0, see_mb=100, library_mb=28)
-    choice = chosen.decide(measured, PARTS)
+    choice = chosen.choose_modes(measured, PARTS)
     assert choice is not None
-    assert chosen.why(measured, choice) == "measured here, 40.0 ms a row instead of 50.0 on onnx fp32, +128 MB"
+    assert (
+        chosen.explain_choice(measured, choice) == "measured here, 40.0 ms a row instead of 50.0 on onnx fp32, +128 MB"
+    )
     plain = dict.fromkeys(PARTS, REFERENCE)
-    assert "50.0 ms a row; 1 other ways are not worth" in chosen.why(measured, plain)
+    assert "50.0 ms a row; 1 other ways are not worth" in chosen.explain_choice(measured, plain)
 
 
 @pytest.fixture
@@ -120,35 +124,38 @@ def folder(tmp_path: Path) -> ModelFolder:
 
 
 def test_a_note_is_found_again(folder: ModelFolder) -> None:
-    measured = Table((Measured("whole", REFERENCE, 1.5, 2.5, 3.5), Measured("whole", WAYS[1], fault="no")), {"onnx": 2})
-    chosen.save(folder, 1, measured)
-    assert chosen.read(folder, 1) == measured
-    assert chosen.read(folder, 2) is None
+    measured = MeasurementTable(
+        (GraphMeasurement("whole", REFERENCE, 1.5, 2.5, 3.5), GraphMeasurement("whole", WAYS[1], fault="no")),
+        {"onnx": 2},
+    )
+    chosen.save_measurements(folder, 1, measured)
+    assert chosen.read_measurements(folder, 1) == measured
+    assert chosen.read_measurements(folder, 2) is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"box": 1}', '{"rows": 5}'])
 def test_a_note_that_cannot_be_read_means_measuring_again(folder: ModelFolder, content: str) -> None:
-    path = chosen.save(folder, 1, Table((), {}))
+    path = chosen.save_measurements(folder, 1, MeasurementTable((), {}))
     path.write_text(content, encoding="utf-8")
-    assert chosen.read(folder, 1) is None
+    assert chosen.read_measurements(folder, 1) is None
 
 
 def test_a_note_of_another_box_is_not_taken(folder: ModelFolder) -> None:
-    path = chosen.save(folder, 1, Table((), {}))
+    path = chosen.save_measurements(folder, 1, MeasurementTable((), {}))
     note = json.loads(path.read_text(encoding="utf-8"))
     note["box"]["cpu"] = "another"
     path.write_text(json.dumps(note), encoding="utf-8")
-    assert chosen.read(folder, 1) is None
+    assert chosen.read_measurements(folder, 1) is None
 
 
 def test_another_library_or_graph_is_another_note(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = chosen.path_for(folder, 1)
+    before = chosen.measurements_path(folder, 1)
     monkeypatch.setattr(chosen, "installed", lambda name: "99.0")
-    assert chosen.path_for(folder, 1) != before
+    assert chosen.measurements_path(folder, 1) != before
     monkeypatch.undo()
     changed = folder.manifest.model_copy(update={"sha256": "0" * 64})
-    assert chosen.path_for(ModelFolder(folder.path, changed, folder.tag_names), 1) != before
-    assert chosen.path_for(folder, 1) == before
+    assert chosen.measurements_path(ModelFolder(folder.path, changed, folder.tag_names), 1) != before
+    assert chosen.measurements_path(folder, 1) == before
 
 
 def test_spare_memory_is_half_of_what_is_available(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import toy_model
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.config.models import Model as Settings
+from edge.config.models import ModelConfig as Settings
 from edge.engine.cpu import bf16
 from edge.engine.cpu.openvino import OpenVinoGraph, has_bf16
 from edge.engine.select import open_runtime

@@ -11,15 +11,15 @@ import pytest
 import toy_model
 from test_engine_commands import run
 
-from edge.config.models import Model as Settings
+from edge.config.models import ModelConfig as Settings
 from edge.engine.choice import chosen, trial
-from edge.engine.choice.chosen import REFERENCE, How, Measured, Table
+from edge.engine.choice.chosen import REFERENCE, ExecutionMode, GraphMeasurement, MeasurementTable
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
 from edge.engine.select import open_runtime
 from edge.metrics import Metrics
 
-OPENVINO = How("openvino", "fp32")
+OPENVINO = ExecutionMode("openvino", "fp32")
 
 
 @pytest.fixture
@@ -27,13 +27,15 @@ def folder(tmp_path: Path) -> ModelFolder:
     return toy_model.toy_folder(tmp_path)
 
 
-def faster(way: How) -> Table:
-    return Table((Measured("whole", REFERENCE, 10, 10, 1), Measured("whole", way, 1, 1, 1)), {})
+def faster(way: ExecutionMode) -> MeasurementTable:
+    return MeasurementTable(
+        (GraphMeasurement("whole", REFERENCE, 10, 10, 1), GraphMeasurement("whole", way, 1, 1, 1)), {}
+    )
 
 
 def test_all_ways_are_measured_and_what_fails_is_told(folder: ModelFolder) -> None:
     told: list[str] = []
-    table = trial.measure(folder, 1, told.append, rounds=2)
+    table = trial.measure_modes(folder, 1, told.append, rounds=2)
     found = {m.how: m for m in table.rows}
     assert {REFERENCE, OPENVINO} <= set(found)
     assert all(m.fault or (m.part == "whole" and 0 < m.cpu_ms < 1000) for m in table.rows)
@@ -53,13 +55,13 @@ def test_a_way_with_wrong_answers_cannot_be_chosen(folder: ModelFolder, monkeypa
         out["token"] += 5
 
     monkeypatch.setattr(OpenVinoGraph, "run", wrong)
-    table = trial.measure(folder, 1, lambda text: None, rounds=1)
+    table = trial.measure_modes(folder, 1, lambda text: None, rounds=1)
     assert all("token differs" in m.fault for m in table.rows if m.how.runtime == "openvino")
-    assert chosen.decide(table, ("whole",)) == {"whole": REFERENCE}
+    assert chosen.choose_modes(table, ("whole",)) == {"whole": REFERENCE}
 
 
 def test_auto_goes_by_the_note_and_says_so(folder: ModelFolder, caplog: pytest.LogCaptureFixture) -> None:
-    chosen.save(folder, 1, faster(OPENVINO))
+    chosen.save_measurements(folder, 1, faster(OPENVINO))
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         runtime = open_runtime(folder, Settings(), 2)
     assert runtime.info.name == "openvino"
@@ -71,7 +73,7 @@ def test_auto_goes_by_the_note_and_says_so(folder: ModelFolder, caplog: pytest.L
 def test_what_was_chosen_and_is_gone_gives_way_with_a_warning(
     folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen.save(folder, 1, faster(OPENVINO))
+    chosen.save_measurements(folder, 1, faster(OPENVINO))
     monkeypatch.setitem(__import__("sys").modules, "edge.engine.cpu.openvino", None)
     assert open_runtime(folder, Settings(), 2).info.name == "onnx"
     assert "Measure again: edge engine choose" in caplog.text
@@ -82,7 +84,7 @@ def test_what_was_chosen_and_no_longer_proves_itself_gives_way(
 ) -> None:
     from edge.engine.cpu.openvino import OpenVinoGraph
 
-    chosen.save(folder, 1, faster(OPENVINO))
+    chosen.save_measurements(folder, 1, faster(OPENVINO))
     monkeypatch.setattr(OpenVinoGraph, "run", lambda self, feed, out: None)
     assert Model.open(folder, Settings(), 1, Metrics()).info.name == "onnx"
     assert "does not reproduce" in caplog.text
@@ -95,7 +97,7 @@ def test_without_other_libraries_there_is_nothing_to_measure(
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         open_runtime(folder, Settings(), 1)
     assert "nothing else is installed" in caplog.text
-    assert chosen.ways(folder, "whole", None) == [REFERENCE]
+    assert chosen.execution_modes(folder, "whole", None) == [REFERENCE]
 
 
 def test_the_command_measures_and_list_remembers(folder: ModelFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +125,6 @@ def test_impossible_threads_are_refused(threads: str, capsys: pytest.CaptureFixt
 
 def test_a_choice_without_a_measurement_is_none() -> None:
     table = faster(OPENVINO)
-    assert chosen.decide(table, ("whole",), "int8") is None
-    broken = Table(tuple(replace(m, fault="broken") for m in table.rows), {})
-    assert chosen.decide(broken, ("whole",)) is None
+    assert chosen.choose_modes(table, ("whole",), "int8") is None
+    broken = MeasurementTable(tuple(replace(m, fault="broken") for m in table.rows), {})
+    assert chosen.choose_modes(broken, ("whole",)) is None

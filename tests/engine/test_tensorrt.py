@@ -14,7 +14,7 @@ from gpu_fixtures import go_on, install
 from recorded_cuda import Recorder
 from recorded_gpu import INPUTS, OUTPUTS, fake_rtx, fake_tensorrt
 
-from edge.config.models import Model as Settings
+from edge.config.models import ModelConfig as Settings
 from edge.engine import built
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> ModelFolder:
 
 @pytest.fixture
 def runtime(r: Recorder, folder: ModelFolder) -> TensorRtRuntime:
-    building.build(folder, "auto", 4, go_on)
+    building.build_engine(folder, "auto", 4, go_on)
     r.calls.clear()
     return TensorRtRuntime.open(folder, "auto", 4)
 
@@ -109,7 +109,7 @@ def test_what_was_not_used_for_longest_makes_room(
     names = calls_of(r, lambda: runtime.run(2))
     assert names.index("destroy recording") < names.index("context gone") < names.index("create_execution_context")
     assert calls_of(r, lambda: runtime.run(4)) == ["launch", *WAIT], "it was 1 row that went"
-    assert contexts.MOST >= 24
+    assert contexts.MAX_CONTEXTS >= 24
 
 
 @pytest.mark.parametrize("what", ["capture", "record", "instantiate"])
@@ -130,7 +130,7 @@ def test_where_recording_is_refused_calls_stay_plain(
 def test_a_driver_without_graphs_runs_plainly(
     r: Recorder, folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    building.build(folder, "auto", 4, go_on)
+    building.build_engine(folder, "auto", 4, go_on)
     runtime = TensorRtRuntime.open(folder, "auto", 4)
 
     def missing(name: str) -> None:
@@ -145,7 +145,7 @@ def test_a_driver_without_graphs_runs_plainly(
 
 def test_tensorrt_rtx_keeps_graphs_itself(monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder) -> None:
     install(monkeypatch, r, rtx=fake_rtx(r))
-    building.build(folder, "fp32", 4, go_on)
+    building.build_engine(folder, "fp32", 4, go_on)
     runtime = TensorRtRuntime.open(folder, "fp32", 4)
     assert [call[1] for call in r.calls if call[0] == "create_execution_context"] == ["whole graph"] * 2
     r.calls.clear()
@@ -162,7 +162,7 @@ def test_before_version_10_contexts_have_memory_of_their_own(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
     install(monkeypatch, r, fake_tensorrt(r, "8.6.2", monitor=False, scratch=False))
-    building.build(folder, "auto", 4, go_on)
+    building.build_engine(folder, "auto", 4, go_on)
     runtime = TensorRtRuntime.open(folder, "auto", 4)
     for rows in (2, 2, 2):
         runtime.run(rows)
@@ -226,9 +226,9 @@ def test_a_gpu_that_fails_is_an_error(runtime: TensorRtRuntime, r: Recorder) -> 
 def test_an_engine_made_for_something_else_is_not_taken(
     r: Recorder, folder: ModelFolder, change: dict[str, str], max_batch: int
 ) -> None:
-    engine = building.build(folder, "auto", 4, go_on)
+    engine = building.build_engine(folder, "auto", 4, go_on)
     other = replace(engine, key=replace(engine.key, **change))
-    built.save(other, b"engine bytes")
+    built.save_engine(other, b"engine bytes")
     with pytest.raises(RuntimeUnavailable, match=r"no TensorRT engine is built for toy .*run: edge engine build"):
         TensorRtRuntime.open(folder, "auto", max_batch)
     assert r.names().count("push") == r.names().count("pop")
@@ -237,7 +237,7 @@ def test_an_engine_made_for_something_else_is_not_taken(
 def test_an_engine_of_another_version_is_named(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
-    building.build(folder, "auto", 4, go_on)
+    building.build_engine(folder, "auto", 4, go_on)
     install(monkeypatch, r, fake_tensorrt(r, "10.4.0"))
     with pytest.raises(RuntimeUnavailable, match=r"there are engines of tensorrt 10\.3\.0.*edge engine build"):
         TensorRtRuntime.open(folder, "auto", 4)
@@ -246,7 +246,7 @@ def test_an_engine_of_another_version_is_named(
 def test_a_version_compatible_engine_serves_newer_versions_but_not_older_ones(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
-    engine = building.build(folder, "fp32", 4, go_on, is_version_compatible=True)
+    engine = building.build_engine(folder, "fp32", 4, go_on, is_version_compatible=True)
     assert ("set_flag", "VERSION_COMPATIBLE") in r.calls
     assert engine.is_version_compatible
     for version, is_taken in (("10.3.0", True), ("10.16.2.10", True), ("11.4.0", True), ("10.2.0", False)):
@@ -268,7 +268,7 @@ def test_auto_takes_the_engine_when_there_is_one(
     r: Recorder, folder: ModelFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert open_runtime(folder, Settings(), 4).info.name == "onnx"
-    building.build(folder, "auto", 4, go_on)
+    building.build_engine(folder, "auto", 4, go_on)
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         assert open_runtime(folder, Settings(), 2).info.name == "tensorrt"
     assert "a matching engine is built" in caplog.text
@@ -277,7 +277,7 @@ def test_auto_takes_the_engine_when_there_is_one(
 def test_auto_goes_on_without_an_engine_that_fails_its_self_test(
     r: Recorder, folder: ModelFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    building.build(folder, "fp32", 4, go_on)
+    building.build_engine(folder, "fp32", 4, go_on)
     r.wrong["fp32"] = 0.1
     assert Model.open(folder, Settings(), 4, Metrics()).info.name == "onnx"
     assert "does not reproduce" in caplog.text
@@ -287,7 +287,7 @@ def test_auto_goes_on_without_an_engine_that_fails_its_self_test(
 
 
 def test_a_damaged_engine_is_not_shown_to_the_library(r: Recorder, folder: ModelFolder) -> None:
-    engine = building.build(folder, "auto", 4, go_on)
+    engine = building.build_engine(folder, "auto", 4, go_on)
     engine.path.write_bytes(b"engine bytEs")
     r.calls.clear()
     with pytest.raises(RuntimeUnavailable, match="is damaged; build it again"):

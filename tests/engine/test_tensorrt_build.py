@@ -17,7 +17,7 @@ from edge.engine import built
 from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.trt import build as building
 from edge.engine.trt.library import load_library
-from edge.engine.trt.refusals import meaning
+from edge.engine.trt.refusals import explain_messages
 from edge.engine.trt.tensorrt import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
 
@@ -52,26 +52,26 @@ def parsed(r: Recorder) -> list[str]:
 
 
 def test_building_makes_one_profile_from_one_row_to_the_largest_batch(r: Recorder, folder: ModelFolder) -> None:
-    engine = building.build(folder, "auto", 4, go_on)
+    engine = building.build_engine(folder, "auto", 4, go_on)
     (profile,) = [call[1] for call in r.calls if call[0] == "add_optimization_profile"]
     assert profile["audio"] == ((1, 8000), (4, 8000), (4, 8000))
     assert set(profile) == set(INPUTS)
     assert ("set_flag", "FP16") in r.calls
     assert engine.is_admitted
-    assert built.listing(folder) == [engine]
+    assert built.list_engines(folder) == [engine]
 
 
 def test_building_again_uses_the_timings(r: Recorder, folder: ModelFolder) -> None:
-    building.build(folder, "auto", 4, go_on)
-    building.build(folder, "auto", 2, go_on)
+    building.build_engine(folder, "auto", 4, go_on)
+    building.build_engine(folder, "auto", 2, go_on)
     assert [call[1] for call in r.calls if call[0] == "create_timing_cache"] == [b"", b"timings"]
 
 
 def test_an_engine_that_answers_otherwise_is_not_admitted(r: Recorder, folder: ModelFolder) -> None:
     r.wrong = {"fp16": 2.0, "fp32": 0.1}
     with pytest.raises(ModelError, match=r"logits differs by 0\.1"):
-        building.build(folder, "auto", 4, go_on)
-    assert built.listing(folder) == []
+        building.build_engine(folder, "auto", 4, go_on)
+    assert built.list_engines(folder) == []
     assert "detach" in r.names()
 
 
@@ -79,13 +79,13 @@ def test_auto_builds_32_bits_when_16_differ_too_much(
     r: Recorder, folder: ModelFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     r.wrong["fp16"] = 2.0
-    engine = building.build(folder, "auto", 4, go_on)
+    engine = building.build_engine(folder, "auto", 4, go_on)
     assert (engine.key.precision, engine.is_admitted) == ("fp32", True)
-    assert built.listing(folder) == [engine]
+    assert built.list_engines(folder) == [engine]
     assert ("clear_flag", "TF32") in r.calls
     assert "building fp32 instead" in caplog.text
     with pytest.raises(ModelError):
-        building.build(folder, "fp16", 4, go_on)
+        building.build_engine(folder, "fp16", 4, go_on)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_types_come_from_flags_or_from_the_graph(
 ) -> None:
     variants(monkeypatch, folder, "fp16", "int8")
     install(monkeypatch, r, fake_tensorrt(r, version, fp16=not version.startswith("11")))
-    engine = building.build(folder, precision, 4, go_on)
+    engine = building.build_engine(folder, precision, 4, go_on)
     assert parsed(r) == [graph]
     assert [call[1] for call in r.calls if call[0] == "set_flag"] == flags
     is_strong = version != "10.3.0"
@@ -125,7 +125,7 @@ def test_a_new_variant_makes_the_old_engine_stale(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
     variants(monkeypatch, folder, "int8")
-    building.build(folder, "int8", 4, go_on)
+    building.build_engine(folder, "int8", 4, go_on)
     (folder.path / "int8.onnx").write_bytes(b"calibrated again")
     with pytest.raises(RuntimeUnavailable, match="edge engine build"):
         TensorRtRuntime.open(folder, "int8", 4)
@@ -135,9 +135,9 @@ def test_auto_serves_8_bits_only_where_nothing_else_was_built(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
     variants(monkeypatch, folder, "int8")
-    building.build(folder, "int8", 4, go_on)
+    building.build_engine(folder, "int8", 4, go_on)
     assert TensorRtRuntime.open(folder, "auto", 4).info.precision == "int8"
-    building.build(folder, "fp32", 4, go_on)
+    building.build_engine(folder, "fp32", 4, go_on)
     assert TensorRtRuntime.open(folder, "auto", 4).info.precision == "fp32"
 
 
@@ -148,8 +148,8 @@ def test_a_graph_that_has_not_been_made_is_asked_for(
     install(monkeypatch, r, fake_tensorrt(r, "11.0.0", fp16=False))
     for precision in ("fp16", "int8"):
         with pytest.raises(ModelError, match="edge engine build --from RECORDING"):
-            building.build(folder, precision, 4, go_on)
-    assert building.build(folder, "auto", 4, go_on).key.precision == "fp32"
+            building.build_engine(folder, precision, 4, go_on)
+    assert building.build_engine(folder, "auto", 4, go_on).key.precision == "fp32"
     assert "building fp32 instead" in caplog.text
     with pytest.raises(RuntimeUnavailable, match="toy in int8 has not been made"):
         TensorRtRuntime.open(folder, "int8", 4)
@@ -157,27 +157,27 @@ def test_a_graph_that_has_not_been_made_is_asked_for(
 
 def test_progress_is_told_and_can_stop_the_build(r: Recorder, folder: ModelFolder) -> None:
     told: list[tuple[str, int, int]] = []
-    building.build(folder, "auto", 4, lambda *step: told.append(step) is None)
+    building.build_engine(folder, "auto", 4, lambda *step: told.append(step) is None)
     assert told == [("Tactics", 1, 2), ("Tactics", 2, 2)]
 
     def interrupted(phase: str, step: int, steps: int) -> bool:
         raise KeyboardInterrupt
 
     with pytest.raises(RuntimeUnavailable, match="built no engine"):
-        building.build(folder, "auto", 2, interrupted)
+        building.build_engine(folder, "auto", 2, interrupted)
 
 
 def test_older_versions_build_without_a_monitor(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
     install(monkeypatch, r, fake_tensorrt(r, "8.6.2", monitor=False, scratch=False))
-    assert building.build(folder, "auto", 4, go_on).key.version == "8.6.2"
+    assert building.build_engine(folder, "auto", 4, go_on).key.version == "8.6.2"
 
 
 def test_unsupported_operators_are_named(r: Recorder, folder: ModelFolder) -> None:
     r.parse_errors = ["In node 3 (parseNode): UNSUPPORTED_NODE: NonMaxSuppression"]
     with pytest.raises(ModelError, match="NonMaxSuppression"):
-        building.build(folder, "fp32", 4, go_on)
+        building.build_engine(folder, "fp32", 4, go_on)
 
 
 SAID = [
@@ -196,8 +196,8 @@ def test_what_the_builder_complains_of_is_explained(
 ) -> None:
     r.says = message
     with pytest.raises(RuntimeUnavailable, match=advice):
-        building.build(folder, "fp32", 4, go_on)
-    assert built.listing(folder) == []
+        building.build_engine(folder, "fp32", 4, go_on)
+    assert built.list_engines(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -211,34 +211,34 @@ def test_what_the_builder_complains_of_is_explained(
 def test_why_an_engine_does_not_load_is_said(
     r: Recorder, folder: ModelFolder, messages: list[str], advice: str
 ) -> None:
-    assert advice in (meaning(messages) or "")
-    building.build(folder, "fp32", 4, go_on)
+    assert advice in (explain_messages(messages) or "")
+    building.build_engine(folder, "fp32", 4, go_on)
     r.refuse, r.says = "engine", messages[-1]
     with pytest.raises(RuntimeUnavailable, match=f"does not load with tensorrt 10.3.0: .*{advice}.*edge engine build"):
         TensorRtRuntime.open(folder, "fp32", 4)
 
 
 def test_unknown_complaints_point_to_the_log() -> None:
-    assert meaning(["something new"]) is None
-    assert meaning([]) is None
+    assert explain_messages(["something new"]) is None
+    assert explain_messages([]) is None
 
 
 @pytest.mark.parametrize(("refused", "said"), [("driver", "driver is too old"), ("memory", "no GPU memory")])
 def test_a_machine_that_cannot_is_told_why(r: Recorder, folder: ModelFolder, refused: str, said: str) -> None:
     r.refuse = refused
     with pytest.raises(RuntimeUnavailable, match=said):
-        building.build(folder, "fp32", 4, go_on)
+        building.build_engine(folder, "fp32", 4, go_on)
 
 
 def test_a_runtime_that_cannot_be_made_says_why(r: Recorder, folder: ModelFolder) -> None:
-    building.build(folder, "fp32", 4, go_on)
+    building.build_engine(folder, "fp32", 4, go_on)
     r.refuse, r.says = "runtime", SAID[0][0]
     with pytest.raises(RuntimeUnavailable, match=r"cannot be used here .*driver is too old"):
         TensorRtRuntime.open(folder, "fp32", 4)
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder) -> None:
-    building.build(folder, "fp32", 4, go_on)
+    building.build_engine(folder, "fp32", 4, go_on)
     install(monkeypatch, r, has_gpu=False)
     with pytest.raises(RuntimeUnavailable, match=r"no NVIDIA GPU .*nvidia-smi"):
         TensorRtRuntime.open(folder, "fp32", 4)
@@ -259,25 +259,25 @@ def test_a_full_disk_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, r: R
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(ModelError, match=r"No space left on device.*free space"):
-        building.build(folder, "fp32", 4, go_on)
-    assert not list(built.folder_of(folder).glob("*.part"))
+        building.build_engine(folder, "fp32", 4, go_on)
+    assert not list(built.build_dir(folder).glob("*.part"))
     assert r.names().count("push") == r.names().count("pop")
 
 
 def test_an_ahead_of_time_engine_waits_for_its_machine(r: Recorder, folder: ModelFolder) -> None:
     with pytest.raises(RuntimeUnavailable, match="tensorrt_rtx"):
         building.build_ahead(folder, "sm_87", 4, go_on)
-    engine = building.build(folder, "auto", 4, go_on)
+    engine = building.build_engine(folder, "auto", 4, go_on)
     waiting = replace(engine, is_admitted=False)
-    built.save(waiting, b"engine bytes")
+    built.save_engine(waiting, b"engine bytes")
     with pytest.raises(RuntimeUnavailable):
         TensorRtRuntime.open(folder, "auto", 4)
-    assert building.admit(folder, waiting).is_admitted
+    assert building.admit_engine(folder, waiting).is_admitted
     assert TensorRtRuntime.open(folder, "auto", 4).info.name == "tensorrt"
     with pytest.raises(RuntimeUnavailable, match="build it here"):
-        building.admit(folder, replace(waiting, key=replace(waiting.key, device="Xavier sm_72")))
+        building.admit_engine(folder, replace(waiting, key=replace(waiting.key, device="Xavier sm_72")))
     with pytest.raises(ModelError, match="from another graph"):
-        building.admit(folder, replace(waiting, key=replace(waiting.key, graph="0" * 64)))
+        building.admit_engine(folder, replace(waiting, key=replace(waiting.key, graph="0" * 64)))
 
 
 def test_building_ahead_names_its_target_and_takes_no_timings(
@@ -302,11 +302,11 @@ def test_building_ahead_names_its_target_and_takes_no_timings(
         building.build_ahead(folder, "sm_86", 4, go_on)  # that there is no GPU is not why
     r.says = ""
     with pytest.raises(RuntimeUnavailable, match="no lean runtime"):
-        building.build(folder, "fp32", 4, go_on, is_version_compatible=True)
+        building.build_engine(folder, "fp32", 4, go_on, is_version_compatible=True)
 
 
 def test_notes_that_cannot_be_read_are_passed_over(r: Recorder, folder: ModelFolder) -> None:
-    engine = building.build(folder, "auto", 4, go_on)
+    engine = building.build_engine(folder, "auto", 4, go_on)
     for name, text in (("x", "{"), ("y", "{}"), ("z", "[]")):
         (engine.path.parent / f"{name}.json").write_text(text, encoding="utf-8")
-    assert built.listing(folder) == [engine]
+    assert built.list_engines(folder) == [engine]

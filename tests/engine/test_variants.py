@@ -19,13 +19,13 @@ from onnx import TensorProto, helper, numpy_helper
 from edge.engine import commands
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.precision import calibration, make_command, quantise, variants
-from edge.engine.precision.admission import LIMITS, Graphs, compare, fault_of
-from edge.engine.precision.calibration import Diverse, Recorded, Row
-from edge.engine.precision.graphs import Net, read_net
-from edge.engine.precision.making import make, parts_for, told
-from edge.engine.precision.quantise import Plan
-from edge.engine.precision.typed import halve
-from edge.engine.precision.variants import Accuracy, Variant
+from edge.engine.precision.admission import ACCURACY_LIMITS, ChainedGraphs, accuracy_fault, measure_accuracy
+from edge.engine.precision.calibration import CalibrationRow, CalibrationSet, DiverseSampler
+from edge.engine.precision.graphs import OnnxGraphEditor, open_onnx
+from edge.engine.precision.making import make_variants, parts_for, report_lines
+from edge.engine.precision.quantise import QuantisationPlan
+from edge.engine.precision.typed import to_fp16
+from edge.engine.precision.variants import GraphVariant, VariantAccuracy
 from edge.errors import InputError, ModelError
 
 CHANNELS = 16
@@ -72,14 +72,14 @@ def seeing_folder(path: Path) -> ModelFolder:
     return toy_model.toy_folder(path, proto, **dict(zip(names, session.run(names, inputs), strict=True)))
 
 
-def recorded(folder: ModelFolder, n: int = 12) -> Recorded:
+def recorded(folder: ModelFolder, n: int = 12) -> CalibrationSet:
     rows = []
-    graphs = Graphs(folder)
+    graphs = ChainedGraphs(folder)
     inputs = toy_model.golden_inputs(n)
     for k in range(n):
         row = {name: value[k : k + 1] for name, value in inputs.items()}
-        rows.append(Row(row, graphs.run(row)["logits"][0]))
-    return Recorded(rows[: n // 2], rows[n // 2 :])
+        rows.append(CalibrationRow(row, graphs.run(row)["logits"][0]))
+    return CalibrationSet(rows[: n // 2], rows[n // 2 :])
 
 
 def going_on(*_: Any) -> bool:
@@ -87,10 +87,10 @@ def going_on(*_: Any) -> bool:
 
 
 def test_layers_are_learned_convolutions_with_plain_weights(folder: ModelFolder) -> None:
-    net = read_net(folder.graph)
-    assert [node.name for node in net.layers()] == ["conv0", "conv1", "conv2"]  # the last has 16 weights
+    net = open_onnx(folder.graph)
+    assert [node.name for node in net.learned_convolutions()] == ["conv0", "conv1", "conv2"]  # the last has 16 weights
     assert net.weights["w1"].dtype == np.float32
-    assert net.chain(net.layers()) == {"y0", "x1", "y1", "x2", "y2"}
+    assert net.elementwise_chain(net.learned_convolutions()) == {"y0", "x1", "y1", "x2", "y2"}
 
 
 def test_what_makes_a_spectrum_is_no_layer() -> None:
@@ -107,11 +107,11 @@ def test_what_makes_a_spectrum_is_no_layer() -> None:
     made = helper.make_graph(
         nodes, "g", [value("audio", f, ["B", 16, 4, 4])], [value("logits", f, ["B", 16, 4, 4])], tables
     )
-    assert [node.name for node in Net(helper.make_model(made)).layers()] == ["learned"]
+    assert [node.name for node in OnnxGraphEditor(helper.make_model(made)).learned_convolutions()] == ["learned"]
 
 
 def test_half_runs_and_keeps_inputs_and_outputs(folder: ModelFolder) -> None:
-    content = halve(folder.graph)
+    content = to_fp16(folder.graph)
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     kinds = {t.name: t.data_type for t in model.graph.initializer}
@@ -120,7 +120,7 @@ def test_half_runs_and_keeps_inputs_and_outputs(folder: ModelFolder) -> None:
     assert {o.type.tensor_type.elem_type for o in model.graph.output} == {TensorProto.FLOAT}
     inputs, session = toy_model.golden_inputs(), ort.InferenceSession(content, providers=["CPUExecutionProvider"])
     (found,) = session.run(["logits"], inputs)
-    np.testing.assert_allclose(found, Graphs(folder).run(inputs)["logits"], atol=0.002)
+    np.testing.assert_allclose(found, ChainedGraphs(folder).run(inputs)["logits"], atol=0.002)
 
 
 def test_eight_bits_stand_before_inner_layers_alone(folder: ModelFolder) -> None:
@@ -131,7 +131,7 @@ def test_eight_bits_stand_before_inner_layers_alone(folder: ModelFolder) -> None
         seen.append(done)
         return True
 
-    content = quantise.quantise(folder.graph, [row.inputs for row in given_.calibrate], Plan(), progress)
+    content = quantise.quantise(folder.graph, [row.inputs for row in given_.calibrate], QuantisationPlan(), progress)
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     kinds = Counter(node.op_type for node in model.graph.node)
@@ -149,72 +149,72 @@ def test_eight_bits_stand_before_inner_layers_alone(folder: ModelFolder) -> None
 
 def test_nothing_to_quantise_or_to_calibrate_with_is_said(folder: ModelFolder, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no window to calibrate"):
-        quantise.quantise(folder.graph, [], Plan())
+        quantise.quantise(folder.graph, [], QuantisationPlan())
     with pytest.raises(ModelError, match="no layer"):
-        quantise.quantise(folder.graph, [], Plan(narrowest=999))
+        quantise.quantise(folder.graph, [], QuantisationPlan(narrowest=999))
     rows = [row.inputs for row in recorded(folder).calibrate]
     with pytest.raises(KeyboardInterrupt):
-        quantise.quantise(folder.graph, rows, Plan(), lambda _done: False)
+        quantise.quantise(folder.graph, rows, QuantisationPlan(), lambda _done: False)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_what_was_made_and_admitted_is_found(folder: ModelFolder, precision: variants.Precision) -> None:
-    (made,) = make(folder, precision, ("whole",), recorded(folder), "a.mp4", going_on)
+    (made,) = make_variants(folder, precision, ("whole",), recorded(folder), "a.mp4", going_on)
     assert made.is_admitted
     assert made.accuracy is not None
-    assert made.accuracy.worst < LIMITS[precision].worst
-    assert variants.variant(folder, precision) == made.path
-    assert variants.variants(folder) == [made]
+    assert made.accuracy.worst < ACCURACY_LIMITS[precision].worst
+    assert variants.admitted_path(folder, precision) == made.path
+    assert variants.list_variants(folder) == [made]
     assert made.made["from"] == "a.mp4"
-    assert "admitted" in told([made])[0]
+    assert "admitted" in report_lines([made])[0]
 
 
 def test_what_is_not_there_says_how_to_make_it(folder: ModelFolder) -> None:
     with pytest.raises(ModelError, match=r"edge engine build .* --precision int8 --from RECORDING"):
-        variants.variant(folder, "int8")
+        variants.admitted_path(folder, "int8")
     with pytest.raises(ModelError, match="no graph for 'see'"):
-        variants.variant(folder, "int8", "see")
+        variants.admitted_path(folder, "int8", "see")
 
 
 def test_another_graph_does_not_find_it(folder: ModelFolder) -> None:
-    make(folder, "fp16", ("whole",), recorded(folder), "a.mp4", going_on)
+    make_variants(folder, "fp16", ("whole",), recorded(folder), "a.mp4", going_on)
     exchanged = seeing_graph()
     exchanged.graph.name = "newer"
     toy_model.toy_folder(folder.path, exchanged)
     newer = load_folder(folder.path)
-    assert variants.variants(newer) == []
+    assert variants.list_variants(newer) == []
     with pytest.raises(ModelError, match="has not been made of this graph"):
-        variants.variant(newer, "fp16")
+        variants.admitted_path(newer, "fp16")
 
 
 def test_a_damaged_file_is_refused(folder: ModelFolder) -> None:
-    (made,) = make(folder, "fp16", ("whole",), recorded(folder), "a.mp4", going_on)
+    (made,) = make_variants(folder, "fp16", ("whole",), recorded(folder), "a.mp4", going_on)
     made.path.write_bytes(made.path.read_bytes()[:-1])
     with pytest.raises(ModelError, match="damaged"):
-        variants.variant(folder, "fp16")
+        variants.admitted_path(folder, "fp16")
 
 
 def test_what_differs_too_much_is_kept_but_not_used(folder: ModelFolder) -> None:
     windows = recorded(folder)
     other = [dataclasses.replace(row, logits=row.logits + 9) for row in windows.compare]
-    (made,) = make(folder, "fp16", ("whole",), Recorded(windows.calibrate, other), "a.mp4", going_on)
+    (made,) = make_variants(folder, "fp16", ("whole",), CalibrationSet(windows.calibrate, other), "a.mp4", going_on)
     assert not made.is_admitted
     with pytest.raises(ModelError, match=r"is not admitted: the mean difference"):
-        variants.variant(folder, "fp16")
+        variants.admitted_path(folder, "fp16")
     with pytest.raises(ModelError, match="no graph was admitted"):
-        told([made])
+        report_lines([made])
 
 
 def test_an_interrupted_build_leaves_what_was_there(folder: ModelFolder) -> None:
     windows = recorded(folder)
-    (before,) = make(folder, "int8", ("whole",), windows, "a.mp4", going_on)
+    (before,) = make_variants(folder, "int8", ("whole",), windows, "a.mp4", going_on)
     with pytest.raises(KeyboardInterrupt):
-        make(folder, "int8", ("whole",), windows, "b.mp4", lambda _phase, step, _steps: step < 3)
-    assert variants.variants(folder) == [before]
+        make_variants(folder, "int8", ("whole",), windows, "b.mp4", lambda _phase, step, _steps: step < 3)
+    assert variants.list_variants(folder) == [before]
 
 
 def test_the_source_itself_differs_by_nothing(folder: ModelFolder) -> None:
-    found = compare(folder, "fp16", {"whole": folder.graph}, recorded(folder).compare)
+    found = measure_accuracy(folder, "fp16", {"whole": folder.graph}, recorded(folder).compare)
     assert (found.mean, found.worst, found.crossed, found.golden, found.fault) == (0, 0, 0, 0, "")
 
 
@@ -222,17 +222,17 @@ def test_the_source_itself_differs_by_nothing(folder: ModelFolder) -> None:
 def test_a_fault_is_named_for_each_limit_that_is_passed(
     mean: float, worst: float, crossed: float, golden: float
 ) -> None:
-    limits = LIMITS["int8"]
+    limits = ACCURACY_LIMITS["int8"]
     passed = [mean > limits.mean, worst > limits.worst, crossed > limits.crossed, golden > limits.golden]
-    fault = fault_of(Accuracy(1, mean, worst, crossed, golden), limits)
+    fault = accuracy_fault(VariantAccuracy(1, mean, worst, crossed, golden), limits)
     assert len([part for part in fault.split("; ") if part]) == sum(passed)
 
 
 def test_not_a_number_is_a_fault() -> None:
-    assert fault_of(Accuracy(1, float("nan"), 0, 0, 0), LIMITS["fp16"])
+    assert accuracy_fault(VariantAccuracy(1, float("nan"), 0, 0, 0), ACCURACY_LIMITS["fp16"])
 
 
-def look(value: float, there: bool = True) -> Row:
+def look(value: float, there: bool = True) -> CalibrationRow:
     frames = np.full((1, 2, 32, 64, 3), value, np.uint8)
     inputs = {
         "frames": frames,
@@ -240,17 +240,17 @@ def look(value: float, there: bool = True) -> Row:
         "audio": np.zeros((1, 800), np.float32),
         "audio_ok": np.ones(1, np.float32),
     }
-    return Row(inputs, np.zeros(3, np.float32))
+    return CalibrationRow(inputs, np.zeros(3, np.float32))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=40), st.integers(2, 6))
 def test_diverse_keeps_at_most_so_many_and_never_crowds(values: list[int], most: int) -> None:
-    kept = Diverse(most)
+    kept = DiverseSampler(most)
     gaps = []
     for value in values:
         kept.offer(look(value))
-        looks = [calibration.appearance(row.inputs) for row in kept.rows]
+        looks = [calibration.row_descriptor(row.inputs) for row in kept.rows]
         if len(looks) == most:
             gaps.append(min(np.linalg.norm(a - b) for k, a in enumerate(looks) for b in looks[:k]))
     assert len(kept.rows) == min(most, len(values))
@@ -258,7 +258,7 @@ def test_diverse_keeps_at_most_so_many_and_never_crowds(values: list[int], most:
 
 
 def test_diverse_prefers_what_looks_different() -> None:
-    kept = Diverse(3)
+    kept = DiverseSampler(3)
     for value in (10, 11, 12, 13, 200, 12, 90):
         kept.offer(look(value))
     values = sorted(int(row.inputs["frames"].mean()) for row in kept.rows)
@@ -267,9 +267,9 @@ def test_diverse_prefers_what_looks_different() -> None:
 
 
 def test_windows_are_split_in_blocks_and_holes_are_added() -> None:
-    found = calibration.split([[look(k * 3) for k in range(40)]], 64)
+    found = calibration.split_recordings([[look(k * 3) for k in range(40)]], 64)
     assert (len(found.calibrate), len(found.compare)) == (28, 12)
-    given_ = list(calibration.with_holes(found.calibrate, every=8))
+    given_ = list(calibration.with_missing_inputs(found.calibrate, every=8))
     assert len(given_) == 28 + 4
     assert sum(not inputs["video_ok"].any() for inputs in given_) == 1
 
@@ -297,7 +297,7 @@ def test_build_makes_an_int8_graph_for_the_cpu(
     (clip.parent / "notes.txt").write_text("no recording", encoding="utf-8")
     asked: list[Any] = []
 
-    def record(one: ModelFolder, files: Any, most: int, progress: make_command.Progress) -> Recorded:
+    def record(one: ModelFolder, files: Any, most: int, progress: make_command.Progress) -> CalibrationSet:
         asked.append((list(files), most))
         progress("reading recordings", 1, 1)
         return recorded(one)
@@ -306,7 +306,7 @@ def test_build_makes_an_int8_graph_for_the_cpu(
     assert built("--model", str(folder.path), *options, record=record) == 0
     assert asked == [([clip], 32)]
     assert "whole in int8" in capsys.readouterr().out
-    assert variants.variant(folder, "int8").is_file()
+    assert variants.admitted_path(folder, "int8").is_file()
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32", "fp16"])
@@ -317,16 +317,16 @@ def test_a_cpu_needs_no_other_graph(folder: ModelFolder, precision: str) -> None
 
 def test_recordings_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.mp4: no such file"):
-        make_command.recordings_of([tmp_path / "gone.mp4"])
+        make_command.find_recordings([tmp_path / "gone.mp4"])
     with pytest.raises(InputError, match="no recording in it"):
-        make_command.recordings_of([tmp_path])
+        make_command.find_recordings([tmp_path])
 
 
 def test_a_note_that_is_not_one_is_passed_over(folder: ModelFolder) -> None:
-    path = variants.path_for(folder, "int8")
-    variants.save(Variant(path, "whole", "int8", folder.manifest.sha256, "0" * 64), b"graph")
-    assert variants.find(folder, "int8") is not None
+    path = variants.variant_path(folder, "int8")
+    variants.save_variant(GraphVariant(path, "whole", "int8", folder.manifest.sha256, "0" * 64), b"graph")
+    assert variants.find_variant(folder, "int8") is not None
     with pytest.raises(ModelError, match="were not compared"):
-        variants.variant(folder, "int8")
+        variants.admitted_path(folder, "int8")
     path.with_suffix(".json").write_text("[]", encoding="utf-8")
-    assert variants.find(folder, "int8") is None
+    assert variants.find_variant(folder, "int8") is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.events.ask import parse_question
-from edge.events.when import find_when
+from edge.events.when import parse_time
 from edge.events.words import stem
 from edge.types import NS_PER_S
 
@@ -65,14 +65,14 @@ def told(ns: int | None) -> str:
     ],
 )
 def test_times(text: str, since: str, until: str) -> None:
-    when = find_when(text, NOW_NS, TZ)
+    when = parse_time(text, NOW_NS, TZ)
     assert (told(when.since_ns), told(when.until_ns), when.rest) == (since, until, "")
 
 
 def test_a_night_that_is_still_on_is_last_night() -> None:
     early_ns = round(datetime(2026, 3, 12, 3, 0, tzinfo=TZ).timestamp()) * NS_PER_S
     for text in ("last night", "tonight"):
-        when = find_when(text, early_ns, TZ)
+        when = parse_time(text, early_ns, TZ)
         assert (told(when.since_ns), told(when.until_ns)) == ("11.03. 18:00", "12.03. 06:00")
 
 

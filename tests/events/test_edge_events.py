@@ -17,11 +17,11 @@ from edge.clock import SystemClock
 from edge.errors import InputError
 from edge.events import search
 from edge.events.command import add_command, run
-from edge.events.export import export
-from edge.evidence.archive.records import File, Query
+from edge.events.export import export_clips
+from edge.evidence.archive.records import EventQuery, EvidenceFile
 from edge.evidence.archive.store import EventStore
 from edge.learn.events.examples import read_examples
-from edge.types import NS_PER_S, Event, Kind, Phase
+from edge.types import NS_PER_S, Event, EventKind, Phase
 
 T0 = round(datetime(2026, 3, 9, 22, 0, tzinfo=timezone.utc).timestamp()) * NS_PER_S
 CONFIG = """
@@ -37,7 +37,7 @@ def event(name: str, label: str, camera: str, at_s: int) -> Event:
     return Event(
         id=name,
         camera=camera,
-        kind=Kind.EVENT,
+        kind=EventKind.EVENT,
         label=label,
         phase=Phase.END,
         begin_ns=0,
@@ -69,7 +69,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for kind, facts in (("clip", {"seconds": 19.0, "event_at_s": 5.0}), ("snapshot", {})):
             path = store.folder_of(happened) / (f"{kind}.mp4" if kind == "clip" else f"{kind}.jpg")
             path.write_bytes(b"media of " + happened.id.encode())
-            store.attach(happened.id, kind, File(path.relative_to(store.folder).as_posix(), 11, facts))  # type: ignore[arg-type]
+            store.attach(happened.id, kind, EvidenceFile(path.relative_to(store.folder).as_posix(), 11, facts))  # type: ignore[arg-type]
     store.close()
     return tmp_path
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_exported_is_named(box: Path) -> None:
     for name in ("odd", "bare", "e0"):
         store.mark(name, "true", by="x")
     (store.folder / "2026-03-09/gate/e0/clip.mp4").unlink()
-    done = export([one.record for one in store.find(Query(marked="true"))], store.folder, box / "out")
+    done = export_clips([one.record for one in store.find(EventQuery(marked="true"))], store.folder, box / "out")
     assert done.clips == {}
     assert {name: reason.split(":")[0] for name, reason in done.left_out.items()} == {
         "odd": "anomaly is learned from ordinary hours, not from clips",

@@ -15,7 +15,7 @@ from yard import keep_yard
 
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import InputError
-from edge.events.search import Meaning, Search
+from edge.events.search import EventSearch, SentenceEmbedder
 from edge.evidence.archive.store import EventStore
 from edge.types import NS_PER_S
 
@@ -51,13 +51,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventStore]:
     kept.close()
 
 
-def hits(store: EventStore, meaning: Meaning | None) -> tuple[int, int]:
+def hits(store: EventStore, meaning: SentenceEmbedder | None) -> tuple[int, int]:
     """At 1 and at 3."""
     labels = load_folder(find_folder("fused")).manifest.label_names
-    asked = Search(store, timezone.utc, labels=labels, meaning=meaning)
+    asked = EventSearch(store, timezone.utc, labels=labels, meaning=meaning)
     at_1 = at_3 = 0
     for question, wanted in QUESTIONS.items():
-        found = [one.record.label for one in asked.answer(question, T0 + 3600 * NS_PER_S).found]
+        found = [one.record.label for one in asked.find(question, T0 + 3600 * NS_PER_S).hits]
         at_1 += bool(set(found[:1]) & wanted)
         at_3 += bool(set(found[:3]) & wanted)
     return at_1, at_3
@@ -71,7 +71,7 @@ def test_by_words_alone(store: EventStore) -> None:
 
 def test_with_meaning(store: EventStore) -> None:
     try:
-        meaning = Meaning(load_folder(find_folder("fused")))
+        meaning = SentenceEmbedder(load_folder(find_folder("fused")))
     except InputError as error:
         pytest.skip(str(error))
     at_1, at_3 = hits(store, meaning)

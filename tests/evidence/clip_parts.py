@@ -11,8 +11,8 @@ import av
 import numpy as np
 from capture.media import write
 
-from edge.capture.tap import Feed
-from edge.evidence.clips.tape import Cut, Tape
+from edge.capture.tap import ContainerPacketFeed
+from edge.evidence.clips.tape import PacketRange, PacketRing
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, EpochStart, Packet
 
@@ -72,7 +72,7 @@ class Kept:
 
 def kept(path: Path) -> Kept:
     tap = Kept()
-    feed = Feed(tap)
+    feed = ContainerPacketFeed(tap)
     with av.open(str(path)) as container:
         streams = [*container.streams.video[:1], *container.streams.audio[:1]]
         feed.open(streams)
@@ -81,9 +81,9 @@ def kept(path: Path) -> Kept:
     return tap
 
 
-def tape_of(path: Path, keep_s: float = 600.0) -> Tape:
+def tape_of(path: Path, keep_s: float = 600.0) -> PacketRing:
     tap = kept(path)
-    tape = Tape(keep_s, 1 << 30)
+    tape = PacketRing(keep_s, 1 << 30)
     tape.begin(tap.template)
     for packet in tap.packets:
         tape.push(packet)
@@ -92,8 +92,8 @@ def tape_of(path: Path, keep_s: float = 600.0) -> Tape:
     return tape
 
 
-def cut_of(path: Path, begin_s: float, end_s: float) -> Cut:
-    cut = tape_of(path).cut(media(begin_s - 1), media(end_s + 1), ns(begin_s - 1))
+def cut_of(path: Path, begin_s: float, end_s: float) -> PacketRange:
+    cut = tape_of(path).extract(media(begin_s - 1), media(end_s + 1), ns(begin_s - 1))
     assert cut is not None
     return cut
 

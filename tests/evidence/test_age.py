@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.config.keeping import Evidence
+from edge.config.keeping import EvidenceConfig
 from edge.errors import SinkError
-from edge.evidence.archive.age import DOUBT_NS, HOUR_NS, AgeClock, lies_in
+from edge.evidence.archive.age import CONFIRM_NS, HOUR_NS, AgeClock, is_in_spans
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
-from edge.types import NS_PER_S, Event, Kind, Phase
+from edge.types import NS_PER_S, Event, EventKind, Phase
 
 DAY_NS = 24 * HOUR_NS
 NOW_NS = 1_790_000_000 * NS_PER_S
@@ -61,7 +61,7 @@ class Box:
 
     def old(self) -> list[tuple[int, int]]:
         spans = self.ages.older_than(KEEP_NS)
-        return [event for event in self.events if lies_in(event[1], spans)]
+        return [event for event in self.events if is_in_spans(event[1], spans)]
 
     def check(self) -> None:
         for true_ns, _ in self.old():
@@ -98,7 +98,7 @@ def test_a_box_that_was_off_for_a_month_is_believed_after_a_while() -> None:
     box.run(24)
     box.reboot(30 * 24, 0)
     assert box.old() == []
-    box.run(DOUBT_NS // HOUR_NS)
+    box.run(CONFIRM_NS // HOUR_NS)
     assert len(box.old()) == 24
 
 
@@ -141,11 +141,11 @@ def test_nothing_goes_early_whatever_the_clock_does(acts: list[tuple[str, int]])
 def test_evidence_outlives_a_step_of_the_clock(tmp_path: Path) -> None:
     clock = VirtualClock(NOW_NS)
     store = EventStore(tmp_path, clock)
-    retention = Retention(Evidence(keep_days=14, keep_free_gb=0), store, tmp_path, clock)
+    retention = Retention(EvidenceConfig(keep_days=14, keep_free_gb=0), store, tmp_path, clock)
     retention.sweep()
     store.put(
         Event(
-            *("one", "gate", Kind.EVENT, "person", Phase.BEGIN, 0, None, at(0), clock.wall_ns(), 0.8, 0.9, 0.6),
+            *("one", "gate", EventKind.EVENT, "person", Phase.BEGIN, 0, None, at(0), clock.wall_ns(), 0.8, 0.9, 0.6),
             *("alert", "person 0.90"),
         ),
         "model 1",
@@ -158,7 +158,7 @@ def test_evidence_outlives_a_step_of_the_clock(tmp_path: Path) -> None:
     assert store.get("one") is not None
     store.close()
     again = EventStore(tmp_path, clock)
-    after = Retention(Evidence(keep_days=14, keep_free_gb=0), again, tmp_path, clock)
+    after = Retention(EvidenceConfig(keep_days=14, keep_free_gb=0), again, tmp_path, clock)
     after.sweep()
     assert again.get("one") is not None, "a restart remembers"
     clock.advance(14 * DAY_NS)
@@ -174,12 +174,12 @@ def test_while_the_disk_does_not_say_what_the_clock_went_through_nothing_is_old(
     store = EventStore(tmp_path, clock)
     store.put(
         Event(
-            *("one", "gate", Kind.EVENT, "person", Phase.BEGIN, 0, None, at(0), clock.wall_ns(), 0.8, 0.9, 0.6),
+            *("one", "gate", EventKind.EVENT, "person", Phase.BEGIN, 0, None, at(0), clock.wall_ns(), 0.8, 0.9, 0.6),
             *("alert", "person 0.90"),
         ),
         "model 1",
     )
-    settings = Evidence(keep_days=14, keep_free_gb=0)
+    settings = EvidenceConfig(keep_days=14, keep_free_gb=0)
     Retention(settings, store, tmp_path, clock).sweep()
     clock._wall_start_ns += 365 * DAY_NS  # wrong at the next boot, whose disk answers late
     rows = store.rows

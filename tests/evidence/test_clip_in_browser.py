@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from clip_parts import YARD, cut_of, media, numbers
 
-from edge.evidence.clips.clip import ClipWriter, Wish
+from edge.evidence.clips.clip import ClipRequest, ClipWriter
 
 pytestmark = pytest.mark.web
 CHROMIUM = "/usr/bin/chromium"
@@ -67,7 +67,7 @@ def looked(page: Any, path: Path, at: list[float]) -> Any:
 def test_chromium_shows_exactly_the_clip(page: Any, tmp_path: Path, masks: Any) -> None:
     recording = numbers(tmp_path / "numbers.mp4", 6.0)
     begin, end = 41, 79  # in the middle between key pictures
-    wish = Wish(media((begin + 0.5) / FPS), media((end + 0.5) / FPS), masks=masks)
+    wish = ClipRequest(media((begin + 0.5) / FPS), media((end + 0.5) / FPS), masks=masks)
     clip = ClipWriter().write(cut_of(recording, wish.begin.pts_ns / 1e9, wish.end.pts_ns / 1e9), tmp_path, wish)
     assert clip is not None
     found = looked(page, clip.path, [(k + 0.5) / FPS for k in (0, 1, 10, 38)])
@@ -78,7 +78,7 @@ def test_chromium_shows_exactly_the_clip(page: Any, tmp_path: Path, masks: Any) 
 
 
 def test_chromium_plays_a_clip_of_pictures_that_refer_to_later_ones(page: Any, tmp_path: Path) -> None:
-    wish = Wish(media(10.3), media(13.3), silent=((media(11), media(12)),))
+    wish = ClipRequest(media(10.3), media(13.3), silent=((media(11), media(12)),))
     clip = ClipWriter().write(cut_of(YARD, 10.3, 13.3), tmp_path, wish)
     assert clip is not None
     found = looked(page, clip.path, [])

@@ -12,12 +12,12 @@ from capture.media import flash_and_bang, write
 from clip_parts import loud_at, ns, played
 from rtsp_parts import CameraServer, missing
 
-from edge.capture.registry import Fittings, open_source
+from edge.capture.registry import SourceOptions, open_source
 from edge.clock import SystemClock
-from edge.config.sources import RtspSource
-from edge.engine.manifest import AudioGeometry, Geometry, Memory, VideoGeometry
-from edge.evidence.clips.clip import ClipWriter, Wish
-from edge.evidence.clips.tape import Tape
+from edge.config.sources import RtspSourceConfig
+from edge.engine.manifest import AudioGeometry, Geometry, MemoryGeometry, VideoGeometry
+from edge.evidence.clips.clip import ClipRequest, ClipWriter
+from edge.evidence.clips.tape import PacketRing
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.types import EpochStart, Frame, Stream
@@ -27,7 +27,7 @@ GEOMETRY = Geometry(
     hop_s=0.5,
     video=VideoGeometry(fps=4, frames=2, width=160, height=96),
     audio=AudioGeometry(rate_hz=16000, window_s=2.0),
-    memory=Memory(tokens=1, dim=1),
+    memory=MemoryGeometry(tokens=1, dim=1),
 )
 
 if missing():
@@ -46,9 +46,9 @@ def server(tmp_path: Path) -> Iterator[CameraServer]:
 
 @pytest.mark.parametrize("masks", [(), (((0.9, 0.9), (1, 0.9), (1, 1)),)], ids=["copied", "masked"])
 def test_a_network_cameras_clip_is_exact_and_in_step(server: CameraServer, tmp_path: Path, masks: object) -> None:
-    tape = Tape(60, 1 << 26)
-    config = RtspSource(type="rtsp", url=server.url(), open_timeout_s=20, read_timeout_s=20)
-    source = open_source("cam", config, GEOMETRY, SystemClock(), Metrics(), Path(), Fittings(tap=tape))
+    tape = PacketRing(60, 1 << 26)
+    config = RtspSourceConfig(type="rtsp", url=server.url(), open_timeout_s=20, read_timeout_s=20)
+    source = open_source("cam", config, GEOMETRY, SystemClock(), Metrics(), Path(), SourceOptions(packet_sink=tape))
     first: Frame | None = None
     stop = threading.Timer(60, source.close)
     stop.start()
@@ -63,9 +63,9 @@ def test_a_network_cameras_clip_is_exact_and_in_step(server: CameraServer, tmp_p
     tape.start_epoch(EpochStart(0, Stream.VIDEO, first.pts_ns))
     begin = MediaTime(0, first.pts_ns + ns(1))
     end = begin + ns(4)
-    cut = tape.cut(begin + -ns(1), end + ns(1), first.arrival_ns)
+    cut = tape.extract(begin + -ns(1), end + ns(1), first.arrival_ns)
     assert cut is not None
-    clip = ClipWriter().write(cut, tmp_path, Wish(begin, end, masks=masks))  # type: ignore[arg-type]
+    clip = ClipWriter().write(cut, tmp_path, ClipRequest(begin, end, masks=masks))  # type: ignore[arg-type]
     assert clip is not None
     shown = played(clip.path)
     assert 0 <= begin.since(clip.begin) <= ns(0.05)

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from edge.clock import SystemClock, VirtualClock
-from edge.config.services import Describer as Settings
+from edge.config.services import DescriberConfig as Settings
 from edge.errors import InputError
-from edge.evidence.describer import LARGEST, LONGEST, Describer
+from edge.evidence.describer import MAX_ANSWER_BYTES, MAX_CAPTION_CHARS, Captioner
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Kept
+from edge.types import NS_PER_S, EvidenceFiles
 
 JPEG = b"\xff\xd8 a picture"
-KEPT = Kept("e1", "gate", "fire", 0, {"snapshot": "x.jpg"})
+KEPT = EvidenceFiles("e1", "gate", "fire", 0, {"snapshot": "x.jpg"})
 
 
 def completion(text: object) -> bytes:
@@ -91,7 +91,7 @@ class Rig:
     def __init__(self, url: str, **changes: object) -> None:
         self.clock, self.metrics = VirtualClock(), Metrics()
         self.settings = Settings.model_validate({"url": url, "model": "sees", "timeout_s": 5, **changes})
-        self.describer = Describer(self.settings, self.clock, self.metrics)
+        self.describer = Captioner(self.settings, self.clock, self.metrics)
 
     def lost(self, why: str) -> float:
         labels = {"source": "describer", "place": why}
@@ -103,10 +103,10 @@ class Rig:
 
 def test_an_alert_gets_its_caption(endpoint: Endpoint) -> None:
     rig = Rig(endpoint.url, api_key="s3cret", prompt="What is it?")
-    assert rig.describer.work() == []
-    rig.describer.offer(KEPT, JPEG)
-    assert rig.describer.work() == [replace(KEPT, caption="A person opens the gate.")]
-    assert rig.describer.work() == []
+    assert rig.describer.step() == []
+    rig.describer.enqueue(KEPT, JPEG)
+    assert rig.describer.step() == [replace(KEPT, caption="A person opens the gate.")]
+    assert rig.describer.step() == []
     ((path, headers, body),) = endpoint.requests
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == "Bearer s3cret"
@@ -119,8 +119,8 @@ def test_an_alert_gets_its_caption(endpoint: Endpoint) -> None:
 
 def test_without_a_key_none_is_sent(endpoint: Endpoint) -> None:
     rig = Rig(endpoint.url)
-    rig.describer.offer(KEPT, JPEG)
-    assert rig.describer.work()
+    rig.describer.enqueue(KEPT, JPEG)
+    assert rig.describer.step()
     assert "Authorization" not in endpoint.requests[0][1]
 
 
@@ -129,15 +129,15 @@ def test_without_a_key_none_is_sent(endpoint: Endpoint) -> None:
     [
         ("  A dog\n\n barks. \x00", "A dog barks."),
         ("Übel: „ja“", "Übel: „ja“"),
-        ("x" * 5000, "x" * (LONGEST - 1) + "…"),
+        ("x" * 5000, "x" * (MAX_CAPTION_CHARS - 1) + "…"),
         ("safe\u202edesrever", "safe desrever"),
     ],
 )
 def test_a_caption_is_one_short_printable_line(endpoint: Endpoint, said: str, kept: str) -> None:
     endpoint.body = completion(said)
     rig = Rig(endpoint.url)
-    rig.describer.offer(KEPT, JPEG)
-    assert rig.describer.work()[0].caption == kept
+    rig.describer.enqueue(KEPT, JPEG)
+    assert rig.describer.step()[0].caption == kept
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_what_is_no_caption_is_trouble_and_no_more(
 ) -> None:
     endpoint.status, endpoint.body = status, body
     rig = Rig(endpoint.url, api_key="s3cret")
-    rig.describer.offer(KEPT, JPEG)
+    rig.describer.enqueue(KEPT, JPEG)
     with caplog.at_level(logging.DEBUG):
-        assert rig.describer.work() == []
+        assert rig.describer.step() == []
     assert re.search(told, rig.describer.trouble)
     assert "s3cret" not in caplog.text + rig.describer.trouble + repr(rig.describer)
     assert rig.lost("failed") == 1
@@ -171,16 +171,16 @@ def test_what_is_no_caption_is_trouble_and_no_more(
 def test_an_endless_answer_is_cut_off(endpoint: Endpoint) -> None:
     endpoint.endless = True
     rig = Rig(endpoint.url)
-    rig.describer.offer(KEPT, JPEG)
-    assert rig.describer.work() == []
-    assert f"larger than {LARGEST} bytes" in rig.describer.trouble
+    rig.describer.enqueue(KEPT, JPEG)
+    assert rig.describer.step() == []
+    assert f"larger than {MAX_ANSWER_BYTES} bytes" in rig.describer.trouble
 
 
 def test_a_silent_endpoint_costs_its_time_and_no_more(endpoint: Endpoint) -> None:
     endpoint.hold.clear()
     rig = Rig(endpoint.url, timeout_s=0.05)
-    rig.describer.offer(KEPT, JPEG)
-    assert rig.describer.work() == []
+    rig.describer.enqueue(KEPT, JPEG)
+    assert rig.describer.step() == []
     assert "describer.timeout_s" in rig.describer.trouble
 
 
@@ -194,9 +194,9 @@ def test_an_answer_drop_by_drop_is_given_up_in_time(endpoint: Endpoint) -> None:
             self.jumped += 10 * NS_PER_S
             return super().mono_ns() + self.jumped
 
-    describer = Describer(Settings(url=endpoint.url, model="m", timeout_s=5), Later(), Metrics())
-    describer.offer(KEPT, JPEG)
-    assert describer.work() == []
+    describer = Captioner(Settings(url=endpoint.url, model="m", timeout_s=5), Later(), Metrics())
+    describer.enqueue(KEPT, JPEG)
+    assert describer.step() == []
     assert "describer.timeout_s" in describer.trouble
 
 
@@ -205,8 +205,8 @@ def test_redirects_are_not_followed(endpoint: Endpoint) -> None:
     try:
         endpoint.status, endpoint.headers = 307, {"Location": f"{other.url}/chat/completions"}
         rig = Rig(endpoint.url, api_key="s3cret")
-        rig.describer.offer(KEPT, JPEG)
-        assert rig.describer.work() == []
+        rig.describer.enqueue(KEPT, JPEG)
+        assert rig.describer.step() == []
         assert "redirects are not followed" in rig.describer.trouble
         assert other.requests == []
     finally:
@@ -217,11 +217,11 @@ def test_an_endpoint_that_is_down_is_asked_ever_more_seldom_and_the_picture_give
     url = endpoint.url
     endpoint.close()
     rig = Rig(url)
-    rig.describer.offer(KEPT, JPEG)
+    rig.describer.enqueue(KEPT, JPEG)
     tries = []
     for second in range(20):
         before = rig.lost("failed")
-        rig.describer.work()
+        rig.describer.step()
         if rig.lost("failed") > before:
             tries.append(second)
         rig.pass_s(1.0)
@@ -233,33 +233,33 @@ def test_an_endpoint_that_is_down_is_asked_ever_more_seldom_and_the_picture_give
 def test_it_recovers(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     endpoint.status = 503
     rig = Rig(endpoint.url)
-    rig.describer.offer(KEPT, JPEG)
-    rig.describer.work()
+    rig.describer.enqueue(KEPT, JPEG)
+    rig.describer.step()
     endpoint.status = 200
-    assert rig.describer.work() == []  # not yet
+    assert rig.describer.step() == []  # not yet
     rig.pass_s(1.0)
     with caplog.at_level(logging.INFO):
-        assert rig.describer.work()[0].event_id == "e1"
+        assert rig.describer.step()[0].event_id == "e1"
     assert "answers again" in caplog.text
     assert rig.describer.trouble == ""
 
 
 def test_the_newest_go_first_and_the_oldest_are_lost_when_too_many_wait(endpoint: Endpoint) -> None:
     rig = Rig(endpoint.url)
-    for n in range(Describer.QUEUE + 3):
-        rig.describer.offer(replace(KEPT, event_id=f"e{n}"), JPEG)
-    told = [rig.describer.work()[0].event_id for _ in range(Describer.QUEUE)]
-    assert told == [f"e{n}" for n in reversed(range(3, Describer.QUEUE + 3))]
+    for n in range(Captioner.QUEUE + 3):
+        rig.describer.enqueue(replace(KEPT, event_id=f"e{n}"), JPEG)
+    told = [rig.describer.step()[0].event_id for _ in range(Captioner.QUEUE)]
+    assert told == [f"e{n}" for n in reversed(range(3, Captioner.QUEUE + 3))]
     assert rig.lost("queue_full") == 3
-    assert rig.describer.work() == []
+    assert rig.describer.step() == []
 
 
 def test_an_event_offered_again_is_asked_once(endpoint: Endpoint) -> None:
     rig = Rig(endpoint.url)
-    rig.describer.offer(KEPT, b"first")
-    rig.describer.offer(KEPT, JPEG)
-    assert len(rig.describer.work()) == 1
-    assert rig.describer.work() == []
+    rig.describer.enqueue(KEPT, b"first")
+    rig.describer.enqueue(KEPT, JPEG)
+    assert len(rig.describer.step()) == 1
+    assert rig.describer.step() == []
     assert endpoint.requests[0][2]["messages"][0]["content"][1]["image_url"]["url"].endswith(
         base64.b64encode(JPEG).decode()
     )
@@ -268,22 +268,22 @@ def test_an_event_offered_again_is_asked_once(endpoint: Endpoint) -> None:
 def test_at_most_so_many_an_hour_are_asked(endpoint: Endpoint) -> None:
     rig = Rig(endpoint.url, most_per_hour=2)
     for n in range(4):
-        rig.describer.offer(replace(KEPT, event_id=f"e{n}"), JPEG)
-    assert [len(rig.describer.work()) for _ in range(4)] == [1, 1, 0, 0]
+        rig.describer.enqueue(replace(KEPT, event_id=f"e{n}"), JPEG)
+    assert [len(rig.describer.step()) for _ in range(4)] == [1, 1, 0, 0]
     rig.pass_s(3599)
-    rig.describer.offer(replace(KEPT, event_id="new"), JPEG)
-    assert rig.describer.work() == []
+    rig.describer.enqueue(replace(KEPT, event_id="new"), JPEG)
+    assert rig.describer.step() == []
     assert rig.lost("too_old") == 2
     rig.pass_s(1)
-    assert [kept.event_id for kept in rig.describer.work()] == ["new"]
+    assert [kept.event_id for kept in rig.describer.step()] == ["new"]
 
 
 def test_the_key_comes_from_its_file_and_shows_nowhere(endpoint: Endpoint, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("fr0m-file\n")
     settings = Settings(url=endpoint.url, model="m", api_key_file=Path("key"))
-    describer = Describer(settings, VirtualClock(), Metrics(), resolve=lambda path: tmp_path / path)
-    describer.offer(KEPT, JPEG)
-    assert describer.work()
+    describer = Captioner(settings, VirtualClock(), Metrics(), resolve=lambda path: tmp_path / path)
+    describer.enqueue(KEPT, JPEG)
+    assert describer.step()
     assert endpoint.requests[0][1]["Authorization"] == "Bearer fr0m-file"
     with pytest.raises(InputError, match=r"describer\.api_key_file: .*none cannot be read: No such file"):
-        Describer(settings.model_copy(update={"api_key_file": tmp_path / "none"}), VirtualClock(), Metrics())
+        Captioner(settings.model_copy(update={"api_key_file": tmp_path / "none"}), VirtualClock(), Metrics())

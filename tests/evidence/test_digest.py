@@ -16,10 +16,10 @@ from media_times import at
 from edge.clock import VirtualClock
 from edge.errors import SinkError
 from edge.evidence import digest as subject
-from edge.evidence.archive.records import File
+from edge.evidence.archive.records import EvidenceFile
 from edge.evidence.archive.store import EventStore
-from edge.evidence.digest import KINDS, as_json, day_span, digest, write_digest
-from edge.types import NS_PER_S, Event, Kind, Phase
+from edge.evidence.digest import MAX_KINDS, as_json, day_span, make_digest, write_digest
+from edge.types import NS_PER_S, Event, EventKind, Phase
 
 SINCE, UNTIL = day_span(date(2026, 3, 9), timezone.utc)
 HOUR_NS = 3600 * NS_PER_S
@@ -29,7 +29,7 @@ def event(name: str, at_h: float, label: str = "person", camera: str = "gate", *
     made = Event(
         id=name,
         camera=camera,
-        kind=Kind.EVENT,
+        kind=EventKind.EVENT,
         label=label,
         phase=Phase.BEGIN,
         begin_ns=0,
@@ -51,7 +51,7 @@ def with_picture(store: EventStore, made: Event, colour: int, size: tuple[int, i
     done, jpeg = cv2.imencode(".jpg", np.full((*size, 3), colour, np.uint8))
     assert done
     path.write_bytes(bytes(jpeg))
-    store.attach(made.id, "thumbnail", File(path.relative_to(store.folder).as_posix(), len(jpeg)))
+    store.attach(made.id, "thumbnail", EvidenceFile(path.relative_to(store.folder).as_posix(), len(jpeg)))
 
 
 def test_one_label_that_comes_all_the_time_leaves_room_for_the_others(tmp_path: Path) -> None:
@@ -59,7 +59,9 @@ def test_one_label_that_comes_all_the_time_leaves_room_for_the_others(tmp_path: 
     for n in range(20):
         with_picture(store, event(f"f{n}", n, "fire", severity="alert", peak=0.99), 250)
     with_picture(store, event("p", 23, severity="info", peak=0.6), 20)
-    sheet = cv2.imdecode(np.frombuffer(digest(store, SINCE, UNTIL, ()).storyboards["gate"], np.uint8), cv2.IMREAD_COLOR)
+    sheet = cv2.imdecode(
+        np.frombuffer(make_digest(store, SINCE, UNTIL, ()).storyboards["gate"], np.uint8), cv2.IMREAD_COLOR
+    )
     assert sheet is not None
     y, x = 4 + 2 * 163 + 67, 4 + 3 * 244 + 120  # the last of twelve: a quiet person late in the day
     assert abs(int(sheet[y, x, 0]) - 20) < 6
@@ -71,12 +73,12 @@ def test_a_day_is_counted_and_told(tmp_path: Path) -> None:
     for n in range(6):
         with_picture(store, event(f"p{n}", 8 + n), 40 * n)
     with_picture(store, event("f", 22.25, "fire", "yard", severity="alert", peak=0.97), 200, size=(400, 100))
-    store.put(event("s", 12, "signal_lost", "yard", kind=Kind.HEALTH), "m")
+    store.put(event("s", 12, "signal_lost", "yard", kind=EventKind.HEALTH), "m")
     store.put(event("other", -1), "m")  # the day before, and still on
     store.put(event("next", 24), "m")
     store.mark("p0", "false", by="x")
     store.mark("p1", "true", by="x")
-    made = digest(store, SINCE, UNTIL, (), ZoneInfo("Europe/Berlin"))
+    made = make_digest(store, SINCE, UNTIL, (), ZoneInfo("Europe/Berlin"))
     rows = {(h.camera, h.label): (h.count, h.marked_true, h.marked_false) for h in made.happened}
     assert rows == {("gate", "person"): (6, 1, 1), ("yard", "fire"): (1, 0, 0), ("yard", "signal_lost"): (1, 0, 0)}
     assert [r.id for r in made.notable][:2] == ["p1", "f"]  # marked before severe
@@ -89,19 +91,19 @@ def test_a_day_is_counted_and_told(tmp_path: Path) -> None:
     for n in range(6):  # each picture in its place, in the order of time
         y, x = 4 + n // 4 * 163 + 67, 4 + n % 4 * 244 + 120
         assert abs(int(sheet[y, x, 0]) - 40 * n) < 6
-    assert digest(store, SINCE, UNTIL, ("yard",)).storyboards.keys() == {"yard"}
+    assert make_digest(store, SINCE, UNTIL, ("yard",)).storyboards.keys() == {"yard"}
     store.close()
 
 
 def test_every_kind_is_named_and_of_very_many_how_many_more(tmp_path: Path) -> None:
     store = EventStore(tmp_path, VirtualClock(UNTIL))
-    for n in range(KINDS):
+    for n in range(MAX_KINDS):
         for k in range(n + 1):
             store.put(event(f"{n}-{k}", 1 + n / 60, f"kind_{n:02}"), "m")
-    text = digest(store, SINCE, UNTIL, ()).text
-    assert [n for n in range(KINDS) if f"kind {n:02} {n + 1}" not in text] == []
+    text = make_digest(store, SINCE, UNTIL, ()).text
+    assert [n for n in range(MAX_KINDS) if f"kind {n:02} {n + 1}" not in text] == []
     store.put(event("x", 2, "sneeze"), "m")
-    text = digest(store, SINCE, UNTIL, ()).text
+    text = make_digest(store, SINCE, UNTIL, ()).text
     assert "kind 01 2, 2 more of 2 other kinds." in text
     assert "79 events on gate" in text
 
@@ -111,14 +113,14 @@ def test_what_is_not_counted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     store = EventStore(tmp_path, VirtualClock(UNTIL))
     for n in range(2):
         store.put(event(f"e{n}", n), "m")
-    assert "Only the newest" not in digest(store, SINCE, UNTIL, ()).text
+    assert "Only the newest" not in make_digest(store, SINCE, UNTIL, ()).text
     store.put(event("e3", 3), "m")
-    assert "Only the newest 3 events were counted." in digest(store, SINCE, UNTIL, ()).text
+    assert "Only the newest 3 events were counted." in make_digest(store, SINCE, UNTIL, ()).text
 
 
 def test_a_quiet_day(tmp_path: Path) -> None:
     store = EventStore(tmp_path, VirtualClock(UNTIL))
-    made = digest(store, SINCE, UNTIL, ("gate",))
+    made = make_digest(store, SINCE, UNTIL, ("gate",))
     assert made.text == "Nothing happened."
     assert (made.happened, made.notable, dict(made.storyboards)) == ((), (), {})
     store.close()
@@ -127,11 +129,11 @@ def test_a_quiet_day(tmp_path: Path) -> None:
 def test_it_is_kept_and_read_back(tmp_path: Path) -> None:
     store = EventStore(tmp_path, VirtualClock(UNTIL))
     with_picture(store, event("p", 8), 100)
-    made = digest(store, SINCE, UNTIL, ())
+    made = make_digest(store, SINCE, UNTIL, ())
     assert write_digest(store, made) == tmp_path / "digests/2026-03-09.json"
     assert json.loads((tmp_path / "digests/2026-03-09.json").read_text("utf-8")) == as_json(made)
     assert (tmp_path / as_json(made)["storyboards"]["gate"]).read_bytes() == made.storyboards["gate"]
-    store.govern(lambda size: False)
+    store.set_room_policy(lambda size: False)
     with pytest.raises(SinkError, match="no room"):
         write_digest(store, made)
     store.close()

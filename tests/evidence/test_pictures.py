@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import MediaError
-from edge.evidence.clips.mute import MARGIN_NS, muted, speech_spans
-from edge.evidence.clips.reel import Sound
-from edge.evidence.pictures.blur import Veil, blur_boxes
-from edge.evidence.pictures.cover import Cover, covered
-from edge.evidence.pictures.snapshot import Drawing, drawn, jpeg, picture_at, thumbnail
-from edge.evidence.pictures.spectrogram import HEIGHT, WIDTH, Marks, mel_levels, spectrogram
+from edge.evidence.clips.mute import MARGIN_NS, mute, speech_spans
+from edge.evidence.clips.reel import ClipAudio
+from edge.evidence.pictures.blur import BlurTracks, blur_boxes
+from edge.evidence.pictures.cover import MaskOverlay, mask_pixels
+from edge.evidence.pictures.snapshot import SnapshotOverlay, draw_overlay, encode_jpeg, picture_at, thumbnail
+from edge.evidence.pictures.spectrogram import HEIGHT, WIDTH, SpectrogramMarks, mel_levels, render_spectrogram
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Box, Rect
 
@@ -42,13 +42,13 @@ def test_the_picture_is_the_one_shown_at_that_time(recording: Path, at_s: float)
 def test_drawing_changes_what_it_is_about_and_no_more() -> None:
     heat = np.zeros((8, 14), np.float32)
     heat[2, 3] = 1.0
-    made = drawn(GREY, Drawing(heat=heat))
+    made = draw_overlay(GREY, SnapshotOverlay(heat=heat))
     changed = (made != GREY).any(axis=-1)
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     assert rows.mean() == pytest.approx(2.5 / 8 * 360, abs=6)
     assert columns.mean() == pytest.approx(3.5 / 14 * 640, abs=6)
     assert changed.mean() < 0.05
-    made = drawn(GREY, Drawing(boxes=[Box("person", 0.9, 0.25, 0.25, 0.5, 0.75)]))
+    made = draw_overlay(GREY, SnapshotOverlay(boxes=[Box("person", 0.9, 0.25, 0.25, 0.5, 0.75)]))
     changed = (made != GREY).any(axis=-1)
     assert not changed[:60].any()
     assert not changed[:, 340:].any()
@@ -59,7 +59,7 @@ def test_drawing_changes_what_it_is_about_and_no_more() -> None:
 def test_evidence_is_drawn_where_the_picture_lies_on_the_canvas() -> None:
     heat = np.zeros((8, 14), np.float32)
     heat[4, 5] = 1.0  # on a canvas whose picture is its middle half
-    made = drawn(GREY, Drawing(heat=heat, content=(0.25, 0.0, 0.75, 1.0)))
+    made = draw_overlay(GREY, SnapshotOverlay(heat=heat, content=(0.25, 0.0, 0.75, 1.0)))
     columns = np.flatnonzero((made != GREY).any(axis=(0, 2)))
     assert columns.mean() == pytest.approx((5.5 / 14 - 0.25) * 2 * 640, abs=12)
 
@@ -71,15 +71,17 @@ def test_evidence_is_drawn_where_the_picture_lies_on_the_canvas() -> None:
 def test_boxes_and_words_anywhere_can_be_drawn(x: float, y: float, w: float, h: float, scale: int) -> None:
     picture = np.zeros((9 * scale, 16 * scale, 3), np.uint8)
     box = Box("person", 0.5, x, y, x + w, y + h)
-    drawing = Drawing("a very long title " * 4, [box], {"zone": ((0, 0), (1, 0), (1, 1))}, np.ones((8, 14), np.float32))
-    assert drawn(picture, drawing).shape == picture.shape
+    drawing = SnapshotOverlay(
+        "a very long title " * 4, [box], {"zone": ((0, 0), (1, 0), (1, 1))}, np.ones((8, 14), np.float32)
+    )
+    assert draw_overlay(picture, drawing).shape == picture.shape
     assert blur_boxes(picture, [box], {"person"}).shape == picture.shape
 
 
 def test_a_thumbnail_is_small_and_keeps_the_shape() -> None:
     small = cv2.imdecode(np.frombuffer(thumbnail(np.zeros((1080, 1920, 3), np.uint8)), np.uint8), 1)
     assert small.shape == (180, 320, 3)
-    whole = cv2.imdecode(np.frombuffer(jpeg(GREY), np.uint8), 1)
+    whole = cv2.imdecode(np.frombuffer(encode_jpeg(GREY), np.uint8), 1)
     assert np.abs(whole.astype(int) - 90).max() <= 2
 
 
@@ -88,7 +90,7 @@ def test_a_thumbnail_is_small_and_keeps_the_shape() -> None:
 def test_a_mask_covers_every_pixel_that_it_touches(corner: tuple[float, float], size: int) -> None:
     width, height = 2 * size, 2 * (size * 9 // 16)
     (x1, y1), (x2, y2) = corner, (corner[0] + 0.3, corner[1] + 0.3)
-    mask = covered([((x1, y1), (x2, y1), (x2, y2), (x1, y2))], width, height)
+    mask = mask_pixels([((x1, y1), (x2, y1), (x2, y2), (x1, y2))], width, height)
     xs, ys = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
     inside = ((ys > y1) & (ys < y2))[:, None] & ((xs > x1) & (xs < x2))[None]
     assert mask[inside].all()
@@ -96,7 +98,7 @@ def test_a_mask_covers_every_pixel_that_it_touches(corner: tuple[float, float], 
 
 
 def test_planes_and_pictures_are_covered_alike() -> None:
-    cover = Cover([((0.3, 0.3), (0.71, 0.33), (0.5, 0.9))])
+    cover = MaskOverlay([((0.3, 0.3), (0.71, 0.33), (0.5, 0.9))])
     luma, blue, red = np.full((90, 160), 200, np.uint8), *(np.full((45, 80), 200, np.uint8) for _ in range(2))
     cover.apply_planes(luma, blue, red)
     picture = np.full((90, 160, 3), 200, np.uint8)
@@ -137,13 +139,13 @@ def test_a_walking_person_stays_blurred_between_windows_and_beyond_the_last(t: f
         return Box("person", 0.9, x, 0.4, x + 0.1, 0.8)
 
     seen = [(media(k / 2), [at(k / 2)] if k != 4 else []) for k in range(9)]  # one window missed the person
-    assert rect_inside(at(t), Veil(seen, {"person"}).rects(media(t)))
+    assert rect_inside(at(t), BlurTracks(seen, {"person"}).rects(media(t)))
 
 
 def test_a_veil_holds_over_the_ends_and_covers_all_where_nobody_looked() -> None:
     box = Box("person", 0.9, 0.4, 0.4, 0.5, 0.8)
     seen = [(media(k / 2), [box] if 6 <= k <= 8 else []) for k in range(21)]
-    veil = Veil(seen, {"person"})
+    veil = BlurTracks(seen, {"person"})
     assert not veil.rects(media(1.5))
     assert rect_inside(box, veil.rects(media(2.1)))
     assert rect_inside(box, veil.rects(media(5.4)))
@@ -153,7 +155,7 @@ def test_a_veil_holds_over_the_ends_and_covers_all_where_nobody_looked() -> None
     assert not veil.is_needed(media(6), media(10))
     assert veil.is_needed(media(6), media(12))
     assert veil.is_needed(media(-5), media(1))
-    gap = Veil([(media(0), []), (media(4), [])], {"person"})
+    gap = BlurTracks([(media(0), []), (media(4), [])], {"person"})
     assert gap.is_needed(media(0), media(4))
     assert gap.rects(media(2)) == [(0.0, 0.0, 1.0, 1.0)]
 
@@ -178,8 +180,8 @@ def test_only_what_a_quiet_window_covers_and_no_other_touches_is_heard(
 
 
 def test_silence_is_where_it_was_asked_for() -> None:
-    sound = Sound(np.ones((2, 1000), np.float32), 100, ns(5))
-    made = muted(sound, [(ns(6), ns(7)), (ns(14), ns(30))], around=3)
+    sound = ClipAudio(np.ones((2, 1000), np.float32), 100, ns(5))
+    made = mute(sound, [(ns(6), ns(7)), (ns(14), ns(30))], around=3)
     silent = np.flatnonzero(made.samples[1] == 0)
     assert silent.tolist() == [*range(97, 203), *range(897, 1000)]
     assert (sound.samples == 1).all()
@@ -189,7 +191,7 @@ def test_silence_is_where_it_was_asked_for() -> None:
 def test_a_tone_stands_at_its_pitch_and_level(rate: int) -> None:
     t = np.arange(3 * rate) / rate
     tone = (0.5 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)[None]
-    levels = mel_levels(Sound(tone, rate, 0))
+    levels = mel_levels(ClipAudio(tone, rate, 0))
     band = int(levels.mean(axis=1).argmax())
     highest = 2595 * np.log10(1 + min(rate / 2, 16000) / 700)
     lowest = 2595 * np.log10(1 + 30 / 700)
@@ -201,8 +203,8 @@ def test_a_tone_stands_at_its_pitch_and_level(rate: int) -> None:
 def test_a_spectrogram_shows_no_sound_where_it_was_left_out() -> None:
     noise = np.random.default_rng(5).normal(0, 0.1, (1, 10 * 16000)).astype(np.float32)
     silent = [(ns(4), ns(6))]
-    sound = muted(Sound(noise, 16000, 0), silent)
-    data = spectrogram(sound, Marks((ns(1), ns(2)), silent))
+    sound = mute(ClipAudio(noise, 16000, 0), silent)
+    data = render_spectrogram(sound, SpectrogramMarks((ns(1), ns(2)), silent))
     image = cv2.imdecode(np.frombuffer(data, np.uint8), 1)
     assert image.shape[0] > HEIGHT
     left = image.shape[1] - WIDTH - 10
@@ -211,4 +213,4 @@ def test_a_spectrogram_shows_no_sound_where_it_was_left_out() -> None:
     assert inside.std(axis=(0, 1)).max() < 3
     assert outside.std(axis=(0, 1)).max() > 10
     with pytest.raises(MediaError, match="too little"):
-        spectrogram(Sound(noise[:, :100], 16000, 0), Marks((0, 1)))
+        render_spectrogram(ClipAudio(noise[:, :100], 16000, 0), SpectrogramMarks((0, 1)))

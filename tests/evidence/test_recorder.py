@@ -16,14 +16,14 @@ from media_times import at
 
 from edge.clock import VirtualClock
 from edge.config import Config
-from edge.evidence.archive.records import Query, Record
+from edge.evidence.archive.records import EventQuery, EventRecord
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.traces import Traces
-from edge.evidence.clips.tape import Tape, moved
+from edge.evidence.archive.traces import TraceStore
+from edge.evidence.clips.tape import PacketRing, shifted
 from edge.evidence.digest import Digest
 from edge.evidence.recorder import Recorder
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, Box, EpochStart, Event, Features, Kept, Kind, Phase, RuleValues, Scores
+from edge.types import NS_PER_S, Box, EpochStart, Event, EventKind, EvidenceFiles, Features, Phase, RuleValues, Scores
 
 FPS = 15
 HOP_S = 0.5
@@ -53,10 +53,10 @@ class Scene:
         assert config.evidence is not None
         self.clock = VirtualClock(WALL_NS)
         self.store = EventStore(self.folder, self.clock)
-        self.traces = Traces(self.folder, self.clock)
+        self.traces = TraceStore(self.folder, self.clock)
         self.metrics = Metrics()
         self.tap = kept(self.recording)
-        self.tape = Tape(settings["before_s"], 1 << 28)
+        self.tape = PacketRing(settings["before_s"], 1 << 28)
         self.tape.begin(self.tap.template)
         self.pushed = 0
         self.digests: list[Digest] = []
@@ -64,17 +64,19 @@ class Scene:
         self.recorder = Recorder(
             *(config, config.evidence, self.store, self.traces, {"yard": self.tape}, self.clock, self.metrics, "toy 1"),
             enter=lambda _camera, _label: 0.6,
-            tell=self.digests.append,
+            on_digest=self.digests.append,
         )
 
-    def play(self, until_s: float, events: dict[float, Event] | None = None, *, work: bool = True) -> list[Kept]:
+    def play(
+        self, until_s: float, events: dict[float, Event] | None = None, *, work: bool = True
+    ) -> list[EvidenceFiles]:
         """Go on to ``until_s``: packets, windows and the events given by the time of their window."""
-        told: list[Kept] = []
+        told: list[EvidenceFiles] = []
         t = (self.clock.mono_ns() // ns(HOP_S) + 1) * HOP_S
         while t <= until_s:
             packets = self.tap.packets
             while self.pushed < len(packets) and packets[self.pushed].dts_ns <= ns(t):
-                packet = moved(packets[self.pushed], at(0).pts_ns)
+                packet = shifted(packets[self.pushed], at(0).pts_ns)
                 self.tape.push(packet)
                 if not self.pushed:
                     self.tape.start_epoch(EpochStart(0, packet.stream, packet.pts_ns))
@@ -84,7 +86,7 @@ class Scene:
             rules = RuleValues("yard", ns(t), scores.media_end, scores.values)
             event = (events or {}).get(t)
             self.recorder.observe([scores], [rules], [event] if event is not None else [])
-            told += self.recorder.work() if work else []
+            told += self.recorder.step() if work else []
             t += HOP_S
         return told
 
@@ -102,7 +104,7 @@ class Scene:
             evidence=np.zeros((8, 14), np.float32),
         )
 
-    def record(self, event_id: str = "one") -> Record:
+    def record(self, event_id: str = "one") -> EventRecord:
         found = self.store.get(event_id)
         assert found is not None
         return found
@@ -114,7 +116,7 @@ class Scene:
 def event(begin_s: float, phase: Phase, end_s: float | None = None, **more: Any) -> Event:
     return replace(
         Event(
-            *("one", "yard", Kind.EVENT, "person", phase, ns(begin_s), None if end_s is None else ns(end_s)),
+            *("one", "yard", EventKind.EVENT, "person", phase, ns(begin_s), None if end_s is None else ns(end_s)),
             *(at(ns(begin_s)), WALL_NS + ns(begin_s), 0.7, 0.9, 0.6, "alert", "a person"),
             zones=("gate",),
             media_end=None if end_s is None else at(ns(end_s)),
@@ -179,7 +181,7 @@ def test_rows_traces_and_meaning_are_kept(box: Callable[..., Scene]) -> None:
     assert trace.names == ("person",)
     assert len(trace.times_ns) == 14
     vector = np.array([0, 1, 0, 0], np.float32)
-    assert [f.record.id for f in b.store.find(Query(vector=vector))] == ["one"]
+    assert [f.record.id for f in b.store.find(EventQuery(vector=vector))] == ["one"]
 
 
 def test_an_event_that_outlasts_the_clip_has_its_first_part(box: Callable[..., Scene]) -> None:
@@ -200,7 +202,7 @@ def test_media_that_ends_gives_what_there_is(box: Callable[..., Scene]) -> None:
     b.play(12.0, script(10, 11))
     assert "clip" not in b.record().files
     b.clock.advance(ns(8))
-    b.recorder.work()
+    b.recorder.step()
     assert [number_of(image) for image in played(b.path("clip")).images] == list(range(8 * FPS, 12 * FPS))
 
 
@@ -228,7 +230,7 @@ def test_nothing_that_is_stored_shows_what_a_mask_covers(box: Callable[..., Scen
     mask = [[0.5, 0.5], [1, 0.5], [1, 1], [0.5, 1]]
     b = box(camera={"privacy_masks": [mask], "zones": {}}, value=lambda t: 0.5 if t == 9 else 0.2)
     b.play(12.0, script(4, 5))
-    candidates = b.store.candidates()
+    candidates = b.store.near_misses()
     assert len(candidates) == 1
     stored = [path for path in b.folder.rglob("*") if path.suffix in {".jpg", ".mp4"}]
     assert sorted(path.name for path in stored) == ["clip.mp4", "snapshot.jpg", "thumbnail.jpg"]
@@ -299,7 +301,7 @@ def test_without_clips_there_are_pictures_alone(box: Callable[..., Scene]) -> No
 
 def test_trouble_with_equipment_has_a_row_and_a_picture(box: Callable[..., Scene]) -> None:
     b = box()
-    dark = event(4, Phase.BEGIN, label="dark", kind=Kind.HEALTH, media_begin=None, zones=())
+    dark = event(4, Phase.BEGIN, label="dark", kind=EventKind.HEALTH, media_begin=None, zones=())
     told = b.play(12.0, {4.0: dark, 6.0: replace(dark, phase=Phase.END, end_ns=ns(6))})
     assert [set(one.files) for one in told] == [{"snapshot", "thumbnail"}]
     assert set(b.record().files) == {"snapshot", "thumbnail"}
@@ -308,14 +310,14 @@ def test_trouble_with_equipment_has_a_row_and_a_picture(box: Callable[..., Scene
 
 def test_no_room_loses_no_row_and_is_told_once(box: Callable[..., Scene], caplog: pytest.LogCaptureFixture) -> None:
     b = box()
-    b.store.govern(lambda _size: False)
+    b.store.set_room_policy(lambda _size: False)
     told = b.play(5.0, script(2.5, 3))
     second = {t: replace(e, id="two") for t, e in script(5.5, 6).items()}
     told += b.play(8.0, second)
     assert not any(one.files for one in told)
     assert {one.event_id: set(one.missing) for one in told} == {key: {"snapshot", "clip"} for key in ("one", "two")}
     assert "no room left" in b.record("two").missing["clip"]
-    assert [f.record.id for f in b.store.find(Query())] == ["two", "one"]
+    assert [f.record.id for f in b.store.find(EventQuery())] == ["two", "one"]
     assert b.record("two").end_ns is not None
     assert not [path for path in b.folder.rglob("*") if path.suffix in {".mp4", ".jpg", ".png", ".part"}]
     warned = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
@@ -323,7 +325,7 @@ def test_no_room_loses_no_row_and_is_told_once(box: Callable[..., Scene], caplog
     assert len([m for m in warned if "no clip" in m]) == 1
     lost = b.metrics.registry.get_sample_value
     assert lost("edge_drops_total", {"source": "yard", "place": "evidence_clip"}) == 2
-    b.store.govern(lambda _size: True)
+    b.store.set_room_policy(lambda _size: True)
     third = {t: replace(e, id="three") for t, e in script(9, 10).items()}
     b.play(12.0, third)
     assert set(b.record("three").files) == {"snapshot", "thumbnail", "clip", "spectrogram"}
@@ -349,7 +351,7 @@ def test_what_a_killed_run_was_writing_is_removed(box: Callable[..., Scene]) -> 
         *(b.config, b.config.evidence, b.store, b.traces, {}, b.clock, Metrics(), "toy 1"),
     )
     assert not half.exists()
-    after.work()
+    after.step()
     assert set(b.record().files) == {"snapshot", "thumbnail"}
 
 
@@ -359,7 +361,7 @@ def test_a_queue_that_is_full_drops_windows_and_keeps_events(
     b = box()
     monkeypatch.setattr(Recorder, "MOST_WAITING", 3)
     b.play(8.0, script(4, 5), work=False)
-    b.recorder.work()
+    b.recorder.step()
     assert b.record().end_ns == WALL_NS + ns(5)
     dropped = b.metrics.registry.get_sample_value("edge_drops_total", {"source": "yard", "place": "evidence_queue"})
     assert dropped == 13
@@ -368,7 +370,7 @@ def test_a_queue_that_is_full_drops_windows_and_keeps_events(
 def test_a_near_miss_becomes_a_candidate_and_an_event_does_not(box: Callable[..., Scene]) -> None:
     b = box(value=lambda t: {2.0: 0.4, 2.5: 0.5, 3.0: 0.4, 8.0: 0.55, 8.5: 0.7}.get(t, 0.1))
     b.play(12.0, script(8.5, 9))
-    found = b.store.candidates()
+    found = b.store.near_misses()
     assert [(c.label, round(c.value, 2), c.enter) for c in found] == [("person", 0.5, 0.6)]
     assert found[0].wall_ns == WALL_NS + ns(2.5)
     small = cv2.imdecode(np.frombuffer(found[0].thumbnail, np.uint8), 1)
@@ -378,7 +380,7 @@ def test_a_near_miss_becomes_a_candidate_and_an_event_does_not(box: Callable[...
 def test_no_more_candidates_than_a_few_an_hour(box: Callable[..., Scene]) -> None:
     b = box(value=lambda t: 0.5 if t % 4 == 0 else 0.1)
     b.play(600.0)
-    assert 3 <= len(b.store.candidates()) <= 4
+    assert 3 <= len(b.store.near_misses()) <= 4
 
 
 def test_the_day_is_summed_up_at_its_hour(box: Callable[..., Scene]) -> None:
@@ -388,8 +390,8 @@ def test_the_day_is_summed_up_at_its_hour(box: Callable[..., Scene]) -> None:
     b.recorder.reconfigure(b.config, b.config.evidence)
     b.play(7.0, script(4, 5))
     b.clock.advance(ns(25 * 3600))
-    b.recorder.work()
-    b.recorder.work()
+    b.recorder.step()
+    b.recorder.step()
     assert len(b.digests) == 1
     assert "person" in b.digests[0].text
     until = b.digests[0].until_ns // NS_PER_S
@@ -431,7 +433,7 @@ def storm(b: Scene, count: int, severity: Callable[[int], str] = lambda _n: "ale
     begun = many(count, 4, severity)
     b.play(4.0, work=False)
     b.recorder.observe((), (), begun)
-    b.recorder.work()
+    b.recorder.step()
     b.play(5.0)
     b.recorder.observe((), (), [replace(e, phase=Phase.END, end_ns=ns(5), media_end=at(ns(5))) for e in begun])
 
@@ -441,8 +443,8 @@ def test_in_a_storm_every_event_has_a_row_and_what_matters_less_no_clip(box: Cal
     storm(b, 30, lambda n: "alert" if n % 5 == 0 else "info")
     b.play(12.0)
     for _ in range(60):
-        b.recorder.work()
-    records = {found.record.id: found.record for found in b.store.find(Query(limit=100))}
+        b.recorder.step()
+    records = {found.record.id: found.record for found in b.store.find(EventQuery(limit=100))}
     assert len(records) == 30
     assert all(record.end_ns is not None for record in records.values())
     clips = {name for name, record in records.items() if "clip" in record.files}
@@ -450,23 +452,23 @@ def test_in_a_storm_every_event_has_a_row_and_what_matters_less_no_clip(box: Cal
     assert len(clips) == 8
     assert all("too many events at once" in records[name].missing["clip"] for name in set(records) - clips)
     assert b.metrics.registry.get_sample_value("edge_drops_total", {"source": "yard", "place": "evidence_shed"}) == 22
-    assert not b.recorder._cases
+    assert not b.recorder._pending
 
 
 def test_rows_wait_for_no_picture(box: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take a second each here: the rows of all are there after one turn, and one picture."""
     b = box()
-    plain = b.recorder._shots.plain
+    plain = b.recorder._snapshots.picture
 
     def slow(*given: Any) -> Any:
         b.clock.advance(NS_PER_S)
         return plain(*given)
 
-    monkeypatch.setattr(b.recorder._shots, "plain", slow)
+    monkeypatch.setattr(b.recorder._snapshots, "plain", slow)
     b.play(4.0, work=False)
     b.recorder.observe((), (), many(20, 4, lambda _n: "alert"))
-    told = b.recorder.work()
-    assert len(b.store.find(Query(limit=100))) == 20
+    told = b.recorder.step()
+    assert len(b.store.find(EventQuery(limit=100))) == 20
     assert [one.event_id for one in told if one.files] == ["e00"]
 
 
@@ -474,5 +476,5 @@ def test_a_clip_that_has_been_due_for_long_is_given_up(box: Callable[..., Scene]
     b = box()
     b.play(5.0, script(4, 5))
     b.clock.advance(ns(240))
-    b.recorder.work()
+    b.recorder.step()
     assert "too many events at once" in b.record().missing["clip"]

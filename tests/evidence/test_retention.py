@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.config.keeping import Evidence
+from edge.config.keeping import EvidenceConfig
 from edge.evidence.archive import removal
-from edge.evidence.archive.records import Candidate, File, FileKind, Query
+from edge.evidence.archive.records import EventQuery, EvidenceFile, FileKind, StoredNearMiss
 from edge.evidence.archive.retention import GB, Retention
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.traces import Traces
-from edge.types import NS_PER_S, Event, Kind, Phase, RuleValues
+from edge.evidence.archive.traces import TraceStore
+from edge.types import NS_PER_S, Event, EventKind, Phase, RuleValues
 
 DAY_NS = 86_400 * NS_PER_S
 START_NS = 1_767_225_600 * NS_PER_S  # 2026-01-01
@@ -30,7 +30,7 @@ def event(name: str, wall_ns: int, camera: str = "gate") -> Event:
     return Event(
         id=name,
         camera=camera,
-        kind=Kind.EVENT,
+        kind=EventKind.EVENT,
         label="person",
         phase=Phase.BEGIN,
         begin_ns=0,
@@ -56,7 +56,7 @@ def keep(store: EventStore, happened: Event, sizes: dict[FileKind, int]) -> None
         path = folder / f"{kind}.bin"
         path.with_suffix(".part").write_bytes(b"x" * size)
         path.with_suffix(".part").replace(path)
-        store.attach(happened.id, kind, File(path.relative_to(store.folder).as_posix(), size))
+        store.attach(happened.id, kind, EvidenceFile(path.relative_to(store.folder).as_posix(), size))
 
 
 def on_disk(folder: Path) -> dict[str, int]:
@@ -72,21 +72,21 @@ def unknown(store: EventStore) -> set[str]:
     return {path for path in on_disk(store.folder) if path[:2] == "20"} - set(listed(store))
 
 
-def settings_of(days: float = 14, gb: float = 20, free_gb: float = 0) -> Evidence:
-    return Evidence(keep_days=days, keep_gb=gb, keep_free_gb=free_gb)
+def settings_of(days: float = 14, gb: float = 20, free_gb: float = 0) -> EvidenceConfig:
+    return EvidenceConfig(keep_days=days, keep_gb=gb, keep_free_gb=free_gb)
 
 
 def test_a_year_passes(tmp_path: Path) -> None:
     clock = VirtualClock(START_NS)
     store = EventStore(tmp_path, clock)
-    traces = Traces(tmp_path, clock)
+    traces = TraceStore(tmp_path, clock)
     sized = settings_of(days=14, gb=8_000_000 / GB)
     retention = Retention(sized, store, tmp_path, clock, free=lambda: PLENTY)
     taken_by_size = 0
     for n in range(365):
         now = clock.wall_ns()
         keep(store, event(f"e{n}", now), {"clip": 400_000 if n % 100 < 30 else 300, "thumbnail": 100})
-        store.candidate(Candidate("gate", "person", now, 0.4, 0.6, b"jpeg"))
+        store.add_near_miss(StoredNearMiss("gate", "person", now, 0.4, 0.6, b"jpeg"))
         traces.append(RuleValues("gate", 0, at(0), {"person": 0.5}), now)
         clock.advance(DAY_NS)
         retention.sweep()
@@ -98,7 +98,7 @@ def test_a_year_passes(tmp_path: Path) -> None:
         assert {path: size for path, size in there.items() if path[:2] == "20"} == listed(store)
         taken_by_size += len({row[0] for row in store.rows("SELECT n FROM files")}) < len(begun)
     assert taken_by_size > 0  # the limit of bytes bit, not only that of age
-    assert len(store.candidates()) == 14
+    assert len(store.near_misses()) == 14
     traces.close()
     assert len(traces.days("gate")) <= 15
     names = {name.split("/")[0] for name in on_disk(tmp_path)} | {path.name for path in tmp_path.iterdir()}
@@ -115,7 +115,7 @@ def test_by_size_the_oldest_files_go_and_their_events_stay(tmp_path: Path) -> No
     clock.advance(60 * NS_PER_S)
     rest = sum(on_disk(tmp_path).values()) - 10 * 101_000
     Retention(settings_of(gb=(rest + 303_000 + 50_000) / GB), store, tmp_path, clock, free=lambda: PLENTY).sweep()
-    found = {one.record.id: dict(one.record.files) for one in store.find(Query())}
+    found = {one.record.id: dict(one.record.files) for one in store.find(EventQuery())}
     assert [name for name, files in sorted(found.items()) if files] == ["e7", "e8", "e9"]
     assert len(found) == 10
     marked = store.get("e0")
@@ -179,7 +179,7 @@ def test_links_are_never_followed(tmp_path: Path) -> None:
     assert (outside / "diary.txt").read_text() == "mine"
     assert outside.is_dir()
     assert not (folder / "2026-01-01/gate/e0").exists()
-    assert store.count(Query()) == 0
+    assert store.count(EventQuery()) == 0
     store.close()
 
 
@@ -208,7 +208,7 @@ def killed_after(steps: int, patch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         yield left
 
 
-def live(folder: Path, clock: VirtualClock, limit: Evidence) -> None:
+def live(folder: Path, clock: VirtualClock, limit: EvidenceConfig) -> None:
     """A life of the box: events come, evidence is swept by age and by size."""
     store = EventStore(folder, clock)
     retention = Retention(limit, store, folder, clock, free=lambda: PLENTY)
@@ -290,7 +290,7 @@ def test_evidence_of_a_damaged_database_is_kept_until_its_age(tmp_path: Path) ->
 @given(st.lists(st.sampled_from(["..", ".", "a", "b", "/", "//", "", "x.bin"]), max_size=5))
 def test_no_path_leads_outside(parts: list[str]) -> None:
     """On names alone: a test that tried these on the disk would need `remove` to be right to be harmless."""
-    below = removal.parts_below("/".join(parts))
+    below = removal.safe_parts("/".join(parts))
     assert not any("/" in part or part in {"", ".", ".."} for part in below)
     if "/".join(parts).startswith("/") or ".." in parts:
         assert below == ()

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.config.keeping import Evidence
+from edge.config.keeping import EvidenceConfig
 from edge.errors import InputError, SinkError
 from edge.evidence.archive.finding import matches
-from edge.evidence.archive.records import Candidate, File, Query
+from edge.evidence.archive.records import EventQuery, EvidenceFile, StoredNearMiss
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.vectors import pack, unpack
-from edge.types import NS_PER_S, Box, Contribution, Event, Kind, Phase
+from edge.evidence.archive.vectors import pack_vector, unpack_vector
+from edge.types import NS_PER_S, Box, Contribution, Event, EventKind, Phase
 
 T0 = 1_773_000_000 * NS_PER_S
 
@@ -33,7 +33,7 @@ def event(name: str, *, label: str = "dog_bark", camera: str = "gate", at_s: int
     begun = Event(
         id=name,
         camera=camera,
-        kind=Kind.EVENT,
+        kind=EventKind.EVENT,
         label=label,
         phase=Phase.BEGIN,
         begin_ns=77,
@@ -65,7 +65,7 @@ def test_a_later_phase_takes_the_place_and_leaves_what_was_added(store: EventSto
         contribution=Contribution(0.1, 2.5, 0.0),
     )
     store.put(whole, "fused 0.2.0", np.ones(192, np.float32) / np.float32(np.sqrt(192)))
-    clip = File("2026-03-08/gate/e1/clip.mp4", 1234, {"seconds": 15.0, "sound": "aac"})
+    clip = EvidenceFile("2026-03-08/gate/e1/clip.mp4", 1234, {"seconds": 15.0, "sound": "aac"})
     store.attach("e1", "clip", clip)
     store.caption("e1", "A dog barks at the postman.")
     marked = store.mark("e1", "true", by="page:admin", note="next door's")
@@ -91,7 +91,7 @@ def test_marks_survive_a_new_life_and_a_removed_clip(tmp_path: Path) -> None:
     store.mark("e1", "false", by="x")
     store.close()
     store = EventStore(tmp_path, clock)
-    Retention(Evidence(keep_free_gb=0), store, tmp_path, clock).sweep()
+    Retention(EvidenceConfig(keep_free_gb=0), store, tmp_path, clock).sweep()
     store.put(event("e1", peak=0.95), "m")
     record = store.get("e1")
     assert record is not None
@@ -109,7 +109,7 @@ EVENTS = st.lists(
     max_size=12,
 )
 QUERIES = st.builds(
-    Query,
+    EventQuery,
     cameras=st.lists(NAMES, max_size=2).map(tuple),
     labels=st.lists(st.sampled_from(["person", "fire", "smoke"]), max_size=2).map(tuple),
     zones=st.lists(st.sampled_from(["a", "a_b"]), max_size=1).map(tuple),
@@ -124,7 +124,7 @@ QUERIES = st.builds(
 @settings(max_examples=25, deadline=None)
 @given(EVENTS, st.lists(QUERIES, min_size=1, max_size=5))
 def test_find_gives_what_plain_filtering_gives(
-    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[str, str, set[str], int]], queries: list[Query]
+    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[str, str, set[str], int]], queries: list[EventQuery]
 ) -> None:
     store = EventStore(tmp_path_factory.mktemp("store"), VirtualClock(T0))
     for n, (camera, label, zones, at_s) in enumerate(made):
@@ -146,7 +146,7 @@ def test_words_are_found_in_label_tags_caption_and_boxes_in_any_form(store: Even
     store.put(event("post", label="person"), "m")
     store.caption("post", "A postman brings two parcels")
     texts = ("barking dogs", "wow", "trucks", "parcel", "postmen brought parcels", "elephant", '" OR * NEAR(', "")
-    found = {text: [one.record.id for one in store.find(Query(text=text))] for text in texts}
+    found = {text: [one.record.id for one in store.find(EventQuery(text=text))] for text in texts}
     assert found["barking dogs"] == found["wow"] == ["bark"]
     assert found["trucks"] == ["car"]
     assert found["parcel"] == found["postmen brought parcels"] == ["post"]
@@ -162,37 +162,37 @@ def test_meaning_finds_what_no_word_names_and_leaves_out_what_is_ordinary(store:
     for n in range(40):
         store.put(event(f"e{n:02d}", label="person", at_s=n), "m", vectors[n])
     ordinary = np.array([[0.0, 0.07], [0.0, 0.07]], np.float32)
-    found = store.find(Query(vector=vectors[7, 1], ordinary=ordinary))
+    found = store.find(EventQuery(vector=vectors[7, 1], baseline=ordinary))
     assert found[0].record.id == "e07"
     assert len(found) < 10
-    among = store.find(Query(vector=vectors[7, 1], ordinary=ordinary, until_ns=T0 + 5 * NS_PER_S))
+    among = store.find(EventQuery(vector=vectors[7, 1], baseline=ordinary, until_ns=T0 + 5 * NS_PER_S))
     assert "e07" not in [one.record.id for one in among]
     store.put(event("e07", label="person", at_s=7), "m", vectors[3])  # it means something else now
-    assert store.find(Query(vector=vectors[7, 1], ordinary=ordinary))[:1] != found[:1]
+    assert store.find(EventQuery(vector=vectors[7, 1], baseline=ordinary))[:1] != found[:1]
 
 
 def test_quick_search_finds_what_comparing_everything_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge.evidence.archive.vectors import Meanings
+    from edge.evidence.archive.vectors import VectorIndex
 
     rng = np.random.default_rng(5)
     vectors = rng.normal(size=(3000, 2, 192)).astype(np.float32)
     vectors[:, :, :8] += 2 * rng.normal(size=(3000, 2, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    meanings = Meanings()
-    meanings.add([(n, n, pack(v)) for n, v in enumerate(vectors)])
+    meanings = VectorIndex()
+    meanings.add([(n, n, pack_vector(v)) for n, v in enumerate(vectors)])
     asked = vectors[11, 0] + vectors[12, 1]
     asked /= np.linalg.norm(asked)
     truth = np.argsort(-(vectors @ asked).max(1))[:5].tolist()
     assert [n for n, _ in meanings.closest(asked, None, None, 5)] == truth
-    monkeypatch.setattr(Meanings, "EXACT", 100)
-    monkeypatch.setattr(Meanings, "SHORT", 300)
+    monkeypatch.setattr(VectorIndex, "EXACT", 100)
+    monkeypatch.setattr(VectorIndex, "SHORT", 300)
     assert [n for n, _ in meanings.closest(asked, None, None, 5)][:2] == truth[:2]
 
 
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40), st.booleans())
 def test_packing_keeps_a_meaning_to_a_127th(values: list[float], two: bool) -> None:
     vector = np.array([values, values[::-1]] if two else values, np.float32)
-    again = unpack(pack(vector))
+    again = unpack_vector(pack_vector(vector))
     assert again.shape == np.atleast_2d(vector).shape
     assert np.abs(again - np.atleast_2d(vector)).max() <= np.abs(vector).max() / 127 * 0.51 + 1e-7
 
@@ -239,17 +239,17 @@ def test_damage_is_moved_aside_and_what_can_be_read_is_taken_over(tmp_path: Path
     raw[middle : middle + 3 * 4096] = os.urandom(3 * 4096)
     (tmp_path / "events.db").write_bytes(raw)
     with pytest.raises(InputError, match="damaged"):  # not this one's to mend
-        EventStore(tmp_path, VirtualClock(T0), keeps=False).find(Query(limit=1000))
+        EventStore(tmp_path, VirtualClock(T0), keeps=False).find(EventQuery(limit=1000))
     store = EventStore(tmp_path, VirtualClock(T0))
-    found = store.find(Query(limit=1000))
+    found = store.find(EventQuery(limit=1000))
     assert 100 < len(found) <= 400
     assert list(tmp_path.glob("events.db.corrupt-*"))
     first = store.get("e000")
     assert first is not None
     assert first.mark is not None
     store.put(event("new", at_s=999), "m")
-    assert store.find(Query(text="because"))  # what was taken over can be searched
-    assert store.find(Query(limit=1))[0].record.id == "new"
+    assert store.find(EventQuery(text="because"))  # what was taken over can be searched
+    assert store.find(EventQuery(limit=1))[0].record.id == "new"
     store.close()
 
 
@@ -266,19 +266,19 @@ def test_a_full_disk_loses_no_event(tmp_path: Path, store: EventStore, monkeypat
     monkeypatch.setattr(EventStore, "transact", transact)
     store.put(event("e1", at_s=1), "m")
     store.put(event("e1", at_s=1, phase=Phase.END, end_ns=77 + NS_PER_S), "m")
-    store.attach("e1", "thumbnail", File("x.jpg", 3))
+    store.attach("e1", "thumbnail", EvidenceFile("x.jpg", 3))
     store.mark("before", "true", by="x")
     store.put(event("e2", at_s=2), "m")
-    held = store.find(Query())
+    held = store.find(EventQuery())
     assert [one.record.id for one in held] == ["e2", "e1", "before"]
     assert held[1].record.files["thumbnail"].path == "x.jpg"
     assert held[1].record.end_ns == T0 + 2 * NS_PER_S
     assert held[2].record.mark is not None
     assert store.held > 0
     full[0] = False
-    store.retry()
+    store.write_held()
     assert store.held == 0
-    assert [one.record for one in EventStore(tmp_path, VirtualClock(T0), read_only=True).find(Query())] == [
+    assert [one.record for one in EventStore(tmp_path, VirtualClock(T0), read_only=True).find(EventQuery())] == [
         one.record for one in held
     ]
 
@@ -294,7 +294,7 @@ def test_a_disk_of_50_mb_is_filled_without_losing_an_event(tmp_path: Path) -> No
     try:
         clock = VirtualClock(T0)
         store = EventStore(tmp_path, clock)
-        Retention(Evidence(keep_gb=1, keep_free_gb=0), store, tmp_path, clock)
+        Retention(EvidenceConfig(keep_gb=1, keep_free_gb=0), store, tmp_path, clock)
         hog = tmp_path / "hog"  # somebody else's file: evidence cannot make room of it
         for n in range(300):
             happened = event(f"e{n:03d}", at_s=n)
@@ -303,7 +303,7 @@ def test_a_disk_of_50_mb_is_filled_without_losing_an_event(tmp_path: Path) -> No
                 try:
                     path = store.folder_of(happened) / "clip.mp4"
                     path.write_bytes(b"x" * 400_000)
-                    store.attach(happened.id, "clip", File(path.relative_to(tmp_path).as_posix(), 400_000))
+                    store.attach(happened.id, "clip", EvidenceFile(path.relative_to(tmp_path).as_posix(), 400_000))
                 except (OSError, SinkError):
                     pass
             if n == 150:
@@ -313,11 +313,11 @@ def test_a_disk_of_50_mb_is_filled_without_losing_an_event(tmp_path: Path) -> No
                             pass
                     except OSError:
                         pass
-        assert store.count(Query()) + len({key[1] for key in store._held}) >= 300
+        assert store.count(EventQuery()) + len({key[1] for key in store._held}) >= 300
         hog.unlink()
-        store.retry()
+        store.write_held()
         assert store.held == 0
-        assert store.count(Query()) == 300
+        assert store.count(EventQuery()) == 300
         store.close()
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
@@ -326,10 +326,10 @@ def test_a_disk_of_50_mb_is_filled_without_losing_an_event(tmp_path: Path) -> No
 def test_candidates_are_bounded_and_newest_first(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EventStore, "MOST_CANDIDATES", 3)
     for n in range(5):
-        store.candidate(Candidate("gate" if n % 2 else "yard", "person", T0 + n, 0.5, 0.6, b"jpeg"))
-    assert [c.wall_ns - T0 for c in store.candidates()] == [4, 3, 2]
-    assert [c.wall_ns - T0 for c in store.candidates(camera="yard")] == [4, 2]
-    assert [c.wall_ns - T0 for c in store.candidates(since_ns=T0 + 3)] == [4, 3]
+        store.add_near_miss(StoredNearMiss("gate" if n % 2 else "yard", "person", T0 + n, 0.5, 0.6, b"jpeg"))
+    assert [c.wall_ns - T0 for c in store.near_misses()] == [4, 3, 2]
+    assert [c.wall_ns - T0 for c in store.near_misses(camera="yard")] == [4, 2]
+    assert [c.wall_ns - T0 for c in store.near_misses(since_ns=T0 + 3)] == [4, 3]
 
 
 def test_folders_of_events_stay_below(store: EventStore, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from test_store import T0, event
 from edge import sqlite
 from edge.clock import VirtualClock
 from edge.errors import SinkError
-from edge.evidence.archive.records import Query
+from edge.evidence.archive.records import EventQuery
 from edge.evidence.archive.store import EventStore
 from edge.sqlite import SqliteFile
 from edge.types import NS_PER_S, Phase
@@ -48,24 +48,24 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Failing]:
 
 
 def ids(store: EventStore) -> list[str]:
-    return [one.record.id for one in store.find(Query())]
+    return [one.record.id for one in store.find(EventQuery())]
 
 
 def test_a_disk_that_gives_nothing_at_the_start_holds_rows_in_memory(tmp_path: Path, disk: Failing) -> None:
     store = EventStore(tmp_path, VirtualClock(T0))
     store.put(event("e1"), "m")
     assert "disk I/O error" in store.trouble
-    record = store.known("e1")
+    record = store.get_if_readable("e1")
     assert record is not None
     store.caption("e1", "said")
     store.put(event("e1", phase=Phase.END, end_ns=77 + NS_PER_S), "m")
-    assert store.known("e2") is None
+    assert store.get_if_readable("e2") is None
     with pytest.raises(SinkError, match="disk I/O error"):
         ids(store)
     with pytest.raises(SinkError):
         store.get("e2")
     disk.is_broken = False
-    store.retry()
+    store.write_held()
     assert (store.held, store.trouble) == (0, "")
     assert ids(store) == ["e1"]
     assert store.get("e1").caption == "said"  # type: ignore[union-attr]
@@ -92,9 +92,9 @@ def test_a_first_start_where_no_file_can_be_made_reads_nothing_and_goes_on_later
     folder.write_text("in the way of the folder")
     store = EventStore(folder, VirtualClock(T0))
     store.put(event("e1"), "m")
-    assert store.known("e0") is None
+    assert store.get_if_readable("e0") is None
     folder.unlink()
-    store.retry()
+    store.write_held()
     assert ids(store) == ["e1"]
     store.close()
 
@@ -112,7 +112,7 @@ def test_after_a_failed_sync_the_file_is_opened_anew(tmp_path: Path, monkeypatch
         store.put(event("e1"), "m")
     assert store.held == 1
     monkeypatch.setattr(sqlite, "connect", lambda uri, wait_s: opened.append(uri) or connect(uri, wait_s))
-    store.retry()
+    store.write_held()
     assert [uri for uri in opened if uri.endswith("mode=rwc")]
     assert ids(store) == ["e1"]
     store.close()
@@ -154,9 +154,9 @@ def test_a_flipped_byte_anywhere_never_keeps_events_from_being_kept_and_read(tmp
         store.put(event("new", at_s=99), "m")
         assert store.held == 0, (at, flip, store.trouble)
         ids(store)
-        assert store.known("new") is not None, (at, flip)
-        assert store.known("e1") is None or store.known("e1").label  # type: ignore[union-attr]
-        store.find(Query(text="bark"))
+        assert store.get_if_readable("new") is not None, (at, flip)
+        assert store.get_if_readable("e1") is None or store.get_if_readable("e1").label  # type: ignore[union-attr]
+        store.find(EventQuery(text="bark"))
         store.close()
 
 

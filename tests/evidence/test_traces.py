@@ -13,7 +13,7 @@ from media_times import at
 
 from edge.clock import VirtualClock
 from edge.evidence.archive import trace_blocks as blocks
-from edge.evidence.archive.traces import Traces
+from edge.evidence.archive.traces import TraceStore
 from edge.types import NS_PER_S, RuleValues
 
 DAY_NS = 86_400 * NS_PER_S
@@ -44,7 +44,7 @@ def test_what_is_read_is_what_was_written(
     begin_ms: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("traces")
-    traces = Traces(folder, VirtualClock())
+    traces = TraceStore(folder, VirtualClock())
     traces.ROWS = per_block  # type: ignore[misc]
     at_ns, written = T0 + DAY_NS - 60 * NS_PER_S, []  # over midnight
     for n, (gap_ms, names, values) in enumerate(made):
@@ -52,7 +52,7 @@ def test_what_is_read_is_what_was_written(
         if n == restart_at:  # killed: nothing is closed in order
             for tail in traces._open.values():
                 tail._file.close()
-            traces = Traces(folder, VirtualClock())
+            traces = TraceStore(folder, VirtualClock())
         row_values = dict(zip(names, values, strict=False))
         traces.append(row(row_values), at_ns)
         written.append((at_ns, row_values))
@@ -68,16 +68,16 @@ def test_what_is_read_is_what_was_written(
 
 
 def test_a_kill_between_block_and_tail_counts_no_row_twice(tmp_path: Path) -> None:
-    traces = Traces(tmp_path, VirtualClock())
+    traces = TraceStore(tmp_path, VirtualClock())
     for n in range(10):
         traces.append(row({"a": n / 10}), T0 + n * NS_PER_S)
     tail = tmp_path / "traces/gate/2026-03-09.tail"
     kept = tail.read_bytes()
     part = blocks.read_tail(kept)
     assert part is not None
-    (tail.with_suffix(".trace")).write_bytes(blocks.packed(part))  # the block is there, the tail is not emptied yet
+    (tail.with_suffix(".trace")).write_bytes(blocks.pack_block(part))  # the block is there, the tail is not emptied yet
     traces.close()
-    again = Traces(tmp_path, VirtualClock())
+    again = TraceStore(tmp_path, VirtualClock())
     assert len(again.read("gate", 0, T0 + DAY_NS).times_ns) == 10
     again.append(row({"a": 1.0}), T0 + 11 * NS_PER_S)
     assert len(again.read("gate", 0, T0 + DAY_NS).times_ns) == 11
@@ -89,7 +89,7 @@ def test_a_torn_end_costs_what_is_torn(tmp_path: Path, suffix: str) -> None:
     whole: bytes | None = None
     for cut in itertools.count():
         folder = tmp_path / f"{suffix}{cut}"
-        traces = Traces(folder, VirtualClock())
+        traces = TraceStore(folder, VirtualClock())
         traces.ROWS = 4  # type: ignore[misc]
         for n in range(10):
             traces.append(row({"a": n / 10, "b": None}), T0 + n * NS_PER_S)
@@ -110,7 +110,7 @@ def test_a_torn_end_costs_what_is_torn(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_clock_that_steps_back_keeps_order(tmp_path: Path) -> None:
-    traces = Traces(tmp_path, VirtualClock())
+    traces = TraceStore(tmp_path, VirtualClock())
     for second in (0, 1, 2, -5, -4, 10):
         traces.append(row({"a": 0.5}), T0 + 100 * NS_PER_S + second * NS_PER_S)
     times = traces.read("gate", 0, T0 + DAY_NS).times_ns
@@ -121,7 +121,7 @@ def test_a_clock_that_steps_back_keeps_order(tmp_path: Path) -> None:
 
 def test_a_day_of_eighteen_labels_stays_small(tmp_path: Path) -> None:
     """A twelfth of a day at two windows a second, every value wandering in every window: more than scenes do."""
-    traces = Traces(tmp_path, VirtualClock())
+    traces = TraceStore(tmp_path, VirtualClock())
     rng = np.random.default_rng(1)
     logits = np.full(18, -4.0)
     count = 2 * 7200
@@ -138,7 +138,7 @@ def test_a_day_of_eighteen_labels_stays_small(tmp_path: Path) -> None:
 
 def test_a_full_disk_costs_rows_not_the_daemon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "traces").write_text("in the way")
-    traces = Traces(tmp_path, VirtualClock())
+    traces = TraceStore(tmp_path, VirtualClock())
     for n in range(3):
         traces.append(row({"a": 0.5}), T0 + n * NS_PER_S)
     assert len([r for r in caplog.records if "holes" in r.message]) == 1

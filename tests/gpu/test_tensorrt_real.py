@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.config.models import Model as Settings
+from edge.config.models import ModelConfig as Settings
 from edge.engine import built
 from edge.engine.built import BuiltEngine
 from edge.engine.contract import Array
-from edge.engine.cpu.onnx import whole
+from edge.engine.cpu.onnx import open_whole_graph
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
 from edge.engine.selftest import load_golden, self_test
-from edge.engine.trt.build import build
-from edge.engine.trt.cuda import Cuda
+from edge.engine.trt.build import build_engine
+from edge.engine.trt.cuda import CudaContext
 from edge.engine.trt.library import load_library
 from edge.engine.trt.tensorrt import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
@@ -55,8 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """The shipped model; graphs of other precisions that were made in the checkout come along."""
     shutil.copytree(find_folder("fused"), path := tmp_path_factory.mktemp("models") / "fused")
     copy = load_folder(path)
-    for engine in built.listing(copy):
-        built.remove(engine)
+    for engine in built.list_engines(copy):
+        built.remove_engine(engine)
     return copy
 
 
@@ -68,7 +68,7 @@ def engines(folder: ModelFolder) -> Engines:
     def engine(precision: str) -> BuiltEngine:
         if precision not in there:
             try:
-                there[precision] = build(folder, precision, ROWS, lambda *_: True)
+                there[precision] = build_engine(folder, precision, ROWS, lambda *_: True)
             except ModelError as error:
                 if "has not been made" in str(error):
                     pytest.skip(str(error))
@@ -84,7 +84,7 @@ def opened(folder: ModelFolder, engines: Engines) -> Iterator[Callable[..., Tens
     runtimes: list[TensorRtRuntime] = []
 
     def runtime(precision: str, *, graphs: bool = True) -> TensorRtRuntime:
-        library, cuda = load_library(), Cuda()
+        library, cuda = load_library(), CudaContext()
         runtimes.append(TensorRtRuntime(folder, library, cuda, engines(precision), ROWS, graphs=graphs))
         return runtimes[-1]
 
@@ -97,7 +97,7 @@ def opened(folder: ModelFolder, engines: Engines) -> Iterator[Callable[..., Tens
 def reference(folder: ModelFolder) -> tuple[dict[str, Array], dict[str, Array]]:
     """``ROWS`` rows of input, and what ONNX Runtime answers on the processor in 32 bits."""
     golden, _ = load_golden(folder.golden)
-    runtime = whole(folder, 2, ROWS)
+    runtime = open_whole_graph(folder, 2, ROWS)
     rng = np.random.default_rng(7)
     inputs = {name: np.resize(array, (ROWS, *array.shape[1:])) for name, array in golden.items()}
     inputs["audio"] = inputs["audio"] + rng.normal(0, 1e-3, inputs["audio"].shape).astype(np.float32)
@@ -178,7 +178,7 @@ def test_it_is_admitted_and_reproduces_the_golden_file(
     folder: ModelFolder, engines: Engines, opened: Callable[..., TensorRtRuntime]
 ) -> None:
     assert engines("fp32").is_admitted
-    assert engines("fp32") in built.listing(folder)
+    assert engines("fp32") in built.list_engines(folder)
     self_test(folder, opened("fp32"))
 
 
@@ -193,7 +193,7 @@ def test_a_damaged_engine_is_refused(folder: ModelFolder, engines: Engines, tmp_
     engine = engines("fp32")
     shutil.copytree(folder.path, tmp_path / "fused")
     copy = load_folder(tmp_path / "fused")
-    path = built.folder_of(copy) / engine.path.name
+    path = built.build_dir(copy) / engine.path.name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
@@ -203,7 +203,7 @@ def test_a_damaged_engine_is_refused(folder: ModelFolder, engines: Engines, tmp_
 
 def test_closing_twice_is_fine_and_memory_comes_back(folder: ModelFolder, engines: Engines) -> None:
     engines("fp32")
-    cuda = Cuda()
+    cuda = CudaContext()
     try:
         free = []
         for _ in range(3):
@@ -231,6 +231,6 @@ def test_calls_do_not_grow(opened: Callable[..., TensorRtRuntime]) -> None:
 def test_a_version_compatible_engine_loads(folder: ModelFolder) -> None:
     if load_library().name == "tensorrt_rtx":
         pytest.skip("tensorrt_rtx has no lean runtime")
-    engine = build(folder, "fp32", 2, lambda *_: True, is_version_compatible=True)
+    engine = build_engine(folder, "fp32", 2, lambda *_: True, is_version_compatible=True)
     assert engine.is_admitted
-    built.remove(engine)
+    built.remove_engine(engine)

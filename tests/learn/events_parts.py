@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.learn.events.clips import Clip
+from edge.learn.events.clips import LabelledClip
 
 
 def clip(
@@ -17,18 +17,18 @@ def clip(
     sound: np.ndarray[Any, Any] | None = None,
     picture: np.ndarray[Any, Any] | None = None,
     group: str | None = None,
-) -> Clip:
+) -> LabelledClip:
     """A clip of windows [n,d] of sound, picture or both."""
     rows = {name: v.astype(np.float32) for name, v in (("sound", sound), ("picture", picture)) if v is not None}
     count = len(next(iter(rows.values())))
-    return Clip(
+    return LabelledClip(
         key=f"{label}{n}:0-inf",
         path=f"{label}{n}.wav",
         label=label,
         group=group or f"{label}{n}",
         rows=rows,
-        heard=np.full(count, sound is not None),
-        seen=np.full(count, picture is not None),
+        has_sound=np.full(count, sound is not None),
+        has_picture=np.full(count, picture is not None),
         model={},
     )
 

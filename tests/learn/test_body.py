@@ -11,23 +11,31 @@ torch = pytest.importorskip("torch")
 
 from edge.learn.body import head as bodies  # noqa: E402
 from edge.learn.body import scenes  # noqa: E402
-from edge.learn.body.people import STAND, Script, joints, pose  # noqa: E402
-from edge.learn.body.train import BodyRun, Rows, all_logits, fit_body, held_loss, quieted, windows  # noqa: E402
-from edge.learn.labels import BODY, MEMORY  # noqa: E402
-from edge.learn.nets.detector import Anchors  # noqa: E402
+from edge.learn.body.people import STAND, KeyframeAnimation, joint_positions, pose  # noqa: E402
+from edge.learn.body.train import (  # noqa: E402
+    BodySequences,
+    BodyTrainingConfig,
+    fit_body,
+    held_out_loss,
+    history_windows,
+    limit_false_alarms,
+    predict_all,
+)
+from edge.learn.labels import BODY_DIM, MEMORY  # noqa: E402
+from edge.learn.nets.detector import AnchorPredictions  # noqa: E402
 
 pytestmark = pytest.mark.learn
 SEEN = torch.ones(1, 2)
 STILL = torch.zeros(1, 16, 28, 14)
 
 
-def seen(rows: torch.Tensor) -> Anchors:
+def seen(rows: torch.Tensor) -> AnchorPredictions:
     """Rows [B,A,6] of centre, size, objectness and the person's probability as the detector has them."""
     columns = rows.transpose(1, 2)
-    return Anchors(columns[:, :4], columns[:, 4:5], columns[:, 5:])
+    return AnchorPredictions(columns[:, :4], columns[:, 4:5], columns[:, 5:])
 
 
-def raw(*found: tuple[float, float, float, float, float], anchors: int = 60) -> Anchors:
+def raw(*found: tuple[float, float, float, float, float], anchors: int = 60) -> AnchorPredictions:
     """Detections of one picture with these people: centre, size, score."""
     out = torch.zeros(1, anchors, 6)
     for n, (*box, score) in enumerate(found):
@@ -43,7 +51,7 @@ NOBODY = seen(EMPTY)
 def test_turned_pictures_and_boxes_agree() -> None:
     now = torch.zeros(1, 3, 256, 448)
     now[:, :, 100:140, 300:420] = 200.0  # lies to the right
-    for n, picture in enumerate(bodies.turn(now)):
+    for n, picture in enumerate(bodies.rotate_to_sides(now)):
         rows, columns = np.nonzero(picture[0].numpy() > 100)
         x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
         turned = EMPTY.clone()
@@ -81,7 +89,7 @@ def test_features_are_bounded_and_silent_without_a_picture() -> None:
     wild = (torch.rand(1, 60, 6) * 500).clamp(max=300)
     motion = torch.randn(1, 16, 28, 14) * 50
     out = bodies.body_features(seen(wild), seen(torch.rand(2, 60, 6) * 100), motion, SEEN)
-    assert out.shape == (1, BODY)
+    assert out.shape == (1, BODY_DIM)
     assert out.abs().max() <= 1
     assert out.isfinite().all()
     assert not bodies.body_features(seen(wild), NOBODY, motion, torch.zeros(1, 2)).any()
@@ -90,7 +98,7 @@ def test_features_are_bounded_and_silent_without_a_picture() -> None:
 def test_what_lies_beyond_the_mask_does_not_count_and_sound_only_leans() -> None:
     torch.manual_seed(2)
     head = bodies.BodyHead().requires_grad_(False).eval()
-    now, past, ok = torch.rand(1, BODY), torch.rand(1, MEMORY, BODY), torch.zeros(1, MEMORY)
+    now, past, ok = torch.rand(1, BODY_DIM), torch.rand(1, MEMORY, BODY_DIM), torch.zeros(1, MEMORY)
     ok[:, -3:] = 1
     other = past.clone()
     other[:, :-3] = 9.0
@@ -101,7 +109,7 @@ def test_what_lies_beyond_the_mask_does_not_count_and_sound_only_leans() -> None
     loud[:, list(bodies.FIGHT_TAGS)] = 5.0
     gain = (head(now, past, ok, loud) - head(now, past, ok))[0]
     assert abs(gain[0]) < 1e-5
-    assert gain[1] == pytest.approx(bodies.HEARD[1], abs=1e-5)
+    assert gain[1] == pytest.approx(bodies.MAX_SOUND_BIAS[1], abs=1e-5)
     head.limit[1] = -3.0
     assert head(now, past, ok, loud)[0, 1] <= -3.0
 
@@ -117,13 +125,13 @@ def test_everything_exports() -> None:
 
         def forward(self, picture, raw, turned, motion, ok, past, past_ok):  # type: ignore[no-untyped-def]
             body = bodies.body_features(seen(raw), seen(turned), motion, ok)
-            return bodies.turn(picture), body, self.head(body, past, past_ok)
+            return bodies.rotate_to_sides(picture), body, self.head(body, past, past_ok)
 
     torch.manual_seed(3)
     net = Whole().eval()
     inputs = (
         torch.rand(2, 3, 256, 448) * 255, torch.rand(2, 80, 6) * 100, torch.rand(4, 80, 6) * 60,
-        torch.randn(2, 16, 28, 14) * 5, torch.ones(2, 2), torch.rand(2, MEMORY, BODY), torch.ones(2, MEMORY),
+        torch.randn(2, 16, 28, 14) * 5, torch.ones(2, 2), torch.rand(2, MEMORY, BODY_DIM), torch.ones(2, MEMORY),
     )  # fmt: skip
     inputs[1][..., 4:] /= 100
     inputs[2][..., 4:] /= 100
@@ -141,24 +149,24 @@ def test_everything_exports() -> None:
 
 def test_made_people_stand_on_the_floor_and_lie_flat() -> None:
     rng = np.random.default_rng(4)
-    script = Script(8, rng)
-    script.be(STAND)
+    script = KeyframeAnimation(8, rng)
+    script.start_pose(STAND)
     script.hold(1.0, 0.0)
-    script.go(pose(pitch=1.57), 0.5, power=2.0)
+    script.move_to(pose(pitch=1.57), 0.5, power=2.0)
     script.hold(2.0, 0.0)
     track = script.track(np.zeros(2), 0.3)
-    z = joints(track)[..., 2]
+    z = joint_positions(track)[..., 2]
     assert z.min(1) == pytest.approx(0.05)
     assert z[0].max() > 0.85 * track.height
     assert z[-1].max() < 0.25 * track.height
 
 
 def test_a_fall_is_told_by_its_truth_and_scenes_repeat() -> None:
-    seed = next(n for n in range(50) if scenes.truth(scenes.stage(n, scenes.TRAIN))[:, 0].max() > 0)
-    one, again = scenes.stage(seed, scenes.TRAIN), scenes.stage(seed, scenes.TRAIN)
-    luma = scenes.film(one, scenes.TRAIN)
-    assert np.array_equal(luma, scenes.film(again, scenes.TRAIN))
-    truth = scenes.truth(one)
+    seed = next(n for n in range(50) if scenes.ground_truth(scenes.build_scene(n, scenes.TRAIN_STYLE))[:, 0].max() > 0)
+    one, again = scenes.build_scene(seed, scenes.TRAIN_STYLE), scenes.build_scene(seed, scenes.TRAIN_STYLE)
+    luma = scenes.render_luma(one, scenes.TRAIN_STYLE)
+    assert np.array_equal(luma, scenes.render_luma(again, scenes.TRAIN_STYLE))
+    truth = scenes.ground_truth(one)
     assert truth[:, 0].max() == 1
     assert (truth[:, 1] <= 0).all()
     assert luma.shape == (scenes.STEPS, 128, 224)
@@ -167,8 +175,8 @@ def test_a_fall_is_told_by_its_truth_and_scenes_repeat() -> None:
 
 
 def test_windows_keep_the_order() -> None:
-    body = torch.arange(24.0)[None, :, None].expand(1, 24, BODY)
-    now, past, ok = windows(body, torch.tensor([0, 0]), torch.tensor([3, 20]))
+    body = torch.arange(24.0)[None, :, None].expand(1, 24, BODY_DIM)
+    now, past, ok = history_windows(body, torch.tensor([0, 0]), torch.tensor([3, 20]))
     assert now[:, 0].tolist() == [3.0, 20.0]
     assert past[1, :, 0].tolist() == list(range(4, 20))
     assert ok[1].all()
@@ -179,13 +187,13 @@ def test_windows_keep_the_order() -> None:
 def test_the_head_learns_and_quiet_scenes_set_its_zero() -> None:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(5)
-    body = torch.rand(32, scenes.HOPS, BODY, generator=generator) * 0.2
+    body = torch.rand(32, scenes.HOPS, BODY_DIM, generator=generator) * 0.2
     truth = torch.zeros(32, scenes.HOPS, 2)
     body[::2, 8:] += 0.6
     truth[::2, 8:, 0] = 1
-    rows = Rows(body, truth, torch.arange(32) % 2 == 1)
-    run = BodyRun(steps=50, batch=64, seed=1)
+    rows = BodySequences(body, truth, torch.arange(32) % 2 == 1)
+    run = BodyTrainingConfig(steps=50, batch=64, seed=1)
     head = fit_body(rows, rows, run)
-    assert held_loss(head, rows) < held_loss(bodies.BodyHead().eval(), rows)
-    plain = Rows(*(part[1::2] for part in rows))
-    assert all_logits(quieted(head, rows, plain), plain).max() <= -0.5 + 1e-4
+    assert held_out_loss(head, rows) < held_out_loss(bodies.BodyHead().eval(), rows)
+    plain = BodySequences(*(part[1::2] for part in rows))
+    assert predict_all(limit_false_alarms(head, rows, plain), plain).max() <= -0.5 + 1e-4

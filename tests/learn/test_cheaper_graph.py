@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402, N812
 
-from edge.learn.body.head import turn_half  # noqa: E402
-from edge.learn.nets.detector import Anchors, YoloxNano, class_and_boxes, columns, strongest  # noqa: E402
-from edge.learn.nets.image import LUMA, halved, motion_grid, of_squares  # noqa: E402
-from edge.learn.nets.motion import _CUT, Matcher, MotionNet  # noqa: E402
+from edge.learn.body.head import rotate_halved  # noqa: E402
+from edge.learn.nets.detector import AnchorPredictions, YoloxNano, channel_max, class_scores_and_boxes, gather_columns  # noqa: E402
+from edge.learn.nets.image import LUMA_CHANNEL, halve, motion_grid, square_features  # noqa: E402
+from edge.learn.nets.motion import _COST_LIMIT, BlockMatcher, MotionNet  # noqa: E402
 
 pytestmark = pytest.mark.learn
 Tensor = torch.Tensor
@@ -27,17 +27,17 @@ def pictures(count: int, height: int, width: int, seed: int = 0) -> tuple[Tensor
 
 def test_halves_are_the_means_of_four_pixels_to_the_bit() -> None:
     rows, planes = pictures(2, 32, 64)
-    assert torch.equal(halved(rows), F.avg_pool2d(planes, 2))
+    assert torch.equal(halve(rows), F.avg_pool2d(planes, 2))
 
 
 def test_squares_are_means_of_sixteen_pixels() -> None:
     rows, planes = pictures(2, 256, 448)
-    squares, mean = of_squares(rows), F.avg_pool2d(planes, 4)
+    squares, mean = square_features(rows), F.avg_pool2d(planes, 4)
     torch.testing.assert_close(squares[:, :3], mean / 255)
     torch.testing.assert_close(squares[:, 3:4], (mean / 255).mean(1, keepdim=True))
     torch.testing.assert_close(squares[:, 4], (mean[:, 0] - mean[:, 2]) / 255, atol=1e-6, rtol=0)
     luma = F.conv2d(planes, MotionNet().luma, stride=4)
-    torch.testing.assert_close(squares[:, LUMA:], luma, atol=1e-4, rtol=0)
+    torch.testing.assert_close(squares[:, LUMA_CHANNEL:], luma, atol=1e-4, rtol=0)
 
 
 def test_the_detector_reads_interleaved_rows_as_planes() -> None:
@@ -80,43 +80,43 @@ def test_the_largest_pooling_is_a_pooling_of_poolings() -> None:
 def test_classes_are_the_best_products_and_labels_those_of_the_best_class() -> None:
     g = torch.Generator().manual_seed(5)
     box = torch.rand(2, 4, 200, generator=g) * 100 + 20
-    found = Anchors(box, torch.rand(2, 1, 200, generator=g), torch.rand(2, 80, 200, generator=g))
-    products = found.classes * found.there
-    classes, boxes = class_and_boxes(found, 8, 448, 256)
+    found = AnchorPredictions(box, torch.rand(2, 1, 200, generator=g), torch.rand(2, 80, 200, generator=g))
+    products = found.classes * found.objectness
+    classes, boxes = class_scores_and_boxes(found, 8, 448, 256)
     assert torch.equal(classes, products.amax(2))
     for row in range(2):
         at = int(products[row].amax(0).argmax())
         assert float(boxes[row, 0, 4]) == pytest.approx(float(products[row, :, at].max()))
         assert int(boxes[row, 0, 5]) == int(products[row, :, at].argmax())
-    assert torch.equal(strongest(found.classes), found.classes.amax(1))
+    assert torch.equal(channel_max(found.classes), found.classes.amax(1))
     order = torch.randint(0, 200, (2, 7), generator=g)
-    assert torch.equal(columns(found.classes, order), found.classes.gather(2, order[:, None].expand(-1, 80, -1)))
+    assert torch.equal(gather_columns(found.classes, order), found.classes.gather(2, order[:, None].expand(-1, 80, -1)))
 
 
 def test_a_turned_picture_is_the_flipped_one_transposed_to_the_bit() -> None:
     half = torch.rand(2, 3, 8, 224, generator=torch.Generator().manual_seed(6))
-    assert torch.equal(turn_half(half), torch.cat([half.transpose(2, 3), half.flip(3).transpose(2, 3)], 0))
+    assert torch.equal(rotate_halved(half), torch.cat([half.transpose(2, 3), half.flip(3).transpose(2, 3)], 0))
 
 
 @pytest.mark.parametrize(("shrink", "across", "down"), [(4, 6, 3), (8, 6, 4)])
 def test_shifting_the_one_picture_costs_what_shifting_the_other_does(shrink: int, across: int, down: int) -> None:
     g = torch.Generator().manual_seed(7)
     now, before = (torch.rand(1, 1, 256 // shrink, 448 // shrink, generator=g) * 255 for _ in range(2))
-    net = Matcher(shrink, across, down)
+    net = BlockMatcher(shrink, across, down)
     wide, costs = F.pad(before, (across, across, down, down), mode="replicate"), []
     for j in range(2 * down + 1):
         for i in range(2 * across + 1):
             shifted = wide[:, :, j : j + now.shape[2], i : i + now.shape[3]]
-            gap = (now - shifted).clamp(-_CUT, _CUT).abs()
+            gap = (now - shifted).clamp(-_COST_LIMIT, _COST_LIMIT).abs()
             costs.append(net.over_rows @ (gap @ net.over_columns))
     torch.testing.assert_close(net._cost(now, before), torch.cat(costs, 1), atol=1e-4, rtol=0)
 
 
 def test_the_place_of_the_minimum_is_the_weighted_mean_of_the_shifts() -> None:
     g = torch.Generator().manual_seed(8)
-    net = Matcher(4, 6, 3)
+    net = BlockMatcher(4, 6, 3)
     cost, weight = torch.rand(1, 91, 16, 28, generator=g) * 30, torch.rand(1, 91, 16, 28, generator=g)
-    whole, part = net._place(cost, weight)
+    whole, part = net._subpixel_minimum(cost, weight)
     share = weight / weight.sum(1, keepdim=True)
     torch.testing.assert_close(whole, F.conv2d(share, net.steps), atol=1e-4, rtol=0)
     wide = torch.cat([cost[:, :13], cost, cost[:, -13:]], 1)
@@ -127,7 +127,7 @@ def test_the_place_of_the_minimum_is_the_weighted_mean_of_the_shifts() -> None:
 
 
 def test_colour_and_change_by_cells_are_what_they_are_called() -> None:
-    now, before = (of_squares(pictures(1, 256, 448, seed)[0]) for seed in (9, 10))
+    now, before = (square_features(pictures(1, 256, 448, seed)[0]) for seed in (9, 10))
     cells, change = motion_grid(now, before), now[:, 3:4] - before[:, 3:4]
     bright = now[:, 3:4]
     warm, earlier = now[:, 4:5].clamp(min=0), before[:, 4:5].clamp(min=0)
@@ -149,7 +149,7 @@ def test_parts_are_put_together_by_the_names_they_share(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
 
-    from edge.learn.train.graphs import PARTS, join_parts, run_onnx
+    from edge.learn.train.graphs import PARTS, merge_parts, run_onnx
 
     def save(name: str, inputs: list[str], output: str) -> None:
         """`output` = the sum of `inputs` and 1; inside, every part calls its values alike."""
@@ -163,7 +163,7 @@ def test_parts_are_put_together_by_the_names_they_share(tmp_path: Path) -> None:
 
     for name, inputs, output in zip(PARTS, (["x", "ok"], ["y"], ["s", "h", "ok"]), ("s", "h", "out"), strict=True):
         save(name, inputs, output)
-    join_parts(tmp_path, tmp_path / "whole.onnx")
+    merge_parts(tmp_path, tmp_path / "whole.onnx")
     x = {name: np.full((2, 1), value, np.float32) for name, value in (("x", 1), ("y", 2), ("ok", 4))}
     got = run_onnx(tmp_path / "whole.onnx", x)
     assert got["out"].tolist() == [[1 + 4 + 1 + 2 + 1 + 4 + 1]] * 2

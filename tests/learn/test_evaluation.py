@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from edge.errors import InputError
 from edge.learn.evaluation import bars, document, figures, metrics, onsets, plots, sets, yamnet
-from edge.learn.evaluation.document import Bullets, Heading, Plot, Table, Text
-from edge.learn.evaluation.figures import Scored
-from edge.learn.evaluation.recordings import Answer, Begun, load, save
-from edge.learn.evaluation.sets import Row
+from edge.learn.evaluation.document import HeadingBlock, ListBlock, PlotBlock, TableBlock, TextBlock
+from edge.learn.evaluation.figures import ScoredRecording
+from edge.learn.evaluation.recordings import DetectedEvent, RecordingResult, load_result, save_result
+from edge.learn.evaluation.sets import DatasetRow
 
 ROWS = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=2, max_size=30)
 
@@ -50,7 +50,7 @@ def test_calibration_error_is_between_its_bounds_and_zero_when_shares_are_right(
     p, truth = split(rows)
     error = metrics.expected_calibration_error(p, truth)
     assert abs(p.mean() - truth.mean()) - 1e-9 <= error <= 1
-    assert sum(b.count for b in metrics.reliability(p, truth)) == len(p)
+    assert sum(b.count for b in metrics.reliability_bins(p, truth)) == len(p)
 
 
 def test_calibration_error_by_hand() -> None:
@@ -75,21 +75,21 @@ def test_recall_at_a_rate_of_alarms() -> None:
 
 def test_bootstrap_draws_whole_sources() -> None:
     scores, truth = np.array([0.9, 0.8, 0.2, 0.1] * 10), np.array([True, False] * 20)
-    wide = metrics.bootstrap(metrics.roc_auc, scores, truth, ["a", "a", "b", "b"] * 10)
-    narrow = metrics.bootstrap(metrics.roc_auc, scores, truth, [str(k) for k in range(40)])
+    wide = metrics.bootstrap_interval(metrics.roc_auc, scores, truth, ["a", "a", "b", "b"] * 10)
+    narrow = metrics.bootstrap_interval(metrics.roc_auc, scores, truth, [str(k) for k in range(40)])
     assert wide.value == narrow.value == pytest.approx(0.75)
     assert wide.low == wide.value or wide.low < narrow.low
     assert narrow.low < narrow.value < narrow.high
 
 
-def row(name: str, label: str, group: str = "", kind: str = "sound", **changes: object) -> Row:
+def row(name: str, label: str, group: str = "", kind: str = "sound", **changes: object) -> DatasetRow:
     given = {"split": "", "tier": "open", "dataset": "set", "was_trained": False, "set_name": "esc10", **changes}
-    return Row(path=Path(name), label=label, group=group or name, kind=kind, **given)  # type: ignore[arg-type]
+    return DatasetRow(path=Path(name), label=label, group=group or name, kind=kind, **given)  # type: ignore[arg-type]
 
 
-def answer(values: list[float], *begun: Begun, label: str = "siren") -> Answer:
+def answer(values: list[float], *begun: DetectedEvent, label: str = "siren") -> RecordingResult:
     t_s = np.arange(1, len(values) + 1) / 2
-    return Answer(t_s, np.array(values, np.float32)[:, None], (label,), begun, float(t_s[-1]))
+    return RecordingResult(t_s, np.array(values, np.float32)[:, None], (label,), begun, float(t_s[-1]))
 
 
 def test_a_class_says_yes_no_or_nothing() -> None:
@@ -98,11 +98,11 @@ def test_a_class_says_yes_no_or_nothing() -> None:
     assert row("a.ogg", "siren").truth("alarm") is None
     assert row("a.mp4", "normal", kind="clip").truth("person") is None
     assert row("a.mp4", "normal_person", kind="clip").truth("person") is True
-    for labels in (*sets.TRUTH.items(), *sets.UNCLEAR.items()):
-        assert not set(sets.TRUTH.get(labels[0], ())) & set(sets.UNCLEAR.get(labels[0], ()))
+    for labels in (*sets.TRUTH.items(), *sets.AMBIGUOUS_CLASSES.items()):
+        assert not set(sets.TRUTH.get(labels[0], ())) & set(sets.AMBIGUOUS_CLASSES.get(labels[0], ()))
 
 
-def manifest(folder: Path) -> list[Row]:
+def manifest(folder: Path) -> list[DatasetRow]:
     files = [f"open/audio/esc10/{k}.ogg" for k in range(6)] + ["restricted/audio/scream/9.ogg"]
     with (folder / "manifest.csv").open("w", newline="") as out:
         writer = csv.writer(out)
@@ -119,70 +119,70 @@ def test_recordings_that_are_there_are_read_and_picked_evenly_unseen_first(tmp_p
     rows = manifest(tmp_path)
     assert [r.path.name for r in rows] == ["0.ogg", "1.ogg", "2.ogg", "3.ogg", "4.ogg", "5.ogg", "9.ogg"]
     assert rows[-1].set_name == "scream"
-    marked = sets.mark_trained(rows, [rows[0].path])
+    marked = sets.mark_training_sources(rows, [rows[0].path])
     assert [r.was_trained for r in marked] == [True, True, False, False, False, False, False]
-    picked = [r.path.name for r in sets.pick(marked, 2)]
+    picked = [r.path.name for r in sets.sample_rows(marked, 2)]
     assert picked == ["2.ogg", "5.ogg", "9.ogg"]
-    assert len(sets.pick(marked, 5)) == 6
+    assert len(sets.sample_rows(marked, 5)) == 6
     with pytest.raises(InputError, match="--data"):
         sets.read_rows(tmp_path / "elsewhere")
 
 
-def some() -> list[Scored]:
+def some() -> list[ScoredRecording]:
     return [
-        Scored(row("a.ogg", "siren"), answer([0.1, 0.9], Begun("siren", 0.5, 1.0))),
-        Scored(row("b.ogg", "siren"), answer([0.2, 0.3])),
-        Scored(row("c.ogg", "rain"), answer([0.4, 0.5], Begun("siren", 0.5, 1.0))),
-        Scored(row("d.ogg", "cat"), answer([0.0, 0.1])),
-        Scored(row("e.ogg", "clock_alarm"), answer([1.0, 1.0])),
+        ScoredRecording(row("a.ogg", "siren"), answer([0.1, 0.9], DetectedEvent("siren", 0.5, 1.0))),
+        ScoredRecording(row("b.ogg", "siren"), answer([0.2, 0.3])),
+        ScoredRecording(row("c.ogg", "rain"), answer([0.4, 0.5], DetectedEvent("siren", 0.5, 1.0))),
+        ScoredRecording(row("d.ogg", "cat"), answer([0.0, 0.1])),
+        ScoredRecording(row("e.ogg", "clock_alarm"), answer([1.0, 1.0])),
     ]
 
 
 def test_figures_of_a_label() -> None:
-    f = figures.figures(some(), "siren", replicates=20)
+    f = figures.measure_label(some(), "siren", replicates=20)
     assert (f.positives, f.negatives, f.false_events, f.recall) == (2, 2, 1, 0.5)
-    assert f.precision.value == pytest.approx((1 + 2 / 3) / 2)
+    assert f.average_precision.value == pytest.approx((1 + 2 / 3) / 2)
     assert f.auc == pytest.approx(0.75)
     assert f.recall_hour == 0.5
     assert f.hours == pytest.approx(2 / 3600)
-    assert figures.confusions(some(), "siren") == [("rain", 1, 1)]
-    assert figures.missed(some(), "siren") == [("esc10/b.ogg", pytest.approx(0.3))]
+    assert figures.false_positive_classes(some(), "siren") == [("rain", 1, 1)]
+    assert figures.missed_recordings(some(), "siren") == [("esc10/b.ogg", pytest.approx(0.3))]
 
 
 def test_another_models_scores_are_held_against_ours() -> None:
     theirs = {"a.ogg": 0.1, "b.ogg": 0.2, "c.ogg": 0.3, "d.ogg": 0.4}
-    assert figures.precision_of(some(), theirs, "siren") == pytest.approx((1 / 3 + 2 / 4) / 2)
-    x = figures.gain(some(), theirs, "siren", replicates=20)
+    assert figures.average_precision_of(some(), theirs, "siren") == pytest.approx((1 / 3 + 2 / 4) / 2)
+    x = figures.average_precision_gain(some(), theirs, "siren", replicates=20)
     assert x.value == pytest.approx(5 / 6 - 5 / 12)
-    ours, other, more = figures.macro_gain(some(), {"siren": theirs}, ["siren"], replicates=20)
+    ours, other, more = figures.macro_average_precision_gain(some(), {"siren": theirs}, ["siren"], replicates=20)
     assert (ours.value, other.value, more.value) == pytest.approx((5 / 6, 5 / 12, 5 / 12))
 
 
 def test_calibration_counts_windows_where_the_event_is_going_on() -> None:
     lot = [
-        Scored(row("a.ogg", "siren"), answer([0.2, 0.2, 1.0, 1.0])),
-        Scored(row("c.ogg", "rain"), answer([0.0, 0.0, 0.0, 0.0])),
+        ScoredRecording(row("a.ogg", "siren"), answer([0.2, 0.2, 1.0, 1.0])),
+        ScoredRecording(row("c.ogg", "rain"), answer([0.0, 0.0, 0.0, 0.0])),
     ]
-    found = figures.calibration(lot, "siren", {"a.ogg": [(1.0, 2.0)]})
+    found = figures.label_calibration(lot, "siren", {"a.ogg": [(1.0, 2.0)]})
     assert found is not None
     assert (found.by_recording, found.by_window) == (pytest.approx(0.0), pytest.approx(0.0))
-    early = figures.calibration(lot, "siren", {"a.ogg": [(0.0, 2.0)]})
+    early = figures.label_calibration(lot, "siren", {"a.ogg": [(0.0, 2.0)]})
     assert early is not None
     assert early.by_window > 0.1
-    assert figures.calibration(lot[:1], "siren", {}) is None
+    assert figures.label_calibration(lot[:1], "siren", {}) is None
 
 
 def test_an_answer_is_kept_as_it_was(tmp_path: Path) -> None:
-    said = answer([0.1, float("nan"), 0.9], Begun("siren", 0.5, 1.0))
-    save(tmp_path / "a.npz", said)
-    again = load(tmp_path / "a.npz")
+    said = answer([0.1, float("nan"), 0.9], DetectedEvent("siren", 0.5, 1.0))
+    save_result(tmp_path / "a.npz", said)
+    again = load_result(tmp_path / "a.npz")
     assert again is not None
     np.testing.assert_array_equal(again.values, said.values)
-    assert (again.begun, again.labels, again.media_s) == (said.begun, said.labels, said.media_s)
+    assert (again.events, again.labels, again.media_s) == (said.events, said.labels, said.media_s)
     assert again.peak("siren") == pytest.approx(0.9)
     assert again.peak("fire") == 0
-    save(tmp_path / "b.npz", None)
-    assert load(tmp_path / "b.npz") is None
+    save_result(tmp_path / "b.npz", None)
+    assert load_result(tmp_path / "b.npz") is None
 
 
 def test_sound_is_active_where_it_is_loud() -> None:
@@ -193,33 +193,33 @@ def test_sound_is_active_where_it_is_loud() -> None:
 
 
 def test_latency_is_counted_from_the_onset() -> None:
-    said = answer([0.0] * 20, Begun("siren", 1.0, 1.5), Begun("siren", 4.0, 5.5))
-    assert onsets.latency(said, "siren", 3.0) == 2.5
-    assert onsets.latency(said, "fire", 3.0) is None
+    said = answer([0.0] * 20, DetectedEvent("siren", 1.0, 1.5), DetectedEvent("siren", 4.0, 5.5))
+    assert onsets.onset_latency(said, "siren", 3.0) == 2.5
+    assert onsets.onset_latency(said, "fire", 3.0) is None
 
 
 def test_verdicts_say_by_how_much() -> None:
-    found = {v.bar.name: v for v in bars.verdicts({"fire": (0.9, "n"), "ece": (0.08, "")})}
-    assert (found["fire"].is_met, found["ece"].is_met, found["esc10"].is_met) == (True, False, None)
+    found = {v.goal.name: v for v in bars.goal_results({"fire": (0.9, "n"), "ece": (0.08, "")})}
+    assert (found["fire"].is_reached, found["ece"].is_reached, found["esc10"].is_reached) == (True, False, None)
     assert (found["fire"].margin, found["ece"].margin) == (pytest.approx(0.05), pytest.approx(-0.03))
-    cells = {r[0]: r for r in bars.rows_of(list(found.values()))}
-    assert cells[found["ece"].bar.figure][3:5] == ["-0.030", "**missed**"]
-    assert cells[found["esc10"].bar.figure][2:5] == ["", "", "not measured"]
+    cells = {r[0]: r for r in bars.goal_rows(list(found.values()))}
+    assert cells[found["ece"].goal.figure][3:5] == ["-0.030", "**missed**"]
+    assert cells[found["esc10"].goal.figure][2:5] == ["", "", "not measured"]
 
 
 def report() -> list[document.Block]:
-    dots = [("siren", [plots.Dot("ours", 0.9, 0.8, 1.0), plots.Dot("theirs", float("nan"))]), ("a<b", [])]
-    bins = metrics.reliability(np.linspace(0, 1, 30), np.linspace(0, 1, 30) > 0.4)
-    table = Table(["a", "b"], [["x|y", "**z** <1"]])
+    dots = [("siren", [plots.PlotPoint("ours", 0.9, 0.8, 1.0), plots.PlotPoint("theirs", float("nan"))]), ("a<b", [])]
+    bins = metrics.reliability_bins(np.linspace(0, 1, 30), np.linspace(0, 1, 30) > 0.4)
+    table = TableBlock(["a", "b"], [["x|y", "**z** <1"]])
     drawn = [
-        Plot("dots", "dots", plots.dot_plot(dots, "AP")),
-        Plot("bins", "bins", plots.reliability_plot({"x": bins})),
+        PlotBlock("dots", "dots", plots.dot_plot(dots, "AP")),
+        PlotBlock("bins", "bins", plots.reliability_plot({"x": bins})),
     ]
-    return [Heading(1, "Title"), Text("see [this](that.md) and `code`"), Bullets(["one"]), table, *drawn]
+    return [HeadingBlock(1, "Title"), TextBlock("see [this](that.md) and `code`"), ListBlock(["one"]), table, *drawn]
 
 
 def test_a_report_is_written_as_markdown_and_as_one_page(tmp_path: Path) -> None:
-    document.write(report(), tmp_path / "evaluation.md", tmp_path / "page.html")
+    document.write_report(report(), tmp_path / "evaluation.md", tmp_path / "page.html")
     text, page = (tmp_path / "evaluation.md").read_text(), (tmp_path / "page.html").read_text()
     assert "| x\\|y | **z** <1 |" in text
     assert "![dots](images/evaluation/dots.svg)" in text
@@ -235,7 +235,7 @@ def test_a_report_is_written_as_markdown_and_as_one_page(tmp_path: Path) -> None
 @settings(deadline=None)
 @given(st.lists(st.floats(), max_size=6))
 def test_plots_take_any_numbers(values: list[float]) -> None:
-    ET.fromstring(plots.dot_plot([("x", [plots.Dot("a", v, v - 1, v + 1) for v in values])], "AP"))
+    ET.fromstring(plots.dot_plot([("x", [plots.PlotPoint("a", v, v - 1, v + 1) for v in values])], "AP"))
 
 
 def varint(number: int) -> bytes:
@@ -255,11 +255,11 @@ def test_a_checkpoint_is_read_without_tensorflow(tmp_path: Path) -> None:
     index = block([(b"b", b"\0" + varint(len(data)))])
     footer = b"\0\0" + varint(len(data) + 5) + varint(len(index))
     (tmp_path / "v.index").write_bytes(data + b"\0" * 5 + index + b"\0" * 5 + footer.ljust(48, b"\0"))
-    ((name, found),) = yamnet.read_variables(tmp_path / "v")
+    ((name, found),) = yamnet.read_checkpoint(tmp_path / "v")
     assert name == "a/kernel"
     np.testing.assert_array_equal(found, values.reshape(2, 3))
     with pytest.raises(InputError, match="SavedModel"):
-        list(yamnet.read_variables(tmp_path / "none"))
+        list(yamnet.read_checkpoint(tmp_path / "none"))
 
 
 def test_mel_triangles_cover_the_band() -> None:

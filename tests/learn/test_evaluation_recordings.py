@@ -20,9 +20,9 @@ from edge.config import parse
 from edge.engine.model import Model
 from edge.errors import MediaError, ModelError
 from edge.learn.evaluation import recordings
-from edge.learn.evaluation.kept import KeptReplay
-from edge.learn.evaluation.onsets import compose, decode
-from edge.learn.evaluation.recordings import Bench, Job, without
+from edge.learn.evaluation.kept import StoredReplay
+from edge.learn.evaluation.onsets import decode_mono, pad_to_onset
+from edge.learn.evaluation.recordings import RecordingRunner, ReplayJob, remove_stream
 from edge.metrics import Metrics
 from edge.replay import Replay
 from edge.types import Features, Scores
@@ -40,20 +40,20 @@ def engine(tmp_path: Path) -> Path:
 
 
 def test_a_stream_is_taken_out_without_touching_the_other(tmp_path: Path, clip: Path) -> None:
-    assert without(clip, "video", tmp_path / "sound.mp4")
-    assert without(clip, "audio", tmp_path / "picture.mp4")
+    assert remove_stream(clip, "video", tmp_path / "sound.mp4")
+    assert remove_stream(clip, "audio", tmp_path / "picture.mp4")
     with av.open(str(tmp_path / "sound.mp4")) as sound, av.open(str(tmp_path / "picture.mp4")) as picture:
         assert (len(sound.streams.video), len(sound.streams.audio)) == (0, 1)
         assert (len(picture.streams.video), len(picture.streams.audio)) == (1, 0)
-    np.testing.assert_array_equal(decode(tmp_path / "sound.mp4"), decode(clip))
-    assert not without(tmp_path / "sound.mp4", "audio", tmp_path / "nothing.mp4")
+    np.testing.assert_array_equal(decode_mono(tmp_path / "sound.mp4"), decode_mono(clip))
+    assert not remove_stream(tmp_path / "sound.mp4", "audio", tmp_path / "nothing.mp4")
 
 
 def test_answers_are_kept_until_the_file_or_the_model_changes(
     tmp_path: Path, clip: Path, engine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(engine, tmp_path / "work")
-    jobs = [Job(clip, view) for view in recordings.VIEWS] + [Job(tmp_path / "broken.mp4")]
+    bench = RecordingRunner(engine, tmp_path / "work")
+    jobs = [ReplayJob(clip, view) for view in recordings.STREAM_SELECTIONS] + [ReplayJob(tmp_path / "broken.mp4")]
     (tmp_path / "broken.mp4").write_bytes(b"no media")
     first = dict(bench.run(jobs))
     assert first[jobs[3]] is None
@@ -62,19 +62,19 @@ def test_answers_are_kept_until_the_file_or_the_model_changes(
     assert len(whole.t_s) == len(whole.values) >= 5
     assert whole.labels == bench.folder.manifest.label_names
     monkeypatch.setattr(recordings, "_Player", None)  # nothing is played
-    again = dict(Bench(engine, tmp_path / "work").run(jobs))
+    again = dict(RecordingRunner(engine, tmp_path / "work").run(jobs))
     for job in jobs[:3]:
         np.testing.assert_array_equal(again[job].values, first[job].values)  # type: ignore[union-attr]
     assert not bench.missing(jobs)
     clip.write_bytes(clip.read_bytes() + b"\0")
     assert bench.missing(jobs) == jobs[:3]
-    bench.forget()
+    bench.clear_cache()
     assert bench.missing(jobs[3:]) == jobs[3:]
 
 
 def test_an_onset_is_where_it_was_put(tmp_path: Path, clip: Path) -> None:
-    onset_s = compose(clip, tmp_path / "onset.wav")
-    samples = decode(tmp_path / "onset.wav")
+    onset_s = pad_to_onset(clip, tmp_path / "onset.wav")
+    samples = decode_mono(tmp_path / "onset.wav")
     before, after = samples[: round((onset_s - 0.1) * 16000)], samples[round((onset_s + 0.1) * 16000) :][:8000]
     assert np.abs(before).max() < 0.01 < np.abs(after).max()
 
@@ -110,12 +110,12 @@ def test_one_command_makes_the_report(tmp_path: Path, engine: Path) -> None:
 
 
 def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, engine: Path) -> None:
-    bench, job = Bench(engine, tmp_path / "work"), Job(clip, keeps=True)
-    assert bench.missing([Job(clip), job]) == [Job(clip), job]
+    bench, job = RecordingRunner(engine, tmp_path / "work"), ReplayJob(clip, stores_windows=True)
+    assert bench.missing([ReplayJob(clip), job]) == [ReplayJob(clip), job]
     dict(bench.run([job]))
-    assert not bench.missing([Job(clip), job])
+    assert not bench.missing([ReplayJob(clip), job])
     told, played = Heard(), Heard()
-    KeptReplay({clip: bench.windows(job)}).run(clip, told)
+    StoredReplay({clip: bench.windows_path(job)}).run(clip, told)
     config = parse(recordings._CONFIG).config
     model = Model.open(bench.folder, config.model, 1, Metrics())
     Replay(config, model).run(clip, played)
@@ -130,7 +130,7 @@ def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, en
         for field in fields(Features):
             np.testing.assert_array_equal(getattr(kept.features, field.name), getattr(fresh.features, field.name))
     with pytest.raises(MediaError, match="kept"):
-        KeptReplay({}).run(clip, told)
+        StoredReplay({}).run(clip, told)
 
 
 class Heard:
@@ -145,8 +145,8 @@ class Heard:
 
 
 def test_a_model_exchanged_while_it_is_measured_is_noticed(tmp_path: Path, clip: Path, engine: Path) -> None:
-    bench = Bench(engine, tmp_path / "work")
+    bench = RecordingRunner(engine, tmp_path / "work")
     text = (engine / "model.yaml").read_text()
     (engine / "model.yaml").write_text(text.replace(bench.folder.manifest.sha256, "0" * 64))
     with pytest.raises(ModelError, match="exchanged"):
-        dict(bench.run([Job(clip)]))
+        dict(bench.run([ReplayJob(clip)]))

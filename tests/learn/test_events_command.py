@@ -91,7 +91,7 @@ def test_worse_is_refused_unless_forced_and_there_is_a_way_back(
     capsys.readouterr()
     assert learn(config, wrong, profile) == 1
     assert "refused: high, low got worse" in capsys.readouterr().out
-    assert ProfileFolder(profile).existing().number == 1
+    assert ProfileFolder(profile).require_current().number == 1
     assert learn(config, wrong, profile, "--force") == 0
     assert "although high, low got worse" in capsys.readouterr().out
     assert main(["learn", "rollback", str(profile)]) == 0
@@ -107,11 +107,11 @@ def test_learning_the_same_again_is_accepted_and_reads_nothing_twice(
 ) -> None:
     profile = tmp_path / "profile"
     assert learn(config, clips, profile) == 0
-    from edge.learn.events.read import Reader
+    from edge.learn.events.read import RecordingReader
 
-    monkeypatch.setattr(Reader, "_play", None)
+    monkeypatch.setattr(RecordingReader, "_play", None)
     assert learn(config, clips, profile) == 0
-    assert ProfileFolder(profile).existing().number == 2
+    assert ProfileFolder(profile).require_current().number == 2
 
 
 def test_earlier_clips_are_learned_from_too(
@@ -124,7 +124,7 @@ def test_earlier_clips_are_learned_from_too(
     capsys.readouterr()
     assert learn(config, tmp_path / "more", profile, "--force") == 0
     assert "learned from 24 clips" in capsys.readouterr().out
-    part = ProfileFolder(profile).existing().part("events")
+    part = ProfileFolder(profile).require_current().part("events")
     assert part is not None
     assert part.facts["head"]["labels"] == ["high", "low", "very_high"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InputError
-from edge.learn.events.clips import NONE
+from edge.learn.events.clips import NO_EVENT
 from edge.learn.events.examples import check_counts, read_examples
 
 
@@ -22,12 +22,12 @@ def files(folder: Path, *names: str) -> Path:
 def test_a_sub_folder_is_a_label(tmp_path: Path) -> None:
     files(tmp_path, "door_slam/1.wav", "normal/a.wav", "door_slam/night/2.wav", ".git/x", "door_slam/.hidden")
     found = {(e.path.name, e.label, e.group) for e in read_examples(tmp_path)}
-    assert found == {("1.wav", "door_slam", ""), ("2.wav", "door_slam", "night"), ("a.wav", NONE, "")}
+    assert found == {("1.wav", "door_slam", ""), ("2.wav", "door_slam", "night"), ("a.wav", NO_EVENT, "")}
 
 
 @pytest.mark.parametrize("name", ["normal", "none", "background", "negative", "Normal"])
 def test_names_for_no_event(tmp_path: Path, name: str) -> None:
-    assert [e.label for e in read_examples(files(tmp_path, f"{name}/1.wav"))] == [NONE]
+    assert [e.label for e in read_examples(files(tmp_path, f"{name}/1.wav"))] == [NO_EVENT]
 
 
 @pytest.mark.parametrize("header", ["file,label,group", "path,class,group", "File,Event,Group"])
@@ -88,9 +88,9 @@ def test_nothing_there(tmp_path: Path) -> None:
     ("counts", "told"),
     [
         ({"slam": 5}, "only one label, 'slam'"),
-        ({NONE: 9}, "no clips of any event"),
-        ({"slam": 4, NONE: 9}, "too few clips: slam has 4; give at least 5"),
-        ({"slam": 5, NONE: 2}, "too few clips: normal has 2"),
+        ({NO_EVENT: 9}, "no clips of any event"),
+        ({"slam": 4, NO_EVENT: 9}, "too few clips: slam has 4; give at least 5"),
+        ({"slam": 5, NO_EVENT: 2}, "too few clips: normal has 2"),
     ],
 )
 def test_too_little_to_learn_from(counts: dict[str, int], told: str) -> None:
@@ -99,5 +99,5 @@ def test_too_little_to_learn_from(counts: dict[str, int], told: str) -> None:
 
 
 def test_enough_to_learn_from() -> None:
-    check_counts({"slam": 5, NONE: 5})
+    check_counts({"slam": 5, NO_EVENT: 5})
     check_counts({"slam": 5, "knock": 5})

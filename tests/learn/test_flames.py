@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.learn.flames.fluid import COLUMNS, FRAMES, ROWS, Burn, burn, encoded, linear
+from edge.learn.flames.fluid import COLUMNS, FRAMES, ROWS, FireSimulation, linear_to_srgb, simulate_fire, srgb_to_linear
 from edge.learn.flames.lookalikes import PAINTERS, lookalike_shot, plain_shot
 from edge.learn.flames.places import read_panorama
-from edge.learn.flames.scene import fire_shot, framed, smoke_shot
-from edge.learn.labels import HEIGHT, PAD, WIDTH
+from edge.learn.flames.scene import fire_shot, smoke_shot, with_random_bars
+from edge.learn.labels import HEIGHT, PAD_VALUE, WIDTH
 
 PLACE = np.full((2, HEIGHT, WIDTH, 3), 90, np.uint8)
 
 
 @pytest.fixture(scope="module")
-def fire() -> Burn:
-    return burn(np.random.default_rng(3))
+def fire() -> FireSimulation:
+    return simulate_fire(np.random.default_rng(3))
 
 
-def test_a_fire_burns_upwards_from_its_source_and_flickers(fire: Burn) -> None:
+def test_a_fire_burns_upwards_from_its_source_and_flickers(fire: FireSimulation) -> None:
     heat = fire.heat.astype(np.float32)
     assert heat.shape == (FRAMES, ROWS, COLUMNS)
     assert np.isfinite(heat).all()
@@ -30,17 +30,17 @@ def test_a_fire_burns_upwards_from_its_source_and_flickers(fire: Burn) -> None:
     assert np.abs(heat[0] - heat[10]).mean() > 0.2 * heat[0].mean()
 
 
-def test_the_same_seed_burns_alike(fire: Burn) -> None:
-    assert np.array_equal(burn(np.random.default_rng(3)).heat, fire.heat)
+def test_the_same_seed_burns_alike(fire: FireSimulation) -> None:
+    assert np.array_equal(simulate_fire(np.random.default_rng(3)).heat, fire.heat)
 
 
 def test_light_and_its_encoding_are_each_others_inverse() -> None:
     values = np.arange(256, dtype=np.uint8)
-    assert np.abs(encoded(linear(values)) * 255 - values)[16:].max() < 3
-    assert encoded(np.array([7.0], np.float32))[0] == 1.0
+    assert np.abs(linear_to_srgb(srgb_to_linear(values)) * 255 - values)[16:].max() < 3
+    assert linear_to_srgb(np.array([7.0], np.float32))[0] == 1.0
 
 
-def test_cells_lie_where_the_picture_became_warm(fire: Burn) -> None:
+def test_cells_lie_where_the_picture_became_warm(fire: FireSimulation) -> None:
     warmth: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(12):
         shot = fire_shot(np.random.default_rng(seed), (fire,), PLACE, still=True)
@@ -53,14 +53,14 @@ def test_cells_lie_where_the_picture_became_warm(fire: Burn) -> None:
     assert np.median(warmth[True]) > np.median(warmth[False]) + 20
 
 
-def test_a_still_does_not_move_and_a_clip_does(fire: Burn) -> None:
+def test_a_still_does_not_move_and_a_clip_does(fire: FireSimulation) -> None:
     still = fire_shot(np.random.default_rng(1), (fire,), PLACE, still=True)
     moving = fire_shot(np.random.default_rng(1), (fire,), PLACE, still=False)
     assert np.array_equal(still.frames[0], still.frames[1])
     assert not np.array_equal(moving.frames[0], moving.frames[1])
 
 
-def test_smoke_alone_is_no_fire(fire: Burn) -> None:
+def test_smoke_alone_is_no_fire(fire: FireSimulation) -> None:
     shots = [smoke_shot(np.random.default_rng(n), (fire,), PLACE, still=True) for n in range(6)]
     assert all(not shot.cells[0].any() for shot in shots)
     assert any((shot.cells[1] == 1).any() for shot in shots)
@@ -78,14 +78,14 @@ def test_a_lookalike_changes_the_place_and_is_no_fire(kind: str) -> None:
     assert np.array_equal(shot.frames, again.frames)
 
 
-def test_bars_beside_a_picture_hold_no_event(fire: Burn) -> None:
+def test_bars_beside_a_picture_hold_no_event(fire: FireSimulation) -> None:
     shot = fire_shot(np.random.default_rng(2), (fire,), PLACE, still=True)
     full = type(shot)(np.full_like(shot.frames, 200), np.ones_like(shot.cells), "x")
-    shots = [framed(np.random.default_rng(n), full) for n in range(12)]
-    barred = [s for s in shots if (s.frames[1, 0, 0] == PAD).all()]
+    shots = [with_random_bars(np.random.default_rng(n), full) for n in range(12)]
+    barred = [s for s in shots if (s.frames[1, 0, 0] == PAD_VALUE).all()]
     assert 0 < len(barred) < 12
     for s in barred:
-        bars = (s.frames[1, 0, ::32] == PAD).all(1)
+        bars = (s.frames[1, 0, ::32] == PAD_VALUE).all(1)
         assert not s.cells[:, :, bars].any()
         assert s.cells[:, :, ~bars].all()
 

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 # ruff: noqa: E402
 from edge.learn.fusion import CELLS, FUSIONS
-from edge.learn.fusion.pooled import LowRank
-from edge.learn.labels import DIM, MEMORY
+from edge.learn.fusion.pooled import LowRankBilinear
+from edge.learn.labels import MEMORY, TOKEN_DIM
 from edge.learn.train.graphs import open_session
 
 pytestmark = pytest.mark.learn
@@ -23,7 +23,7 @@ NAMES = ("tokens", "mask", "memory", "memory_mask")
 def inputs(batch: int, seed: int) -> list[torch.Tensor]:
     g = torch.Generator().manual_seed(seed)
     mask, memory_mask = (torch.rand(batch, n, generator=g).gt(0.4).float() for n in (CELLS + 3, MEMORY))
-    tokens, memory = (torch.randn(batch, n, DIM, generator=g) for n in (CELLS + 3, MEMORY))
+    tokens, memory = (torch.randn(batch, n, TOKEN_DIM, generator=g) for n in (CELLS + 3, MEMORY))
     return [tokens, mask, memory, memory_mask]
 
 
@@ -47,7 +47,11 @@ def test_what_is_masked_changes_nothing(name: str) -> None:
 def test_everything_that_is_there_matters(name: str, part: str) -> None:
     net, (tokens, mask, memory, memory_mask) = fusion(name), inputs(1, seed=2)
     mask[:], memory_mask[:] = 1, 1
-    changed, past, moved = tokens.clone(), memory.clone(), torch.randn(DIM, generator=torch.Generator().manual_seed(9))
+    changed, past, moved = (
+        tokens.clone(),
+        memory.clone(),
+        torch.randn(TOKEN_DIM, generator=torch.Generator().manual_seed(9)),
+    )
     if part == "memory":
         past[:, -1] += moved
     elif part == "cells":
@@ -60,7 +64,7 @@ def test_everything_that_is_there_matters(name: str, part: str) -> None:
 
 
 def test_a_pair_of_which_one_part_is_missing_adds_nothing() -> None:
-    pairs, (tokens, _, _, _) = LowRank().eval(), inputs(1, seed=4)
+    pairs, (tokens, _, _, _) = LowRankBilinear().eval(), inputs(1, seed=4)
     there = torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0]])
     with torch.no_grad():
         torch.testing.assert_close(pairs(tokens[:, :5], there)[0], pairs.out.bias)

@@ -114,7 +114,7 @@ def test_shapes_at_every_batch(session: Any) -> None:
         assert out["boxes"].shape == (batch, L.BOXES, 6)
         assert out["evidence"].shape == (batch, *L.GRID)
         assert out["tags"].shape == (batch, L.TAGS)
-        assert out["token"].shape == out["embedding"].shape == (batch, L.DIM)
+        assert out["token"].shape == out["embedding"].shape == (batch, L.TOKEN_DIM)
 
 
 @pytest.mark.parametrize("name", ["fused", *PARTS])

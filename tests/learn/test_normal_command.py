@@ -59,7 +59,7 @@ def replayed(config: Path, profile: Path, path: Path, out: Path) -> float:
 def test_what_was_learned_is_used_in_replay(config: Path, recordings: list[Path], tmp_path: Path) -> None:
     profile = tmp_path / "profile"
     assert learn(config, profile, *recordings) == 0
-    version = ProfileFolder(profile).existing()
+    version = ProfileFolder(profile).require_current()
     assert set(version.parts()) == {"normal", "null"}
     assert version.notes["recordings"] == 6
     steady(tmp_path / "same.wav", 0.12, 4.0)
@@ -92,7 +92,7 @@ def test_a_bad_recording_is_left_out_and_told(
     assert "6 recordings" in told
     assert "bad.mp4" in told
     assert "missing.wav" in told
-    assert ProfileFolder(tmp_path / "profile").existing().part("normal") is not None
+    assert ProfileFolder(tmp_path / "profile").require_current().part("normal") is not None
 
 
 def test_nothing_usable_writes_nothing(config: Path, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_cameras_are_learned_apart(config: Path, recordings: list[Path], tmp_pat
     done = learn_normal(recordings, profile, config=config)
     assert done.version == 2
     assert done.highest < 1
-    part = ProfileFolder(profile).existing().part("normal")
+    part = ProfileFolder(profile).require_current().part("normal")
     assert part is not None
     assert set(part.facts["cameras"]) == {"gate", "*"}
     assert np.isfinite(done.hours)

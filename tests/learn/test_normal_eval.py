@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.learn.normal.eval import LABELS, auc, measure_ped2
+from edge.learn.normal.eval import PED2_LABELS, auc, measure_ped2
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    path = tmp_path / LABELS
+    path = tmp_path / PED2_LABELS
     path.parent.mkdir(parents=True)
     path.write_text(
         "clip,n_frames,start_frame_1based,end_frame_1based_inclusive,source\n01,40,21,40,x\n02,40,1,20,x\n07,40,1,9,x\n"

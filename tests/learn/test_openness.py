@@ -11,14 +11,21 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 # ruff: noqa: E402
 from edge.learn import labels as L  # noqa: N812
-from edge.learn.data import permitted, recordings
+from edge.learn.data import is_permitted_licence, open_recordings
 from edge.learn.nets.heads import FusionHead, HopFeatures
-from edge.learn.nets.image import MAP, TOP
-from edge.learn.nets.network import no_bodies
-from edge.learn.scenes.backgrounds import box_cells, fire_boxes, zoomed, zoomed_picture
-from edge.learn.train.audio import blended
-from edge.learn.train.calibrate import Samples, balanced, crossed, fit_platt, scene_logits, shared_samples
-from edge.learn.train.rows import Rows
+from edge.learn.nets.image import MAP_CHANNELS, TOP_CHANNELS
+from edge.learn.nets.network import empty_body_features
+from edge.learn.scenes.backgrounds import boxes_to_cells, read_fire_boxes, zoom_boxes, zoom_picture
+from edge.learn.train.audio import interpolate_weights
+from edge.learn.train.calibrate import (
+    CalibrationSamples,
+    balanced_weights,
+    cross_validated_ece,
+    fit_platt,
+    scene_logits,
+    shared_samples,
+)
+from edge.learn.train.rows import FeatureRows
 from edge.learn.train.thresholds import thresholds
 
 pytestmark = pytest.mark.learn
@@ -36,14 +43,14 @@ pytestmark = pytest.mark.learn
     ],
 )  # fmt: skip
 def test_only_named_open_licences_train(licence: str, allowed: bool) -> None:
-    assert permitted(licence) is allowed
+    assert is_permitted_licence(licence) is allowed
 
 
 def test_recordings_leave_out_what_only_lies_in_the_open_folder(tmp_path: Path) -> None:
     header = "file,label,split,group,licence,tier,dataset\n"
     rows = "a.ogg,dog,,,CC BY 4.0,open,x\nb.ogg,dog,,,CC Sampling+,open,x\nc.ogg,dog,,,CC BY 4.0,restricted,x\n"
     (tmp_path / "manifest.csv").write_text(header + rows, encoding="utf-8")
-    assert [r.path.name for r in recordings(tmp_path)] == ["a.ogg"]
+    assert [r.path.name for r in open_recordings(tmp_path)] == ["a.ogg"]
 
 
 def test_fire_boxes_follow_the_label_file(tmp_path: Path) -> None:
@@ -56,24 +63,24 @@ def test_fire_boxes_follow_the_label_file(tmp_path: Path) -> None:
   <_><frameNumber>1</frameNumber>
     <annotations/></_></frames>"""
     (tmp_path / "x.xml").write_text(text, encoding="utf-8")
-    assert fire_boxes(tmp_path / "x.xml") == [[(176, 84, 24, 33), (-2, 152, 17, 44)], []]
+    assert read_fire_boxes(tmp_path / "x.xml") == [[(176, 84, 24, 33), (-2, 152, 17, 44)], []]
 
 
 def test_boxes_move_with_the_zoomed_picture() -> None:
     picture = np.zeros((L.HEIGHT, L.WIDTH, 3), np.uint8)
     picture[96:128, 192:224] = 255
     box = [(192, 96, 32, 32)]
-    assert box_cells(box)[3, 6] == 1
-    assert box_cells(box).sum() == 1
-    ((x, y, w, h),) = zoomed(box, 1.5)
-    bright = np.argwhere(zoomed_picture(picture, 1.5)[..., 0] > 127)
+    assert boxes_to_cells(box)[3, 6] == 1
+    assert boxes_to_cells(box).sum() == 1
+    ((x, y, w, h),) = zoom_boxes(box, 1.5)
+    bright = np.argwhere(zoom_picture(picture, 1.5)[..., 0] > 127)
     np.testing.assert_allclose(bright.min(0), [y, x], atol=1.5)
     np.testing.assert_allclose(bright.max(0) + 1, [y + h, x + w], atol=1.5)
 
 
 def test_the_share_moves_weights_part_of_the_way() -> None:
     begin, tuned = {"a": torch.zeros(2), "n": torch.tensor(3)}, {"a": torch.ones(2), "n": torch.tensor(9)}
-    mixed = blended(begin, tuned, 0.25)
+    mixed = interpolate_weights(begin, tuned, 0.25)
     assert mixed["a"].tolist() == [0.25, 0.25]
     assert int(mixed["n"]) == 3
 
@@ -81,8 +88,9 @@ def test_the_share_moves_weights_part_of_the_way() -> None:
 def features(n: int) -> HopFeatures:
     g = torch.Generator().manual_seed(1)
     return HopFeatures(
-        torch.randn(n, 14, MAP, generator=g), torch.randn(n, TOP, generator=g), torch.randn(n, 4, generator=g),
-        torch.randn(n, 3, generator=g), *no_bodies(torch.zeros(n, TOP)),
+        torch.randn(n, 14, MAP_CHANNELS, generator=g), torch.randn(n, TOP_CHANNELS, generator=g),
+        torch.randn(n, 4, generator=g),
+        torch.randn(n, 3, generator=g), *empty_body_features(torch.zeros(n, TOP_CHANNELS)),
         torch.randn(n, 384, generator=g), torch.randn(n, L.TAGS, generator=g) - 5,
         torch.zeros(n, 8), torch.ones(n, 2), torch.ones(n), torch.zeros(n, 8),
     )  # fmt: skip
@@ -104,7 +112,7 @@ def test_what_is_only_seen_stays_under_the_picture_limit() -> None:
     head, f = FusionHead().eval(), features(4)
     f = f._replace(dense=torch.full((4, 4), 14.0), tags=torch.full((4, L.TAGS), -14.0))
     torch.nn.init.constant_(head.correct.bias, 99.0)
-    rows = Rows(f, torch.zeros(4, 3, len(L.LABELS)), torch.zeros(4, dtype=torch.long))
+    rows = FeatureRows(f, torch.zeros(4, 3, len(L.LABELS)), torch.zeros(4, dtype=torch.long))
     for c, label in enumerate(L.LABELS):
         if label.picture_limit is not None:
             top = float(np.log(label.picture_limit / (1 - label.picture_limit)))
@@ -116,13 +124,15 @@ def test_what_is_only_seen_stays_under_the_picture_limit() -> None:
     assert float(z[:, L.LABEL_NAMES.index("fire")].min()) > 0.99
 
 
-def samples(z: list[float], y: list[float], source: list[int], whole: list[float]) -> Samples:
-    return Samples(torch.tensor(z), torch.tensor(y), torch.ones(len(z)), torch.tensor(source), torch.tensor(whole))
+def samples(z: list[float], y: list[float], source: list[int], whole: list[float]) -> CalibrationSamples:
+    return CalibrationSamples(
+        torch.tensor(z), torch.tensor(y), torch.ones(len(z)), torch.tensor(source), torch.tensor(whole)
+    )
 
 
 def test_positives_are_their_share_and_recordings_count_as_much_as_windows() -> None:
     x = samples([0.0] * 10, [1, 0, 0, 0, 0, 0, 0, 0, 1, 0], list(range(10)), [0] * 8 + [1, 1])
-    weight = balanced(x)
+    weight = balanced_weights(x)
     for kind in (0, 1):
         part = x.whole == kind
         assert float(weight[part].sum()) == pytest.approx(1.0)
@@ -137,7 +147,7 @@ def test_the_fit_finds_the_scale_and_offset_that_made_the_scores() -> None:
     weight = torch.cat([p / p.sum() * 0.1, (1 - p) / (1 - p).sum() * 0.9])  # every score, as often true as it should be
     z = torch.cat([odds, odds])
     shift = float(np.log(0.1 / 0.9) - torch.log(p.sum() / (1 - p).sum()))
-    scale, offset = fit_platt(Samples((z + shift - 0.7) / 1.4, truth, weight, torch.arange(8002), whole))
+    scale, offset = fit_platt(CalibrationSamples((z + shift - 0.7) / 1.4, truth, weight, torch.arange(8002), whole))
     assert scale == pytest.approx(1.4, abs=0.05)
     assert offset == pytest.approx(0.7, abs=0.1)
 
@@ -148,15 +158,15 @@ def test_calibration_error_is_judged_on_sources_that_the_fit_had_not_seen() -> N
     source = (torch.arange(80) % 4).long()
     y[(source == 0)] = 1 - y[source == 0]  # one quarter of the sources says the opposite
     both = torch.arange(80) // 4 % 2
-    x = Samples(z, y, torch.ones(80), source, both.float())
-    assert min(crossed(x)) > 0.1
+    x = CalibrationSamples(z, y, torch.ones(80), source, both.float())
+    assert min(cross_validated_ece(x)) > 0.1
 
 
 def test_the_shared_fit_reads_classes_from_the_names_of_their_recordings() -> None:
     f = features(6)
     f = f._replace(tags=torch.full((6, L.TAGS), -6.0))
     f.tags[:3, 289] = 4.0
-    rows = Rows(f, torch.zeros(6, 3, len(L.LABELS)), torch.tensor([0, 0, 0, 1, 1, 1]), ("5-1-A-10", "5-2-A-49"))
+    rows = FeatureRows(f, torch.zeros(6, 3, len(L.LABELS)), torch.tensor([0, 0, 0, 1, 1, 1]), ("5-1-A-10", "5-2-A-49"))
     x = shared_samples(rows)
     assert len(x.z) == 10 * 4  # three windows and the recording, for each of ten classes; class 49 is not of ESC-10
     assert float(x.z[x.y > 0.5].min()) > 3
@@ -164,7 +174,7 @@ def test_the_shared_fit_reads_classes_from_the_names_of_their_recordings() -> No
 
 def test_enter_stands_above_ordinary_material_within_its_bounds() -> None:
     head, f = FusionHead().eval(), features(6)
-    rows = Rows(f, torch.zeros(6, 3, len(L.LABELS)), torch.zeros(6, dtype=torch.long))
+    rows = FeatureRows(f, torch.zeros(6, 3, len(L.LABELS)), torch.zeros(6, dtype=torch.long))
     for found in thresholds(head, [rows], rows, rows):
         assert 0.25 - 1e-6 <= found.enter <= 0.6 + 1e-6
         assert found.enter >= min(0.6, 1.25 * found.ordinary) - 1e-6

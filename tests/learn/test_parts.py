@@ -13,11 +13,11 @@ torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 from edge.learn import labels as L  # noqa: N812
 from edge.learn.evaluation.metrics import average_precision
-from edge.learn.nets.detector import Anchors, boxes_from
+from edge.learn.nets.detector import AnchorPredictions, decode_boxes
 from edge.learn.scenes import synth
-from edge.learn.scenes.soundbank import Bank
-from edge.learn.train.rows import memories
-from edge.learn.train.stream import Media, window
+from edge.learn.scenes.soundbank import SoundBank
+from edge.learn.train.rows import memory_windows
+from edge.learn.train.stream import RecordingMedia, window_inputs
 
 pytestmark = pytest.mark.learn
 
@@ -60,8 +60,8 @@ def test_boxes_follow_a_plain_reference() -> None:
     raw[..., 4] = rng.random((1, 300))
     raw[..., 5:8] = rng.random((1, 300, 3))
     places = torch.from_numpy(raw).transpose(1, 2)
-    found = Anchors(places[:, :4], places[:, 4:5], places[:, 5:])
-    got = boxes_from(found, 32, L.WIDTH, L.HEIGHT).numpy()[0]
+    found = AnchorPredictions(places[:, :4], places[:, 4:5], places[:, 5:])
+    got = decode_boxes(found, 32, L.WIDTH, L.HEIGHT).numpy()[0]
     want = _reference(raw[0])
     assert np.count_nonzero(got[:, 4]) == min(32, len(want))
     np.testing.assert_allclose(got[: len(want)], want[:32], atol=1e-5)
@@ -91,7 +91,7 @@ def _reference(raw: np.ndarray) -> np.ndarray:
 
 def test_memory_is_the_sixteen_hops_before_oldest_first() -> None:
     tokens = torch.arange(64.0)[:, None].expand(-1, 4)
-    memory, there = memories(tokens, torch.tensor([0, 3, 31, 32, 50]))
+    memory, there = memory_windows(tokens, torch.tensor([0, 3, 31, 32, 50]))
     assert there.sum(1).tolist() == [0, 3, 16, 0, 16]
     assert memory[2, :, 0].tolist() == list(range(15, 31))
     assert memory[1, -3:, 0].tolist() == [0, 1, 2]
@@ -127,27 +127,27 @@ def test_sounds_are_finite_unit_and_fixed_by_their_seed(make: object) -> None:
 
 def test_scenes_are_fixed_by_their_seed() -> None:
     from edge.learn.scenes.backgrounds import Backgrounds
-    from edge.learn.scenes.compose import compose, render
+    from edge.learn.scenes.compose import compose_scene, render_pictures
 
     rng = np.random.default_rng(0)
-    bank = Bank({"gunshot": [synth.gunshot(rng)], "alarm": [synth.temporal_three(rng)]}, [synth.claps(rng)])
+    bank = SoundBank({"gunshot": [synth.gunshot(rng)], "alarm": [synth.temporal_three(rng)]}, [synth.claps(rng)])
     places = Backgrounds((), (), ())
-    first, again, other = compose(40, bank), compose(40, bank), compose(41, bank)
+    first, again, other = compose_scene(40, bank), compose_scene(40, bank), compose_scene(41, bank)
     assert np.array_equal(first.audio, again.audio)
     assert not np.array_equal(first.audio, other.audio)
     assert np.array_equal(first.evident, again.evident)
-    a, b = render(first, places, range(3)), render(again, places, range(3))
+    a, b = render_pictures(first, places, range(3)), render_pictures(again, places, range(3))
     assert np.array_equal(a.frames, b.frames)
     assert a.frames.shape == (3, 2, L.HEIGHT, L.WIDTH, 3)
 
 
 def test_what_a_modality_cannot_know_is_never_its_evidence() -> None:
-    from edge.learn.scenes.compose import compose
+    from edge.learn.scenes.compose import compose_scene
 
     rng = np.random.default_rng(0)
-    bank = Bank({k: [fs[0](rng)] for k, fs in synth.EVENTS.items()}, [synth.claps(rng)])
+    bank = SoundBank({k: [fs[0](rng)] for k, fs in synth.EVENTS.items()}, [synth.claps(rng)])
     for seed in range(25):
-        evident = compose(seed, bank).evident
+        evident = compose_scene(seed, bank).evident
         for c, label in enumerate(L.LABELS):
             for m, name in enumerate(L.MODALITIES):
                 if name not in label.modalities:
@@ -156,12 +156,12 @@ def test_what_a_modality_cannot_know_is_never_its_evidence() -> None:
 
 def test_window_puts_the_newest_last_and_says_what_is_missing() -> None:
     ramp = np.linspace(0, 1, 3 * L.RATE_HZ, dtype=np.float32)
-    row = window(Media("x", "", ramp, None), 0)
+    row = window_inputs(RecordingMedia("x", "", ramp, None), 0)
     assert row["audio_ok"] == 0.25
     assert row["audio"][-1] == ramp[L.RATE_HZ // 2 - 1]
     assert np.all(row["audio"][: -L.RATE_HZ // 2] == 0)
     assert row["video_ok"].sum() == 0
-    full = window(Media("x", "", ramp, None), 5)
+    full = window_inputs(RecordingMedia("x", "", ramp, None), 5)
     assert full["audio_ok"] == 1
     assert full["audio"][-1] == ramp[-1]
 

@@ -12,26 +12,26 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("cv2")
 from edge.learn import labels as L  # noqa: N812
-from edge.learn.scenes.compose import HOPS, LEAD_S, LENGTH_S, _lit
-from edge.learn.scenes.traces import Ordinary, Placed, draw_ordinary, readings
+from edge.learn.scenes.compose import HOPS, LEAD_S, LENGTH_S, _ambient_light
+from edge.learn.scenes.traces import AmbientChanges, PlacedEvent, draw_ambient_changes, sensor_readings
 from edge.learn.train.export import sample_inputs
 from edge.learn.train.graphs import OUTPUTS, open_session
 
 pytestmark = pytest.mark.learn
 FOLDER = Path(__file__).parents[2] / "engines" / "fused"
 NAMES = [s.name for s in L.SENSORS]
-QUIET = Ordinary(None, None, None, None)
+QUIET = AmbientChanges(None, None, None, None)
 T = LEAD_S + np.arange(HOPS) * L.HOP_S
 
 
-def trace(placed: tuple[Placed, ...], ordinary: Ordinary = QUIET, seed: int = 3) -> dict[str, np.ndarray]:
-    z, _ = readings(np.random.default_rng(seed), T, placed, ordinary)
+def trace(placed: tuple[PlacedEvent, ...], ordinary: AmbientChanges = QUIET, seed: int = 3) -> dict[str, np.ndarray]:
+    z, _ = sensor_readings(np.random.default_rng(seed), T, placed, ordinary)
     return {s.name: z[:, n] * s.std + s.mean for n, s in enumerate(L.SENSORS)}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_fire_heats_and_smokes_within_seconds_and_only_where_it_is_sensed(seed: int) -> None:
-    fire = Placed("fire", 6.0, 16.0, True, False, True)
+    fire = PlacedEvent("fire", 6.0, 16.0, True, False, True)
     with_it, without = trace((fire,), seed=seed), trace((replace(fire, sensed=False),), seed=seed)
     late, early = T > 12.5, T < 6.0
     assert np.all((with_it["temperature"] - without["temperature"])[late] >= 5.9)
@@ -49,19 +49,19 @@ def test_a_light_switched_on_at_night_moves_light_and_nothing_of_a_fire() -> Non
 
 
 def test_the_picture_is_dark_until_the_light_is_on() -> None:
-    from edge.learn.scenes.pictures import draw_camera
+    from edge.learn.scenes.pictures import draw_camera_model
 
-    camera = draw_camera(np.random.default_rng(0))
+    camera = draw_camera_model(np.random.default_rng(0))
     night = replace(QUIET, switch_s=8.0)
-    gains = [_lit(camera, night, t).gain for t in (7.9, 8.1, 8.3)]
+    gains = [_ambient_light(camera, night, t).gain for t in (7.9, 8.1, 8.3)]
     assert gains == sorted(gains)
     assert gains[0] < 0.25 * camera.gain
     assert gains[2] == camera.gain
-    assert _lit(camera, QUIET, 1.0) == camera
+    assert _ambient_light(camera, QUIET, 1.0) == camera
 
 
 def test_glass_and_knocks_shake_and_people_breathe() -> None:
-    broken = trace((Placed("glass_break", 5.0, 7.5, False, True, True),))
+    broken = trace((PlacedEvent("glass_break", 5.0, 7.5, False, True, True),))
     assert broken["vibration"][(T >= 5) & (T < 6)].min() >= 1.0
     crowd = trace((), replace(QUIET, crowd_s=4.0))["co2"] - trace(())["co2"]
     assert crowd[T < 4].max() == pytest.approx(0, abs=1e-2)
@@ -69,8 +69,8 @@ def test_glass_and_knocks_shake_and_people_breathe() -> None:
 
 
 def test_ordinary_things_happen_in_a_part_of_the_scenes_and_by_their_seed() -> None:
-    drawn = [draw_ordinary(np.random.default_rng(n), LENGTH_S) for n in range(400)]
-    assert drawn[7] == draw_ordinary(np.random.default_rng(7), LENGTH_S)
+    drawn = [draw_ambient_changes(np.random.default_rng(n), LENGTH_S) for n in range(400)]
+    assert drawn[7] == draw_ambient_changes(np.random.default_rng(7), LENGTH_S)
     assert 60 < sum(x.switch_s is not None for x in drawn) < 140
     assert 30 < sum(x.crowd_s is not None for x in drawn) < 95
 

@@ -13,21 +13,21 @@ pytest.importorskip("cv2")
 # ruff: noqa: E402
 from edge.learn import labels as L  # noqa: N812
 from edge.learn.nets.heads import FusionHead, HopFeatures
-from edge.learn.nets.image import MAP, TOP
-from edge.learn.nets.network import no_bodies
+from edge.learn.nets.image import MAP_CHANNELS, TOP_CHANNELS
+from edge.learn.nets.network import empty_body_features
 from edge.learn.scenes.compose import HOPS
 from edge.learn.train import ablate as ablation
 from edge.learn.train import checkpoint
 from edge.learn.train import fusion as train_fusion
-from edge.learn.train.fusion import FusionRun, contrast, fit_head, judged
-from edge.learn.train.rows import Rows, scene_chances
+from edge.learn.train.fusion import FusionTrainingConfig, contrastive_loss, label_loss, train_fusion_head
+from edge.learn.train.rows import FeatureRows, scene_weights
 
 pytestmark = pytest.mark.learn
 SIREN = L.LABEL_NAMES.index("siren")
 FIRE = L.LABEL_NAMES.index("fire")
 
 
-def rows(scenes: int, seed: int) -> Rows:
+def rows(scenes: int, seed: int) -> FeatureRows:
     """Scenes in every third of which a siren is heard in the second half, and a fire is sensed in every other."""
     g, n = torch.Generator().manual_seed(seed), scenes * HOPS
     evident = torch.zeros(scenes, HOPS, 3, len(L.LABELS))
@@ -38,27 +38,28 @@ def rows(scenes: int, seed: int) -> Rows:
     tags[:, 396] = evident[:, 1, SIREN] * 7 - 6
     sensors = torch.randn(n, 8, generator=g) * 0.2
     sensors[:, 0] += 3 * evident[:, 2, FIRE]
-    top = torch.randn(n, TOP, generator=g) * 0.1
+    top = torch.randn(n, TOP_CHANNELS, generator=g) * 0.1
     features = HopFeatures(
-        torch.randn(n, 14, MAP, generator=g) * 0.1, top, torch.full((n, 4), -5.0), torch.full((n, 3), -5.0),
-        *no_bodies(top), torch.randn(n, 384, generator=g) * 0.1, tags, sensors, torch.ones(n, 2), torch.ones(n),
+        torch.randn(n, 14, MAP_CHANNELS, generator=g) * 0.1, top, torch.full((n, 4), -5.0), torch.full((n, 3), -5.0),
+        *empty_body_features(top), torch.randn(n, 384, generator=g) * 0.1, tags, sensors, torch.ones(n, 2),
+        torch.ones(n),
         torch.ones(n, 8),
     )  # fmt: skip
-    return Rows(features, evident, torch.arange(n) // HOPS)
+    return FeatureRows(features, evident, torch.arange(n) // HOPS)
 
 
-def fitted(run: FusionRun, path: Path | None = None) -> FusionHead:
+def fitted(run: FusionTrainingConfig, path: Path | None = None) -> FusionHead:
     torch.manual_seed(1)
     head = FusionHead("weighted_sum")
-    fit_head(head, rows(6, 1), rows(3, 2), run, path)
+    train_fusion_head(head, rows(6, 1), rows(3, 2), run, path)
     return head
 
 
 def test_a_killed_run_goes_on_and_ends_where_it_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_fusion, "_CHECK", 2)
-    run, path = FusionRun(steps=6, batch=32, patience=9), tmp_path / "run.pt"
+    run, path = FusionTrainingConfig(steps=6, batch=32, patience=9), tmp_path / "run.pt"
     whole = fitted(run)
-    real, calls = checkpoint.keep, []
+    real, calls = checkpoint.save, []
 
     def kill_after_two(where: Path, state: object) -> None:
         real(where, state)
@@ -76,16 +77,16 @@ def test_a_killed_run_goes_on_and_ends_where_it_would_have(tmp_path: Path, monke
 
 
 def test_the_same_seed_gives_the_same_head_and_another_seed_another() -> None:
-    one, two, other = (fitted(FusionRun(steps=2, batch=32, seed=s)) for s in (1, 1, 2))
+    one, two, other = (fitted(FusionTrainingConfig(steps=2, batch=32, seed=s)) for s in (1, 1, 2))
     assert torch.equal(one.correct.weight, two.correct.weight)
     assert not torch.equal(one.correct.weight, other.correct.weight)
 
 
 def test_training_learns_what_sensors_say() -> None:
-    head, held = fitted(FusionRun(steps=60, batch=64)), rows(3, 7)
+    head, held = fitted(FusionTrainingConfig(steps=60, batch=64)), rows(3, 7)
     with torch.no_grad():
-        hop, known = head.hop(held.features), held.features.available()
-        none = torch.zeros(len(known), 16, L.DIM)
+        hop, known = head.encode_hop(held.features), held.features.available_modalities()
+        none = torch.zeros(len(known), 16, L.TOKEN_DIM)
         full, _ = head.logits(hop, known, none, none[..., 0])
         without, _ = head.logits(hop, known * torch.tensor([1.0, 1.0, 0.0]), none, none[..., 0])
     burning = held.evident[:, 2, FIRE] > 0.5
@@ -99,17 +100,20 @@ def test_what_nobody_there_could_tell_is_not_judged() -> None:
     logits = torch.zeros(2, len(L.LABELS))
     logits[:, SIREN] = -9.0
     deaf, all_ears = torch.tensor([[1.0, 0.0, 1.0]]), torch.ones(1, 3)
-    assert float(judged(logits, evident, deaf.expand(2, 3))) < float(judged(logits, evident, all_ears.expand(2, 3))) - 5
+    assert (
+        float(label_loss(logits, evident, deaf.expand(2, 3)))
+        < float(label_loss(logits, evident, all_ears.expand(2, 3))) - 5
+    )
 
 
 def test_contrast_wants_what_is_seen_and_heard_of_one_event_together() -> None:
     head = FusionHead("weighted_sum").eval()
     f = rows(1, 3).features
-    hop, known, evident = head.hop(f), f.available(), torch.zeros(HOPS, 3, len(L.LABELS))
-    assert float(contrast(head, hop, known, evident).detach()) == 0
+    hop, known, evident = head.hop(f), f.available_modalities(), torch.zeros(HOPS, 3, len(L.LABELS))
+    assert float(contrastive_loss(head, hop, known, evident).detach()) == 0
     evident[:16, :2, FIRE] = 1
     evident[16:, :2, L.LABEL_NAMES.index("explosion")] = 1
-    loss = contrast(head, hop, known, evident)
+    loss = contrastive_loss(head, hop, known, evident)
     assert float(loss.detach()) > 0
     loss.backward()
     assert float(head.embed.weight.grad.abs().sum()) > 0
@@ -117,27 +121,27 @@ def test_contrast_wants_what_is_seen_and_heard_of_one_event_together() -> None:
 
 def test_scenes_with_rare_events_are_drawn_more_often() -> None:
     some = rows(6, 4)
-    chances = scene_chances(some)
+    chances = scene_weights(some)
     assert float(chances[1]) == pytest.approx(1)  # nothing in it
     assert float(chances[0]) > float(chances[2]) > 1  # siren (a third) and fire (half), against fire alone
 
 
 def test_ablation_keeps_every_result_and_runs_none_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, run = tmp_path / "ablation.json", FusionRun(steps=2, batch=32)
-    done = ablation.ablate({}, rows(4, 1), rows(3, 2), run, [1], path, ["concat", "product"])
+    path, run = tmp_path / "ablation.json", FusionTrainingConfig(steps=2, batch=32)
+    done = ablation.run_ablation({}, rows(4, 1), rows(3, 2), run, [1], path, ["concat", "product"])
     assert {x.fusion for x in done} == {"none", "concat", "product"}
     assert len(json.loads(path.read_text())) == 3
     monkeypatch.setattr(ablation, "fit_head", lambda *_: pytest.fail("was run again"))
-    again = ablation.ablate({}, rows(4, 1), rows(3, 2), run, [1], path, ["concat", "product"])
+    again = ablation.run_ablation({}, rows(4, 1), rows(3, 2), run, [1], path, ["concat", "product"])
     assert again == done
-    text = ablation.ablation_text(done)
+    text = ablation.ablation_table(done)
     assert text.count("\n") == 5
     assert np.isfinite([v for x in done for v in x.precision.values()]).all()
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
-    assert checkpoint.found(path) is None
-    checkpoint.keep(path, {"a": torch.ones(3), "n": 4})
-    assert checkpoint.found(path)["n"] == 4
+    assert checkpoint.load(path) is None
+    checkpoint.save(path, {"a": torch.ones(3), "n": 4})
+    assert checkpoint.load(path)["n"] == 4
     assert [p.name for p in tmp_path.iterdir()] == ["x.pt"]

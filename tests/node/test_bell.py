@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from edge.node.bell import Bell
+from edge.node.bell import WakeEvent
 
 
 def test_rung_once_or_often_it_wakes_once() -> None:
-    bell = Bell()
+    bell = WakeEvent()
     assert not bell.wait(0.0)
     bell.set()
     bell.set()
@@ -19,7 +19,7 @@ def test_rung_once_or_often_it_wakes_once() -> None:
 
 
 def test_who_waits_is_woken_and_no_ring_is_lost_among_many_who_ring() -> None:
-    bell, done, asked = Bell(), threading.Event(), [0]
+    bell, done, asked = WakeEvent(), threading.Event(), [0]
 
     def ring() -> None:
         for _ in range(500):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 
 from edge.clock import SystemClock
-from edge.node.crew import Crew
+from edge.node.crew import ThreadGroup
 
 
 def test_a_bug_is_recorded_and_wakes_the_supervisor() -> None:
     woken = threading.Event()
-    crew = Crew(SystemClock(), woken.set)
+    crew = ThreadGroup(SystemClock(), woken.set)
 
     def broken(_cancel: threading.Event) -> None:
         raise RuntimeError("bug")
@@ -21,7 +21,7 @@ def test_a_bug_is_recorded_and_wakes_the_supervisor() -> None:
 
 
 def test_stop_cancels_only_the_named_and_says_who_hangs() -> None:
-    crew = Crew(SystemClock(), lambda: None)
+    crew = ThreadGroup(SystemClock(), lambda: None)
     release = threading.Event()
     crew.start("capture:good", lambda cancel: cancel.wait() and None)
     crew.start("capture:hanging", lambda _cancel: release.wait() and None)

@@ -11,9 +11,9 @@ import pytest
 
 from edge.clock import VirtualClock
 from edge.errors import ConfigError, EdgeError, InputError, MediaError, ModelError, SinkError
-from edge.node.daemon import outcome
-from edge.node.filework import FileWork
-from edge.node.folder import LOCK, hold
+from edge.node.daemon import exit_code
+from edge.node.filework import FileWorker
+from edge.node.folder import LOCK, lock_data_dir
 from edge.types import NS_PER_S
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - as `shutil` gives it
@@ -25,15 +25,15 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def files(tmp_path: Path, clock: VirtualClock) -> FileWork:
-    return FileWork(tmp_path, clock)
+def files(tmp_path: Path, clock: VirtualClock) -> FileWorker:
+    return FileWorker(tmp_path, clock)
 
 
-def test_what_is_asked_for_is_done_in_order_also_at_the_end(files: FileWork) -> None:
+def test_what_is_asked_for_is_done_in_order_also_at_the_end(files: FileWorker) -> None:
     done: list[str] = []
-    files.regular.append(lambda: done.append("look"))
-    files.later(lambda: done.append("1"))
-    files.later(lambda: done.append("2"))
+    files.every_turn.append(lambda: done.append("look"))
+    files.submit(lambda: done.append("1"))
+    files.submit(lambda: done.append("2"))
     cancel = threading.Event()
     cancel.set()
     files.run(cancel)
@@ -41,26 +41,26 @@ def test_what_is_asked_for_is_done_in_order_also_at_the_end(files: FileWork) -> 
 
 
 @pytest.mark.parametrize("error", [SinkError("s"), InputError("i"), ConfigError(["c"]), OSError(5, "EIO")])
-def test_what_the_disk_refuses_does_not_keep_the_rest_from_being_done(files: FileWork, error: Exception) -> None:
+def test_what_the_disk_refuses_does_not_keep_the_rest_from_being_done(files: FileWorker, error: Exception) -> None:
     done: list[str] = []
 
     def refused() -> None:
         raise error
 
-    files.later(refused)
-    files.later(lambda: done.append("next"))
+    files.submit(refused)
+    files.submit(lambda: done.append("next"))
     files.step()
     assert done == ["next"]
 
 
-def test_a_bug_ends_it(files: FileWork) -> None:
-    files.later(lambda: int("bug") and None)
+def test_a_bug_ends_it(files: FileWorker) -> None:
+    files.submit(lambda: int("bug") and None)
     with pytest.raises(ValueError, match="bug"):
         files.step()
 
 
 def test_the_free_space_is_measured_now_and_then_and_unknown_when_the_disk_does_not_say(
-    files: FileWork, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    files: FileWorker, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert files.free_bytes() is None
     answers: list[int | OSError] = [7, 8, OSError(5, "EIO")]
@@ -94,10 +94,10 @@ def test_only_what_a_person_wrote_ends_with_a_code_that_is_not_tried_again(
     failure: Exception | None, has_begun: bool, code: int | None
 ) -> None:
     if code is not None:
-        assert outcome(failure, has_begun=has_begun) == code
+        assert exit_code(failure, has_begun=has_begun) == code
         return
     with pytest.raises(EdgeError):  # `edge.cli` tells it, with its own code
-        outcome(failure, has_begun=has_begun)
+        exit_code(failure, has_begun=has_begun)
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_held_as_far_as_it_goes(
@@ -112,10 +112,10 @@ def test_a_folder_that_cannot_be_written_is_said_and_held_as_far_as_it_goes(
         return opened(path, mode)
 
     monkeypatch.setattr(Path, "open", read_only)
-    with hold(tmp_path):
+    with lock_data_dir(tmp_path):
         assert "the data folder cannot be written (Read-only file system)" in caplog.text
-        with pytest.raises(InputError, match="another daemon"), hold(tmp_path):
+        with pytest.raises(InputError, match="another daemon"), lock_data_dir(tmp_path):
             pass
     (tmp_path / LOCK).unlink()
-    with hold(tmp_path):
+    with lock_data_dir(tmp_path):
         pass

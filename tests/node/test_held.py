@@ -24,15 +24,15 @@ def rig() -> tuple[HeldBackReporter, Told]:
 
 def test_changes_are_told_each_camera_at_most_every_five_seconds() -> None:
     reporter, told = rig()
-    reporter.tell((), 0)
-    reporter.tell((LIMITED,), NS_PER_S)
+    reporter.report((), 0)
+    reporter.report((LIMITED,), NS_PER_S)
     assert told == [(["gate", "hall"], 0)], "at first, so that an earlier run's is gone"
-    reporter.tell((LIMITED,), 5 * NS_PER_S)
+    reporter.report((LIMITED,), 5 * NS_PER_S)
     assert told[1:] == [(["gate"], 1)]
     for second in range(6, 60):
-        reporter.tell((LIMITED,), second * NS_PER_S)
+        reporter.report((LIMITED,), second * NS_PER_S)
     assert len(told) == 2, "nothing changed"
-    reporter.tell((), 60 * NS_PER_S)
+    reporter.report((), 60 * NS_PER_S)
     assert told[2:] == [(["gate"], 0)]
 
 
@@ -40,19 +40,19 @@ def test_it_is_logged_once_when_it_begins(caplog: pytest.LogCaptureFixture) -> N
     reporter, _ = rig()
     with caplog.at_level(logging.INFO):
         for second in range(3590):
-            reporter.tell((LIMITED, WAITING), second * NS_PER_S)
+            reporter.report((LIMITED, WAITING), second * NS_PER_S)
     (record,) = caplog.records
     assert record.getMessage() == (
         "gate: person is above its threshold of 0.60 and no event: it repeats what was told often enough in the last "
         "hour (most_per_hour)"
     )
     with caplog.at_level(logging.INFO):
-        reporter.tell((LIMITED,), 3600 * NS_PER_S)
+        reporter.report((LIMITED,), 3600 * NS_PER_S)
     assert len(caplog.records) == 2, "and once an hour while it goes on"
 
 
 def test_what_was_over_within_a_second_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     reporter, _ = rig()
     with caplog.at_level(logging.INFO):
-        reporter.tell((HeldBack("gate", "shout", 0.6, {HoldReason.COOLDOWN: 1}),), 0)
+        reporter.report((HeldBack("gate", "shout", 0.6, {HoldReason.COOLDOWN: 1}),), 0)
     assert "shout is above its threshold of 0.60 and no event: one has ended only just now (cooldown_s)" in caplog.text

@@ -16,7 +16,7 @@ from broker_parts import Mosquitto, free_port, listening, make_certificates, nee
 from daemon_parts import Daemon, config_text, events_in, wait_for
 
 from edge.clock import SystemClock
-from edge.evidence.archive.records import Query
+from edge.evidence.archive.records import EventQuery
 from edge.evidence.archive.store import EventStore
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -150,5 +150,5 @@ def test_a_disk_that_gives_errors_stops_no_alert_and_ends_no_daemon(
     assert "Traceback" not in daemon.text()
     begun = {e["id"] for e in events_in(told) if e["phase"] == "begin"}
     store = EventStore(tmp_path / "data" / "evidence", SystemClock(), read_only=True)
-    assert begun == {found.record.id for found in store.find(Query(limit=10_000))}, "no row is lost"
+    assert begun == {found.record.id for found in store.find(EventQuery(limit=10_000))}, "no row is lost"
     store.close()

@@ -10,8 +10,8 @@ from edge.config import parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.facts import SourceState
 from edge.metrics import Metrics
-from edge.node.inputs import Inputs
-from edge.publish.commands import Incoming
+from edge.node.inputs import NodeInputs
+from edge.publish.commands import IncomingMessage
 from edge.types import NS_PER_S
 
 TEXT = """
@@ -31,12 +31,12 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def inputs(clock: VirtualClock) -> Inputs:
+def inputs(clock: VirtualClock) -> NodeInputs:
     geometry = load_folder(find_folder("fused")).manifest.geometry
-    return Inputs(parse(TEXT), geometry, clock, Metrics())
+    return NodeInputs(parse(TEXT), geometry, clock, Metrics())
 
 
-def known(inputs: Inputs, camera: str, t_ns: int) -> dict[str, float]:
+def known(inputs: NodeInputs, camera: str, t_ns: int) -> dict[str, float]:
     """The z-scores that the model would see of a camera's sensors."""
     channels = [channel.name for channel in inputs._geometry.sensors]
     values, ok = np.zeros(len(channels), np.float32), np.zeros(len(channels), np.float32)
@@ -44,10 +44,10 @@ def known(inputs: Inputs, camera: str, t_ns: int) -> dict[str, float]:
     return {name: float(v) for name, v, is_there in zip(channels, values, there, strict=True) if is_there}
 
 
-def test_a_topic_reaches_every_camera_that_names_it(inputs: Inputs, clock: VirtualClock) -> None:
+def test_a_topic_reaches_every_camera_that_names_it(inputs: NodeInputs, clock: VirtualClock) -> None:
     assert inputs.sensor_topics == ["yard/env", "yard/temp"]
-    inputs.on_sensor(Incoming("yard/temp", b"30"))
-    inputs.on_sensor(Incoming("yard/env", b'{"lux": [500, 1]}'))
+    inputs.on_sensor(IncomingMessage("yard/temp", b"30"))
+    inputs.on_sensor(IncomingMessage("yard/env", b'{"lux": [500, 1]}'))
     now_ns = clock.mono_ns()
     assert known(inputs, "yard", now_ns) == {"temperature": 1.0, "light": 1.0}
     assert known(inputs, "hall", now_ns) == {"temperature": 1.0}
@@ -57,20 +57,20 @@ def test_a_topic_reaches_every_camera_that_names_it(inputs: Inputs, clock: Virtu
 def test_a_copied_address_is_said_at_start(caplog: pytest.LogCaptureFixture) -> None:
     camera = "{source: {type: rtsp, url: 'rtsp://u:geheim@192.0.2.5/1'}}"
     geometry = load_folder(find_folder("fused")).manifest.geometry
-    Inputs(parse(f"cameras:\n  a: {camera}\n  b: {camera}\n"), geometry, VirtualClock(), Metrics())
+    NodeInputs(parse(f"cameras:\n  a: {camera}\n  b: {camera}\n"), geometry, VirtualClock(), Metrics())
     assert "config.yaml:3: cameras.b.source.url: is the stream of cameras.a.source; is it" in caplog.text
     assert "geheim" not in caplog.text
 
 
 @pytest.mark.parametrize("payload", [b"", b"nan", b"1e999", b"\xff\xfe", b"[" * 5000, b'{"lux": {}}', b"9" * 100_000])
-def test_what_is_no_number_changes_nothing(inputs: Inputs, clock: VirtualClock, payload: bytes) -> None:
-    inputs.on_sensor(Incoming("yard/temp", payload))
-    inputs.on_sensor(Incoming("yard/env", payload))
-    inputs.on_sensor(Incoming("elsewhere", b"1"))
+def test_what_is_no_number_changes_nothing(inputs: NodeInputs, clock: VirtualClock, payload: bytes) -> None:
+    inputs.on_sensor(IncomingMessage("yard/temp", payload))
+    inputs.on_sensor(IncomingMessage("yard/env", payload))
+    inputs.on_sensor(IncomingMessage("elsewhere", b"1"))
     assert known(inputs, "yard", clock.mono_ns()) == {}
 
 
-def test_states_and_who_is_live(inputs: Inputs) -> None:
+def test_states_and_who_is_live(inputs: NodeInputs) -> None:
     assert inputs.live == {"yard": False, "hall": False, "cellar": True}
     assert inputs.state("cellar") == inputs.state("yard") == (SourceState.CONNECTING, "")
     assert inputs.summary() == "3 connecting"

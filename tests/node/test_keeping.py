@@ -10,7 +10,7 @@ import pytest
 from daemon_parts import SAMPLE, Daemon, config_text, events_in
 
 from edge.clock import SystemClock
-from edge.evidence.archive.records import Query, Record
+from edge.evidence.archive.records import EventQuery, EventRecord
 from edge.evidence.archive.store import EventStore
 
 BEFORE_S, AFTER_S = 3.0, 2.0
@@ -21,7 +21,7 @@ FLOOR = ", zones: {floor: [[0, 0.3], [1, 0.3], [1, 1], [0, 1]]}"
 INTRUSION = "events: {intrusion: {when: person, zones: [floor], after_s: 1}}\n"
 
 
-def kept(tmp_path: Path, *, camera: str = "", evidence: str = "", events: str = "") -> tuple[list[Record], Path]:
+def kept(tmp_path: Path, *, camera: str = "", evidence: str = "", events: str = "") -> tuple[list[EventRecord], Path]:
     """The records and the evidence folder after the daemon has played the sample once."""
     config = tmp_path / "config.yaml"
     more = f"mqtt: null\n{events}evidence: {{before_s: {BEFORE_S}, after_s: {AFTER_S}, keep_free_gb: 0{evidence}}}\n"
@@ -31,7 +31,7 @@ def kept(tmp_path: Path, *, camera: str = "", evidence: str = "", events: str = 
     assert daemon.process.wait(240) == 0, daemon.text()
     told = {event["id"] for event in events_in(tmp_path / "data" / "events.jsonl") if event["kind"] == "event"}
     store = EventStore(tmp_path / "data" / "evidence", SystemClock(), read_only=True)
-    records = [found.record for found in store.find(Query(limit=500))]
+    records = [found.record for found in store.find(EventQuery(limit=500))]
     store.close()
     assert {record.id for record in records if record.kind == "event"} == told
     return [record for record in records if record.kind == "event"], tmp_path / "data" / "evidence"

@@ -11,19 +11,19 @@ import pytest
 from edge.errors import InputError, MediaError, SinkError
 from edge.evidence.recorder import Recorder
 from edge.metrics import Metrics
-from edge.node.keeping import Keeping
-from edge.types import Kept
+from edge.node.keeping import EvidenceWorker
+from edge.types import EvidenceFiles
 
-KEPT = Kept("e1", "gate", "fire", 0, {})
+KEPT = EvidenceFiles("e1", "gate", "fire", 0, {})
 
 
 class Script:
     """A recorder whose turns do what the test says; the last one ends the thread."""
 
-    def __init__(self, stop: threading.Event, *turns: Exception | list[Kept]) -> None:
+    def __init__(self, stop: threading.Event, *turns: Exception | list[EvidenceFiles]) -> None:
         self._stop, self._turns = stop, list(turns)
 
-    def work(self) -> list[Kept]:
+    def work(self) -> list[EvidenceFiles]:
         turn = self._turns.pop(0)
         if not self._turns:
             self._stop.set()
@@ -31,7 +31,7 @@ class Script:
             raise turn
         return turn
 
-    def close(self, limit_s: float) -> list[Kept]:
+    def close(self, limit_s: float) -> list[EvidenceFiles]:
         raise OSError(5, "Input/output error")
 
 
@@ -39,9 +39,9 @@ class Told:
     """A publisher that keeps what it is given."""
 
     def __init__(self) -> None:
-        self.kept: list[Kept] = []
+        self.kept: list[EvidenceFiles] = []
 
-    def publish_evidence(self, kept: Kept, snapshot: bytes | None = None) -> None:
+    def publish_evidence(self, kept: EvidenceFiles, snapshot: bytes | None = None) -> None:
         self.kept.append(kept)
 
 
@@ -49,8 +49,8 @@ class Well:
     trouble = ""
 
 
-def keeping(recorder: Script, told: Told, metrics: Metrics) -> Keeping:
-    made = Keeping.__new__(Keeping)
+def keeping(recorder: Script, told: Told, metrics: Metrics) -> EvidenceWorker:
+    made = EvidenceWorker.__new__(EvidenceWorker)
     made.TURN_S = 0.0  # type: ignore[misc]
     made.closing_s, made.describer, made._failed = 0.0, None, ""
     made._recorder, made._publisher = cast("Recorder", recorder), cast("Any", told)

@@ -10,10 +10,10 @@ import pytest
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.config.models import Anomaly
+from edge.config.models import AnomalyConfig
 from edge.engine.manifest import Manifest, find_folder, load_folder
-from edge.node.learning import Learning
-from edge.profile import Part, ProfileFolder, load_part, save_part
+from edge.node.learning import SiteLearner
+from edge.profile import ProfileFolder, ProfilePart, load_part, save_part
 from edge.types import NS_PER_S, Contribution, Features, Scores
 
 
@@ -22,9 +22,9 @@ def manifest() -> Manifest:
     return load_folder(find_folder("fused")).manifest
 
 
-def begun(folder: Path, manifest: Manifest, clock: VirtualClock, learn_h: float = 0.1) -> Learning:
-    learning = Learning(folder, manifest, Anomaly(learn_h=learn_h), None, clock)
-    learning.watch(manifest.labels)
+def begun(folder: Path, manifest: Manifest, clock: VirtualClock, learn_h: float = 0.1) -> SiteLearner:
+    learning = SiteLearner(folder, manifest, AnomalyConfig(learn_h=learn_h), None, clock)
+    learning.track_background(manifest.labels)
     return learning
 
 
@@ -37,7 +37,7 @@ def quiet_window(seq: int, labels: tuple[str, ...]) -> Scores:
                   np.zeros(192, np.float32), (), {}, 1.0, True, True, "fused", features)  # fmt: skip
 
 
-def live(learning: Learning, manifest: Manifest, minutes: int) -> None:
+def live(learning: SiteLearner, manifest: Manifest, minutes: int) -> None:
     assert learning.normal is not None
     for seq in range(minutes * 120):
         scores = quiet_window(seq, manifest.label_names)
@@ -49,9 +49,9 @@ def live(learning: Learning, manifest: Manifest, minutes: int) -> None:
 def test_what_was_learned_is_there_after_a_restart(tmp_path: Path, manifest: Manifest) -> None:
     learning = begun(tmp_path, manifest, VirtualClock(0))
     live(learning, manifest, 10)
-    learning.keep(at_once=True)
+    learning.save_if_due(at_once=True)
     again = begun(tmp_path, manifest, VirtualClock(0))
-    assert learning.quiet.minutes("fire") == again.quiet.minutes("fire") > 5
+    assert learning.background.minutes("fire") == again.background.minutes("fire") > 5
     assert learning.normal is not None
     assert again.normal is not None
     assert 0 < learning.normal.learned("gate") == again.normal.learned("gate")
@@ -60,16 +60,16 @@ def test_what_was_learned_is_there_after_a_restart(tmp_path: Path, manifest: Man
 def test_it_is_saved_when_it_is_time_and_not_before(tmp_path: Path, manifest: Manifest) -> None:
     clock = VirtualClock(0)
     learning = begun(tmp_path, manifest, clock)
-    learning.keep()
+    learning.save_if_due()
     assert not (tmp_path / "learned").exists()
-    clock.advance_to(clock.mono_ns() + Learning.SAVE_EVERY_NS)
-    learning.keep()
+    clock.advance_to(clock.mono_ns() + SiteLearner.SAVE_EVERY_NS)
+    learning.save_if_due()
     assert (tmp_path / "learned" / "null.npz").exists()
 
 
 @pytest.mark.parametrize("name", ["null", "normal"])
 def test_a_part_that_is_whole_but_makes_no_sense_is_put_aside(tmp_path: Path, manifest: Manifest, name: str) -> None:
-    part = Part({"points": np.zeros(3)}, {"graph_sha256": manifest.sha256, "schema": 77})
+    part = ProfilePart({"points": np.zeros(3)}, {"graph_sha256": manifest.sha256, "schema": 77})
     save_part(tmp_path / "learned" / f"{name}.npz", part)
     begun(tmp_path, manifest, VirtualClock(0))
     assert (tmp_path / "learned" / f"{name}.before.npz").exists()
@@ -78,10 +78,10 @@ def test_a_part_that_is_whole_but_makes_no_sense_is_put_aside(tmp_path: Path, ma
 @pytest.mark.parametrize("damage", [b"not a part", None])
 def test_a_part_that_cannot_be_used_is_put_aside(tmp_path: Path, manifest: Manifest, damage: bytes | None) -> None:
     path = tmp_path / "learned" / "null.npz"
-    save_part(path, Part({}, {"graph_sha256": "of another model"}))
+    save_part(path, ProfilePart({}, {"graph_sha256": "of another model"}))
     if damage is not None:
         path.write_bytes(damage)
-    assert begun(tmp_path, manifest, VirtualClock(0)).quiet.minutes("fire") == 0
+    assert begun(tmp_path, manifest, VirtualClock(0)).background.minutes("fire") == 0
     assert not path.exists()
     assert (tmp_path / "learned" / "null.before.npz").exists()
 
@@ -95,7 +95,7 @@ def test_a_full_disk_is_told_and_the_daemon_goes_on(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    learning.keep(at_once=True)
+    learning.save_if_due(at_once=True)
     assert "No space left" in caplog.text
 
 
@@ -103,11 +103,11 @@ def test_a_profile_is_where_a_new_box_starts(tmp_path: Path, manifest: Manifest)
     source = begun(tmp_path / "a", manifest, VirtualClock(0))
     live(source, manifest, 10)
     profile = ProfileFolder(tmp_path / "profile")
-    version = profile.write(manifest, {"null": source.quiet.to_part()}, {})
-    other = Learning(tmp_path / "b", manifest, None, version, VirtualClock(0))
-    other.watch(manifest.labels)
-    assert other.quiet.minutes("fire") == source.quiet.minutes("fire")
+    version = profile.write(manifest, {"null": source.background.to_part()}, {})
+    other = SiteLearner(tmp_path / "b", manifest, None, version, VirtualClock(0))
+    other.track_background(manifest.labels)
+    assert other.background.minutes("fire") == source.background.minutes("fire")
     assert other.normal is None
-    assert other.learners == (other.quiet,)
-    other.keep(at_once=True)
+    assert other.learners == (other.background,)
+    other.save_if_due(at_once=True)
     assert load_part(tmp_path / "b" / "learned" / "null.npz").facts["graph_sha256"] == manifest.sha256

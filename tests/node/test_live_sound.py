@@ -8,7 +8,7 @@ from media_times import at
 
 from edge.clock import VirtualClock
 from edge.evidence.clips.mute import MARGIN_NS, SPEECH_TAGS
-from edge.node.live_sound import ASKED_NS, LiveSound
+from edge.node.live_sound import LISTENER_TIMEOUT_NS, LiveAudio
 from edge.types import F32, NS_PER_S, Features, Scores
 
 RATE = 1000
@@ -21,7 +21,7 @@ class Site:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.live = LiveSound(self.newest, RATE, round(WINDOW_S * NS_PER_S), self.clock)
+        self.live = LiveAudio(self.newest, RATE, round(WINDOW_S * NS_PER_S), self.clock)
         self.heard: dict[int, float] = {}
         self.next = -1
 
@@ -43,7 +43,7 @@ class Site:
             self.clock.advance(NS_PER_S // 2)
 
     def listen(self, *, speech: bool = False) -> None:
-        heard = self.live.hear(self.next, speech=speech)
+        heard = self.live.samples_after(self.next, speech=speech)
         first = heard.next - len(heard.samples)
         assert self.next in {-1, first}, "nothing is left out and nothing comes twice"
         self.heard.update(enumerate(heard.samples.tolist(), first))
@@ -108,7 +108,7 @@ def test_nothing_is_noted_while_nobody_listens() -> None:
     assert len(site.live._windows) == 0
     site.run(30)
     assert len(site.live._windows) > 10
-    site.clock.advance(ASKED_NS)
+    site.clock.advance(LISTENER_TIMEOUT_NS)
     site.run(60, asks=False)
     assert len(site.live._windows) == 0
 
@@ -117,6 +117,6 @@ def test_a_source_that_begins_anew_is_listened_to_anew() -> None:
     site = Site()
     site.clock.advance(20 * NS_PER_S)
     site.run(30)
-    far = site.live.hear(10**9, speech=False)
+    far = site.live.samples_after(10**9, speech=False)
     assert far.next <= site.next + RATE
     assert len(far.samples) <= RATE // 2

@@ -11,7 +11,7 @@ import pytest
 from daemon_parts import Daemon, config_text, eager, events_in, wait_for
 
 from edge.clock import SystemClock
-from edge.evidence.archive.records import Query
+from edge.evidence.archive.records import EventQuery
 from edge.evidence.archive.store import EventStore
 
 EAGER = eager("{enter: 0.01, leave: 0.009, min_s: 0, cooldown_s: 0, merge_s: 0, most_per_hour: 3600}")
@@ -37,7 +37,7 @@ def test_every_alert_has_a_row_with_an_end(tmp_path: Path) -> None:
     begun = {event["id"] for event in events_in(told)}
     ended = {event["id"] for event in events_in(told) if event["phase"] == "end"}
     store = EventStore(tmp_path / "data" / "evidence", SystemClock(), read_only=True)
-    rows = {found.record.id: found.record.end_ns for found in store.find(Query(limit=10_000))}
+    rows = {found.record.id: found.record.end_ns for found in store.find(EventQuery(limit=10_000))}
     store.close()
     assert begun == ended
     assert set(rows) == begun

@@ -10,7 +10,7 @@ import pytest
 
 from edge.engine.manifest import Manifest, find_folder, load_folder
 from edge.errors import InputError, SinkError
-from edge.profile import Part, ProfileFolder, load_part, save_part
+from edge.profile import ProfileFolder, ProfilePart, load_part, save_part
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +18,12 @@ def manifest() -> Manifest:
     return load_folder(find_folder("fused")).manifest
 
 
-def part(value: float) -> Part:
-    return Part({"weights": np.full((2, 3), value, np.float32)}, {"labels": ["shout"], "value": value})
+def part(value: float) -> ProfilePart:
+    return ProfilePart({"weights": np.full((2, 3), value, np.float32)}, {"labels": ["shout"], "value": value})
 
 
 def value_of(folder: ProfileFolder, name: str = "events") -> float:
-    found = folder.existing().part(name)
+    found = folder.require_current().part(name)
     assert found is not None
     assert found.arrays["weights"].shape == (2, 3)
     return float(found.facts["value"])
@@ -34,7 +34,7 @@ def test_nothing_learned_yet(tmp_path: Path) -> None:
     assert folder.current() is None
     assert folder.versions() == []
     with pytest.raises(InputError, match="edge learn events"):
-        folder.existing()
+        folder.require_current()
 
 
 def test_a_version_carries_over_what_it_does_not_replace(tmp_path: Path, manifest: Manifest) -> None:
@@ -63,7 +63,7 @@ def test_another_models_parts_are_neither_used_nor_carried(tmp_path: Path, manif
     other = manifest.model_copy(update={"sha256": "0" * 64})
     folder.write(other, {"events": part(1)}, {})
     with pytest.raises(InputError, match="learn again with this model"):
-        folder.existing().check(manifest)
+        folder.require_current().check(manifest)
     assert folder.write(manifest, {"normal": part(2)}, {}).parts() == ("normal",)
 
 

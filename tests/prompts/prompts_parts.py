@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from media_times import at
 
-from edge.prompts.knowledge import KINDS, Calibration, Kind, Knowledge
+from edge.prompts.knowledge import CONCEPT_KINDS, ConceptKind, ModelVocabulary, PromptCalibration
 from edge.types import F32, Contribution, Features, Scores
 
 TAGS = ("Dog", "Bark", "Glass", "Speech")
@@ -28,7 +28,7 @@ def meaning(**shares: float) -> F32:
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
-WORDS: tuple[tuple[Kind, int, F32], ...] = (
+WORDS: tuple[tuple[ConceptKind, int, F32], ...] = (
     ("tags", 0, meaning(dog=1)),
     ("tags", 1, meaning(dog=0.6, bark=0.8)),
     ("tags", 2, meaning(glass=1)),
@@ -41,14 +41,14 @@ WORDS: tuple[tuple[Kind, int, F32], ...] = (
 )
 
 
-def knowledge(closeness: float = 0.0) -> Knowledge:
+def knowledge(closeness: float = 0.0) -> ModelVocabulary:
     """Usual log-odds of -6, a calibration that makes 4 above that even odds; windows that are like nothing."""
     alike = np.eye(len(TAGS), dtype=np.float32)
     alike[0, 1] = alike[1, 0] = 0.9
-    return Knowledge(
+    return ModelVocabulary(
         names={"tags": TAGS, "classes": CLASSES, "picture_tags": CONCEPTS, "labels": LABELS},
         phrases=np.stack([vector for _, _, vector in WORDS]),
-        kind=np.array([KINDS.index(kind) for kind, _, _ in WORDS], np.uint8),
+        kind=np.array([CONCEPT_KINDS.index(kind) for kind, _, _ in WORDS], np.uint8),
         index=np.array([index for _, index, _ in WORDS]),
         usual=np.full(len(TAGS), -6, np.float32),
         scale=np.ones(len(TAGS), np.float32),
@@ -57,7 +57,7 @@ def knowledge(closeness: float = 0.0) -> Knowledge:
         basis=np.eye(DIM, dtype=np.float32),
         ordinary_heard=np.tile(meaning(nothing=1), (5, 1)),
         ordinary_seen=np.tile(meaning(nothing=1), (5, 1)),
-        calibration=Calibration(scale=1.0, offset=-4.0, closeness=closeness, spread=0.25, spread_seen=0.25),
+        calibration=PromptCalibration(scale=1.0, offset=-4.0, closeness=closeness, spread=0.25, spread_seen=0.25),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from edge.engine.manifest import load_folder
 from edge.errors import InputError
-from edge.prompts.ask import Heeded, Interpreter, Wording
+from edge.prompts.ask import InterpretedPrompt, PromptInterpreter, PromptText
 
 ENGINE = Path(__file__).resolve().parents[2] / "engines" / "fused"
 
@@ -47,19 +47,19 @@ REFUSED = (
 
 
 @cache
-def interpreter() -> Interpreter:
+def interpreter() -> PromptInterpreter:
     if not (ENGINE / "text.npz").is_file():
         pytest.skip("engines/fused has no text.npz")
     try:
-        return Interpreter(load_folder(ENGINE))
+        return PromptInterpreter(load_folder(ENGINE))
     except InputError as error:
         if "not installed" in str(error):
             pytest.skip(str(error))
         raise
 
 
-def heeded(text: str, *unlike: str) -> Heeded:
-    (found,) = interpreter().understand([Wording("it", text, unlike)])
+def heeded(text: str, *unlike: str) -> InterpretedPrompt:
+    (found,) = interpreter().interpret([PromptText("it", text, unlike)])
     return found
 
 
@@ -67,7 +67,7 @@ def heeded(text: str, *unlike: str) -> Heeded:
 def test_what_is_heard(text: str, name: str) -> None:
     found = heeded(text)
     assert found.refusal == ""
-    assert found.asked.wanted.heard[0].name == name
+    assert found.prompt.wanted.heard[0].name == name
     assert "audio" in found.label.modalities
 
 
@@ -75,7 +75,7 @@ def test_what_is_heard(text: str, name: str) -> None:
 def test_what_is_seen(text: str, name: str) -> None:
     found = heeded(text)
     assert found.refusal == ""
-    assert found.asked.wanted.seen[0].name == name
+    assert found.prompt.wanted.seen[0].name == name
     assert "video" in found.label.modalities
 
 
@@ -87,7 +87,7 @@ def test_what_means_nothing_to_the_model_is_refused_with_the_nearest(text: str) 
 
 
 def test_a_thing_that_is_only_seen_does_not_prove_its_sound() -> None:
-    assert heeded("heavy rain").asked.wanted.seen == ()
+    assert heeded("heavy rain").prompt.wanted.seen == ()
     assert heeded("a window being smashed").label.modalities == ("audio",)
 
 

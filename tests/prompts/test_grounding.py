@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from prompts_parts import Dictionary, knowledge, meaning
 
-from edge.prompts.ask import apart
-from edge.prompts.ground import Grounding, ground, plain
+from edge.prompts.ask import without_shared
+from edge.prompts.ground import Grounding, ground, normalised_text
 from edge.types import F32
 
 
@@ -43,13 +43,13 @@ def test_what_means_nothing_known_is_refused_with_the_nearest() -> None:
     found = grounded(meaning(speech=0.5, nothing=0.3, fence=0.5, person=0.5, bark=0.5))
     assert not found.grounded
     assert found.nearest[0].closeness < 0.56
-    assert found.described().startswith("cannot be grounded; the nearest that the model knows: ")
+    assert found.summary().startswith("cannot be grounded; the nearest that the model knows: ")
 
 
 def test_labels_of_the_model_can_be_seen() -> None:
     found = grounded(meaning(fire=1))
     assert (found.heard, found.seen[0].kind, found.seen[0].name) == ((), "labels", "fire")
-    assert found.described() == "seen as fire 1.00"
+    assert found.summary() == "seen as fire 1.00"
 
 
 @pytest.mark.parametrize(
@@ -57,22 +57,22 @@ def test_labels_of_the_model_can_be_seen() -> None:
     [("glass_breaking", "glass breaking"), ("a dog", "dog"), ("The  Siren", "Siren"), ("a", "a"), ("an_egg", "egg")],
 )
 def test_articles_and_underscores_say_nothing(text: str, words: str) -> None:
-    assert plain(text) == words
+    assert normalised_text(text) == words
 
 
 def test_unlike_that_is_something_else_is_kept() -> None:
     other = grounded(meaning(glass=1))
-    assert apart(grounded(meaning(dog=1)), other) == (other, "")
+    assert without_shared(grounded(meaning(dog=1)), other) == (other, "")
 
 
 def test_unlike_that_looks_the_same_is_held_against_it_only_where_it_sounds_different() -> None:
-    left, warning = apart(grounded(meaning(person=1)), grounded(meaning(person=1, speech=1)))
+    left, warning = without_shared(grounded(meaning(person=1)), grounded(meaning(person=1, speech=1)))
     assert left.seen == ()
     assert [near.name for near in left.heard] == ["Speech"]
     assert "cannot be told from 'it' by picture: the model knows both as person" in warning
 
 
 def test_unlike_that_means_nothing_is_told() -> None:
-    left, warning = apart(grounded(meaning(dog=1)), grounded(meaning(bark=1, speech=1, fence=1, person=1)))
+    left, warning = without_shared(grounded(meaning(dog=1)), grounded(meaning(bark=1, speech=1, fence=1, person=1)))
     assert not left.grounded
     assert "cannot be grounded and is not used" in warning

@@ -6,23 +6,25 @@ import numpy as np
 import pytest
 from prompts_parts import Dictionary, knowledge, meaning, sigmoid, window
 
-from edge.prompts.ask import Stream
+from edge.prompts.ask import PromptStream
 from edge.prompts.ground import ground
-from edge.prompts.panel import NOTHING, Asked, Panel, Verdict
-from edge.prompts.steady import Steady
+from edge.prompts.panel import NO_EVIDENCE, GroundedPrompt, PromptResult, PromptScorer
+from edge.prompts.steady import EvidenceSmoother
 from edge.types import F32, Scores
 
 
-def panel(*wanted: F32, unlike: tuple[F32, ...] = (), closeness: float = 0.0) -> Panel:
+def panel(*wanted: F32, unlike: tuple[F32, ...] = (), closeness: float = 0.0) -> PromptScorer:
     known = knowledge(closeness)
     vectors = {f"s{n}": vector for n, vector in enumerate((*wanted, *unlike))}
     found = ground(known, Dictionary(**vectors), list(vectors))  # type: ignore[arg-type]
-    asked = [Asked(f"p{n}", found[n], tuple(found[len(wanted) :]) if n == 0 else ()) for n in range(len(wanted))]
-    return Panel(known, asked)
+    asked = [
+        GroundedPrompt(f"p{n}", found[n], tuple(found[len(wanted) :]) if n == 0 else ()) for n in range(len(wanted))
+    ]
+    return PromptScorer(known, asked)
 
 
-def verdicts(asked: Panel, scores: Scores) -> dict[str, Verdict]:
-    return asked.decide(asked.evidence(scores), scores)
+def verdicts(asked: PromptScorer, scores: Scores) -> dict[str, PromptResult]:
+    return asked.score(asked.evidence(scores), scores)
 
 
 GLASS, DOG, PERSON, FIRE, SPEECH = (meaning(**{name: 1}) for name in ("glass", "dog", "person", "fire", "speech"))
@@ -103,24 +105,24 @@ def test_what_it_must_not_be_taken_for_silences_it() -> None:
 
 
 def test_evidence_is_steadied_over_four_windows() -> None:
-    steady = Steady()
-    rows = [np.array([[value, NOTHING]]) for value in (0.0, 0.0, 0.0, 8.0, 8.0)]
+    steady = EvidenceSmoother()
+    rows = [np.array([[value, NO_EVIDENCE]]) for value in (0.0, 0.0, 0.0, 8.0, 8.0)]
     found = [steady.add(row) for row in rows]
     assert [row[0, 0] for row in found] == [0.0, 0.0, 0.0, 5.0, 6.0]
-    assert all(row[0, 1] == NOTHING for row in found)
+    assert all(row[0, 1] == NO_EVIDENCE for row in found)
 
 
 def test_windows_without_a_modality_are_left_out_of_the_mean() -> None:
-    steady = Steady()
-    steady.add(np.array([[4.0, NOTHING]]))
-    assert steady.add(np.array([[NOTHING, 2.0]])).tolist() == [[NOTHING, 2.0]]
+    steady = EvidenceSmoother()
+    steady.add(np.array([[4.0, NO_EVIDENCE]]))
+    assert steady.add(np.array([[NO_EVIDENCE, 2.0]])).tolist() == [[NO_EVIDENCE, 2.0]]
     assert steady.add(np.array([[8.0, 2.0]])).tolist() == [[7.0, 2.0]]
 
 
 def test_a_break_in_the_media_starts_anew() -> None:
-    stream = Stream(panel(GLASS))
-    stream.ask(window({"Glass": 8.0}))
-    after = stream.ask(window({"Glass": 2.0}, epoch=1))["p0"].value
-    fresh = stream.ask(window({"Glass": 2.0}, epoch=2))["p0"].value
+    stream = PromptStream(panel(GLASS))
+    stream.evaluate(window({"Glass": 8.0}))
+    after = stream.evaluate(window({"Glass": 2.0}, epoch=1))["p0"].value
+    fresh = stream.evaluate(window({"Glass": 2.0}, epoch=2))["p0"].value
     assert after > fresh + 0.1
     assert fresh == pytest.approx(sigmoid(-2.0), abs=0.02)

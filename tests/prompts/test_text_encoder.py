@@ -12,7 +12,7 @@ import pytest
 
 from edge.errors import InputError
 from edge.prompts.encoder import LONGEST, TextEncoder, find_text_model, gelu, read_safetensors, softmax
-from edge.prompts.wordpiece import WordPiece
+from edge.prompts.wordpiece import WordPieceTokenizer
 
 REFERENCE = np.load(Path(__file__).with_name("minilm_reference.npz"))
 
@@ -32,9 +32,9 @@ def test_vectors_are_those_of_the_published_model() -> None:
 
 
 def test_pieces_are_those_of_the_published_tokenizer() -> None:
-    pieces = WordPiece((model() / "vocab.txt").read_text(encoding="utf-8").split("\n"))
+    pieces = WordPieceTokenizer((model() / "vocab.txt").read_text(encoding="utf-8").split("\n"))
     for sentence, numbers in zip(REFERENCE["sentences"].tolist(), REFERENCE["ids"].tolist(), strict=True):
-        assert pieces.numbers(sentence, LONGEST) == [int(n) for n in numbers.split()]
+        assert pieces.encode(sentence, LONGEST) == [int(n) for n in numbers.split()]
 
 
 def test_no_sentences_no_vectors() -> None:

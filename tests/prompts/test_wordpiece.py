@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from edge.prompts.wordpiece import WordPiece, words
+from edge.prompts.wordpiece import WordPieceTokenizer, basic_tokens
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "glass", "break", "##ing", "##s", "a", "!", "cafe", "东"]
 
 
 def said(text: str, most: int = 32) -> list[str]:
-    return [PIECES[n] for n in WordPiece(PIECES).numbers(text, most)]
+    return [PIECES[n] for n in WordPieceTokenizer(PIECES).encode(text, most)]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def said(text: str, most: int = 32) -> list[str]:
     ],
 )
 def test_words_are_plain_and_punctuation_stands_alone(text: str, expected: list[str]) -> None:
-    assert words(text) == expected
+    assert basic_tokens(text) == expected
 
 
 def test_a_word_is_put_together_from_the_longest_pieces() -> None:
@@ -43,4 +43,4 @@ def test_what_is_too_long_is_cut_and_still_ends() -> None:
 
 def test_a_vocabulary_without_its_special_pieces_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\[CLS\]"):
-        WordPiece(["[UNK]", "[SEP]", "a"])
+        WordPieceTokenizer(["[UNK]", "[SEP]", "a"])

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from edge.clock import SystemClock
-from edge.publish.access import Access
-from edge.publish.commands import Incoming
-from edge.publish.mqtt import MqttLink
+from edge.publish.access import BrokerLogin
+from edge.publish.commands import IncomingMessage
+from edge.publish.mqtt import MqttConnection
 
 ACL = """
 user edge
@@ -120,12 +120,12 @@ class Mosquitto:
             self._process.wait(20)
             self._process = None
 
-    def access(self, **changes: object) -> Access:
+    def access(self, **changes: object) -> BrokerLogin:
         base: dict[str, object] = {
             "host": "localhost", "port": self.tls, "tls": True, "username": "edge", "password": "s3cret",
             "ca_file": self.certs / "ca.crt", "keepalive_s": 5,
         }  # fmt: skip
-        return Access(**{**base, **changes})  # type: ignore[arg-type]
+        return BrokerLogin(**{**base, **changes})  # type: ignore[arg-type]
 
 
 def _listens(port: int) -> bool:
@@ -137,12 +137,12 @@ def _listens(port: int) -> bool:
 class Listener:
     """A subscriber with a lasting session: what it misses while away comes later."""
 
-    def __init__(self, to: Access, *filters: str) -> None:
-        self._link = MqttLink(to, f"listener-{free_port()}", SystemClock(), filters=filters)
-        self.got: list[Incoming] = []
+    def __init__(self, to: BrokerLogin, *filters: str) -> None:
+        self._link = MqttConnection(to, f"listener-{free_port()}", SystemClock(), filters=filters)
+        self.got: list[IncomingMessage] = []
         self._link.connect()
 
-    def poll(self) -> list[Incoming]:
+    def poll(self) -> list[IncomingMessage]:
         if not self._link.connected:
             with contextlib.suppress(Exception):
                 self._link.connect()
@@ -163,7 +163,7 @@ class Listener:
 
 
 @contextlib.contextmanager
-def listening(to: Access, *filters: str) -> Iterator[Listener]:
+def listening(to: BrokerLogin, *filters: str) -> Iterator[Listener]:
     listener = Listener(to, *filters)
     try:
         yield listener

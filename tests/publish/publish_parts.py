@@ -13,12 +13,12 @@ import pytest
 
 from edge import sqlite
 from edge.errors import SinkError
-from edge.facts import CameraFacts, SourceState, StreamFacts
+from edge.facts import CameraStatus, SourceState, StreamStatus
 from edge.media_time import MediaTime
-from edge.publish.commands import Incoming
-from edge.publish.links import Links
-from edge.publish.mqtt import Ack
-from edge.publish.site import Site
+from edge.publish.commands import IncomingMessage
+from edge.publish.links import EvidenceUrls
+from edge.publish.mqtt import MqttAck
+from edge.publish.site import NodeDescription
 from edge.publish.topics import Topics
 from edge.sqlite import Statement
 from edge.types import (
@@ -26,7 +26,7 @@ from edge.types import (
     Box,
     Contribution,
     Event,
-    Kind,
+    EventKind,
     Message,
     Phase,
     Scores,
@@ -37,7 +37,7 @@ WALL_NS = 1_700_000_000 * NS_PER_S
 MEDIA = MediaTime(0, 95_000 * NS_PER_S)
 
 BEGIN = Event(
-    id="e1", camera="gate", kind=Kind.EVENT, label="fire", phase=Phase.BEGIN, begin_ns=5 * NS_PER_S, end_ns=None,
+    id="e1", camera="gate", kind=EventKind.EVENT, label="fire", phase=Phase.BEGIN, begin_ns=5 * NS_PER_S, end_ns=None,
     media_begin=MEDIA + 5 * NS_PER_S, wall_begin_ns=WALL_NS, score=0.81, peak=0.9, threshold=0.6, severity="alert",
     why="flames seen, crackling heard", contribution=Contribution(1.5, -0.25, 0.0),
     boxes=(Box("person", 0.5, 0.1, 0.2, 0.3, 0.4),), tags=(("Fire", 0.7), ("Crackle", 0.4)), zones=("yard",),
@@ -50,18 +50,18 @@ SCORES = Scores(
     embedding=np.zeros(4, np.float32), boxes=(), tags={}, coverage=1.0, video_ok=True, audio_ok=True, model="fused 1",
 )  # fmt: skip
 
-FACTS = CameraFacts(
-    camera="gate", now_ns=0, state=SourceState.UP, detail="", video=StreamFacts(0.1, 15.0, 90.0, 0.0, 0.0, 12.0),
-    audio=StreamFacts(None, 0.0, float("-inf"), 0.0, 0.0, None), av_offset_s=None, drops={"ring": 3},
+FACTS = CameraStatus(
+    camera="gate", now_ns=0, state=SourceState.UP, detail="", video=StreamStatus(0.1, 15.0, 90.0, 0.0, 0.0, 12.0),
+    audio=StreamStatus(None, 0.0, float("-inf"), 0.0, 0.0, None), av_offset_s=None, drops={"ring": 3},
 )  # fmt: skip
 
 
-def site(**changes: object) -> Site:
-    base = Site(TOPICS, "0.1", "fused 1", {"gate": ["fire", "smoke", "no_signal"]}, ["fire", "smoke"])
+def site(**changes: object) -> NodeDescription:
+    base = NodeDescription(TOPICS, "0.1", "fused 1", {"gate": ["fire", "smoke", "no_signal"]}, ["fire", "smoke"])
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
-LINKS = Links("https://box:8088", {"gate": frozenset({"clip", "snapshot", "thumbnail", "spectrogram"})})
+LINKS = EvidenceUrls("https://box:8088", {"gate": frozenset({"clip", "snapshot", "thumbnail", "spectrogram"})})
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 
 
@@ -106,8 +106,8 @@ class ScriptedLink:
         self.sent: list[Message] = []
         self.correlations: list[bytes | None] = []
         self.in_air: list[tuple[int | None, str]] = []
-        self.acks: list[Ack] = []
-        self.incoming: list[Incoming] = []
+        self.acks: list[MqttAck] = []
+        self.incoming: list[IncomingMessage] = []
         self.lock = threading.Lock()
 
     @property
@@ -146,13 +146,13 @@ class ScriptedLink:
     def acknowledge(self, count: int = 1) -> None:
         for _ in range(min(count, len(self.in_air))):
             token, topic = self.in_air.pop(0)
-            self.acks.append(Ack(token, topic, self.refuse_topics.get(topic)))
+            self.acks.append(MqttAck(token, topic, self.refuse_topics.get(topic)))
 
-    def take_acks(self) -> list[Ack]:
+    def take_acks(self) -> list[MqttAck]:
         acks, self.acks = self.acks, []
         return acks
 
-    def take_incoming(self) -> list[Incoming]:
+    def take_incoming(self) -> list[IncomingMessage]:
         incoming, self.incoming = self.incoming, []
         return incoming
 

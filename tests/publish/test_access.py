@@ -9,9 +9,9 @@ import pytest
 
 from edge.config import parse
 from edge.errors import InputError
-from edge.publish.access import Access, access, explain, explain_refusal
+from edge.publish.access import BrokerLogin, broker_login, explain, explain_refusal
 
-TO = Access("box", 1883, username="edge", password="s3cret")
+TO = BrokerLogin("box", 1883, username="edge", password="s3cret")
 CAMERAS = "cameras: {gate: {source: {type: file, path: x}}}"
 
 
@@ -52,7 +52,7 @@ def test_reasons_of_the_broker(reason: str, message: str) -> None:
 def test_the_password_is_read_and_never_shown(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("pa ss\n")
     text = CAMERAS + "\nmqtt: {url: 'mqtts://b', username: u, password_file: secret, ca_file: ca.pem}"
-    found = access(parse(text, tmp_path / "config.yaml"))
+    found = broker_login(parse(text, tmp_path / "config.yaml"))
     assert found.password == "pa ss"
     assert (found.host, found.port, found.tls, found.ca_file) == ("b", 8883, True, tmp_path / "ca.pem")
     assert "pa ss" not in repr(found)
@@ -60,9 +60,9 @@ def test_the_password_is_read_and_never_shown(tmp_path: Path) -> None:
 
 def test_a_password_from_the_environment() -> None:
     text = CAMERAS + '\nmqtt: {username: u, password: "${SECRET}"}'
-    assert access(parse(text, env={"SECRET": "x"})).password == "x"
+    assert broker_login(parse(text, env={"SECRET": "x"})).password == "x"
 
 
 def test_mqtt_off_is_bad_input() -> None:
     with pytest.raises(InputError, match="mqtt is off"):
-        access(parse(CAMERAS + "\nmqtt: null"))
+        broker_login(parse(CAMERAS + "\nmqtt: null"))

@@ -22,12 +22,12 @@ from edge.clock import Backoff, SystemClock
 from edge.config import parse
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
-from edge.publish.access import Access, access
+from edge.publish.access import BrokerLogin, broker_login
 from edge.publish.broker import EmbeddedBroker
 from edge.publish.commands import SetThreshold
 from edge.publish.drain import Publisher
 from edge.publish.facade import EventPublisher
-from edge.publish.mqtt import _V5, _V311, MqttLink, subscribe
+from edge.publish.mqtt import _V5, _V311, MqttConnection, subscribe
 from edge.publish.outbox import Outbox
 from edge.publish.topics import OFFLINE, status_message
 from edge.types import Message
@@ -63,9 +63,9 @@ def viewer(mosquitto: Mosquitto) -> Iterator[Listener]:
 class Node:
     """A publisher of events with its thread, as the daemon has it."""
 
-    def __init__(self, to: Access, folder: Path, cameras: tuple[str, ...] = ("gate",), *filters: str) -> None:
+    def __init__(self, to: BrokerLogin, folder: Path, cameras: tuple[str, ...] = ("gate",), *filters: str) -> None:
         clock, metrics = SystemClock(), Metrics()
-        link = MqttLink(
+        link = MqttConnection(
             to, "edge-site-node", clock, will=status_message(TOPICS, OFFLINE), filters=[*TOPICS.commands, *filters]
         )
         self.metrics = metrics
@@ -191,17 +191,17 @@ def test_killed_at_any_instant_no_event_is_lost_and_the_will_is_seen(
 
 @pytest.mark.parametrize("version", [_V5, _V311])
 def test_a_wrong_password_is_named_and_never_shown(mosquitto: Mosquitto, version: object) -> None:
-    link = MqttLink(mosquitto.access(password="hunter2"), "c", SystemClock())
+    link = MqttConnection(mosquitto.access(password="hunter2"), "c", SystemClock())
     link._protocol = version  # type: ignore[assignment]
     with pytest.raises(SinkError, match=r"refuses the login of user 'edge'.*mqtt\.password_file") as caught:
         link.connect()
-    assert "hunter2" not in repr(caught.value) + repr(link.to)
-    anonymous = MqttLink(mosquitto.access(username=None, password=None), "c", SystemClock())
+    assert "hunter2" not in repr(caught.value) + repr(link.login)
+    anonymous = MqttConnection(mosquitto.access(username=None, password=None), "c", SystemClock())
     with pytest.raises(SinkError, match="anonymous login"):
         anonymous.connect()
 
 
-def wrong(mosquitto: Mosquitto, case: str) -> tuple[Access, str]:
+def wrong(mosquitto: Mosquitto, case: str) -> tuple[BrokerLogin, str]:
     certs = mosquitto.certs
     return {
         "ca": (mosquitto.access(ca_file=certs / "other.crt"), r"not signed by mqtt\.ca_file .*other\.crt"),
@@ -223,27 +223,27 @@ CASES = ["ca", "no ca", "expired", "name", "plain", "tls", "ca file", "ca missin
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_wrong_is_said(mosquitto: Mosquitto, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MqttLink, "CONNECT_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(MqttConnection, "CONNECT_TIMEOUT_S", 3.0)
     to, message = wrong(mosquitto, case)
     with pytest.raises(SinkError, match=message) as caught:
-        MqttLink(to, "c", SystemClock()).connect()
+        MqttConnection(to, "c", SystemClock()).connect()
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_client_certificate_is_used_and_missed(mosquitto: Mosquitto) -> None:
     certs = mosquitto.certs
     to = mosquitto.access(port=mosquitto.mutual, cert_file=certs / "client.crt", key_file=certs / "client.key")
-    link = MqttLink(to, "c", SystemClock())
+    link = MqttConnection(to, "c", SystemClock())
     link.connect()
     assert link.connected
     link.close()
     with pytest.raises(SinkError, match=r"mqtt\.cert_file"):
-        MqttLink(replace(to, cert_file=None, key_file=None), "c", SystemClock()).connect()
+        MqttConnection(replace(to, cert_file=None, key_file=None), "c", SystemClock()).connect()
 
 
 @pytest.mark.parametrize("polite", [True, False])
 def test_a_port_that_is_no_broker(polite: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MqttLink, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(MqttConnection, "CONNECT_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         kept: list[socket.socket] = []
 
@@ -257,7 +257,7 @@ def test_a_port_that_is_no_broker(polite: bool, monkeypatch: pytest.MonkeyPatch)
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
-        link = MqttLink(Access("127.0.0.1", server.getsockname()[1]), "c", SystemClock())
+        link = MqttConnection(BrokerLogin("127.0.0.1", server.getsockname()[1]), "c", SystemClock())
         with pytest.raises(SinkError, match="without an answer" if polite else "does not answer as a broker"):
             link.connect()
         thread.join(10)
@@ -271,7 +271,7 @@ def test_a_password_that_changes_is_read_at_the_next_attempt(
     monkeypatch.setattr(Backoff, "FIRST_S", 0.1)
     secret = tmp_path / "secret"
     secret.write_text("old")
-    link = MqttLink(mosquitto.access(password="old"), "c", SystemClock(), renew=lambda: access(loaded))
+    link = MqttConnection(mosquitto.access(password="old"), "c", SystemClock(), renew=lambda: broker_login(loaded))
     loaded = parse(CONFIG.format(port=mosquitto.tls, ca=mosquitto.certs / "ca.crt"), tmp_path / "config.yaml")
     with pytest.raises(SinkError, match="refuses the login"):
         link.connect()
@@ -445,7 +445,7 @@ class TestEmbedded:
         broker.start()
         try:
             assert broker.running
-            to = Access("127.0.0.1", port)
+            to = BrokerLogin("127.0.0.1", port)
             node = Node(to, tmp_path)
             with listening(to, f"{ROOT}/#") as viewer:
                 node.publish(*(f"{n}" for n in range(100)))
@@ -469,8 +469,8 @@ class TestEmbedded:
         broker = EmbeddedBroker(f"127.0.0.1:{port}")
         broker.start()
         try:
-            to = Access("127.0.0.1", port)
-            link = MqttLink(to, "c", SystemClock(), will=status_message(TOPICS, OFFLINE))
+            to = BrokerLogin("127.0.0.1", port)
+            link = MqttConnection(to, "c", SystemClock(), will=status_message(TOPICS, OFFLINE))
             link.connect()
             assert link.version == "MQTT 3.1.1"
             with listening(to, STATUS) as viewer:

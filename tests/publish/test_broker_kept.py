@@ -15,16 +15,16 @@ from publish_parts import BEGIN, END, LINKS, TOPICS, WALL_NS, site
 from edge.clock import SystemClock
 from edge.errors import SinkError
 from edge.metrics import Metrics
-from edge.publish.commands import Mark
+from edge.publish.commands import MarkEvent
 from edge.publish.facade import EventPublisher
-from edge.publish.frigate import FrigateSite
-from edge.publish.mqtt import MqttLink
+from edge.publish.frigate import FrigateTopics
+from edge.publish.mqtt import MqttConnection
 from edge.publish.outbox import Outbox
 from edge.publish.topics import OFFLINE, status_message
-from edge.types import Kept
+from edge.types import EvidenceFiles
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
-FRIGATE = FrigateSite("frigate", {"gate": frozenset({"clip", "snapshot"})}, frozenset({"gate"}))
+FRIGATE = FrigateTopics("frigate", {"gate": frozenset({"clip", "snapshot"})}, frozenset({"gate"}))
 PICTURE = b"\xff\xd8" + bytes(200_000)
 PERSON = replace(BEGIN, label="person")
 
@@ -44,7 +44,9 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 def node(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[EventPublisher]:
     clock, metrics = SystemClock(), Metrics()
     filters = [*TOPICS.commands, *FRIGATE.filters]
-    link = MqttLink(mosquitto.access(), "edge-site-node", clock, will=status_message(TOPICS, OFFLINE), filters=filters)
+    link = MqttConnection(
+        mosquitto.access(), "edge-site-node", clock, will=status_message(TOPICS, OFFLINE), filters=filters
+    )
     about = site(cameras={"gate": ["person"]}, thresholds=["person"], frigate=FRIGATE, links=LINKS)
     publisher = EventPublisher(about, Outbox(tmp_path / "outbox.db", clock, metrics), clock, metrics, link=link)
     publisher.resume()
@@ -60,7 +62,9 @@ def test_a_broker_that_comes_late_gets_all_that_was_kept_but_one_picture(
     for n in range(5):
         event = replace(PERSON, id=f"e{n}")
         node.publish_events([event, replace(END, id=event.id, label="person")])
-        node.publish_evidence(Kept(event.id, "gate", "person", WALL_NS + n, {"snapshot": "x"}, f"No. {n}"), PICTURE)
+        node.publish_evidence(
+            EvidenceFiles(event.id, "gate", "person", WALL_NS + n, {"snapshot": "x"}, f"No. {n}"), PICTURE
+        )
     node.publish_digest({"events": 5})
     mosquitto.start()
     viewer = mosquitto.access(username="viewer", password="look")
@@ -95,7 +99,7 @@ def test_a_mark_is_taken_and_answered_and_arrives_when_the_node_was_away(
         found: list[object] = []
         until(lambda: found.extend(node.poll_commands()) or found)  # type: ignore[func-returns-value]
         (command,) = found
-        assert isinstance(command, Mark)
+        assert isinstance(command, MarkEvent)
         assert (command.event, command.verdict, command.note) == ("e1", "true", "seen myself")
         node.accept(command, "event e1 is marked true")
         until(viewer.poll)

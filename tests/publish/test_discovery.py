@@ -6,7 +6,7 @@ import json
 
 from publish_parts import LINKS, TOPICS, site
 
-from edge.publish.commands import Incoming, Mark, Origin, TakeSnapshot, parse
+from edge.publish.commands import CommandOrigin, IncomingMessage, MarkEvent, TakeSnapshot, parse
 from edge.publish.discovery import birth_topic, config_topic, device_message, platforms, removal_message
 from edge.publish.topics import Topics
 
@@ -81,15 +81,15 @@ def test_entities_that_are_no_more_are_taken_out() -> None:
 def test_buttons_send_commands_that_are_understood() -> None:
     components: dict[str, dict[str, object]] = described()["cmps"]  # type: ignore[assignment]
     found = {
-        name: parse(site(), Incoming(str(c["cmd_t"]), str(c["pl_prs"]).encode()))
+        name: parse(site(), IncomingMessage(str(c["cmd_t"]), str(c["pl_prs"]).encode()))
         for name, c in components.items()
         if c["p"] == "button"
     }
-    origin = Origin(TOPICS.command)
+    origin = CommandOrigin(TOPICS.command)
     assert found == {
         "gate_take_snapshot": TakeSnapshot("gate", origin),
-        "gate_last_was_right": Mark(None, "gate", None, "true", "", origin),
-        "gate_last_was_false": Mark(None, "gate", None, "false", "", origin),
+        "gate_last_was_right": MarkEvent(None, "gate", None, "true", "", origin),
+        "gate_last_was_false": MarkEvent(None, "gate", None, "false", "", origin),
     }
 
 

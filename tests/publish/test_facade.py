@@ -16,16 +16,24 @@ from edge.clock import VirtualClock
 from edge.config import parse
 from edge.errors import InputError
 from edge.metrics import Metrics
-from edge.publish.commands import Incoming, Mark, Origin, Reload, SetArmed, SetThreshold, TakeSnapshot
+from edge.publish.commands import (
+    CommandOrigin,
+    IncomingMessage,
+    MarkEvent,
+    Reload,
+    SetArmed,
+    SetThreshold,
+    TakeSnapshot,
+)
 from edge.publish.facade import EventPublisher, open_publisher
-from edge.publish.frigate import FrigateSite
-from edge.publish.jsonl import JsonLines
-from edge.publish.links import links
+from edge.publish.frigate import FrigateTopics
+from edge.publish.jsonl import JsonLinesSink
+from edge.publish.links import evidence_urls
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
-from edge.publish.topics import Threshold
+from edge.publish.topics import ThresholdState
 from edge.sqlite import SqliteFile
-from edge.types import NS_PER_S, Event, Kept, Kind, Phase
+from edge.types import NS_PER_S, Event, EventKind, EvidenceFiles, Phase
 
 ROOT = "edge/site/node"
 
@@ -46,8 +54,8 @@ class Rig:
         self.outbox = Outbox(folder / "outbox.db", self.clock, Metrics())
         self.link = ScriptedLink(room=100)
         self.lines = folder / "events.jsonl"
-        self.jsonl = JsonLines(self.lines)
-        self.sensor: list[Incoming] = []
+        self.jsonl = JsonLinesSink(self.lines)
+        self.sensor: list[IncomingMessage] = []
         self.events = EventPublisher(
             site(home_assistant_prefix=home_assistant, **about),
             self.outbox,
@@ -74,7 +82,7 @@ class Rig:
         return [_readable(p) for p in self.link.payloads(f"{ROOT}/{below}")]
 
     def command(self, below: str, payload: bytes, **more: object) -> None:
-        self.link.incoming.append(Incoming(f"{ROOT}/{below}", payload, **more))  # type: ignore[arg-type]
+        self.link.incoming.append(IncomingMessage(f"{ROOT}/{below}", payload, **more))  # type: ignore[arg-type]
         self.turn()
 
     def kill(self) -> None:
@@ -189,7 +197,7 @@ def test_scores_go_out_once_a_second_while_the_broker_is_there(rig: Rig) -> None
 
 def test_health_and_thresholds_are_told(rig: Rig) -> None:
     rig.events.publish_health([FACTS], NodeInfo("0.1", "fused 1", "onnx", 1.0))
-    rig.events.publish_thresholds([Threshold("gate", "fire", 0.7, 0.4, "model")])
+    rig.events.publish_thresholds([ThresholdState("gate", "fire", 0.7, 0.4, "model")])
     rig.turn()
     assert rig.sent("health")[0]["cameras"]["gate"]["state"] == "up"  # type: ignore[index]
     assert rig.sent("gate/fire/threshold/state") == ["0.7"]
@@ -201,7 +209,7 @@ def test_a_threshold_command_is_answered_and_kept(tmp_path: Path) -> None:
     rig.turn()
     rig.command("gate/fire/threshold/set", b"0.8", correlation=b"7")
     (command,) = rig.events.poll_commands()
-    assert command == SetThreshold("gate", "fire", 0.8, Origin(f"{ROOT}/gate/fire/threshold/set", b"7"))
+    assert command == SetThreshold("gate", "fire", 0.8, CommandOrigin(f"{ROOT}/gate/fire/threshold/set", b"7"))
     assert rig.events.poll_commands() == []
     rig.events.accept(command)
     rig.turn()
@@ -209,7 +217,7 @@ def test_a_threshold_command_is_answered_and_kept(tmp_path: Path) -> None:
     assert rig.link.correlations[-1] == b"7"
     rig.kill()
     again = Rig(tmp_path)
-    assert again.events.overrides() == [SetThreshold("gate", "fire", 0.8, Origin(""))]
+    assert again.events.overrides() == [SetThreshold("gate", "fire", 0.8, CommandOrigin(""))]
     again.command("gate/fire/threshold/set", b"default")
     again.events.accept(again.events.poll_commands()[0])
     assert again.events.overrides() == []
@@ -231,7 +239,7 @@ def test_refused_commands_never_reach_the_node_but_are_answered(rig: Rig) -> Non
 
 
 def test_a_flood_of_commands_is_bounded_and_answered(rig: Rig) -> None:
-    rig.link.incoming = [Incoming(f"{ROOT}/command", b"reload") for _ in range(300)]
+    rig.link.incoming = [IncomingMessage(f"{ROOT}/command", b"reload") for _ in range(300)]
     rig.turn()
     assert len(rig.events.poll_commands()) == 256
     assert len(rig.sent("reply")) == 44
@@ -240,7 +248,7 @@ def test_a_flood_of_commands_is_bounded_and_answered(rig: Rig) -> None:
 def test_what_a_disarmed_camera_begins_is_the_detectors_to_say(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.events.publish_events([BEGIN])
-    rig.events.accept(SetArmed("gate", False, Origin("")))
+    rig.events.accept(SetArmed("gate", False, CommandOrigin("")))
     smoke = replace(BEGIN, id="e2", label="smoke")
     never_begun = replace(END, id="e3")
     rig.events.publish_events([smoke, never_begun, END])
@@ -249,13 +257,13 @@ def test_what_a_disarmed_camera_begins_is_the_detectors_to_say(tmp_path: Path) -
     rig.kill()
     again = Rig(tmp_path)
     assert not again.events.is_armed("gate")
-    again.events.accept(SetArmed("gate", True, Origin("")))
+    again.events.accept(SetArmed("gate", True, CommandOrigin("")))
     assert again.events.overrides() == []
     again.events.stop(0)
 
 
 def test_other_topics_go_to_the_sensors(rig: Rig) -> None:
-    rig.link.incoming.append(Incoming("yard/temp", b"21.5"))
+    rig.link.incoming.append(IncomingMessage("yard/temp", b"21.5"))
     rig.turn()
     assert [i.payload for i in rig.sensor] == [b"21.5"]
 
@@ -264,10 +272,10 @@ def test_home_assistant_is_told_at_its_start_and_when_switched_off(tmp_path: Pat
     rig = Rig(tmp_path, home_assistant="ha")
     rig.turn()
     topic = "ha/device/edge_site_node/config"
-    rig.link.incoming.append(Incoming("ha/status", b"online"))
+    rig.link.incoming.append(IncomingMessage("ha/status", b"online"))
     rig.turn()
     assert len(rig.link.payloads(topic)) == 2
-    rig.link.incoming.append(Incoming("ha/status", b"offline"))
+    rig.link.incoming.append(IncomingMessage("ha/status", b"offline"))
     rig.turn()
     assert len(rig.link.payloads(topic)) == 2
     rig.kill()
@@ -409,8 +417,8 @@ def test_a_bug_in_the_thread_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     rig.events.stop(0)
 
 
-KEPT = Kept("e1", "gate", "fire", WALL_NS, {"clip": "e1/clip.mp4"})
-FRIGATE = FrigateSite("frigate", {"gate": frozenset({"clip", "snapshot"})}, frozenset({"gate"}))
+KEPT = EvidenceFiles("e1", "gate", "fire", WALL_NS, {"clip": "e1/clip.mp4"})
+FRIGATE = FrigateTopics("frigate", {"gate": frozenset({"clip", "snapshot"})}, frozenset({"gate"}))
 
 
 def test_pictures_never_fill_the_outbox(rig: Rig) -> None:
@@ -445,7 +453,7 @@ def test_a_caption_joins_the_last_event_also_over_a_kill(tmp_path: Path) -> None
 
 
 def test_health_is_no_last_event(rig: Rig) -> None:
-    rig.events.publish_events([replace(BEGIN, id="h", kind=Kind.HEALTH, label="no_signal")])
+    rig.events.publish_events([replace(BEGIN, id="h", kind=EventKind.HEALTH, label="no_signal")])
     rig.turn()
     assert rig.sent("gate/last_event") == []
 
@@ -464,7 +472,7 @@ def test_marks_and_snapshots_reach_the_node_and_are_answered(rig: Rig) -> None:
     rig.command("command", b'{"command": "mark", "camera": "gate", "verdict": "false", "id": "7"}')
     rig.command("command", b'{"command": "snapshot", "camera": "gate"}')
     mark, snapshot = rig.events.poll_commands()
-    assert mark == Mark(None, "gate", None, "false", "", Origin(f"{ROOT}/command", b"7"))
+    assert mark == MarkEvent(None, "gate", None, "false", "", CommandOrigin(f"{ROOT}/command", b"7"))
     assert isinstance(snapshot, TakeSnapshot)
     rig.events.accept(mark, "event e1 is marked false")
     rig.events.refuse(snapshot, "there is no picture yet")
@@ -477,7 +485,7 @@ def test_marks_and_snapshots_reach_the_node_and_are_answered(rig: Rig) -> None:
 def test_labels_come_and_go_while_it_runs(tmp_path: Path) -> None:
     rig = Rig(tmp_path, home_assistant="ha")
     rig.events.resume()
-    rig.events.publish_thresholds([Threshold("gate", "smoke", 0.5, 0.3, "model")])
+    rig.events.publish_thresholds([ThresholdState("gate", "smoke", 0.5, 0.3, "model")])
     rig.turn()
     rig.command("gate/intrusion/threshold/set", b"0.5")
     assert rig.events.poll_commands() == []
@@ -526,7 +534,7 @@ def test_frigates_topics_are_told_with_the_same_guarantees(tmp_path: Path) -> No
     again.turn()
     assert again.link.payloads("frigate/gate/person/snapshot") == [JPEG]
     assert [m.payload for m in sent if m.topic == "frigate/gate/detect/state"] == [b"ON"]
-    again.link.incoming.append(Incoming("frigate/gate/detect/set", b"OFF"))
+    again.link.incoming.append(IncomingMessage("frigate/gate/detect/set", b"OFF"))
     again.turn()
     (command,) = again.events.poll_commands()
     again.events.accept(command)
@@ -587,7 +595,7 @@ def test_links_are_those_that_the_configuration_will_keep(
     tmp_path: Path, more: str, clip: str | None, page: str | None
 ) -> None:
     text = f"node: {{data_dir: data}}\ncameras: {{gate: {{source: {{type: file, path: x}}}}}}\nmqtt: null\n{more}"
-    found = links(parse(text, tmp_path / "config.yaml").config).of(BEGIN)
+    found = evidence_urls(parse(text, tmp_path / "config.yaml").config).of(BEGIN)
     assert (found.clip, found.page) == (clip, page)
 
 
@@ -598,15 +606,15 @@ def test_an_unreadable_password_file_is_bad_input_with_its_line(tmp_path: Path) 
 
 def test_json_lines_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"jsonl\.path"):
-        JsonLines(tmp_path)
-    lines = JsonLines("/dev/full")
+        JsonLinesSink(tmp_path)
+    lines = JsonLinesSink("/dev/full")
     lines.put([{"a": 1}, {"a": 1}])
     lines.step()  # lost with a warning, no exception
     lines.close()
 
 
 def test_json_lines_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = JsonLines("-")
+    lines = JsonLinesSink("-")
     lines.put([{"a": "ü"}])
     lines.step()
     lines.close()

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from publish_parts import BEGIN, END, JPEG, UPDATE, WALL_NS
 
 from edge.config import parse
-from edge.publish.frigate import Frigate, FrigateSite, frigate_site
-from edge.publish.frigate_names import AUDIO, named
-from edge.types import NS_PER_S, Box, Event, Kept, Message, Phase
+from edge.publish.frigate import FrigateEvents, FrigateTopics, frigate_topics
+from edge.publish.frigate_names import AUDIO, frigate_name
+from edge.types import NS_PER_S, Box, Event, EvidenceFiles, Message, Phase
 
-SITE = FrigateSite("frigate", {"gate": frozenset({"clip", "snapshot"})}, frozenset({"gate"}))
+SITE = FrigateTopics("frigate", {"gate": frozenset({"clip", "snapshot"})}, frozenset({"gate"}))
 CAR, TRUCK = Box("car", 0.6, 0.1, 0.2, 0.3, 0.6), Box("truck", 0.9, 0.5, 0.5, 0.75, 1.0)
 PERSON = replace(BEGIN, label="person", boxes=(Box("person", 0.9, 0.1, 0.2, 0.3, 0.6),))
 SCHEMAS = {"events": EVENTS, "reviews": REVIEWS, "tracked_object_update": DESCRIPTION}
@@ -29,15 +29,15 @@ ID = "1700000000.000000-e1"
 class Broker:
     """What subscribers would see: the newest value of retained topics, and everything that was sent."""
 
-    def __init__(self, frigate: Frigate | None = None) -> None:
-        self.frigate = frigate or Frigate(SITE)
+    def __init__(self, frigate: FrigateEvents | None = None) -> None:
+        self.frigate = frigate or FrigateEvents(SITE)
         self.sent: list[Message] = []
         self.notes: dict[str, bytes] = {}
 
     def tell(self, *events: Event) -> list[Message]:
         new: list[Message] = []
         for event in events:
-            messages, notes = self.frigate.tell(event)
+            messages, notes = self.frigate.messages(event)
             self.notes.update({name: value for name, value in notes.items() if value is not None})
             for name in [name for name, value in notes.items() if value is None]:
                 self.notes.pop(name, None)
@@ -132,31 +132,31 @@ def test_one_review_holds_what_overlaps_and_rises_to_an_alert() -> None:
 def test_after_a_kill_everything_ends_under_the_names_it_began_with() -> None:
     first = Broker()
     first.tell(replace(BEGIN, label="vehicle", boxes=(CAR, TRUCK)), replace(BEGIN, id="e2"), replace(END, id="e2"))
-    second = Broker(Frigate(SITE))
+    second = Broker(FrigateEvents(SITE))
     second.frigate.restore(first.notes)
     second.tell(replace(END, label="vehicle", boxes=(CAR,)))
     assert [(p["type"], p["after"]["label"]) for p in second.objects("events")] == [("end", "truck")]
     assert phases(second.objects("reviews")) == [("end", first.objects("reviews")[0]["after"]["id"])]
     assert second.state("gate/truck") == "0"
-    third = Frigate(SITE)
+    third = FrigateEvents(SITE)
     third.restore({name: value for name, value in second.notes.items() if name not in first.notes})
-    assert third.tell(END) == ([], {})
+    assert third.messages(END) == ([], {})
 
 
 def test_a_picture_and_a_caption_follow() -> None:
     broker = Broker()
     broker.tell(PERSON, replace(PERSON, phase=Phase.END, end_ns=7 * NS_PER_S))
-    kept = Kept("e1", "gate", "person", WALL_NS, {"snapshot": "x"})
-    (picture,) = broker.frigate.tell_kept(kept, JPEG)
+    kept = EvidenceFiles("e1", "gate", "person", WALL_NS, {"snapshot": "x"})
+    (picture,) = broker.frigate.evidence_messages(kept, JPEG)
     assert picture == Message("frigate/gate/person/snapshot", JPEG, 1, True, "frigate/gate/person/snapshot")
-    broker.sent += broker.frigate.tell_kept(replace(kept, caption="Someone waits."), None)
-    broker.sent += broker.frigate.tell_kept(replace(kept, caption="Someone waits."), None)
+    broker.sent += broker.frigate.evidence_messages(replace(kept, caption="Someone waits."), None)
+    broker.sent += broker.frigate.evidence_messages(replace(kept, caption="Someone waits."), None)
     (described,) = broker.objects("tracked_object_update")
     assert (described["id"], described["description"]) == (ID, "Someone waits.")
 
 
 def test_states_at_the_start_and_switches() -> None:
-    states = {m.topic: m.payload for m in Frigate(SITE).states({"gate": ["person", "vehicle", "siren"]})}
+    states = {m.topic: m.payload for m in FrigateEvents(SITE).states({"gate": ["person", "vehicle", "siren"]})}
     assert states["frigate/gate/car"] == states["frigate/gate/all/active"] == b"0"
     assert (states["frigate/gate/audio/siren"], states["frigate/gate/review_status"]) == (b"OFF", b"NONE")
     switches = {m.topic: m.payload for m in SITE.switches({"gate": False})}
@@ -180,15 +180,15 @@ def test_states_at_the_start_and_switches() -> None:
     ],
 )
 def test_names(event: Event, name: str, is_audio: bool) -> None:
-    assert (named(event).name, named(event).is_audio) == (name, is_audio)
+    assert (frigate_name(event).name, frigate_name(event).is_audio) == (name, is_audio)
 
 
 def test_what_the_configuration_asks_for() -> None:
     text = "cameras: {{a: {{source: {{type: file, path: x}}, microphone: none}}}}\nmqtt: {mqtt}\nevidence: {evidence}"
     config = parse(text.format(mqtt="{frigate: true, frigate_prefix: f}", evidence="{clips: false}")).config
-    assert frigate_site(config) == FrigateSite("f", {"a": frozenset({"snapshot", "thumbnail"})}, frozenset())
-    assert frigate_site(parse(text.format(mqtt="{}", evidence="null")).config) is None
-    none_kept = frigate_site(parse(text.format(mqtt="{frigate: true}", evidence="null")).config)
+    assert frigate_topics(config) == FrigateTopics("f", {"a": frozenset({"snapshot", "thumbnail"})}, frozenset())
+    assert frigate_topics(parse(text.format(mqtt="{}", evidence="null")).config) is None
+    none_kept = frigate_topics(parse(text.format(mqtt="{frigate: true}", evidence="null")).config)
     assert none_kept is not None
     assert none_kept.kept == {"a": frozenset()}
 
@@ -204,7 +204,7 @@ STEP = st.tuples(
 @given(st.lists(STEP, max_size=12))
 def test_whatever_happens_changes_chain_up_and_end_at_nothing(steps: list[Any]) -> None:
     """Any course of events: schemas hold, ``before`` is the last ``after``, and after all ends all counts are zero."""
-    broker = Broker(Frigate(FrigateSite("frigate", {"gate": frozenset(), "yard": frozenset()})))
+    broker = Broker(FrigateEvents(FrigateTopics("frigate", {"gate": frozenset(), "yard": frozenset()})))
     there: dict[str, Event] = {}
     for number, camera, phase, label, zones, severity, is_killed in steps:
         name = f"e{number}{camera}"
@@ -213,7 +213,7 @@ def test_whatever_happens_changes_chain_up_and_end_at_nothing(steps: list[Any]) 
         there[name] = replace(known, phase=phase, zones=tuple(zones), severity=severity, end_ns=end_ns)
         broker.tell(there[name])
         if is_killed:
-            broker.frigate = Frigate(broker.frigate._site)
+            broker.frigate = FrigateEvents(broker.frigate._site)
             broker.frigate.restore(broker.notes)
     for event in there.values():
         broker.tell(replace(event, phase=Phase.END, end_ns=9 * NS_PER_S))

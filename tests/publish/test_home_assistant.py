@@ -26,21 +26,21 @@ from edge.clock import SystemClock
 from edge.errors import SinkError
 from edge.holds import HeldBack, HoldReason
 from edge.metrics import Metrics
-from edge.publish.commands import Mark, SetArmed, SetThreshold, TakeSnapshot
+from edge.publish.commands import MarkEvent, SetArmed, SetThreshold, TakeSnapshot
 from edge.publish.discovery import birth_topic, platforms
 from edge.publish.facade import EventPublisher
-from edge.publish.mqtt import MqttLink
+from edge.publish.mqtt import MqttConnection
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
-from edge.publish.topics import OFFLINE, Threshold, status_message
-from edge.types import Kept
+from edge.publish.topics import OFFLINE, ThresholdState, status_message
+from edge.types import EvidenceFiles
 
 pytestmark = [pytest.mark.broker, pytest.mark.homeassistant, pytest.mark.slow]
 CHILD = Path(__file__).with_name("home_assistant_child.py")
 DOCS = Path(__file__).parents[2] / "docs" / "home-assistant.md"
 DEFAULT = Path(__file__).parents[2] / ".venv-homeassistant" / "bin" / "python"
 IDENTITY = "edge_site_node"
-KEPT = Kept("e1", "gate", "fire", WALL_NS, {"snapshot": "e1/snapshot.jpg"}, "Flames at the gate.")
+KEPT = EvidenceFiles("e1", "gate", "fire", WALL_NS, {"snapshot": "e1/snapshot.jpg"}, "Flames at the gate.")
 
 
 class HomeAssistant:
@@ -116,7 +116,7 @@ def node(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[EventPublisher]:
     clock, metrics = SystemClock(), Metrics()
     will = status_message(TOPICS, OFFLINE)
     filters = [*TOPICS.commands, birth_topic("homeassistant")]
-    link = MqttLink(mosquitto.access(), "edge-site-node", clock, will=will, filters=filters)
+    link = MqttConnection(mosquitto.access(), "edge-site-node", clock, will=will, filters=filters)
     about = site(home_assistant_prefix="homeassistant", links=LINKS)
     publisher = EventPublisher(about, Outbox(tmp_path / "outbox.db", clock, metrics), clock, metrics, link=link)
     publisher.resume()
@@ -137,7 +137,7 @@ def test_home_assistant_takes_shows_and_uses_everything(home_assistant: HomeAssi
     until(lambda: home_assistant.entities().keys() >= wanted.keys(), 60)
     until(lambda: home_assistant.state("gate_fire") == "off")  # it has subscribed: events are not retained
     node.publish_thresholds(
-        [Threshold("gate", "fire", 0.7, 0.4, "model"), Threshold("gate", "smoke", 0.5, 0.3, "model")]
+        [ThresholdState("gate", "fire", 0.7, 0.4, "model"), ThresholdState("gate", "smoke", 0.5, 0.3, "model")]
     )
     node.publish_health([FACTS], NodeInfo("0.1", "fused 1", "onnx", 12.5, 10**9, 3))
     node.publish_events([BEGIN])
@@ -179,8 +179,8 @@ def test_buttons_numbers_and_switches_reach_the_node(home_assistant: HomeAssista
     until(lambda: home_assistant.state("gate_last_was_false") != "unavailable")
     ids = {name: e["id"] for name, e in home_assistant.entities().items()}
     for name, wanted in (
-        ("gate_last_was_false", Mark(None, "gate", None, "false", "", None)),  # type: ignore[arg-type]
-        ("gate_last_was_right", Mark(None, "gate", None, "true", "", None)),  # type: ignore[arg-type]
+        ("gate_last_was_false", MarkEvent(None, "gate", None, "false", "", None)),  # type: ignore[arg-type]
+        ("gate_last_was_right", MarkEvent(None, "gate", None, "true", "", None)),  # type: ignore[arg-type]
         ("gate_take_snapshot", TakeSnapshot("gate", None)),  # type: ignore[arg-type]
     ):
         home_assistant.ask(f"call button press {ids[name]}")
@@ -233,7 +233,7 @@ def test_the_automations_in_the_docs_act_as_said(home_assistant: HomeAssistant, 
     assert second["data"] | {"image": "", "alert_once": False} == first["data"] | {"image": "", "alert_once": False}
     assert second["data"]["image"].startswith("/api/image_proxy/image.edge_")
     home_assistant.ask('fire mobile_app_notification_action {"action": "EDGE_FALSE_e1"}')
-    assert commands(node) == [Mark("e1", None, None, "false", "phone", None)]  # type: ignore[arg-type]
+    assert commands(node) == [MarkEvent("e1", None, None, "false", "phone", None)]  # type: ignore[arg-type]
     assert [line for line in home_assistant.ask("states")["log"] if "automation" in line or "emplate" in line] == []
 
 

@@ -22,7 +22,7 @@ from edge import sqlite
 from edge.clock import VirtualClock
 from edge.errors import InputError
 from edge.metrics import Metrics
-from edge.publish.backlog import Backlog
+from edge.publish.backlog import OutboxBacklog
 from edge.publish.outbox import Outbox
 from edge.sqlite import SqliteFile, connect
 from edge.types import NS_PER_S, Message
@@ -192,7 +192,7 @@ def test_what_a_full_disk_held_is_written_when_there_is_room(path: Path) -> None
 def test_memory_is_bounded_and_what_it_drops_is_counted(
     path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
-    monkeypatch.setattr(Backlog, bound, most)
+    monkeypatch.setattr(OutboxBacklog, bound, most)
     metrics = Metrics()
     box = Outbox(path, VirtualClock(), metrics)
     box.append([message(0)])
@@ -217,7 +217,7 @@ def test_no_method_but_flush_asks_the_disk(path: Path, disk: Disk, monkeypatch: 
     box.park(2)
     box.unpark()
     box.save("b", b"2")
-    box.look()
+    box.report()
     assert (box.depth, box.open_events(), box.saved(), box.age_s) == (3, {"e": b"1"}, {"a": b"1", "b": b"2"}, 0.0)
     assert first not in {w.seq for w in box.pending(9)}
     assert disk.asked == asked
@@ -320,15 +320,15 @@ def test_what_left_before_it_was_on_the_disk_has_a_number_that_no_later_run_uses
 
 
 def test_much_that_waits_is_on_the_disk_alone_and_comes_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Backlog, "CACHED_BYTES", 200)
-    monkeypatch.setattr(Backlog, "READ_AT_ONCE", 4)
+    monkeypatch.setattr(OutboxBacklog, "CACHED_BYTES", 200)
+    monkeypatch.setattr(OutboxBacklog, "READ_AT_ONCE", 4)
     for begun in (make(path), None):
         box = begun or make(path)
         if begun is not None:
             box.append([message(n, key="k" if n == 17 else "") for n in range(30)])
             box.park(12)
         box.flush()
-        assert box._memory._bytes < 400
+        assert box._backlog._bytes < 400
         assert box.depth == 30
         if begun is not None:
             box.file.close()
@@ -348,7 +348,7 @@ def test_much_that_waits_is_on_the_disk_alone_and_comes_in_order(path: Path, mon
 def test_what_is_on_a_disk_that_hangs_holds_up_nothing_that_is_not(
     path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Backlog, "CACHED_BYTES", 0)
+    monkeypatch.setattr(OutboxBacklog, "CACHED_BYTES", 0)
     clock = VirtualClock()
     box = make(path, clock)
     box.append([message(n) for n in range(3)])

@@ -13,23 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, TOPICS, UPDATE, WALL_NS, site
 
-from edge.facts import SensorFacts
+from edge.facts import SensorStatus
 from edge.holds import HeldBack, HoldReason
-from edge.publish.commands import Origin, reply_message
-from edge.publish.opened import ended, pack, unpack
+from edge.publish.commands import CommandOrigin, reply_message
+from edge.publish.opened import end_at_restart, pack_event, unpack_event
 from edge.publish.payloads import NodeInfo, event_payload
-from edge.publish.phases import Phases
+from edge.publish.phases import EventPhases
 from edge.publish.schema import schemas, texts, write
 from edge.publish.topics import (
-    ScoreLimit,
-    Threshold,
+    ScoreRateLimiter,
+    ThresholdState,
     health_message,
     held_back_message,
     score_message,
     state_message,
     threshold_messages,
 )
-from edge.types import NS_PER_S, Event, Kept, Message
+from edge.types import NS_PER_S, Event, EvidenceFiles, Message
 
 DOCS = Path(__file__).parents[2] / "docs"
 INFO = NodeInfo("0.1", "fused 1", "onnx", 12.5, 10**9, 3, {"provider": "CPU"})
@@ -44,8 +44,8 @@ def validate(name: str, message: Message) -> dict[str, object]:
 
 def told(*events: Event) -> list[Message]:
     """The messages of the last event, told after the others."""
-    phases = Phases(TOPICS, "fused 1", LINKS, None, {})
-    return [phases.tell([event]) for event in events][-1].messages
+    phases = EventPhases(TOPICS, "fused 1", LINKS, None, {})
+    return [phases.messages([event]) for event in events][-1].messages
 
 
 def test_an_event_object_is_what_it_was_in_the_first_release() -> None:
@@ -98,10 +98,10 @@ def test_scores() -> None:
 
 
 def test_at_most_one_score_a_second_and_camera() -> None:
-    limit = ScoreLimit()
+    limit = ScoreRateLimiter()
     at = [n * NS_PER_S // 4 for n in range(9)]
-    assert [t // NS_PER_S for t in at if limit.admit("a", t)] == [0, 1, 2]
-    assert limit.admit("b", at[-1])
+    assert [t // NS_PER_S for t in at if limit.allow("a", t)] == [0, 1, 2]
+    assert limit.allow("b", at[-1])
 
 
 def test_health() -> None:
@@ -123,8 +123,8 @@ HELD = (
 
 
 def test_health_tells_what_limits_held_back_and_what_the_sensors_say() -> None:
-    read = SensorFacts("temperature", "°C", 21.52, 3.25, is_stale=False)
-    silent = SensorFacts("smoke", "ppm", None, None, is_stale=True)
+    read = SensorStatus("temperature", "°C", 21.52, 3.25, is_stale=False)
+    silent = SensorStatus("smoke", "ppm", None, None, is_stale=True)
     facts = [replace(FACTS, sensors=(read, silent)), replace(FACTS, camera="hall")]
     payload = validate("health", health_message(TOPICS, INFO, facts, WALL_NS, HELD))
     gate, hall = payload["cameras"]["gate"], payload["cameras"]["hall"]  # type: ignore[index]
@@ -164,7 +164,9 @@ def test_every_reason_is_documented() -> None:
 
 
 def test_thresholds() -> None:
-    messages = threshold_messages(TOPICS, [Threshold("gate", "fire", 0.7, 0.4, "config")], {"gate": False, "x": True})
+    messages = threshold_messages(
+        TOPICS, [ThresholdState("gate", "fire", 0.7, 0.4, "config")], {"gate": False, "x": True}
+    )
     by_topic = {m.topic: m for m in messages}
     assert all(m.retain for m in messages)
     assert by_topic["edge/site/node/gate/fire/threshold/state"].payload == b"0.7"
@@ -176,16 +178,18 @@ def test_thresholds() -> None:
 
 @pytest.mark.parametrize("enter", [1.0, 0.05, 0.12345, 1e-9])
 def test_a_threshold_is_told_as_a_plain_number(enter: float) -> None:
-    text = threshold_messages(TOPICS, [Threshold("gate", "fire", enter, 0, "model")], {})[0].payload.decode()
+    text = threshold_messages(TOPICS, [ThresholdState("gate", "fire", enter, 0, "model")], {})[0].payload.decode()
     assert re.fullmatch(r"\d(\.\d{1,4})?", text)
     assert float(text) == pytest.approx(enter, abs=5e-5)
 
 
 def test_what_was_kept_is_told_with_its_links() -> None:
     """Freezes keys and forms, as above."""
-    kept = Kept("e1", "gate", "fire", WALL_NS, {"clip": "2023-11-14/gate/e1/clip.mp4", "notes": "x"}, "Flames.")
+    kept = EvidenceFiles(
+        "e1", "gate", "fire", WALL_NS, {"clip": "2023-11-14/gate/e1/clip.mp4", "notes": "x"}, "Flames."
+    )
     kept = replace(kept, missing={"spectrogram": "no room left"})
-    snapshot, evidence = Phases(TOPICS, "m", LINKS, None, {}).tell_kept(kept, JPEG).messages
+    snapshot, evidence = EventPhases(TOPICS, "m", LINKS, None, {}).evidence_messages(kept, JPEG).messages
     assert (evidence.topic, evidence.qos, evidence.retain, evidence.key) == (
         f"{TOPICS.root}/gate/evidence",
         1,
@@ -213,7 +217,7 @@ def test_the_last_event_stands_for_those_who_come_later() -> None:
 
 
 def test_a_reply() -> None:
-    validate("reply", reply_message(TOPICS, Origin("a", b"1"), True, "done", "2023-11-14T22:13:20.000Z"))
+    validate("reply", reply_message(TOPICS, CommandOrigin("a", b"1"), True, "done", "2023-11-14T22:13:20.000Z"))
 
 
 def test_a_label_state_is_retained_and_replaces_the_one_that_waits() -> None:
@@ -257,25 +261,25 @@ def test_open_events_come_back_from_the_disk_as_they_were(
     event = replace(BEGIN, score=score, why=why, begin_ns=begin)
     if not whole:
         event = replace(event, contribution=None, boxes=(), tags=())
-    assert unpack(pack(event, seq)) == (replace(event, media_begin=None), seq)
+    assert unpack_event(pack_event(event, seq)) == (replace(event, media_begin=None), seq)
 
 
 def test_an_open_event_of_an_older_version_is_read() -> None:
-    old = {**json.loads(pack(BEGIN, 3)), "media_begin_ns": 5, "media_end_ns": None, "epoch": 0}
-    assert unpack(json.dumps(old).encode()) == (replace(BEGIN, media_begin=None), 3)
+    old = {**json.loads(pack_event(BEGIN, 3)), "media_begin_ns": 5, "media_end_ns": None, "epoch": 0}
+    assert unpack_event(json.dumps(old).encode()) == (replace(BEGIN, media_begin=None), 3)
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"seq": 1}', b"\xff", b'{"seq":1,"contribution":null,"x":1}'])
 def test_an_unreadable_open_event_is_no_reason_to_stop(value: bytes) -> None:
-    assert unpack(value) is None
+    assert unpack_event(value) is None
 
 
 def test_an_event_of_a_killed_daemon_ends_at_the_restart() -> None:
-    end: Event = ended(BEGIN, WALL_NS + 90 * NS_PER_S)
+    end: Event = end_at_restart(BEGIN, WALL_NS + 90 * NS_PER_S)
     payload = event_payload(end, "s", "n", "m")
     assert (payload["phase"], payload["duration_s"], payload["end"]) == ("end", 90.0, "2023-11-14T22:14:50.000Z")
     assert "ended at restart" in payload["why"]
-    assert ended(BEGIN, 0).end_ns == BEGIN.begin_ns  # the wall clock went back
+    assert end_at_restart(BEGIN, 0).end_ns == BEGIN.begin_ns  # the wall clock went back
 
 
 def test_settable_labels_leave_health_out() -> None:

@@ -13,7 +13,7 @@ from publish_parts import Disk, ScriptedLink
 
 from edge.clock import VirtualClock
 from edge.metrics import Metrics
-from edge.publish.commands import Incoming
+from edge.publish.commands import IncomingMessage
 from edge.publish.drain import Publisher
 from edge.publish.outbox import Outbox
 from edge.types import NS_PER_S, Message
@@ -29,7 +29,7 @@ class Rig:
         self.metrics = Metrics()
         self.outbox = Outbox(folder / "outbox.db", self.clock, self.metrics)
         self.link = ScriptedLink(**link)  # type: ignore[arg-type]
-        self.got: list[Incoming] = []
+        self.got: list[IncomingMessage] = []
         self.publisher = Publisher(
             self.outbox, self.link, self.clock, self.metrics, hello=HELLO, goodbye=GOODBYE, on_message=self.got.append
         )
@@ -181,7 +181,7 @@ def test_scores_are_lost_and_counted_while_the_broker_is_away_but_answers_wait(r
 
 
 def test_what_arrives_is_handed_on(rig: Rig) -> None:
-    rig.link.incoming = [Incoming("a", b"1"), Incoming("b", b"2")]
+    rig.link.incoming = [IncomingMessage("a", b"1"), IncomingMessage("b", b"2")]
     rig.turn(1)
     assert [i.topic for i in rig.got] == ["a", "b"]
 

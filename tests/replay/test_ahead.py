@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import MediaError
-from edge.replay.ahead import Ahead
-from edge.types import AudioChunk, Frame, Glance, Item
+from edge.replay.ahead import PrefetchingReader
+from edge.types import AudioChunk, Frame, LumaSample, MediaItem
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -29,7 +29,7 @@ class Script:
         self.thread: int | None = None
         self.given = 0
 
-    def items(self) -> Generator[Item, None, None]:
+    def items(self) -> Generator[MediaItem, None, None]:
         self.thread = threading.get_ident()
         canvas = np.zeros((4, 6, 3), np.uint8)
         for n, kind in enumerate(self._kinds):
@@ -40,7 +40,7 @@ class Script:
                 canvas[:] = n % 251
                 yield Frame(n, n, canvas, WHOLE)
             elif kind == "glance":
-                yield Glance(n, n, float(n))
+                yield LumaSample(n, n, float(n))
             else:
                 yield AudioChunk(n, n, np.full(3, n, np.float32))
         if self._error is not None:
@@ -54,10 +54,10 @@ class Script:
 @given(kinds=st.lists(st.sampled_from(["frame", "glance", "sound"]), max_size=60), most=st.integers(1, 8))
 def test_items_come_in_order_and_pictures_stay_what_they_were(kinds: list[str], most: int) -> None:
     source = Script(kinds)
-    with closing(Ahead(source, most).items()) as items:
+    with closing(PrefetchingReader(source, most).items()) as items:
         for n, item in enumerate(items):
             assert item.pts_ns == n
-            assert {"frame": Frame, "glance": Glance, "sound": AudioChunk}[kinds[n]] is type(item)
+            assert {"frame": Frame, "glance": LumaSample, "sound": AudioChunk}[kinds[n]] is type(item)
             if isinstance(item, Frame):
                 assert (item.image == n % 251).all()
     assert source.given == len(kinds)
@@ -68,10 +68,10 @@ def test_an_error_comes_after_what_was_read_before_it() -> None:
     seen = []
     with (
         pytest.raises(MediaError, match="torn"),
-        closing(Ahead(Script(["glance"] * 5, MediaError("torn"))).items()) as items,
+        closing(PrefetchingReader(Script(["glance"] * 5, MediaError("torn"))).items()) as items,
     ):
         seen += list(items)
-    with closing(Ahead(Script(["glance"] * 5, MediaError("torn"))).items()) as items:
+    with closing(PrefetchingReader(Script(["glance"] * 5, MediaError("torn"))).items()) as items:
         assert [next(items).pts_ns for _ in range(5)] == [0, 1, 2, 3, 4]
         with pytest.raises(MediaError, match="torn"):
             next(items)
@@ -80,7 +80,7 @@ def test_an_error_comes_after_what_was_read_before_it() -> None:
 def test_it_reads_no_further_ahead_than_it_may_and_ends_when_nobody_looks_any_more() -> None:
     source = Script(["frame"] * 1000)
     before = threading.active_count()
-    items = Ahead(source, 4).items()
+    items = PrefetchingReader(source, 4).items()
     next(items)
     items.close()
     assert source.closed.is_set()

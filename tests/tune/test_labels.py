@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from edge.errors import InputError
 from edge.tune import recordings
-from edge.tune.judge import Interval
-from edge.tune.labels import Span, read
-from edge.tune.match import EARLY_S, LATE_S, match, outside
+from edge.tune.judge import EventInterval
+from edge.tune.labels import LabelledSpan, read_labels
+from edge.tune.match import TOLERANCE_AFTER_S, TOLERANCE_BEFORE_S, match_events, outside
 
 KNOWN = ("dog_bark", "fire")
 
@@ -27,8 +27,12 @@ def table(tmp_path: Path, text: str) -> Path:
 def test_rows_find_their_recordings(tmp_path: Path) -> None:
     a, b, c = tmp_path / "x" / "a.wav", tmp_path / "y" / "a.wav", tmp_path / "c.mp4"
     rows = "x/a.wav,fire,1,2\ny/a.wav,normal,,\nc,dog_bark,5.5,7\nc.mp4,dog_bark,1,1\ngone.mp4,fire,1,2\n"
-    truth, remarks = read(table(tmp_path, "file,label,begin_s,end_s\n" + rows), [a, b, c], KNOWN)
-    assert truth == {a: (Span("fire", 1, 2),), b: (), c: (Span("dog_bark", 1, 1), Span("dog_bark", 5.5, 7))}
+    truth, remarks = read_labels(table(tmp_path, "file,label,begin_s,end_s\n" + rows), [a, b, c], KNOWN)
+    assert truth == {
+        a: (LabelledSpan("fire", 1, 2),),
+        b: (),
+        c: (LabelledSpan("dog_bark", 1, 1), LabelledSpan("dog_bark", 5.5, 7)),
+    }
     assert len(remarks) == 1
     assert "gone.mp4" in remarks[0]
 
@@ -48,18 +52,18 @@ def test_rows_find_their_recordings(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read(table(tmp_path, text), [tmp_path / "a.wav"], KNOWN)
+        read_labels(table(tmp_path, text), [tmp_path / "a.wav"], KNOWN)
 
 
 def test_a_table_that_is_not_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        read(tmp_path / "none.csv", [], KNOWN)
+        read_labels(tmp_path / "none.csv", [], KNOWN)
     (tmp_path / "bin.csv").write_bytes(b"file,label,begin_s,end_s\n\xff\xfe,fire,1,2\n")
     with pytest.raises(InputError, match="UTF-8"):
-        read(tmp_path / "bin.csv", [], KNOWN)
+        read_labels(tmp_path / "bin.csv", [], KNOWN)
     two = [tmp_path / "x" / "a.wav", tmp_path / "y" / "a.wav"]
     with pytest.raises(InputError, match="give more of the path"):
-        read(table(tmp_path, "file,label,begin_s,end_s\na.wav,fire,1,2\n"), two, KNOWN)
+        read_labels(table(tmp_path, "file,label,begin_s,end_s\na.wav,fire,1,2\n"), two, KNOWN)
 
 
 def test_recordings_are_found_by_file_folder_and_pattern(tmp_path: Path) -> None:
@@ -67,9 +71,9 @@ def test_recordings_are_found_by_file_folder_and_pattern(tmp_path: Path) -> None
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     one, two = tmp_path / "one.wav", tmp_path / "day" / "two.MP4"
-    assert recordings.find([str(one), str(tmp_path), str(tmp_path / "*.wav")]) == [one, two]
+    assert recordings.find_recordings([str(one), str(tmp_path), str(tmp_path / "*.wav")]) == [one, two]
     with pytest.raises(InputError, match="no recording there"):
-        recordings.find([str(tmp_path / "*.mkv")])
+        recordings.find_recordings([str(tmp_path / "*.mkv")])
 
 
 def test_a_recording_belongs_to_the_camera_it_is_named_after() -> None:
@@ -82,9 +86,9 @@ def test_a_recording_belongs_to_the_camera_it_is_named_after() -> None:
 
 
 def test_each_span_counts_once_and_further_events_on_it_are_not_false() -> None:
-    spans = [Span("fire", 10, 20), Span("fire", 40, 41)]
-    events = [Interval(11, 12, 0.9), Interval(15, 16, 0.9), Interval(30, 31, 0.8)]
-    matched = match(events, spans)
+    spans = [LabelledSpan("fire", 10, 20), LabelledSpan("fire", 40, 41)]
+    events = [EventInterval(11, 12, 0.9), EventInterval(15, 16, 0.9), EventInterval(30, 31, 0.8)]
+    matched = match_events(events, spans)
     assert (matched.found, matched.missed, matched.false) == (1, (1,), (2,))
 
 
@@ -95,12 +99,18 @@ def test_each_span_counts_once_and_further_events_on_it_are_not_false() -> None:
 def test_no_event_is_both_and_no_false_one_is_near_a_span(
     found: list[tuple[float, float]], labelled: list[tuple[float, float]]
 ) -> None:
-    events, spans = [Interval(b, b + d, 0.9) for b, d in found], [Span("fire", b, b + d) for b, d in labelled]
-    matched = match(events, spans)
+    events, spans = (
+        [EventInterval(b, b + d, 0.9) for b, d in found],
+        [LabelledSpan("fire", b, b + d) for b, d in labelled],
+    )
+    matched = match_events(events, spans)
     assert matched.found + len(matched.missed) == len(spans)
     assert len(matched.false) <= len(events)
     for i in matched.false:
         free = outside(np.array([events[i].begin_s, events[i].end_s]), spans)
         assert free.all()
     for i in matched.missed:
-        assert all(e.end_s < spans[i].begin_s - EARLY_S or e.begin_s > spans[i].end_s + LATE_S for e in events)
+        assert all(
+            e.end_s < spans[i].begin_s - TOLERANCE_BEFORE_S or e.begin_s > spans[i].end_s + TOLERANCE_AFTER_S
+            for e in events
+        )

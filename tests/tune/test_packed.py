@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from tune_parts import HOP_NS, facts, window
 
 from edge.errors import SinkError
-from edge.pipeline import Step
-from edge.replay import Moment
+from edge.pipeline import StepResult
+from edge.replay import ReplayStep
 from edge.tune import cache as cache_room
-from edge.tune.cache import Cache, Facts
-from edge.tune.packed import pack, unpack
+from edge.tune.cache import ScoreCache, ScoringFacts
+from edge.tune.packed import pack_moments, unpack_moments
 from edge.types import Scores
 
 share = st.floats(0, 1)
 
 
 @st.composite
-def some_moments(draw: st.DrawFn) -> list[Moment]:
+def some_moments(draw: st.DrawFn) -> list[ReplayStep]:
     made = []
     for k in range(draw(st.integers(0, 6))):
         values = draw(st.dictionaries(st.sampled_from(["fire", "dog_bark", "anomaly"]), share, max_size=3))
@@ -31,7 +31,7 @@ def some_moments(draw: st.DrawFn) -> list[Moment]:
         reasons = {"anomaly": "louder than usual"} if "anomaly" in values and k % 2 else {}
         scores = window(k, values, evidence=evidence, reasons=reasons, coverage=draw(share))
         steps = [scores] if draw(st.booleans()) else []
-        made.append(Moment((k + 1) * HOP_NS, Step(steps, (), (), [facts(k)] * draw(st.integers(0, 2)))))
+        made.append(ReplayStep((k + 1) * HOP_NS, StepResult(steps, (), (), [facts(k)] * draw(st.integers(0, 2)))))
     return made
 
 
@@ -43,9 +43,11 @@ def same(one: Scores, other: Scores) -> bool:
 
 @settings(max_examples=60, deadline=None)
 @given(some_moments())
-def test_packing_loses_nothing_that_decides(given_moments: list[Moment]) -> None:
-    back = list(unpack(pack(given_moments), "a"))
-    assert [(m.now_ns, list(m.step.facts)) for m in back] == [(m.now_ns, list(m.step.facts)) for m in given_moments]
+def test_packing_loses_nothing_that_decides(given_moments: list[ReplayStep]) -> None:
+    back = list(unpack_moments(pack_moments(given_moments), "a"))
+    assert [(m.now_ns, list(m.step.statuses)) for m in back] == [
+        (m.now_ns, list(m.step.statuses)) for m in given_moments
+    ]
     pairs = [
         (a, b)
         for x, y in zip(given_moments, back, strict=True)
@@ -59,19 +61,19 @@ def test_a_recording_counts_only_when_all_of_it_was_kept(tmp_path: Path, monkeyp
     monkeypatch.setattr(cache_room, "PART", 3)
     file = tmp_path / "a.wav"
     file.write_bytes(b"sound")
-    cache = Cache(tmp_path / "cache", "s1")
-    steps = [Moment(k * HOP_NS, Step([window(k, {"fire": 0.5})])) for k in range(8)]
-    running = cache.keep(file, steps)
+    cache = ScoreCache(tmp_path / "cache", "s1")
+    steps = [ReplayStep(k * HOP_NS, StepResult([window(k, {"fire": 0.5})])) for k in range(8)]
+    running = cache.store(file, steps)
     for _ in range(5):
         next(running)
     running.close()
     assert cache.facts(file) is None
-    assert sum(1 for _ in cache.keep(file, steps)) == 8
-    cache.finish(file, Facts(4.0, 8, 1.0))
-    assert cache.facts(file) == Facts(4.0, 8, 1.0)
+    assert sum(1 for _ in cache.store(file, steps)) == 8
+    cache.commit(file, ScoringFacts(4.0, 8, 1.0))
+    assert cache.facts(file) == ScoringFacts(4.0, 8, 1.0)
     assert [m.now_ns for m in cache.moments(file, "gate")] == [k * HOP_NS for k in range(8)]
     assert {s.camera for m in cache.moments(file, "gate") for s in m.step.scores} == {"gate"}
-    assert Cache(tmp_path / "cache", "s2").facts(file) is None, "another model or setting"
+    assert ScoreCache(tmp_path / "cache", "s2").facts(file) is None, "another model or setting"
     file.write_bytes(b"other sound")
     assert cache.facts(file) is None, "another file of that name"
 
@@ -79,9 +81,9 @@ def test_a_recording_counts_only_when_all_of_it_was_kept(tmp_path: Path, monkeyp
 def test_damage_is_said_with_the_folder_to_remove(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     file.write_bytes(b"sound")
-    cache = Cache(tmp_path / "cache", "s")
-    list(cache.keep(file, [Moment(0, Step([window(0, {"fire": 0.5})]))]))
-    cache.finish(file, Facts(0.5, 1, 1.0))
+    cache = ScoreCache(tmp_path / "cache", "s")
+    list(cache.store(file, [ReplayStep(0, StepResult([window(0, {"fire": 0.5})]))]))
+    cache.commit(file, ScoringFacts(0.5, 1, 1.0))
     part = next((tmp_path / "cache").rglob("*.npz"))
     part.write_bytes(part.read_bytes()[:100])
     with pytest.raises(SinkError, match=r"remove .*cache"):

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from edge.clock import VirtualClock
 from edge.config import parse
 from edge.detect.detector import Detector
-from edge.detect.hysteresis import Limits
+from edge.detect.hysteresis import EventLimits
 from edge.detect.rate_limit import LimitKind
 from edge.engine.manifest import Manifest, find_folder, load_folder
 from edge.errors import InputError
 from edge.holds import HoldReason
-from edge.tune.preview import Previewed, preview
+from edge.tune.preview import PreviewEvent, preview_threshold
 from edge.types import Event, Phase, Scores, nanoseconds
 
 HOP_NS = 500_000_000
@@ -41,9 +41,9 @@ def limits(
     most: int | None = None,
     *,
     limit: LimitKind = LimitKind.HARD,
-) -> Limits:
+) -> EventLimits:
     times = (nanoseconds(min_s), nanoseconds(cooldown_s), nanoseconds(merge_s))
-    return Limits(enter, leave, *times, most, limit)
+    return EventLimits(enter, leave, *times, most, limit)
 
 
 def trace_of(values: list[float | None]) -> Trace:
@@ -56,7 +56,7 @@ def manifest() -> Manifest:
     return load_folder(find_folder("fused")).manifest
 
 
-def live(manifest: Manifest, trace: Trace, rule: str) -> tuple[list[Previewed], dict[HoldReason, int]]:
+def live(manifest: Manifest, trace: Trace, rule: str) -> tuple[list[PreviewEvent], dict[HoldReason, int]]:
     """The same values through the detector itself: its events, and what it held back."""
     config = parse(f"cameras: {{a: {{source: {{type: file, path: x}}}}}}\nevents: {{dog_bark: {rule}}}").config
     detector = Detector(config, manifest, VirtualClock())
@@ -82,7 +82,9 @@ def live(manifest: Manifest, trace: Trace, rule: str) -> tuple[list[Previewed], 
             )
         )
     events += detector.end_all("end", 0)
-    ended = [Previewed(e.begin_ns, e.end_ns, e.peak) for e in events if e.phase is Phase.END and e.end_ns is not None]
+    ended = [
+        PreviewEvent(e.begin_ns, e.end_ns, e.peak) for e in events if e.phase is Phase.END and e.end_ns is not None
+    ]
     return ended, {reason: count for (_, label, reason), count in detector.held_ever().items() if label == "dog_bark"}
 
 
@@ -108,7 +110,7 @@ def test_equal_to_the_detector(
     chosen = limits(
         0.6, 0.5, min_s, merge_s, cooldown_s, most or 12, limit=LimitKind.HARD if most else LimitKind.REPETITIONS
     )
-    found, live_events, held = preview(trace, "dog_bark", chosen), *live(manifest, trace, rule)
+    found, live_events, held = preview_threshold(trace, "dog_bark", chosen), *live(manifest, trace, rule)
     assert list(found.events) == live_events
     assert found.held == held, "what would have been held back is what was"
 
@@ -116,20 +118,20 @@ def test_equal_to_the_detector(
 def test_limits_that_cannot_hold_are_refused() -> None:
     trace = trace_of([0.1, 0.9])
     with pytest.raises(InputError, match="no trace of 'cat'"):
-        preview(trace, "cat", limits(0.6, 0.4))
+        preview_threshold(trace, "cat", limits(0.6, 0.4))
     with pytest.raises(InputError, match="limits"):
-        preview(trace, "dog_bark", limits(0.4, 0.6))
+        preview_threshold(trace, "dog_bark", limits(0.4, 0.6))
 
 
 def test_an_empty_trace_has_no_events() -> None:
-    assert preview(trace_of([]), "dog_bark", limits(0.6, 0.4)).events == ()
+    assert preview_threshold(trace_of([]), "dog_bark", limits(0.6, 0.4)).events == ()
 
 
 def test_what_would_have_been_held_back_is_counted_by_what_held_it() -> None:
     """Two windows are too short, three come within the cooldown, the fourth is beyond the limit, one joins another."""
     high, low = [0.9] * 4, [0.1] * 4
     values: list[float | None] = [0.9, 0.9, *low, *high, 0.1, *high, *low, *high, *[0.1] * 30, *high, *low]
-    found = preview(trace_of(values), "dog_bark", limits(0.6, 0.4, 1.0, 1.0, 6.0, 1))
+    found = preview_threshold(trace_of(values), "dog_bark", limits(0.6, 0.4, 1.0, 1.0, 6.0, 1))
     assert len(found.events) == 1
     assert found.held == {
         HoldReason.WAITING: 1,

@@ -15,35 +15,35 @@ from tune_parts import HOP_NS, barks, recording
 
 from edge.config import parse
 from edge.engine.manifest import Manifest, find_folder, load_folder
-from edge.tune.judge import Judge, Judged, Trace
-from edge.tune.labels import Span
-from edge.tune.quiet import quiet_enters
-from edge.tune.suggest import by_labels, by_quiet, choose, poisson_most
-from edge.tune.sweep import Recording, Sweep, sweep
+from edge.tune.judge import DetectionResult, OfflineDetector, RuleTrace
+from edge.tune.labels import LabelledSpan
+from edge.tune.quiet import background_thresholds
+from edge.tune.suggest import best_threshold, poisson_upper, suggest_by_background, suggest_by_labels
+from edge.tune.sweep import ThresholdSweep, TunedRecording, sweep_thresholds
 
 HOUR = 7200  # windows
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def judge() -> OfflineDetector:
     manifest: Manifest = load_folder(find_folder("fused")).manifest
-    return Judge(
+    return OfflineDetector(
         parse("cameras: {a: {source: {type: file, path: x}}}\nevents: {dog_bark: {min_s: 1}}").config, manifest
     )
 
 
-def spans(at: list[int]) -> list[Span]:
-    return [Span("dog_bark", k / 2, k / 2 + 2) for k in at]
+def spans(at: list[int]) -> list[LabelledSpan]:
+    return [LabelledSpan("dog_bark", k / 2, k / 2 + 2) for k in at]
 
 
-def unheard(values: np.ndarray) -> Recording:
+def unheard(values: np.ndarray) -> TunedRecording:
     """A recording without any event at the thresholds in force."""
     times = np.arange(1, len(values) + 1, dtype=np.int64) * HOP_NS
-    trace = Trace(times, tuple(at(t) for t in times.tolist()), ("dog_bark",), values[:, None])
-    return Recording(Path("quiet.wav"), "a", Judged((), trace), (), list)
+    trace = RuleTrace(times, tuple(at(t) for t in times.tolist()), ("dog_bark",), values[:, None])
+    return TunedRecording(Path("quiet.wav"), "a", DetectionResult((), trace), (), list)
 
 
-def site(judge: Judge, loud: float, noise: float, count: int = 5) -> list[Recording]:
+def site(judge: OfflineDetector, loud: float, noise: float, count: int = 5) -> list[TunedRecording]:
     """Each of ``count`` recordings has two barks at ``loud`` and one thing at ``noise`` that is none."""
     values = barks(HOUR // 2, [400, 1400], loud)
     values[2400:2404] = [noise] * 4
@@ -51,10 +51,10 @@ def site(judge: Judge, loud: float, noise: float, count: int = 5) -> list[Record
     return [replace(one, path=Path(f"r{k}.wav")) for k in range(count)]
 
 
-def test_a_threshold_above_what_disturbs_and_below_what_is_meant(judge: Judge) -> None:
-    swept = sweep(judge, site(judge, 0.95, 0.7), "dog_bark", HOP_NS)
+def test_a_threshold_above_what_disturbs_and_below_what_is_meant(judge: OfflineDetector) -> None:
+    swept = sweep_thresholds(judge, site(judge, 0.95, 0.7), "dog_bark", HOP_NS)
     assert swept.is_exact
-    done = by_labels(swept, 1.0)
+    done = suggest_by_labels(swept, 1.0)
     assert (done.before.found, done.before.false) == (10, 5)
     assert done.after is not None
     assert 0.7 < done.after.enter <= 0.95
@@ -63,8 +63,8 @@ def test_a_threshold_above_what_disturbs_and_below_what_is_meant(judge: Judge) -
     assert (done.apart.found, done.apart.false) == (10, 0)
 
 
-def test_a_threshold_low_enough_to_find_what_was_missed(judge: Judge) -> None:
-    done = by_labels(sweep(judge, site(judge, 0.4, 0.1), "dog_bark", HOP_NS), 1.0)
+def test_a_threshold_low_enough_to_find_what_was_missed(judge: OfflineDetector) -> None:
+    done = suggest_by_labels(sweep_thresholds(judge, site(judge, 0.4, 0.1), "dog_bark", HOP_NS), 1.0)
     assert done.before.found == 0
     assert done.after is not None
     assert 0.1 < done.after.enter <= 0.4
@@ -72,41 +72,41 @@ def test_a_threshold_low_enough_to_find_what_was_missed(judge: Judge) -> None:
     assert done.after.false == 0
 
 
-def test_a_good_threshold_is_left_alone(judge: Judge) -> None:
-    done = by_labels(sweep(judge, site(judge, 0.9, 0.2), "dog_bark", HOP_NS), 1.0)
+def test_a_good_threshold_is_left_alone(judge: OfflineDetector) -> None:
+    done = suggest_by_labels(sweep_thresholds(judge, site(judge, 0.9, 0.2), "dog_bark", HOP_NS), 1.0)
     assert done.after is None
     assert "leave it" in done.remark
 
 
-def test_too_little_is_said_and_nothing_guessed(judge: Judge) -> None:
-    few = by_labels(sweep(judge, site(judge, 0.4, 0.1, 1), "dog_bark", HOP_NS), 1.0)
+def test_too_little_is_said_and_nothing_guessed(judge: OfflineDetector) -> None:
+    few = suggest_by_labels(sweep_thresholds(judge, site(judge, 0.4, 0.1, 1), "dog_bark", HOP_NS), 1.0)
     assert few.after is None
     assert "2 labelled events" in few.remark
     assert "at least 60" in few.remark
 
 
-def test_a_rate_that_cannot_be_met_is_said(judge: Judge) -> None:
-    done = by_labels(sweep(judge, site(judge, 0.9, 0.999), "dog_bark", HOP_NS), 1.0)
+def test_a_rate_that_cannot_be_met_is_said(judge: OfflineDetector) -> None:
+    done = suggest_by_labels(sweep_thresholds(judge, site(judge, 0.9, 0.999), "dog_bark", HOP_NS), 1.0)
     assert "no threshold stays within" in done.remark
 
 
-def test_without_labels_the_rate_follows_from_quiet_time(judge: Judge) -> None:
+def test_without_labels_the_rate_follows_from_quiet_time(judge: OfflineDetector) -> None:
     rng = np.random.default_rng(3)
     quiet = np.minimum(1 / (1 + np.exp(-rng.normal(-4, 1.0, 4 * HOUR))), 0.59)
     heard = [unheard(quiet)]
     labels = [x for x in load_folder(find_folder("fused")).manifest.labels if x.name == "dog_bark"]
-    enter, minutes = quiet_enters(labels, HOP_NS, heard, 1.0)["dog_bark"]
+    enter, minutes = background_thresholds(labels, HOP_NS, heard, 1.0)["dog_bark"]
     assert minutes in (239, 240)
     assert enter is not None
     assert enter >= labels[0].enter / 2
-    done = by_quiet(sweep(judge, heard, "dog_bark", HOP_NS, (enter,)), enter, 1.0, minutes, 180)
+    done = suggest_by_background(sweep_thresholds(judge, heard, "dog_bark", HOP_NS, (enter,)), enter, 1.0, minutes, 180)
     assert done.after is not None
     assert done.after.enter == enter
     assert "not known without labels" in done.remark
     short = [unheard(quiet[:HOUR])]
-    enter, minutes = quiet_enters(labels, HOP_NS, short, 1.0)["dog_bark"]
+    enter, minutes = background_thresholds(labels, HOP_NS, short, 1.0)["dog_bark"]
     assert enter is None
-    done = by_quiet(sweep(judge, short, "dog_bark", HOP_NS), None, 1.0, minutes, 180)
+    done = suggest_by_background(sweep_thresholds(judge, short, "dog_bark", HOP_NS), None, 1.0, minutes, 180)
     assert done.after is None
     assert "59 quiet minutes" in done.remark or "60 quiet minutes" in done.remark
 
@@ -122,7 +122,7 @@ def test_nothing_allowed_finds_more_than_what_is_chosen(
     counts = np.array([[9, found, false, 3600.0] for found, false in points])
     thresholds = np.linspace(0.1, 0.9, len(points))
     current %= len(points)
-    at, is_met = choose(counts, thresholds, current, asked)
+    at, is_met = best_threshold(counts, thresholds, current, asked)
     allowed = counts[:, 2] * 24 <= asked + 1e-6
     assert is_met == bool(allowed.any())
     assert counts[at, 2] * 24 <= asked + 1e-6 if is_met else counts[at, 2] == counts[:, 2].min()
@@ -133,12 +133,12 @@ def test_nothing_allowed_finds_more_than_what_is_chosen(
 
 @pytest.mark.parametrize(("count", "most"), [(0, 2.996), (1, 4.744), (5, 10.513)])
 def test_the_bound_on_a_rate_is_poissons(count: int, most: float) -> None:
-    assert math.isclose(poisson_most(count), most, abs_tol=1e-3)
+    assert math.isclose(poisson_upper(count), most, abs_tol=1e-3)
 
 
-def test_bands_hold_the_whole_between_them(judge: Judge) -> None:
-    swept: Sweep = sweep(judge, site(judge, 0.9, 0.7), "dog_bark", HOP_NS)
-    bands = by_labels(swept, 1.0).bands
+def test_bands_hold_the_whole_between_them(judge: OfflineDetector) -> None:
+    swept: ThresholdSweep = sweep_thresholds(judge, site(judge, 0.9, 0.7), "dog_bark", HOP_NS)
+    bands = suggest_by_labels(swept, 1.0).bands
     assert bands is not None
     recall = swept.counts[:, :, 1].sum(axis=0) / swept.counts[:, :, 0].sum(axis=0)
     assert (bands.recall[0] <= recall + 1e-9).all()

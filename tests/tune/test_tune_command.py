@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from edge.assemble import assemble
+from edge.assemble import build_derivers
 from edge.config import load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import InputError
-from edge.logs import own_lines
+from edge.logs import other_loggers_muted
 from edge.metrics import Metrics
-from edge.replay import Moment, Replay
-from edge.replay.tables import EventLines
+from edge.replay import Replay, ReplayStep
+from edge.replay.tables import EventJsonLines
 from edge.tune import scoring
-from edge.tune.cache import Cache, Facts, setting
+from edge.tune.cache import ScoreCache, ScoringFacts, scoring_key
 from edge.tune.command import add_command
-from edge.tune.judge import Judge
-from edge.tune.packed import pack, unpack
-from edge.tune.progress import OWN
+from edge.tune.judge import OfflineDetector
+from edge.tune.packed import pack_moments, unpack_moments
+from edge.tune.progress import LOGGER_NAME
 from edge.types import Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -44,7 +44,7 @@ events:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Moment]]:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ReplayStep]]:
     """A configuration, and the sample's moments under it."""
     folder = tmp_path_factory.mktemp("tune")
     path = folder / "config.yaml"
@@ -52,29 +52,29 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Moment]]:
     loaded = load(path)
     model_folder = load_folder(find_folder("fused"))
     model = Model.open(model_folder, loaded.config.model, 1, Metrics())
-    derivers = assemble(loaded, model_folder, None)
-    moments = list(Replay(loaded.config, model, 0, derivers, camera="yard").moments(SAMPLE))
+    derivers = build_derivers(loaded, model_folder, None)
+    moments = list(Replay(loaded.config, model, 0, derivers, camera="yard").steps(SAMPLE))
     model.close()
-    key = setting(loaded.config, model_folder.manifest, None)
-    cache = Cache(folder / "out" / "cache", key)
-    windows = sum(len(m.step.scores) for m in cache.keep(SAMPLE, map(scoring.lean, moments)))
-    cache.finish(SAMPLE, Facts(78.0, windows, 1.0))
+    key = scoring_key(loaded.config, model_folder.manifest, None)
+    cache = ScoreCache(folder / "out" / "cache", key)
+    windows = sum(len(m.step.scores) for m in cache.store(SAMPLE, map(scoring.without_features, moments)))
+    cache.commit(SAMPLE, ScoringFacts(78.0, windows, 1.0))
     return path, moments
 
 
 def lines(events: list[Event], config: Path) -> str:
     out = io.StringIO()
-    writer = EventLines(out, load(config).config, "fused")
+    writer = EventJsonLines(out, load(config).config, "fused")
     for event in events:
         writer.write(SAMPLE, event)
     return out.getvalue()
 
 
-def test_decisions_are_those_of_a_replay_to_the_byte(seen: tuple[Path, list[Moment]]) -> None:
+def test_decisions_are_those_of_a_replay_to_the_byte(seen: tuple[Path, list[ReplayStep]]) -> None:
     config, moments = seen
     live = [event for moment in moments for event in moment.step.events]
-    kept = unpack(pack([scoring.lean(m) for m in moments]), "yard")
-    judged = Judge(load(config).config, load_folder(find_folder("fused")).manifest).judge(kept, "yard")
+    kept = unpack_moments(pack_moments([scoring.without_features(m) for m in moments]), "yard")
+    judged = OfflineDetector(load(config).config, load_folder(find_folder("fused")).manifest).detect(kept, "yard")
     assert lines(list(judged.events), config) == lines(live, config)
     assert {e.label for e in live} >= {"person", "person_left", "pets", "both"}
     rules = [values for moment in moments for values in moment.step.rules]
@@ -90,7 +90,10 @@ def run(*args: object) -> int:
 
 
 def test_the_whole_command_on_kept_scores(
-    seen: tuple[Path, list[Moment]], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    seen: tuple[Path, list[ReplayStep]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config, _ = seen
     monkeypatch.setattr(scoring, "Scorer", None)  # what is kept is not scored again
@@ -119,7 +122,7 @@ def test_the_whole_command_on_kept_scores(
 
 
 def test_a_minute_is_counted_and_not_made_a_day_of(
-    seen: tuple[Path, list[Moment]], capsys: pytest.CaptureFixture[str]
+    seen: tuple[Path, list[ReplayStep]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, _ = seen
     out = config.parent / "out"
@@ -142,7 +145,7 @@ def test_other_modules_are_silent_while_it_works() -> None:
     try:
         for level, expected in ((logging.INFO, (False, True)), (logging.DEBUG, (True, True))):
             root.setLevel(level)
-            with own_lines(OWN):
+            with other_loggers_muted(LOGGER_NAME):
                 now = (other.isEnabledFor(logging.INFO), own.isEnabledFor(logging.INFO))
                 assert other.isEnabledFor(logging.WARNING)
             assert now == expected
@@ -152,7 +155,7 @@ def test_other_modules_are_silent_while_it_works() -> None:
 
 
 def test_one_unreadable_recording_does_not_stop_the_rest(
-    seen: tuple[Path, list[Moment]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    seen: tuple[Path, list[ReplayStep]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, _ = seen
     broken = tmp_path / "broken.mp4"
@@ -181,8 +184,8 @@ def test_bad_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_setting_that_scores_follow_from_is_another_setting() -> None:
     manifest = load_folder(find_folder("fused")).manifest
     base = "cameras: {a: {source: {type: file, path: x}}}\n"
-    plain = setting(parse(base).config, manifest, None)
-    assert setting(parse(base + "events: {person: {enter: 0.5}}").config, manifest, None) == plain
-    assert setting(parse(base + "prompts: {cat_seen: {text: a cat}}").config, manifest, None) != plain
+    plain = scoring_key(parse(base).config, manifest, None)
+    assert scoring_key(parse(base + "events: {person: {enter: 0.5}}").config, manifest, None) == plain
+    assert scoring_key(parse(base + "prompts: {cat_seen: {text: a cat}}").config, manifest, None) != plain
     masked = base.replace("x}}", "x}, privacy_masks: [[[0, 0], [1, 0], [1, 1]]]}")
-    assert setting(parse(masked).config, manifest, None) != plain
+    assert scoring_key(parse(masked).config, manifest, None) != plain

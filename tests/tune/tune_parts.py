@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from media_times import at
 
-from edge.facts import CameraFacts, SourceState, StreamFacts
-from edge.pipeline import Step
-from edge.replay import Moment
-from edge.tune.judge import Judge
-from edge.tune.labels import Span
-from edge.tune.sweep import Recording
+from edge.facts import CameraStatus, SourceState, StreamStatus
+from edge.pipeline import StepResult
+from edge.replay import ReplayStep
+from edge.tune.judge import OfflineDetector
+from edge.tune.labels import LabelledSpan
+from edge.tune.sweep import TunedRecording
 from edge.types import Box, Contribution, Scores
 
 HOP_NS = 500_000_000
@@ -35,23 +35,25 @@ def window(k: int, values: dict[str, float], camera: str = "a", **other: object)
     return Scores(camera, k, t, at(t), values=values, **{**fields, **other})  # type: ignore[arg-type]
 
 
-def facts(now_ns: int, camera: str = "a") -> CameraFacts:
-    video = StreamFacts(None, 5.0, 101.5, 0.0, 0.0, None)
-    return CameraFacts(camera, now_ns, SourceState.UP, "", video, None, None, {"late": 1})
+def facts(now_ns: int, camera: str = "a") -> CameraStatus:
+    video = StreamStatus(None, 5.0, 101.5, 0.0, 0.0, None)
+    return CameraStatus(camera, now_ns, SourceState.UP, "", video, None, None, {"late": 1})
 
 
-def moments(values: Iterable[float | None], label: str = "dog_bark", camera: str = "a") -> list[Moment]:
+def moments(values: Iterable[float | None], label: str = "dog_bark", camera: str = "a") -> list[ReplayStep]:
     """One window a hop; None where the microphone heard nothing that counts."""
     made = []
     for k, value in enumerate(values):
         scores = window(k, {label: value or 0.0}, camera, audio_ok=value is not None)
-        made.append(Moment((k + 1) * HOP_NS, Step([scores])))
+        made.append(ReplayStep((k + 1) * HOP_NS, StepResult([scores])))
     return made
 
 
-def recording(judge: Judge, values: Sequence[float | None], spans: Sequence[Span] = (), name: str = "a") -> Recording:
+def recording(
+    judge: OfflineDetector, values: Sequence[float | None], spans: Sequence[LabelledSpan] = (), name: str = "a"
+) -> TunedRecording:
     steps = moments(values)
-    return Recording(Path(f"{name}.wav"), "a", judge.judge(steps, "a"), tuple(spans), lambda: steps)
+    return TunedRecording(Path(f"{name}.wav"), "a", judge.detect(steps, "a"), tuple(spans), lambda: steps)
 
 
 def barks(length: int, at: Sequence[int], value: float = 0.9, floor: float = 0.05) -> list[float | None]:

@@ -15,7 +15,7 @@ from web_parts import (
     LABELS,
     NOON_NS,
     SAMPLE,
-    ScriptedBox,
+    ScriptedBackend,
     clip_of,
     event,
     frame_of,
@@ -24,10 +24,10 @@ from web_parts import (
     scores_of_a_day,
 )
 
-from edge.config.services import Web
-from edge.types import Box, Kind, Phase
-from edge.web.box import Glimpse, Moment
-from edge.web.serve import Server
+from edge.config.services import WebConfig
+from edge.types import Box, EventKind, Phase
+from edge.web.box import LiveFrame, LiveScores
+from edge.web.serve import WebServer
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -76,8 +76,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(box: ScriptedBox, settings: Web | None = None) -> Iterator[str]:
-    server = Server(box, settings or Web(listen="127.0.0.1:0"))
+def served(box: ScriptedBackend, settings: WebConfig | None = None) -> Iterator[str]:
+    server = WebServer(box, settings or WebConfig(listen="127.0.0.1:0"))
     server.start()
     try:
         yield server.address
@@ -98,11 +98,11 @@ def sound_of(seconds: float) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.concatenate(parts).astype(np.float32)
 
 
-def fill(box: ScriptedBox) -> None:
+def fill(box: ScriptedBackend) -> None:
     """Content as a box has it: pictures and sound of the sample, scores, events with clips."""
     person = frame_of(34.0)
     seen = (Box("person", 0.91, 0.36, 0.22, 0.55, 0.97),)
-    box.pictures = {"yard": Glimpse(1, person, seen), "hall": Glimpse(1, frame_of(22.0))}
+    box.pictures = {"yard": LiveFrame(1, person, seen), "hall": LiveFrame(1, frame_of(22.0))}
     box.heard["yard"] = sound_of(14.0)
     rng = np.random.default_rng(1)
     for i in range(340):
@@ -110,7 +110,7 @@ def fill(box: ScriptedBox) -> None:
         person_value = float(np.clip(0.93 / (1 + np.exp(-(i - 240) / 6)) + rng.normal(0, 0.02), 0, 1))
         values = {label: float(np.clip(abs(rng.normal(0.03, 0.02)), 0, 1)) for label in LABELS}
         values.update(person=person_value, shout=float(np.clip(0.3 + 0.3 * np.sin(i / 30), 0, 1)))
-        box.moments["yard"].append(Moment("yard", wall_ns, values, seen))
+        box.moments["yard"].append(LiveScores("yard", wall_ns, values, seen))
     box.open = [event(0, phase=Phase.BEGIN, end_ns=None, why="person 0.91 (enter 0.60): mostly picture (+3.1)")]
     clip, still = clip_of(32.0), jpeg_of(person)
     small = jpeg_of(person[::2, ::2])
@@ -120,5 +120,5 @@ def fill(box: ScriptedBox) -> None:
         if number <= 3:
             files |= {"clip": clip, "snapshot": still}
         keep(box, event(number * 17, label), files)
-    keep(box, event(1, "no_signal", "hall", kind=Kind.HEALTH, boxes=(), contribution=None, severity="warning"))
+    keep(box, event(1, "no_signal", "hall", kind=EventKind.HEALTH, boxes=(), contribution=None, severity="warning"))
     scores_of_a_day(box)

@@ -11,17 +11,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from starlette.testclient import TestClient
-from web_parts import ScriptedBox
+from web_parts import ScriptedBackend
 
 from edge.clock import VirtualClock
 from edge.types import NS_PER_S
 from edge.web.app import create_app
-from edge.web.rooms import Rooms
+from edge.web.rooms import AppState
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[ScriptedBox]:
-    made = ScriptedBox(tmp_path)
+def box(tmp_path: Path) -> Iterator[ScriptedBackend]:
+    made = ScriptedBackend(tmp_path)
     store, traces = made.store, made.traces
     yield made
     assert store is not None
@@ -33,7 +33,7 @@ def box(tmp_path: Path) -> Iterator[ScriptedBox]:
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, VirtualClock]]:
     """One application for all tests, which each put their own box into: making it takes half a second."""
-    first = ScriptedBox(tmp_path_factory.mktemp("first"))
+    first = ScriptedBackend(tmp_path_factory.mktemp("first"))
     with TestClient(create_app(first), base_url="http://127.0.0.1:8088") as made:
         yield made, first.clock
     assert first.store is not None
@@ -41,9 +41,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient,
 
 
 @pytest.fixture
-def client(box: ScriptedBox, page: tuple[TestClient, VirtualClock]) -> TestClient:
+def client(box: ScriptedBackend, page: tuple[TestClient, VirtualClock]) -> TestClient:
     made, clock = page
     clock.advance(60 * NS_PER_S)  # what earlier tests wrote does not count
     state = made.app.state  # type: ignore[attr-defined]
-    state.rooms = Rooms(box, state.rooms.access)
+    state.rooms = AppState(box, state.rooms.access)
     return made

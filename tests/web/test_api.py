@@ -12,18 +12,18 @@ import pytest
 import yaml
 from media_times import at
 from starlette.testclient import TestClient
-from web_parts import NOON_NS, ScriptedBox, event, keep, scores_of_a_day
+from web_parts import NOON_NS, ScriptedBackend, event, keep, scores_of_a_day
 
 from edge.config import load, parse
 from edge.errors import SinkError
-from edge.evidence.archive.records import File
-from edge.evidence.archive.traces import Trace
-from edge.facts import SensorFacts
+from edge.evidence.archive.records import EvidenceFile
+from edge.evidence.archive.traces import ScoreTrace
+from edge.facts import SensorStatus
 from edge.holds import HeldBack, HoldReason
-from edge.types import NS_PER_S, Box, Kind, RuleValues
-from edge.web.box import Glimpse, Moment
-from edge.web.live import _hello, _told
-from edge.web.rooms import Rooms
+from edge.types import NS_PER_S, Box, EventKind, RuleValues
+from edge.web.box import LiveFrame, LiveScores
+from edge.web.live import _hello, _to_json
+from edge.web.rooms import AppState
 
 HELD = HeldBack(
     *("yard", "person", 0.6, {HoldReason.RATE_LIMITED: 7, HoldReason.OUTSIDE_ZONE: 3}),
@@ -45,7 +45,7 @@ def test_the_node_says_what_it_looks_at(client: TestClient) -> None:
     assert (hall["name"], hall["sound"]) == ("hall", False)
 
 
-def test_events_come_newest_first_and_page_on_without_loss(box: ScriptedBox, client: TestClient) -> None:
+def test_events_come_newest_first_and_page_on_without_loss(box: ScriptedBackend, client: TestClient) -> None:
     for number in range(1, 8):
         keep(box, event(number))
     seen: list[str] = []
@@ -74,18 +74,18 @@ def test_events_come_newest_first_and_page_on_without_loss(box: ScriptedBox, cli
         ({"text": "glass shattered"}, [2]),
     ],
 )
-def test_filters(box: ScriptedBox, client: TestClient, query: dict[str, str], expected: list[int]) -> None:
+def test_filters(box: ScriptedBackend, client: TestClient, query: dict[str, str], expected: list[int]) -> None:
     keep(box, event(1))
     keep(box, event(2, "vehicle", why="vehicle 0.9: glass shattered beside it"))
     keep(box, event(3, camera="hall", zones=("gate",)))
-    keep(box, event(4, "no_signal", kind=Kind.HEALTH))
+    keep(box, event(4, "no_signal", kind=EventKind.HEALTH))
     assert box.store is not None
     box.store.mark(f"{1:016x}", "true", by="test")
     found = client.get("/api/events", params=query).json()["events"]
     assert [int(one["id"], 16) for one in found] == expected
 
 
-def test_one_event_is_told_in_full_and_can_be_marked_and_taken_back(box: ScriptedBox, client: TestClient) -> None:
+def test_one_event_is_told_in_full_and_can_be_marked_and_taken_back(box: ScriptedBackend, client: TestClient) -> None:
     keep(box, event(1), {"clip": b"0123456789", "thumbnail": b"jpeg"})
     url = f"/api/events/{1:016x}"
     one = client.get(url).json()
@@ -98,15 +98,17 @@ def test_one_event_is_told_in_full_and_can_be_marked_and_taken_back(box: Scripte
     assert client.post(f"{url}/mark", json={"verdict": None}).json()["mark"] is None
 
 
-def test_what_is_known_of_a_file_is_told(box: ScriptedBox, client: TestClient) -> None:
+def test_what_is_known_of_a_file_is_told(box: ScriptedBackend, client: TestClient) -> None:
     keep(box, event(1))
     assert box.store is not None
-    box.store.attach(f"{1:016x}", "snapshot", File("a.jpg", 5, {"width": 640, "type": "image/jpeg", "value": 0.5}))
+    box.store.attach(
+        f"{1:016x}", "snapshot", EvidenceFile("a.jpg", 5, {"width": 640, "type": "image/jpeg", "value": 0.5})
+    )
     facts = client.get(f"/api/events/{1:016x}").json()["files"]["snapshot"]["facts"]
     assert facts == {"width": 640, "type": "image/jpeg", "value": 0.5}
 
 
-def test_a_clip_is_served_in_parts_as_players_ask(box: ScriptedBox, client: TestClient) -> None:
+def test_a_clip_is_served_in_parts_as_players_ask(box: ScriptedBackend, client: TestClient) -> None:
     keep(box, event(1), {"clip": bytes(range(100))})
     url = f"/api/events/{1:016x}/clip.mp4"
     whole = client.get(url)
@@ -118,7 +120,7 @@ def test_a_clip_is_served_in_parts_as_players_ask(box: ScriptedBox, client: Test
     assert 'filename="yard-person-' in client.get(url, params={"download": 1}).headers["content-disposition"]
 
 
-def test_a_file_that_age_took_is_told(box: ScriptedBox, client: TestClient) -> None:
+def test_a_file_that_age_took_is_told(box: ScriptedBackend, client: TestClient) -> None:
     keep(box, event(1), {"clip": b"x"})
     assert box.store is not None
     next(box.store.folder_of(event(1)).glob("clip.mp4")).unlink()
@@ -129,15 +131,17 @@ def test_a_file_that_age_took_is_told(box: ScriptedBox, client: TestClient) -> N
     assert client.get("/api/events/0000/clip.mp4").status_code == 404
 
 
-def test_no_file_outside_the_evidence_folder_is_served(box: ScriptedBox, client: TestClient, tmp_path: Path) -> None:
+def test_no_file_outside_the_evidence_folder_is_served(
+    box: ScriptedBackend, client: TestClient, tmp_path: Path
+) -> None:
     keep(box, event(1))
     assert box.store is not None
     for path in ("../../config.yaml", str(tmp_path / "config.yaml"), "..", ""):
-        box.store.attach(f"{1:016x}", "clip", File(path, 1))
+        box.store.attach(f"{1:016x}", "clip", EvidenceFile(path, 1))
         assert client.get(f"/api/events/{1:016x}/clip.mp4").status_code == 404, path
 
 
-def test_a_zone_is_drawn_moved_and_removed(box: ScriptedBox, client: TestClient) -> None:
+def test_a_zone_is_drawn_moved_and_removed(box: ScriptedBackend, client: TestClient) -> None:
     corners = [[0.1, 0.2], [0.9, 0.2], [0.9, 0.8]]
     assert client.put("/api/cameras/yard/zones/gate", json={"points": corners}).json() == {"done": "in force"}
     shown = client.get("/api/drawn").json()
@@ -174,7 +178,7 @@ def test_a_rule_is_made_from_a_zone_and_its_zone_then_stays(client: TestClient) 
 WATCH = {"when": "person", "zones": ["drive"], "schedule": "22:00-06:00"}
 
 
-def test_a_rule_of_config_yaml_is_not_taken_away_unasked(box: ScriptedBox, client: TestClient) -> None:
+def test_a_rule_of_config_yaml_is_not_taken_away_unasked(box: ScriptedBackend, client: TestClient) -> None:
     other = {"when": "vehicle", "cameras": ["yard"]}
     refused = client.put("/api/rules/night_watch", json=other)
     assert refused.status_code == 409
@@ -192,7 +196,7 @@ def test_a_rule_of_config_yaml_is_not_taken_away_unasked(box: ScriptedBox, clien
     assert client.get("/api/drawn").json()["rules"]["night_watch"] == {"rule": WATCH, "drawn": False, "covers": None}
 
 
-def test_a_covered_rule_is_shown_where_it_needs_a_drawn_zone(box: ScriptedBox, client: TestClient) -> None:
+def test_a_covered_rule_is_shown_where_it_needs_a_drawn_zone(box: ScriptedBackend, client: TestClient) -> None:
     client.put("/api/cameras/yard/zones/gate", json={"points": [[0.1, 0.2], [0.9, 0.2], [0.9, 0.8]]})
     text = box.loaded.path.read_text(encoding="utf-8").replace("zones: [drive]", "zones: [gate]")
     box.loaded.path.write_text(text, encoding="utf-8")
@@ -253,7 +257,7 @@ def test_no_number_is_taken_that_is_none(client: TestClient) -> None:
         error_of(answer)
 
 
-def test_a_threshold_is_set_and_given_back(box: ScriptedBox, client: TestClient) -> None:
+def test_a_threshold_is_set_and_given_back(box: ScriptedBackend, client: TestClient) -> None:
     def of_person() -> dict[str, object]:
         rows = client.get("/api/thresholds").json()
         return next(row for row in rows if (row["camera"], row["label"]) == ("yard", "person"))
@@ -265,7 +269,7 @@ def test_a_threshold_is_set_and_given_back(box: ScriptedBox, client: TestClient)
     assert (of_person()["enter"], box.commands) == (0.6, {})
 
 
-def test_the_preview_tells_what_another_threshold_would_have_made(box: ScriptedBox, client: TestClient) -> None:
+def test_the_preview_tells_what_another_threshold_would_have_made(box: ScriptedBackend, client: TestClient) -> None:
     scores_of_a_day(box)
     span = {"label": "person", "since": NOON_NS / 1e9 - 3600, "until": NOON_NS / 1e9}
     counts = {}
@@ -291,16 +295,16 @@ def test_a_span_that_is_empty_or_endless_is_refused(client: TestClient, span: tu
         assert client.get(f"/api/{path}", params=query).status_code == 409, path
 
 
-def test_arming_reaches_the_box(box: ScriptedBox, client: TestClient) -> None:
+def test_arming_reaches_the_box(box: ScriptedBackend, client: TestClient) -> None:
     assert "disarmed" in client.put("/api/cameras/yard/armed", json={"armed": False}).json()["done"]
     assert box.arming == {"yard": False, "hall": True}
     assert client.get("/api/node").json()["cameras"][0]["armed"] is False
 
 
-def test_health(box: ScriptedBox, client: TestClient) -> None:
+def test_health(box: ScriptedBackend, client: TestClient) -> None:
     box.readings = (
-        SensorFacts("temperature", "\N{DEGREE SIGN}C", 21.5, 3.0, is_stale=False),
-        SensorFacts("smoke", "ppm", None, None, is_stale=True),
+        SensorStatus("temperature", "\N{DEGREE SIGN}C", 21.5, 3.0, is_stale=False),
+        SensorStatus("smoke", "ppm", None, None, is_stale=True),
     )
     box.held = [HELD, replace(HELD, label="fire", reason=None)]
     health = client.get("/api/health").json()
@@ -319,13 +323,13 @@ def test_health(box: ScriptedBox, client: TestClient) -> None:
     ]
 
 
-def test_what_is_held_back_is_news(box: ScriptedBox) -> None:
+def test_what_is_held_back_is_news(box: ScriptedBackend) -> None:
     box.held = [HELD]
     assert _hello(box)["held_back"][0]["reason"] == "rate_limited"
-    assert _told((HELD,))[0]["this_hour"] == {"rate_limited": 7, "outside_zone": 3}
+    assert _to_json((HELD,))[0]["this_hour"] == {"rate_limited": 7, "outside_zone": 3}
 
 
-def test_the_preview_tells_what_would_have_been_held_back(box: ScriptedBox, client: TestClient) -> None:
+def test_the_preview_tells_what_would_have_been_held_back(box: ScriptedBackend, client: TestClient) -> None:
     assert box.traces is not None
     for i in range(600):  # three seconds in twenty, for five minutes
         wall_ns = NOON_NS - (600 - i) * NS_PER_S // 2
@@ -337,18 +341,18 @@ def test_the_preview_tells_what_would_have_been_held_back(box: ScriptedBox, clie
     assert (would["total"], would["held_back"]) == (4, {"rate_limited": 11})
 
 
-def test_the_scores_that_are_remembered_are_one_labels(box: ScriptedBox, client: TestClient) -> None:
+def test_the_scores_that_are_remembered_are_one_labels(box: ScriptedBackend, client: TestClient) -> None:
     """A day of all labels is tens of megabytes, and stays for as long as nobody asks for another."""
     scores_of_a_day(box)
     assert box.traces is not None
-    rooms: Rooms = client.app.state.rooms  # type: ignore[attr-defined]
+    rooms: AppState = client.app.state.rooms  # type: ignore[attr-defined]
     span = {"since": NOON_NS / 1e9 - 3600, "until": NOON_NS / 1e9}
     for label in ("person", "vehicle", "glass_break"):
         client.get("/api/cameras/yard/trace", params={**span, "label": label})
     asked: list[float] = []
     read = box.traces.read
 
-    def noted(camera: str, since_ns: int, until_ns: int) -> Trace:
+    def noted(camera: str, since_ns: int, until_ns: int) -> ScoreTrace:
         asked.append((until_ns - since_ns) / NS_PER_S)
         return read(camera, since_ns, until_ns)
 
@@ -366,10 +370,10 @@ def test_the_scores_that_are_remembered_are_one_labels(box: ScriptedBox, client:
     assert all(trace.values.base is None or trace.values.base.size == 3600 for trace in kept), "no view of them all"
 
 
-def test_a_picture_is_encoded_once_and_not_sent_twice(box: ScriptedBox, client: TestClient) -> None:
+def test_a_picture_is_encoded_once_and_not_sent_twice(box: ScriptedBackend, client: TestClient) -> None:
     assert client.get("/api/cameras/yard/picture.jpg").status_code == 404
     assert client.get("/api/cameras/yard/picture.jpg", params={"after": -1}).status_code == 204
-    box.pictures["yard"] = Glimpse(
+    box.pictures["yard"] = LiveFrame(
         7, np.full((36, 64, 3), (200, 30, 30), np.uint8), (Box("person", 0.9, 0.1, 0.2, 0.3, 0.4),)
     )
     first = client.get("/api/cameras/yard/picture.jpg", params={"after": 3})
@@ -383,7 +387,7 @@ def test_a_picture_is_encoded_once_and_not_sent_twice(box: ScriptedBox, client: 
     assert shown[2] > 150 > shown[0] + 90, "red stays red: JPEG libraries take BGR"
 
 
-def test_sound_goes_on_where_it_was_left(box: ScriptedBox, client: TestClient) -> None:
+def test_sound_goes_on_where_it_was_left(box: ScriptedBackend, client: TestClient) -> None:
     t = np.arange(2 * 32000) / 32000
     box.heard["yard"] = (0.1 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)
     heard = client.get("/api/cameras/yard/sound").json()
@@ -401,7 +405,7 @@ def test_sound_goes_on_where_it_was_left(box: ScriptedBox, client: TestClient) -
     assert more["levels"][-1] == -100.0
 
 
-def test_people_hear_16_bit_samples_from_where_they_were(box: ScriptedBox, client: TestClient) -> None:
+def test_people_hear_16_bit_samples_from_where_they_were(box: ScriptedBackend, client: TestClient) -> None:
     t = np.arange(3 * 32000) / 32000
     box.heard["yard"] = (0.5 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)
     first = client.get("/api/cameras/yard/sound.pcm")
@@ -415,7 +419,7 @@ def test_people_hear_16_bit_samples_from_where_they_were(box: ScriptedBox, clien
     assert (yard["listening"], yard["speech"], hall["listening"]) == (True, False, False)
 
 
-def test_where_sound_is_let_out_nowhere_nobody_listens(box: ScriptedBox, client: TestClient) -> None:
+def test_where_sound_is_let_out_nowhere_nobody_listens(box: ScriptedBackend, client: TestClient) -> None:
     text = box.loaded.path.read_text(encoding="utf-8").replace("keep_gb: 20", "keep_gb: 20, audio: false")
     box.loaded = parse(text, box.loaded.path)
     assert "evidence.audio" in error_of(client.get("/api/cameras/yard/sound.pcm"))
@@ -424,7 +428,7 @@ def test_where_sound_is_let_out_nowhere_nobody_listens(box: ScriptedBox, client:
 
 @pytest.mark.parametrize("length", [0, 900, 1600, 5 * 32000 - 1, 5 * 32000, 9 * 32000 + 77])
 def test_a_column_looks_at_its_own_sound_however_much_there_is(
-    box: ScriptedBox, client: TestClient, length: int
+    box: ScriptedBackend, client: TestClient, length: int
 ) -> None:
     """Every sample at one level: so is every column, from the first to the last of four seconds."""
     box.heard["yard"] = np.where(np.arange(length) % 2, 0.5, -0.5).astype(np.float32)
@@ -434,25 +438,25 @@ def test_a_column_looks_at_its_own_sound_however_much_there_is(
     assert set(heard["levels"]) <= {-6.0}
 
 
-def test_nothing_is_made_while_nobody_looks(box: ScriptedBox, client: TestClient) -> None:
+def test_nothing_is_made_while_nobody_looks(box: ScriptedBackend, client: TestClient) -> None:
     client.get("/")
     client.get("/api/node")
     made: list[int] = []
-    box.hub.tell("scores", lambda: made.append(1))
+    box.hub.publish("scores", lambda: made.append(1))
     assert (made, box.asked, box.hub.is_heard) == ([], [], False)
 
 
-def test_recent_scores_have_holes_and_not_zeros(box: ScriptedBox, client: TestClient) -> None:
+def test_recent_scores_have_holes_and_not_zeros(box: ScriptedBackend, client: TestClient) -> None:
     box.moments["yard"] = [
-        Moment("yard", NOON_NS, {"person": 0.2}),
-        Moment("yard", NOON_NS + NS_PER_S, {"person": None, "fire": 0.4}),
+        LiveScores("yard", NOON_NS, {"person": 0.2}),
+        LiveScores("yard", NOON_NS + NS_PER_S, {"person": None, "fire": 0.4}),
     ]
     recent = client.get("/api/cameras/yard/recent").json()
     assert recent["values"] == {"fire": [None, 0.4], "person": [0.2, None]}
     assert recent["times_s"][1] - recent["times_s"][0] == 1.0
 
 
-def test_a_node_that_is_busy_says_so(box: ScriptedBox, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_is_busy_says_so(box: ScriptedBackend, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def busy(*_: object) -> object:
         raise SinkError("the node is busy; try again in a moment")
 
@@ -467,7 +471,7 @@ def test_a_node_that_is_busy_says_so(box: ScriptedBox, client: TestClient, monke
     assert [(a.status_code, error_of(a)) for a in answers] == [(503, "the node is busy; try again in a moment")] * 3
 
 
-def test_a_digest_of_a_day(box: ScriptedBox, client: TestClient) -> None:
+def test_a_digest_of_a_day(box: ScriptedBackend, client: TestClient) -> None:
     for number in (1, 2, 3):
         keep(box, event(number))
     day = {"since": NOON_NS / 1e9 - 43200, "until": NOON_NS / 1e9 + 43200}
@@ -478,7 +482,7 @@ def test_a_digest_of_a_day(box: ScriptedBox, client: TestClient) -> None:
     assert client.get("/api/digest/yard/storyboard.jpg", params=day).status_code == 404
 
 
-def test_without_evidence_the_page_says_so(box: ScriptedBox, client: TestClient) -> None:
+def test_without_evidence_the_page_says_so(box: ScriptedBackend, client: TestClient) -> None:
     box.store = box.traces = None
     for path in ("events", "events/ff", "digest?since=1&until=2", "cameras/yard/trace?label=person&since=1&until=2"):
         answer = client.get(f"/api/{path}")

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
-from web_parts import ScriptedBox, event, keep, scores_of_a_day
+from web_parts import ScriptedBackend, event, keep, scores_of_a_day
 
 from edge.types import NS_PER_S
 from edge.web.app import create_app
@@ -38,8 +38,8 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedBox]:
-    box = ScriptedBox(tmp_path_factory.mktemp("schema"))
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedBackend]:
+    box = ScriptedBackend(tmp_path_factory.mktemp("schema"))
     for number in range(1, 4):
         keep(box, event(number), {"clip": b"0123456789", "thumbnail": b"jpeg"})
     scores_of_a_day(box)
@@ -50,7 +50,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedBox]:
     box.traces.close()
 
 
-def test_every_request_is_answered_as_described(whole: ScriptedBox) -> None:
+def test_every_request_is_answered_as_described(whole: ScriptedBackend) -> None:
     app = create_app(whole)
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", app, headers={"host": "127.0.0.1"})
     operations = [found.ok() for found in schema.exclude(path_regex=ENDLESS).get_all_operations()]
@@ -65,7 +65,9 @@ def test_every_request_is_answered_as_described(whole: ScriptedBox) -> None:
     assert statuses[422] > 30
 
 
-def hammer(box: ScriptedBox, cases: SearchStrategy[schemathesis.Case], statuses: Counter[int], *, known: bool) -> None:
+def hammer(
+    box: ScriptedBackend, cases: SearchStrategy[schemathesis.Case], statuses: Counter[int], *, known: bool
+) -> None:
     """Requests of one kind to one operation; where nothing can be wrong there are no wrong ones. ``known``: they are
     about things that there are."""
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from browser_parts import CHROMIUM, Watched, chromium, fill, served
 from playwright.sync_api import Browser, expect
-from web_parts import NOON_NS, ScriptedBox, event, frame_of
+from web_parts import NOON_NS, ScriptedBackend, event, frame_of
 
 from edge.config import load
-from edge.config.services import Web
-from edge.facts import CameraFacts, SensorFacts, SourceState, StreamFacts
+from edge.config.services import WebConfig
+from edge.facts import CameraStatus, SensorStatus, SourceState, StreamStatus
 from edge.holds import HeldBack, HoldReason
 from edge.types import NS_PER_S, Box, Phase
-from edge.web.box import Glimpse, Moment
-from edge.web.hub import Listener
+from edge.web.box import LiveFrame, LiveScores
+from edge.web.hub import Subscriber
 
 pytestmark = [
     pytest.mark.web,
@@ -38,8 +38,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ScriptedBox, str]]:
-    box = ScriptedBox(tmp_path_factory.mktemp("house"))
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ScriptedBackend, str]]:
+    box = ScriptedBackend(tmp_path_factory.mktemp("house"))
     fill(box)
     with served(box) as origin:
         yield box, origin
@@ -50,7 +50,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ScriptedBo
 
 
 @pytest.fixture
-def watched(browser: Browser, house: tuple[ScriptedBox, str], request: pytest.FixtureRequest) -> Iterator[Watched]:
+def watched(browser: Browser, house: tuple[ScriptedBackend, str], request: pytest.FixtureRequest) -> Iterator[Watched]:
     wide: dict[str, Any] = {"viewport": {"width": 1200, "height": 860}, "timezone_id": "UTC", "locale": "en-GB"}
     context = browser.new_context(**{**wide, **getattr(request, "param", {})})
     context.set_default_timeout(12_000)
@@ -62,7 +62,7 @@ def watched(browser: Browser, house: tuple[ScriptedBox, str], request: pytest.Fi
 
 
 def test_the_live_page_shows_what_happens_and_says_nothing_to_nobody(
-    watched: Watched, house: tuple[ScriptedBox, str]
+    watched: Watched, house: tuple[ScriptedBackend, str]
 ) -> None:
     box, _ = house
     page = watched.open("/")
@@ -79,11 +79,11 @@ def test_the_live_page_shows_what_happens_and_says_nothing_to_nobody(
     assert heard > 20, "the spectrogram has structure"
     watched.until("document.querySelector('.pill.up') !== null")
     assert box.hub.is_heard
-    box.pictures["yard"] = Glimpse(2, frame_of(2.0)[:180, :320])
+    box.pictures["yard"] = LiveFrame(2, frame_of(2.0)[:180, :320])
     watched.until("document.querySelector('.picture img').naturalWidth === 320")
-    box.hub.tell("scores", lambda: Moment("yard", NOON_NS + NS_PER_S, {"person": 0.77}), key="yard")
+    box.hub.publish("scores", lambda: LiveScores("yard", NOON_NS + NS_PER_S, {"person": 0.77}), key="yard")
     expect(yard.locator(".legend li").first).to_contain_text("0.77")
-    box.hub.tell("event", lambda: replace(event(0), phase=Phase.END))
+    box.hub.publish("event", lambda: replace(event(0), phase=Phase.END))
     expect(yard.locator(".open")).to_be_hidden()
     page.locator(".switch", has_text="Armed").first.click()
     expect(page.locator("#told")).to_contain_text("disarmed")
@@ -92,7 +92,7 @@ def test_the_live_page_shows_what_happens_and_says_nothing_to_nobody(
 
 
 def test_a_zone_is_drawn_with_the_mouse_and_a_rule_made_from_it(
-    watched: Watched, house: tuple[ScriptedBox, str]
+    watched: Watched, house: tuple[ScriptedBackend, str]
 ) -> None:
     box, _ = house
     page = watched.open("/zones/yard")
@@ -144,7 +144,7 @@ def test_a_zone_is_drawn_with_the_mouse_and_a_rule_made_from_it(
 
 
 def test_a_rule_of_config_yaml_is_replaced_only_when_that_is_ticked_and_comes_back(
-    watched: Watched, house: tuple[ScriptedBox, str]
+    watched: Watched, house: tuple[ScriptedBackend, str]
 ) -> None:
     box, _ = house
     page = watched.open("/zones/yard")
@@ -191,7 +191,7 @@ HELD = HeldBack(
 )
 
 
-def test_what_is_held_back_says_why_and_how_often(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+def test_what_is_held_back_says_why_and_how_often(watched: Watched, house: tuple[ScriptedBackend, str]) -> None:
     box, _ = house
     box.held = [HELD, replace(HELD, camera="hall", label="shout", reason=HoldReason.DISARMED)]
     page = watched.open("/")
@@ -202,7 +202,7 @@ def test_what_is_held_back_says_why_and_how_often(watched: Watched, house: tuple
     expect(hall.locator(".held li")).to_contain_text("shout 0.93 of 0.60: the camera is disarmed")
     expect(yard.locator(".legend li", has_text="person")).to_contain_text("told often enough this hour")
     over = replace(HELD, reason=None)
-    box.hub.tell("held_back", lambda: (over,), key="held_back")
+    box.hub.publish("held_back", lambda: (over,), key="held_back")
     expect(yard.locator(".held")).to_be_hidden()
     expect(yard.locator(".legend li", has_text="person")).to_contain_text("9 held back this hour")
     page = watched.open("/health")
@@ -214,7 +214,7 @@ def test_what_is_held_back_says_why_and_how_often(watched: Watched, house: tuple
 
 
 def test_a_lost_camera_is_grey_and_its_picture_says_when_it_was(
-    watched: Watched, house: tuple[ScriptedBox, str]
+    watched: Watched, house: tuple[ScriptedBackend, str]
 ) -> None:
     box, _ = house
     page = watched.open("/")
@@ -222,42 +222,44 @@ def test_a_lost_camera_is_grey_and_its_picture_says_when_it_was(
     watched.until("document.querySelector('[data-camera=yard] .picture img').naturalWidth > 0")
     expect(yard.locator(".stamp")).to_be_hidden()
     expect(page.locator('[data-camera="hall"] .stamp')).to_contain_text("Last picture: ")
-    lost = CameraFacts("yard", 0, SourceState.LOST, "timed out", StreamFacts(3600.0, 0, 90, 0, 0, None), None, None, {})
-    box.hub.tell("facts", lambda: (lost,), key="facts")
+    lost = CameraStatus(
+        "yard", 0, SourceState.LOST, "timed out", StreamStatus(3600.0, 0, 90, 0, 0, None), None, None, {}
+    )
+    box.hub.publish("facts", lambda: (lost,), key="facts")
     expect(yard.locator(".stamp")).to_be_visible()
     told = yard.locator(".stamp").inner_text()
     hour = page.evaluate("new Date(Date.now() - 3600e3).getHours()")
     assert re.search(rf"\b{hour:02d}:\d\d:\d\d", told), told
     assert "grayscale" in page.evaluate("getComputedStyle(document.querySelector('[data-camera=yard] img')).filter")
     expect(yard.locator(".boxes > *")).to_have_count(0)
-    box.hub.tell("facts", lambda: tuple(box.facts()), key="facts")
+    box.hub.publish("facts", lambda: tuple(box.facts()), key="facts")
     expect(yard.locator(".stamp")).to_be_hidden()
     assert page.evaluate("getComputedStyle(document.querySelector('[data-camera=yard] img')).filter") == "none"
 
 
-def test_boxes_are_those_of_the_picture_that_is_shown(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+def test_boxes_are_those_of_the_picture_that_is_shown(watched: Watched, house: tuple[ScriptedBackend, str]) -> None:
     """Scores come half a second before or after the picture that they are of."""
     box, _ = house
     before = box.pictures["yard"]
     page = watched.open("/")
     drawn = page.locator('[data-camera="yard"] .boxes > *')
-    box.pictures["yard"] = Glimpse(before.number + 1, frame_of(34.0), (Box("person", 0.91, 0.1, 0.1, 0.2, 0.9),))
+    box.pictures["yard"] = LiveFrame(before.number + 1, frame_of(34.0), (Box("person", 0.91, 0.1, 0.1, 0.2, 0.9),))
     expect(drawn).to_have_count(1)
     expect(drawn).to_have_attribute("style", re.compile(r"left: 10"))
     other = (Box("car", 0.8, 0.5, 0.5, 0.9, 0.9), Box("car", 0.7, 0.1, 0.5, 0.2, 0.9))
-    box.hub.tell("scores", lambda: Moment("yard", NOON_NS + 2 * NS_PER_S, {"person": 0.9}, other), key="yard")
+    box.hub.publish("scores", lambda: LiveScores("yard", NOON_NS + 2 * NS_PER_S, {"person": 0.9}, other), key="yard")
     page.wait_for_timeout(600)
     expect(drawn).to_have_count(1)
-    box.pictures["yard"] = Glimpse(before.number + 2, frame_of(2.0), other)
+    box.pictures["yard"] = LiveFrame(before.number + 2, frame_of(2.0), other)
     expect(drawn).to_have_count(2)
     box.pictures["yard"] = before
 
 
-def test_sensors_are_shown_with_their_age(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+def test_sensors_are_shown_with_their_age(watched: Watched, house: tuple[ScriptedBackend, str]) -> None:
     box, _ = house
     box.readings = (
-        SensorFacts("temperature", "\N{DEGREE SIGN}C", 21.5, 3.0, is_stale=False),
-        SensorFacts("smoke", "ppm", 4.0, 900.0, is_stale=True),
+        SensorStatus("temperature", "\N{DEGREE SIGN}C", 21.5, 3.0, is_stale=False),
+        SensorStatus("smoke", "ppm", 4.0, 900.0, is_stale=True),
     )
     page = watched.open("/")
     sensors = page.locator('[data-camera="yard"] .sensors')
@@ -281,7 +283,7 @@ AudioBufferSourceNode.prototype.start = function (when) {
 """
 
 
-def test_the_sound_is_heard_and_stops(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+def test_the_sound_is_heard_and_stops(watched: Watched, house: tuple[ScriptedBackend, str]) -> None:
     box, _ = house
     whole = box.heard["yard"]
     watched.page.add_init_script(TAP)
@@ -303,7 +305,9 @@ def test_the_sound_is_heard_and_stops(watched: Watched, house: tuple[ScriptedBox
     box.heard["yard"] = whole
 
 
-def test_a_page_that_missed_news_is_told_anew_what_is_open(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+def test_a_page_that_missed_news_is_told_anew_what_is_open(
+    watched: Watched, house: tuple[ScriptedBackend, str]
+) -> None:
     """What ended while nobody read does not stay open on the page for ever."""
     box, _ = house
     opened = box.open
@@ -311,13 +315,13 @@ def test_a_page_that_missed_news_is_told_anew_what_is_open(watched: Watched, hou
     expect(page.locator('[data-camera="yard"] .open li')).to_have_count(1)
     box.open = []
     for _ in range(3):
-        for n in range(Listener.MOST):
-            box.hub.tell("event", lambda n=n: event(1000 + n, camera="elsewhere"))  # type: ignore[misc]
+        for n in range(Subscriber.MAX_WAITING):
+            box.hub.publish("event", lambda n=n: event(1000 + n, camera="elsewhere"))  # type: ignore[misc]
     expect(page.locator('[data-camera="yard"] .open')).to_be_hidden()
     box.open = opened
 
 
-def test_a_line_is_drawn(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+def test_a_line_is_drawn(watched: Watched, house: tuple[ScriptedBackend, str]) -> None:
     page = watched.open("/zones/hall")
     page.get_by_role("button", name="Draw a line").click()
     area = page.locator(".board").bounding_box()
@@ -331,7 +335,7 @@ def test_a_line_is_drawn(watched: Watched, house: tuple[ScriptedBox, str]) -> No
     expect(page.get_by_role("button", name="Remove line line1")).to_have_count(0)
 
 
-def test_an_events_clip_plays_with_sound_and_it_is_marked(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+def test_an_events_clip_plays_with_sound_and_it_is_marked(watched: Watched, house: tuple[ScriptedBackend, str]) -> None:
     page = watched.open("/events")
     page.locator(f'a[href="/events/{FIRST}"]').click()
     page.wait_for_selector("video")
@@ -378,7 +382,7 @@ def test_events_go_on_as_one_scrolls_and_are_searched(watched: Watched) -> None:
 
 
 def test_dragging_a_threshold_changes_the_preview_and_applying_keeps_it(
-    watched: Watched, house: tuple[ScriptedBox, str]
+    watched: Watched, house: tuple[ScriptedBackend, str]
 ) -> None:
     page = watched.open("/thresholds/yard/person?day=2026-01-16")
     summary = page.locator(".summary")
@@ -404,7 +408,7 @@ def test_dragging_a_threshold_changes_the_preview_and_applying_keeps_it(
     assert house[0].commands == {}
 
 
-def test_the_preview_says_what_would_be_held_back(watched: Watched, house: tuple[ScriptedBox, str]) -> None:
+def test_the_preview_says_what_would_be_held_back(watched: Watched, house: tuple[ScriptedBackend, str]) -> None:
     page = watched.open("/thresholds/yard/person?day=2026-01-16")
     summary = page.locator(".summary")
     expect(summary).to_contain_text(
@@ -454,8 +458,8 @@ def test_every_field_has_a_name_and_every_picture_a_text(watched: Watched) -> No
 
 
 def test_a_guarded_page_asks_for_a_login_and_remembers_it(browser: Browser, tmp_path: Path) -> None:
-    box = ScriptedBox(tmp_path)
-    with served(box, Web.model_validate({"listen": "127.0.0.1:0", "password": "a long word"})) as origin:
+    box = ScriptedBackend(tmp_path)
+    with served(box, WebConfig.model_validate({"listen": "127.0.0.1:0", "password": "a long word"})) as origin:
         context = browser.new_context()
         one = Watched(context.new_page(), origin)
         page = one.open("/health")
@@ -478,7 +482,7 @@ def test_a_guarded_page_asks_for_a_login_and_remembers_it(browser: Browser, tmp_
 
 
 def test_the_node_stops_while_pages_are_open(browser: Browser, tmp_path: Path) -> None:
-    box = ScriptedBox(tmp_path)
+    box = ScriptedBackend(tmp_path)
     context = browser.new_context()
     others = sum(thread.name == "web" for thread in threading.enumerate())
     with served(box) as origin:

@@ -15,19 +15,19 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from web_parts import ScriptedBox, event
+from web_parts import ScriptedBackend, event
 
-from edge.config.services import Web
-from edge.web.box import Glimpse
-from edge.web.rooms import Rooms
-from edge.web.serve import Server
+from edge.config.services import WebConfig
+from edge.web.box import LiveFrame
+from edge.web.rooms import AppState
+from edge.web.serve import WebServer
 
-LOCAL = Web(listen="127.0.0.1:0")
+LOCAL = WebConfig(listen="127.0.0.1:0")
 
 
 @contextmanager
-def running(box: ScriptedBox, settings: Web = LOCAL) -> Iterator[Server]:
-    server = Server(box, settings)
+def running(box: ScriptedBackend, settings: WebConfig = LOCAL) -> Iterator[WebServer]:
+    server = WebServer(box, settings)
     server.start()
     try:
         yield server
@@ -36,7 +36,7 @@ def running(box: ScriptedBox, settings: Web = LOCAL) -> Iterator[Server]:
         assert server.fault is None
 
 
-def stream(server: Server, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def stream(server: WebServer, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=20)
     connection.request("GET", path)
     return connection, connection.getresponse()
@@ -60,13 +60,13 @@ def news(answer: http.client.HTTPResponse) -> tuple[str, object]:
             return kind, json.loads(line.removeprefix("data: "))
 
 
-def test_news_reach_who_listens_and_who_leaves_is_forgotten(box: ScriptedBox) -> None:
+def test_news_reach_who_listens_and_who_leaves_is_forgotten(box: ScriptedBackend) -> None:
     with running(box) as server:
         connection, answer = stream(server, "/api/live")
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert news(answer)[0] == "hello"
         until(lambda: box.hub.is_heard, "it listens")
-        box.hub.tell("event", lambda: event(3))
+        box.hub.publish("event", lambda: event(3))
         kind, told = news(answer)
         assert kind == "event"
         assert told["id"] == f"{3:016x}"  # type: ignore[index]
@@ -75,9 +75,9 @@ def test_news_reach_who_listens_and_who_leaves_is_forgotten(box: ScriptedBox) ->
         until(lambda: not box.hub.is_heard, "it is forgotten")
 
 
-def test_moving_pictures_are_bounded_and_given_back(box: ScriptedBox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Rooms, "MOST_STREAMS", 2)
-    box.pictures["yard"] = Glimpse(1, np.zeros((36, 64, 3), np.uint8))
+def test_moving_pictures_are_bounded_and_given_back(box: ScriptedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AppState, "MOST_STREAMS", 2)
+    box.pictures["yard"] = LiveFrame(1, np.zeros((36, 64, 3), np.uint8))
     with running(box) as server:
         open_ones = [stream(server, "/api/cameras/yard/live.mjpeg") for _ in range(2)]
         for _, answer in open_ones:
@@ -94,7 +94,7 @@ def test_moving_pictures_are_bounded_and_given_back(box: ScriptedBox, monkeypatc
             connection.close()
 
         def is_free() -> bool:
-            box.pictures["yard"] = Glimpse(box.pictures["yard"].number + 1, np.zeros((36, 64, 3), np.uint8))
+            box.pictures["yard"] = LiveFrame(box.pictures["yard"].number + 1, np.zeros((36, 64, 3), np.uint8))
             again, answer = stream(server, "/api/cameras/yard/live.mjpeg")
             status = answer.status
             answer.close()
@@ -104,8 +104,8 @@ def test_moving_pictures_are_bounded_and_given_back(box: ScriptedBox, monkeypatc
         until(is_free, "their places are given back")
 
 
-def test_stopping_ends_open_streams_within_seconds(box: ScriptedBox) -> None:
-    box.pictures["yard"] = Glimpse(1, np.zeros((36, 64, 3), np.uint8))
+def test_stopping_ends_open_streams_within_seconds(box: ScriptedBackend) -> None:
+    box.pictures["yard"] = LiveFrame(1, np.zeros((36, 64, 3), np.uint8))
     with running(box) as server:
         held = [stream(server, path) for path in ("/api/live", "/api/cameras/yard/live.mjpeg")]
         assert news(held[0][1])[0] == "hello"
@@ -120,12 +120,12 @@ def test_stopping_ends_open_streams_within_seconds(box: ScriptedBox) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
-def test_https_with_a_certificate_of_ones_own(box: ScriptedBox, tmp_path: Path) -> None:
+def test_https_with_a_certificate_of_ones_own(box: ScriptedBackend, tmp_path: Path) -> None:
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run([*made, "-keyout", key, "-out", cert, *names], check=True, capture_output=True)
-    settings = Web(listen="127.0.0.1:0", cert_file=cert, key_file=key)
+    settings = WebConfig(listen="127.0.0.1:0", cert_file=cert, key_file=key)
     with running(box, settings) as server:
         assert server.address.startswith("https://")
         trusted = ssl.create_default_context(cafile=str(cert))

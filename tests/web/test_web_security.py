@@ -10,25 +10,25 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from web_parts import ScriptedBox
+from web_parts import ScriptedBackend
 
 from edge.config import parse
-from edge.config.services import Web
+from edge.config.services import WebConfig
 from edge.errors import ConfigError, InputError
 from edge.types import NS_PER_S
-from edge.web.access import Access
+from edge.web.access import Authenticator
 from edge.web.app import create_app
 from edge.web.guard import CSP, LONGEST_BODY
-from edge.web.pace import Pace
-from edge.web.serve import Server
+from edge.web.pace import TokenBucket
+from edge.web.serve import WebServer
 
 WORD, TOKEN = "correct horse battery", "t0ken-of-the-house"
 PAGE = "http://127.0.0.1:8088"
 
 
 @contextmanager
-def page(folder: Path, web: str, base: str = PAGE) -> Iterator[tuple[TestClient, ScriptedBox]]:
-    box = ScriptedBox(folder, web)
+def page(folder: Path, web: str, base: str = PAGE) -> Iterator[tuple[TestClient, ScriptedBackend]]:
+    box = ScriptedBackend(folder, web)
     with TestClient(create_app(box), base_url=base) as client:
         yield client, box
     assert box.store is not None
@@ -36,13 +36,13 @@ def page(folder: Path, web: str, base: str = PAGE) -> Iterator[tuple[TestClient,
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, ScriptedBox]]:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, ScriptedBackend]]:
     with page(tmp_path_factory.mktemp("guarded"), f"password: '{WORD}', token: '{TOKEN}'") as made:
         yield made
 
 
 @pytest.fixture
-def stranger(guarded: tuple[TestClient, ScriptedBox]) -> TestClient:
+def stranger(guarded: tuple[TestClient, ScriptedBackend]) -> TestClient:
     client, box = guarded
     client.cookies.clear()
     box.clock.advance(120 * NS_PER_S)
@@ -92,7 +92,9 @@ def test_with_tls_the_cookie_is_secure(tmp_path: Path) -> None:
         assert client.get("/api/node").status_code == 200
 
 
-def test_a_change_needs_the_sessions_own_word(stranger: TestClient, guarded: tuple[TestClient, ScriptedBox]) -> None:
+def test_a_change_needs_the_sessions_own_word(
+    stranger: TestClient, guarded: tuple[TestClient, ScriptedBackend]
+) -> None:
     csrf = logged_in(stranger)
     body = {"armed": False}
     for headers in ({}, {"x-edge-csrf": ""}, {"x-edge-csrf": csrf[:-1] + "~"}):
@@ -112,19 +114,19 @@ def test_a_change_needs_the_sessions_own_word(stranger: TestClient, guarded: tup
         {"sec-fetch-site": "same-site"},
     ],
 )
-def test_a_foreign_page_changes_nothing(client: TestClient, box: ScriptedBox, headers: dict[str, str]) -> None:
+def test_a_foreign_page_changes_nothing(client: TestClient, box: ScriptedBackend, headers: dict[str, str]) -> None:
     answer = client.put("/api/cameras/yard/armed", json={"armed": False}, headers=headers)
     assert answer.status_code == 403
     assert box.arming["yard"] is True
 
 
-def test_the_pages_own_origin_changes(client: TestClient, box: ScriptedBox) -> None:
+def test_the_pages_own_origin_changes(client: TestClient, box: ScriptedBackend) -> None:
     headers = {"origin": PAGE, "sec-fetch-site": "same-origin"}
     assert client.put("/api/cameras/yard/armed", json={"armed": False}, headers=headers).status_code == 200
     assert box.arming["yard"] is False
 
 
-def test_a_form_of_a_foreign_page_is_no_json(client: TestClient, box: ScriptedBox) -> None:
+def test_a_form_of_a_foreign_page_is_no_json(client: TestClient, box: ScriptedBackend) -> None:
     answer = client.put("/api/cameras/yard/armed", content=b'{"armed": false}', headers={"content-type": "text/plain"})
     assert answer.status_code == 422
     assert box.arming["yard"] is True
@@ -157,7 +159,7 @@ def test_a_token_lets_programs_in(stranger: TestClient) -> None:
 
 
 def test_guessing_is_slowed_and_a_right_login_then_waits_too(
-    stranger: TestClient, guarded: tuple[TestClient, ScriptedBox]
+    stranger: TestClient, guarded: tuple[TestClient, ScriptedBackend]
 ) -> None:
     statuses = [
         stranger.post("/api/login", json={"username": "admin", "password": f"guess {i}"}).status_code for i in range(7)
@@ -178,7 +180,7 @@ def test_a_wrong_login_is_not_explained(stranger: TestClient, login: dict[str, s
 
 
 def test_secrets_are_in_no_log_and_no_answer(
-    stranger: TestClient, guarded: tuple[TestClient, ScriptedBox], caplog: pytest.LogCaptureFixture
+    stranger: TestClient, guarded: tuple[TestClient, ScriptedBackend], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     guesses = ("guess-4711", ["guess-4711"])
@@ -194,8 +196,8 @@ def test_secrets_are_in_no_log_and_no_answer(
 
 
 def test_sessions_lapse(tmp_path: Path) -> None:
-    box = ScriptedBox(tmp_path, f"password: '{WORD}'")
-    access = Access(box.loaded.config.web or Web(), box.loaded, box.clock)
+    box = ScriptedBackend(tmp_path, f"password: '{WORD}'")
+    access = Authenticator(box.loaded.config.web or WebConfig(), box.loaded, box.clock)
     opened = access.log_in("admin", WORD, "a")
     assert opened is not None
     for _ in range(14):
@@ -222,8 +224,8 @@ def test_an_open_page_is_refused_off_the_loopback(tmp_path: Path) -> None:
     open_wide = "cameras: {a: {source: {type: v4l2, device: 0}}}\nweb: {listen: '0.0.0.0:8088'}\n"
     with pytest.raises(ConfigError, match="password_file"):
         parse(open_wide)
-    box = ScriptedBox(tmp_path)
-    sneaked = Web.model_construct(listen="0.0.0.0:8088")
+    box = ScriptedBackend(tmp_path)
+    sneaked = WebConfig.model_construct(listen="0.0.0.0:8088")
     with pytest.raises(InputError, match="reachable from the network"):
         create_app(box, sneaked)
     assert box.store is not None
@@ -234,7 +236,7 @@ def test_an_open_page_is_refused_off_the_loopback(tmp_path: Path) -> None:
 def test_an_empty_or_missing_password_file_is_no_password(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "word").write_text(content)
-    box = ScriptedBox(tmp_path, "password_file: word")
+    box = ScriptedBackend(tmp_path, "password_file: word")
     with pytest.raises(InputError, match="password_file"):
         create_app(box)
     assert box.store is not None
@@ -294,32 +296,32 @@ def test_no_path_leads_out(client: TestClient, path: str) -> None:
     assert not re.search("root:|create_app|data_dir", answer.text)
 
 
-def test_too_many_changes_at_once_wait(client: TestClient, box: ScriptedBox) -> None:
+def test_too_many_changes_at_once_wait(client: TestClient, box: ScriptedBackend) -> None:
     statuses = [client.put("/api/cameras/yard/armed", json={"armed": True}).status_code for _ in range(40)]
     assert statuses == [200] * 30 + [429] * 10
     assert client.get("/api/node").status_code == 200, "looking goes on"
 
 
 def test_pace_gives_back_with_time_and_forgets_strangers() -> None:
-    pace = Pace(2, 1.0)
+    pace = TokenBucket(2, 1.0)
     assert [pace.take("a", 0) for _ in range(3)] == [True, True, False]
     assert pace.take("b", 0)
     assert not pace.has("a", NS_PER_S // 2)
     assert pace.take("a", NS_PER_S)
     for i in range(5000):
         pace.take(f"x{i}", NS_PER_S)
-    assert len(pace._left) == Pace.MOST_KEYS
+    assert len(pace._left) == TokenBucket.MOST_KEYS
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     import socket
 
-    box = ScriptedBox(tmp_path)
+    box = ScriptedBackend(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = Server(box, Web(listen=f"127.0.0.1:{port}"))
+        server = WebServer(box, WebConfig(listen=f"127.0.0.1:{port}"))
         with pytest.raises(InputError, match=f"{port}.*another port"):
             server.start()
         server.stop()
@@ -328,9 +330,9 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
 
 
 def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
-    box = ScriptedBox(tmp_path)
+    box = ScriptedBackend(tmp_path)
     (tmp_path / "c.pem").write_text("no certificate")
-    server = Server(box, Web(cert_file=Path("c.pem"), key_file=Path("c.pem")))
+    server = WebServer(box, WebConfig(cert_file=Path("c.pem"), key_file=Path("c.pem")))
     with pytest.raises(InputError, match="cert_file"):
         server.start()
     server.stop()

@@ -15,15 +15,15 @@ from web_parts import event
 from edge.buffer.camera import CameraBuffer
 from edge.clock import VirtualClock
 from edge.config import load
-from edge.config.models import Health, Windows
+from edge.config.models import HealthConfig, WindowsConfig
 from edge.detect.detector import Detector
 from edge.engine.manifest import Manifest
 from edge.errors import ConfigError, InputError, SinkError
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.node import window as subject
-from edge.node.window import Window
-from edge.pipeline import Step
+from edge.node.window import PageBackend
+from edge.pipeline import StepResult
 from edge.publish.commands import SetArmed, SetThreshold
 from edge.types import NS_PER_S, AudioChunk, Box, Event, Frame, Phase, RuleValues, Scores
 
@@ -63,9 +63,11 @@ class Played:
         self.loaded = load(path)
         self.config = self.loaded.config
         self.detector = Detector(self.config, MANIFEST, self.clock)
-        self.buffer = CameraBuffer("gate", MANIFEST.geometry, self.clock, Windows(), Health(), Metrics(), live=True)
+        self.buffer = CameraBuffer(
+            "gate", MANIFEST.geometry, self.clock, WindowsConfig(), HealthConfig(), Metrics(), live=True
+        )
         self.kept: list[object] = []
-        self.told: list[Step] = []
+        self.told: list[StepResult] = []
         self.reloads = 0
         self.is_stuck = False
         self.taken: MediaTime | None = None
@@ -77,7 +79,7 @@ class Played:
         publisher = SimpleNamespace(accept=self.kept.append, is_armed=self.detector.is_armed)
         scorer = SimpleNamespace(ask=lambda request: None if self.is_stuck else request(pipeline))
         given: Any = {"scorer": scorer, "publisher": publisher}
-        self.window = Window(
+        self.window = PageBackend(
             self.loaded,
             SimpleNamespace(),  # type: ignore[arg-type] - the model's folder is opened by a search alone
             MANIFEST,
@@ -108,7 +110,7 @@ class Played:
             *("gate", 0, end_ns, at(end_ns), values, {}, zero, boxes, {}, 1.0, True, True, "toy"),
             picture=self.taken,
         )
-        self.window.observe(Step((scores,), (RuleValues("gate", end_ns, at(end_ns), values),), events))
+        self.window.observe(StepResult((scores,), (RuleValues("gate", end_ns, at(end_ns), values),), events))
 
     def _reload(self) -> str:
         self.reloads += 1
@@ -126,13 +128,13 @@ def played(tmp_path: Path) -> Played:
 
 
 def test_the_picture_is_without_the_canvas_bars(played: Played) -> None:
-    assert played.window.glimpse("gate") is None
+    assert played.window.live_frame("gate") is None
     played.frame(0.25, 200)
-    glimpse = played.window.glimpse("gate")
+    glimpse = played.window.live_frame("gate")
     assert glimpse is not None
     assert glimpse.image.shape == (32, 64, 3)
     played.frame(0.5, 100)
-    newer = played.window.glimpse("gate")
+    newer = played.window.live_frame("gate")
     assert newer is not None
     assert newer.number > glimpse.number
     assert newer.image[0, 1, 0] == 100
@@ -141,16 +143,16 @@ def test_the_picture_is_without_the_canvas_bars(played: Played) -> None:
 def test_with_blur_no_picture_is_shown_before_it_was_looked_at(tmp_path: Path) -> None:
     played = Played(tmp_path, "evidence: {blur: [person]}\n")
     played.frame(0.25, 200)
-    assert played.window.glimpse("gate") is None, "nobody knows yet who is in it"
+    assert played.window.live_frame("gate") is None, "nobody knows yet who is in it"
     played.scored(0.5, (Box("person", 0.9, 0.25, 0.2, 0.5, 0.9),))
     played.frame(0.75, 100)
-    glimpse = played.window.glimpse("gate")
+    glimpse = played.window.live_frame("gate")
     assert glimpse is not None
     assert glimpse.image[0, 63, 0] == 200, "the picture that was scored, not the newer one"
     assert abs(int(glimpse.image[18, 24, 0]) - int(glimpse.image[18, 25, 0])) < 12, "stripes are gone where she is"
     assert abs(int(glimpse.image[18, 62, 0]) - int(glimpse.image[18, 63, 0])) == 100
     played.scored(1.0)
-    later = played.window.glimpse("gate")
+    later = played.window.live_frame("gate")
     assert later is not None
     assert abs(int(later.image[18, 24, 0]) - int(later.image[18, 25, 0])) < 12, "a moment longer, where she was"
 
@@ -170,12 +172,12 @@ def test_open_events_and_recent_values_follow_what_happens(played: Played) -> No
     assert played.window.open_events() == (begun,)
     played.scored(1.0, events=(event(1, camera="gate"),))
     assert played.window.open_events() == ()
-    moments = played.window.recent("gate")
+    moments = played.window.recent_scores("gate")
     assert [moment.values for moment in moments] == [{"person": 0.5}, {"person": 0.5}]
     assert moments[1].wall_ns - moments[0].wall_ns == NS_PER_S // 2
     for i in range(1000):
         played.scored(1.5 + i / 2)
-    assert len(played.window.recent("gate")) == 360, "three minutes"
+    assert len(played.window.recent_scores("gate")) == 360, "three minutes"
 
 
 def test_a_threshold_is_set_and_kept_as_a_command_is(played: Played) -> None:

@@ -13,13 +13,13 @@ import numpy as np
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.config import Loaded, load, parse, save_drawn
-from edge.detect.thresholds import Effective, Origin
+from edge.config import LoadedConfig, load, parse, save_drawn
+from edge.detect.thresholds import EffectiveThreshold, ValueOrigin
 from edge.errors import InputError
-from edge.evidence.archive.records import File
+from edge.evidence.archive.records import EvidenceFile
 from edge.evidence.archive.store import EventStore
-from edge.evidence.archive.traces import Traces
-from edge.facts import CameraFacts, SensorFacts, SourceState, StreamFacts
+from edge.evidence.archive.traces import TraceStore
+from edge.facts import CameraStatus, SensorStatus, SourceState, StreamStatus
 from edge.holds import HeldBack
 from edge.types import (
     F32,
@@ -27,11 +27,11 @@ from edge.types import (
     Box,
     Contribution,
     Event,
-    Kind,
+    EventKind,
     Phase,
     RuleValues,
 )
-from edge.web.box import Glimpse, LiveSamples, Moment, NodeFacts
+from edge.web.box import LiveFrame, LiveSamples, LiveScores, NodeFacts
 from edge.web.hub import Hub
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -56,29 +56,29 @@ def config_text(folder: Path, web: str = "") -> str:
     )
 
 
-class ScriptedBox:
+class ScriptedBackend:
     """A `Box` whose facts are written down here; what is drawn, marked and set is really kept."""
 
     def __init__(self, folder: Path, web: str = "", clock: VirtualClock | None = None) -> None:
         path = folder / "config.yaml"
         path.write_text(config_text(folder, web), encoding="utf-8")
-        self.loaded: Loaded = load(path)
+        self.loaded: LoadedConfig = load(path)
         self.clock = clock or VirtualClock(NOON_NS)
         self.evidence = folder / "var" / "evidence"
         self.store: EventStore | None = EventStore(self.evidence, self.clock)
-        self.traces: Traces | None = Traces(self.evidence, self.clock)
+        self.traces: TraceStore | None = TraceStore(self.evidence, self.clock)
         self.hub = Hub()
         self.sound_rate_hz = RATE_HZ
         self.open: list[Event] = []
-        self.moments: dict[str, list[Moment]] = {"yard": [], "hall": []}
-        self.pictures: dict[str, Glimpse] = {}
+        self.moments: dict[str, list[LiveScores]] = {"yard": [], "hall": []}
+        self.pictures: dict[str, LiveFrame] = {}
         self.heard: dict[str, F32] = {}
         self.commands: dict[tuple[str, str], float] = {}
         self.arming = {"yard": True, "hall": True}
         self.asked: list[str] = []
         self.held: list[HeldBack] = []
         self.most_per_hour = 60
-        self.readings: tuple[SensorFacts, ...] = ()
+        self.readings: tuple[SensorStatus, ...] = ()
         self.yard = SourceState.UP
 
     def labels(self) -> Sequence[str]:
@@ -87,23 +87,23 @@ class ScriptedBox:
     def node(self) -> NodeFacts:
         return NodeFacts("0.1.0", "fused 0.2.0", "onnx fp32 on 2 cores", 3700.0, 41_000_000_000, 0, "no broker", {})
 
-    def facts(self) -> Sequence[CameraFacts]:
-        sound = StreamFacts(0.1, 32000.0, -31.5, 0.0, 0.0, None)
-        picture = StreamFacts(0.2, 12.5, 96.0, 0.0, 0.0, -3.0)
+    def facts(self) -> Sequence[CameraStatus]:
+        sound = StreamStatus(0.1, 32000.0, -31.5, 0.0, 0.0, None)
+        picture = StreamStatus(0.2, 12.5, 96.0, 0.0, 0.0, -3.0)
         drops = {"engine": 0, "torn": 0}
         return [
-            CameraFacts("yard", 0, self.yard, "", picture, sound, 0.012, drops, sensors=self.readings),
-            CameraFacts("hall", 0, SourceState.LOST, "no route to host", replace(picture, age_s=70.0), None, None, {}),
+            CameraStatus("yard", 0, self.yard, "", picture, sound, 0.012, drops, sensors=self.readings),
+            CameraStatus("hall", 0, SourceState.LOST, "no route to host", replace(picture, age_s=70.0), None, None, {}),
         ]
 
     def open_events(self) -> Sequence[Event]:
         return self.open
 
-    def recent(self, camera: str) -> Sequence[Moment]:
+    def recent_scores(self, camera: str) -> Sequence[LiveScores]:
         self.asked.append("recent")
         return self.moments[camera]
 
-    def glimpse(self, camera: str) -> Glimpse | None:
+    def live_frame(self, camera: str) -> LiveFrame | None:
         self.asked.append("glimpse")
         return self.pictures.get(camera)
 
@@ -115,7 +115,7 @@ class ScriptedBox:
         out[len(out) - n :] = heard[len(heard) - n :]
         return len(heard)
 
-    def hear(self, camera: str, after: int) -> LiveSamples:
+    def live_audio(self, camera: str, after: int) -> LiveSamples:
         evidence = self.loaded.config.evidence
         if evidence is not None and not evidence.audio:
             raise InputError("evidence.audio is false: the sound is let out nowhere")
@@ -126,7 +126,7 @@ class ScriptedBox:
     def held_back(self) -> Sequence[HeldBack]:
         return self.held
 
-    def thresholds(self) -> Sequence[Effective]:
+    def thresholds(self) -> Sequence[EffectiveThreshold]:
         return [self._effective(camera, label) for camera in self.loaded.config.cameras for label in self.labels()]
 
     def armed(self) -> Mapping[str, bool]:
@@ -154,19 +154,21 @@ class ScriptedBox:
         self.loaded = parse(text, self.loaded.path, drawn=True)
         return "in force"
 
-    def meaning(self) -> None:
+    def sentence_embedder(self) -> None:
         return None
 
-    def _effective(self, camera: str, label: str) -> Effective:
+    def _effective(self, camera: str, label: str) -> EffectiveThreshold:
         command = self.commands.get((camera, label))
         enter = 0.6 if command is None else command
         leave = 0.4 if command is None else round(enter * 2 / 3, 4)
-        origin = Origin.DEFAULT if command is None else Origin.COMMAND
+        origin = ValueOrigin.DEFAULT if command is None else ValueOrigin.COMMAND
         names = ("min_s", "merge_s", "cooldown_s", "most_per_hour", "severity", "enabled", "even_disarmed")
-        origins = {"enter": origin, "leave": origin, **dict.fromkeys(names, Origin.DEFAULT)}
+        origins = {"enter": origin, "leave": origin, **dict.fromkeys(names, ValueOrigin.DEFAULT)}
         if self.most_per_hour != 60:
-            origins["most_per_hour"] = Origin.CONFIG
-        return Effective(camera, label, enter, leave, 1.0, 0.0, 10.0, self.most_per_hour, "alert", True, False, origins)
+            origins["most_per_hour"] = ValueOrigin.CONFIG
+        return EffectiveThreshold(
+            camera, label, enter, leave, 1.0, 0.0, 10.0, self.most_per_hour, "alert", True, False, origins
+        )
 
 
 def event(number: int, label: str = "person", camera: str = "yard", **given: Any) -> Event:
@@ -176,7 +178,7 @@ def event(number: int, label: str = "person", camera: str = "yard", **given: Any
     values: dict[str, Any] = {
         "id": f"{number:016x}",
         "camera": camera,
-        "kind": Kind.EVENT,
+        "kind": EventKind.EVENT,
         "label": label,
         "phase": Phase.END,
         "begin_ns": 0,
@@ -196,7 +198,7 @@ def event(number: int, label: str = "person", camera: str = "yard", **given: Any
     return Event(**{**values, **given})
 
 
-def keep(box: ScriptedBox, kept: Event, files: Mapping[str, bytes] | None = None) -> None:
+def keep(box: ScriptedBackend, kept: Event, files: Mapping[str, bytes] | None = None) -> None:
     """Put an event into the box's store, with files by their kind."""
     assert box.store is not None
     box.store.put(kept, "fused 0.2.0")
@@ -204,10 +206,10 @@ def keep(box: ScriptedBox, kept: Event, files: Mapping[str, bytes] | None = None
     for kind, data in (files or {}).items():
         path = box.store.folder_of(kept) / names[kind]
         path.write_bytes(data)
-        box.store.attach(kept.id, kind, File(path.relative_to(box.evidence).as_posix(), len(data)))  # type: ignore[arg-type]
+        box.store.attach(kept.id, kind, EvidenceFile(path.relative_to(box.evidence).as_posix(), len(data)))  # type: ignore[arg-type]
 
 
-def scores_of_a_day(box: ScriptedBox, camera: str = "yard") -> None:
+def scores_of_a_day(box: ScriptedBackend, camera: str = "yard") -> None:
     """An hour of scores before noon: five hills of 0.5, 0.55, 0.7, 0.8 and 0.9, half a minute each."""
     assert box.traces is not None
     peaks = {300: 0.5, 900: 0.55, 1500: 0.7, 2100: 0.8, 2700: 0.9}

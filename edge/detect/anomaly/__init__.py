@@ -1,6 +1,6 @@
 """How unusual a window is at its site: a compact density over parts that a person can name, learned without labels."""
 
-from edge.detect.anomaly.scorer import ANOMALY, ANY_CAMERA, LABEL, AnomalyScorer, normals_of, part_of
+from edge.detect.anomaly.scorer import ANOMALY, ANY_CAMERA, LABEL, AnomalyScorer, load_normals, to_profile_part
 from edge.detect.anomaly.site import SiteNormal
 
-__all__ = ["ANOMALY", "ANY_CAMERA", "LABEL", "AnomalyScorer", "SiteNormal", "normals_of", "part_of"]
+__all__ = ["ANOMALY", "ANY_CAMERA", "LABEL", "AnomalyScorer", "SiteNormal", "load_normals", "to_profile_part"]

@@ -16,19 +16,20 @@ from numpy.typing import NDArray
 from edge.types import F32
 
 F64 = NDArray[np.float64]
-SEEN: Final = 3.0
+LEAST_COUNT: Final = 3.0
 """How many points must have been seen within the distance."""
-FARTHEST: Final = 50.0
+MAX_DISTANCE: Final = 50.0
 """The distance where nothing was ever seen."""
 _COARSER: Final = 1.25
 _FORGOTTEN: Final = 0.25
 
 
-class Bank:
-    """At most ``kept`` points of ``size`` numbers with how often each was seen; those nearer than ``grain`` are one."""
+class FeatureBank:
+    """At most ``capacity`` points of ``size`` numbers with how often each was seen; those nearer than ``grain`` are
+    one."""
 
     def __init__(self, size: int, kept: int, grain: float) -> None:
-        self.size, self.kept, self.grain = size, kept, grain
+        self.size, self.capacity, self.grain = size, kept, grain
         self._points: F32 = np.zeros((0, size), np.float32)
         self._counts: F64 = np.zeros(0)
         self._product: F32 = np.zeros((size + 1, 0), np.float32)
@@ -47,40 +48,40 @@ class Bank:
         return self._counts
 
     def distances(self, points: F32) -> F32:
-        """How far each of ``points`` [n,size] is from what was seen at least three times, 0 to `FARTHEST`."""
-        if not len(points) or self._counts.sum() < SEEN:
-            return np.full(len(points), FARTHEST, np.float32)
-        squares = self._nearness(points)
-        k = min(int(SEEN), len(self._points))
+        """How far each of ``points`` [n,size] is from what was seen at least three times, 0 to `MAX_DISTANCE`."""
+        if not len(points) or self._counts.sum() < LEAST_COUNT:
+            return np.full(len(points), MAX_DISTANCE, np.float32)
+        squares = self._partial_squares(points)
+        k = min(int(LEAST_COUNT), len(self._points))
         nearest = np.argpartition(squares, k - 1, axis=1)[:, :k]
         near = np.take_along_axis(squares, nearest, 1)
         order = np.argsort(near, axis=1)
         near, nearest = np.take_along_axis(near, order, 1), np.take_along_axis(nearest, order, 1)
-        enough = np.cumsum(self._counts[nearest], axis=1) >= SEEN - 1e-9
+        enough = np.cumsum(self._counts[nearest], axis=1) >= LEAST_COUNT - 1e-9
         first = np.where(enough.any(1), enough.argmax(1), k - 1)
         found = near[np.arange(len(points)), first] + (points**2).sum(1)
-        return np.asarray(np.minimum(np.sqrt(np.maximum(found, 0)), FARTHEST), np.float32)
+        return np.asarray(np.minimum(np.sqrt(np.maximum(found, 0)), MAX_DISTANCE), np.float32)
 
     def add(self, points: F32) -> None:
         """Take in ``points`` [n,size] as normal."""
         if not len(points):
             return
         if len(self._points):
-            squares = self._nearness(points)
+            squares = self._partial_squares(points)
             nearest = squares.argmin(1)
             alike = squares[np.arange(len(points)), nearest] + (points**2).sum(1) < self.grain**2
             np.add.at(self._counts, nearest[alike], 1.0)
             points = points[~alike]
         if len(points):
-            self._lead(points, np.ones(len(points)))
-        while len(self._points) > self.kept:
+            self._add_leaders(points, np.ones(len(points)))
+        while len(self._points) > self.capacity:
             self._coarser()
 
-    def fade(self, share: float) -> None:
+    def decay(self, share: float) -> None:
         """Keep ``share`` of every count; what is hardly seen any more is forgotten."""
         self._counts *= share
         keep = self._counts >= _FORGOTTEN
-        self._hold(self._points[keep], self._counts[keep])
+        self._set_points(self._points[keep], self._counts[keep])
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """What `restore` takes, half the precision."""
@@ -92,14 +93,14 @@ class Bank:
         if points.ndim != 2 or points.shape[1] != self.size or counts.shape != points.shape[:1]:
             raise ValueError(f"points of shape {points.shape}, wanted [n,{self.size}]")
         self.grain = grain
-        self._hold(points, counts)
+        self._set_points(points, counts)
 
-    def _nearness(self, points: F32) -> F32:
+    def _partial_squares(self, points: F32) -> F32:
         """Squared distances [n,m] less each point's own square, in one product."""
         ones = np.ones((len(points), 1), np.float32)
         return np.asarray(np.concatenate([points, ones], 1) @ self._product, np.float32)
 
-    def _lead(self, points: F32, counts: F64) -> None:
+    def _add_leaders(self, points: F32, counts: F64) -> None:
         """Keep those of ``points`` that are apart from each other, the first ones lead."""
         left = np.arange(len(points))
         leaders: list[int] = []
@@ -110,15 +111,15 @@ class Bank:
             leaders.append(int(left[0]))
             tallies.append(float(counts[left[~apart]].sum()))
             left = left[apart]
-        self._hold(np.concatenate([self._points, points[leaders]]), np.concatenate([self._counts, tallies]))
+        self._set_points(np.concatenate([self._points, points[leaders]]), np.concatenate([self._counts, tallies]))
 
     def _coarser(self) -> None:
         self.grain *= _COARSER
         order = np.argsort(-self._counts, kind="stable")
         points, counts = self._points[order], self._counts[order]
-        self._hold(self._points[:0], self._counts[:0])
-        self._lead(points, counts)
+        self._set_points(self._points[:0], self._counts[:0])
+        self._add_leaders(points, counts)
 
-    def _hold(self, points: F32, counts: F64) -> None:
+    def _set_points(self, points: F32, counts: F64) -> None:
         self._points, self._counts = points, counts
         self._product = np.concatenate([-2 * points, (points**2).sum(1, keepdims=True)], 1).T

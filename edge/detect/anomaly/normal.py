@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.anomaly.bank import FARTHEST, Bank
-from edge.detect.anomaly.surprise import Rarity
-from edge.detect.anomaly.views import Kind, View, kinds, look
+from edge.detect.anomaly.bank import MAX_DISTANCE, FeatureBank
+from edge.detect.anomaly.surprise import RarityScale
+from edge.detect.anomaly.views import AnomalyPart, FeaturePoints, anomaly_parts, extract_features
 from edge.types import F32, Scores
 
 HALF: Final = 3.0
@@ -21,7 +21,7 @@ _NEIGHBOUR: Final = 0.07  # of the canvas: cells whose middles are nearer, eithe
 
 
 @dataclass(frozen=True, slots=True)
-class Unusual:
+class PartAnomaly:
     """One part's judgement of a window: how rare, and the point, its place and its distance that made it so."""
 
     part: str
@@ -33,20 +33,20 @@ class Unusual:
 
 
 @dataclass(frozen=True, slots=True)
-class Strangeness:
+class PartDistances:
     """How far each part of a window is from what was seen, and which of its points is the farthest (-1: none)."""
 
     distances: Mapping[str, float]
     farthest: Mapping[str, int]
 
 
-class Normal:
+class NormalModel:
     """The parts of one camera's normal. Not judged before `is_known`; learns from windows that were quiet."""
 
     def __init__(self) -> None:
-        self._kinds: tuple[Kind, ...] = ()
-        self._banks: dict[str, Bank] = {}
-        self._rarities: dict[str, Rarity] = {}
+        self._kinds: tuple[AnomalyPart, ...] = ()
+        self._banks: dict[str, FeatureBank] = {}
+        self._rarities: dict[str, RarityScale] = {}
         self._stored: dict[str, tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]] = {}
         self.windows = 0
         """How many windows were learned."""
@@ -56,21 +56,21 @@ class Normal:
         """Whether any part can say how rare something is."""
         return any(rarity.is_known for rarity in self._rarities.values()) or bool(self._stored)
 
-    def bank(self, part: str) -> Bank:
+    def bank(self, part: str) -> FeatureBank:
         """The points of one part."""
         return self._banks[part]
 
-    def look(self, scores: Scores) -> Mapping[str, View]:
+    def features(self, scores: Scores) -> Mapping[str, FeaturePoints]:
         """What the parts see in a window."""
         self._prepare(scores)
-        return look(scores, self._kinds)
+        return extract_features(scores, self._kinds)
 
-    def strangeness(self, views: Mapping[str, View]) -> Strangeness:
+    def distances(self, views: Mapping[str, FeaturePoints]) -> PartDistances:
         """How far the window is from what was seen."""
         found = {kind.name: self._farthest(kind, views[kind.name]) for kind in self._kinds if kind.name in views}
-        return Strangeness({n: d for n, (d, _) in found.items()}, {n: i for n, (_, i) in found.items()})
+        return PartDistances({n: d for n, (d, _) in found.items()}, {n: i for n, (_, i) in found.items()})
 
-    def judge(self, views: Mapping[str, View], strange: Strangeness) -> list[Unusual]:
+    def assess(self, views: Mapping[str, FeaturePoints], strange: PartDistances) -> list[PartAnomaly]:
         """What each part that knows enough says, the rarest first."""
         found = []
         for kind in self._kinds:
@@ -81,25 +81,25 @@ class Normal:
             view = views[name]
             point = view.points[i] if i >= 0 else np.zeros(kind.size, np.float32)
             place = (float(view.places[i, 0]), float(view.places[i, 1])) if i >= 0 else (0.5, 0.5)
-            rarity = max(self._rarities[name].of(distance) - kind.doubt, 0.0)
-            found.append(Unusual(name, kind.modality, rarity, distance, point, place))
+            rarity = max(self._rarities[name].rarity(distance) - kind.doubt, 0.0)
+            found.append(PartAnomaly(name, kind.modality, rarity, distance, point, place))
         return sorted(found, key=lambda one: -one.rarity)
 
-    def add(self, views: Mapping[str, View]) -> None:
+    def add(self, views: Mapping[str, FeaturePoints]) -> None:
         """Take in a quiet window's points."""
         self.windows += 1
         for name, view in views.items():
             self._banks[name].add(view.learned)
 
-    def weigh(self, strange: Strangeness) -> None:
+    def add_distances(self, strange: PartDistances) -> None:
         """Take in how far a quiet window, not learned itself, was from what had been seen."""
         for name, distance in strange.distances.items():
             self._rarities[name].add(distance)
 
-    def fade(self, share: float) -> None:
+    def decay(self, share: float) -> None:
         """Forget slowly: keep ``share`` of how often things were seen."""
         for bank in self._banks.values():
-            bank.fade(share)
+            bank.decay(share)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything learned, named ``<part>/<array>``; with `facts` what `restored` takes."""
@@ -113,11 +113,11 @@ class Normal:
 
     def facts(self) -> dict[str, Any]:
         """The plain numbers beside `arrays`."""
-        parts = {name: {"grain": b.grain, "seen": self._rarities[name].seen} for name, b in self._banks.items()}
+        parts = {name: {"grain": b.grain, "seen": self._rarities[name].count} for name, b in self._banks.items()}
         return {"windows": self.windows, "parts": {**parts, **{n: dict(f) for n, (_, f) in self._stored.items()}}}
 
     @classmethod
-    def restored(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> Normal:
+    def restored(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> NormalModel:
         """The normal that `arrays` and `facts` hold; KeyError, TypeError or ValueError when they do not."""
         normal = cls()
         normal.windows = int(facts["windows"])
@@ -130,27 +130,27 @@ class Normal:
         """The parts, when the first window says what a model's answers hold."""
         if self._kinds:
             return
-        self._kinds = kinds(scores)
+        self._kinds = anomaly_parts(scores)
         for kind in self._kinds:
-            bank, rarity = Bank(kind.size, kind.kept, kind.grain), Rarity()
+            bank, rarity = FeatureBank(kind.size, kind.capacity, kind.grain), RarityScale()
             arrays, facts = self._stored.pop(kind.name, (None, None))
             if arrays is not None and facts is not None:
                 bank.restore(arrays, facts["grain"])
                 rarity.restore(arrays["distances"].astype(np.float64), facts["seen"])
             self._banks[kind.name], self._rarities[kind.name] = bank, rarity
 
-    def _farthest(self, kind: Kind, view: View) -> tuple[float, int]:
+    def _farthest(self, kind: AnomalyPart, view: FeaturePoints) -> tuple[float, int]:
         """The distance of the point that, with its neighbours, is farthest from what was seen; 0 and -1 for none."""
         if not len(view.points):
             return 0.0, -1
-        distances = self._banks[kind.name].distances(view.points) * view.sure
+        distances = self._banks[kind.name].distances(view.points) * view.confidence
         if kind.support > 1:
             distances = _supported(distances, view.places, kind.support)
         i = int(distances.argmax())
-        return float(min(distances[i], FARTHEST)), i
+        return float(min(distances[i], MAX_DISTANCE)), i
 
 
-def total(found: Iterable[Unusual]) -> float:
+def total(found: Iterable[PartAnomaly]) -> float:
     """The rarity of a window: that of its rarest part, and half of the second rarest."""
     rarities = sorted((one.rarity for one in found), reverse=True)
     return float(np.dot(rarities[:2], (1.0, _SECOND)[: len(rarities)])) if rarities else 0.0

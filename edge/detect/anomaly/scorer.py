@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from edge.detect.anomaly.normal import Normal, Unusual, total, value_of
-from edge.detect.anomaly.words import why
+from edge.detect.anomaly.normal import NormalModel, PartAnomaly, total, value_of
+from edge.detect.anomaly.words import anomaly_reason
 from edge.engine.manifest import Label
 from edge.errors import InputError
-from edge.profile import Part
-from edge.types import Contribution, Finding, Scores
+from edge.profile import ProfilePart
+from edge.types import Contribution, DerivedScore, Scores
 
 ANOMALY: Final = "anomaly"
 ANY_CAMERA: Final = "*"
@@ -26,7 +26,7 @@ _LEAST: Final = 0.1  # rarity below which a logit would say more than is known
 class AnomalyScorer:
     """Says of each window how unusual it is; learns nothing. One normal a camera, or one for any."""
 
-    def __init__(self, normals: Mapping[str, Normal]) -> None:
+    def __init__(self, normals: Mapping[str, NormalModel]) -> None:
         self._normals = dict(normals)
 
     @property
@@ -35,23 +35,23 @@ class AnomalyScorer:
         return (LABEL,)
 
     @classmethod
-    def from_part(cls, part: Part) -> AnomalyScorer:
+    def from_part(cls, part: ProfilePart) -> AnomalyScorer:
         """What a profile's part `normal` holds; InputError when it cannot be read."""
-        return cls(normals_of(part))
+        return cls(load_normals(part))
 
-    def derive(self, scores: Scores) -> Mapping[str, Finding]:
+    def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
         """How unusual the window is; nothing as long as nothing was learned of its camera."""
         normal = self._normals.get(scores.camera) or self._normals.get(ANY_CAMERA)
         if normal is None or not normal.is_known:
             return {}
-        views = normal.look(scores)
-        return finding(normal, normal.judge(views, normal.strangeness(views)), scores)
+        views = normal.features(scores)
+        return anomaly_finding(normal, normal.assess(views, normal.distances(views)), scores)
 
     def forget(self, camera: str) -> None:
         """Nothing is kept between windows."""
 
 
-def finding(normal: Normal, found: Sequence[Unusual], scores: Scores) -> Mapping[str, Finding]:
+def anomaly_finding(normal: NormalModel, found: Sequence[PartAnomaly], scores: Scores) -> Mapping[str, DerivedScore]:
     """The label's value, what each modality added to its log-odds, and the words of the rarest part."""
     if not found:
         return {}
@@ -61,23 +61,23 @@ def finding(normal: Normal, found: Sequence[Unusual], scores: Scores) -> Mapping
     audio = whole - _logit(total(one for one in found if one.modality == "video"))
     contribution = Contribution(max(video, 0.0), max(audio, 0.0), 0.0)
     value = value_of(rarity)
-    told = why(found[0], normal.bank(found[0].part), scores) if value >= _WORTH_WORDS else ""
-    return {ANOMALY: Finding(value, contribution, told)}
+    reason = anomaly_reason(found[0], normal.bank(found[0].part), scores) if value >= _WORTH_WORDS else ""
+    return {ANOMALY: DerivedScore(value, contribution, reason)}
 
 
-def part_of(normals: Mapping[str, Normal], ready: Collection[str]) -> Part:
+def to_profile_part(normals: Mapping[str, NormalModel], ready: Collection[str]) -> ProfilePart:
     """A profile's part `normal`; ``ready`` are the cameras of which enough was learned to judge them."""
     arrays = {f"{camera}/{key}": array for camera, n in normals.items() for key, array in n.arrays().items()}
     cameras = {camera: {**n.facts(), "ready": camera in ready} for camera, n in normals.items()}
-    return Part(arrays, {"schema": _SCHEMA, "cameras": cameras})
+    return ProfilePart(arrays, {"schema": _SCHEMA, "cameras": cameras})
 
 
-def ready_of(part: Part) -> set[str]:
+def ready_cameras(part: ProfilePart) -> set[str]:
     """The cameras of which enough was learned."""
     return {camera for camera, facts in part.facts["cameras"].items() if facts["ready"]}
 
 
-def normals_of(part: Part) -> dict[str, Normal]:
+def load_normals(part: ProfilePart) -> dict[str, NormalModel]:
     """The normals that a profile's part holds, by camera; InputError when it cannot be read."""
     try:
         if part.facts["schema"] != _SCHEMA:
@@ -85,7 +85,7 @@ def normals_of(part: Part) -> dict[str, Normal]:
         out = {}
         for camera, facts in part.facts["cameras"].items():
             own = {k[len(camera) + 1 :]: v for k, v in part.arrays.items() if k.startswith(f"{camera}/")}
-            out[camera] = Normal.restored(own, facts)
+            out[camera] = NormalModel.restored(own, facts)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the part `normal` of the profile cannot be read ({error}); learn it again") from error
     return out

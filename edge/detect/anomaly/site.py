@@ -11,14 +11,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.detect.anomaly.normal import Normal, Strangeness
-from edge.detect.anomaly.scorer import ANOMALY, ANY_CAMERA, LABEL, finding, normals_of, part_of, ready_of
-from edge.detect.anomaly.views import View
+from edge.detect.anomaly.normal import NormalModel, PartDistances
+from edge.detect.anomaly.scorer import (
+    ANOMALY,
+    ANY_CAMERA,
+    LABEL,
+    anomaly_finding,
+    load_normals,
+    ready_cameras,
+    to_profile_part,
+)
+from edge.detect.anomaly.views import FeaturePoints
 from edge.engine.manifest import Label
-from edge.profile import Part
-from edge.types import NS_PER_S, Finding, Scores
+from edge.profile import ProfilePart
+from edge.types import NS_PER_S, DerivedScore, Scores
 
-EVERY: Final = 4
+LEARN_EVERY: Final = 4
 """Of so many quiet windows one is learned."""
 DELAY_S: Final = 300.0
 SAVE_EVERY_S: Final = 600.0
@@ -30,17 +38,17 @@ _HALF_LIFE_S: Final = 14 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class _WindowDistances:
     key: tuple[int, int]
-    views: Mapping[str, View]
-    strange: Strangeness
+    views: Mapping[str, FeaturePoints]
+    strange: PartDistances
 
 
 @dataclass(slots=True)
-class _Camera:
-    normal: Normal
-    waiting: deque[tuple[int, Mapping[str, View], Strangeness]] = field(default_factory=deque)
-    looked: _Looked | None = None
+class _CameraNormal:
+    normal: NormalModel
+    waiting: deque[tuple[int, Mapping[str, FeaturePoints], PartDistances]] = field(default_factory=deque)
+    window: _WindowDistances | None = None
     value: float | None = None
     windows: int = 0
     unusual: int = 0
@@ -54,13 +62,13 @@ class SiteNormal:
     camera is where cameras without one of their own start, as learned. InputError when it cannot be read.
     """
 
-    def __init__(self, hop_s: float, learn_h: float, part: Part | None = None) -> None:
-        self._every_s = hop_s * EVERY
+    def __init__(self, hop_s: float, learn_h: float, part: ProfilePart | None = None) -> None:
+        self._every_s = hop_s * LEARN_EVERY
         self._wanted = max(learn_h * 3600 / self._every_s, 1.0)
         self._stored = part
-        self._normals = normals_of(part) if part is not None else {}
-        self._ready = ready_of(part) if part is not None else set()
-        self._cameras: dict[str, _Camera] = {}
+        self._normals = load_normals(part) if part is not None else {}
+        self._ready = ready_cameras(part) if part is not None else set()
+        self._cameras: dict[str, _CameraNormal] = {}
         self._changed = False
         self._saved_ns: int | None = None
 
@@ -74,14 +82,14 @@ class SiteNormal:
         own = self._camera(camera)
         return 1.0 if camera in self._ready else min(own.normal.windows / self._wanted, 1.0)
 
-    def derive(self, scores: Scores) -> Mapping[str, Finding]:
+    def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
         """How unusual a window is; nothing while the camera is still being learned."""
         own = self._camera(scores.camera)
-        looked = self._look(own, scores)
+        window = self._measure(own, scores)
         own.value = None
         if self.learned(scores.camera) < 1 or not own.normal.is_known:
             return {}
-        found = finding(own.normal, own.normal.judge(looked.views, looked.strange), scores)
+        found = anomaly_finding(own.normal, own.normal.assess(window.views, window.strange), scores)
         own.value = found[ANOMALY].value if ANOMALY in found else None
         return found
 
@@ -94,9 +102,9 @@ class SiteNormal:
                 own.waiting.pop()
             return
         own.windows += 1
-        if own.windows % EVERY == 0 and self._is_wanted(own, ANOMALY in open_labels):
-            looked = self._look(own, scores)
-            own.waiting.append((t_ns, looked.views, looked.strange))
+        if own.windows % LEARN_EVERY == 0 and self._is_wanted(own, ANOMALY in open_labels):
+            window = self._measure(own, scores)
+            own.waiting.append((t_ns, window.views, window.strange))
         while own.waiting and t_ns - own.waiting[0][0] >= DELAY_S * NS_PER_S:
             self._learn(scores.camera, own)
 
@@ -106,11 +114,11 @@ class SiteNormal:
             self._saved_ns = now_ns
         return self._changed and now_ns - self._saved_ns >= SAVE_EVERY_S * NS_PER_S
 
-    def part(self) -> Part:
+    def part(self) -> ProfilePart:
         """Everything learned, to be saved with `edge.profile.save_part` or into a profile; see `saved`."""
         normals = {**self._normals, **{name: own.normal for name, own in self._cameras.items()}}
         full = {name for name, normal in normals.items() if normal.windows >= self._wanted}
-        return part_of(normals, self._ready | full)
+        return to_profile_part(normals, self._ready | full)
 
     def saved(self, now_ns: int) -> None:
         """`part` is on the disk."""
@@ -121,38 +129,38 @@ class SiteNormal:
         if camera in self._cameras:
             own = self._cameras[camera]
             own.waiting.clear()
-            own.looked = None
+            own.window = None
 
-    def _camera(self, name: str) -> _Camera:
+    def _camera(self, name: str) -> _CameraNormal:
         if name not in self._cameras:
             if name not in self._normals and ANY_CAMERA in self._normals and self._stored is not None:
-                self._normals[name] = normals_of(self._stored)[ANY_CAMERA]
+                self._normals[name] = load_normals(self._stored)[ANY_CAMERA]
                 if ANY_CAMERA in self._ready:
                     self._ready.add(name)
-            self._cameras[name] = _Camera(self._normals.get(name) or Normal())
+            self._cameras[name] = _CameraNormal(self._normals.get(name) or NormalModel())
         return self._cameras[name]
 
-    def _look(self, own: _Camera, scores: Scores) -> _Looked:
+    def _measure(self, own: _CameraNormal, scores: Scores) -> _WindowDistances:
         key = (scores.media_end.epoch, scores.seq)
-        if own.looked is None or own.looked.key != key:
-            views = own.normal.look(scores)
-            own.looked = _Looked(key, views, own.normal.strangeness(views))
-        return own.looked
+        if own.window is None or own.window.key != key:
+            views = own.normal.features(scores)
+            own.window = _WindowDistances(key, views, own.normal.distances(views))
+        return own.window
 
-    def _is_wanted(self, own: _Camera, is_open: bool) -> bool:
+    def _is_wanted(self, own: _CameraNormal, is_open: bool) -> bool:
         if not is_open and (own.value is None or own.value < _UNUSUAL):
             return True
         own.unusual += 1
         return own.unusual % _LASTING == 0
 
-    def _learn(self, camera: str, own: _Camera) -> None:
+    def _learn(self, camera: str, own: _CameraNormal) -> None:
         _, views, strange = own.waiting.popleft()
         # What was strange to one who knew little says nothing; in a profile's normal it does from the start.
         if camera in self._ready or own.normal.windows >= self._wanted / 2:
-            own.normal.weigh(strange)
+            own.normal.add_distances(strange)
         own.normal.add(views)
         own.learned_since_fade += 1
         if own.learned_since_fade * self._every_s >= _FADE_S:
             own.learned_since_fade = 0
-            own.normal.fade(0.5 ** (_FADE_S / _HALF_LIFE_S))
+            own.normal.decay(0.5 ** (_FADE_S / _HALF_LIFE_S))
         self._changed = True

@@ -36,7 +36,7 @@ _CODE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class FeaturePoints:
     """Points f32[n,d] of one part, where each lies, f32[n,2], and how sure it is there, f32[n] 0..1.
 
     No points: nothing of the kind was there.
@@ -44,16 +44,16 @@ class View:
 
     points: F32
     places: F32
-    sure: F32
+    confidence: F32
 
     @property
     def learned(self) -> F32:
         """The points that are sure enough to be learned."""
-        return self.points[self.sure >= _LEARNED]
+        return self.points[self.confidence >= _LEARNED]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class AnomalyPart:
     """A part of the normal: how many numbers a point has, how many points are kept, and how alike ones are merged.
 
     ``support``: so many of a place's points must be unusual together; what a single cell shows is noise. ``doubt`` is
@@ -64,32 +64,32 @@ class Kind:
     name: str
     modality: str
     size: int
-    kept: int
+    capacity: int
     grain: float
     support: int
     doubt: float
-    see: Callable[[Scores], View | None]
+    extract: Callable[[Scores], FeaturePoints | None]
 
 
-def kinds(scores: Scores) -> tuple[Kind, ...]:
+def anomaly_parts(scores: Scores) -> tuple[AnomalyPart, ...]:
     """The parts that a model's answers have, sizes from one of them."""
     features = scores.features
     sizes = (0, 0) if features is None else (features.picture.size, features.sound.size)
     return (
-        Kind("movement", "video", 4, 4096, 0.15, 2, 0.0, movement),
-        Kind("things", "video", 3 + _CODE, 1024, 0.25, 1, 1.0, things),
-        Kind("picture", "video", sizes[0], 256, 0.05, 1, 2.0, picture),
-        Kind("sound", "audio", sizes[1], 256, 0.05, 1, 1.0, sound),
-        Kind("fused", "both", scores.embedding.size, 256, 0.05, 1, 2.0, fused),
+        AnomalyPart("movement", "video", 4, 4096, 0.15, 2, 0.0, movement),
+        AnomalyPart("things", "video", 3 + _CODE, 1024, 0.25, 1, 1.0, things),
+        AnomalyPart("picture", "video", sizes[0], 256, 0.05, 1, 2.0, picture),
+        AnomalyPart("sound", "audio", sizes[1], 256, 0.05, 1, 1.0, sound),
+        AnomalyPart("fused", "both", scores.embedding.size, 256, 0.05, 1, 2.0, fused),
     )
 
 
-def look(scores: Scores, parts: tuple[Kind, ...]) -> Mapping[str, View]:
+def extract_features(scores: Scores, parts: tuple[AnomalyPart, ...]) -> Mapping[str, FeaturePoints]:
     """What each part sees in a window; a part that could not look is left out."""
-    return {kind.name: view for kind in parts if (view := kind.see(scores)) is not None}
+    return {kind.name: view for kind in parts if (view := kind.extract(scores)) is not None}
 
 
-def movement(scores: Scores) -> View | None:
+def movement(scores: Scores) -> FeaturePoints | None:
     """Cells that move: place, and velocity with its length compressed."""
     motion = scores.features.motion if scores.features is not None else np.zeros((0, 0, 0), np.float32)
     if not scores.video_ok or motion.shape[2] <= FAR_FIT:
@@ -103,7 +103,7 @@ def movement(scores: Scores) -> View | None:
     places = np.stack([(columns + 0.5) / motion.shape[1], (rows + 0.5) / motion.shape[0]], 1).astype(np.float32)
     compressed = velocity / speed * (_SPEEDS * np.log1p(speed / _SLOW))
     points = np.concatenate([places * (_ACROSS, _DOWN), compressed], 1).astype(np.float32)
-    return View(points, places, sure[rows, columns])
+    return FeaturePoints(points, places, sure[rows, columns])
 
 
 def speeds_of(points: F32) -> F32:
@@ -122,45 +122,47 @@ def _between(values: F32, ends: tuple[float, float]) -> F32:
     return np.asarray(np.clip((values - ends[0]) / (ends[1] - ends[0]), 0, 1), np.float32)
 
 
-def things(scores: Scores) -> View | None:
+def things(scores: Scores) -> FeaturePoints | None:
     """Clear boxes: the middle, the foot, the height, and what it is."""
     if not scores.video_ok:
         return None
     clear = [box for box in scores.boxes if box.score >= _CLEAR]
     points = np.array([_thing(box) for box in clear], np.float32).reshape(-1, 3 + _CODE)
     places = np.array([((b.x1 + b.x2) / 2, (b.y1 + b.y2) / 2) for b in clear], np.float32).reshape(-1, 2)
-    return View(points, places, _between(np.array([b.score for b in clear], np.float32), _SURE))
+    return FeaturePoints(points, places, _between(np.array([b.score for b in clear], np.float32), _SURE))
 
 
 def _thing(box: Box) -> list[float]:
     height = _SIZES * float(np.log(max(box.y2 - box.y1, 0.01)))
-    return [(box.x1 + box.x2) / 2 * _ACROSS, box.y2 * _DOWN, height, *code(box.label)]
+    return [(box.x1 + box.x2) / 2 * _ACROSS, box.y2 * _DOWN, height, *label_code(box.label)]
 
 
 @lru_cache(maxsize=256)
-def code(label: str) -> tuple[float, ...]:
+def label_code(label: str) -> tuple[float, ...]:
     """Numbers for a kind of thing, the same in every process and far from those of every other kind."""
     bits = int.from_bytes(hashlib.blake2b(label.encode(), digest_size=_CODE // 8).digest(), "big")
     return tuple(_APART if bits >> k & 1 else -_APART for k in range(_CODE))
 
 
-def picture(scores: Scores) -> View | None:
+def picture(scores: Scores) -> FeaturePoints | None:
     """The whole picture's embedding, of length 1."""
     return _whole(scores.features.picture) if scores.features is not None and scores.video_ok else None
 
 
-def sound(scores: Scores) -> View | None:
+def sound(scores: Scores) -> FeaturePoints | None:
     """The sound's embedding, of length 1."""
     return _whole(scores.features.sound) if scores.features is not None and scores.audio_ok else None
 
 
-def fused(scores: Scores) -> View | None:
+def fused(scores: Scores) -> FeaturePoints | None:
     """The fused embedding, of length 1."""
     return _whole(scores.embedding)
 
 
-def _whole(vector: F32) -> View | None:
+def _whole(vector: F32) -> FeaturePoints | None:
     length = float(np.linalg.norm(vector))
     if length == 0:
         return None
-    return View((vector / length)[None].astype(np.float32), np.full((1, 2), 0.5, np.float32), np.ones(1, np.float32))
+    return FeaturePoints(
+        (vector / length)[None].astype(np.float32), np.full((1, 2), 0.5, np.float32), np.ones(1, np.float32)
+    )

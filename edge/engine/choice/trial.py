@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from edge.engine.choice import chosen
-from edge.engine.choice.chosen import REFERENCE, How, Measured, Table
+from edge.engine.choice.chosen import REFERENCE, ExecutionMode, GraphMeasurement, MeasurementTable
 from edge.engine.contract import Array
-from edge.engine.cpu.heap import return_unused_memory
-from edge.engine.cpu.open import compose, has_bf16, open_graph
+from edge.engine.cpu.heap import trim_heap
+from edge.engine.cpu.open import compose_runtime, has_bf16, open_graph
 from edge.engine.manifest import ModelFolder
-from edge.engine.parts import Graph
+from edge.engine.parts import InferenceGraph
 from edge.engine.precision.variants import Part
 from edge.engine.selftest import load_golden, self_test
 from edge.errors import EdgeError
@@ -28,55 +28,55 @@ ROUNDS = 12
 Progress = Callable[[str], None]
 
 
-def measure(folder: ModelFolder, threads: int, progress: Progress, rounds: int = ROUNDS) -> Table:
+def measure_modes(folder: ModelFolder, threads: int, progress: Progress, rounds: int = ROUNDS) -> MeasurementTable:
     """Try every way there is for every part of the model; seconds to a minute of work.
 
     Each must reproduce the golden file with the other parts as they are. Times are the least of ``rounds`` rows, the
     ways by turns, so that what else the box does falls on all of them. ModelError or RuntimeUnavailable when not even
     32 bits on ONNX Runtime work.
     """
-    library_mb = {name: _imported(name) for name in ("onnxruntime", "openvino") if chosen.installed(name)}
+    library_mb = {name: _import_cost_mb(name) for name in ("onnxruntime", "openvino") if chosen.installed_version(name)}
     can_bf16 = has_bf16()
-    rows: list[Measured] = []
+    rows: list[GraphMeasurement] = []
     with ExitStack() as opened:
-        plain = {part: _Tried.open(folder, part, REFERENCE, threads) for part in chosen.parts_of(folder)}
-        for one in plain.values():
-            opened.callback(one.graph.close)
+        plain = {part: _OpenedGraph.open(folder, part, REFERENCE, threads) for part in chosen.graph_parts(folder)}
+        for opened_graph in plain.values():
+            opened.callback(opened_graph.graph.close)
         graphs = {part: one.graph for part, one in plain.items()}
-        given = feeds(folder, graphs)
-        for part, one in plain.items():
-            one.run(given[part])
-        self_test(folder, compose(folder, graphs, 1))
-        for part, one in plain.items():
-            ways = chosen.ways(folder, part, can_bf16)
-            progress(f"{part}: {', '.join(map(str, ways))}")
-            rows += _try_part(folder, graphs, one, ways[1:], given[part], threads, rounds)
-    return Table(tuple(rows), {name.removesuffix("runtime"): mb for name, mb in library_mb.items()})
+        feeds_by_part = golden_feeds(folder, graphs)
+        for part, opened_graph in plain.items():
+            opened_graph.run(feeds_by_part[part])
+        self_test(folder, compose_runtime(folder, graphs, 1))
+        for part, opened_graph in plain.items():
+            modes = chosen.execution_modes(folder, part, can_bf16)
+            progress(f"{part}: {', '.join(map(str, modes))}")
+            rows += _measure_part(folder, graphs, opened_graph, modes[1:], feeds_by_part[part], threads, rounds)
+    return MeasurementTable(tuple(rows), {name.removesuffix("runtime"): mb for name, mb in library_mb.items()})
 
 
-def feeds(folder: ModelFolder, graphs: Mapping[Part, Graph]) -> dict[Part, dict[str, Array]]:
+def golden_feeds(folder: ModelFolder, graphs: Mapping[Part, InferenceGraph]) -> dict[Part, dict[str, Array]]:
     """The golden inputs of every part; what a part takes of the parts before it is computed by ``graphs``."""
     known, _ = load_golden(folder.golden)
-    found: dict[Part, dict[str, Array]] = {}
+    by_part: dict[Part, dict[str, Array]] = {}
     for part, graph in graphs.items():
-        found[part] = {name: np.ascontiguousarray(known[name]) for name in graph.inputs}
-        known.update(_run_all(graph, found[part]))
-    return found
+        by_part[part] = {name: np.ascontiguousarray(known[name]) for name in graph.inputs}
+        known.update(_run_all(graph, by_part[part]))
+    return by_part
 
 
 @dataclass(slots=True)
-class _Tried:
+class _OpenedGraph:
     """One graph in one way, open; what it has added to the process so far."""
 
     part: Part
-    how: How
-    graph: Graph
+    how: ExecutionMode
+    graph: InferenceGraph
     memory_mb: float = 0.0
 
     @classmethod
     def open(
-        cls, folder: ModelFolder, part: Part, how: How, threads: int, feed: Mapping[str, Array] | None = None
-    ) -> _Tried:
+        cls, folder: ModelFolder, part: Part, how: ExecutionMode, threads: int, feed: Mapping[str, Array] | None = None
+    ) -> _OpenedGraph:
         before = resident_mb()
         graph = open_graph(folder, part, how, threads, feed)
         return cls(part, how, graph, max(0.0, resident_mb() - before))
@@ -85,38 +85,40 @@ class _Tried:
         """All rows, so that memory that only running takes is there."""
         before = resident_mb()
         _run_all(self.graph, feed)
-        return_unused_memory()
+        trim_heap()
         self.memory_mb += max(0.0, resident_mb() - before)
 
 
-def _try_part(
+def _measure_part(
     folder: ModelFolder,
-    plain: Mapping[Part, Graph],
-    reference: _Tried,
-    ways: list[How],
+    plain: Mapping[Part, InferenceGraph],
+    reference: _OpenedGraph,
+    ways: list[ExecutionMode],
     feed: Mapping[str, Array],
     threads: int,
     rounds: int,
-) -> list[Measured]:
+) -> list[GraphMeasurement]:
     """One part in all of its ways; those that fail are told with their fault."""
-    part, tried, failed = reference.part, [reference], []
+    part, opened_graphs, failed = reference.part, [reference], []
     with ExitStack() as opened:
         for how in ways:
             try:
-                one = _Tried.open(folder, part, how, threads, feed)
-                opened.callback(one.graph.close)
-                one.run(feed)
-                self_test(folder, compose(folder, {**plain, part: one.graph}, 1))
+                opened_graph = _OpenedGraph.open(folder, part, how, threads, feed)
+                opened.callback(opened_graph.graph.close)
+                opened_graph.run(feed)
+                self_test(folder, compose_runtime(folder, {**plain, part: opened_graph.graph}, 1))
             except EdgeError as error:
-                failed.append(Measured(part, how, fault=str(error)))
+                failed.append(GraphMeasurement(part, how, fault=str(error)))
             else:
-                tried.append(one)
-        times = _race({one.how: one.graph for one in tried}, feed, rounds)
-    found = [Measured(part, t.how, *times[t.how], round(t.memory_mb, 1)) for t in tried]
-    return [*found, *failed]
+                opened_graphs.append(opened_graph)
+        times = _time_graphs({one.how: one.graph for one in opened_graphs}, feed, rounds)
+    measured = [GraphMeasurement(part, t.how, *times[t.how], round(t.memory_mb, 1)) for t in opened_graphs]
+    return [*measured, *failed]
 
 
-def _race(graphs: Mapping[How, Graph], feed: Mapping[str, Array], rounds: int) -> dict[How, tuple[float, float]]:
+def _time_graphs(
+    graphs: Mapping[ExecutionMode, InferenceGraph], feed: Mapping[str, Array], rounds: int
+) -> dict[ExecutionMode, tuple[float, float]]:
     """Least processor and wall milliseconds of one row."""
     count = len(next(iter(feed.values())))
     out = {how: _outputs(graph, 1) for how, graph in graphs.items()}
@@ -131,7 +133,7 @@ def _race(graphs: Mapping[How, Graph], feed: Mapping[str, Array], rounds: int) -
     return {how: (round(cpu, 3), round(wall, 3)) for how, (cpu, wall) in least.items()}
 
 
-def _run_all(graph: Graph, feed: Mapping[str, Array]) -> dict[str, Array]:
+def _run_all(graph: InferenceGraph, feed: Mapping[str, Array]) -> dict[str, Array]:
     """All rows of ``feed``, one by one."""
     rows = len(next(iter(feed.values())))
     out = _outputs(graph, rows)
@@ -141,11 +143,11 @@ def _run_all(graph: Graph, feed: Mapping[str, Array]) -> dict[str, Array]:
     return out
 
 
-def _outputs(graph: Graph, rows: int) -> dict[str, Array]:
+def _outputs(graph: InferenceGraph, rows: int) -> dict[str, Array]:
     return {t.name: np.zeros((rows, *(n or 0 for n in t.tail)), t.dtype) for t in graph.outputs.values()}
 
 
-def _imported(name: str) -> float:
+def _import_cost_mb(name: str) -> float:
     """MB that importing a library takes; a broken one is as good as none."""
     before = resident_mb()
     try:

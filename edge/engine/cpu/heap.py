@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 
 
-def return_unused_memory() -> None:
+def trim_heap() -> None:
     """Hand freed memory back to the system: tens of MB after a graph was optimised. Only glibc keeps so much."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

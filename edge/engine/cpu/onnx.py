@@ -11,8 +11,8 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from edge.engine import contract
-from edge.engine.contract import Array, Tensor
-from edge.engine.cpu.heap import return_unused_memory
+from edge.engine.contract import Array, TensorSpec
+from edge.engine.cpu.heap import trim_heap
 from edge.engine.cpu.whole import WholeRuntime
 from edge.engine.manifest import ModelFolder
 from edge.engine.runtime import RuntimeInfo
@@ -34,7 +34,7 @@ _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 
 
-def whole(folder: ModelFolder, threads: int, max_batch: int, *, cuda: bool = True) -> WholeRuntime:
+def open_whole_graph(folder: ModelFolder, threads: int, max_batch: int, *, cuda: bool = True) -> WholeRuntime:
     """The whole graph of ``folder``, on CUDA where that provider loads; ModelError when it does not load or fit.
 
     On the CPU each row is a call of its own: a batch is no faster there and needs far more memory (docs/engines.md),
@@ -87,7 +87,7 @@ class OnnxGraph:
         return self._bound[key][0]
 
 
-def options(threads: int) -> Any:
+def session_options(threads: int) -> Any:
     """Session options, each on purpose; the measurements are in docs/engines.md."""
     chosen = ort.SessionOptions()
     chosen.intra_op_num_threads = threads
@@ -101,7 +101,7 @@ def options(threads: int) -> Any:
     return chosen
 
 
-def cuda_loads() -> bool:
+def has_cuda_provider() -> bool:
     """Whether this build of ONNX Runtime has CUDA; whether it really works only a session shows."""
     return _CUDA in ort.get_available_providers()
 
@@ -109,20 +109,20 @@ def cuda_loads() -> bool:
 def _session(graph: Path, threads: int, cuda: bool) -> Any:
     wanted = [_CUDA, _CPU] if cuda and _CUDA in ort.get_available_providers() else [_CPU]
     try:
-        session = ort.InferenceSession(str(graph), options(threads), providers=wanted)
+        session = ort.InferenceSession(str(graph), session_options(threads), providers=wanted)
     except _UNREADABLE as error:
         raise ModelError(f"{graph}: ONNX Runtime {ort.__version__} cannot load it: {_first_line(error)}") from error
     except _FAILED as error:
         raise RuntimeUnavailable(f"{graph}: ONNX Runtime {ort.__version__} failed: {_first_line(error)}") from error
     if wanted[0] not in session.get_providers():
         _log.info("ONNX Runtime lists %s but could not load it; running on the CPU", wanted[0])
-    return_unused_memory()
+    trim_heap()
     return session
 
 
-def _tensors(nodes: Any) -> dict[str, Tensor]:
+def _tensors(nodes: Any) -> dict[str, TensorSpec]:
     return {
-        node.name: Tensor(
+        node.name: TensorSpec(
             node.name,
             contract.dtype_of(node.type),
             tuple(size if isinstance(size, int) else None for size in node.shape[1:]),

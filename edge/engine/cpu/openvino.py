@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
-from edge.engine.contract import Array, Tensor
-from edge.engine.cpu.heap import return_unused_memory
+from edge.engine.contract import Array, TensorSpec
+from edge.engine.cpu.heap import trim_heap
 from edge.engine.runtime import RuntimeInfo
 from edge.errors import ModelError, RuntimeUnavailable
 
@@ -50,7 +50,7 @@ class OpenVinoGraph:
         self.chunk = 1
         self.info = RuntimeInfo("openvino", version(), "cpu", precision)
         del model
-        return_unused_memory()
+        trim_heap()
 
     def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
         """Read ``feed`` and write ``out`` in place, row by row."""
@@ -83,9 +83,9 @@ def _properties(threads: int, precision: str) -> dict[str, Any]:
     return {**chosen, "INFERENCE_NUM_THREADS": threads} if threads else chosen
 
 
-def _tensor(port: Any) -> Tensor:
+def _tensor(port: Any) -> TensorSpec:
     tail = tuple(int(size) for size in port.get_shape())[1:]
-    return Tensor(port.get_any_name(), np.dtype(port.get_element_type().to_dtype()), tail)
+    return TensorSpec(port.get_any_name(), np.dtype(port.get_element_type().to_dtype()), tail)
 
 
 def _is_writable(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from edge.engine import contract
 from edge.engine.contract import Array
 from edge.engine.manifest import ModelFolder
-from edge.engine.parts import Graph
+from edge.engine.parts import InferenceGraph
 from edge.engine.runtime import RuntimeInfo, check_rows
 from edge.errors import ModelError
 
@@ -15,18 +15,18 @@ from edge.errors import ModelError
 class WholeRuntime:
     """The graph is its own to close."""
 
-    def __init__(self, folder: ModelFolder, graph: Graph, max_batch: int) -> None:
+    def __init__(self, folder: ModelFolder, graph: InferenceGraph, max_batch: int) -> None:
         """ModelError where the graph does not fit model.yaml or leaves the size of an output open."""
         self._graph = graph
         self._max_batch = max_batch
-        expected = contract.inputs_of(folder)
-        contract.check(f"{folder.graph}: inputs", expected, graph.inputs)
-        contract.check(f"{folder.graph}: outputs", contract.outputs_of(folder), graph.outputs)
+        expected = contract.input_specs(folder)
+        contract.check_tensors(f"{folder.graph}: inputs", expected, graph.inputs)
+        contract.check_tensors(f"{folder.graph}: outputs", contract.output_specs(folder), graph.outputs)
         unknown = [str(tensor) for tensor in graph.outputs.values() if None in tensor.tail]
         if unknown:
             raise ModelError(f"{folder.graph}: {unknown[0]} has no fixed size; export the graph with fixed sizes")
-        self._inputs = contract.buffers(expected, max_batch)
-        self._outputs = contract.buffers(tuple(graph.outputs.values()), max_batch)
+        self._inputs = contract.allocate_buffers(expected, max_batch)
+        self._outputs = contract.allocate_buffers(tuple(graph.outputs.values()), max_batch)
 
     @property
     def info(self) -> RuntimeInfo:

@@ -8,21 +8,21 @@ from edge.engine.contract import Array
 from edge.types import F32
 
 
-class DoubtGate:
+class UncertaintyGate:
     """Whether a camera's last scores lie near a threshold, so that its parts are encoded whatever they show."""
 
     def __init__(self, thresholds: Mapping[str, Array]) -> None:
         """``thresholds``: by modality, low and high [2,C] of logits between which a label is in doubt; NaN: never."""
         self._thresholds = thresholds
-        self._doubts: dict[str, frozenset[str]] = {}
+        self._uncertain: dict[str, frozenset[str]] = {}
 
-    def of(self, camera: str) -> frozenset[str]:
+    def uncertain_modalities(self, camera: str) -> frozenset[str]:
         """The modalities whose labels are in doubt; empty before the first scores."""
-        return self._doubts.get(camera, frozenset())
+        return self._uncertain.get(camera, frozenset())
 
-    def scored(self, camera: str, logits: F32) -> None:
+    def update(self, camera: str, logits: F32) -> None:
         """The newest logits f32[C]."""
-        self._doubts[camera] = frozenset(
+        self._uncertain[camera] = frozenset(
             modality
             for modality, (low, high) in self._thresholds.items()
             if bool(((logits > low) & (logits < high)).any())
@@ -30,4 +30,4 @@ class DoubtGate:
 
     def forget(self, camera: str) -> None:
         """Start ``camera`` anew."""
-        self._doubts.pop(camera, None)
+        self._uncertain.pop(camera, None)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.engine.contract import Array
-from edge.engine.gating.doubt import DoubtGate
-from edge.engine.gating.limits import LIMITS, Limits
+from edge.engine.gating.doubt import UncertaintyGate
+from edge.engine.gating.limits import DEFAULT_GATE_LIMITS, GateLimits
 from edge.engine.gating.pictures import PictureGate
-from edge.engine.gating.sound import SoundGate
+from edge.engine.gating.sound import AudioGate
 from edge.engine.manifest import Manifest
 from edge.engine.parts import PartsRuntime
 from edge.metrics import Metrics
@@ -21,36 +21,36 @@ _PARTS = {"see": "video", "hear": "audio"}
 
 
 @dataclass(slots=True)
-class _Kept:
+class _FeatureCache:
     """A part's answers by camera, and whose answers lie in each row of the runtime's own buffers."""
 
     rows: Mapping[str, Array]
     owner: list[str | None]
     cameras: dict[str, dict[str, Array]] = field(default_factory=dict)
 
-    def keep(self, window: Window) -> None:
+    def store(self, window: Window) -> None:
         """The row was computed for ``window``."""
-        kept = self.cameras.get(window.camera)
-        if kept is None:
-            kept = self.cameras[window.camera] = {name: np.empty_like(a[0]) for name, a in self.rows.items()}
+        cached = self.cameras.get(window.camera)
+        if cached is None:
+            cached = self.cameras[window.camera] = {name: np.empty_like(a[0]) for name, a in self.rows.items()}
         for name, array in self.rows.items():
-            kept[name][...] = array[window.row]
-        self._owns(window)
+            cached[name][...] = array[window.row]
+        self._set_owner(window)
 
     def restore(self, window: Window) -> None:
         """Have the row hold what was kept of the window's camera."""
         if self.owner[window.row] == window.camera:
             return
-        for name, kept in self.cameras[window.camera].items():
-            self.rows[name][window.row] = kept
-        self._owns(window)
+        for name, cached in self.cameras[window.camera].items():
+            self.rows[name][window.row] = cached
+        self._set_owner(window)
 
     def forget(self, camera: str) -> None:
         """Drop what was kept of ``camera``."""
         self.cameras.pop(camera, None)
         self.owner = [None if owner == camera else owner for owner in self.owner]
 
-    def _owns(self, window: Window) -> None:
+    def _set_owner(self, window: Window) -> None:
         """Only the newest row of a camera is its own: others hold what was true earlier."""
         for row, owner in enumerate(self.owner):
             if owner == window.camera:
@@ -58,59 +58,63 @@ class _Kept:
         self.owner[window.row] = window.camera
 
 
-class GatedParts:
+class GatedRuntime:
     """Decides, runs and counts; one for each runtime, on its thread."""
 
-    def __init__(self, runtime: PartsRuntime, manifest: Manifest, metrics: Metrics, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, runtime: PartsRuntime, manifest: Manifest, metrics: Metrics, limits: GateLimits = DEFAULT_GATE_LIMITS
+    ) -> None:
         self._runtime, self._metrics = runtime, metrics
         self._pictures = PictureGate(manifest.geometry, limits)
-        self._sound = SoundGate(manifest.geometry, limits)
-        self._doubts = DoubtGate(in_doubt(manifest, limits.doubt))
-        self._seen = _Kept(runtime.seen, [None] * runtime.max_batch)
-        self._heard = _Kept(runtime.heard, [None] * runtime.max_batch)
+        self._sound = AudioGate(manifest.geometry, limits)
+        self._uncertainty = UncertaintyGate(uncertainty_bounds(manifest, limits.doubt))
+        self._vision_cache = _FeatureCache(runtime.vision_features, [None] * runtime.max_batch)
+        self._audio_cache = _FeatureCache(runtime.audio_features, [None] * runtime.max_batch)
 
     def run(self, windows: Sequence[Window]) -> Mapping[str, Array]:
         """The answers of all rows up to the last of ``windows``."""
         inputs = self._runtime.inputs
-        see, hear = [], []
+        vision_windows, audio_windows = [], []
         for window in windows:
-            doubts = self._doubts.of(window.camera)
-            if self._pictures.differs(window, inputs["frames"][window.row]) or (
-                "video" in doubts and any(window.video_ok)
+            uncertain = self._uncertainty.uncertain_modalities(window.camera)
+            if self._pictures.has_changed(window, inputs["frames"][window.row]) or (
+                "video" in uncertain and any(window.video_ok)
             ):
-                self._pictures.encoded(window)
-                see.append(window)
-            if self._sound.differs(window, inputs["audio"][window.row]) or ("audio" in doubts and window.audio_ok > 0):
-                self._sound.encoded(window)
-                hear.append(window)
-        self._runtime.see(window.row for window in see)
-        self._runtime.hear(window.row for window in hear)
-        self._settle("see", self._seen, windows, see)
-        self._settle("hear", self._heard, windows, hear)
-        return self._runtime.fuse(max(window.row for window in windows) + 1)
+                self._pictures.set_reference(window)
+                vision_windows.append(window)
+            if self._sound.has_changed(window, inputs["audio"][window.row]) or (
+                "audio" in uncertain and window.audio_ok > 0
+            ):
+                self._sound.set_reference(window)
+                audio_windows.append(window)
+        self._runtime.run_vision(window.row for window in vision_windows)
+        self._runtime.run_audio(window.row for window in audio_windows)
+        self._fill_rows("see", self._vision_cache, windows, vision_windows)
+        self._fill_rows("hear", self._audio_cache, windows, audio_windows)
+        return self._runtime.run_fusion(max(window.row for window in windows) + 1)
 
-    def scored(self, window: Window, outputs: Mapping[str, Array]) -> None:
+    def update(self, window: Window, outputs: Mapping[str, Array]) -> None:
         """What came out for ``window``."""
-        self._doubts.scored(window.camera, outputs["logits"][window.row])
+        self._uncertainty.update(window.camera, outputs["logits"][window.row])
 
     def forget(self, camera: str) -> None:
         """Encode what ``camera`` shows next."""
-        for of_camera in (self._pictures, self._sound, self._doubts, self._seen, self._heard):
+        for of_camera in (self._pictures, self._sound, self._uncertainty, self._vision_cache, self._audio_cache):
             of_camera.forget(camera)
 
-    def _settle(self, part: str, kept: _Kept, windows: Sequence[Window], ran: Sequence[Window]) -> None:
+    def _fill_rows(self, part: str, cache: _FeatureCache, windows: Sequence[Window], ran: Sequence[Window]) -> None:
         fresh = {window.row for window in ran}
         for window in windows:
             if window.row in fresh:
-                kept.keep(window)
+                cache.store(window)
                 self._metrics.encoded.labels(window.camera, part).inc()
         for window in windows:
             if window.row not in fresh:
-                kept.restore(window)
+                cache.restore(window)
                 self._metrics.reused.labels(window.camera, part).inc()
 
 
-def in_doubt(manifest: Manifest, share: float) -> dict[str, Array]:
+def uncertainty_bounds(manifest: Manifest, share: float) -> dict[str, Array]:
     """By modality, low and high [2,C] as logits: from each label's thresholds that ``share`` of the way to 0 and 1."""
     leave = np.array([label.leave for label in manifest.labels])
     enter = np.array([label.enter for label in manifest.labels])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GateLimits:
     """What still counts as the same. Grey levels are of 0..255 of any colour, levels of sound in dB.
 
     A block of 8 x 8 pixels may move by ``noise`` standard deviations of the camera's own noise, within ``low`` and
@@ -31,4 +31,4 @@ class Limits:
     doubt: float = 0.5
 
 
-LIMITS = Limits()
+DEFAULT_GATE_LIMITS = GateLimits()

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge.engine.gating.limits import LIMITS, Limits
+from edge.engine.gating.limits import DEFAULT_GATE_LIMITS, GateLimits
 from edge.engine.manifest import Geometry
 from edge.types import F32, Window
 
 
 @dataclass(slots=True)
-class _Sound:
+class _AudioReference:
     """Rings of the window's hops, newest at ``at``, and the steady window that was last encoded (``level`` None: none).
 
-    ``mean``, ``top``, ``bottom`` f32[hops,bands] in dB; ``peak`` f32[hops]; ``seen`` hops since the media began.
+    ``mean``, ``top``, ``bottom`` f32[hops,bands] in dB; ``peak`` f32[hops]; ``hops`` hops since the media began.
     """
 
     mean: F32
@@ -30,53 +30,53 @@ class _Sound:
     level: F32
     loudest: float = 0.0
     steady: bool = False
-    seen: int = 0
+    hops: int = 0
     ok: float = -1.0
     seq: int = 0
     encoded: int = 0
     epoch: int = 0
 
 
-class SoundGate:
+class AudioGate:
     """Levels of bands in short overlapping spectra: a window that holds the same steady sound as the last encoded one.
 
     An event in a window is no steady sound, so that window and all that follow are encoded until it has left, and the
     first without it as well.
     """
 
-    def __init__(self, geometry: Geometry, limits: Limits = LIMITS) -> None:
+    def __init__(self, geometry: Geometry, limits: GateLimits = DEFAULT_GATE_LIMITS) -> None:
         rate, self._samples = geometry.audio.rate_hz, geometry.audio.samples
         self._limits = limits
         self._max_hops = max(1, round(limits.sound_s / geometry.hop_s))
         self._hop = min(round(rate * geometry.hop_s), self._samples)
         self._hops = -(-self._samples // self._hop)
-        self._spectra = _Spectra(rate, self._hop)
+        self._spectra = _BandLevels(rate, self._hop)
         self._rise, self._fall, self._mean = self._spectra.tolerances(limits)
-        self._cameras: dict[str, _Sound] = {}
+        self._cameras: dict[str, _AudioReference] = {}
 
-    def differs(self, window: Window, samples: F32) -> bool:
-        """Whether ``samples`` f32[N] must be encoded; `encoded` has to be told when they were."""
+    def has_changed(self, window: Window, samples: F32) -> bool:
+        """Whether ``samples`` f32[N] must be encoded; `set_reference` has to be told when they were."""
         sound = self._cameras.get(window.camera)
         if sound is None:
             sound = self._cameras[window.camera] = self._new()
         follows = window.seq == sound.seq + 1 and window.media_end.epoch == sound.epoch and window.audio_ok == sound.ok
         absent = window.audio_ok <= 0
         if not follows or absent:
-            sound.seen = 0
+            sound.hops = 0
         sound.seq, sound.epoch, sound.ok = window.seq, window.media_end.epoch, window.audio_ok
         if absent:
             return not (follows and sound.encoded >= 0)
-        self._hear(sound, samples)
-        if sound.seen < self._hops or not sound.steady or window.audio_ok < 1:
+        self._add_hop(sound, samples)
+        if sound.hops < self._hops or not sound.steady or window.audio_ok < 1:
             return True
         return window.seq - sound.encoded >= self._max_hops or not self._is_steady(sound, sound.level, sound.loudest)
 
-    def encoded(self, window: Window) -> None:
-        """What `differs` was last asked about for this camera is what later sound is compared with."""
+    def set_reference(self, window: Window) -> None:
+        """What `has_changed` was last asked about for this camera is what later sound is compared with."""
         sound = self._cameras[window.camera]
         sound.encoded = window.seq
         sound.steady = False
-        if sound.seen >= self._hops:
+        if sound.hops >= self._hops:
             np.mean(sound.mean, axis=0, out=sound.level)
             sound.loudest = float(sound.peak.min())  # of hops: a click in one of them is not what the others are like
             sound.steady = self._is_steady(sound, sound.level, sound.loudest)
@@ -85,32 +85,32 @@ class SoundGate:
         """Start ``camera`` anew."""
         self._cameras.pop(camera, None)
 
-    def _new(self) -> _Sound:
+    def _new(self) -> _AudioReference:
         rings = [np.zeros((self._hops, self._spectra.bands), np.float32) for _ in range(3)]
         nothing, level = np.zeros(self._hops, np.float32), np.zeros(self._spectra.bands, np.float32)
-        return _Sound(rings[0], rings[1], rings[2], nothing, level, encoded=-1, seq=-2)
+        return _AudioReference(rings[0], rings[1], rings[2], nothing, level, encoded=-1, seq=-2)
 
-    def _hear(self, sound: _Sound, samples: F32) -> None:
-        at = sound.seen % self._hops
-        levels = self._spectra.of(samples)
+    def _add_hop(self, sound: _AudioReference, samples: F32) -> None:
+        at = sound.hops % self._hops
+        levels = self._spectra.levels(samples)
         np.add.reduce(levels, axis=0, out=sound.mean[at])
         sound.mean[at] /= len(levels)
         np.maximum.reduce(levels, axis=0, out=sound.top[at])
         np.minimum.reduce(levels, axis=0, out=sound.bottom[at])
         sound.peak[at] = cv2.norm(samples[-self._hop :], cv2.NORM_INF)
-        sound.seen += 1
+        sound.hops += 1
 
-    def _is_steady(self, sound: _Sound, level: F32, loudest: float) -> bool:
+    def _is_steady(self, sound: _AudioReference, level: F32, loudest: float) -> bool:
         """NaN compares as false: broken sound is never steady."""
         return bool(
             (np.abs(sound.mean - level) <= self._mean).all()
             and (sound.top - level <= self._rise).all()
             and (level - sound.bottom <= self._fall).all()
-            and (sound.peak <= self._limits.peak * loudest + QUIETEST).all()
+            and (sound.peak <= self._limits.peak * loudest + MIN_PEAK).all()
         )
 
 
-QUIETEST = 1e-4  # -80 dBFS: peaks below it are nobody's event
+MIN_PEAK = 1e-4  # -80 dBFS: peaks below it are nobody's event
 _FLOOR = 1e-10  # -100 dBFS in a band
 _SPECTRA_A_S = 32
 _RATIO = 1.25  # of one band's edge to the last one's
@@ -119,7 +119,7 @@ _OVERLAP = 0.75  # independent spectra among half-overlapping ones with Hann's w
 _BIN = 1.5  # bins that one with Hann's window covers, as noise goes
 
 
-class _Spectra:
+class _BandLevels:
     """Band levels of the newest hop; all scratch is made once."""
 
     def __init__(self, rate_hz: int, hop: int) -> None:
@@ -140,7 +140,7 @@ class _Spectra:
         """How many there are."""
         return len(self._starts)
 
-    def of(self, samples: F32) -> F32:
+    def levels(self, samples: F32) -> F32:
         """dBFS f32[spectra,bands] of the newest hop, valid until the next call; ``samples`` contiguous."""
         have = min(len(samples), self._step * (self._count + 1))
         count = max(1, (have - self._n) // self._step + 1)
@@ -160,7 +160,7 @@ class _Spectra:
         power *= 10
         return power
 
-    def tolerances(self, limits: Limits) -> tuple[F32, F32, F32]:
+    def tolerances(self, limits: GateLimits) -> tuple[F32, F32, F32]:
         """How far Gaussian noise rises and falls in one spectrum, and strays on average over a hop, in dB by band.
 
         The power of m bins is chi-square with 2m degrees (Wilson and Hilferty's approximation of its quantiles).

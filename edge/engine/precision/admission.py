@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from edge.engine import contract
 from edge.engine.contract import Array
 from edge.engine.manifest import ModelFolder
-from edge.engine.parts import Graph
-from edge.engine.precision.calibration import Row
-from edge.engine.precision.variants import Accuracy, Part, Precision, source_of
+from edge.engine.parts import InferenceGraph
+from edge.engine.precision.calibration import CalibrationRow
+from edge.engine.precision.variants import Part, Precision, VariantAccuracy, source_graph
 from edge.engine.runtime import Runtime
-from edge.engine.selftest import NotReproduced, load_golden, self_test
+from edge.engine.selftest import NotReproducedError, load_golden, self_test
 from edge.errors import ModelError
 
-SPLIT: Final[tuple[Part, ...]] = ("see", "hear", "fuse")
+GRAPH_PARTS: Final[tuple[Part, ...]] = ("see", "hear", "fuse")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AccuracyLimits:
     """The most that a label's probability may differ: on average, at worst, and on the golden inputs; ``crossed`` is
     the share of answers that may come to lie on the other side of the label's threshold."""
 
@@ -34,15 +34,15 @@ class Limits:
     crossed: float
 
 
-LIMITS: Final[Mapping[Precision, Limits]] = {
-    "fp16": Limits(mean=0.002, worst=0.15, golden=0.05, crossed=0.002),
-    "int8": Limits(mean=0.01, worst=0.5, golden=0.05, crossed=0.01),
+ACCURACY_LIMITS: Final[Mapping[Precision, AccuracyLimits]] = {
+    "fp16": AccuracyLimits(mean=0.002, worst=0.15, golden=0.05, crossed=0.002),
+    "int8": AccuracyLimits(mean=0.01, worst=0.5, golden=0.05, crossed=0.01),
 }
 """Boxes are picked, so that a box that is picked or not makes a step: the largest difference may be large, the mean and
 the thresholds decide."""
 
 
-def probabilities(logits: Array) -> NDArray[np.float64]:
+def sigmoid(logits: Array) -> NDArray[np.float64]:
     """Sigmoid of log-odds."""
     bounded: NDArray[np.float64] = np.clip(np.asarray(logits, np.float64), -60, 60)
     return 1 / (1 + np.exp(-bounded))
@@ -54,10 +54,12 @@ def golden_difference(found: Mapping[str, Array], expected: Mapping[str, Array])
     for name, array in expected.items():
         if name not in found or found[name].shape != array.shape or not np.isfinite(found[name]).all():
             return float("inf")
-    return float(np.abs(probabilities(found["logits"]) - probabilities(expected["logits"])).max())
+    return float(np.abs(sigmoid(found["logits"]) - sigmoid(expected["logits"])).max())
 
 
-def compare(folder: ModelFolder, precision: Precision, files: Mapping[Part, Path], rows: Sequence[Row]) -> Accuracy:
+def measure_accuracy(
+    folder: ModelFolder, precision: Precision, files: Mapping[Part, Path], rows: Sequence[CalibrationRow]
+) -> VariantAccuracy:
     """The answers of ``files`` (other parts stay fp32) against those that ``rows`` were recorded with, and judged.
 
     ModelError where there is no row.
@@ -69,59 +71,61 @@ def compare(folder: ModelFolder, precision: Precision, files: Mapping[Part, Path
         inputs, outputs = load_golden(folder.golden)
         golden = max(
             golden_difference(
-                _answer(runtime, inputs, at), {name: array[at : at + 1] for name, array in outputs.items()}
+                _run_row(runtime, inputs, at), {name: array[at : at + 1] for name, array in outputs.items()}
             )
             for at in range(len(outputs["logits"]))
         )
-        broken = _broken(folder, runtime)
-        found = [_answer(runtime, row.inputs, 0) for row in rows]
+        broken = _self_test_fault(folder, runtime)
+        found = [_run_row(runtime, row.inputs, 0) for row in rows]
     finally:
         runtime.close()
     if not all(np.isfinite(array).all() for answer in found for array in answer.values()):
-        return Accuracy(len(rows), float("inf"), float("inf"), 1.0, golden, "its answers are not all numbers")
-    p = probabilities(np.stack([answer["logits"][0] for answer in found]))
-    reference = probabilities(np.stack([row.logits for row in rows]))
+        return VariantAccuracy(len(rows), float("inf"), float("inf"), 1.0, golden, "its answers are not all numbers")
+    p = sigmoid(np.stack([answer["logits"][0] for answer in found]))
+    reference = sigmoid(np.stack([row.logits for row in rows]))
     enter = np.array([label.enter for label in folder.manifest.labels])
     apart = np.abs(p - reference)
     crossed = float(((p >= enter) != (reference >= enter)).mean())
-    measured = Accuracy(len(rows), float(apart.mean()), float(apart.max()), crossed, golden)
-    return replace(measured, fault="; ".join(filter(None, (fault_of(measured, LIMITS[precision]), broken))))
+    measured = VariantAccuracy(len(rows), float(apart.mean()), float(apart.max()), crossed, golden)
+    return replace(
+        measured, fault="; ".join(filter(None, (accuracy_fault(measured, ACCURACY_LIMITS[precision]), broken)))
+    )
 
 
 def _composed(folder: ModelFolder, precision: Precision, files: Mapping[Part, Path]) -> Runtime:
     from edge.engine.cpu.onnx import OnnxGraph
-    from edge.engine.cpu.open import compose
+    from edge.engine.cpu.open import compose_runtime
 
     names = _parts(folder, files)
-    graphs: dict[Part, Graph] = {
+    graphs: dict[Part, InferenceGraph] = {
         name: OnnxGraph(
-            files.get(name) or source_of(folder, name)[0], 1, precision=precision if name in files else "fp32"
+            files.get(name) or source_graph(folder, name)[0], 1, precision=precision if name in files else "fp32"
         )
         for name in names
     }
-    return compose(folder, graphs, 1)
+    return compose_runtime(folder, graphs, 1)
 
 
-def _answer(runtime: Runtime, inputs: Mapping[str, Array], at: int) -> dict[str, Array]:
+def _run_row(runtime: Runtime, inputs: Mapping[str, Array], at: int) -> dict[str, Array]:
     for name, buffer in runtime.inputs.items():
         buffer[:1] = inputs[name][at : at + 1]
     return {name: array.copy() for name, array in runtime.run(1).items()}
 
 
-def _broken(folder: ModelFolder, runtime: Runtime) -> str:
+def _self_test_fault(folder: ModelFolder, runtime: Runtime) -> str:
     """What the start's self-test would say against it: what is admitted must also start."""
     try:
         self_test(folder, runtime)
-    except NotReproduced as error:
+    except NotReproducedError as error:
         return str(error).split(";", maxsplit=1)[0]
     return ""
 
 
 def _parts(folder: ModelFolder, files: Mapping[Part, Path]) -> tuple[Part, ...]:
-    return SPLIT if folder.manifest.parts is not None and "whole" not in files else ("whole",)
+    return GRAPH_PARTS if folder.manifest.parts is not None and "whole" not in files else ("whole",)
 
 
-def fault_of(measured: Accuracy, limits: Limits) -> str:
+def accuracy_fault(measured: VariantAccuracy, limits: AccuracyLimits) -> str:
     """What ``measured`` exceeds, in words; empty where it keeps within ``limits``."""
     figures = (
         ("the mean difference of probabilities", measured.mean, limits.mean),
@@ -134,7 +138,7 @@ def fault_of(measured: Accuracy, limits: Limits) -> str:
     )
 
 
-class Graphs:
+class ChainedGraphs:
     """The model's graphs on ONNX Runtime, some of them exchanged for ``files``: the whole, or its parts in turn."""
 
     def __init__(self, folder: ModelFolder, files: Mapping[Part, Path] | None = None) -> None:
@@ -143,7 +147,7 @@ class Graphs:
 
         files = files or {}
         names = _parts(folder, files)
-        self._graphs = [OnnxGraph(files.get(name) or source_of(folder, name)[0], threads=1) for name in names]
+        self._graphs = [OnnxGraph(files.get(name) or source_graph(folder, name)[0], threads=1) for name in names]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The answers to rows of the whole graph's ``inputs``."""
@@ -162,7 +166,7 @@ class Graphs:
         known, found = dict(inputs), {}
         rows = len(next(iter(inputs.values())))
         for graph in self._graphs:
-            found = contract.buffers(tuple(graph.outputs.values()), rows)
+            found = contract.allocate_buffers(tuple(graph.outputs.values()), rows)
             graph.run({name: np.ascontiguousarray(known[name]) for name in graph.inputs}, found)
             known |= found
         return known, found

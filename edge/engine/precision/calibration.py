@@ -15,8 +15,8 @@ from edge.engine.contract import Array
 from edge.types import F32
 
 BLOCK: Final = 10
-HELD: Final = 3
-"""Of each `BLOCK` windows of a recording the last `HELD` are for comparing, the others for calibrating: neighbours
+HELD_OUT: Final = 3
+"""Of each `BLOCK` windows of a recording the last `HELD_OUT` are for comparing, the others for calibrating: neighbours
 share most of their sound, so that they are split in blocks."""
 _CELLS: Final = 8
 _BANDS: Final = 8
@@ -24,14 +24,14 @@ _DARK: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CalibrationRow:
     """One window: the graph's inputs by name, each with one row, and the label log-odds of the fp32 graph [C]."""
 
     inputs: Mapping[str, Array]
     logits: F32
 
 
-class Diverse:
+class DiverseSampler:
     """Keeps at most ``most`` rows, those farthest from each other: a new one takes the place of one of the nearest two,
     where it is farther from all others than they are (greedy k-centre, Gonzalez 1985, on a stream)."""
 
@@ -39,35 +39,35 @@ class Diverse:
         if most < 2:
             raise ValueError(f"most is {most}; at least 2")
         self._most = most
-        self._rows: list[Row] = []
-        self._looks: list[F32] = []
+        self._rows: list[CalibrationRow] = []
+        self._descriptors: list[F32] = []
         self._near: F32 = np.full((most, most), np.inf, np.float32)
 
-    def offer(self, row: Row) -> bool:
+    def offer(self, row: CalibrationRow) -> bool:
         """Whether ``row`` is kept for now."""
-        look = appearance(row.inputs)
-        away = np.array([np.linalg.norm(look - other) for other in self._looks], np.float32)
+        descriptor = row_descriptor(row.inputs)
+        away = np.array([np.linalg.norm(descriptor - other) for other in self._descriptors], np.float32)
         if len(self._rows) < self._most:
-            self._put(len(self._rows), row, look, away)
+            self._put(len(self._rows), row, descriptor, away)
             return True
         nearest = self._near.min(axis=1)
         later = int(max(np.argsort(nearest, kind="stable")[:2]))
         if np.delete(away, later).min() <= nearest[later]:
             return False
-        self._put(later, row, look, away)
+        self._put(later, row, descriptor, away)
         return True
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[CalibrationRow]:
         """What is kept."""
         return list(self._rows)
 
-    def _put(self, at: int, row: Row, look: F32, away: F32) -> None:
+    def _put(self, at: int, row: CalibrationRow, descriptor: F32, away: F32) -> None:
         if at == len(self._rows):
             self._rows.append(row)
-            self._looks.append(look)
+            self._descriptors.append(descriptor)
         else:
-            self._rows[at], self._looks[at] = row, look
+            self._rows[at], self._descriptors[at] = row, descriptor
         n = len(away)
         self._near[at, :n] = away
         self._near[:n, at] = away
@@ -75,32 +75,32 @@ class Diverse:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class CalibrationSet:
     """Windows for finding ranges, and others for comparing answers."""
 
-    calibrate: list[Row]
-    compare: list[Row]
+    calibrate: list[CalibrationRow]
+    compare: list[CalibrationRow]
 
 
-def split(recordings: Iterable[Iterable[Row]], most: int) -> Recorded:
+def split_recordings(recordings: Iterable[Iterable[CalibrationRow]], most: int) -> CalibrationSet:
     """At most ``most`` diverse windows for calibrating and half as many for comparing, of all recordings."""
-    calibrate, compare = Diverse(most), Diverse(max(2, most // 2))
+    calibrate, compare = DiverseSampler(most), DiverseSampler(max(2, most // 2))
     for rows in recordings:
         for at, row in enumerate(rows):
-            (compare if at % BLOCK >= BLOCK - HELD else calibrate).offer(row)
-    return Recorded(calibrate.rows, compare.rows)
+            (compare if at % BLOCK >= BLOCK - HELD_OUT else calibrate).offer(row)
+    return CalibrationSet(calibrate.rows, compare.rows)
 
 
-def with_holes(rows: Iterable[Row], every: int = 16) -> Iterator[Mapping[str, Array]]:
+def with_missing_inputs(rows: Iterable[CalibrationRow], every: int = 16) -> Iterator[Mapping[str, Array]]:
     """The inputs of ``rows``, and of each ``every``-th again dark, silent, or without its picture, in turns: ranges
     must hold there too."""
     for at, row in enumerate(rows):
         yield row.inputs
         if at % every == 0:
-            yield _hole(row.inputs, at // every % 3)
+            yield _without_input(row.inputs, at // every % 3)
 
 
-def appearance(inputs: Mapping[str, Array]) -> F32:
+def row_descriptor(inputs: Mapping[str, Array]) -> F32:
     """What a row looks and sounds like in about a hundred numbers of 0 to 1: mean colour of the picture's cells, what
     changed, loudness by stretches of the window, and what is there."""
     frames = np.asarray(inputs["frames"][0], np.float32)[:, ::4, ::4] / 255
@@ -112,11 +112,11 @@ def appearance(inputs: Mapping[str, Array]) -> F32:
     sound = np.asarray(inputs["audio"][0], np.float32)
     loud = np.array([np.sqrt((part * part).mean()) if part.size else 0.0 for part in np.array_split(sound, _BANDS)])
     level = 1 + np.log10(np.maximum(loud, 1e-5)) / 5
-    there = np.concatenate([np.ravel(inputs["video_ok"][0]), np.ravel(inputs["audio_ok"][0])])
-    return np.concatenate([cells[-1].mean(-1).ravel(), 2 * changed.ravel(), level, there]).astype(np.float32)
+    present = np.concatenate([np.ravel(inputs["video_ok"][0]), np.ravel(inputs["audio_ok"][0])])
+    return np.concatenate([cells[-1].mean(-1).ravel(), 2 * changed.ravel(), level, present]).astype(np.float32)
 
 
-def _hole(inputs: Mapping[str, Array], kind: int) -> dict[str, Array]:
+def _without_input(inputs: Mapping[str, Array], kind: int) -> dict[str, Array]:
     changed = dict(inputs)
     if kind == 0:
         changed["frames"] = inputs["frames"] // _DARK

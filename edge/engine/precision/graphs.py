@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge.errors import ModelError, RuntimeUnavailable
-from edge.extras import how_to_get
+from edge.extras import install_command
 
 if TYPE_CHECKING:
     import onnx
@@ -21,27 +21,27 @@ ELEMENTWISE: Final = frozenset(
     {"Add", "AveragePool", "Clip", "Concat", "HardSigmoid", "HardSwish", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid"}
 )
 """What stands between convolutions and costs as much as the memory that it moves."""
-LEARNED: Final = 256
+MIN_LEARNED_WEIGHTS: Final = 256
 """A convolution with fewer weights is arithmetic (luma, means), not a layer."""
 
 
-class Net:
+class OnnxGraphEditor:
     """An ONNX graph with weights as plain float32, and who makes and reads each of its tensors."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         from onnx import numpy_helper
 
-        _unfold_weights(model)
+        _fold_weight_casts(model)
         self.model = model
         self.nodes: list[onnx.NodeProto] = list(model.graph.node)
         self.weights: dict[str, Any] = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-        self.maker = {name: node for node in self.nodes for name in node.output}
-        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        self.producer = {name: node for node in self.nodes for name in node.output}
+        self.consumers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
             for name in node.input:
-                self.readers.setdefault(name, []).append(node)
+                self.consumers.setdefault(name, []).append(node)
 
-    def layers(self) -> list[onnx.NodeProto]:
+    def learned_convolutions(self) -> list[onnx.NodeProto]:
         """The learned convolutions, in order; those that make a spectrum are not among them."""
         spectral = self._spectral()
         return [
@@ -49,12 +49,13 @@ class Net:
             for node in self.nodes
             if node.op_type == "Conv"
             and node.input[1] in self.weights
-            and self.weights[node.input[1]].size >= LEARNED
+            and self.weights[node.input[1]].size >= MIN_LEARNED_WEIGHTS
             and not spectral & set(node.output)
         ]
 
-    def chain(self, layers: Iterable[onnx.NodeProto]) -> set[str]:
-        """Outputs of ``layers`` and of all elementwise work that comes from layers alone and leads to a layer."""
+    def elementwise_chain(self, layers: Iterable[onnx.NodeProto]) -> set[str]:
+        """Outputs of ``learned_convolutions`` and of all elementwise work that comes from layers alone and leads to a
+        layer."""
         wanted = {node.output[0] for node in layers}
         made = set(wanted)
         for node in self.nodes:
@@ -62,7 +63,7 @@ class Net:
                 made.add(node.output[0])
         for node in reversed(self.nodes):
             out = node.output[0]
-            if out in made - wanted and not any(set(r.output) & wanted for r in self.readers.get(out, ())):
+            if out in made - wanted and not any(set(r.output) & wanted for r in self.consumers.get(out, ())):
                 made.discard(out)
             elif out in made:
                 wanted.add(out)
@@ -76,7 +77,7 @@ class Net:
         """Whether each channel of a convolution is its own."""
         return any(a.name == "group" and a.i > 1 for a in node.attribute)
 
-    def after(self, names: Iterable[str]) -> set[str]:
+    def downstream_of(self, names: Iterable[str]) -> set[str]:
         """Every tensor that depends on ``names``."""
         found = set(names)
         for node in self.nodes:
@@ -84,7 +85,7 @@ class Net:
                 found |= set(node.output)
         return found
 
-    def before(self, names: Iterable[str]) -> set[str]:
+    def upstream_of(self, names: Iterable[str]) -> set[str]:
         """Every tensor that ``names`` depend on, themselves included."""
         found = set(names)
         for node in reversed(self.nodes):
@@ -94,27 +95,27 @@ class Net:
 
     def _spectral(self) -> set[str]:
         """All that lies between sound and the first logarithm of it."""
-        heard = self.after(i.name for i in self.model.graph.input if i.name == "audio")
-        logs = [n.output[0] for n in self.nodes if n.op_type == "Log" and set(n.input) & heard]
-        first = [name for name in logs if not (self.before([name]) - {name}) & set(logs)]
-        return self.before(first) & heard
+        audio_tensors = self.downstream_of(i.name for i in self.model.graph.input if i.name == "audio")
+        logs = [n.output[0] for n in self.nodes if n.op_type == "Log" and set(n.input) & audio_tensors]
+        first = [name for name in logs if not (self.upstream_of([name]) - {name}) & set(logs)]
+        return self.upstream_of(first) & audio_tensors
 
 
-def read_net(path: Path) -> Net:
+def open_onnx(path: Path) -> OnnxGraphEditor:
     """The graph of a file; RuntimeUnavailable where onnx is not installed, ModelError where it is not readable."""
     try:
         import onnx
     except ImportError as error:
         raise RuntimeUnavailable(
-            f"making graphs of other precisions needs onnx ({error}); {how_to_get('build')}"
+            f"making graphs of other precisions needs onnx ({error}); {install_command('build')}"
         ) from error
     try:
-        return Net(onnx.load(str(path)))
+        return OnnxGraphEditor(onnx.load(str(path)))
     except Exception as error:  # protobuf raises its own, by backend
         raise ModelError(f"{path}: not readable as ONNX ({error}); restore the model folder") from error
 
 
-def ordered(nodes: Sequence[onnx.NodeProto], there: Iterable[str]) -> list[onnx.NodeProto]:
+def topologically_sorted(nodes: Sequence[onnx.NodeProto], there: Iterable[str]) -> list[onnx.NodeProto]:
     """``nodes`` so that each comes after those it reads from, otherwise as they were."""
     known, waiting, found = {"", *there}, list(nodes), []
     while waiting:
@@ -128,7 +129,7 @@ def ordered(nodes: Sequence[onnx.NodeProto], there: Iterable[str]) -> list[onnx.
     return found
 
 
-def _unfold_weights(model: onnx.ModelProto) -> None:
+def _fold_weight_casts(model: onnx.ModelProto) -> None:
     """Weights that are stored as float16 behind a Cast become float32 themselves."""
     from onnx import TensorProto, numpy_helper
 

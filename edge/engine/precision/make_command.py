@@ -12,12 +12,12 @@ from edge.errors import InputError, RuntimeUnavailable
 
 if TYPE_CHECKING:
     from edge.engine.manifest import ModelFolder
-    from edge.engine.precision.calibration import Recorded
-    from edge.engine.precision.variants import Precision, Variant
+    from edge.engine.precision.calibration import CalibrationSet
+    from edge.engine.precision.variants import GraphVariant, Precision
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], bool]
-Record = Callable[["ModelFolder", Sequence[Path], int, Progress], "Recorded"]
+Record = Callable[["ModelFolder", Sequence[Path], int, Progress], "CalibrationSet"]
 """Recordings as windows: files, how many windows at most, progress (`edge.replay.windows.record`)."""
 RUNTIMES: Final = ("auto", "onnx", "openvino", "tensorrt")
 WINDOWS: Final = 256
@@ -60,7 +60,7 @@ def runtime_for(args: argparse.Namespace) -> Literal["cpu", "tensorrt"]:
     return "tensorrt"
 
 
-def for_cpu(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -> list[Variant]:
+def for_cpu(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -> list[GraphVariant]:
     """The INT8 graphs that runtimes on a CPU read; InputError for precisions that need no graph or that no CPU runs."""
     if args.precision != "int8":
         plain = "a CPU runs the graphs as they are"
@@ -72,9 +72,9 @@ def for_cpu(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -
     return _make(args, folder, "int8", "cpu", progress)
 
 
-def for_tensorrt(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -> list[Variant]:
+def make_tensorrt_graphs(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -> list[GraphVariant]:
     """The graph that TensorRT's engine is made from, where it is not the model's own and not there yet."""
-    from edge.engine.precision.variants import find
+    from edge.engine.precision.variants import find_variant
     from edge.engine.trt.library import load_library
 
     typed = not load_library().is_weakly_typed
@@ -85,49 +85,49 @@ def for_tensorrt(args: argparse.Namespace, folder: ModelFolder, progress: Progre
         needed = "fp16"
     if needed is None:
         return []
-    there = find(folder, needed)
+    there = find_variant(folder, needed)
     if there is not None and there.is_admitted and not args.recordings:
         return []
     return _make(args, folder, needed, "tensorrt", progress)
 
 
-def recordings_of(given: Sequence[Path]) -> list[Path]:
-    """The files of ``given``, folders searched through; the bundled sample where nothing is given. InputError where
+def find_recordings(paths: Sequence[Path]) -> list[Path]:
+    """The files of ``paths``, folders searched through; the bundled sample where nothing is given. InputError where
     there is none."""
-    if not given:
+    if not paths:
         sample = Path(__file__).resolve().parents[2] / "samples" / "yard.mp4"
         if not sample.is_file():
             raise InputError("--from: give recordings of your cameras; no sample is installed to calibrate on")
         _log.warning("calibrating on the bundled sample alone; ranges are better found on your cameras: --from FILE...")
         return [sample]
-    found: list[Path] = []
-    for path in given:
+    recordings: list[Path] = []
+    for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in MEDIA and p.is_file())
+            recordings += sorted(p for p in path.rglob("*") if p.suffix.lower() in MEDIA and p.is_file())
         elif path.is_file():
-            found.append(path)
+            recordings.append(path)
         else:
             raise InputError(f"--from {path}: no such file")
-    if not found:
-        raise InputError(f"--from {', '.join(map(str, given))}: no recording in it")
-    return found
+    if not recordings:
+        raise InputError(f"--from {', '.join(map(str, paths))}: no recording in it")
+    return recordings
 
 
 def _make(
     args: argparse.Namespace, folder: ModelFolder, precision: Precision, runtime: str, progress: Progress
-) -> list[Variant]:
-    from edge.engine.precision.graphs import read_net
-    from edge.engine.precision.making import make, parts_for
-    from edge.engine.precision.variants import source_of
+) -> list[GraphVariant]:
+    from edge.engine.precision.graphs import open_onnx
+    from edge.engine.precision.making import make_variants, parts_for
+    from edge.engine.precision.variants import source_graph
 
     if args.record is None:
         raise InputError("recordings cannot be read here; run `edge engine build`")
     parts = parts_for(folder, runtime, precision)
-    read_net(source_of(folder, parts[0])[0])  # says what is missing before minutes of reading
-    files = recordings_of(args.recordings)
+    open_onnx(source_graph(folder, parts[0])[0])  # says what is missing before minutes of reading
+    files = find_recordings(args.recordings)
     recorded = args.record(folder, files, args.windows, progress)
     origin = ", ".join(path.name for path in files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
-    return make(folder, precision, parts, recorded, origin, progress)
+    return make_variants(folder, precision, parts, recorded, origin, progress)
 
 
 def _windows(text: str) -> int:

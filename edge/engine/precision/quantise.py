@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from edge.engine.contract import Array
-from edge.engine.precision.graphs import Net, ordered, read_net
+from edge.engine.precision.graphs import OnnxGraphEditor, open_onnx, topologically_sorted
 from edge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _BINS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QuantisationPlan:
     """What becomes 8 bits, and how ranges are found: ``percentile`` of the absolute values is kept, of layers with at
     least ``narrowest`` input channels. ``depthwise``: layers with a channel each, too; ``sound``: those that hear,
     too."""
@@ -44,51 +44,54 @@ class Plan:
         return f"{what}, {kind}, from {self.narrowest} channels"
 
 
-def layers_to_quantise(net: Net, plan: Plan) -> list[onnx.NodeProto]:
+def layers_to_quantise(net: OnnxGraphEditor, plan: QuantisationPlan) -> list[onnx.NodeProto]:
     """The layers that bear 8 bits: not those that look at the media themselves, not those whose answer is read as it is
     (boxes, scores, features), not what joins the senses, not what ``plan`` leaves out."""
-    layers = net.layers()
-    chain = net.chain(layers)
-    later = net.after(node.output[0] for node in layers)
-    seen, heard = (net.after({name}) for name in ("frames", "audio"))
-    senses = (seen - heard) | ((heard - seen) if plan.sound else set())
+    layers = net.learned_convolutions()
+    chain = net.elementwise_chain(layers)
+    later = net.downstream_of(node.output[0] for node in layers)
+    picture_tensors, audio_tensors = (net.downstream_of({name}) for name in ("frames", "audio"))
+    senses = (picture_tensors - audio_tensors) | ((audio_tensors - picture_tensors) if plan.sound else set())
     return [
         node
         for node in layers
         if node.input[0] in later & senses
-        and any(reader.output[0] in chain for reader in net.readers.get(node.output[0], ()))
+        and any(reader.output[0] in chain for reader in net.consumers.get(node.output[0], ()))
         and (plan.depthwise or not net.is_depthwise(node))
         and (net.is_depthwise(node) or net.weights[node.input[1]].shape[1] >= plan.narrowest)
     ]
 
 
 def quantise(
-    source: Path, rows: Iterable[Mapping[str, Array]], plan: Plan, progress: Callable[[int], bool] = lambda _done: True
+    source: Path,
+    rows: Iterable[Mapping[str, Array]],
+    plan: QuantisationPlan,
+    progress: Callable[[int], bool] = lambda _done: True,
 ) -> bytes:
     """The graph of ``source`` in 8 bits, as ONNX, its ranges found on ``rows`` (the graph's inputs, a row each).
 
     ``progress`` is told how many rows are done; KeyboardInterrupt where it says False. ModelError where there is
     nothing to quantise or no row.
     """
-    net = read_net(source)
+    net = open_onnx(source)
     layers = layers_to_quantise(net, plan)
     if not layers:
         raise ModelError(f"{source}: no layer of it bears 8 bits; use precision fp32")
     ranges = _ranges(net.model, sorted({node.input[0] for node in layers}), rows, plan, progress)
-    return _with_pairs(net.model, [node.name for node in layers], ranges)
+    return _with_qdq_pairs(net.model, [node.name for node in layers], ranges)
 
 
 def _ranges(
     model: onnx.ModelProto,
     names: list[str],
     rows: Iterable[Mapping[str, Array]],
-    plan: Plan,
+    plan: QuantisationPlan,
     progress: Callable[[int], bool],
 ) -> Any:
     """The library's record of the values that ``names`` take over ``rows``."""
     from onnxruntime.quantization.calibrate import CalibrationMethod, HistogramCollector, TensorsData
 
-    session = _watching(model, names)
+    session = _session_with_outputs(model, names)
     method = "percentile" if plan.method == "minmax" else plan.method
     kept = 100.0 if plan.method == "minmax" else plan.percentile
     collector = HistogramCollector(
@@ -108,7 +111,7 @@ def _ranges(
         return TensorsData(kind, collector.compute_collection_result())
 
 
-def _watching(model: onnx.ModelProto, names: list[str]) -> Any:
+def _session_with_outputs(model: onnx.ModelProto, names: list[str]) -> Any:
     """A session that gives ``names``."""
     import onnx
     import onnxruntime as ort
@@ -124,7 +127,7 @@ def _watching(model: onnx.ModelProto, names: list[str]) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _root_logger_muted() -> Iterator[None]:
     """The library tells the root logger of every layer."""
     root = logging.getLogger()
 
@@ -138,7 +141,7 @@ def _quiet() -> Iterator[None]:
         root.removeFilter(is_trouble)
 
 
-def _with_pairs(model: onnx.ModelProto, names: list[str], ranges: Any) -> bytes:
+def _with_qdq_pairs(model: onnx.ModelProto, names: list[str], ranges: Any) -> bytes:
     import onnx
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -162,11 +165,11 @@ def _with_pairs(model: onnx.ModelProto, names: list[str], ranges: Any) -> bytes:
             "QDQDisableWeightAdjustForInt32Bias": True,
         },
     )
-    with _quiet():
+    with _root_logger_muted():
         quantizer.quantize_model()
     made = quantizer.model.model
     graph = made.graph
-    nodes = ordered(list(graph.node), [i.name for i in graph.input] + [t.name for t in graph.initializer])
+    nodes = topologically_sorted(list(graph.node), [i.name for i in graph.input] + [t.name for t in graph.initializer])
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     return bytes(made.SerializeToString())

@@ -11,35 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.engine.precision.graphs import Net, ordered, read_net
+from edge.engine.precision.graphs import OnnxGraphEditor, open_onnx, topologically_sorted
 
 if TYPE_CHECKING:
     import onnx
 
 
-def halve(source: Path) -> bytes:
+def to_fp16(source: Path) -> bytes:
     """The graph of ``source`` with its layers in 16 bits, as ONNX; the same graph where it has none."""
-    net = read_net(source)
-    half = net.chain(net.layers())
-    writer = _Writer(net, half)
+    net = open_onnx(source)
+    half = net.elementwise_chain(net.learned_convolutions())
+    writer = _HalfPrecisionWriter(net, half)
     nodes = [writer.convert(node) if node.output[0] in half else node for node in net.nodes]
     graph = net.model.graph
-    outside = _read_outside(net, half)
+    outside = _fp32_consumed(net, half)
     nodes += [writer.cast(writer.named(name), name, wide=True) for name in sorted(outside)]
     nodes += writer.casts
-    there = [i.name for i in graph.input] + [t.name for t in graph.initializer] + [t.name for t in writer.weights]
+    known = [i.name for i in graph.input] + [t.name for t in graph.initializer] + [t.name for t in writer.weights]
     del graph.node[:]
     graph.initializer.extend(writer.weights)
-    graph.node.extend(ordered(nodes, there))
-    _drop_unread(graph)
+    graph.node.extend(topologically_sorted(nodes, known))
+    _drop_unused(graph)
     del graph.value_info[:]
     return bytes(net.model.SerializeToString())
 
 
-class _Writer:
+class _HalfPrecisionWriter:
     """Rewrites nodes to 16 bits; makes each weight and each cast once."""
 
-    def __init__(self, net: Net, half: set[str]) -> None:
+    def __init__(self, net: OnnxGraphEditor, half: set[str]) -> None:
         self._net, self._half = net, half
         self.casts: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
@@ -77,13 +77,13 @@ class _Writer:
         if name not in self._made:
             self._made[name] = self.named(name)
             if name in self._net.weights:
-                self.weights.append(_halved(self._net.weights[name], self._made[name]))
+                self.weights.append(_fp16_tensor(self._net.weights[name], self._made[name]))
             else:
                 self.casts.append(self.cast(name, self._made[name], wide=False))
         return self._made[name]
 
 
-def _halved(value: Any, name: str) -> onnx.TensorProto:
+def _fp16_tensor(value: Any, name: str) -> onnx.TensorProto:
     from onnx import numpy_helper
 
     limit = float(np.finfo(np.float16).max)
@@ -91,13 +91,13 @@ def _halved(value: Any, name: str) -> onnx.TensorProto:
     return tensor
 
 
-def _read_outside(net: Net, half: set[str]) -> set[str]:
+def _fp32_consumed(net: OnnxGraphEditor, half: set[str]) -> set[str]:
     """The 16-bit tensors that something of 32 bits reads, or that are answers."""
     read = {name for node in net.nodes if node.output[0] not in half for name in node.input}
     return half & (read | {output.name for output in net.model.graph.output})
 
 
-def _drop_unread(graph: onnx.GraphProto) -> None:
+def _drop_unused(graph: onnx.GraphProto) -> None:
     read = {name for node in graph.node for name in node.input}
     for tensor in [t for t in graph.initializer if t.name not in read]:
         graph.initializer.remove(tensor)

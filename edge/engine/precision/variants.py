@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from edge.engine.built import folder_of
+from edge.engine.built import build_dir
 from edge.engine.manifest import ModelFolder, sha256_of
 from edge.errors import ModelError
 
@@ -22,7 +22,7 @@ _SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracy:
+class VariantAccuracy:
     """How far a variant's answers are from those of the source graph, over ``windows`` it was not calibrated on.
 
     ``mean`` and ``worst`` are absolute differences of a label's probability; ``crossed`` is the share of answers that
@@ -39,7 +39,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class GraphVariant:
     """One graph file: ``source`` is the digest of the graph that it was made from, ``sha256`` its own; ``made`` says
     how (library, method, recordings)."""
 
@@ -49,7 +49,7 @@ class Variant:
     source: str
     sha256: str
     made: Mapping[str, str] = field(default_factory=dict)
-    accuracy: Accuracy | None = None
+    accuracy: VariantAccuracy | None = None
 
     @property
     def is_admitted(self) -> bool:
@@ -57,59 +57,59 @@ class Variant:
         return self.accuracy is not None and not self.accuracy.fault
 
 
-def source_of(folder: ModelFolder, part: Part = "whole") -> tuple[Path, str]:
+def source_graph(folder: ModelFolder, part: Part = "whole") -> tuple[Path, str]:
     """The fp32 graph of ``part`` and its digest in model.yaml; ModelError where the model has no parts."""
     if part == "whole":
         return folder.graph, folder.manifest.sha256
     parts = folder.manifest.parts
     if parts is None:
         raise ModelError(f"{folder.path}: the model has no graph for {part!r} alone; use the whole graph")
-    file = {"see": parts.see, "hear": parts.hear, "fuse": parts.fuse}[part]
+    file = {"see": parts.vision, "hear": parts.audio, "fuse": parts.fusion}[part]
     return folder.path / file.file, file.sha256
 
 
-def variant(folder: ModelFolder, precision: Precision, part: Part = "whole") -> Path:
+def admitted_path(folder: ModelFolder, precision: Precision, part: Part = "whole") -> Path:
     """The admitted graph file of ``part`` in ``precision``; ModelError says what to do where there is none."""
-    found = find(folder, precision, part)
-    how = f"edge engine build --model {folder.path} --precision {precision}"
-    how += " --from RECORDING..." if precision == "int8" else ""
+    found = find_variant(folder, precision, part)
+    build_command = f"edge engine build --model {folder.path} --precision {precision}"
+    build_command += " --from RECORDING..." if precision == "int8" else ""
     what = f"{folder.manifest.name} in {precision}" + ("" if part == "whole" else f" (part {part})")
     if found is None:
-        raise ModelError(f"{what} has not been made of this graph on this machine; make it: {how}")
+        raise ModelError(f"{what} has not been made of this graph on this machine; make it: {build_command}")
     if found.accuracy is None or found.accuracy.fault:
         why = found.accuracy.fault if found.accuracy is not None else "its answers were not compared yet"
-        raise ModelError(f"{what} is not admitted: {why}; use precision fp32, or make it again: {how}")
+        raise ModelError(f"{what} is not admitted: {why}; use precision fp32, or make it again: {build_command}")
     if sha256_of(found.path) != found.sha256:
-        raise ModelError(f"{found.path}: the file is damaged or was exchanged; make it again: {how}")
+        raise ModelError(f"{found.path}: the file is damaged or was exchanged; make it again: {build_command}")
     return found.path
 
 
-def find(folder: ModelFolder, precision: Precision, part: Part = "whole") -> Variant | None:
+def find_variant(folder: ModelFolder, precision: Precision, part: Part = "whole") -> GraphVariant | None:
     """What was made of this very graph, admitted or not."""
-    path = path_for(folder, precision, part)
+    path = variant_path(folder, precision, part)
     found = _read(path)
-    return found if found is not None and found.source == source_of(folder, part)[1] else None
+    return found if found is not None and found.source == source_graph(folder, part)[1] else None
 
 
-def variants(folder: ModelFolder) -> list[Variant]:
+def list_variants(folder: ModelFolder) -> list[GraphVariant]:
     """Everything made of the folder's present graphs, by part and precision."""
     names: tuple[Part, ...] = PARTS if folder.manifest.parts is not None else ("whole",)
     precisions: tuple[Precision, ...] = get_args(Precision)
-    found = (find(folder, precision, part) for part in names for precision in precisions)
+    found = (find_variant(folder, precision, part) for part in names for precision in precisions)
     return [one for one in found if one is not None]
 
 
-def path_for(folder: ModelFolder, precision: Precision, part: Part = "whole") -> Path:
+def variant_path(folder: ModelFolder, precision: Precision, part: Part = "whole") -> Path:
     """Where the variant of the present graph lies, made or not."""
-    return folder_of(folder) / f"{part}-{precision}-{source_of(folder, part)[1][:16]}.onnx"
+    return build_dir(folder) / f"{part}-{precision}-{source_graph(folder, part)[1][:16]}.onnx"
 
 
-def save(one: Variant, content: bytes | None = None) -> None:
+def save_variant(one: GraphVariant, content: bytes | None = None) -> None:
     """Write the graph (left as it is for None) and then its note, each whole or not at all; ModelError when the disk
     refuses. Until the note is there the graph is not found."""
     note = _note_of(one.path)
     files = [] if content is None else [(one.path, content)]
-    files.append((note, json.dumps(_facts(one), indent=1).encode()))
+    files.append((note, json.dumps(_note(one), indent=1).encode()))
     try:
         one.path.parent.mkdir(parents=True, exist_ok=True)
         if content is not None:
@@ -122,7 +122,7 @@ def save(one: Variant, content: bytes | None = None) -> None:
         raise ModelError(f"{one.path}: cannot be written ({error.strerror}); free space or rights there") from error
 
 
-def remove(one: Variant) -> None:
+def remove(one: GraphVariant) -> None:
     """Delete the note, then the graph."""
     _note_of(one.path).unlink(missing_ok=True)
     one.path.unlink(missing_ok=True)
@@ -132,19 +132,19 @@ def _note_of(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _facts(one: Variant) -> dict[str, Any]:
+def _note(one: GraphVariant) -> dict[str, Any]:
     facts = {"schema": _SCHEMA, "part": one.part, "precision": one.precision, "source": one.source}
     accuracy = asdict(one.accuracy) if one.accuracy is not None else None
     return {**facts, "sha256": one.sha256, "made": dict(one.made), "accuracy": accuracy}
 
 
-def _read(path: Path) -> Variant | None:
+def _read(path: Path) -> GraphVariant | None:
     try:
         raw = json.loads(_note_of(path).read_text(encoding="utf-8"))
         if raw["schema"] != _SCHEMA or not path.is_file():
             return None
-        accuracy = Accuracy(**raw["accuracy"]) if raw["accuracy"] is not None else None
+        accuracy = VariantAccuracy(**raw["accuracy"]) if raw["accuracy"] is not None else None
         made = {str(key): str(value) for key, value in raw["made"].items()}
-        return Variant(path, raw["part"], raw["precision"], raw["source"], raw["sha256"], made, accuracy)
+        return GraphVariant(path, raw["part"], raw["precision"], raw["source"], raw["sha256"], made, accuracy)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

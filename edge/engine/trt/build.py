@@ -11,10 +11,10 @@ from typing import Any
 from edge.engine import built, contract
 from edge.engine.built import BuiltEngine, EngineKey
 from edge.engine.manifest import ModelFolder, sha256_of
-from edge.engine.selftest import NotReproduced, self_test
-from edge.engine.trt.cuda import Cuda
-from edge.engine.trt.library import Library, load_library
-from edge.engine.trt.tensorrt import TensorRtRuntime, graph_for, key_for
+from edge.engine.selftest import NotReproducedError, self_test
+from edge.engine.trt.cuda import CudaContext
+from edge.engine.trt.library import TensorRtLibrary, load_library
+from edge.engine.trt.tensorrt import TensorRtRuntime, engine_key, graph_path
 from edge.errors import ModelError, RuntimeUnavailable, SinkError
 from edge.files import atomic_write
 
@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], bool]
 _WORKSPACE_BYTES = 1 << 30
 
 
-def build(
+def build_engine(
     folder: ModelFolder, precision: str, max_batch: int, progress: Progress, *, is_version_compatible: bool = False
 ) -> BuiltEngine:
     """Build for this machine's GPU and admit the engine if its answers are right.
@@ -37,7 +37,7 @@ def build(
     """
     folder.verify()
     library = load_library()
-    _demand_lean_runtime(library, is_version_compatible)
+    _require_lean_runtime(library, is_version_compatible)
     if precision != "auto":
         return _build_one(folder, library, precision, max_batch, progress, is_version_compatible)
     try:
@@ -51,26 +51,26 @@ def build_ahead(
     folder: ModelFolder, target: str, max_batch: int, progress: Progress, *, precision: str = "fp32"
 ) -> BuiltEngine:
     """Build on a machine without that GPU, for compute capability ``target``, or several (``sm_86,sm_89``), with
-    tensorrt_rtx. It is not admitted: `admit` it on the machine it is for."""
+    tensorrt_rtx. It is not admitted: `admit_engine` it on the machine it is for."""
     folder.verify()
     library = load_library()
     if not hasattr(library.module, "ComputeCapability"):
         raise RuntimeUnavailable(f"{library.name} builds for the GPU it runs on only; ahead needs tensorrt_rtx")
     wanted = "fp32" if precision == "auto" else precision
-    graph, targets = graph_for(folder, library, wanted), [one.strip().lower() for one in target.split(",")]
+    graph, targets = graph_path(folder, library, wanted), [one.strip().lower() for one in target.split(",")]
     key = EngineKey(sha256_of(graph), library.name, library.version, ",".join(targets), wanted)
     content = _compile(folder, graph, library, key, max_batch, progress, targets=targets)
-    engine = BuiltEngine(built.path_for(folder, key, max_batch), key, max_batch, is_admitted=False)
-    built.save(engine, content)
+    engine = BuiltEngine(built.engine_path(folder, key, max_batch), key, max_batch, is_admitted=False)
+    built.save_engine(engine, content)
     return engine
 
 
-def admit(folder: ModelFolder, engine: BuiltEngine) -> BuiltEngine:
+def admit_engine(folder: ModelFolder, engine: BuiltEngine) -> BuiltEngine:
     """Prove an engine that was built elsewhere on this machine's GPU; ModelError when it differs too much."""
-    library, cuda = load_library(), Cuda()
+    library, cuda = load_library(), CudaContext()
     try:
         precision = engine.key.precision
-        _demand_same(engine, key_for(library, cuda, precision, graph_for(folder, library, precision)))
+        _require_same(engine, engine_key(library, cuda, precision, graph_path(folder, library, precision)))
         runtime = TensorRtRuntime(folder, library, cuda, engine, engine.max_batch)
     except BaseException:
         cuda.close()
@@ -83,31 +83,31 @@ def admit(folder: ModelFolder, engine: BuiltEngine) -> BuiltEngine:
 
 
 def _build_one(
-    folder: ModelFolder, library: Library, chosen: str, max_batch: int, progress: Progress, is_compatible: bool
+    folder: ModelFolder, library: TensorRtLibrary, chosen: str, max_batch: int, progress: Progress, is_compatible: bool
 ) -> BuiltEngine:
-    graph = graph_for(folder, library, chosen)
-    cuda = Cuda()
+    graph = graph_path(folder, library, chosen)
+    cuda = CudaContext()
     try:
-        key = key_for(library, cuda, chosen, graph)
+        key = engine_key(library, cuda, chosen, graph)
         content = _compile(folder, graph, library, key, max_batch, progress, is_compatible=is_compatible)
-        path = built.path_for(folder, key, max_batch, is_version_compatible=is_compatible)
+        path = built.engine_path(folder, key, max_batch, is_version_compatible=is_compatible)
         engine = BuiltEngine(path, key, max_batch, is_admitted=False, is_version_compatible=is_compatible)
-        built.save(engine, content)
+        built.save_engine(engine, content)
         runtime = TensorRtRuntime(folder, library, cuda, engine, max_batch)
     except BaseException:
         cuda.close()
         raise
     try:
         self_test(folder, runtime)
-    except NotReproduced:
-        built.remove(engine)
+    except NotReproducedError:
+        built.remove_engine(engine)
         raise
     finally:
         runtime.close()
     return _admit(engine)
 
 
-def _demand_same(engine: BuiltEngine, here: EngineKey) -> None:
+def _require_same(engine: BuiltEngine, here: EngineKey) -> None:
     if engine.key.graph != here.graph:
         raise ModelError(f"{engine.path.name} was built from another graph; build it again: edge engine build")
     if not engine.fits(here):
@@ -117,7 +117,7 @@ def _demand_same(engine: BuiltEngine, here: EngineKey) -> None:
         )
 
 
-def _demand_lean_runtime(library: Library, is_version_compatible: bool) -> None:
+def _require_lean_runtime(library: TensorRtLibrary, is_version_compatible: bool) -> None:
     if is_version_compatible and library.name == "tensorrt_rtx":
         raise RuntimeUnavailable(
             "tensorrt_rtx has no lean runtime to put into an engine; build without --version-compatible, "
@@ -127,14 +127,14 @@ def _demand_lean_runtime(library: Library, is_version_compatible: bool) -> None:
 
 def _admit(engine: BuiltEngine) -> BuiltEngine:
     admitted = replace(engine, is_admitted=True)
-    built.save(admitted, built.content(engine))
+    built.save_engine(admitted, built.read_engine(engine))
     return admitted
 
 
 def _compile(
     folder: ModelFolder,
     graph: Path,
-    library: Library,
+    library: TensorRtLibrary,
     key: EngineKey,
     max_batch: int,
     progress: Progress,
@@ -147,20 +147,22 @@ def _compile(
     _parse(graph, library, network)
     config = _config(library, builder, key.precision, targets, is_compatible=is_compatible)
     config.add_optimization_profile(_profile(folder, builder, max_batch))
-    cache_file = built.folder_of(folder) / f"{key.library}-{key.version}.timing"
+    cache_file = built.build_dir(folder) / f"{key.library}-{key.version}.timing"
     cache = _timing_cache(config, cache_file) if not targets else None  # timings are taken on the GPU itself
     monitor = library.monitor(progress)
     if monitor is not None:
         config.progress_monitor = monitor
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise library.refusal(f"{library} built no engine", without_gpu=bool(targets))
+        raise library.unavailable(f"{library} built no engine", without_gpu=bool(targets))
     if cache is not None:
-        _keep(cache_file, bytes(config.get_timing_cache().serialize()))
+        _save_timings(cache_file, bytes(config.get_timing_cache().serialize()))
     return bytes(serialized)
 
 
-def _config(library: Library, builder: Any, precision: str, targets: Sequence[str], *, is_compatible: bool) -> Any:
+def _config(
+    library: TensorRtLibrary, builder: Any, precision: str, targets: Sequence[str], *, is_compatible: bool
+) -> Any:
     trt = library.module
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
@@ -176,18 +178,18 @@ def _config(library: Library, builder: Any, precision: str, targets: Sequence[st
     if targets:
         config.num_compute_capabilities = len(targets)
     for i, target in enumerate(targets):
-        config.set_compute_capability(_capability(library, target), i)
+        config.set_compute_capability(_compute_capability(library, target), i)
     return config
 
 
-def _network_flags(library: Library) -> int:
+def _network_flags(library: TensorRtLibrary) -> int:
     """Explicit batch for 8.x; strongly typed where precision comes from the graph."""
     flags = library.module.NetworkDefinitionCreationFlag
     wanted = ["EXPLICIT_BATCH"] if library.is_weakly_typed else ["STRONGLY_TYPED"]
     return sum(1 << int(getattr(flags, name)) for name in wanted if hasattr(flags, name))
 
 
-def _parse(graph: Path, library: Library, network: Any) -> None:
+def _parse(graph: Path, library: TensorRtLibrary, network: Any) -> None:
     parser = library.module.OnnxParser(network, library.logger)
     if not parser.parse_from_file(str(graph)):
         faults = "; ".join(" ".join(str(parser.get_error(i)).split()) for i in range(parser.num_errors))
@@ -197,7 +199,7 @@ def _parse(graph: Path, library: Library, network: Any) -> None:
 def _profile(folder: ModelFolder, builder: Any, max_batch: int) -> Any:
     """Batches of 1 to ``max_batch`` rows, tuned for the largest."""
     profile = builder.create_optimization_profile()
-    for tensor in contract.inputs_of(folder):
+    for tensor in contract.input_specs(folder):
         smallest, largest = (1, *tensor.tail), (max_batch, *tensor.tail)
         profile.set_shape(tensor.name, smallest, largest, largest)
     return profile
@@ -213,7 +215,7 @@ def _timing_cache(config: Any, path: Path) -> Any | None:
     return cache if accepted else None
 
 
-def _keep(path: Path, timings: bytes) -> None:
+def _save_timings(path: Path, timings: bytes) -> None:
     """Write the timings; without them the next build is only slower."""
     try:
         atomic_write(path, timings)
@@ -221,7 +223,7 @@ def _keep(path: Path, timings: bytes) -> None:
         _log.warning("timings are not kept: %s", error)
 
 
-def _capability(library: Library, target: str) -> Any:
+def _compute_capability(library: TensorRtLibrary, target: str) -> Any:
     name = target.upper().replace("_", "")
     known = library.module.ComputeCapability
     if not hasattr(known, name):

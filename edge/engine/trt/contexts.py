@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.engine.contract import Array
-from edge.engine.trt.cuda_graph import Recording
-from edge.engine.trt.library import Library
+from edge.engine.trt.cuda_graph import RecordedGraph
+from edge.engine.trt.library import TensorRtLibrary
 from edge.errors import RuntimeUnavailable
 
-MOST = 32
+MAX_CONTEXTS = 32
 """Numbers of rows that are kept at once; the one not used for longest goes first."""
 
 
-class Call:
+class PreparedCall:
     """One number of rows: views of the buffers, the context that computes them, and its recording, once there."""
 
     def __init__(self, context: Any, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> None:
@@ -28,7 +28,7 @@ class Call:
         self.inputs = {name: array[:rows] for name, array in inputs.items()}
         self.results = {name: array[:rows] for name, array in outputs.items()}
         self.is_warm = False
-        self.recording: Recording | None = None
+        self.recording: RecordedGraph | None = None
 
     def close(self) -> None:
         """Drop recording and context."""
@@ -37,10 +37,10 @@ class Call:
         self.recording, self.context, self.inputs, self.results = None, None, {}, {}
 
 
-class Contexts:
+class ExecutionContexts:
     """Makes contexts of ``engine`` and sets them up; RuntimeUnavailable whenever the library refuses."""
 
-    def __init__(self, library: Library, engine: Any, allocate: Callable[[int], int]) -> None:
+    def __init__(self, library: TensorRtLibrary, engine: Any, allocate: Callable[[int], int]) -> None:
         """``allocate`` gives device memory: address of that many bytes."""
         self._library = library
         self._engine = engine
@@ -61,7 +61,7 @@ class Contexts:
         else:  # before TensorRT 10.1: each context has its own scratch memory
             context = self._engine.create_execution_context()
         if context is None:
-            raise self._library.refusal(f"{self._library} makes no execution context")
+            raise self._library.unavailable(f"{self._library} makes no execution context")
         if self._scratch:
             context.set_device_memory(self._scratch, self._size)
         return context
@@ -69,21 +69,21 @@ class Contexts:
     def shape(self, context: Any, inputs: Mapping[str, Array], rows: int) -> None:
         """Tell the context how many rows there are."""
         for name, array in inputs.items():
-            self.demand(context.set_input_shape(name, (rows, *array.shape[1:])), f"{rows} rows of {name}")
+            self.require(context.set_input_shape(name, (rows, *array.shape[1:])), f"{rows} rows of {name}")
 
     def address(self, context: Any, addresses: Mapping[str, int]) -> None:
         """Tell the context where everything lies."""
         for name, address in addresses.items():
-            self.demand(context.set_tensor_address(name, address), f"the address of {name}")
+            self.require(context.set_tensor_address(name, address), f"the address of {name}")
 
     def enqueue(self, context: Any, stream: int) -> None:
         """Queue the work of one call."""
-        self.demand(context.execute_async_v3(stream), "the call")
+        self.require(context.execute_async_v3(stream), "the call")
 
-    def demand(self, is_accepted: bool, what: str) -> None:
+    def require(self, is_accepted: bool, what: str) -> None:
         """RuntimeUnavailable unless ``is_accepted``."""
         if not is_accepted:
             raise self._refused(what)
 
     def _refused(self, what: str) -> RuntimeUnavailable:
-        return self._library.refusal(f"{self._library} refused {what}", "build the engine again: edge engine build")
+        return self._library.unavailable(f"{self._library} refused {what}", "build the engine again: edge engine build")

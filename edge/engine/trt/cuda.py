@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from edge.engine.contract import Array, Tensor
-from edge.engine.trt.cuda_graph import GraphDriver, Recording, Refused
-from edge.engine.trt.refusals import meaning
+from edge.engine.contract import Array, TensorSpec
+from edge.engine.trt.cuda_graph import CaptureRefusedError, CudaGraphDriver, RecordedGraph
+from edge.engine.trt.refusals import explain_messages
 from edge.errors import RuntimeUnavailable
-from edge.extras import how_to_get
+from edge.extras import install_command
 
 
-class Cuda:
+class CudaContext:
     """The first GPU's primary context, current on the thread that made this, until `close`."""
 
     def __init__(self) -> None:
@@ -23,12 +23,12 @@ class Cuda:
         except (ImportError, OSError) as error:
             raise RuntimeUnavailable(
                 f"pycuda cannot be loaded ({error}); on a Jetson: pip install pycuda with nvcc on the PATH "
-                f"(docs/jetson.md), on a PC: {how_to_get('gpu')}, beside NVIDIA's driver"
+                f"(docs/jetson.md), on a PC: {install_command('gpu')}, beside NVIDIA's driver"
             ) from error
         self._driver = driver
         self._pinned: list[Any] = []
         self._device_memory: list[Any] = []
-        self._graphs: GraphDriver | None = None
+        self._graphs: CudaGraphDriver | None = None
         try:
             driver.init()
             device = driver.Device(0)
@@ -38,13 +38,13 @@ class Cuda:
             # A thread that waits for a blocking event sleeps; the stream's own wait may spin on a core.
             self._done = driver.Event(driver.event_flags.BLOCKING_SYNC | driver.event_flags.DISABLE_TIMING)
         except driver.Error as error:
-            advice = meaning([str(error)]) or "look at nvidia-smi (on a Jetson: tegrastats)"
+            advice = explain_messages([str(error)]) or "look at nvidia-smi (on a Jetson: tegrastats)"
             raise RuntimeUnavailable(f"no usable NVIDIA GPU ({error}): {advice}, or use runtime: onnx") from error
         major, minor = device.compute_capability()
         self.name = str(device.name())
         self.capability = f"sm_{major}{minor}"
 
-    def pinned(self, tensor: Tensor, rows: int) -> Array:
+    def pinned(self, tensor: TensorSpec, rows: int) -> Array:
         """A zeroed page-locked array f[rows, *tail]; RuntimeUnavailable when there is no memory."""
         try:
             array: Array = self._driver.pagelocked_zeros((rows, *(n or 0 for n in tensor.tail)), tensor.dtype)
@@ -74,17 +74,17 @@ class Cuda:
         if rows.nbytes:
             self._call(self._driver.memcpy_dtoh_async, rows, address, self.stream)
 
-    def record(self, work: Callable[[], None]) -> Recording:
+    def record(self, work: Callable[[], None]) -> RecordedGraph:
         """Record what ``work`` queues, which is not executed; Refused when some of it cannot be recorded."""
         if self._graphs is None:
-            self._graphs = GraphDriver(int(self.stream.handle))
+            self._graphs = CudaGraphDriver(int(self.stream.handle))
         self._graphs.begin()
         try:
             work()
         except RuntimeUnavailable as error:
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(CaptureRefusedError):
                 self._graphs.end().close()
-            raise Refused(str(error)) from error
+            raise CaptureRefusedError(str(error)) from error
         return self._graphs.end()
 
     def wait(self) -> None:

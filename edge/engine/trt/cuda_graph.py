@@ -24,14 +24,14 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - reads as what happened
+class CaptureRefusedError(Exception):
     """The driver or the library did not let the work be recorded."""
 
 
-class Recording:
+class RecordedGraph:
     """Recorded work, ready to be launched; `close` frees it."""
 
-    def __init__(self, driver: GraphDriver, handle: int) -> None:
+    def __init__(self, driver: CudaGraphDriver, handle: int) -> None:
         self._driver = driver
         self._handle = handle
 
@@ -39,7 +39,7 @@ class Recording:
         """Queue all of it; RuntimeUnavailable when the driver does not take it."""
         try:
             self._driver.call("cuGraphLaunch", self._handle, self._driver.stream)
-        except Refused as error:
+        except CaptureRefusedError as error:
             raise RuntimeUnavailable(f"the GPU failed while running the model: {error}") from error
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class Recording:
             self._handle = 0
 
 
-class GraphDriver:
+class CudaGraphDriver:
     """Recording on one stream, in the context and on the thread that it belongs to."""
 
     def __init__(self, stream: int, library: Any = None) -> None:
@@ -61,13 +61,13 @@ class GraphDriver:
                 function = getattr(self._library, name)
                 function.argtypes, function.restype = types, ctypes.c_int
         except (OSError, AttributeError) as error:
-            raise Refused(f"this driver has no CUDA graphs ({error})") from error
+            raise CaptureRefusedError(f"this driver has no CUDA graphs ({error})") from error
 
     def begin(self) -> None:
         """From here on what is queued is recorded and not executed; Refused when the stream cannot be recorded."""
         self.call("cuStreamBeginCapture_v2", self.stream, _THREAD_LOCAL)
 
-    def end(self) -> Recording:
+    def end(self) -> RecordedGraph:
         """Stop recording, whatever became of it; Refused when something that was queued cannot be recorded."""
         graph, executable = _HANDLE(), _HANDLE()
         self.call("cuStreamEndCapture", self.stream, ctypes.byref(graph))
@@ -75,7 +75,7 @@ class GraphDriver:
             self.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, 0)
         finally:
             self.call("cuGraphDestroy", graph)
-        return Recording(self, executable.value or 0)
+        return RecordedGraph(self, executable.value or 0)
 
     def call(self, name: str, *arguments: Any) -> None:
         """One driver function; Refused with the driver's name of the error."""
@@ -83,4 +83,4 @@ class GraphDriver:
         if code:
             text = ctypes.c_char_p()
             self._library.cuGetErrorName(code, ctypes.byref(text))
-            raise Refused(f"{name}: {(text.value or b'CUDA error').decode()} ({code})")
+            raise CaptureRefusedError(f"{name}: {(text.value or b'CUDA error').decode()} ({code})")

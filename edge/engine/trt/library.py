@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from edge.engine.contract import Tensor
-from edge.engine.trt.refusals import meaning
+from edge.engine.contract import TensorSpec
+from edge.engine.trt.refusals import explain_messages
 from edge.errors import ModelError, RuntimeUnavailable
-from edge.extras import how_to_get
+from edge.extras import install_command
 
 _log = logging.getLogger(__name__)
 NAMES = ("tensorrt", "tensorrt_rtx")
@@ -32,7 +32,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 
 @dataclass(frozen=True)
-class Library:
+class TensorRtLibrary:
     """An imported library. ``is_weakly_typed``: the builder chooses types by flags; otherwise the graph says them."""
 
     module: Any
@@ -79,9 +79,9 @@ class Library:
         try:
             return getattr(self.module, kind)(self.logger)
         except (RuntimeError, TypeError) as error:
-            raise self.refusal(f"{self} cannot be used here ({error})") from error
+            raise self.unavailable(f"{self} cannot be used here ({error})") from error
 
-    def refusal(
+    def unavailable(
         self, what: str, otherwise: str = "its messages are in the log above", *, without_gpu: bool = False
     ) -> RuntimeUnavailable:
         """``what`` went wrong, with what the library's last errors mean for the person at the machine.
@@ -89,7 +89,7 @@ class Library:
         ``without_gpu``: there need not be one, and that the library looks for it in vain explains nothing.
         """
         errors = [error for error in self.errors if not (without_gpu and "Cuda Runtime" in error)]
-        return RuntimeUnavailable(f"{what}: {meaning(errors) or otherwise}")
+        return RuntimeUnavailable(f"{what}: {explain_messages(errors) or otherwise}")
 
     def monitor(self, phase: Callable[[str, int, int], bool]) -> Any | None:
         """A progress monitor that calls ``phase(name, step, steps)``, which says whether to go on; None before 10."""
@@ -116,12 +116,12 @@ class Library:
 
         return _Monitor()
 
-    def tensors(self, engine: Any, *, inputs: bool) -> dict[str, Tensor]:
+    def tensors(self, engine: Any, *, inputs: bool) -> dict[str, TensorSpec]:
         """The engine's inputs or outputs."""
         mode = self.module.TensorIOMode.INPUT if inputs else self.module.TensorIOMode.OUTPUT
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         return {
-            name: Tensor(
+            name: TensorSpec(
                 name,
                 _dtype(engine.get_tensor_dtype(name)),
                 tuple(None if size < 0 else int(size) for size in tuple(engine.get_tensor_shape(name))[1:]),
@@ -134,7 +134,7 @@ class Library:
         return f"{self.name} {self.version}"
 
 
-def load_library() -> Library:
+def load_library() -> TensorRtLibrary:
     """The first of the two that can be imported; RuntimeUnavailable says how to get one."""
     reasons = []
     for name in NAMES:
@@ -143,24 +143,24 @@ def load_library() -> Library:
         except (ImportError, OSError, RuntimeError) as error:
             reasons.append(str(error).splitlines()[0] if str(error) else name)
             continue
-        return wrap(name, module)
+        return wrap_library(name, module)
     raise RuntimeUnavailable(
         f"TensorRT is not installed ({', '.join(reasons)}); on a Jetson it comes with JetPack (docs/jetson.md), "
-        f"on a PC: {how_to_get('gpu')}"
+        f"on a PC: {install_command('gpu')}"
     )
 
 
-def wrap(name: str, module: Any) -> Library:
-    """An imported module as `Library`; RuntimeUnavailable when it is too old."""
+def wrap_library(name: str, module: Any) -> TensorRtLibrary:
+    """An imported module as `TensorRtLibrary`; RuntimeUnavailable when it is too old."""
     version = str(module.__version__)
-    numbers = numbers_of(version)
+    numbers = version_numbers(version)
     if name == "tensorrt" and numbers < _OLDEST:
         raise RuntimeUnavailable(f"TensorRT {version} is too old; 8.6 or newer is needed (JetPack 6, docs/jetson.md)")
     has_flags = hasattr(module.BuilderFlag, "FP16")
-    return Library(module, name, version, has_flags and numbers < _STRONGLY_TYPED)
+    return TensorRtLibrary(module, name, version, has_flags and numbers < _STRONGLY_TYPED)
 
 
-def numbers_of(version: str) -> tuple[int, ...]:
+def version_numbers(version: str) -> tuple[int, ...]:
     """``10.3.0.26`` as numbers, to compare; ``post1`` and the like are left out."""
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 

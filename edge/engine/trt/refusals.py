@@ -52,10 +52,10 @@ _MEANINGS: tuple[tuple[str, str], ...] = (  # causes before what follows from th
 )
 
 
-def meaning(messages: Iterable[str]) -> str | None:
+def explain_messages(messages: Iterable[str]) -> str | None:
     """What to do about the most telling of ``messages``; None where none is known."""
-    said = tuple(messages)
+    texts = tuple(messages)
     for pattern, advice in _MEANINGS:
-        if any(re.search(pattern, message, re.IGNORECASE) for message in said):
+        if any(re.search(pattern, message, re.IGNORECASE) for message in texts):
             return advice
     return None

@@ -9,13 +9,13 @@ from typing import Any
 
 from edge.engine import built, contract
 from edge.engine.built import BuiltEngine, EngineKey
-from edge.engine.contract import Array, Tensor
+from edge.engine.contract import Array, TensorSpec
 from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.runtime import RuntimeInfo, check_rows
-from edge.engine.trt.contexts import MOST, Call, Contexts
-from edge.engine.trt.cuda import Cuda
-from edge.engine.trt.cuda_graph import Refused
-from edge.engine.trt.library import Library, load_library
+from edge.engine.trt.contexts import MAX_CONTEXTS, ExecutionContexts, PreparedCall
+from edge.engine.trt.cuda import CudaContext
+from edge.engine.trt.cuda_graph import CaptureRefusedError
+from edge.engine.trt.library import TensorRtLibrary, load_library
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
@@ -32,8 +32,8 @@ class TensorRtRuntime:
     def __init__(
         self,
         folder: ModelFolder,
-        library: Library,
-        cuda: Cuda,
+        library: TensorRtLibrary,
+        cuda: CudaContext,
         engine: BuiltEngine,
         max_batch: int,
         *,
@@ -44,23 +44,23 @@ class TensorRtRuntime:
         self._cuda = cuda
         self._max_batch = max_batch
         self._records = graphs and not library.has_own_graphs
-        self._most = 1 if library.has_own_graphs else MOST
+        self._most = 1 if library.has_own_graphs else MAX_CONTEXTS
         self._info = RuntimeInfo(library.name, library.version, f"{cuda.name} {cuda.capability}", engine.key.precision)
         self._runtime: Any = library.make("Runtime")
         self._engine: Any = _deserialized(self._runtime, library, engine)
-        expected = contract.inputs_of(folder)
-        contract.check(f"{engine.path}: inputs", expected, library.tensors(self._engine, inputs=True))
+        expected = contract.input_specs(folder)
+        contract.check_tensors(f"{engine.path}: inputs", expected, library.tensors(self._engine, inputs=True))
         outputs = library.tensors(self._engine, inputs=False)
-        contract.check(f"{engine.path}: outputs", contract.outputs_of(folder), outputs)
-        self._contexts: Any = Contexts(library, self._engine, cuda.allocate)
+        contract.check_tensors(f"{engine.path}: outputs", contract.output_specs(folder), outputs)
+        self._contexts: Any = ExecutionContexts(library, self._engine, cuda.allocate)
         self._inputs = {t.name: cuda.pinned(t, max_batch) for t in expected}
         context = self._contexts.make()
         self._contexts.shape(context, self._inputs, max_batch)
-        self._outputs = {t.name: cuda.pinned(_sized(context, t), max_batch) for t in outputs.values()}
+        self._outputs = {t.name: cuda.pinned(_with_sizes(context, t), max_batch) for t in outputs.values()}
         everything = {**self._inputs, **self._outputs}
         self._addresses = {name: cuda.allocate(array.nbytes) for name, array in everything.items()}
         self._contexts.address(context, self._addresses)
-        self._calls = {max_batch: Call(context, self._inputs, self._outputs, max_batch)}
+        self._calls = {max_batch: PreparedCall(context, self._inputs, self._outputs, max_batch)}
 
     @classmethod
     def open(cls, folder: ModelFolder, precision: str, max_batch: int) -> TensorRtRuntime:
@@ -69,12 +69,12 @@ class TensorRtRuntime:
         RuntimeUnavailable when no engine was built, or TensorRT, CUDA or a GPU is missing; nothing heavy is imported
         where no engine was built.
         """
-        if not any(engine.is_admitted for engine in built.listing(folder)):
+        if not any(engine.is_admitted for engine in built.list_engines(folder)):
             raise RuntimeUnavailable(f"no TensorRT engine is built for {folder.manifest.name}; run: edge engine build")
         library = load_library()
-        cuda = Cuda()
+        cuda = CudaContext()
         try:
-            return cls(folder, library, cuda, _find(folder, library, cuda, precision, max_batch), max_batch)
+            return cls(folder, library, cuda, _find_engine(folder, library, cuda, precision, max_batch), max_batch)
         except BaseException:
             cuda.close()
             raise
@@ -97,7 +97,7 @@ class TensorRtRuntime:
     def run(self, rows: int) -> Mapping[str, Array]:
         """Execute on the first ``rows`` rows: copy in, enqueue, copy out, all on one stream; then wait."""
         check_rows(rows, self._max_batch)
-        call = self._calls.pop(rows, None) or self._prepared(rows)
+        call = self._calls.pop(rows, None) or self._prepare(rows)
         self._calls[rows] = call  # the last is the one used last
         if call.recording is None and call.is_warm and self._records:
             self._record(call)
@@ -122,7 +122,7 @@ class TensorRtRuntime:
         self._inputs, self._outputs = {}, {}
         self._cuda.close()
 
-    def _prepared(self, rows: int) -> Call:
+    def _prepare(self, rows: int) -> PreparedCall:
         """A context for ``rows``: a new one, or where the library wants only one, that one."""
         spare = self._calls.pop(next(iter(self._calls))) if len(self._calls) >= self._most else None
         if spare is not None and self._most == 1:
@@ -133,16 +133,16 @@ class TensorRtRuntime:
             context = self._contexts.make()
             self._contexts.address(context, self._addresses)
         self._contexts.shape(context, self._inputs, rows)
-        return Call(context, self._inputs, self._outputs, rows)
+        return PreparedCall(context, self._inputs, self._outputs, rows)
 
-    def _record(self, call: Call) -> None:
+    def _record(self, call: PreparedCall) -> None:
         try:
             call.recording = self._cuda.record(lambda: self._queue(call))
-        except Refused as error:
+        except CaptureRefusedError as error:
             self._records = False
             _log.info("%s: calls are queued piece by piece, without a CUDA graph (%s)", self._info, error)
 
-    def _queue(self, call: Call) -> None:
+    def _queue(self, call: PreparedCall) -> None:
         for name, rows in call.inputs.items():
             self._cuda.upload(self._addresses[name], rows)
         self._contexts.enqueue(call.context, self._cuda.stream.handle)
@@ -150,61 +150,67 @@ class TensorRtRuntime:
             self._cuda.download(rows, self._addresses[name])
 
 
-def key_for(library: Library, cuda: Cuda, precision: str, graph: Path) -> EngineKey:
+def engine_key(library: TensorRtLibrary, cuda: CudaContext, precision: str, graph: Path) -> EngineKey:
     """What an engine must have been built for to run here. RTX engines fit a compute capability, others one GPU."""
     device = cuda.capability if library.name == "tensorrt_rtx" else f"{cuda.name} {cuda.capability}"
     return EngineKey(sha256_of(graph), library.name, library.version, device, precision)
 
 
-def graph_for(folder: ModelFolder, library: Library, precision: str) -> Path:
+def graph_path(folder: ModelFolder, library: TensorRtLibrary, precision: str) -> Path:
     """The file that an engine of ``precision`` is built from; ModelError where it has to be made first.
 
     INT8 is explicit quantisation everywhere. 16 bits are the builder's choice where it takes flags, and in the graph
     where it does not.
     """
     if precision == "int8" or (precision == "fp16" and not library.is_weakly_typed):
-        from edge.engine.precision.variants import variant
+        from edge.engine.precision.variants import admitted_path
 
-        return variant(folder, "int8" if precision == "int8" else "fp16")
+        return admitted_path(folder, "int8" if precision == "int8" else "fp16")
     return folder.graph
 
 
-def _deserialized(runtime: Any, library: Library, engine: BuiltEngine) -> Any:
+def _deserialized(runtime: Any, library: TensorRtLibrary, engine: BuiltEngine) -> Any:
     if engine.is_version_compatible:  # such an engine carries code for this processor, which is run; see the docs
         runtime.engine_host_code_allowed = True
-    loaded = runtime.deserialize_cuda_engine(built.content(engine))
+    loaded = runtime.deserialize_cuda_engine(built.read_engine(engine))
     if loaded is None:
-        raise library.refusal(f"{engine.path.name} does not load with {library}", "build it again: edge engine build")
+        raise library.unavailable(
+            f"{engine.path.name} does not load with {library}", "build it again: edge engine build"
+        )
     return loaded
 
 
-def _sized(context: Any, tensor: Tensor) -> Tensor:
+def _with_sizes(context: Any, tensor: TensorSpec) -> TensorSpec:
     """``tensor`` with the sizes that the engine works out from its inputs' shapes."""
     sizes = tuple(int(n) for n in tuple(context.get_tensor_shape(tensor.name))[1:])
     if any(n < 0 for n in sizes):
         raise ModelError(f"output {tensor} has no size before it is computed; export the graph with fixed sizes")
-    return Tensor(tensor.name, tensor.dtype, sizes)
+    return TensorSpec(tensor.name, tensor.dtype, sizes)
 
 
-def _find(folder: ModelFolder, library: Library, cuda: Cuda, precision: str, max_batch: int) -> BuiltEngine:
+def _find_engine(
+    folder: ModelFolder, library: TensorRtLibrary, cuda: CudaContext, precision: str, max_batch: int
+) -> BuiltEngine:
     reasons = []
-    for one in _AUTO if precision == "auto" else (precision,):
+    for candidate in _AUTO if precision == "auto" else (precision,):
         try:
-            key = key_for(library, cuda, one, graph_for(folder, library, one))
+            key = engine_key(library, cuda, candidate, graph_path(folder, library, candidate))
         except ModelError as error:
             reasons.append(str(error))
             continue
-        engine = built.find(folder, key, max_batch)
+        engine = built.find_engine(folder, key, max_batch)
         if engine is not None:
             return engine
     if precision != "auto" and reasons:
         raise RuntimeUnavailable(reasons[0])
-    raise RuntimeUnavailable(_missing(folder, library, cuda, precision, max_batch))
+    raise RuntimeUnavailable(_missing_message(folder, library, cuda, precision, max_batch))
 
 
-def _missing(folder: ModelFolder, library: Library, cuda: Cuda, precision: str, max_batch: int) -> str:
+def _missing_message(
+    folder: ModelFolder, library: TensorRtLibrary, cuda: CudaContext, precision: str, max_batch: int
+) -> str:
     """What there is instead, where it explains why it is not taken."""
     wanted = f"{folder.manifest.name} with {library} on {cuda.name} {cuda.capability}, {precision}, {max_batch} rows"
-    others = sorted({f"{e.key.library} {e.key.version}" for e in built.listing(folder)} - {str(library)})
+    others = sorted({f"{e.key.library} {e.key.version}" for e in built.list_engines(folder)} - {str(library)})
     hint = f" (there are engines of {', '.join(others)})" if others else ""
     return f"no TensorRT engine is built for {wanted}{hint}; run: edge engine build"

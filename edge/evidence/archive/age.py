@@ -15,11 +15,11 @@ from itertools import pairwise
 from edge.types import NS_PER_S
 
 HOUR_NS = 3600 * NS_PER_S
-STEP_NS = HOUR_NS
+LEAST_STEP_NS = HOUR_NS
 """Smaller steps are no matter: no more than an hour's worth of evidence goes early."""
-OFF_NS = 48 * HOUR_NS
+MAX_OFF_NS = 48 * HOUR_NS
 """A box may have been off for so long without doubt."""
-DOUBT_NS = 6 * HOUR_NS
+CONFIRM_NS = 6 * HOUR_NS
 """For so long the program runs before a longer absence is believed: time servers answer sooner."""
 MOST_ERAS = 32
 _FOREVER_NS = 1 << 62
@@ -28,7 +28,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Era:
+class ClockEra:
     """What the wall clock went through, from ``begin_ns`` to ``end_ns``, before it stepped by ``step_ns``."""
 
     begin_ns: int
@@ -44,7 +44,7 @@ class AgeClock:
     """
 
     def __init__(self, wall_ns: int, mono_ns: int, saved: str | None = None) -> None:
-        self._eras: list[Era] = []
+        self._eras: list[ClockEra] = []
         self._begin_ns = -_FOREVER_NS
         self._ran_ns = 0
         self._wall_ns, self._mono_ns = wall_ns, mono_ns
@@ -55,13 +55,13 @@ class AgeClock:
         """What the clocks say now; whether the wall clock stepped since the last time."""
         passed_ns = mono_ns - self._mono_ns
         expected_ns = self._wall_ns + passed_ns
-        stepped = abs(wall_ns - expected_ns) > STEP_NS
+        stepped = abs(wall_ns - expected_ns) > LEAST_STEP_NS
         if stepped:
             self._eras = [replace(era, is_sure=True) for era in self._eras]
             self._close(expected_ns, wall_ns, is_sure=True)
         self._wall_ns, self._mono_ns = wall_ns, mono_ns
         self._ran_ns += passed_ns
-        if self._ran_ns >= DOUBT_NS:
+        if self._ran_ns >= CONFIRM_NS:
             self._eras = [era if era.is_sure else replace(era, step_ns=0, is_sure=True) for era in self._eras]
         return stepped
 
@@ -78,21 +78,21 @@ class AgeClock:
         eras = saved["eras"]
         if not isinstance(eras, list):
             raise TypeError("eras are no list")
-        self._eras = [Era(**era) for era in eras]
+        self._eras = [ClockEra(**era) for era in eras]
         self._begin_ns, last_ns = int(str(saved["begin_ns"])), int(str(saved["wall_ns"]))
-        if wall_ns < last_ns - STEP_NS:
+        if wall_ns < last_ns - LEAST_STEP_NS:
             self._close(last_ns, wall_ns, is_sure=True)
-        elif wall_ns > last_ns + OFF_NS:
+        elif wall_ns > last_ns + MAX_OFF_NS:
             self._close(last_ns, wall_ns, is_sure=False)
 
     def _close(self, end_ns: int, next_ns: int, *, is_sure: bool) -> None:
-        self._eras = [*self._eras, Era(self._begin_ns, end_ns, next_ns - end_ns, is_sure)][-MOST_ERAS:]
+        self._eras = [*self._eras, ClockEra(self._begin_ns, end_ns, next_ns - end_ns, is_sure)][-MOST_ERAS:]
         self._begin_ns = next_ns
         self._ran_ns = 0
 
     def _limits(self, age_ns: int) -> list[tuple[int, int, int]]:
         """(from, to, before): wall times from..to are of one era, and those before ``before`` are too old."""
-        eras = [*self._eras, Era(self._begin_ns, self._wall_ns, 0)]
+        eras = [*self._eras, ClockEra(self._begin_ns, self._wall_ns, 0)]
         before = [self._wall_ns - age_ns - sum(era.step_ns for era in eras[i:]) for i in range(len(eras))]
         edges = sorted({-_FOREVER_NS, _FOREVER_NS, *(t for era in eras for t in (era.begin_ns, era.end_ns))})
         limits = []
@@ -102,6 +102,6 @@ class AgeClock:
         return limits
 
 
-def lies_in(t_ns: int, spans: Sequence[Span]) -> bool:
+def is_in_spans(t_ns: int, spans: Sequence[Span]) -> bool:
     """Whether a time is in one of the spans (from, before)."""
     return any(lo <= t_ns < hi for lo, hi in spans)

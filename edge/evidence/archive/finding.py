@@ -11,21 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from edge.evidence.archive.records import Query, Record
+from edge.evidence.archive.records import EventQuery, EventRecord
 
 WEIGHTS = "8.0, 1.0, 3.0, 2.0, 1.0, 6.0"  # of label, why, tags, zones, camera, caption
 DEPTH = 400  # how far down each of the two rankings is looked
-RRF = 60.0
-STANDS_OUT = 2.0  # spreads above what is ordinary, from which a meaning counts without a word
-STANDS_OUT_COSINE = 0.35  # the same where nothing is known of what is ordinary
-STRETCH = 10_000  # events that are ranked by words at once
-ANY = "1"  # no restriction
+RRF_K = 60.0
+LEAST_Z_SCORE = 2.0  # spreads above what is ordinary, from which a meaning counts without a word
+LEAST_COSINE = 0.35  # the same where nothing is known of what is ordinary
+WORDS_BATCH = 10_000  # events that are ranked by words at once
+NO_RESTRICTION = "1"  # no restriction
 _WORD = re.compile(r"\w+")
 
 
-def where(query: Query) -> tuple[str, list[object]]:
+def where_clause(query: EventQuery) -> tuple[str, list[object]]:
     """The restrictions of a query as SQL over ``events e``, and its arguments."""
-    parts, args = [ANY], list[object]()
+    parts, args = [NO_RESTRICTION], list[object]()
     for column, names in (("camera", query.cameras), ("label", query.labels), ("kind", query.kinds)):
         if names:
             parts.append(f"e.{column} IN ({', '.join('?' * len(names))})")
@@ -48,8 +48,8 @@ def where(query: Query) -> tuple[str, list[object]]:
     return " AND ".join(parts[1:] or parts), args
 
 
-def matches(record: Record, query: Query) -> bool:
-    """What `where` says, of a record that is not in the database (yet)."""
+def matches(record: EventRecord, query: EventQuery) -> bool:
+    """What `where_clause` says, of a record that is not in the database (yet)."""
     end_ns = record.begin_ns if record.end_ns is None else record.end_ns
     verdict = "none" if record.mark is None else record.mark.verdict
     return all(
@@ -66,21 +66,23 @@ def matches(record: Record, query: Query) -> bool:
     )
 
 
-def any_of(text: str) -> str:
+def match_expression(text: str) -> str:
     """Words as a full-text expression that any of them fulfils; "" when there is none. Nothing in it is syntax."""
     return " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(text.lower())))
 
 
-def fused(words: Sequence[int], meaning: Sequence[tuple[int, float]], least: float) -> dict[int, float]:
+def reciprocal_rank_fusion(
+    words: Sequence[int], meaning: Sequence[tuple[int, float]], least: float
+) -> dict[int, float]:
     """Reciprocal rank fusion of two rankings, best first; ``least`` is what a meaning without a word must reach."""
-    scores: dict[int, float] = {n: 1.0 / (RRF + rank) for rank, n in enumerate(words, 1)}
+    scores: dict[int, float] = {n: 1.0 / (RRF_K + rank) for rank, n in enumerate(words, 1)}
     hits = set(scores)
     for rank, (n, closeness) in enumerate(meaning, 1):
         if n in hits or closeness >= least:
-            scores[n] = scores.get(n, 0.0) + 1.0 / (RRF + rank)
+            scores[n] = scores.get(n, 0.0) + 1.0 / (RRF_K + rank)
     return scores
 
 
-def best_first(scores: Mapping[int, float]) -> list[tuple[int, float]]:
+def by_score(scores: Mapping[int, float]) -> list[tuple[int, float]]:
     """By score, the newer of equals first."""
     return sorted(scores.items(), key=lambda item: (-item[1], -item[0]))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.evidence.archive.removal import Found, files_below
+from edge.evidence.archive.removal import FolderEntry, files_below
 from edge.evidence.archive.trace_blocks import day_begin_ns
 from edge.types import NS_PER_S
 
@@ -16,7 +16,7 @@ _ASIDE = re.compile(r"^events\.db\.corrupt-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class RetentionItem:
     """What is removed as one: an event's folder, a day's trace or digest, a damaged database that was moved aside.
 
     ``begin_ns`` is the earliest that anything in it can be of, ``end_ns`` the latest. ``listed`` says whether it is an
@@ -32,34 +32,34 @@ class Thing:
 
 
 @dataclass(slots=True)
-class _Pile:
+class _ItemFiles:
     size: int = 0
     files: list[str] = field(default_factory=list)
 
 
-def take_stock(folder: Path) -> tuple[int, list[Thing]]:
+def list_items(folder: Path) -> tuple[int, list[RetentionItem]]:
     """All bytes below ``folder``, and the things that may be removed; what belongs to nothing known is only counted."""
     found = list(files_below(folder))
-    return sum(file.size for file in found), things(found)
+    return sum(file.size for file in found), group_items(found)
 
 
-def things(found: Iterable[Found]) -> list[Thing]:
+def group_items(found: Iterable[FolderEntry]) -> list[RetentionItem]:
     """Files put together to things, oldest first."""
-    piles: dict[tuple[str, int, int, bool], _Pile] = {}
+    piles: dict[tuple[str, int, int, bool], _ItemFiles] = {}
     for file in found:
         key = _belongs(file.path)
         if key is not None:
-            pile = piles.setdefault(key, _Pile())
+            pile = piles.setdefault(key, _ItemFiles())
             pile.size += file.size
             pile.files.append(file.path)
     made = [
-        Thing(path, begin_ns, end_ns, pile.size, tuple(pile.files), is_event)
+        RetentionItem(path, begin_ns, end_ns, pile.size, tuple(pile.files), is_event)
         for (path, begin_ns, end_ns, is_event), pile in piles.items()
     ]
     return sorted(made, key=lambda thing: (thing.begin_ns, thing.path))
 
 
-def damaged_ns(names: Iterable[str]) -> int:
+def last_damage_ns(names: Iterable[str]) -> int:
     """When a database was last moved aside, from the names in the folder; 0 if never."""
     return max((int(match[1]) for name in names if (match := _ASIDE.match(name))), default=0)
 

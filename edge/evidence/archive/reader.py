@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from edge.clock import Clock
 from edge.evidence.archive import finding
-from edge.evidence.archive.records import File, FileKind, Found, Query, Record
-from edge.evidence.archive.rows import files_of, to_record
+from edge.evidence.archive.records import EventQuery, EventRecord, EvidenceFile, FileKind, SearchHit
+from edge.evidence.archive.rows import files_of, from_row
 from edge.evidence.archive.schema import EVENT, EVENTS_SCHEMA
-from edge.evidence.archive.vectors import Meanings
-from edge.sqlite import Access, Row, SqliteFile
+from edge.evidence.archive.vectors import VectorIndex
+from edge.sqlite import Row, SqliteAccess, SqliteFile
 from edge.types import F32
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _SEARCHED = (
 )
 
 
-class Reader:
+class EventReader:
     """A connection of its own to the file at ``path``. InputError when it is missing or damaged, SinkError when the
     disk does not give it. With ``at_once`` so at the start, else from each method until it is there. The first search
     by meaning reads all vectors into memory, later ones what is new."""
@@ -38,7 +38,7 @@ class Reader:
         self._clock = clock
         self._opened: SqliteFile | None = None
         self._opening = threading.Lock()
-        self._meanings = Meanings()
+        self._vectors = VectorIndex()
         self._searching = threading.Lock()
         if at_once:
             self._db  # noqa: B018 - opens it
@@ -47,24 +47,24 @@ class Reader:
         """Plain rows."""
         return self._db.read(sql, args)
 
-    def get(self, event_id: str) -> Record | None:
+    def get(self, event_id: str) -> EventRecord | None:
         """One event by its id."""
         return next(iter(self._records("WHERE e.id = ?", (event_id,)).values()), None)
 
-    def find(self, query: Query) -> list[Found]:
+    def find(self, query: EventQuery) -> list[SearchHit]:
         """Newest first, or best first where the query searches."""
-        restriction, args = finding.where(query)
-        text = finding.any_of(query.text)
+        restriction, args = finding.where_clause(query)
+        text = finding.match_expression(query.text)
         if text or query.vector is not None:
             return self._search(query, text, restriction, args)
         rest = f"WHERE {restriction} ORDER BY e.begin_ns DESC, e.n DESC LIMIT ?"
-        return [Found(record, 0.0) for record in self._records(rest, (*args, query.limit)).values()]
+        return [SearchHit(record, 0.0) for record in self._records(rest, (*args, query.limit)).values()]
 
     def reopen(self) -> None:
         """The file was replaced: read the new one."""
         with self._searching:
             self.close()
-            self._meanings = Meanings()
+            self._vectors = VectorIndex()
 
     def close(self) -> None:
         """Close the file."""
@@ -77,22 +77,22 @@ class Reader:
     def _db(self) -> SqliteFile:
         with self._opening:
             if self._opened is None:
-                file = SqliteFile(self._path, EVENTS_SCHEMA, self._clock, Access.READ_ONLY)
+                file = SqliteFile(self._path, EVENTS_SCHEMA, self._clock, SqliteAccess.READ_ONLY)
                 file.open()
                 self._opened = file
             return self._opened
 
-    def _records(self, rest: str, args: Sequence[object]) -> dict[int, Record]:
+    def _records(self, rest: str, args: Sequence[object]) -> dict[int, EventRecord]:
         """Events by number, in the order of the query."""
         rows = self._db.read(f"SELECT e.n, {_COLUMNS} FROM events e {rest}", args)  # noqa: S608
         numbers = [row[0] for row in rows]
         sql = f"SELECT n, kind, path, size, facts FROM files WHERE n IN ({_marks(numbers)})"  # noqa: S608
-        by_event: Mapping[int, Mapping[FileKind, File]] = files_of(self._db.read(sql, numbers))
+        by_event: Mapping[int, Mapping[FileKind, EvidenceFile]] = files_of(self._db.read(sql, numbers))
         missing = self._missing(numbers)
-        found: dict[int, Record] = {}
+        found: dict[int, EventRecord] = {}
         for n, *row in rows:
             try:
-                found[n] = to_record(tuple(row), by_event.get(n, {}), missing.get(n, {}))
+                found[n] = from_row(tuple(row), by_event.get(n, {}), missing.get(n, {}))
             except (ValueError, TypeError) as error:
                 log.warning("%s: event %r is damaged and left out (%s)", self._path, row[0], error)
         return found
@@ -106,23 +106,23 @@ class Reader:
                 found.setdefault(n, {})[kind] = reason
         return found
 
-    def _search(self, query: Query, text: str, restriction: str, args: Sequence[object]) -> list[Found]:
-        allowed = None if restriction == finding.ANY else self._allowed(restriction, args)
+    def _search(self, query: EventQuery, text: str, restriction: str, args: Sequence[object]) -> list[SearchHit]:
+        allowed = None if restriction == finding.NO_RESTRICTION else self._allowed(restriction, args)
         if allowed is not None and not len(allowed):
             return []
-        hits = self._worded(text, restriction, args, allowed) if text else []
-        meaning = self._meant(query.vector, query.ordinary, allowed) if query.vector is not None else []
-        least = finding.STANDS_OUT if query.ordinary is not None else finding.STANDS_OUT_COSINE
-        ranked = finding.best_first(finding.fused(hits, meaning, least))[: query.limit]
+        hits = self._word_hits(text, restriction, args, allowed) if text else []
+        meaning = self._vector_hits(query.vector, query.baseline, allowed) if query.vector is not None else []
+        least = finding.LEAST_Z_SCORE if query.baseline is not None else finding.LEAST_COSINE
+        ranked = finding.by_score(finding.reciprocal_rank_fusion(hits, meaning, least))[: query.limit]
         records = self._records(f"WHERE e.n IN ({_marks(ranked)})", [n for n, _ in ranked])
-        return [Found(records[n], score) for n, score in ranked if n in records]
+        return [SearchHit(records[n], score) for n, score in ranked if n in records]
 
     def _allowed(self, restriction: str, args: Sequence[object]) -> NDArray[np.int64]:
         """The numbers of the events that the restrictions leave."""
         sql = f"SELECT e.n FROM events e WHERE {restriction}"  # noqa: S608
         return np.array([row[0] for row in self._db.read(sql, args)], np.int64)
 
-    def _worded(
+    def _word_hits(
         self, text: str, restriction: str, args: Sequence[object], allowed: NDArray[np.int64] | None
     ) -> list[int]:
         """The best `finding.DEPTH` by words: among the newest `finding.STRETCH` events, and further back only while
@@ -133,17 +133,19 @@ class Reader:
             first, last = (int(n or 0) for n in self._db.read("SELECT min(n), max(n) FROM events")[0])
         hits: list[int] = []
         while last >= first and len(hits) < finding.DEPTH:
-            begin = max(first, last - finding.STRETCH + 1)
+            begin = max(first, last - finding.WORDS_BATCH + 1)
             found = self._db.read(_SEARCHED.format(restriction), (text, begin, last, *args, finding.DEPTH - len(hits)))
             hits += [row[0] for row in found]
             last = begin - 1
         return hits
 
-    def _meant(self, vector: F32, ordinary: F32 | None, allowed: NDArray[np.int64] | None) -> list[tuple[int, float]]:
+    def _vector_hits(
+        self, vector: F32, ordinary: F32 | None, allowed: NDArray[np.int64] | None
+    ) -> list[tuple[int, float]]:
         """The events closest in meaning first, `finding.DEPTH` at most."""
         with self._searching:
-            self._meanings.add(self._db.read("SELECT seq, n, data FROM vectors WHERE seq > ?", (self._meanings.seq,)))
-            return self._meanings.closest(np.asarray(vector, np.float32), ordinary, allowed, finding.DEPTH)
+            self._vectors.add(self._db.read("SELECT seq, n, data FROM vectors WHERE seq > ?", (self._vectors.seq,)))
+            return self._vectors.closest(np.asarray(vector, np.float32), ordinary, allowed, finding.DEPTH)
 
 
 def _marks(values: Sequence[object]) -> str:

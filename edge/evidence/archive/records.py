@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from edge.types import F32, Box, Contribution, Kind
+from edge.types import F32, Box, Contribution, EventKind
 
 FileKind: TypeAlias = Literal["clip", "snapshot", "thumbnail", "spectrogram"]
 Verdict: TypeAlias = Literal["true", "false"]
@@ -16,7 +16,7 @@ SEVERITIES = ("info", "warning", "alert")  # from the least to the most
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class EvidenceFile:
     """One kept file: ``path`` below the evidence folder (with forward slashes), ``size`` in bytes.
 
     ``facts`` says what whoever wrote it knows of it, as in ``{"begin_ns": ..., "seconds": 15.2, "width": 1920}``.
@@ -28,7 +28,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class EventMark:
     """What a person said of an event: ``true`` (it was that) or ``false`` (a false alarm)."""
 
     verdict: Verdict
@@ -38,7 +38,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class EventRecord:
     """One event as kept; ``end_ns`` is None until it ended. ``model`` is the name and version that was running.
 
     ``missing`` says of files that should be there why they are not.
@@ -46,7 +46,7 @@ class Record:
 
     id: str
     camera: str
-    kind: Kind
+    kind: EventKind
     label: str
     severity: str
     begin_ns: int
@@ -60,17 +60,17 @@ class Record:
     tags: tuple[tuple[str, float], ...] = ()
     model: str = ""
     caption: str = ""
-    mark: Mark | None = None
-    files: Mapping[FileKind, File] = field(default_factory=lambda: MappingProxyType({}))
+    mark: EventMark | None = None
+    files: Mapping[FileKind, EvidenceFile] = field(default_factory=lambda: MappingProxyType({}))
     missing: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class EventQuery:
     """Which events are wanted; what is empty or None does not restrict.
 
     ``text`` is words of which any may match (full text); ``vector`` f32[D] is what a sentence means, a unit vector in
-    the space of `Features.aligned`, and ``ordinary`` f32[2,2] the mean and spread of its cosine to ordinary pictures
+    the space of `Features.aligned`, and ``baseline`` f32[2,2] the mean and spread of its cosine to ordinary pictures
     and to ordinary sounds. With either, the best come first, else the newest. An event is in the span when
     any part of it lies in ``since_ns`` <= t < ``until_ns``. ``before_ns`` pages on: only events that began before it.
     ``marked`` "none" asks for those that nobody judged yet; ``zones`` matches an event that was in any of them.
@@ -80,26 +80,26 @@ class Query:
     cameras: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[EventKind, ...] = ()
     since_ns: int | None = None
     until_ns: int | None = None
     marked: Literal["true", "false", "none"] | None = None
     limit: int = 50
     before_ns: int | None = None
     vector: F32 | None = field(default=None, compare=False)
-    ordinary: F32 | None = field(default=None, compare=False)
+    baseline: F32 | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchHit:
     """One event that a query found; ``score`` is 0 where nothing was searched for, else higher is better."""
 
-    record: Record
+    record: EventRecord
     score: float
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class StoredNearMiss:
     """A moment that came near an event and was none: ``value`` stayed below ``enter``. ``thumbnail`` is a JPEG."""
 
     camera: str

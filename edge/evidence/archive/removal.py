@@ -15,7 +15,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FolderEntry:
     """One plain file below a folder: its path there, and its size."""
 
     path: str
@@ -27,7 +27,7 @@ def remove(folder: Path, path: str) -> bool:
 
     True when it is gone (also when it never was there); False when a link stands in the way or the system refuses.
     """
-    parts = parts_below(path)
+    parts = safe_parts(path)
     if not parts:
         return False
     with contextlib.ExitStack() as stack:
@@ -48,7 +48,7 @@ def remove(folder: Path, path: str) -> bool:
     return True
 
 
-def parts_below(path: str) -> tuple[str, ...]:
+def safe_parts(path: str) -> tuple[str, ...]:
     """The names of a path that leads below a folder; empty for one that may lead elsewhere, absolute ones above all.
 
     An absolute name given to the system with an open folder ignores the folder, so that not one may pass.
@@ -59,7 +59,7 @@ def parts_below(path: str) -> tuple[str, ...]:
     return parts
 
 
-def files_below(folder: Path, under: str = "") -> Iterator[Found]:
+def files_below(folder: Path, under: str = "") -> Iterator[FolderEntry]:
     """Every plain file below ``folder/under``; links are neither followed nor told. Vanishing files are left out."""
     try:
         entries = sorted(os.scandir(folder / under), key=lambda entry: entry.name)
@@ -72,11 +72,11 @@ def files_below(folder: Path, under: str = "") -> Iterator[Found]:
                 yield from files_below(folder, path)
             elif entry.is_file(follow_symlinks=False):
                 found = entry.stat(follow_symlinks=False)
-                yield Found(path, found.st_size)
+                yield FolderEntry(path, found.st_size)
 
 
 def _remove_at(parent: int, name: str) -> None:
-    if parts_below(name) != (name,):  # a second lock: the system ignores ``parent`` for an absolute name
+    if safe_parts(name) != (name,):  # a second lock: the system ignores ``parent`` for an absolute name
         raise OSError(f"{name!r}: not a name in a folder")
     try:
         os.unlink(name, dir_fd=parent)  # a link goes itself, not what it leads to

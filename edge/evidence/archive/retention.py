@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.clock import Clock
-from edge.config.keeping import Evidence
+from edge.config.keeping import EvidenceConfig
 from edge.errors import SinkError
-from edge.evidence.archive.age import AgeClock, Span, lies_in
-from edge.evidence.archive.inventory import DAY_NS, Thing, damaged_ns, take_stock
+from edge.evidence.archive.age import AgeClock, Span, is_in_spans
+from edge.evidence.archive.inventory import DAY_NS, RetentionItem, last_damage_ns, list_items
 from edge.evidence.archive.removal import remove
-from edge.evidence.archive.store import EventStore, folder_name
+from edge.evidence.archive.store import EventStore, event_folder_name
 from edge.sqlite import Statement
 from edge.types import NS_PER_S, nanoseconds
 
@@ -32,7 +32,7 @@ GB = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What one sweep removed: rows of events, things on the disk (folders of events, days of traces), their bytes."""
 
     events: int = 0
@@ -48,12 +48,12 @@ class Retention:
     """
 
     BATCH = 200
-    LOOK_NS = 600 * NS_PER_S  # between two looks at every file; what is granted is counted in between
+    SCAN_NS = 600 * NS_PER_S  # between two looks at every file; what is granted is counted in between
     STRAY_NS = 3600 * NS_PER_S  # a file may be without a row for so long: it is being written
 
     def __init__(
         self,
-        settings: Evidence,
+        settings: EvidenceConfig,
         store: EventStore,
         folder: Path,
         clock: Clock,
@@ -67,46 +67,46 @@ class Retention:
         self._refused: set[str] = set()
         self._strays: dict[str, int] = {}
         self._used = 0
-        self._look_due_ns = self._save_due_ns = clock.mono_ns()
+        self._scan_due_ns = self._save_due_ns = clock.mono_ns()
         self._ages: AgeClock | None = None
-        self.replace(settings)
-        store.govern(self.room_for)
+        self.reconfigure(settings)
+        store.set_room_policy(self.room_for)
         try:
-            self._used, there = take_stock(folder)
+            self._used, there = list_items(folder)
             self._strays = dict.fromkeys(self._unlisted(there), -self.STRAY_NS)
         except (SinkError, OSError) as error:
             log.warning("%s", error)
 
-    def replace(self, settings: Evidence) -> None:
+    def reconfigure(self, settings: EvidenceConfig) -> None:
         """Take over other settings."""
         self._keep_ns = nanoseconds(settings.keep_days * 86_400)
         self._keep_bytes = round(settings.keep_gb * GB)
         self._keep_free = round(settings.keep_free_gb * GB)
 
-    def sweep(self) -> Swept:
+    def sweep(self) -> SweepResult:
         """Remove what has to go now; call it about once a minute. What the disk refuses is tried again next time.
 
         Events and room are looked after every time, every file is looked at each ten minutes.
         """
         with self._lock:
-            self._store.retry()
+            self._store.write_held()
             try:
-                spans = self._tell_time().older_than(self._keep_ns)
-                self._finish()
+                spans = self._note_time().older_than(self._keep_ns)
+                self._unlink_doomed()
                 rows = self._events_by_age(spans)
                 if not (rows or self._is_due() or self._lacking(0) > 0):
-                    return Swept()
-                self._used, there = take_stock(self._folder)
-                aged, there = self._things_by_age(there, spans)
-                stray = self._by_straying(there)
+                    return SweepResult()
+                self._used, there = list_items(self._folder)
+                aged, there = self._sweep_items_by_age(there, spans)
+                stray = self._sweep_strays(there)
                 taken = self._by_size(there, 0)
                 if rows or taken.events:
                     self._store.shrink()
             except (SinkError, OSError) as error:
                 log.warning("evidence could not be swept: %s", error)
-                return Swept()
+                return SweepResult()
             gone = (aged, stray, taken)
-            return Swept(rows, sum(one.things for one in gone), sum(one.size for one in gone))
+            return SweepResult(rows, sum(one.things for one in gone), sum(one.size for one in gone))
 
     def room_for(self, size: int) -> bool:
         """Whether ``size`` bytes may be written now; takes the oldest away where that makes room for them."""
@@ -115,7 +115,7 @@ class Retention:
                 return False
             if self._lacking(size) > 0:
                 try:
-                    self._used, there = take_stock(self._folder)
+                    self._used, there = list_items(self._folder)
                     self._by_size(there, size)
                 except (SinkError, OSError) as error:
                     log.warning("no room could be made for evidence: %s", error)
@@ -132,9 +132,9 @@ class Retention:
     def _is_due(self) -> bool:
         """Whether it is time to look at every file."""
         now_ns = self._clock.mono_ns()
-        if now_ns < self._look_due_ns:
+        if now_ns < self._scan_due_ns:
             return False
-        self._look_due_ns = now_ns + self.LOOK_NS
+        self._scan_due_ns = now_ns + self.SCAN_NS
         return True
 
     def _lacking(self, size: int) -> int:
@@ -145,7 +145,7 @@ class Retention:
             free = 0
         return max(self._used + size - self._keep_bytes, self._keep_free + size - free)
 
-    def _tell_time(self) -> AgeClock:
+    def _note_time(self) -> AgeClock:
         """Note what the clocks say: at once on the disk when the wall clock stepped, else now and then.
 
         SinkError while the disk does not say what the clock went through before: then nothing is old.
@@ -157,7 +157,7 @@ class Retention:
             log.warning("the clock was set: evidence goes by its age and not by its date")
             self._save_due_ns = now_ns
         if now_ns >= self._save_due_ns:
-            self._save_due_ns = now_ns + self.LOOK_NS
+            self._save_due_ns = now_ns + self.SCAN_NS
             self._store.transact([("INSERT OR REPLACE INTO ages (n, eras) VALUES (1, ?)", (self._ages.dump(),))])
         return self._ages
 
@@ -169,7 +169,7 @@ class Retention:
             log.warning("how old the evidence is follows from its dates alone: %s", error)
             return AgeClock(wall_ns, mono_ns)
 
-    def _finish(self) -> None:
+    def _unlink_doomed(self) -> None:
         """Unlink what was noted before and not crossed out."""
         self._unlink([str(path) for (path,) in self._store.rows("SELECT path FROM doomed")])
 
@@ -182,21 +182,23 @@ class Retention:
                 "ORDER BY begin_ns LIMIT ?",
                 (*span, self.BATCH),
             ):
-                paths = [folder_name(begin_ns, camera, event_id) for _, event_id, camera, begin_ns in batch]
+                paths = [event_folder_name(begin_ns, camera, event_id) for _, event_id, camera, begin_ns in batch]
                 self._forget([n for n, *_ in batch], paths, rows_too=True)
                 rows += len(batch)
             if self._store.rows("SELECT 1 FROM candidates WHERE wall_ns >= ? AND wall_ns < ? LIMIT 1", span):
                 self._store.transact([("DELETE FROM candidates WHERE wall_ns >= ? AND wall_ns < ?", span)])
         return rows
 
-    def _things_by_age(self, there: Sequence[Thing], spans: Sequence[Span]) -> tuple[Swept, list[Thing]]:
+    def _sweep_items_by_age(
+        self, there: Sequence[RetentionItem], spans: Sequence[Span]
+    ) -> tuple[SweepResult, list[RetentionItem]]:
         """Days of traces when all of them is too old, digests when any of them is; and what is left."""
-        old = [t for t in there if lies_in((t.begin_ns if t.path.startswith("digests/") else t.end_ns) - 1, spans)]
+        old = [t for t in there if is_in_spans((t.begin_ns if t.path.startswith("digests/") else t.end_ns) - 1, spans)]
         gone = {thing.path: thing.size for thing in old if remove(self._folder, thing.path)}
         self._used -= sum(gone.values())
-        return Swept(0, len(gone), sum(gone.values())), [t for t in there if t.path not in gone]
+        return SweepResult(0, len(gone), sum(gone.values())), [t for t in there if t.path not in gone]
 
-    def _by_straying(self, there: Sequence[Thing]) -> Swept:
+    def _sweep_strays(self, there: Sequence[RetentionItem]) -> SweepResult:
         """Files that no row has known for long: of a recording that was cut short."""
         now_ns = self._clock.mono_ns()
         unlisted = self._unlisted(there)
@@ -205,9 +207,9 @@ class Retention:
         gone = [path for path in old if remove(self._folder, path)]
         size = sum(unlisted[path] for path in gone)
         self._used -= size
-        return Swept(0, len(gone), size)
+        return SweepResult(0, len(gone), size)
 
-    def _by_size(self, there: Sequence[Thing], size: int) -> Swept:
+    def _by_size(self, there: Sequence[RetentionItem], size: int) -> SweepResult:
         """The oldest, until ``size`` more bytes have room."""
         events = things = removed = 0
         while (lacking := self._lacking(size)) > 0:
@@ -222,19 +224,19 @@ class Retention:
             events += sum(thing.is_event for thing in gone)
             things += len(gone)
             removed += sum(thing.size for thing in gone)
-        return Swept(events, things, removed)
+        return SweepResult(events, things, removed)
 
-    def _in_order(self, there: Sequence[Thing]) -> list[Thing]:
+    def _in_order(self, there: Sequence[RetentionItem]) -> list[RetentionItem]:
         """Oldest first: events by when they began, not only by their day."""
         begun = {
-            folder_name(begin_ns, camera, event_id): begin_ns
+            event_folder_name(begin_ns, camera, event_id): begin_ns
             for event_id, camera, begin_ns in self._store.rows(
                 "SELECT id, camera, begin_ns FROM events WHERE n IN (SELECT n FROM files)"
             )
         }
         return sorted(there, key=lambda thing: (begun.get(thing.path, thing.begin_ns), thing.path))
 
-    def _numbers(self, batch: Sequence[Thing]) -> list[int]:
+    def _numbers(self, batch: Sequence[RetentionItem]) -> list[int]:
         """The events that the batch's files belong to."""
         paths = [path for thing in batch for path in thing.files]
         found: set[int] = set()
@@ -254,7 +256,7 @@ class Retention:
             for table, key in tables if rows_too else tables[:1]:
                 statements.append((f"DELETE FROM {table} WHERE {key} = ?", (n,)))  # noqa: S608
         self._store.transact(statements)
-        self._finish()
+        self._unlink_doomed()
 
     def _unlink(self, paths: Sequence[str]) -> None:
         gone = [path for path in paths if remove(self._folder, path)]
@@ -265,12 +267,12 @@ class Retention:
             log.warning("%s: cannot be removed: a link is in the way or the system refuses", self._folder / path)
         self._refused = refused
 
-    def _unlisted(self, there: Sequence[Thing]) -> dict[str, int]:
+    def _unlisted(self, there: Sequence[RetentionItem]) -> dict[str, int]:
         """Files in events' folders that no row knows, with a share of the size; and rows lose files that are gone.
 
         Those of days up to when a damaged database was replaced are not told: their rows may be lost, they are not.
         """
-        spared_ns = damaged_ns(path.name for path in self._folder.iterdir())
+        spared_ns = last_damage_ns(path.name for path in self._folder.iterdir())
         listed = {str(path): (n, kind) for path, n, kind in self._store.rows("SELECT path, n, kind FROM files")}
         present = {path for thing in there for path in thing.files}
         missing = [key for path, key in listed.items() if path not in present and not self._is_file(path)]
@@ -287,9 +289,9 @@ class Retention:
         return (self._folder / path).is_file()
 
 
-def _enough(there: Sequence[Thing], size: int, most: int) -> list[Thing]:
+def _enough(there: Sequence[RetentionItem], size: int, most: int) -> list[RetentionItem]:
     """The first of ``there`` that together have ``size`` bytes, ``most`` at most."""
-    batch: list[Thing] = []
+    batch: list[RetentionItem] = []
     total = 0
     for thing in there[:most]:
         if total >= size:

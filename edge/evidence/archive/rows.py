@@ -8,26 +8,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from edge.evidence.archive.records import File, FileKind, Mark, Record
+from edge.evidence.archive.records import EventMark, EventRecord, EvidenceFile, FileKind
 from edge.evidence.archive.schema import EVENT
-from edge.types import Box, Contribution, Event, Kind
+from edge.types import Box, Contribution, Event, EventKind
 
 Row = tuple[Any, ...]
 
 _KEPT = {"id", "caption", "verdict", "marked_by", "marked_ns", "mark_note"}  # what a later phase does not touch
-PUT = (
+PUT_EVENT = (
     f"INSERT INTO events ({', '.join(EVENT)}) VALUES ({', '.join('?' * len(EVENT))}) "  # noqa: S608
     f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in EVENT if c not in _KEPT)}"
 )
-ATTACH = "INSERT OR REPLACE INTO files (n, kind, path, size, facts) SELECT n, ?, ?, ?, ? FROM events WHERE id = ?"
-MISS = "INSERT OR REPLACE INTO missing (n, kind, reason) SELECT n, ?, ? FROM events WHERE id = ?"
-FOUND = "DELETE FROM missing WHERE kind = ? AND n IN (SELECT n FROM events WHERE id = ?)"
+ATTACH_FILE = "INSERT OR REPLACE INTO files (n, kind, path, size, facts) SELECT n, ?, ?, ?, ? FROM events WHERE id = ?"
+NOTE_MISSING = "INSERT OR REPLACE INTO missing (n, kind, reason) SELECT n, ?, ? FROM events WHERE id = ?"
+CLEAR_MISSING = "DELETE FROM missing WHERE kind = ? AND n IN (SELECT n FROM events WHERE id = ?)"
 
 
-def record_of(event: Event, model: str) -> Record:
+def to_event_record(event: Event, model: str) -> EventRecord:
     """An event's newest phase as it is kept."""
     end_ns = None if event.end_ns is None else event.wall_begin_ns + event.end_ns - event.begin_ns
-    return Record(
+    return EventRecord(
         id=event.id,
         camera=event.camera,
         kind=event.kind,
@@ -46,7 +46,7 @@ def record_of(event: Event, model: str) -> Record:
     )
 
 
-def to_row(record: Record) -> Row:
+def to_row(record: EventRecord) -> Row:
     """A record without its files, in the order of `EVENT`."""
     mark = record.mark
     return (
@@ -58,14 +58,14 @@ def to_row(record: Record) -> Row:
     )
 
 
-def to_record(row: Row, files: Mapping[FileKind, File], missing: Mapping[str, str]) -> Record:
+def from_row(row: Row, files: Mapping[FileKind, EvidenceFile], missing: Mapping[str, str]) -> EventRecord:
     """The inverse of `to_row`."""
     kept = dict(zip(EVENT, row, strict=True))
     contribution, verdict = kept["contribution"], kept["verdict"]
-    return Record(
+    return EventRecord(
         id=kept["id"],
         camera=kept["camera"],
-        kind=Kind(kept["kind"]),
+        kind=EventKind(kept["kind"]),
         label=kept["label"],
         severity=kept["severity"],
         begin_ns=kept["begin_ns"],
@@ -79,23 +79,23 @@ def to_record(row: Row, files: Mapping[FileKind, File], missing: Mapping[str, st
         tags=tuple((name, value) for name, value in json.loads(kept["tags"])),
         model=kept["model"],
         caption=kept["caption"],
-        mark=Mark(verdict, kept["marked_by"], kept["marked_ns"], kept["mark_note"]) if verdict else None,
+        mark=EventMark(verdict, kept["marked_by"], kept["marked_ns"], kept["mark_note"]) if verdict else None,
         files=files,
         missing=missing,
     )
 
 
-def files_of(rows: Iterable[Row]) -> dict[int, dict[FileKind, File]]:
+def files_of(rows: Iterable[Row]) -> dict[int, dict[FileKind, EvidenceFile]]:
     """Rows of (n, kind, path, size, facts) by event."""
-    found: dict[int, dict[FileKind, File]] = {}
+    found: dict[int, dict[FileKind, EvidenceFile]] = {}
     for n, kind, path, size, facts in rows:
         with contextlib.suppress(ValueError):  # of a damaged file: one left out
-            found.setdefault(n, {})[kind] = File(path, size, json.loads(facts))
+            found.setdefault(n, {})[kind] = EvidenceFile(path, size, json.loads(facts))
     return found
 
 
-def file_row(kind: FileKind, file: File, event_id: str) -> Row:
-    """The arguments of `ATTACH`."""
+def file_row(kind: FileKind, file: EvidenceFile, event_id: str) -> Row:
+    """The arguments of `ATTACH_FILE`."""
     return (kind, file.path, file.size, _json(dict(file.facts)), event_id)
 
 

@@ -24,22 +24,39 @@ import numpy as np
 from edge.clock import Clock, iso8601
 from edge.errors import InputError, SinkError
 from edge.evidence.archive import finding
-from edge.evidence.archive.reader import Reader
-from edge.evidence.archive.records import Candidate, File, FileKind, Found, Mark, Query, Record, Verdict
-from edge.evidence.archive.rows import ATTACH, FOUND, MISS, PUT, file_row, record_of, to_row
+from edge.evidence.archive.reader import EventReader
+from edge.evidence.archive.records import (
+    EventMark,
+    EventQuery,
+    EventRecord,
+    EvidenceFile,
+    FileKind,
+    SearchHit,
+    StoredNearMiss,
+    Verdict,
+)
+from edge.evidence.archive.rows import (
+    ATTACH_FILE,
+    CLEAR_MISSING,
+    NOTE_MISSING,
+    PUT_EVENT,
+    file_row,
+    to_event_record,
+    to_row,
+)
 from edge.evidence.archive.schema import EVENTS_SCHEMA, INDEXED
-from edge.evidence.archive.vectors import pack
-from edge.sqlite import Access, Row, SqliteFile, Statement
+from edge.evidence.archive.vectors import pack_vector
+from edge.sqlite import Row, SqliteAccess, SqliteFile, Statement
 from edge.types import F32, Event
 
 log = logging.getLogger(__name__)
 
-FILE = "events.db"
+FILE_NAME = "events.db"
 _SAFE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")
 _T = TypeVar("_T")
 
 
-def folder_name(begin_ns: int, camera: str, event_id: str) -> str:
+def event_folder_name(begin_ns: int, camera: str, event_id: str) -> str:
     """Where an event's files lie below the evidence folder; the day is that of UTC."""
     return f"{iso8601(begin_ns)[:10]}/{camera}/{event_id}"
 
@@ -61,13 +78,13 @@ class EventStore:
         self.folder = folder
         self._clock = clock
         self._keeps = keeps and not read_only
-        access = Access.OWNER if keeps else Access.GUEST
-        self._writing = None if read_only else SqliteFile(folder / FILE, EVENTS_SCHEMA, clock, access)
+        access = SqliteAccess.OWNER if keeps else SqliteAccess.GUEST
+        self._writing = None if read_only else SqliteFile(folder / FILE_NAME, EVENTS_SCHEMA, clock, access)
         self._open()
-        self._reader = Reader(folder / FILE, clock, at_once=not self._keeps)
+        self._reader = EventReader(folder / FILE_NAME, clock, at_once=not self._keeps)
         self._lock = threading.RLock()
         self._held: OrderedDict[tuple[str, str], list[Statement]] = OrderedDict()
-        self._unwritten: dict[str, Record] = {}
+        self._unwritten: dict[str, EventRecord] = {}
         self._trouble = ""
         self._generation = 0
         self._gathering = 0
@@ -79,30 +96,30 @@ class EventStore:
         ``vector`` f32[2,D] (as `Features.aligned`) or f32[D] is what it means; None, or one that is not finite,
         leaves what was there.
         """
-        record = record_of(event, model)
-        statements: list[Statement] = [(PUT, to_row(record)), (f"{INDEXED} WHERE id = ?", (event.id,))]
+        record = to_event_record(event, model)
+        statements: list[Statement] = [(PUT_EVENT, to_row(record)), (f"{INDEXED} WHERE id = ?", (event.id,))]
         with self._lock:
             if not self._write(("put", event.id), statements):
-                kept = self.known(event.id)
+                kept = self.get_if_readable(event.id)
                 if kept is not None:
                     stays = {name: getattr(kept, name) for name in ("files", "missing", "caption", "mark")}
                     record = replace(record, **stays)
                 self._unwritten[event.id] = record
             if vector is not None and np.isfinite(vector).all():
                 sql = "INSERT OR REPLACE INTO vectors (n, data) SELECT n, ? FROM events WHERE id = ?"
-                self._write(("meaning", event.id), [(sql, (pack(vector), event.id))])
+                self._write(("meaning", event.id), [(sql, (pack_vector(vector), event.id))])
 
-    def attach(self, event_id: str, kind: FileKind, file: File) -> None:
+    def attach(self, event_id: str, kind: FileKind, file: EvidenceFile) -> None:
         """Note that ``file`` belongs to an event; one of the same kind takes an earlier one's place."""
         with self._lock:
-            statements = [(ATTACH, file_row(kind, file, event_id)), (FOUND, (kind, event_id))]
+            statements = [(ATTACH_FILE, file_row(kind, file, event_id)), (CLEAR_MISSING, (kind, event_id))]
             if not self._write((f"attach {kind}", event_id), statements):
                 self._overlay(event_id, lambda record: replace(record, files={**record.files, kind: file}))
 
-    def miss(self, event_id: str, kind: FileKind, reason: str) -> None:
+    def note_missing(self, event_id: str, kind: FileKind, reason: str) -> None:
         """Note why a file that an event should have is not there."""
         with self._lock:
-            if not self._write((f"miss {kind}", event_id), [(MISS, (kind, reason, event_id))]):
+            if not self._write((f"miss {kind}", event_id), [(NOTE_MISSING, (kind, reason, event_id))]):
                 self._overlay(event_id, lambda record: replace(record, missing={**record.missing, kind: reason}))
 
     def caption(self, event_id: str, text: str) -> None:
@@ -115,11 +132,11 @@ class EventStore:
             if not self._write(("caption", event_id), statements):
                 self._overlay(event_id, lambda record: replace(record, caption=text))
 
-    def mark(self, event_id: str, verdict: Verdict | None, *, by: str, note: str = "") -> Record:
+    def mark(self, event_id: str, verdict: Verdict | None, *, by: str, note: str = "") -> EventRecord:
         """Note what a person said of an event, None to take it back; InputError when there is no such event."""
         if self.get(event_id) is None:
             raise InputError(f"no event {event_id!r} is kept here; it may be older than evidence.keep_days")
-        mark = None if verdict is None else Mark(verdict, by, self._clock.wall_ns(), note)
+        mark = None if verdict is None else EventMark(verdict, by, self._clock.wall_ns(), note)
         values = (None,) * 4 if mark is None else (mark.verdict, mark.by, mark.wall_ns, mark.note)
         sql = "UPDATE events SET verdict = ?, marked_by = ?, marked_ns = ?, mark_note = ? WHERE id = ?"
         with self._lock:
@@ -130,22 +147,22 @@ class EventStore:
             raise InputError(f"event {event_id!r} was removed just now: it reached evidence.keep_days")
         return record
 
-    def get(self, event_id: str) -> Record | None:
+    def get(self, event_id: str) -> EventRecord | None:
         """One event by its id."""
         with self._lock:
             if event_id in self._unwritten:
                 return self._unwritten[event_id]
         return self._mending(lambda: self._reader.get(event_id))
 
-    def known(self, event_id: str) -> Record | None:
+    def get_if_readable(self, event_id: str) -> EventRecord | None:
         """As `get`, and None where the disk does not say."""
         try:
             return self.get(event_id)
         except SinkError as error:
-            self._tell(error)
+            self._report(error)
             return None
 
-    def find(self, query: Query) -> list[Found]:
+    def find(self, query: EventQuery) -> list[SearchHit]:
         """The events that a query wants: newest first, or best first where it searches."""
         found = self._mending(lambda: self._reader.find(query))
         if query.text or query.vector is not None:
@@ -154,18 +171,18 @@ class EventStore:
             waiting = [record for record in self._unwritten.values() if finding.matches(record, query)]
         if waiting:
             newer = {record.id for record in waiting}
-            there = [*(Found(r, 0.0) for r in waiting), *(one for one in found if one.record.id not in newer)]
+            there = [*(SearchHit(r, 0.0) for r in waiting), *(one for one in found if one.record.id not in newer)]
             found = sorted(there, key=lambda one: one.record.begin_ns, reverse=True)
         return found[: query.limit]
 
-    def count(self, query: Query) -> int:
+    def count(self, query: EventQuery) -> int:
         """How many events a query's restrictions leave; what it searches for, its limit and its page do not matter."""
-        restriction, args = finding.where(replace(query, before_ns=None))
+        restriction, args = finding.where_clause(replace(query, before_ns=None))
         return int(self._rows(f"SELECT count(*) FROM events e WHERE {restriction}", args)[0][0])  # noqa: S608
 
-    def newest(self, camera: str, label: str | None = None) -> Record | None:
+    def newest(self, camera: str, label: str | None = None) -> EventRecord | None:
         """The event of a camera that began last."""
-        found = self.find(Query(cameras=(camera,), labels=(label,) if label else (), limit=1))
+        found = self.find(EventQuery(cameras=(camera,), labels=(label,) if label else (), limit=1))
         return found[0].record if found else None
 
     def names(self, of: Literal["camera", "label"]) -> tuple[str, ...]:
@@ -176,7 +193,7 @@ class EventStore:
         """``<day>/<camera>/<id>`` below the evidence folder (the day in UTC), made when it is not there."""
         if not _SAFE.match(event.camera) or not _SAFE.match(event.id):
             raise InputError(f"{event.camera!r} / {event.id!r}: not fit for the name of a folder")
-        path = self.folder / folder_name(event.wall_begin_ns, event.camera, event.id)
+        path = self.folder / event_folder_name(event.wall_begin_ns, event.camera, event.id)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -187,11 +204,11 @@ class EventStore:
         """Whether so many bytes may be written now; makes room first where retention governs."""
         return self._room(size)
 
-    def govern(self, room_for: Callable[[int], bool]) -> None:
+    def set_room_policy(self, room_for: Callable[[int], bool]) -> None:
         """Let retention answer `room_for`."""
         self._room = room_for
 
-    def candidate(self, candidate: Candidate) -> None:
+    def add_near_miss(self, candidate: StoredNearMiss) -> None:
         """Keep a moment that came near an event; the newest `MOST_CANDIDATES` stay. Dropped when the disk is full."""
         c = candidate
         sql = "INSERT INTO candidates (camera, label, wall_ns, value, enter, thumbnail) VALUES (?, ?, ?, ?, ?, ?)"
@@ -203,19 +220,19 @@ class EventStore:
         except SinkError as error:
             log.debug("a candidate was not kept: %s", error)
 
-    def candidates(
+    def near_misses(
         self, camera: str | None = None, label: str | None = None, since_ns: int | None = None, limit: int = 200
-    ) -> list[Candidate]:
+    ) -> list[StoredNearMiss]:
         """Candidates, newest first."""
         rows = self._rows(
             "SELECT camera, label, wall_ns, value, enter, thumbnail FROM candidates WHERE (? IS NULL OR camera = ?) "
             "AND (? IS NULL OR label = ?) AND wall_ns >= ? ORDER BY wall_ns DESC, n DESC LIMIT ?",
             (camera, camera, label, label, since_ns or 0, limit),
         )
-        return [Candidate(*row) for row in rows]
+        return [StoredNearMiss(*row) for row in rows]
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def batch(self) -> Iterator[None]:
         """What is written inside goes to the disk at the end, in one transaction; it is read as if it were there."""
         with self._lock:
             self._gathering += 1
@@ -225,9 +242,9 @@ class EventStore:
             with self._lock:
                 self._gathering -= 1
                 if not self._gathering:
-                    self.retry()
+                    self.write_held()
 
-    def retry(self) -> None:
+    def write_held(self) -> None:
         """Write what is held in memory, if the disk takes it now."""
         with self._lock:
             while self._held:
@@ -235,14 +252,14 @@ class EventStore:
                 try:
                     self.transact([statement for key in keys for statement in self._held[key]])
                 except SinkError as error:
-                    self._tell(error)
+                    self._report(error)
                     return
                 for key in keys:
                     del self._held[key]
                 still_held = {event_id for _, event_id in self._held}
                 for event_id in {event_id for _, event_id in keys} - still_held:
                     self._unwritten.pop(event_id, None)
-                self._well()
+                self._recovered()
 
     @property
     def trouble(self) -> str:
@@ -275,9 +292,11 @@ class EventStore:
     def close(self) -> None:
         """Write what is held, as far as the disk takes it, and close."""
         if self._writing is not None:
-            self.retry()
+            self.write_held()
             if self._held:
-                log.error("%s: %d writes were lost: the disk did not take them", self.folder / FILE, len(self._held))
+                log.error(
+                    "%s: %d writes were lost: the disk did not take them", self.folder / FILE_NAME, len(self._held)
+                )
             self._writing.close()
         self._reader.close()
 
@@ -295,33 +314,33 @@ class EventStore:
     def _write(self, key: tuple[str, str], statements: list[Statement]) -> bool:
         """Write now, or hold and say False. Order is kept: while anything is held, what follows waits behind it."""
         if not self._gathering:
-            self.retry()
+            self.write_held()
         if not self._held and not self._gathering:
             try:
                 self.transact(statements)
             except SinkError as error:
-                self._tell(error)
+                self._report(error)
             else:
-                self._well()
+                self._recovered()
                 return True
         self._held[key] = statements
         if len(self._held) > self.MOST_HELD:
             (_, lost), _ = self._held.popitem(last=False)
             self._unwritten.pop(lost, None)
-            log.error("%s: too much waits for the disk; event %s was lost", self.folder / FILE, lost)
+            log.error("%s: too much waits for the disk; event %s was lost", self.folder / FILE_NAME, lost)
         return False
 
-    def _overlay(self, event_id: str, change: Callable[[Record], Record]) -> None:
-        record = self.known(event_id)
+    def _overlay(self, event_id: str, change: Callable[[EventRecord], EventRecord]) -> None:
+        record = self.get_if_readable(event_id)
         if record is not None:
             self._unwritten[event_id] = change(record)
 
-    def _well(self) -> None:
+    def _recovered(self) -> None:
         if self._trouble and not self._held:
             self._trouble = ""
-            log.info("%s: events are written again", self.folder / FILE)
+            log.info("%s: events are written again", self.folder / FILE_NAME)
 
-    def _tell(self, error: SinkError) -> None:
+    def _report(self, error: SinkError) -> None:
         if str(error) != self._trouble:
             self._trouble = str(error)
             log.error("%s", error)

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from edge.types import F32, NS_PER_MS, NS_PER_S, U8
 
-STEPS, NOTHING = 254, 255
+STEPS, NO_VALUE = 254, 255
 _BLOCK, _SPAN, _TAIL = struct.Struct("<2sII"), struct.Struct("<qq"), struct.Struct("<2sqHI")
 _ROW = 0xA5
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TraceBlock:
     """Rows with the same names: ``times_ms`` i64[n], ``steps`` u8[n,k]."""
 
     names: tuple[str, ...]
@@ -37,11 +37,11 @@ class Part:
 def as_values(steps: U8) -> F32:
     """0..1, NaN for nothing."""
     values: F32 = steps.astype(np.float32) / np.float32(STEPS)
-    values[steps == NOTHING] = np.nan
+    values[steps == NO_VALUE] = np.nan
     return values
 
 
-def packed(part: Part) -> bytes:
+def pack_block(part: TraceBlock) -> bytes:
     """A block of ascending rows."""
     names = json.dumps(part.names).encode()
     deltas = np.diff(part.times_ms, prepend=part.times_ms[:1]).astype("<u4")
@@ -56,7 +56,7 @@ def packed(part: Part) -> bytes:
     return _BLOCK.pack(b"T1", len(body), zlib.crc32(body)) + body
 
 
-def read_blocks(data: bytes, since_ns: int, until_ns: int) -> list[Part]:
+def read_blocks(data: bytes, since_ns: int, until_ns: int) -> list[TraceBlock]:
     """The blocks that touch a span; what a kill or a bad disk left unreadable ends the list."""
     found = []
     for start, stop in _spans(data):
@@ -66,12 +66,12 @@ def read_blocks(data: bytes, since_ns: int, until_ns: int) -> list[Part]:
     return found
 
 
-def whole_size(data: bytes) -> int:
+def intact_size(data: bytes) -> int:
     """Up to where a file of blocks is whole."""
     return max((stop for _, stop in _spans(data)), default=0)
 
 
-def tail_head(base_ms: int, names: Sequence[str]) -> bytes:
+def tail_header(base_ms: int, names: Sequence[str]) -> bytes:
     """How a tail begins."""
     text = json.dumps(names).encode()
     return _TAIL.pack(b"T0", base_ms, len(text), zlib.crc32(struct.pack("<q", base_ms) + text)) + text
@@ -82,7 +82,7 @@ def tail_row(ms: int, steps: Sequence[int]) -> bytes:
     return struct.pack("<BI", _ROW, ms) + bytes(steps)
 
 
-def read_tail(data: bytes) -> Part | None:
+def read_tail(data: bytes) -> TraceBlock | None:
     """The whole rows of a tail; None when it has none. A torn or zeroed end is left out."""
     if len(data) < _TAIL.size:
         return None
@@ -97,7 +97,7 @@ def read_tail(data: bytes) -> Part | None:
     whole = rows[:, 0] == _ROW
     count = count if whole.all() else int(np.argmin(whole))
     times = rows[:count, 1:5].copy().view("<u4")[:, 0].astype(np.int64) + base_ms
-    return Part(names, times, rows[:count, 5:].copy()) if count else None
+    return TraceBlock(names, times, rows[:count, 5:].copy()) if count else None
 
 
 def day_begin_ns(day: str) -> int:
@@ -120,11 +120,11 @@ def _spans(data: bytes) -> Iterator[tuple[int, int]]:
         at = stop
 
 
-def _unpacked(first_ms: int, raw: bytes) -> Part:
+def _unpacked(first_ms: int, raw: bytes) -> TraceBlock:
     (size,) = struct.unpack_from("<H", raw)
     names = tuple(json.loads(raw[2 : 2 + size]))
     (count,) = struct.unpack_from("<I", raw, 2 + size)
     at = 6 + size
     deltas = np.frombuffer(raw, "<u4", count, at)
     steps = np.frombuffer(raw, np.uint8, count * len(names), at + 4 * count).reshape(len(names), count)
-    return Part(names, np.cumsum(deltas, dtype=np.int64) + first_ms, np.ascontiguousarray(steps.T))
+    return TraceBlock(names, np.cumsum(deltas, dtype=np.int64) + first_ms, np.ascontiguousarray(steps.T))

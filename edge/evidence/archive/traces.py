@@ -29,7 +29,7 @@ DAY_NS = 86_400 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class ScoreTrace:
     """``times_ns`` i64[n] wall times, ascending; ``names`` [k]; ``values`` f32[n,k], NaN where nothing could tell."""
 
     times_ns: NDArray[np.int64]
@@ -37,7 +37,7 @@ class Trace:
     values: F32
 
 
-class Traces:
+class TraceStore:
     """The traces below ``folder`` (``data_dir/evidence``). `append` on one thread; `read` anywhere, also in another
     process."""
 
@@ -46,8 +46,8 @@ class Traces:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder / FOLDER
         self._clock = clock
-        self._open: dict[str, _Tail] = {}
-        self._told = False
+        self._open: dict[str, _OpenTail] = {}
+        self._has_warned = False
 
     def append(self, values: RuleValues, wall_ns: int) -> None:
         """Add one window's values at ``wall_ns``. A full disk loses them, and says so once."""
@@ -58,23 +58,23 @@ class Traces:
             tail = self._tail(values.camera, wall_ns, names)
             tail.append(wall_ns, [_step(values.values[name]) for name in names])
             if tail.rows >= self.ROWS:
-                tail.finish()
+                tail.flush_block()
         except OSError as error:
             self._open.pop(values.camera, None)
-            if not self._told:
+            if not self._has_warned:
                 log.warning("%s: cannot be written (%s); score traces have holes", self._folder, error.strerror)
-            self._told = True
+            self._has_warned = True
         else:
-            self._told = False
+            self._has_warned = False
 
-    def read(self, camera: str, since_ns: int, until_ns: int) -> Trace:
+    def read(self, camera: str, since_ns: int, until_ns: int) -> ScoreTrace:
         """What was kept of ``since_ns`` <= t < ``until_ns``; empty where nothing was."""
-        parts: list[blocks.Part] = []
+        parts: list[blocks.TraceBlock] = []
         for day in self.days(camera):
             begin_ns = blocks.day_begin_ns(day)
             if begin_ns < until_ns and begin_ns + 2 * DAY_NS > since_ns:
                 parts += self._parts(camera, day, since_ns, until_ns)
-        return _joined(parts, since_ns, until_ns)
+        return _merged(parts, since_ns, until_ns)
 
     def days(self, camera: str) -> tuple[str, ...]:
         """The days (UTC, as in 2026-01-31) of which there is something, in order."""
@@ -89,18 +89,18 @@ class Traces:
             tail.close()
         self._open.clear()
 
-    def _tail(self, camera: str, wall_ns: int, names: tuple[str, ...]) -> _Tail:
+    def _tail(self, camera: str, wall_ns: int, names: tuple[str, ...]) -> _OpenTail:
         day = iso8601(wall_ns)[:10]
         tail = self._open.get(camera)
         if tail is None or tail.day != day or not tail.path.exists():
             if tail is not None and tail.path.exists():
-                tail.finish()
+                tail.flush_block()
             if tail is not None:
                 tail.close()
             folder = self._folder / _safe(camera)
             folder.mkdir(parents=True, exist_ok=True)
             self._finish_earlier(folder, day)
-            tail = self._open[camera] = _Tail(folder, day)
+            tail = self._open[camera] = _OpenTail(folder, day)
         if not tail.takes(names, wall_ns):
             tail.begin(names, wall_ns)
         return tail
@@ -109,9 +109,9 @@ class Traces:
         """Days that a kill left with a tail become blocks."""
         for path in folder.glob(f"*{TAIL}"):
             if path.stem != day and path.stat().st_size:
-                _Tail(folder, path.stem).finish(last=True)
+                _OpenTail(folder, path.stem).flush_block(last=True)
 
-    def _parts(self, camera: str, day: str, since_ns: int, until_ns: int) -> list[blocks.Part]:
+    def _parts(self, camera: str, day: str, since_ns: int, until_ns: int) -> list[blocks.TraceBlock]:
         base = self._folder / _safe(camera) / day
         tail = blocks.read_tail(
             _bytes(base.with_name(day + TAIL))
@@ -120,7 +120,7 @@ class Traces:
         return [*found, tail] if tail is not None else found
 
 
-class _Tail:
+class _OpenTail:
     """The rows of one camera's day that are not in a block yet."""
 
     def __init__(self, folder: Path, day: str) -> None:
@@ -132,7 +132,7 @@ class _Tail:
         self._names: tuple[str, ...] = ()
         self._base_ms = self._last_ms = 0
         if self.path.stat().st_size:
-            self.finish()
+            self.flush_block()
 
     def takes(self, names: tuple[str, ...], wall_ns: int) -> bool:
         """Whether a row of these names at this time can follow."""
@@ -142,9 +142,9 @@ class _Tail:
     def begin(self, names: tuple[str, ...], wall_ns: int) -> None:
         """What was there becomes a block; what follows has these names."""
         if self.rows:
-            self.finish()
+            self.flush_block()
         self._names, self._base_ms = names, wall_ns // NS_PER_MS
-        self._file.write(blocks.tail_head(self._base_ms, names))
+        self._file.write(blocks.tail_header(self._base_ms, names))
 
     def append(self, wall_ns: int, steps: Sequence[int]) -> None:
         """One row, in one write."""
@@ -152,13 +152,13 @@ class _Tail:
         self._file.write(blocks.tail_row(self._last_ms - self._base_ms, steps))
         self.rows += 1
 
-    def finish(self, *, last: bool = False) -> None:
+    def flush_block(self, *, last: bool = False) -> None:
         """Append the rows as a block, then empty the tail."""
         part = blocks.read_tail(_bytes(self.path))
         if part is not None and len(part.times_ms):
             with self._blocks.open("r+b" if self._blocks.exists() else "w+b") as file:
-                file.seek(blocks.whole_size(_bytes(self._blocks)))
-                file.write(blocks.packed(part))
+                file.seek(blocks.intact_size(_bytes(self._blocks)))
+                file.write(blocks.pack_block(part))
                 file.truncate()
                 file.flush()
                 os.fsync(file.fileno())
@@ -172,7 +172,7 @@ class _Tail:
         self._file.close()
 
 
-def _joined(parts: Sequence[blocks.Part], since_ns: int, until_ns: int) -> Trace:
+def _merged(parts: Sequence[blocks.TraceBlock], since_ns: int, until_ns: int) -> ScoreTrace:
     """Parts with names of their own as one table, ascending, each time once."""
     names = tuple(dict.fromkeys(name for part in parts for name in part.names))
     place = {name: n for n, name in enumerate(names)}
@@ -185,11 +185,11 @@ def _joined(parts: Sequence[blocks.Part], since_ns: int, until_ns: int) -> Trace
         row += len(part.times_ms)
     times, first = np.unique(times, return_index=True)
     inside = (times * NS_PER_MS >= since_ns) & (times * NS_PER_MS < until_ns)
-    return Trace(times[inside] * NS_PER_MS, names, values[first][inside])
+    return ScoreTrace(times[inside] * NS_PER_MS, names, values[first][inside])
 
 
 def _step(value: float | None) -> int:
-    return blocks.NOTHING if value is None or math.isnan(value) else round(min(1.0, max(0.0, value)) * blocks.STEPS)
+    return blocks.NO_VALUE if value is None or math.isnan(value) else round(min(1.0, max(0.0, value)) * blocks.STEPS)
 
 
 def _bytes(path: Path) -> bytes:

@@ -15,7 +15,7 @@ MODALITIES = 2  # picture and sound, in the order of `Features.aligned`
 I64 = NDArray[np.int64]
 
 
-def pack(vector: F32) -> bytes:
+def pack_vector(vector: F32) -> bytes:
     """A unit vector f32[D], or f32[2,D] for picture and sound (zeros where one is absent), as int8 with a scale each.
 
     Layout: for each of 1 or 2 rows a little-endian f32 scale, then D signed bytes; value = scale * byte.
@@ -30,8 +30,8 @@ def pack(vector: F32) -> bytes:
     )
 
 
-def unpack(data: bytes) -> F32:
-    """f32[1 or 2, D] of what `pack` made; ValueError for anything else."""
+def unpack_vector(data: bytes) -> F32:
+    """f32[1 or 2, D] of what `pack_vector` made; ValueError for anything else."""
     count = data[0] if data else 0
     if count not in {1, MODALITIES} or (len(data) - 1) % count or len(data) - 1 <= 4 * count:
         raise ValueError("not a packed meaning")
@@ -40,12 +40,12 @@ def unpack(data: bytes) -> F32:
     return np.asarray(rows[:, 4:].view(np.int8) * scale, np.float32)
 
 
-class Meanings:
+class VectorIndex:
     """The vectors of many events in memory, 220 bytes each: their bytes, and one bit a value to look through all
     quickly. Not thread-safe."""
 
-    EXACT = 16_384  # up to so many rows are compared value by value; of more, those with the nearest bits
-    SHORT = 6_000  # of each modality
+    MAX_EXACT = 16_384  # up to so many rows are compared value by value; of more, those with the nearest bits
+    SHORTLIST = 6_000  # of each modality
 
     def __init__(self) -> None:
         self.seq = 0
@@ -74,10 +74,10 @@ class Meanings:
                 for modality in range(count):
                     self._append(np.array([n for n, _ in alike], np.int64), modality, table[:, modality])
 
-    def closest(self, vector: F32, ordinary: F32 | None, allowed: I64 | None, most: int) -> list[tuple[int, float]]:
+    def closest(self, vector: F32, baseline: F32 | None, allowed: I64 | None, most: int) -> list[tuple[int, float]]:
         """The ``most`` events that come closest to ``vector`` [D] by their closer modality, closest first.
 
-        With ``ordinary`` [2,2] (mean and spread of the cosine for picture and for sound) in spreads above the mean,
+        With ``baseline`` [2,2] (mean and spread of the cosine for picture and for sound) in spreads above the mean,
         else the cosine. ``allowed``: the only ones that count.
         """
         if self._size == 0 or len(vector) != self._steps.shape[1]:
@@ -86,12 +86,12 @@ class Meanings:
         if allowed is not None:
             alive &= np.isin(self._owner[: self._size], allowed)
         rows = np.flatnonzero(alive)
-        if len(rows) > self.EXACT:
+        if len(rows) > self.MAX_EXACT:
             rows = np.concatenate([self._shortlist(rows[self._modality[rows] == m], vector) for m in range(MODALITIES)])
         near = self._cosine(rows, vector)
-        if ordinary is not None:
+        if baseline is not None:
             modality = self._modality[rows]
-            near = (near - ordinary[modality, 0]) / ordinary[modality, 1]
+            near = (near - baseline[modality, 0]) / baseline[modality, 1]
         best: dict[int, float] = {}
         for place in np.argsort(-near, kind="stable")[: MODALITIES * most]:
             best.setdefault(int(self._owner[rows[place]]), float(near[place]))
@@ -103,10 +103,10 @@ class Meanings:
 
     def _shortlist(self, rows: I64, vector: F32) -> I64:
         """Those whose signs differ from the vector's in the fewest places (Charikar 2002: their share is the angle)."""
-        if len(rows) <= self.SHORT:
+        if len(rows) <= self.SHORTLIST:
             return rows
         apart = _count_bits(self._bits[rows] ^ _signs(vector[None])[0])
-        return rows[np.argpartition(apart, self.SHORT)[: self.SHORT]]
+        return rows[np.argpartition(apart, self.SHORTLIST)[: self.SHORTLIST]]
 
     def _append(self, owners: I64, modality: int, table: NDArray[np.uint8]) -> None:
         stop = self._size + len(owners)

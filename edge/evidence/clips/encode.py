@@ -14,22 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from edge.evidence.clips.reel import Reel, Sound
-from edge.evidence.pictures.blur import Veil, blur
-from edge.evidence.pictures.cover import Cover
+from edge.evidence.clips.reel import ClipAudio, ClipSource
+from edge.evidence.pictures.blur import BlurTracks, blur
+from edge.evidence.pictures.cover import MaskOverlay
 from edge.media_time import MediaTime
 from edge.types import F32, NS_PER_S, U8
 
 log = logging.getLogger(__name__)
 
-TICKS = Fraction(1, 90_000)
+TIME_BASE = Fraction(1, 90_000)
 AAC_BLOCK = 1024
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _BITS_PER_PIXEL = 0.07
 
 
 @dataclass(frozen=True, slots=True)
-class Encoder:
+class EncoderSpec:
     """One of libav's encoders of pictures: its name, the pixels it takes, and how it is set."""
 
     name: str
@@ -46,34 +46,34 @@ _VP9 = {
     "auto-alt-ref": "0",
 }  # fmt: skip
 ENCODERS = (
-    Encoder("h264_nvenc"),
-    Encoder("h264_qsv", "nv12"),
-    Encoder("h264_v4l2m2m"),
-    Encoder("h264_amf", "nv12"),
-    Encoder("libopenh264", most_pixels=1920 * 1080),
-    Encoder("libvpx-vp9", options=_VP9, most_pixels=1280 * 720, by_rate=False),
+    EncoderSpec("h264_nvenc"),
+    EncoderSpec("h264_qsv", "nv12"),
+    EncoderSpec("h264_v4l2m2m"),
+    EncoderSpec("h264_amf", "nv12"),
+    EncoderSpec("libopenh264", most_pixels=1920 * 1080),
+    EncoderSpec("libvpx-vp9", options=_VP9, most_pixels=1280 * 720, by_rate=False),
 )
 
 
 _QUICK = {"preset": "veryfast", "crf": "26"}
 
 
-def best_encoder(asked: str | None = None) -> Encoder | None:
-    """``asked`` for by its name, else the first of `ENCODERS` that encodes a picture here; None: none at all does."""
+def best_encoder(name: str | None = None) -> EncoderSpec | None:
+    """``name`` for by its name, else the first of `ENCODERS` that encodes a picture here; None: none at all does."""
     known = {encoder.name: encoder for encoder in ENCODERS}
-    first = [] if asked is None else [known.get(asked) or _named(asked)]
+    first = [] if name is None else [known.get(name) or _named(name)]
     found = next((encoder for encoder in (*first, *ENCODERS) if _works(encoder)), None)
     if first and found is not first[0]:
-        log.warning("evidence.encoder: %s does not work here; using %s", asked, found.name if found else "none")
+        log.warning("evidence.encoder: %s does not work here; using %s", name, found.name if found else "none")
     return found
 
 
-def _named(name: str) -> Encoder:
+def _named(name: str) -> EncoderSpec:
     """An encoder that somebody chose: those of x264's kind are told a quality, others a bit rate."""
-    return Encoder(name, options=_QUICK, by_rate=False) if name in {"libx264", "libx265"} else Encoder(name)
+    return EncoderSpec(name, options=_QUICK, by_rate=False) if name in {"libx264", "libx265"} else EncoderSpec(name)
 
 
-def _works(encoder: Encoder) -> bool:
+def _works(encoder: EncoderSpec) -> bool:
     import av
 
     try:
@@ -88,39 +88,39 @@ def _works(encoder: Encoder) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What must not be seen: ``cover`` is black, ``veil`` blurred. ``time_of`` gives the media time of a pts."""
+class Redaction:
+    """What must not be seen: ``mask`` is black, ``blur`` blurred. ``time_of`` gives the media time of a pts."""
 
-    cover: Cover
-    veil: Veil | None
+    mask: MaskOverlay
+    blur: BlurTracks | None
     time_of: Callable[[int], MediaTime]
 
-    def paint(self, planes: tuple[U8, U8, U8], t_ns: int) -> None:
+    def apply(self, planes: tuple[U8, U8, U8], t_ns: int) -> None:
         """Change luma and both chroma planes of the picture at ``t_ns`` in place."""
-        for rect in self.veil.rects(self.time_of(t_ns)) if self.veil is not None else ():
+        for rect in self.blur.rects(self.time_of(t_ns)) if self.blur is not None else ():
             for plane in planes:
                 blur(plane, rect)
-        self.cover.apply_planes(*planes)
+        self.mask.apply_planes(*planes)
 
 
-class PictureEncoder:
+class VideoEncoder:
     """Writes what a reel shows into ``out``, changed by ``look``; ``threads`` for the encoder."""
 
-    def __init__(self, out: Any, reel: Reel, encoder: Encoder, step_ns: int, threads: int) -> None:
+    def __init__(self, out: Any, reel: ClipSource, encoder: EncoderSpec, step_ns: int, threads: int) -> None:
         self._reel = reel
         self._encoder = encoder
-        self._ticks = max(1, round(step_ns * TICKS.denominator / NS_PER_S))
+        self._ticks = max(1, round(step_ns * TIME_BASE.denominator / NS_PER_S))
         rate = Fraction(NS_PER_S, step_ns).limit_denominator(1000)
         self._stream = out.add_stream(encoder.name, rate=rate, options=dict(encoder.options))
         context = self._stream.codec_context
         context.thread_count = threads
-        context.time_base = TICKS
+        context.time_base = TIME_BASE
         context.gop_size = max(1, round(2 * rate))
         context.pix_fmt = encoder.pixels
         self._context = context
         self.size = (0, 0)
 
-    def packets(self, begin_ns: int, end_ns: int, look: Look) -> Iterator[Any]:
+    def packets(self, begin_ns: int, end_ns: int, redaction: Redaction) -> Iterator[Any]:
         """Encoded packets of the pictures in ``begin_ns`` <= t < ``end_ns``; time 0 is ``begin_ns``."""
         for t_ns, frame in self._reel.pictures(begin_ns, end_ns):
             planes = planes_of(frame, self._encoder.most_pixels)
@@ -128,9 +128,9 @@ class PictureEncoder:
                 self._open(planes[0])
             if planes[0].shape != (self.size[1], self.size[0]):
                 continue
-            look.paint(planes, t_ns)
+            redaction.apply(planes, t_ns)
             made = _frame(planes, self._encoder.pixels)
-            made.pts, made.time_base = round((t_ns - begin_ns) * TICKS.denominator / NS_PER_S), TICKS
+            made.pts, made.time_base = round((t_ns - begin_ns) * TIME_BASE.denominator / NS_PER_S), TIME_BASE
             yield from self._timed(self._stream.encode(made))
         if self.size != (0, 0):
             yield from self._timed(self._stream.encode(None))
@@ -139,7 +139,7 @@ class PictureEncoder:
         self.size = (luma.shape[1], luma.shape[0])
         self._context.width, self._context.height = self.size
         if self._encoder.by_rate:
-            per_s = TICKS.denominator / self._ticks
+            per_s = TIME_BASE.denominator / self._ticks
             self._context.bit_rate = max(200_000, round(luma.size * per_s * _BITS_PER_PIXEL))
 
     def _timed(self, packets: list[Any]) -> Iterator[Any]:
@@ -178,7 +178,7 @@ def _frame(planes: tuple[U8, U8, U8], pixels: str) -> Any:
     return frame if pixels == "yuv420p" else frame.reformat(format=pixels)
 
 
-def sound_packets(out: Any, sound: Sound) -> list[Any]:
+def sound_packets(out: Any, sound: ClipAudio) -> list[Any]:
     """Add an AAC stream to ``out``; its packets, time 0 at the sound's first sample."""
     import av
 
@@ -195,7 +195,7 @@ def sound_packets(out: Any, sound: Sound) -> list[Any]:
     return packets + list(stream.encode(None))
 
 
-def _at_rate(sound: Sound) -> tuple[F32, int]:
+def _at_rate(sound: ClipAudio) -> tuple[F32, int]:
     if sound.rate_hz in _AAC_RATES:
         return sound.samples, sound.rate_hz
     import soxr

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from edge.errors import MediaError
-from edge.evidence.clips.tape import Cut
+from edge.evidence.clips.tape import PacketRange
 from edge.types import F32, NS_PER_MS, NS_PER_S, Packet, Stream
 
-NS = Fraction(1, NS_PER_S)
+NS_TIME_BASE = Fraction(1, NS_PER_S)
 _TOLERANCE_NS = 20 * NS_PER_MS  # containers round to 1 ms or more: within this the count of samples is believed
 _LENGTHS = {
     "h264": (4, 5),
@@ -26,23 +26,23 @@ _LENGTHS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class ClipAudio:
     """Decoded sound f32[channels,n] in -1..1 (one channel or two), whose first sample lies at ``begin_ns``."""
 
     samples: F32
     rate_hz: int
     begin_ns: int
 
-    def index(self, t_ns: int) -> int:
+    def sample_at(self, t_ns: int) -> int:
         """The sample at ``t_ns``, inside 0..n."""
         at = round((t_ns - self.begin_ns) * self.rate_hz / NS_PER_S)
         return min(max(at, 0), int(self.samples.shape[1]))
 
 
-class Reel:
+class ClipSource:
     """One cut; close it. ``video`` and ``audio`` are the template's streams, None where there are no packets."""
 
-    def __init__(self, cut: Cut) -> None:
+    def __init__(self, cut: PacketRange) -> None:
         """MediaError when the template is damaged."""
         import av
 
@@ -54,7 +54,7 @@ class Reel:
         there = {packet.stream for packet in cut.packets}
         self.video: Any = next(iter(self._template.streams.video), None) if Stream.VIDEO in there else None
         self.audio: Any = next(iter(self._template.streams.audio), None) if Stream.AUDIO in there else None
-        self._lengths = _needs_lengths(self.video, self.of(Stream.VIDEO))
+        self._lengths = _needs_lengths(self.video, self.packets_of(Stream.VIDEO))
 
     def close(self) -> None:
         """Let go of the template."""
@@ -70,21 +70,21 @@ class Reel:
         """As libav names it; empty without sound."""
         return str(self.audio.codec_context.name) if self.audio is not None else ""
 
-    def of(self, stream: Stream) -> list[Packet]:
+    def packets_of(self, stream: Stream) -> list[Packet]:
         """The packets of one stream, in the order of decoding."""
         return [packet for packet in self.cut.packets if packet.stream is stream]
 
     def picture_times(self) -> list[int]:
         """When each picture is shown, in order."""
-        return sorted(packet.pts_ns for packet in self.of(Stream.VIDEO))
+        return sorted(packet.pts_ns for packet in self.packets_of(Stream.VIDEO))
 
     def packet(self, packet: Packet) -> Any:
         """As an ``av.Packet`` with times in ns, fit for the template's parameters."""
         import av
 
         is_picture = packet.stream is Stream.VIDEO
-        made = av.Packet(with_lengths(packet.data) if is_picture and self._lengths else packet.data)
-        made.time_base = NS
+        made = av.Packet(with_length_prefix(packet.data) if is_picture and self._lengths else packet.data)
+        made.time_base = NS_TIME_BASE
         made.pts, made.dts, made.duration = packet.pts_ns, packet.dts_ns, packet.duration_ns
         made.is_keyframe = packet.is_key
         return made
@@ -95,18 +95,18 @@ class Reel:
             return
         context = self.video.codec_context
         context.thread_type = "NONE"
-        for packet in [*self.of(Stream.VIDEO), None]:
+        for packet in [*self.packets_of(Stream.VIDEO), None]:
             for frame in self._decoded(context, packet):
                 if frame.pts is not None and begin_ns <= frame.pts < end_ns and not frame.is_corrupt:
                     yield int(frame.pts), frame
 
-    def sound(self, begin_ns: int, end_ns: int) -> Sound | None:
+    def sound(self, begin_ns: int, end_ns: int) -> ClipAudio | None:
         """The sound from ``begin_ns`` to ``end_ns``, gaps filled with silence; None when nothing could be decoded."""
         if self.audio is None:
             return None
         made: F32 | None = None
         rate, following = 0, None
-        for packet in [*self.of(Stream.AUDIO), None]:
+        for packet in [*self.packets_of(Stream.AUDIO), None]:
             for frame in self._decoded(self.audio.codec_context, packet):
                 block = _floats(frame)
                 if made is None:
@@ -118,8 +118,8 @@ class Reel:
                 if following is not None and abs(at - following) * NS_PER_S <= _TOLERANCE_NS * rate:
                     at = following
                 following = at + block.shape[1]
-                _place(made, block, at)
-        return Sound(made, rate, begin_ns) if made is not None else None
+                _copy_block(made, block, at)
+        return ClipAudio(made, rate, begin_ns) if made is not None else None
 
     def _decoded(self, context: Any, packet: Packet | None) -> list[Any]:
         """What a packet gave; a damaged one gives nothing, as in any player."""
@@ -131,7 +131,7 @@ class Reel:
             return []
 
 
-def with_lengths(data: bytes) -> bytes:
+def with_length_prefix(data: bytes) -> bytes:
     """H.264 or H.265 with start codes, as cameras send it -> each unit after its length in four bytes, as in MP4."""
     units = []
     at = data.find(b"\0\0\1")
@@ -179,7 +179,7 @@ def _floats(frame: Any) -> F32:
     return np.asarray(samples if channels <= 2 else samples.mean(axis=0, keepdims=True), np.float32)
 
 
-def _place(made: F32, block: F32, at: int) -> None:
+def _copy_block(made: F32, block: F32, at: int) -> None:
     first, last = max(0, at), min(made.shape[1], at + block.shape[1])
     if last > first:
         made[:, first:last] = block[:, first - at : last - at]

@@ -22,7 +22,7 @@ _LATEST_NS = 15 * NS_PER_S  # how much later than it began an event may be told
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class PacketRange:
     """Packets for a clip from ``begin_ns`` to ``end_ns``, on their own pts axis, in the order in which they came.
 
     The picture starts at the last key packet at or before the begin. ``begin_ns`` is later than asked where the tape
@@ -48,7 +48,7 @@ class Cut:
 
 
 @dataclass(slots=True)
-class _Run:
+class _PacketRun:
     """Packets on one unbroken axis, of one connection: no pts stands twice in it. ``epochs`` are all that lie on it.
 
     ``shift_ns`` are what joins a stream to the others, where a source's streams have nothing to do with each other.
@@ -73,7 +73,7 @@ class _Run:
         """The newest pts on the picture's axis."""
         return max((t + self.shift_ns.get(stream, 0) for stream, t in self.last_ns.items()), default=None)
 
-    def joins(self, packet: Packet) -> bool:
+    def continues(self, packet: Packet) -> bool:
         """Whether a packet goes on from the last of its stream; a stream that has none begins."""
         last_ns = self.last_ns.get(packet.stream)
         if last_ns is None:
@@ -97,7 +97,7 @@ class _Run:
         return self.first_ns[stream] - _BACK_NS <= pts_ns <= self.last_ns[stream] + _BACK_NS
 
     def append(self, packet: Packet) -> None:
-        """Add what `joins`."""
+        """Add what `continues`."""
         self.packets.append(packet)
         self.first_ns.setdefault(packet.stream, packet.dts_ns)
         self.last_ns[packet.stream] = packet.dts_ns
@@ -106,12 +106,12 @@ class _Run:
         late_ns = packet.arrival_ns - packet.pts_ns - lasts_ns
         self.late_ns[packet.stream] = min(late_ns, self.late_ns.get(packet.stream, late_ns))
 
-    def placed(self) -> list[Packet]:
+    def aligned_packets(self) -> list[Packet]:
         """All packets, each stream on the axis that they share."""
-        return [moved(p, shift) if (shift := self.shift_ns.get(p.stream, 0)) else p for p in self.packets]
+        return [shifted(p, shift) if (shift := self.shift_ns.get(p.stream, 0)) else p for p in self.packets]
 
 
-class Tape:
+class PacketRing:
     """Keeps at least ``before_s`` seconds and what `hold` asks for, at most ``most_bytes``.
 
     Media times are found by their epoch, which `start_epoch` says where it begins. ``own_axis``: its packets come from
@@ -119,12 +119,14 @@ class Tape:
     ``sound``: the tape of a microphone that is this camera's sound.
     """
 
-    def __init__(self, before_s: float, most_bytes: int, *, own_axis: bool = False, sound: Tape | None = None) -> None:
+    def __init__(
+        self, before_s: float, most_bytes: int, *, own_axis: bool = False, sound: PacketRing | None = None
+    ) -> None:
         self._least_ns = nanoseconds(before_s) + _KEY_MARGIN_NS + _LATEST_NS
         self._most_bytes = most_bytes
         self._own_axis = own_axis
         self._sound = sound
-        self._runs: deque[_Run] = deque()
+        self._runs: deque[_PacketRun] = deque()
         self._bytes = 0
         self._hold_ns: int | None = None
         self._lock = threading.Lock()
@@ -133,7 +135,7 @@ class Tape:
         """A connection was opened; one with the same streams may go on where the last one ended (a file's loop)."""
         with self._lock:
             if not self._runs or self._runs[-1].template != template:
-                self._runs.append(_Run(template))
+                self._runs.append(_PacketRun(template))
 
     def push(self, packet: Packet) -> None:
         """Keep a packet, and let go of what is too old."""
@@ -170,42 +172,42 @@ class Tape:
                 return None
             return MediaTime(near.epoch, newest_ns - self._shift_ns(run, near, local_ns))
 
-    def cut(self, begin: MediaTime, end: MediaTime, local_ns: int) -> Cut | None:
+    def extract(self, begin: MediaTime, end: MediaTime, local_ns: int) -> PacketRange | None:
         """What there is from ``begin`` to ``end`` of the source's media; None when there is nothing.
 
         ``local_ns`` is the local time of ``begin``: it finds what another connection sent at that time.
         """
         with self._lock:
             run = self._run_at(begin, local_ns)
-            packets = run.placed() if run is not None else []
+            packets = run.aligned_packets() if run is not None else []
             shift_ns = self._shift_ns(run, begin, local_ns) if run is not None else 0
         cut = None
         if run is not None and packets:
-            cut = _cut(Cut(run.template, packets, begin.pts_ns, end.pts_ns, begin.epoch), shift_ns)
+            cut = _select(PacketRange(run.template, packets, begin.pts_ns, end.pts_ns, begin.epoch), shift_ns)
         if self._sound is None:
             return cut
-        heard = self._sound.cut(begin, end, local_ns)
-        return _joined(cut, heard)
+        sound = self._sound.extract(begin, end, local_ns)
+        return _with_sound(cut, sound)
 
-    def _run_for(self, packet: Packet) -> _Run:
+    def _run_for(self, packet: Packet) -> _PacketRun:
         """Where a packet belongs: it goes on in the newest run, is left over from before its break, or begins one."""
         newest = self._runs[-1]
-        if not newest.joins(packet):
-            self._runs.append(_Run(newest.template))
+        if not newest.continues(packet):
+            self._runs.append(_PacketRun(newest.template))
         elif packet.stream not in newest.last_ns and len(self._runs) > 1 and not newest.is_near(packet):
             former = self._runs[-2]
-            if former.packets and packet.stream in former.last_ns and former.joins(packet):
+            if former.packets and packet.stream in former.last_ns and former.continues(packet):
                 return former
         return self._runs[-1]
 
-    def _run_at(self, time: MediaTime, local_ns: int) -> _Run | None:
+    def _run_at(self, time: MediaTime, local_ns: int) -> _PacketRun | None:
         """The run that a media time lies in; by local time alone where the axes have nothing to do with each other."""
         runs = [run for run in self._runs if run.packets]
         if self._own_axis:
             return next((r for r in reversed(runs) if r.packets[0].arrival_ns <= local_ns), runs[0] if runs else None)
         return next((run for run in reversed(runs) if time.epoch in run.epochs), None)
 
-    def _shift_ns(self, run: _Run, time: MediaTime, local_ns: int) -> int:
+    def _shift_ns(self, run: _PacketRun, time: MediaTime, local_ns: int) -> int:
         return local_ns - run.offset_ns - time.pts_ns if self._own_axis else 0
 
     def _trim(self, now_ns: int) -> None:
@@ -224,14 +226,14 @@ class Tape:
             self._bytes -= len(run.packets.popleft().data)
 
 
-def moved(packet: Packet, by_ns: int) -> Packet:
+def shifted(packet: Packet, by_ns: int) -> Packet:
     """The same packet, later by ``by_ns``."""
     return replace(packet, pts_ns=packet.pts_ns + by_ns, dts_ns=packet.dts_ns + by_ns)
 
 
-def _cut(asked: Cut, shift_ns: int) -> Cut | None:
-    """What of the packets of ``asked`` shows its span, which ``shift_ns`` moves onto their axis."""
-    packets, begin_ns, end_ns = asked.packets, asked.begin_ns + shift_ns, asked.end_ns + shift_ns
+def _select(requested: PacketRange, shift_ns: int) -> PacketRange | None:
+    """What of the packets of ``requested`` shows its span, which ``shift_ns`` moves onto their axis."""
+    packets, begin_ns, end_ns = requested.packets, requested.begin_ns + shift_ns, requested.end_ns + shift_ns
     pictures = [i for i, p in enumerate(packets) if p.stream is Stream.VIDEO]
     keys = [i for i in pictures if packets[i].is_key]
     if pictures and not keys:
@@ -254,27 +256,27 @@ def _cut(asked: Cut, shift_ns: int) -> Cut | None:
             else begin_ns < p.pts_ns + p.duration_ns and p.pts_ns < end_ns
         )
     ]
-    return replace(asked, packets=chosen, begin_ns=begin_ns, end_ns=end_ns, shift_ns=shift_ns) if chosen else None
+    return replace(requested, packets=chosen, begin_ns=begin_ns, end_ns=end_ns, shift_ns=shift_ns) if chosen else None
 
 
-def _joined(seen: Cut | None, heard: Cut | None) -> Cut | None:
+def _with_sound(pictures_cut: PacketRange | None, sound_cut: PacketRange | None) -> PacketRange | None:
     """A picture's cut with the sound of another tape, moved onto the picture's axis."""
-    if seen is None or heard is None:
-        return seen or heard
-    pictures = [p for p in seen.packets if p.stream is Stream.VIDEO]
-    sounds = [moved(p, seen.shift_ns - heard.shift_ns) for p in heard.packets]
+    if pictures_cut is None or sound_cut is None:
+        return pictures_cut or sound_cut
+    pictures = [p for p in pictures_cut.packets if p.stream is Stream.VIDEO]
+    sounds = [shifted(p, pictures_cut.shift_ns - sound_cut.shift_ns) for p in sound_cut.packets]
     packets = sorted([*pictures, *sounds], key=lambda p: p.dts_ns)
-    return replace(seen, template=_template(seen.template, heard.template), packets=packets)
+    return replace(pictures_cut, template=_template(pictures_cut.template, sound_cut.template), packets=packets)
 
 
-def _template(seen: bytes, heard: bytes) -> bytes:
+def _template(picture_template: bytes, sound_template: bytes) -> bytes:
     """The first one's picture stream and the second one's sound stream, in one file without packets."""
     import av
 
     buffer = io.BytesIO()
     with (
-        av.open(io.BytesIO(seen)) as pictures,
-        av.open(io.BytesIO(heard)) as sounds,
+        av.open(io.BytesIO(picture_template)) as pictures,
+        av.open(io.BytesIO(sound_template)) as sounds,
         av.open(buffer, "w", format="mov", options={"movflags": "empty_moov"}) as out,
     ):
         out.add_stream_from_template(pictures.streams.video[0], opaque=True)

@@ -19,7 +19,7 @@ _FOLDERS = (b"moov", b"trak", b"edts")
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class _Mp4Box:
     """A box inside another: its contents from ``body`` on; ``wide`` where its times have 8 bytes."""
 
     kind: bytes
@@ -28,7 +28,7 @@ class _Box:
     wide: bool
 
 
-def show_only(path: Path, length_ns: int) -> None:
+def set_shown_duration(path: Path, length_ns: int) -> None:
     """Let the file end ``length_ns`` after its beginning; tracks that end earlier stay. SinkError when it is no MP4."""
     with path.open("r+b") as file:
         place, size = _moov(file, path)
@@ -71,7 +71,7 @@ def _shorten(moov: bytearray, length_ns: int) -> None:
     _put(moov, whole.body + (24 if whole.wide else 16), longest, whole.wide)
 
 
-def _shorten_edits(moov: bytearray, box: _Box, most: int) -> int:
+def _shorten_edits(moov: bytearray, box: _Mp4Box, most: int) -> int:
     """Shorten a track's edits to ``most`` ticks together; what they come to."""
     each, total = (20 if box.wide else 12), 0
     for i in range(int.from_bytes(moov[box.body + 4 : box.body + 8], "big")):
@@ -82,13 +82,13 @@ def _shorten_edits(moov: bytearray, box: _Box, most: int) -> int:
     return total
 
 
-def _boxes(data: bytearray, first: int, last: int) -> Iterator[_Box]:
+def _boxes(data: bytearray, first: int, last: int) -> Iterator[_Mp4Box]:
     at = first
     while at + _HEAD <= last:
         size, kind = int.from_bytes(data[at : at + 4], "big"), bytes(data[at + 4 : at + 8])
         if size < _HEAD:
             return
-        yield _Box(kind, at + _HEAD, at + size, data[at + _HEAD] == 1)
+        yield _Mp4Box(kind, at + _HEAD, at + size, data[at + _HEAD] == 1)
         if kind in _FOLDERS:
             yield from _boxes(data, at + _HEAD, at + size)
         at += size

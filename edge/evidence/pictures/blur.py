@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.engine.manifest import classes_named
+from edge.engine.manifest import object_classes_of
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, U8, Box, Rect
 
@@ -23,7 +23,7 @@ _SAME_WAY = 1.5  # how far it may have gone meanwhile, in its own sizes
 
 _FURTHER = 3.0  # how often the last step is taken again, at most
 
-Moment = tuple[MediaTime, Sequence[Box]]
+TimedBoxes = tuple[MediaTime, Sequence[Box]]
 """Which boxes were seen when."""
 
 
@@ -37,7 +37,7 @@ def blur_boxes(image: U8, boxes: Sequence[Box], classes: Collection[str]) -> U8:
 
 def rects_of(boxes: Sequence[Box], classes: Collection[str]) -> list[Rect]:
     """The boxes of ``classes`` (or of labels that stand for several, as ``vehicle``), enlarged."""
-    classes = classes_named(classes)
+    classes = object_classes_of(classes)
     return [_around((b.x1, b.y1, b.x2, b.y2)) for b in boxes if b.label in classes and b.score >= LEAST_SCORE]
 
 
@@ -58,7 +58,7 @@ def blur(plane: U8, rect: Rect) -> None:
 
 
 @dataclass(slots=True)
-class _Track:
+class _BlurTrack:
     """One thing over time: its corners at the moments at which it was seen."""
 
     label: str
@@ -66,7 +66,7 @@ class _Track:
     corners: list[Rect] = field(default_factory=list)
 
 
-class Veil:
+class BlurTracks:
     """Where to blur at any time of one epoch, from boxes that come once a window.
 
     Between two sights all that either covers is blurred; before the first a box is held for 1 s, after the last for
@@ -74,17 +74,17 @@ class Veil:
     picture is blurred.
     """
 
-    def __init__(self, moments: Sequence[Moment], classes: Collection[str]) -> None:
+    def __init__(self, moments: Sequence[TimedBoxes], classes: Collection[str]) -> None:
         """ValueError for moments of more than one epoch."""
-        classes = classes_named(classes)
-        self._tracks: list[_Track] = []
+        classes = object_classes_of(classes)
+        self._tracks: list[_BlurTrack] = []
         epochs = {time.epoch for time, _ in moments}
         if len(epochs) > 1:
             raise ValueError(f"moments of the epochs {sorted(epochs)} have no clock in common")
         self._epoch = epochs.pop() if epochs else None
         self._times = np.array(sorted({time.pts_ns for time, _ in moments}), np.int64)
         for time, boxes in sorted(moments, key=lambda moment: moment[0]):
-            self._see(time.pts_ns, [b for b in boxes if b.label in classes and b.score >= LEAST_SCORE])
+            self._add_boxes(time.pts_ns, [b for b in boxes if b.label in classes and b.score >= LEAST_SCORE])
 
     def is_needed(self, begin: MediaTime, end: MediaTime) -> bool:
         """Whether anything is to be blurred between the two times."""
@@ -110,11 +110,11 @@ class Veil:
             return True
         return bool(np.any(np.diff(near) > 2 * _BLIND_NS))
 
-    def _see(self, t_ns: int, boxes: Sequence[Box]) -> None:
+    def _add_boxes(self, t_ns: int, boxes: Sequence[Box]) -> None:
         free = [track for track in self._tracks if t_ns - track.times[-1] <= _SAME_NS and track.times[-1] < t_ns]
         pairs = sorted(
             (
-                (_way(track.corners[-1], box), k, i)
+                (_centre_distance(track.corners[-1], box), k, i)
                 for k, track in enumerate(free)
                 for i, box in enumerate(boxes)
                 if track.label == box.label
@@ -125,14 +125,14 @@ class Veil:
             if way <= _SAME_WAY and k not in taken.values() and i not in taken:
                 taken[i] = k
         for i, box in enumerate(boxes):
-            track = free[taken[i]] if i in taken else _Track(box.label)
+            track = free[taken[i]] if i in taken else _BlurTrack(box.label)
             if i not in taken:
                 self._tracks.append(track)
             track.times.append(t_ns)
             track.corners.append((box.x1, box.y1, box.x2, box.y2))
 
 
-def _at(track: _Track, t_ns: int) -> Rect | None:
+def _at(track: _BlurTrack, t_ns: int) -> Rect | None:
     times = track.times
     if not times[0] - _HOLD_BEFORE_NS <= t_ns <= times[-1] + _HOLD_AFTER_NS:
         return None
@@ -152,7 +152,7 @@ def _hull(corners: Sequence[Rect]) -> Rect:
     return min(x1), min(y1), max(x2), max(y2)
 
 
-def _way(corners: Rect, box: Box) -> float:
+def _centre_distance(corners: Rect, box: Box) -> float:
     """How far apart two boxes' middles are, in the size of the larger one."""
     size = max(corners[2] - corners[0], corners[3] - corners[1], box.x2 - box.x1, box.y2 - box.y1, 1e-6)
     dx = (corners[0] + corners[2] - box.x1 - box.x2) / 2

@@ -17,7 +17,7 @@ Polygons = Sequence[Sequence[Point]]
 _BLACK, _NO_COLOUR = 16, 128  # of luma and of both chroma planes, limited range
 
 
-class Cover:
+class MaskOverlay:
     """Polygons in 0..1 of the camera's picture; every pixel that they touch, and one more around, is black."""
 
     def __init__(self, polygons: Polygons) -> None:
@@ -31,13 +31,13 @@ class Cover:
     def apply(self, picture: U8) -> None:
         """Blacken ``picture`` u8[H,W,3] in place."""
         if self._polygons:
-            picture[self._covered(picture.shape[1], picture.shape[0])] = 0
+            picture[self._mask(picture.shape[1], picture.shape[0])] = 0
 
     def apply_planes(self, luma: U8, blue: U8, red: U8) -> None:
         """Blacken a picture in place: ``luma`` u8[H,W], ``blue`` and ``red`` u8[H/2,W/2]; sizes are even."""
         if not self._polygons:
             return
-        covered = self._covered(luma.shape[1], luma.shape[0])
+        covered = self._mask(luma.shape[1], luma.shape[0])
         if self._chroma is None or self._chroma.shape != blue.shape:
             height, width = blue.shape
             self._chroma = np.asarray(covered.reshape(height, 2, width, 2).any(axis=(1, 3)))
@@ -45,15 +45,15 @@ class Cover:
         blue[self._chroma] = _NO_COLOUR
         red[self._chroma] = _NO_COLOUR
 
-    def _covered(self, width: int, height: int) -> NDArray[np.bool_]:
+    def _mask(self, width: int, height: int) -> NDArray[np.bool_]:
         known = self._luma
         if known is None or known.shape != (height, width):
-            known = covered(self._polygons, width, height)
+            known = mask_pixels(self._polygons, width, height)
             self._luma, self._chroma = known, None
         return known
 
 
-def covered(polygons: Polygons, width: int, height: int) -> NDArray[np.bool_]:
+def mask_pixels(polygons: Polygons, width: int, height: int) -> NDArray[np.bool_]:
     """Which pixels bool[height,width] the polygons touch, with one pixel around."""
     import cv2
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from edge.config.values import Point
 from edge.errors import MediaError
-from edge.evidence.clips.reel import Reel
-from edge.evidence.clips.tape import Cut
+from edge.evidence.clips.reel import ClipSource
+from edge.evidence.clips.tape import PacketRange
 from edge.media_time import MediaTime
 from edge.types import F32, U8, Box, Rect
 
@@ -21,12 +21,12 @@ _QUALITY = 88
 _SMALL_QUALITY = 80
 _BOX = (255, 196, 0)  # RGB: amber stands out by day and in the grey of night
 _ZONE = (64, 200, 255)
-_INK = (16, 18, 22)
+_TEXT_COLOUR = (16, 18, 22)
 _FAINT = 0.25  # evidence below this share of the strongest is not shown
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class SnapshotOverlay:
     """What goes onto a picture; all corners in 0..1 of it.
 
     ``heat`` f32[h,w] lies on the letterboxed canvas, of which ``content`` is the picture; None: not drawn.
@@ -39,9 +39,9 @@ class Drawing:
     content: Rect = (0.0, 0.0, 1.0, 1.0)
 
 
-def picture_at(cut: Cut, time: MediaTime) -> U8 | None:
+def picture_at(cut: PacketRange, time: MediaTime) -> U8 | None:
     """The picture u8[H,W,3] RGB shown at ``time``, whole and as the camera sent it; None where the cut begins later."""
-    with closing(Reel(cut)) as reel:
+    with closing(ClipSource(cut)) as reel:
         last: Any = None
         for shown_ns, frame in reel.pictures(-(2**62), 2**62):
             if shown_ns > cut.pts_of(time):
@@ -53,7 +53,7 @@ def picture_at(cut: Cut, time: MediaTime) -> U8 | None:
         return np.array(np.rot90(last.to_ndarray(format="rgb24"), turns), np.uint8)
 
 
-def drawn(picture: U8, drawing: Drawing) -> U8:
+def draw_overlay(picture: U8, drawing: SnapshotOverlay) -> U8:
     """A copy of ``picture`` u8[H,W,3] RGB with everything drawn onto it, faint things below, words above."""
     image: U8 = np.array(picture)
     if drawing.heat is not None:
@@ -64,11 +64,11 @@ def drawn(picture: U8, drawing: Drawing) -> U8:
     for box in sorted(drawing.boxes, key=lambda box: box.score):
         _box(image, box, scale)
     if drawing.title:
-        _words(image, drawing.title, (round(10 * scale), round(10 * scale)), scale, _INK, (255, 255, 255))
+        _draw_text(image, drawing.title, (round(10 * scale), round(10 * scale)), scale, _TEXT_COLOUR, (255, 255, 255))
     return image
 
 
-def jpeg(image: U8, quality: int = _QUALITY) -> bytes:
+def encode_jpeg(image: U8, quality: int = _QUALITY) -> bytes:
     """``image`` u8[H,W,3] RGB as JPEG."""
     import cv2
 
@@ -86,7 +86,7 @@ def thumbnail(image: U8) -> bytes:
     if width > THUMBNAIL_WIDTH:
         size = (THUMBNAIL_WIDTH, max(1, round(height * THUMBNAIL_WIDTH / width)))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return jpeg(image, _SMALL_QUALITY)
+    return encode_jpeg(image, _SMALL_QUALITY)
 
 
 def _heat(image: U8, heat: F32, content: Rect) -> None:
@@ -119,7 +119,7 @@ def _zone(image: U8, name: str, corners: Sequence[Point], scale: float) -> None:
     cv2.addWeighted(tinted, 0.12, image, 0.88, 0, dst=image)
     cv2.polylines(image, [points], True, _ZONE, max(1, round(1.5 * scale)), cv2.LINE_AA)
     x, y = points[np.argmax(points[:, 1] * 4 - points[:, 0])]  # low and left: the title stands above
-    _words(image, name, (int(x) + 2, int(y) - round(26 * scale)), 0.8 * scale, _ZONE, _INK)
+    _draw_text(image, name, (int(x) + 2, int(y) - round(26 * scale)), 0.8 * scale, _ZONE, _TEXT_COLOUR)
 
 
 def _box(image: U8, box: Box, scale: float) -> None:
@@ -129,14 +129,14 @@ def _box(image: U8, box: Box, scale: float) -> None:
     corner = (round(box.x1 * (width - 1)), round(box.y1 * (height - 1)))
     other = (round(box.x2 * (width - 1)), round(box.y2 * (height - 1)))
     line = max(1, round(2 * scale))
-    cv2.rectangle(image, corner, other, _INK, line + 2, cv2.LINE_AA)
+    cv2.rectangle(image, corner, other, _TEXT_COLOUR, line + 2, cv2.LINE_AA)
     cv2.rectangle(image, corner, other, _BOX, line, cv2.LINE_AA)
     above = corner[1] - round(26 * scale)
     place = (corner[0], above if above >= 0 else corner[1] + line)
-    _words(image, f"{box.label} {box.score:.0%}", place, 0.8 * scale, _BOX, _INK)
+    _draw_text(image, f"{box.label} {box.score:.0%}", place, 0.8 * scale, _BOX, _TEXT_COLOUR)
 
 
-def _words(
+def _draw_text(
     image: U8, text: str, place: tuple[int, int], scale: float, ground: tuple[int, int, int], ink: tuple[int, int, int]
 ) -> None:
     """Words on a plate whose top left corner is ``place``, moved into the picture."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import MediaError
 from edge.evidence.clips.mute import Span
-from edge.evidence.clips.reel import Sound
+from edge.evidence.clips.reel import ClipAudio
 from edge.types import F32, NS_PER_S, U8, seconds
 
 F64 = NDArray[np.float64]
@@ -24,14 +24,14 @@ _MARK = (255, 196, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class SpectrogramMarks:
     """What is marked, on the sound's own axis: the event's ``span``, and the parts that were made ``silent``."""
 
     span: Span
     silent: Sequence[Span] = ()
 
 
-def spectrogram(sound: Sound, marks: Marks) -> bytes:
+def render_spectrogram(sound: ClipAudio, marks: SpectrogramMarks) -> bytes:
     """PNG of ``sound``; 0 s on its axis is the event's beginning. MediaError when there is less than a moment of it."""
     import cv2
 
@@ -52,7 +52,7 @@ def spectrogram(sound: Sound, marks: Marks) -> bytes:
     return bytes(data.tobytes())
 
 
-def mel_levels(sound: Sound) -> F32:
+def mel_levels(sound: ClipAudio) -> F32:
     """f32[100,columns] in dB against a full-scale sine: Hann windows of 50 ms, powers summed in mel bands up to half
     the rate or 16 kHz. ``mel = 2595 log10(1 + f / 700)`` (O'Shaughnessy 1987)."""
     mono = sound.samples.mean(axis=0, dtype=np.float32)
@@ -93,22 +93,22 @@ def _hertz(mel: F64) -> F64:
     return np.asarray(700 * (10 ** (mel / 2595) - 1))
 
 
-def _x(sound: Sound, t_ns: int) -> int:
+def _x(sound: ClipAudio, t_ns: int) -> int:
     length_ns = int(sound.samples.shape[1]) * NS_PER_S // sound.rate_hz
     share = (t_ns - sound.begin_ns) / max(1, length_ns)
     return _LEFT + round(min(max(share, 0.0), 1.0) * (WIDTH - 1))
 
 
-def _silence(image: U8, sound: Sound, spans: Sequence[Span]) -> None:
+def _silence(image: U8, sound: ClipAudio, spans: Sequence[Span]) -> None:
     for begin_ns, end_ns in spans:
         x1, x2 = _x(sound, begin_ns), _x(sound, end_ns)
         image[_TOP : _TOP + HEIGHT, x1 : x2 + 1] = (34, 37, 45)
         words = "speech left out"
         if x2 - x1 > 110:
-            _words(image, words, ((x1 + x2) // 2 - 50, _TOP + HEIGHT // 2), _DIM)
+            _draw_text(image, words, ((x1 + x2) // 2 - 50, _TOP + HEIGHT // 2), _DIM)
 
 
-def _time_axis(image: U8, sound: Sound, span: Span) -> None:
+def _time_axis(image: U8, sound: ClipAudio, span: Span) -> None:
     import cv2
 
     length_s = sound.samples.shape[1] / sound.rate_hz
@@ -117,12 +117,12 @@ def _time_axis(image: U8, sound: Sound, span: Span) -> None:
     for k in range(int(np.ceil(first_s / step_s)), int((first_s + length_s) // step_s) + 1):
         x = _x(sound, span[0] + k * step_s * NS_PER_S)
         cv2.line(image, (x, _TOP + HEIGHT), (x, _TOP + HEIGHT + 4), _DIM, 1)
-        _words(image, f"{k * step_s:+d} s" if k else "0 s", (x - 12, _TOP + HEIGHT + 17), _INK)
+        _draw_text(image, f"{k * step_s:+d} s" if k else "0 s", (x - 12, _TOP + HEIGHT + 17), _INK)
     x1, x2 = _x(sound, span[0]), max(_x(sound, span[1]), _x(sound, span[0]) + 2)
     cv2.rectangle(image, (x1, _TOP - 7), (x2, _TOP - 3), _MARK, cv2.FILLED)
     for x in (x1, x2):
         cv2.line(image, (x, _TOP - 3), (x, _TOP + HEIGHT - 1), _MARK, 1)
-    _words(image, "event", (min(x1, _LEFT + WIDTH - 40), _TOP - 9), _MARK)
+    _draw_text(image, "event", (min(x1, _LEFT + WIDTH - 40), _TOP - 9), _MARK)
 
 
 def _pitch_axis(image: U8, rate_hz: int) -> None:
@@ -134,11 +134,11 @@ def _pitch_axis(image: U8, rate_hz: int) -> None:
             break
         y = _TOP + round((1 - (_mel(hertz) - low) / (high - low)) * (HEIGHT - 1))
         cv2.line(image, (_LEFT - 4, y), (_LEFT - 1, y), _DIM, 1)
-        _words(image, words, (_LEFT - 8 - 8 * len(words), y + 4), _INK)
-    _words(image, "Hz", (4, _TOP - 6), _DIM)
+        _draw_text(image, words, (_LEFT - 8 - 8 * len(words), y + 4), _INK)
+    _draw_text(image, "Hz", (4, _TOP - 6), _DIM)
 
 
-def _words(image: U8, text: str, place: tuple[int, int], ink: tuple[int, int, int]) -> None:
+def _draw_text(image: U8, text: str, place: tuple[int, int], ink: tuple[int, int, int]) -> None:
     import cv2
 
     cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, ink, 1, cv2.LINE_AA)

@@ -9,14 +9,14 @@ import numpy as np
 
 from edge.types import U8
 
-COLUMNS, WIDTH, HEIGHT, CAPTION, GAP = 4, 240, 135, 24, 4
-QUALITY = 80
-_PAPER, _INK = (28, 24, 22), (230, 230, 230)
-_MARKED = {"true": (96, 196, 96), "false": (150, 150, 150)}  # BGR
+COLUMNS, TILE_WIDTH, TILE_HEIGHT, CAPTION, GAP = 4, 240, 135, 24, 4
+STORYBOARD_QUALITY = 80
+_BACKGROUND, _CAPTION_COLOUR = (28, 24, 22), (230, 230, 230)
+_VERDICT_COLOURS = {"true": (96, 196, 96), "false": (150, 150, 150)}  # BGR
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class StoryboardTile:
     """One picture (JPEG) with the words under it, and what a person said of it."""
 
     jpeg: bytes
@@ -24,7 +24,7 @@ class Tile:
     verdict: str | None = None
 
 
-def storyboard(tiles: Sequence[Tile]) -> bytes | None:
+def make_storyboard(tiles: Sequence[StoryboardTile]) -> bytes | None:
     """A JPEG of `COLUMNS` columns in the order given; pictures keep their shape. None where none can be read."""
     import cv2
 
@@ -36,25 +36,25 @@ def storyboard(tiles: Sequence[Tile]) -> bytes | None:
         return None
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    size = (rows * (HEIGHT + CAPTION + GAP) + GAP, columns * (WIDTH + GAP) + GAP, 3)
-    sheet = np.full(size, _PAPER, np.uint8)
+    size = (rows * (TILE_HEIGHT + CAPTION + GAP) + GAP, columns * (TILE_WIDTH + GAP) + GAP, 3)
+    sheet = np.full(size, _BACKGROUND, np.uint8)
     for n, (tile, picture) in enumerate(shown):
-        top = GAP + n // columns * (HEIGHT + CAPTION + GAP)
-        left = GAP + n % columns * (WIDTH + GAP)
-        _place(sheet, picture, top, left)
-        ink = _MARKED.get(tile.verdict or "", _INK)
+        top = GAP + n // columns * (TILE_HEIGHT + CAPTION + GAP)
+        left = GAP + n % columns * (TILE_WIDTH + GAP)
+        _draw_tile(sheet, picture, top, left)
+        ink = _VERDICT_COLOURS.get(tile.verdict or "", _CAPTION_COLOUR)
         words = tile.words.encode("ascii", "replace").decode()
-        place = (left + 4, top + HEIGHT + 17)
+        place = (left + 4, top + TILE_HEIGHT + 17)
         cv2.putText(sheet, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, 1, cv2.LINE_AA)
-    done, jpeg = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    done, jpeg = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, STORYBOARD_QUALITY])
     return bytes(jpeg) if done else None
 
 
-def _place(sheet: U8, picture: U8, top: int, left: int) -> None:
+def _draw_tile(sheet: U8, picture: U8, top: int, left: int) -> None:
     import cv2
 
-    scale = min(WIDTH / picture.shape[1], HEIGHT / picture.shape[0])
+    scale = min(TILE_WIDTH / picture.shape[1], TILE_HEIGHT / picture.shape[0])
     width, height = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    y, x = top + (HEIGHT - height) // 2, left + (WIDTH - width) // 2
+    y, x = top + (TILE_HEIGHT - height) // 2, left + (TILE_WIDTH - width) // 2
     sheet[y : y + height, x : x + width] = small

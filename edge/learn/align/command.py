@@ -8,7 +8,7 @@ from pathlib import Path
 Subparsers = argparse._SubParsersAction  # noqa: SLF001  -- argparse has no public name for it
 
 
-def add_words(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+def register_words(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Give `edge learn` the command."""
     parser = subparsers.add_parser("words", help="fit what prompts need (align.pt, text.npz) to a model's encoders")
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="default: %(default)s")
@@ -22,12 +22,12 @@ def add_words(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 def main_words(args: argparse.Namespace) -> int:
     """Fit to the engine's encoders, or write what was fitted into the engine."""
-    from edge.learn.align.file import fit, write_text
-    from edge.learn.data import data_root
+    from edge.learn.align.file import fit_alignment, write_knowledge
+    from edge.learn.data import find_data_root
 
     if args.write:
-        print(write_text(args.engine, args.work))
+        print(write_knowledge(args.engine, args.work))
     else:
-        fit(args.engine, data_root(args.data), args.packages, args.photos).save(args.work)
+        fit_alignment(args.engine, find_data_root(args.data), args.packages, args.photos).save(args.work)
         print(f"{args.work}/align.pt: export the network with it, then edge learn words --write")
     return 0

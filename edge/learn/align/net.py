@@ -20,16 +20,16 @@ import torch
 from torch import Tensor, nn
 
 from edge.learn.labels import COCO, TAGS
-from edge.learn.nets.image import PICTURE_TAGS
+from edge.learn.nets.image import PICTURE_TAG_COUNT
 
-SPACE: Final = 192
-SEEN: Final = PICTURE_TAGS + len(COCO)
-HEARD_SHARPNESS: Final = 0.5
-SEEN_SHARPNESS: Final = 0.7
+SPACE_DIM: Final = 192
+PICTURE_CONCEPTS: Final = PICTURE_TAG_COUNT + len(COCO)
+SOUND_SHARPNESS: Final = 0.5
+PICTURE_SHARPNESS: Final = 0.7
 _FLOOR: Final = 1e-6
 
 
-class Align(nn.Module):
+class TextProjection(nn.Module):
     """Encoders' answers -> unit vectors [B,2,192], picture first. Buffers hold what is ordinary (`align/space.py`)."""
 
     heard_usual: Tensor
@@ -41,35 +41,37 @@ class Align(nn.Module):
         super().__init__()
         self.register_buffer("heard_usual", torch.zeros(TAGS))
         self.register_buffer("heard_scale", torch.ones(TAGS))
-        self.register_buffer("seen_usual", torch.zeros(SEEN))
-        self.register_buffer("seen_scale", torch.ones(SEEN))
-        self.heard_names = nn.Parameter(torch.zeros(TAGS, SPACE))
-        self.seen_names = nn.Parameter(torch.zeros(SEEN, SPACE))
-        self.heard_sharpness = nn.Parameter(torch.tensor(HEARD_SHARPNESS))
-        self.seen_sharpness = nn.Parameter(torch.tensor(SEEN_SHARPNESS))
+        self.register_buffer("seen_usual", torch.zeros(PICTURE_CONCEPTS))
+        self.register_buffer("seen_scale", torch.ones(PICTURE_CONCEPTS))
+        self.heard_names = nn.Parameter(torch.zeros(TAGS, SPACE_DIM))
+        self.seen_names = nn.Parameter(torch.zeros(PICTURE_CONCEPTS, SPACE_DIM))
+        self.heard_sharpness = nn.Parameter(torch.tensor(SOUND_SHARPNESS))
+        self.seen_sharpness = nn.Parameter(torch.tensor(PICTURE_SHARPNESS))
 
-    def forward(self, tags: Tensor, heard: Tensor, picture_tags: Tensor, classes: Tensor, there: Tensor) -> Tensor:
+    def forward(
+        self, tags: Tensor, audio_ok: Tensor, picture_tags: Tensor, classes: Tensor, video_ok: Tensor
+    ) -> Tensor:
         """Log-odds [B,527], probabilities [B,1000] and [B,80] -> [B,2,192]."""
-        seen = self.of_picture(picture_tags, classes) * there.reshape(-1, 1)
-        return torch.stack([seen, self.of_sound(tags) * heard.reshape(-1, 1)], 1)
+        seen = self.project_picture(picture_tags, classes) * video_ok.reshape(-1, 1)
+        return torch.stack([seen, self.project_sound(tags) * audio_ok.reshape(-1, 1)], 1)
 
-    def settle(self) -> None:
+    def fold_sharpness(self) -> None:
         """Put what was learned of the sharpness into the scales: a graph keeps the constants that it began with."""
         with torch.no_grad():
-            self.heard_scale *= self.heard_sharpness / HEARD_SHARPNESS
-            self.seen_scale *= self.seen_sharpness / SEEN_SHARPNESS
-            self.heard_sharpness.fill_(HEARD_SHARPNESS)
-            self.seen_sharpness.fill_(SEEN_SHARPNESS)
+            self.heard_scale *= self.heard_sharpness / SOUND_SHARPNESS
+            self.seen_scale *= self.seen_sharpness / PICTURE_SHARPNESS
+            self.heard_sharpness.fill_(SOUND_SHARPNESS)
+            self.seen_sharpness.fill_(PICTURE_SHARPNESS)
 
-    def of_sound(self, tags: Tensor) -> Tensor:
+    def project_sound(self, tags: Tensor) -> Tensor:
         """Unit vectors [B,192] of what is heard."""
         above = (tags - self.heard_usual) * self.heard_scale
-        return unit(torch.softmax(above * self.heard_sharpness, 1) @ self.heard_names)
+        return normalise(torch.softmax(above * self.heard_sharpness, 1) @ self.heard_names)
 
-    def of_picture(self, picture_tags: Tensor, classes: Tensor) -> Tensor:
+    def project_picture(self, picture_tags: Tensor, classes: Tensor) -> Tensor:
         """Unit vectors [B,192] of what is seen."""
         above = (log_odds(torch.cat([picture_tags, classes], 1)) - self.seen_usual) * self.seen_scale
-        return unit(torch.softmax(above * self.seen_sharpness, 1) @ self.seen_names)
+        return normalise(torch.softmax(above * self.seen_sharpness, 1) @ self.seen_names)
 
 
 def log_odds(probability: Tensor) -> Tensor:
@@ -78,13 +80,13 @@ def log_odds(probability: Tensor) -> Tensor:
     return torch.log(p) - torch.log(1.0 - p)
 
 
-def unit(x: Tensor) -> Tensor:
+def normalise(x: Tensor) -> Tensor:
     """Rows of length 1."""
     return x / x.pow(2).sum(1, keepdim=True).add(1e-6).sqrt()
 
 
-def load_align(path: Path) -> Align:
+def load_text_projection(path: Path) -> TextProjection:
     """The module with its weights, in eval mode."""
-    net = Align()
+    net = TextProjection()
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return net.eval()

@@ -13,20 +13,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.learn.data import decode_sound, recordings
+from edge.learn.data import decode_sound, open_recordings
 from edge.learn.labels import RATE_HZ, SAMPLES
 from edge.learn.scenes import synth
 from edge.learn.scenes.packages import packaged_sounds, soundfont_sounds
-from edge.learn.scenes.soundbank import degrade, loud_crop, speech
+from edge.learn.scenes.soundbank import crop_loudest, simulate_microphone, synthetic_speech
 
 Wave = NDArray[np.float32]
-SHARES: Final = {"recordings": 0.34, "effects": 0.1, "instruments": 0.13, "made": 0.12, "talk": 0.09, "noise": 0.07}
+KIND_SHARES: Final = {
+    "recordings": 0.34,
+    "effects": 0.1,
+    "instruments": 0.13,
+    "made": 0.12,
+    "talk": 0.09,
+    "noise": 0.07,
+}
 """How often each kind is drawn; the rest are mixtures of two of any kind."""
 _SOUNDFONT: Final = "usr/share/sounds/sf2/FluidR3_GS.sf2"
 
 
 @dataclass(frozen=True, slots=True)
-class Ordinary:
+class BackgroundSounds:
     """Whole sounds by kind."""
 
     kinds: dict[str, list[Wave]]
@@ -36,40 +43,40 @@ class Ordinary:
         at any level."""
         rng = np.random.default_rng(seed)
         for _ in range(count):
-            clean = self._one(rng)
-            if rng.random() > sum(SHARES.values()):
-                clean = clean + self._one(rng) * 10 ** rng.uniform(-0.8, 0.2)
-            heard = degrade(clean, rng) if rng.random() < 0.5 else clean
+            clean = self._draw(rng)
+            if rng.random() > sum(KIND_SHARES.values()):
+                clean = clean + self._draw(rng) * 10 ** rng.uniform(-0.8, 0.2)
+            degraded = simulate_microphone(clean, rng) if rng.random() < 0.5 else clean
             level = 10 ** rng.uniform(-1.7, -0.1)
-            yield at_level(clean, level), at_level(heard, level)
+            yield scaled_to_peak(clean, level), scaled_to_peak(degraded, level)
 
-    def _one(self, rng: np.random.Generator) -> Wave:
-        names = [name for name in SHARES if self.kinds.get(name)]
-        weights = np.array([SHARES[name] for name in names])
+    def _draw(self, rng: np.random.Generator) -> Wave:
+        names = [name for name in KIND_SHARES if self.kinds.get(name)]
+        weights = np.array([KIND_SHARES[name] for name in names])
         kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         waves = self.kinds[kind]
         wave = waves[int(rng.integers(len(waves)))]
         if kind == "instruments":
-            wave = phrase(wave, rng)
+            wave = synthesise_phrase(wave, rng)
         if len(wave) > SAMPLES and rng.random() < 0.4:
             at = int(rng.integers(0, len(wave) - SAMPLES))
             return wave[at : at + SAMPLES]
-        return loud_crop(wave, SAMPLES, rng)
+        return crop_loudest(wave, SAMPLES, rng)
 
 
-def at_level(wave: Wave, peak: float) -> Wave:
+def scaled_to_peak(wave: Wave, peak: float) -> Wave:
     """The wave with this peak; what is nearly silent stays so."""
     gain = min(peak / (float(np.abs(wave).max()) + 1e-6), 50.0)
     return np.asarray(np.clip(wave * gain, -1, 1), np.float32)
 
 
-def load_ordinary(data: Path, packages: Path, seed: int = 3) -> Ordinary:
+def load_background_sounds(data: Path, packages: Path, seed: int = 3) -> BackgroundSounds:
     """Everything open under ``data`` and ``packages`` (`edge.learn.scenes.packages`), and what the code makes."""
     rng = np.random.default_rng(seed)
-    heard = []
-    for recording in recordings(data):
+    decoded = []
+    for recording in open_recordings(data):
         try:
-            heard.append(decode_sound(recording.path))
+            decoded.append(decode_sound(recording.path))
         except ValueError:
             continue
     effects = [sound.wave for sound in packaged_sounds(packages)]
@@ -78,13 +85,13 @@ def load_ordinary(data: Path, packages: Path, seed: int = 3) -> Ordinary:
     recipes = [*(recipe for made in synth.EVENTS.values() for recipe in made), *synth.NEGATIVES]
     made = [recipe(rng) for recipe in recipes for _ in range(6)]
     noise = [synth.noise_bed(rng, 3.0) for _ in range(24)] + [np.zeros(SAMPLES, np.float32)] * 2
-    talk = speech(held_out=False) + speech(held_out=True)
-    return Ordinary(
-        {"recordings": heard, "effects": effects, "instruments": notes, "made": made, "talk": talk, "noise": noise}
+    talk = synthetic_speech(held_out=False) + synthetic_speech(held_out=True)
+    return BackgroundSounds(
+        {"recordings": decoded, "effects": effects, "instruments": notes, "made": made, "talk": talk, "noise": noise}
     )
 
 
-def phrase(note: Wave, rng: np.random.Generator) -> Wave:
+def synthesise_phrase(note: Wave, rng: np.random.Generator) -> Wave:
     """A few notes or chords of one instrument's sample, at pitches of a scale: music, roughly."""
     import soxr
 

@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge.learn.align.net import SPACE, Align, unit
-from edge.learn.align.sounds import Ordinary
+from edge.learn.align.net import SPACE_DIM, TextProjection, normalise
+from edge.learn.align.sounds import BackgroundSounds
 from edge.learn.align.text import Phrase
 
 F32 = NDArray[np.float32]
-Listen = Callable[[F32], F32]
+EncodeSound = Callable[[F32], F32]
 """Windows [n,64000] -> log-odds of the tags [n,527], as in service."""
 _log = logging.getLogger(__name__)
 RANKS: Final = 5
@@ -34,7 +34,7 @@ _TEMPERATURE: Final = 1 / 20
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class TagLogits:
     """Log-odds [n,527] of ordinary windows, as recorded and as heard."""
 
     clean: F32
@@ -48,24 +48,24 @@ class TextSpace:
     mean: F32
     basis: F32
 
-    def of(self, embeddings: F32) -> F32:
+    def project(self, embeddings: F32) -> F32:
         """Unit vectors [n,192]."""
         x = (embeddings - self.mean) @ self.basis
         return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True), np.float32)
 
 
-def hear(listen: Listen, sounds: Ordinary, count: int, seed: int) -> Heard:
+def encode_background(encode_sound: EncodeSound, sounds: BackgroundSounds, count: int, seed: int) -> TagLogits:
     """Ordinary windows through the sound encoder."""
-    found = []
+    logits = []
     for n, pair in enumerate(sounds.pairs(count, seed)):
-        found.append(listen(np.stack(pair)))
+        logits.append(encode_sound(np.stack(pair)))
         if n % 500 == 499:
             _log.info("listened to %d of %d windows", n + 1, count)
-    both = np.stack(found)
-    return Heard(both[:, 0], both[:, 1])
+    both = np.stack(logits)
+    return TagLogits(both[:, 0], both[:, 1])
 
 
-def ordinary(odds: F32) -> tuple[F32, F32]:
+def background_statistics(odds: F32) -> tuple[F32, F32]:
     """What log-odds [n,k] are ordinarily: the median of each, and one over how far it reaches above that where it is
     not among the answers.
 
@@ -81,28 +81,32 @@ def ordinary(odds: F32) -> tuple[F32, F32]:
     return np.asarray(usual, np.float32), np.asarray((reach / np.median(reach)) ** -SPREAD, np.float32)
 
 
-def start(heard: Heard, seen: F32, phrases: Sequence[Phrase], embeddings: F32) -> tuple[Align, TextSpace]:
+def initial_projection(
+    sound_logits: TagLogits, picture_logits: F32, phrases: Sequence[Phrase], embeddings: F32
+) -> tuple[TextProjection, TextSpace]:
     """The module before training: names where their phrases are, in the 192 main directions of all phrases.
 
-    ``seen`` [n,1080] log-odds of ordinary pictures; ``embeddings`` [n,384] of the phrases.
+    ``picture_logits`` [n,1080] log-odds of ordinary pictures; ``embeddings`` [n,384] of the phrases.
     """
-    net = Align()
-    for name, odds in (("heard", heard.tags), ("seen", seen)):
-        usual, scale = ordinary(odds)
+    net = TextProjection()
+    for name, odds in (("heard", sound_logits.tags), ("seen", picture_logits)):
+        usual, scale = background_statistics(odds)
         getattr(net, f"{name}_usual").copy_(torch.from_numpy(usual))
         getattr(net, f"{name}_scale").copy_(torch.from_numpy(scale))
-    tags, concepts, classes = (names_of(phrases, embeddings, kind) for kind in ("tags", "picture_tags", "classes"))
+    tags, concepts, classes = (
+        mean_phrase_directions(phrases, embeddings, kind) for kind in ("tags", "picture_tags", "classes")
+    )
     seen_names = np.concatenate([concepts, classes])
     mean = tags.mean(0)
     spoken = np.concatenate([embeddings[[p.kind == "tags" for p in phrases]], tags, seen_names]) - mean
-    basis = np.linalg.svd(spoken, full_matrices=False)[2][:SPACE].T
+    basis = np.linalg.svd(spoken, full_matrices=False)[2][:SPACE_DIM].T
     with torch.no_grad():
         net.heard_names.copy_(torch.from_numpy((tags - mean) @ basis))
         net.seen_names.copy_(torch.from_numpy((seen_names - mean) @ basis))
     return net, TextSpace(mean, np.ascontiguousarray(basis))
 
 
-def names_of(phrases: Sequence[Phrase], embeddings: F32, kind: str) -> F32:
+def mean_phrase_directions(phrases: Sequence[Phrase], embeddings: F32, kind: str) -> F32:
     """The mean direction [k,384] of each entry's phrases, of one kind, in order."""
     index = np.array([p.index for p in phrases if p.kind == kind])
     rows = embeddings[[p.kind == kind for p in phrases]]
@@ -111,33 +115,33 @@ def names_of(phrases: Sequence[Phrase], embeddings: F32, kind: str) -> F32:
     return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
 
 
-def train(
-    net: Align, space: TextSpace, heard: Heard, phrases: Sequence[Phrase], embeddings: F32, *,
+def train_projection(
+    net: TextProjection, space: TextSpace, sound_logits: TagLogits, phrases: Sequence[Phrase], embeddings: F32, *,
     epochs: int = 4, rate: float = 5e-4, seed: int = 1, left_out: frozenset[int] = frozenset(),
 ) -> TextSpace:  # fmt: skip
     """Train the sound side in place and return the text space that goes with it. Tags ``left_out`` are never named."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    text = nn.Linear(embeddings.shape[1], SPACE, bias=False)
+    text = nn.Linear(embeddings.shape[1], SPACE_DIM, bias=False)
     with torch.no_grad():
         text.weight.copy_(torch.from_numpy(space.basis.T))
     mean, began = torch.from_numpy(space.mean), text.weight.detach().clone()
     names_began = net.heard_names.detach().clone()
-    kept = np.array([k for k in range(heard.tags.shape[1]) if k not in left_out])
-    first, many = _places(phrases, kept)
+    kept = np.array([k for k in range(sound_logits.tags.shape[1]) if k not in left_out])
+    first, many = _phrase_offsets(phrases, kept)
     free = [net.heard_names, net.heard_sharpness, *text.parameters()]
     optimiser = torch.optim.Adam(free, lr=rate)
-    tags, clean = torch.from_numpy(heard.tags), torch.from_numpy(heard.clean)
+    tags, clean = torch.from_numpy(sound_logits.tags), torch.from_numpy(sound_logits.clean)
     teacher = torch.softmax(((clean - net.heard_usual) * net.heard_scale)[:, kept], 1)
     for epoch in range(epochs):
         order, total = torch.from_numpy(rng.permutation(len(tags))), 0.0
         for at in range(0, len(order) - _BATCH + 1, _BATCH):
             rows = order[at : at + _BATCH]
-            said = torch.from_numpy(embeddings[first + (rng.random(len(first)) * many).astype(int)])
-            words = unit(text(said - mean))
-            there = net.of_sound(tags[rows])
-            loss = contrast(there, words, teacher[rows])
-            loss = loss + 2.0 * (text.weight - began).pow(2).sum() / SPACE
+            phrase_embeddings = torch.from_numpy(embeddings[first + (rng.random(len(first)) * many).astype(int)])
+            words = normalise(text(phrase_embeddings - mean))
+            sound_vectors = net.project_sound(tags[rows])
+            loss = soft_info_nce(sound_vectors, words, teacher[rows])
+            loss = loss + 2.0 * (text.weight - began).pow(2).sum() / SPACE_DIM
             loss = loss + 0.1 * (net.heard_names - names_began).pow(2).mean()
             optimiser.zero_grad()
             loss.backward()
@@ -149,7 +153,7 @@ def train(
     return TextSpace(space.mean, np.ascontiguousarray(basis, dtype=np.float32))
 
 
-def _places(phrases: Sequence[Phrase], tags: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _phrase_offsets(phrases: Sequence[Phrase], tags: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each tag's phrases begin and how many they are; a tag's phrases stand together."""
     of_tag = np.array([p.index if p.kind == "tags" else -1 for p in phrases])
     first = np.array([int(np.argmax(of_tag == k)) for k in tags])
@@ -157,10 +161,10 @@ def _places(phrases: Sequence[Phrase], tags: NDArray[np.int64]) -> tuple[NDArray
     return first, many
 
 
-def contrast(there: Tensor, words: Tensor, teacher: Tensor) -> Tensor:
+def soft_info_nce(windows: Tensor, words: Tensor, teacher: Tensor) -> Tensor:
     """Cross entropy of finding the words [K,192] for windows [B,192] and the windows for words, as the teacher [B,K]
     shares them out (InfoNCE with soft targets)."""
-    close = there @ words.T / _TEMPERATURE
+    close = windows @ words.T / _TEMPERATURE
     to_words = -(teacher * F.log_softmax(close, 1)).sum(1).mean()
     column = teacher.sum(0)
     to_windows = -((teacher / (column + 1e-6)) * F.log_softmax(close, 0)).sum(0)

@@ -21,7 +21,7 @@ class Phrase:
     index: int
 
 
-def load_words() -> dict[str, dict[str, list[str]]]:
+def load_synonyms() -> dict[str, dict[str, list[str]]]:
     """Section -> name -> phrases, of words.txt."""
     words: dict[str, dict[str, list[str]]] = {}
     section: dict[str, list[str]] = {}
@@ -34,30 +34,30 @@ def load_words() -> dict[str, dict[str, list[str]]]:
     return words
 
 
-def phrases_of(
+def all_phrases(
     tags: Sequence[str], classes: Sequence[str], picture_tags: Sequence[str], labels: Sequence[str]
 ) -> list[Phrase]:
     """All phrases; ValueError for words about a name that is not there. ImageNet's names are lists of synonyms.
 
     Of the labels only those that the words name: the others are heard, and the tags know them better.
     """
-    words = load_words()
+    words = load_synonyms()
     for section, names in (("tags", tags), ("classes", classes)):
         unknown = set(words[section]) - set(names)
         if unknown:
             raise ValueError(f"words.txt, [{section}]: the model does not know {sorted(unknown)}")
-    found = [Phrase(text, "tags", n) for n, tag in enumerate(tags) for text in (tag, *words["tags"].get(tag, ()))]
-    found += [
+    phrases = [Phrase(text, "tags", n) for n, tag in enumerate(tags) for text in (tag, *words["tags"].get(tag, ()))]
+    phrases += [
         Phrase(text, "classes", n) for n, name in enumerate(classes) for text in (name, *words["classes"].get(name, ()))
     ]
-    found += [
+    phrases += [
         Phrase(text.strip(), "picture_tags", n) for n, names in enumerate(picture_tags) for text in names.split(",")
     ]
     known = {label: n for n, label in enumerate(labels)}
-    found += [
+    phrases += [
         Phrase(text, "labels", known[label])
         for label, texts in words["labels"].items()
         if label in known
         for text in (label.replace("_", " "), *texts)
     ]
-    return found
+    return phrases

@@ -26,78 +26,79 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge.learn.labels import BODY, BODY_CHANNELS, GRID, HEIGHT, MEMORY, WIDTH
-from edge.learn.nets.detector import Anchors, overlaps, picked
+from edge.learn.labels import BODY_CHANNELS, BODY_DIM, GRID, HEIGHT, MEMORY, WIDTH
+from edge.learn.nets.detector import AnchorPredictions, gather_rows, pairwise_iou
 
-PEOPLE: Final = 6
-HEARD: Final = (0.5, 1.0)
+MAX_PEOPLE: Final = 6
+MAX_SOUND_BIAS: Final = (0.5, 1.0)
 """The most that sound adds to the log-odds of fall and fight."""
 CELL: Final = 16.0
 ROWS: Final = 2 * GRID[0]
 COLUMNS: Final = 2 * GRID[1]
 _CANDIDATES: Final = 32
-_SAME: Final = 0.45
-_FAINT: Final = 0.05
-_REACH: Final = (1, 2, 4)
+_NMS_IOU: Final = 0.45
+_MIN_SCORE: Final = 0.05
+_DILATIONS: Final = (1, 2, 4)
 FIGHT_TAGS: Final = (8, 11, 14, 467, 468)
 """AudioSet: shout, yell, scream, slap, whack."""
 FALL_TAGS: Final = (460, 461)
 """AudioSet: thump, thunk."""
 
 
-class Crowd(NamedTuple):
+class PersonBoxes(NamedTuple):
     """The best boxes of one kind, best first: `box` [B,K,4] as centre and size in canvas pixels, `score` [B,K]."""
 
     box: Tensor
     score: Tensor
 
 
-def turn(now: Tensor) -> Tensor:
+def rotate_to_sides(now: Tensor) -> Tensor:
     """[B,3,256,448] -> [2B,3,224,128]: half size, left side up, then right side up."""
-    return turn_half(F.avg_pool2d(now, 2))
+    return rotate_halved(F.avg_pool2d(now, 2))
 
 
-def turn_half(half: Tensor) -> Tensor:
-    """`turn` of a picture that was halved already. Whole rows are put in reverse order, after the transposition."""
+def rotate_halved(half: Tensor) -> Tensor:
+    """`rotate_to_sides` of a picture that was halved already. Whole rows are put in reverse order, after the
+    transposition."""
     left = half.transpose(2, 3)
     return torch.cat([left, left.index_select(2, torch.tensor(list(range(WIDTH // 2))[::-1]))], 0)
 
 
-def people(found: Anchors) -> Crowd:
-    """The best `PEOPLE` person boxes after suppression; rows that are not used score 0."""
-    return suppressed(*candidates(found.box, found.there * found.classes[:, :1]))
+def people(found: AnchorPredictions) -> PersonBoxes:
+    """The best `MAX_PEOPLE` person boxes after suppression; rows that are not used score 0."""
+    return suppress_overlaps(*top_candidates(found.box, found.objectness * found.classes[:, :1]))
 
 
-def lying(turned: Anchors) -> Crowd:
-    """Detections [2B,...] in the pictures of `turn` -> people who lie, in the upright canvas."""
-    return suppressed(*_lying(turned))
+def lying(turned: AnchorPredictions) -> PersonBoxes:
+    """Detections [2B,...] in the pictures of `rotate_to_sides` -> people who lie, in the upright canvas."""
+    return suppress_overlaps(*_lying_candidates(turned))
 
 
-def _lying(turned: Anchors) -> tuple[Tensor, Tensor]:
-    """`candidates` among those who lie. Turned boxes are x, y, w, h; upright y, x, h, w, from the other end where the
-    right side was up."""
+def _lying_candidates(turned: AnchorPredictions) -> tuple[Tensor, Tensor]:
+    """`top_candidates` among those who lie. Turned boxes are x, y, w, h; upright y, x, h, w, from the other end where
+    the right side was up."""
     b = turned.box.shape[0] // 2
     upright = turned.box.index_select(1, torch.tensor([1, 0, 3, 2])) * 2.0
     mirror = upright[b:] * torch.tensor([-1.0, 1.0, 1.0, 1.0])[:, None] + torch.tensor([WIDTH, 0.0, 0.0, 0.0])[:, None]
-    score = turned.there * turned.classes[:, :1]
-    return candidates(torch.cat([upright[:b], mirror], 2), torch.cat([score[:b], score[b:]], 2))
+    score = turned.objectness * turned.classes[:, :1]
+    return top_candidates(torch.cat([upright[:b], mirror], 2), torch.cat([score[:b], score[b:]], 2))
 
 
-def body_features(found: Anchors, turned: Anchors, motion: Tensor, video_ok: Tensor) -> Tensor:
-    """Detections of the picture and of those of `turn` [2B,...], motion [B,16,28,14] of `MotionNet`, video_ok [B,2] ->
-    [B,24]. Zeros where nothing is seen."""
+def body_features(anchors: AnchorPredictions, turned: AnchorPredictions, motion: Tensor, video_ok: Tensor) -> Tensor:
+    """Detections of the picture and of those of `rotate_to_sides` [2B,...], motion [B,16,28,14] of `MotionNet`,
+    video_ok [B,2] -> [B,24]. Zeros where nothing is seen."""
     b = video_ok.shape[0]
-    up = candidates(found.box, found.there * found.classes[:, :1])
-    both = suppressed(*(torch.cat(pair, 0) for pair in zip(up, _lying(turned), strict=True)))
-    return measure(Crowd(*(x[:b] for x in both)), Crowd(*(x[b:] for x in both)), motion, video_ok)
+    up = top_candidates(anchors.box, anchors.objectness * anchors.classes[:, :1])
+    both = suppress_overlaps(*(torch.cat(pair, 0) for pair in zip(up, _lying_candidates(turned), strict=True)))
+    return body_measurements(PersonBoxes(*(x[:b] for x in both)), PersonBoxes(*(x[b:] for x in both)), motion, video_ok)
 
 
-def measure(up: Crowd, down: Crowd, motion: Tensor, video_ok: Tensor) -> Tensor:
+def body_measurements(up: PersonBoxes, down: PersonBoxes, motion: Tensor, video_ok: Tensor) -> Tensor:
     """`body_features` from boxes. Sizes are in picture heights, speeds in body sizes; everything within -1..1.
 
     Who counts as the one who stands, or lies, is the most certain one, above all of those who move.
     """
-    moved = _moved(motion, video_ok)  # flow right and down, speed, unrest
+    moved = _trusted_flow(motion, video_ok)  # flow right and down, speed, unrest
     box, score = torch.cat([up.box, down.box], 1), torch.cat([up.score, down.score], 1)
     size = box[..., 2:].amax(2).clamp(min=16.0)
     inside = _weights(box) @ moved
@@ -107,7 +108,7 @@ def measure(up: Crowd, down: Crowd, motion: Tensor, video_ok: Tensor) -> Tensor:
     stir = ((energy - along) * 2.0 + unrest * 2.0).clamp(0, 4)
     k = up.score.shape[1]
     interest = score * (0.25 + torch.tanh(energy + stir))
-    stand, lie = _picked(up, interest[:, :k]), _picked(down, interest[:, k:])
+    stand, lie = _most_interesting(up, interest[:, :k]), _most_interesting(down, interest[:, k:])
     main = _one_hot(interest)
     own = torch.cat([torch.stack([energy, stir, size], 2), drift / size[..., None] * 6.0], 2)
     own = (main[:, None] @ own)[:, 0]  # energy, stir, size, right, down
@@ -118,9 +119,9 @@ def measure(up: Crowd, down: Crowd, motion: Tensor, video_ok: Tensor) -> Tensor:
     values = [
         stand[:, 4:5], stand[:, 3:4] / HEIGHT, _ratio(stand[:, 3:4], stand[:, 2:3]), stand[:, 1:2] / HEIGHT,
         lie[:, 4:5], lie[:, 2:3] / HEIGHT, _ratio(lie[:, 2:3], lie[:, 3:4]), lie[:, 1:2] / HEIGHT,
-        stand[:, :1] / WIDTH, lie[:, :1] / WIDTH, _wide(up),
+        stand[:, :1] / WIDTH, lie[:, :1] / WIDTH, _wide_box_score(up),
         torch.tanh(torch.cat([own[:, :2], own[:, 4:5], own[:, 3:4].abs(), fastest], 1)),
-        _blob(moved[..., 2] + 4.0 * moved[..., 3]), up.score.sum(1, keepdim=True) / PEOPLE,
+        _motion_blob(moved[..., 2] + 4.0 * moved[..., 3]), up.score.sum(1, keepdim=True) / MAX_PEOPLE,
         close.flatten(1).amax(1, keepdim=True), torch.tanh(torch.cat([pair, lone], 1)),
     ]  # fmt: skip
     out: Tensor = torch.cat(values, 1).clamp(-1, 1) * video_ok.amax(1, keepdim=True)
@@ -130,14 +131,14 @@ def measure(up: Crowd, down: Crowd, motion: Tensor, video_ok: Tensor) -> Tensor:
 class BodyHead(nn.Module):
     """Eight seconds of body features -> log-odds of a fall and of a fight. No state but the memory it is given.
 
-    Causal convolutions over the 16 remembered hops and this one. Sound adds at most `HEARD` to the log-odds and
-    never takes away: nobody taught it, so it only leans.
+    Causal convolutions over the 16 remembered hops and this one. Sound adds at most `MAX_SOUND_BIAS` to the log-odds
+    and never takes away: nobody taught it, so it only leans.
     """
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
-        self.enter = nn.Conv1d(BODY + 1, width, 1)
-        self.steps = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=d) for d in _REACH)
+        self.enter = nn.Conv1d(BODY_DIM + 1, width, 1)
+        self.steps = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=d) for d in _DILATIONS)
         self.out = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, BODY_CHANNELS))
         self.register_buffer("limit", torch.full((BODY_CHANNELS,), 30.0))
 
@@ -146,46 +147,48 @@ class BodyHead(nn.Module):
     def forward(self, body: Tensor, past: Tensor, memory_ok: Tensor, tags: Tensor | None = None) -> Tensor:
         """body [B,24], past [B,16,24] oldest first, memory_ok [B,16], AudioSet log-odds [B,527] where heard
         (very negative where not) -> [B,2], at most `limit` (log-odds)."""
-        seen = torch.cat([past * memory_ok[..., None], body[:, None]], 1)
+        history = torch.cat([past * memory_ok[..., None], body[:, None]], 1)
         there = torch.cat([memory_ok, torch.ones_like(memory_ok[:, :1])], 1)
-        x = F.gelu(self.enter(torch.cat([seen, there[..., None]], 2).transpose(1, 2)))
-        for step, back in zip(self.steps, _REACH, strict=True):
+        x = F.gelu(self.enter(torch.cat([history, there[..., None]], 2).transpose(1, 2)))
+        for step, back in zip(self.steps, _DILATIONS, strict=True):
             x = x + F.gelu(step(F.pad(x, (2 * back, 0))))
         logits: Tensor = self.out(torch.cat([x[:, :, MEMORY], x[:, :, MEMORY - 8 :].amax(2)], 1))
         if tags is not None:
-            logits = logits + lean(tags)
+            logits = logits + sound_bias(tags)
         return torch.minimum(logits, self.limit)
 
 
-def lean(tags: Tensor) -> Tensor:
+def sound_bias(tags: Tensor) -> Tensor:
     """AudioSet log-odds [B,527] -> what sound adds to the log-odds of fall and fight [B,2]."""
-    return torch.stack([_lean(tags, FALL_TAGS, HEARD[0]), _lean(tags, FIGHT_TAGS, HEARD[1])], 1)
+    return torch.stack(
+        [_tag_bias(tags, FALL_TAGS, MAX_SOUND_BIAS[0]), _tag_bias(tags, FIGHT_TAGS, MAX_SOUND_BIAS[1])], 1
+    )
 
 
-def _lean(tags: Tensor, which: tuple[int, ...], most: float) -> Tensor:
+def _tag_bias(tags: Tensor, which: tuple[int, ...], most: float) -> Tensor:
     """0 where the tags are unlikely (2 %), `most` where one is as likely as not."""
     best = tags.index_select(1, torch.tensor(which)).amax(1)
     out: Tensor = most * ((best + 4.0) / 4.0).clamp(0, 1)
     return out
 
 
-def candidates(boxes: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+def top_candidates(boxes: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes [B,4,A] and scores [B,1,A] -> the best of them [B,K,4] and [B,K]."""
     score, order = score[:, 0].topk(_CANDIDATES, dim=1)
-    return picked(boxes.transpose(1, 2), order), score
+    return gather_rows(boxes.transpose(1, 2), order), score
 
 
-def suppressed(boxes: Tensor, score: Tensor) -> Crowd:
-    """Fast NMS (Bolya et al. 2019) among boxes [B,K,4], best first; the best `PEOPLE` that are left."""
+def suppress_overlaps(boxes: Tensor, score: Tensor) -> PersonBoxes:
+    """Fast NMS (Bolya et al. 2019) among boxes [B,K,4], best first; the best `MAX_PEOPLE` that are left."""
     centre, side = boxes[..., :2], boxes[..., 2:]
-    iou = overlaps(centre - side / 2, centre + side / 2, side)
+    iou = pairwise_iou(centre - side / 2, centre + side / 2, side)
     better = torch.tensor(np.triu(np.ones((_CANDIDATES, _CANDIDATES), np.float32), 1))
-    score = score * ((iou * better).amax(1) <= _SAME).to(score.dtype) * (score > _FAINT).to(score.dtype)
-    score, order = score.topk(PEOPLE, dim=1)
-    return Crowd(picked(boxes, order) * (score > 0).to(score.dtype)[..., None], score)
+    score = score * ((iou * better).amax(1) <= _NMS_IOU).to(score.dtype) * (score > _MIN_SCORE).to(score.dtype)
+    score, order = score.topk(MAX_PEOPLE, dim=1)
+    return PersonBoxes(gather_rows(boxes, order) * (score > 0).to(score.dtype)[..., None], score)
 
 
-def _picked(crowd: Crowd, interest: Tensor) -> Tensor:
+def _most_interesting(crowd: PersonBoxes, interest: Tensor) -> Tensor:
     """x, y, width, height and score of the most interesting box [B,5]; zeros without one."""
     rows = torch.cat([crowd.box, crowd.score[..., None]], 2)
     return (_one_hot(interest)[:, None] @ rows)[:, 0]
@@ -202,12 +205,12 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
     return torch.tanh(torch.log((a + 4.0) / (b + 4.0)))
 
 
-def _wide(up: Crowd) -> Tensor:
+def _wide_box_score(up: PersonBoxes) -> Tensor:
     """The best score of a person box that is wider than high [B,1]."""
     return (up.score * torch.sigmoid(8.0 * (up.box[..., 2] / (up.box[..., 3] + 1.0) - 1.1))).amax(1, keepdim=True)
 
 
-def _moved(motion: Tensor, video_ok: Tensor) -> Tensor:
+def _trusted_flow(motion: Tensor, video_ok: Tensor) -> Tensor:
     """[B,448,4]: trusted flow right and down in pixels, its speed, and change that no shift explains, 0..1."""
     cells = motion.flatten(1, 2) * video_ok.amin(1)[:, None, None]
     near, further = cells[..., :4], cells[..., 4:8]
@@ -235,7 +238,7 @@ def _covered(centre: Tensor, side: Tensor, count: int) -> Tensor:
     return ((torch.minimum(high, at + CELL) - torch.maximum(low, at)) / CELL).clamp(0, 1)
 
 
-def _blob(mass: Tensor) -> Tensor:
+def _motion_blob(mass: Tensor) -> Tensor:
     """Height, width, centre height and amount [B,4] of what moves, from cells' mass [B,448]."""
     mass = (mass - 1.0).clamp(min=0, max=8)
     total = mass.sum(1, keepdim=True)
@@ -247,7 +250,7 @@ def _blob(mass: Tensor) -> Tensor:
     return torch.cat([torch.tanh(spread / 4.0), middle[:, 0] / ROWS, torch.tanh(total.add(1e-6).sqrt() / 16.0)], 1)
 
 
-def _closeness(up: Crowd) -> Tensor:
+def _closeness(up: PersonBoxes) -> Tensor:
     """[B,K,K]: for each pair of people how close they stand, 1 touching, 0 two body heights apart; 0 for oneself."""
     x, y, w, h = up.box.unbind(2)
     size = (h[:, :, None] + h[:, None]) / 2 + 1.0

@@ -42,7 +42,7 @@ def pose(**angles: float) -> Floats:
     return out
 
 
-def loosened(base: Floats, rng: Rng, by: float = 0.15) -> Floats:
+def jitter_pose(base: Floats, rng: Rng, by: float = 0.15) -> Floats:
     """The pose as another person takes it; whole-body turns stay."""
     noise = rng.normal(0, by, ANGLES)
     noise[:2] *= 0.4
@@ -51,7 +51,7 @@ def loosened(base: Floats, rng: Rng, by: float = 0.15) -> Floats:
 
 
 @dataclass(slots=True)
-class Track:
+class SkeletonTrack:
     """One person over T steps: angles [T,15], place [T,2] m, heading [T], lift [T] m off the floor."""
 
     angles: Floats
@@ -62,7 +62,7 @@ class Track:
     build: float
 
 
-def joints(track: Track) -> Floats:
+def joint_positions(track: SkeletonTrack) -> Floats:
     """World positions [T,15,3] in metres, x and y on the floor, z up; the lowest joint rests at `lift`."""
     a, t = track.angles, len(track.angles)
     pitch, roll, spine = a[:, 0], a[:, 1], a[:, 2]
@@ -101,7 +101,7 @@ def _about_y(p: Floats, angle: Floats) -> Floats:
     return np.stack([p[..., 0] * c + p[..., 2] * s, p[..., 1], p[..., 2] * c - p[..., 0] * s], 2)
 
 
-class Script:
+class KeyframeAnimation:
     """Writes a track: poses one after another, with walking and restlessness laid over them."""
 
     def __init__(self, steps: int, rng: Rng) -> None:
@@ -113,7 +113,7 @@ class Script:
         self.jumps: list[tuple[float, float]] = []
         self.dashes: list[tuple[float, float, float]] = []  # from, to, m/s in any direction
 
-    def be(self, target: Floats, lift: float = 0.0) -> None:
+    def start_pose(self, target: Floats, lift: float = 0.0) -> None:
         """Start in this pose."""
         self.keys.append((self.now, target, 1.0, lift))
 
@@ -123,7 +123,7 @@ class Script:
         self.now += seconds
         self.keys.append((self.now, self.keys[-1][1], 1.0, self.keys[-1][3]))
 
-    def go(self, target: Floats, seconds: float, power: float = 0.0, lift: float = 0.0) -> None:
+    def move_to(self, target: Floats, seconds: float, power: float = 0.0, lift: float = 0.0) -> None:
         """Move into a pose: evenly (power 0), or ever faster (2: as things fall)."""
         self.now += seconds
         self.keys.append((self.now, target, power, lift))
@@ -133,14 +133,14 @@ class Script:
         self.walks.append((self.now, self.now + seconds, speed))
         self.hold(seconds, 0.03)
 
-    def track(self, place: Floats, heading: float, turn_hz: float = 0.0) -> Track:
+    def track(self, place: Floats, heading: float, turn_hz: float = 0.0) -> SkeletonTrack:
         """The finished track of a person of drawn size, starting at `place` [2] looking towards `heading`."""
         rng, t = self.rng, np.arange(self.steps) * STEP_S
-        angles, lift = _between(self.keys, t)
+        angles, lift = _interpolate(self.keys, t)
         head = heading + np.cumsum(rng.normal(0, turn_hz * STEP_S + 1e-6, self.steps))
         for start, end, amount, hz in self.stirs:
             on = ((t >= start) & (t <= end)).astype(float)
-            angles[:, 2:] += amount * on[:, None] * _restless(t, hz, rng)
+            angles[:, 2:] += amount * on[:, None] * _fidget(t, hz, rng)
         spot = np.repeat(place[None].astype(float), self.steps, 0)
         for start, end, speed in self.walks:
             on = ((t >= start) & (t < end)).astype(float)
@@ -160,10 +160,10 @@ class Script:
         for at, high in self.jumps:
             lift = lift + np.clip(high * (1 - ((t - at) / 0.35) ** 2), 0, None)
         height, build = float(np.clip(rng.normal(1.68, 0.12), 1.1, 1.95)), float(rng.uniform(0.8, 1.35))
-        return Track(angles, spot, head, lift, height, build)
+        return SkeletonTrack(angles, spot, head, lift, height, build)
 
 
-def _between(keys: list[tuple[float, Floats, float, float]], t: Floats) -> tuple[Floats, Floats]:
+def _interpolate(keys: list[tuple[float, Floats, float, float]], t: Floats) -> tuple[Floats, Floats]:
     times = np.array([k[0] for k in keys])
     poses, lifts = np.stack([k[1] for k in keys]), np.array([k[3] for k in keys])
     after = np.clip(np.searchsorted(times, t, side="right"), 1, len(keys) - 1)
@@ -175,7 +175,7 @@ def _between(keys: list[tuple[float, Floats, float, float]], t: Floats) -> tuple
     return angles, lifts[before] + (lifts[after] - lifts[before]) * u
 
 
-def _restless(t: Floats, hz: float, rng: Rng) -> Floats:
+def _fidget(t: Floats, hz: float, rng: Rng) -> Floats:
     """[T,13] smooth unit movement of the joints, arms more than legs."""
     out = np.zeros((len(t), ANGLES - 2))
     for _ in range(2):

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.learn.body.acts import Act, draw
-from edge.learn.body.people import BONES, STEP_S, Floats, Rng, Track, joints
-from edge.learn.labels import HEIGHT, PAD, WIDTH
+from edge.learn.body.acts import Action, draw_action
+from edge.learn.body.people import BONES, STEP_S, Floats, Rng, SkeletonTrack, joint_positions
+from edge.learn.labels import HEIGHT, PAD_VALUE, WIDTH
 
 U8 = NDArray[np.uint8]
 HOPS: Final = 24
@@ -25,11 +25,11 @@ _W: Final = WIDTH // 2
 # measured: log-odds of the person score of 98 real people (open surveillance clips, upright score over 0.6) in pictures
 # turned by these angles, and how much they differ
 _ANGLES: Final = (0.0, 20.0, 40.0, 60.0, 75.0, 90.0, 110.0, 135.0, 180.0)
-_ANSWER: Final = (1.7, 1.3, -0.4, -2.3, -3.6, -3.7, -3.7, -2.5, -1.9)
-_SPREAD: Final = (0.4, 0.7, 1.5, 1.6, 1.6, 1.6, 1.6, 1.6, 1.5)
+_MEAN_LOGIT: Final = (1.7, 1.3, -0.4, -2.3, -3.6, -3.7, -3.7, -2.5, -1.9)
+_LOGIT_SPREAD: Final = (0.4, 0.7, 1.5, 1.6, 1.6, 1.6, 1.6, 1.6, 1.5)
 
 
-class Found(NamedTuple):
+class SimulatedDetections(NamedTuple):
     """Boxes [HOPS,BOXES,4] (centre, size on the canvas) and scores [HOPS,BOXES] of people, upright and turned."""
 
     up: Floats
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class SceneStyle:
     """How scenes look: held-out scenes are of another style. Ranges of camera height (m), distance (m), person's height
     in pixels, noise (grey levels), the detector's weakness on such pictures (log-odds); shares of `body_acts.ACTS`."""
 
@@ -51,14 +51,18 @@ class Style:
     shares: tuple[float, ...] = (0.30, 0.14, 0.20, 0.06, 0.14, 0.16, 0.0)
 
 
-TRAIN: Final = Style()
-ROOM: Final = Style((0.9, 2.8), (2.5, 6.5), (70.0, 210.0), (0.5, 3.0), 0.4, (0.42, 0.2, 0.25, 0.05, 0.05, 0.03, 0.0))
-STREET: Final = Style((2.5, 7.0), (6.0, 20.0), (28.0, 110.0), (1.0, 5.0), 0.6, (0.1, 0.05, 0.1, 0.0, 0.2, 0.3, 0.25))
-HELD: Final = Style((1.5, 6.0), (3.0, 16.0), (32.0, 150.0), (1.0, 6.0), 0.8)
+TRAIN_STYLE: Final = SceneStyle()
+ROOM_STYLE: Final = SceneStyle(
+    (0.9, 2.8), (2.5, 6.5), (70.0, 210.0), (0.5, 3.0), 0.4, (0.42, 0.2, 0.25, 0.05, 0.05, 0.03, 0.0)
+)
+STREET_STYLE: Final = SceneStyle(
+    (2.5, 7.0), (6.0, 20.0), (28.0, 110.0), (1.0, 5.0), 0.6, (0.1, 0.05, 0.1, 0.0, 0.2, 0.3, 0.25)
+)
+HELD_OUT_STYLE: Final = SceneStyle((1.5, 6.0), (3.0, 16.0), (32.0, 150.0), (1.0, 6.0), 0.8)
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class PinholeCamera:
     """A pinhole: where it is, its axes (right, down, ahead) and its focal length in half-size pixels."""
 
     at: Floats
@@ -72,7 +76,7 @@ class Camera:
         return p[..., :2] / ahead[..., None] * self.focal + [_W / 2, _H / 2], ahead
 
 
-def camera(rng: Rng, style: Style) -> Camera:
+def draw_camera(rng: Rng, style: SceneStyle) -> PinholeCamera:
     """A camera somewhere around, that looks roughly at the middle of the scene."""
     far = float(rng.uniform(*style.distance))
     high = float(min(rng.uniform(*style.camera), 1.3 * far))
@@ -83,40 +87,42 @@ def camera(rng: Rng, style: Style) -> Camera:
     right = np.cross(ahead, [0, 0, 1])
     right /= np.linalg.norm(right)
     tall = float(np.exp(rng.uniform(*np.log(style.tall))))
-    return Camera(at, np.stack([right, np.cross(ahead, right), ahead]), tall / 2 * float(np.linalg.norm(at)) / 1.7)
+    return PinholeCamera(
+        at, np.stack([right, np.cross(ahead, right), ahead]), tall / 2 * float(np.linalg.norm(at)) / 1.7
+    )
 
 
-class Scene(NamedTuple):
+class BodyScene(NamedTuple):
     """What happens before the camera, and whatever else the scene's generator will draw."""
 
-    act: Act
-    seen: list[_Seen]
-    hide: _Hidden
+    act: Action
+    projections: list[_Projection]
+    occluder: _Occluder
     rng: Rng
 
 
-def stage(seed: int, style: Style) -> Scene:
+def build_scene(seed: int, style: SceneStyle) -> BodyScene:
     """One scene from its seed."""
     rng = np.random.default_rng(seed)
-    act, view = draw(rng, STEPS, style.shares), camera(rng, style)
-    seen, hide = [_see(track, view) for track in act.tracks], _occluder(rng)
+    act, view = draw_action(rng, STEPS, style.shares), draw_camera(rng, style)
+    projections, hide = [_project(track, view) for track in act.tracks], _draw_occluder(rng)
     bars = int(rng.choice([0, 0, 0, 27, 27]))
-    return Scene(act, seen, hide._replace(left=bars, right=_W - bars), rng)
+    return BodyScene(act, projections, hide._replace(left=bars, right=_W - bars), rng)
 
 
-def film(scene: Scene, style: Style) -> U8:
+def render_luma(scene: BodyScene, style: SceneStyle) -> U8:
     """The scene's pictures, luma u8 [STEPS,128,224]; once a scene."""
-    luma = _render(scene.seen, scene.rng, style, scene.hide)
-    luma[:, :, : scene.hide.left] = luma[:, :, scene.hide.right :] = PAD
+    luma = _render(scene.projections, scene.rng, style, scene.occluder)
+    luma[:, :, : scene.occluder.left] = luma[:, :, scene.occluder.right :] = PAD_VALUE
     return luma
 
 
-def detect(scene: Scene, rng: Rng, style: Style) -> Found:
+def simulate_detections(scene: BodyScene, rng: Rng, style: SceneStyle) -> SimulatedDetections:
     """What the detector may say at the newer picture of each hop, upright and turned; each time something else."""
-    return Found(*_detected(scene.seen, rng, style, scene.hide))
+    return SimulatedDetections(*_simulate(scene.projections, rng, style, scene.occluder))
 
 
-class _Hidden(NamedTuple):
+class _Occluder(NamedTuple):
     """Furniture `x0`..`x1` from `top` down, and where the picture ends left and right, in half-size pixels."""
 
     x0: int
@@ -126,17 +132,17 @@ class _Hidden(NamedTuple):
     right: int = _W
 
 
-class _Seen(NamedTuple):
+class _Projection(NamedTuple):
     pixels: Floats  # [T,15,2] half size
-    ahead: Floats  # [T,15]
+    depth: Floats  # [T,15]
     radius: Floats  # [T,bones] half-size pixels
     box: Floats  # [T,4] low x, low y, high x, high y, half size
     angle: Floats  # [T] degrees from upright, to the right is positive
     short: Floats  # [T] image length over that of one upright at this distance
 
 
-def _see(track: Track, view: Camera) -> _Seen:
-    pixels, ahead = view.project(joints(track))
+def _project(track: SkeletonTrack, view: PinholeCamera) -> _Projection:
+    pixels, ahead = view.project(joint_positions(track))
     width = np.array([r for _, _, r in BONES]) * track.height / 1.7 * track.build
     depth = np.stack([(ahead[:, a] + ahead[:, b]) / 2 for a, b, _ in BONES], 1)
     radius = width * view.focal / depth
@@ -149,7 +155,7 @@ def _see(track: Track, view: Camera) -> _Seen:
     bent = np.linalg.norm(axis, axis=1)
     angle = np.where(bent < 0.8, 0.6, 1.0) * angle
     length = np.linalg.norm(high - low, axis=1) / (track.height * view.focal / ahead[:, 0])
-    return _Seen(pixels, ahead, radius, np.concatenate([low, high], 1), angle, np.clip(length, 0, 1))
+    return _Projection(pixels, ahead, radius, np.concatenate([low, high], 1), angle, np.clip(length, 0, 1))
 
 
 def _unit(v: Floats) -> Floats:
@@ -157,25 +163,25 @@ def _unit(v: Floats) -> Floats:
     return out
 
 
-def _occluder(rng: Rng) -> _Hidden:
+def _draw_occluder(rng: Rng) -> _Occluder:
     """Furniture before people: left, right and top in half-size pixels; often none."""
     if rng.random() > 0.25:
-        return _Hidden(0, 0, _H)
+        return _Occluder(0, 0, _H)
     left = int(rng.integers(-20, _W - 30))
-    return _Hidden(left, left + int(rng.integers(30, 120)), int(rng.integers(_H // 2, _H)))
+    return _Occluder(left, left + int(rng.integers(30, 120)), int(rng.integers(_H // 2, _H)))
 
 
-def _render(people: list[_Seen], rng: Rng, style: Style, hide: _Hidden) -> U8:
+def _render(people: list[_Projection], rng: Rng, style: SceneStyle, hide: _Occluder) -> U8:
     ground = _surface(rng, (_H, _W), float(rng.uniform(40, 190)), float(rng.uniform(5, 35)))
     furniture = _surface(rng, (_H, _W), float(rng.uniform(30, 200)), float(rng.uniform(5, 25)))
     cloth = [_clothes(rng) for _ in people]
     noise = float(rng.uniform(*style.noise))
     flicker = float(rng.choice([0.0, 0.0, 0.5, 2.0]))
-    shake = _shaken(rng)
+    shake = _camera_shake(rng)
     out = np.zeros((STEPS, _H, _W), np.uint8)
     for t in range(STEPS):
         picture = ground.copy()
-        for k in sorted(range(len(people)), key=lambda n: -float(people[n].ahead[t, 0])):
+        for k in sorted(range(len(people)), key=lambda n: -float(people[n].depth[t, 0])):
             _paint(picture, people[k], cloth[k], t)
         x0, x1 = max(hide.x0, 0), min(hide.x1, _W)
         picture[hide.top :, x0:x1] = furniture[hide.top :, x0:x1]
@@ -185,7 +191,7 @@ def _render(people: list[_Seen], rng: Rng, style: Style, hide: _Hidden) -> U8:
     return out
 
 
-def _shaken(rng: Rng) -> list[tuple[int, int]]:
+def _camera_shake(rng: Rng) -> list[tuple[int, int]]:
     """Where the camera has drifted at each step, in half-size pixels: mostly nowhere."""
     size = float(rng.choice([0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 1.5]))
     drift = np.zeros((STEPS, 2))
@@ -218,8 +224,8 @@ def _clothes(rng: Rng) -> list[NDArray[np.float32]]:
     return [(b + rough * rng.standard_normal((24, 8)) * rng.uniform(0.4, 1)).astype(np.float32) for b in base]
 
 
-def _paint(picture: NDArray[np.float32], person: _Seen, cloth: list[NDArray[np.float32]], t: int) -> None:
-    depth = [float(person.ahead[t, a] + person.ahead[t, b]) for a, b, _ in BONES]
+def _paint(picture: NDArray[np.float32], person: _Projection, cloth: list[NDArray[np.float32]], t: int) -> None:
+    depth = [float(person.depth[t, a] + person.depth[t, b]) for a, b, _ in BONES]
     for n in sorted(range(len(BONES)), key=lambda n: -depth[n]):
         a, b = person.pixels[t, BONES[n][0]], person.pixels[t, BONES[n][1]]
         r = float(person.radius[t, n])
@@ -239,8 +245,8 @@ def _paint(picture: NDArray[np.float32], person: _Seen, cloth: list[NDArray[np.f
         part[near] = texture[near]
 
 
-def _detected(
-    people: list[_Seen], rng: Rng, style: Style, hide: _Hidden
+def _simulate(
+    people: list[_Projection], rng: Rng, style: SceneStyle, hide: _Occluder
 ) -> tuple[Floats, Floats, Floats, Floats]:  # fmt: skip
     """What the detector says at the newer picture of each hop, upright and turned: of people, of furniture and pictures
     of people, and of others who sit still."""
@@ -249,7 +255,7 @@ def _detected(
     weak = abs(float(rng.normal(0, style.weak)))
     for k, person in enumerate(people[: BOXES - 8]):
         box = _visible(person.box[1::2], hide)
-        covered = _covered([_visible(p.box[1::2], hide) for p in people], [p.ahead[1::2, 0] for p in people], k)
+        covered = _covered([_visible(p.box[1::2], hide) for p in people], [p.depth[1::2, 0] for p in people], k)
         angle, short = person.angle[1::2], person.short[1::2]
         side = (box[:, 2:] - box[:, :2]) * 2
         size = side.max(1)
@@ -257,8 +263,8 @@ def _detected(
         hidden = 1 - side.prod(1) / np.maximum(4 * full.prod(1), 1)
         minus = weak + 2.5 * hidden + 2.5 * covered + 6.0 * np.clip(0.6 - short, 0, 1) + (size < 8) * 9.0
         tiny = np.clip((32 - size) / 12, 0, 3)
-        up_score[:, k] = _answer(angle, rng) - minus - tiny
-        left, right = _answer(angle + 90, rng), _answer(angle - 90, rng)
+        up_score[:, k] = _logit_at_angle(angle, rng) - minus - tiny
+        left, right = _logit_at_angle(angle + 90, rng), _logit_at_angle(angle - 90, rng)
         down_score[:, k] = np.maximum(left, right) - minus - np.clip((44 - size) / 16, 0, 3)
         jitter = np.where(np.abs(angle) < 50, 0.04, 0.12)
         up[:, k] = _as_box(box, rng, jitter)
@@ -272,20 +278,20 @@ def _detected(
             tall = float(np.exp(rng.uniform(np.log(25), np.log(140))))
             spot = [rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT), tall * wide**0.5, tall / wide**0.5]
             boxes[:, BOXES - 1 - n] = np.array(spot) * (1 + 0.02 * rng.standard_normal((HOPS, 4)))
-            scores[:, BOXES - 1 - n] = min(rng.normal(base, 1.3), 2.2) + _wander(rng, 0.5)
+            scores[:, BOXES - 1 - n] = min(rng.normal(base, 1.3), 2.2) + _correlated_noise(rng, 0.5)
     return up, 1 / (1 + np.exp(-up_score)), down, 1 / (1 + np.exp(-down_score))
 
 
-def _answer(angle: Floats, rng: Rng) -> Floats:
+def _logit_at_angle(angle: Floats, rng: Rng) -> Floats:
     """Log-odds of the person score at these angles (degrees) over the hops, for one person."""
     off = np.abs((angle + 180) % 360 - 180)
     lasting = float(rng.normal()) * 0.7
-    spread = np.interp(off, _ANGLES, _SPREAD)
-    out: Floats = np.interp(off, _ANGLES, _ANSWER) + spread * (lasting + 0.6 * _wander(rng, 1.0))
+    spread = np.interp(off, _ANGLES, _LOGIT_SPREAD)
+    out: Floats = np.interp(off, _ANGLES, _MEAN_LOGIT) + spread * (lasting + 0.6 * _correlated_noise(rng, 1.0))
     return np.minimum(out, 2.4)
 
 
-def _wander(rng: Rng, size: float) -> Floats:
+def _correlated_noise(rng: Rng, size: float) -> Floats:
     """Noise [HOPS] that half remembers itself."""
     noise = rng.standard_normal(HOPS) * size
     for t in range(1, HOPS):
@@ -293,7 +299,7 @@ def _wander(rng: Rng, size: float) -> Floats:
     return noise
 
 
-def _visible(box: Floats, hide: _Hidden) -> Floats:
+def _visible(box: Floats, hide: _Occluder) -> Floats:
     """Boxes [T,4] within the picture and above the furniture."""
     out = np.clip(box, [hide.left, 0, hide.left, 0], [hide.right, _H, hide.right, _H])
     inside = (out[:, 0] > hide.x0 - 5) & (out[:, 2] < hide.x1 + 5)
@@ -321,24 +327,24 @@ def _as_box(corners: Floats, rng: Rng, jitter: Floats) -> Floats:
     return np.concatenate([centre + noise[:, :2] * side, side * np.exp(noise[:, 2:])], 1)
 
 
-def truth(scene: Scene) -> Floats:
+def ground_truth(scene: BodyScene) -> Floats:
     """[HOPS,2] (fall, fight) at the hops' ends: 1, 0, or -1 where unsure, as where those it is about are hidden."""
     act, end = scene.act, (np.arange(HOPS) + 1) * 2 * STEP_S - STEP_S
     out = np.zeros((HOPS, 2))
     if act.fights:
         out[:, 0] = -1
     for column, spans, who in ((0, act.falls, 1), (1, act.fights, 2)):
-        unsure = [(low, high) for low, high in act.unsure if spans]
+        unsure = [(low, high) for low, high in act.uncertain if spans]
         for low, high in unsure:
             out[(end >= low - 0.25) & (end <= high + 0.5), column] = -1
         for low, high in spans:
             now = (end >= low - 0.1) & (end <= high)
-            seen = all(_plain(person, scene.hide, now) for person in scene.seen[:who])
+            seen = all(_is_visible(person, scene.occluder, now) for person in scene.projections[:who])
             out[now, column] = 1 if seen else -1
     return out
 
 
-def _plain(person: _Seen, hide: _Hidden, now: NDArray[np.bool_]) -> bool:
+def _is_visible(person: _Projection, hide: _Occluder, now: NDArray[np.bool_]) -> bool:
     """Whether more than half of somebody is within view, and more than a few pixels of them, while it happens."""
     if not now.any():
         return False

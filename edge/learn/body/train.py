@@ -14,27 +14,43 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.learn.body.head import BodyHead, body_features, measure, suppressed, turn
-from edge.learn.body.scenes import HELD, HOPS, ROOM, STREET, TRAIN, Style, detect, film, stage, truth
-from edge.learn.data import decode_video, recordings
-from edge.learn.labels import BODY, MEMORY
+from edge.learn.body.head import BodyHead, body_features, body_measurements, rotate_to_sides, suppress_overlaps
+from edge.learn.body.scenes import (
+    HELD_OUT_STYLE,
+    HOPS,
+    ROOM_STYLE,
+    STREET_STYLE,
+    TRAIN_STYLE,
+    SceneStyle,
+    build_scene,
+    ground_truth,
+    render_luma,
+    simulate_detections,
+)
+from edge.learn.data import decode_video, open_recordings
+from edge.learn.labels import BODY_DIM, MEMORY
 from edge.learn.nets.detector import YoloxNano, load_yolox
 from edge.learn.nets.motion import MotionNet
-from edge.learn.train.progress import Stopwatch
+from edge.learn.train.progress import TrainingBudget
 
 _log = logging.getLogger(__name__)
-_LYING: Final = [4, 5, 6, 7, 9]
-_SIDEWAYS: Final = [8, 9]
-_MOVING: Final = [11, 12, 13, 14, 15, 22, 23]
-_TAUGHT: Final = (("mixed", TRAIN, 0), ("street", STREET, 2_000_000), ("room", ROOM, 3_000_000))
+_LYING_COLUMNS: Final = [4, 5, 6, 7, 9]
+_POSITION_COLUMNS: Final = [8, 9]
+_MOTION_COLUMNS: Final = [11, 12, 13, 14, 15, 22, 23]
+_TRAINING_SETS: Final = (
+    ("mixed", TRAIN_STYLE, 0),
+    ("street", STREET_STYLE, 2_000_000),
+    ("room", ROOM_STYLE, 3_000_000),
+)
 _HELD_SEED: Final = 7_000_000
 _OPEN_WEIGHT: Final = 4
 _MARGIN: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class BodyRun:
-    """How much is made and learned: scenes of each of `_TAUGHT`, held-out scenes, draws of the detector for each."""
+class BodyTrainingConfig:
+    """How much is made and learned: scenes of each of `_TRAINING_SETS`, held-out scenes, draws of the detector for
+    each."""
 
     scenes: tuple[int, int, int] = (640, 300, 260)
     held: int = 160
@@ -45,65 +61,69 @@ class BodyRun:
     seed: int = 3
 
 
-def cache_scenes(work: Path, count: int, style: Style, first: int, name: str) -> Path:
+def cache_scenes(work: Path, count: int, style: SceneStyle, first: int, name: str) -> Path:
     """Films `count` scenes; motion and seed of each go to <work>/body_<name>.npz, unless it is there."""
     path = work / f"body_{name}.npz"
     if path.exists():
         return path
-    net, watch = MotionNet().eval(), Stopwatch()
+    net, watch = MotionNet().eval(), TrainingBudget()
     rows: list[tuple[NDArray[Any], ...]] = []
     for n in range(count):
-        scene = stage(first + n, style)
-        rows.append((moved(net, film(scene, style)).astype(np.float16), np.array(first + n)))
+        scene = build_scene(first + n, style)
+        rows.append((scene_motion(net, render_luma(scene, style)).astype(np.float16), np.array(first + n)))
         if n % 100 == 99:
-            _log.info("body scenes %s: %d of %d, %.0f s", name, n + 1, count, watch.seconds())
+            _log.info("body scenes %s: %d of %d, %.0f s", name, n + 1, count, watch.elapsed_s())
     parts: Any = {c: np.stack([r[k] for r in rows]) for k, c in enumerate(("motion", "seed"))}
     np.savez(path, **parts)
     return path
 
 
-def moved(net: MotionNet, luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+def scene_motion(net: MotionNet, luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The motion net over a scene's hops [HOPS,16,28,K]."""
     grey = F.avg_pool2d(torch.from_numpy(luma).float()[:, None], 2)
     with torch.no_grad():
-        parts = [net.moved(grey[k + 1 : k + 16 : 2], grey[k : k + 16 : 2]) for k in range(0, 2 * HOPS, 16)]
+        parts = [net.match(grey[k + 1 : k + 16 : 2], grey[k : k + 16 : 2]) for k in range(0, 2 * HOPS, 16)]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
-class Rows(NamedTuple):
+class BodySequences(NamedTuple):
     """Scenes: features [N,HOPS,24], truth [N,HOPS,2], -1 where nobody judges, and which are ordinary [N]."""
 
     body: Tensor
     truth: Tensor
-    ordinary: Tensor
+    is_ordinary: Tensor
 
 
-def load_scenes(path: Path, style: Style, draws: int) -> Rows:
+def load_scenes(path: Path, style: SceneStyle, draws: int) -> BodySequences:
     """The features of what `cache_scenes` kept, each scene with several draws of what the detector says of it."""
     stored = np.load(path)
     rows, judged, ordinary = [], [], []
     motion, seeds = stored["motion"], stored["seed"].tolist()
     for n, seed in enumerate(seeds):
-        scene, flow = stage(seed, style), torch.from_numpy(motion[n].astype(np.float32))
+        scene, flow = build_scene(seed, style), torch.from_numpy(motion[n].astype(np.float32))
         for k in range(draws):
-            found = detect(scene, np.random.default_rng((seed, k)), style)
-            up, up_score, down, down_score = (torch.from_numpy(part).float() for part in found)
-            rows.append(measure(suppressed(up, up_score), suppressed(down, down_score), flow, torch.ones(HOPS, 2)))
-            judged.append(torch.from_numpy(truth(scene)).float())
-            ordinary.append(scene.act.ordinary)
-    return Rows(torch.stack(rows), torch.stack(judged), torch.tensor(ordinary))
+            detections = simulate_detections(scene, np.random.default_rng((seed, k)), style)
+            up, up_score, down, down_score = (torch.from_numpy(part).float() for part in detections)
+            rows.append(
+                body_measurements(
+                    suppress_overlaps(up, up_score), suppress_overlaps(down, down_score), flow, torch.ones(HOPS, 2)
+                )
+            )
+            judged.append(torch.from_numpy(ground_truth(scene)).float())
+            ordinary.append(scene.act.is_ordinary)
+    return BodySequences(torch.stack(rows), torch.stack(judged), torch.tensor(ordinary))
 
 
-def open_rows(weights: Path, data: Path, held_out: bool) -> Rows:
+def open_clip_sequences(weights: Path, data: Path, held_out: bool) -> BodySequences:
     """The open clips of a split as they are: nobody falls or fights in them. `weights` has the detector's file."""
     net, motion, rows, judged = load_yolox(weights / "yolox_nano_416.onnx"), MotionNet().eval(), [], []
-    for clip in (r for r in recordings(data) if r.kind == "video" and r.held_out == held_out):
+    for clip in (r for r in open_recordings(data) if r.kind == "video" and r.held_out == held_out):
         body = clip_features(net, motion, decode_video(clip.path))
         for first in range(0, len(body), HOPS // 2):
             part = body[first : first + HOPS]
             rows.append(F.pad(part, (0, 0, 0, HOPS - len(part))))
             judged.append(F.pad(torch.zeros(len(part), 2), (0, 0, 0, HOPS - len(part)), value=-1.0))
-    return Rows(torch.stack(rows), torch.stack(judged), torch.ones(len(rows), dtype=torch.bool))
+    return BodySequences(torch.stack(rows), torch.stack(judged), torch.ones(len(rows), dtype=torch.bool))
 
 
 def clip_features(net: YoloxNano, motion: MotionNet, pictures: NDArray[np.uint8]) -> Tensor:
@@ -114,61 +134,62 @@ def clip_features(net: YoloxNano, motion: MotionNet, pictures: NDArray[np.uint8]
         pair = torch.from_numpy(whole[: len(whole) // 2 * 2]).float().permute(0, 3, 1, 2)
         now, before = pair[1::2].contiguous(), pair[::2].contiguous()
         with torch.no_grad():
-            found, turned = net(now).anchors, net.people(turn(now))
-            parts.append(body_features(found, turned, motion(now, before), torch.ones(len(now), 2)))
+            anchors, turned = net(now).anchors, net.detect_people(rotate_to_sides(now))
+            parts.append(body_features(anchors, turned, motion(now, before), torch.ones(len(now), 2)))
     return torch.cat(parts)
 
 
-def train_body(work: Path, weights: Path, data: Path, run: BodyRun) -> dict[str, Tensor]:
-    """The head's weights, also written to <work>/body.pt; the best step on held-out scenes is kept, then `quieted`."""
+def train_body(work: Path, weights: Path, data: Path, run: BodyTrainingConfig) -> dict[str, Tensor]:
+    """The head's weights, also written to <work>/body.pt; the best step on held-out scenes is kept, then
+    `limit_false_alarms`."""
     torch.manual_seed(run.seed)
     made = [
         load_scenes(cache_scenes(work, count, style, seed, name), style, run.draws)
-        for (name, style, seed), count in zip(_TAUGHT, run.scenes, strict=True)
+        for (name, style, seed), count in zip(_TRAINING_SETS, run.scenes, strict=True)
     ]
-    held = load_scenes(cache_scenes(work, run.held, HELD, _HELD_SEED, "held"), HELD, 2)
-    real, real_held = (open_rows(weights, data, held_out) for held_out in (False, True))
-    train = joined([*made, *[real] * _OPEN_WEIGHT])
-    head = quieted(fit_body(train, held, run), held, joined([real, real_held]))
+    held = load_scenes(cache_scenes(work, run.held, HELD_OUT_STYLE, _HELD_SEED, "held"), HELD_OUT_STYLE, 2)
+    real, real_held = (open_clip_sequences(weights, data, held_out) for held_out in (False, True))
+    train = concatenate([*made, *[real] * _OPEN_WEIGHT])
+    head = limit_false_alarms(fit_body(train, held, run), held, concatenate([real, real_held]))
     torch.save(head.state_dict(), work / "body.pt")
     return head.state_dict()
 
 
-def joined(rows: Sequence[Rows]) -> Rows:
+def concatenate(rows: Sequence[BodySequences]) -> BodySequences:
     """All scenes of all."""
-    return Rows(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
+    return BodySequences(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
 
-def quieted(head: BodyHead, held: Rows, real: Rows) -> BodyHead:
+def limit_false_alarms(head: BodyHead, held: BodySequences, real: BodySequences) -> BodyHead:
     """The head moved so that a probability of 0.5 is what one in ten held-out scenes of ordinary acts (12 s of more
     than a camera sees as a rule) reaches, and clearly more than any open clip does."""
-    ordinary = all_logits(head, held)[held.ordinary].amax(1)
-    clips = all_logits(head, real).masked_fill(real.truth < 0, -99.0).amax((0, 1))
+    ordinary = predict_all(head, held)[held.is_ordinary].amax(1)
+    clips = predict_all(head, real).masked_fill(real.truth < 0, -99.0).amax((0, 1))
     head.out[-1].bias.data -= torch.maximum(ordinary.quantile(0.9, 0), clips + _MARGIN)  # type: ignore[operator]
     return head
 
 
-def fit_body(train: Rows, held: Rows, run: BodyRun) -> BodyHead:
+def fit_body(train: BodySequences, held: BodySequences, run: BodyTrainingConfig) -> BodyHead:
     """Cross entropy over drawn hops; features are disturbed, parts of them and of the memory left out."""
-    head, watch = BodyHead(), Stopwatch()
+    head, watch = BodyHead(), TrainingBudget()
     optimiser = torch.optim.AdamW(head.parameters(), lr=3e-3, weight_decay=0.05)
     generator = torch.Generator().manual_seed(run.seed)
     best, kept = 1e9, head.state_dict()
     for step in range(run.steps):
-        fraction = watch.used(step, run.steps, run.minutes)
+        fraction = watch.used_share(step, run.steps, run.minutes)
         if fraction >= 1:
             break
         optimiser.param_groups[0]["lr"] = 3e-3 * min(1, (step + 1) / 30) * (0.5 + 0.5 * float(np.cos(np.pi * fraction)))
         scene = torch.randint(len(train.body), (run.batch,), generator=generator)
         hop = torch.randint(HOPS, (run.batch,), generator=generator)
-        now, past, ok = windows(train.body, scene, hop)
-        now, past, ok = disturbed(now, past, ok, generator)
+        now, past, ok = history_windows(train.body, scene, hop)
+        now, past, ok = augment(now, past, ok, generator)
         loss = body_loss(head(now, past, ok), train.truth[scene, hop])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if step % 50 == 49:
-            value = held_loss(head, held)
+            value = held_out_loss(head, held)
             _log.info("body step %d: %.4f, held-out %.4f", step + 1, float(loss.detach()), value)
             if value < best:
                 best, kept = value, {k: v.clone() for k, v in head.state_dict().items()}
@@ -176,22 +197,24 @@ def fit_body(train: Rows, held: Rows, run: BodyRun) -> BodyHead:
     return head.eval()
 
 
-def windows(body: Tensor, scene: Tensor, hop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def history_windows(body: Tensor, scene: Tensor, hop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Features of the drawn hops [P,24], the 16 before each [P,16,24] oldest first, and which of these there are."""
     at = hop[:, None] - torch.arange(MEMORY, 0, -1)
     ok = (at >= 0).float()
     return body[scene, hop], body[scene[:, None], at.clamp(min=0)] * ok[..., None], ok
 
 
-def disturbed(now: Tensor, past: Tensor, ok: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def augment(now: Tensor, past: Tensor, ok: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Mirrored, noise, other strengths of movement, a detector that misses who lies, a memory that began later."""
     n = len(now)
     both = torch.cat([past, now[:, None]], 1)
-    gain = torch.ones(n, 1, BODY)
-    gain[..., _MOVING] = 0.7 + 0.6 * torch.rand(n, 1, 1, generator=generator)
-    gain[..., _LYING] *= (torch.rand(n, 1, 1, generator=generator) > 0.1).float()
-    mirrored = (torch.rand(n, 1, 1, generator=generator) < 0.5).float() * (both[..., _SIDEWAYS] > 0).float()
-    both[..., _SIDEWAYS] = both[..., _SIDEWAYS] * (1 - mirrored) + (1 - both[..., _SIDEWAYS]) * mirrored
+    gain = torch.ones(n, 1, BODY_DIM)
+    gain[..., _MOTION_COLUMNS] = 0.7 + 0.6 * torch.rand(n, 1, 1, generator=generator)
+    gain[..., _LYING_COLUMNS] *= (torch.rand(n, 1, 1, generator=generator) > 0.1).float()
+    mirrored = (torch.rand(n, 1, 1, generator=generator) < 0.5).float() * (both[..., _POSITION_COLUMNS] > 0).float()
+    both[..., _POSITION_COLUMNS] = (
+        both[..., _POSITION_COLUMNS] * (1 - mirrored) + (1 - both[..., _POSITION_COLUMNS]) * mirrored
+    )
     missed = (torch.rand(n, MEMORY + 1, 1, generator=generator) > 0.03).float()
     both = (both * gain * missed + 0.02 * torch.randn(both.shape, generator=generator)).clamp(-1, 1)
     begin = torch.randint(0, MEMORY + 1, (n, 1), generator=generator) * (torch.rand(n, 1, generator=generator) < 0.3)
@@ -206,14 +229,14 @@ def body_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return ((entropy * known).sum(0) / known.sum(0).clamp(min=1)).sum()
 
 
-def all_logits(head: BodyHead, rows: Rows) -> Tensor:
+def predict_all(head: BodyHead, rows: BodySequences) -> Tensor:
     """The head over every hop [N,HOPS,2]."""
     n = len(rows.body)
     scene, hop = torch.arange(n).repeat_interleave(HOPS), torch.arange(HOPS).repeat(n)
     with torch.no_grad():
-        return torch.as_tensor(head(*windows(rows.body, scene, hop))).reshape(n, HOPS, 2)
+        return torch.as_tensor(head(*history_windows(rows.body, scene, hop))).reshape(n, HOPS, 2)
 
 
-def held_loss(head: BodyHead, held: Rows) -> float:
+def held_out_loss(head: BodyHead, held: BodySequences) -> float:
     """The loss over held-out scenes, undisturbed."""
-    return float(body_loss(all_logits(head, held).flatten(0, 1), held.truth.flatten(0, 1)))
+    return float(body_loss(predict_all(head, held).flatten(0, 1), held.truth.flatten(0, 1)))

@@ -12,10 +12,10 @@ from typing import Any, Final
 from edge.errors import InputError
 
 _log = logging.getLogger(__name__)
-SAY_EVERY: Final = 25
+PROGRESS_EVERY: Final = 25
 
 
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
+def register_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of `edge learn evaluate`, and `main_evaluate` as its handler."""
     parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder to measure")
@@ -42,13 +42,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def main_evaluate(args: argparse.Namespace) -> int:
     """Measure and write; the Markdown goes to standard output when no file is given."""
-    from edge.learn.evaluation.collect import Asked, Findings, collect
-    from edge.learn.evaluation.document import markdown, write
-    from edge.learn.evaluation.learned import measure_learned
-    from edge.learn.evaluation.recordings import Bench
-    from edge.learn.evaluation.report import blocks
+    from edge.learn.evaluation.collect import EvaluationOptions, EvaluationResults, run_evaluation
+    from edge.learn.evaluation.document import markdown, write_report
+    from edge.learn.evaluation.learned import run_protocols
+    from edge.learn.evaluation.recordings import RecordingRunner
+    from edge.learn.evaluation.report import report_blocks
 
-    asked = Asked(
+    options = EvaluationOptions(
         data=_data(args.data),
         engine=args.engine,
         work=args.work,
@@ -59,43 +59,43 @@ def main_evaluate(args: argparse.Namespace) -> int:
         weights=args.weights,
         skip=_names(args.skip),
     )
-    if asked.most < 1:
+    if options.most < 1:
         raise InputError("--most must be at least 1")
-    bench = Bench(asked.engine, asked.work, asked.workers)
+    runner = RecordingRunner(options.engine, options.work, options.workers)
     if args.fresh:
-        bench.forget()
-    manifest = bench.folder.manifest
-    findings = Findings(
-        f"{manifest.name} {manifest.version}", manifest.sha256[:16], manifest.labels, _command(args), asked.most
+        runner.clear_cache()
+    manifest = runner.folder.manifest
+    results = EvaluationResults(
+        f"{manifest.name} {manifest.version}", manifest.sha256[:16], manifest.labels, _command(args), options.most
     )
-    findings.whole_sets = asked.whole
-    collect(asked, findings, bench, say)
-    if "learned" not in asked.skip:
-        findings.learned = measure_learned(asked, bench)
-    findings.ablation = _json(asked.engine / "ablation.json") or _json(asked.work / "ablation.json")
-    if "compute" not in asked.skip:
-        findings.compute = _json(asked.work / "compute.json")
-    report = blocks(findings)
+    results.whole_sets = options.whole
+    run_evaluation(options, results, runner, report_progress)
+    if "learned" not in options.skip:
+        results.learned = run_protocols(options, runner)
+    results.ablation = _json(options.engine / "ablation.json") or _json(options.work / "ablation.json")
+    if "compute" not in options.skip:
+        results.compute = _json(options.work / "compute.json")
+    report = report_blocks(results)
     if args.out is not None:
-        write(report, args.out, args.html)
+        write_report(report, args.out, args.html)
         _log.info("written: %s", args.out)
     else:
         sys.stdout.write(markdown(report, "images"))
     return 0
 
 
-def say(done: int, total: int, name: str) -> None:
+def report_progress(done: int, total: int, name: str) -> None:
     """One line now and then, or one that is written over on a terminal."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{done}/{total} {name[:50]:50}" + ("\n" if done == total else ""))
-    elif done % SAY_EVERY == 0 or done == total:
+    elif done % PROGRESS_EVERY == 0 or done == total:
         _log.info("%d of %d: %s", done, total, name)
 
 
 def _data(argument: str | None) -> Path:
-    from edge.learn.data import data_root
+    from edge.learn.data import find_data_root
 
-    return data_root(argument)
+    return find_data_root(argument)
 
 
 def _names(text: str) -> tuple[str, ...]:

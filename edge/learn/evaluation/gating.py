@@ -16,16 +16,16 @@ from zlib import crc32
 
 import numpy as np
 
-from edge.assemble import assemble
+from edge.assemble import build_derivers
 from edge.config import parse
-from edge.engine.contract import Array, Tensor
-from edge.engine.gating.limits import Limits
+from edge.engine.contract import Array, TensorSpec
+from edge.engine.gating.limits import GateLimits
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.model import Model
-from edge.engine.parts import Graph, PartsRuntime
+from edge.engine.parts import InferenceGraph, PartsRuntime
 from edge.engine.runtime import RuntimeInfo
 from edge.errors import MediaError, ModelError
-from edge.learn.evaluation.recordings import Answer, Begun
+from edge.learn.evaluation.recordings import DetectedEvent, RecordingResult
 from edge.metrics import Metrics
 from edge.replay import Replay
 from edge.types import Event, Phase, Scores, seconds
@@ -35,11 +35,11 @@ PARTS: Final = ("see", "hear")
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class GatedRun:
     """One recording without gating and with it; ``encoded`` and ``reused`` count windows by part."""
 
-    off: Answer
-    on: Answer
+    off: RecordingResult
+    on: RecordingResult
     encoded: Mapping[str, int]
     reused: Mapping[str, int]
 
@@ -49,26 +49,26 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class EventDifference:
     """What gating changed of one recording's events: those of ``lost`` began only without it, of ``new`` only with it.
 
-    ``later_s`` is the greatest delay (or advance) of one that both have.
+    ``max_delay_s`` is the greatest delay (or advance) of one that both have.
     """
 
-    lost: tuple[Begun, ...]
-    new: tuple[Begun, ...]
-    later_s: float
+    lost: tuple[DetectedEvent, ...]
+    new: tuple[DetectedEvent, ...]
+    max_delay_s: float
 
 
-class Remembered:
+class CachedGraph:
     """A graph that does not compute twice what it was asked before, unless told to (`parts.Graph`).
 
     ``costs_s`` has the CPU time of every row that was computed.
     """
 
-    def __init__(self, graph: Graph, remembers: bool = True) -> None:
-        self._graph, self._remembers = graph, remembers
-        self._said: dict[bytes, dict[str, Array]] = {}
+    def __init__(self, graph: InferenceGraph, remembers: bool = True) -> None:
+        self._graph, self._caches = graph, remembers
+        self._cache: dict[bytes, dict[str, Array]] = {}
         self.costs_s: list[float] = []
 
     @property
@@ -82,28 +82,28 @@ class Remembered:
         return 1
 
     @property
-    def inputs(self) -> Mapping[str, Tensor]:
+    def inputs(self) -> Mapping[str, TensorSpec]:
         """Of the graph."""
         return self._graph.inputs
 
     @property
-    def outputs(self) -> Mapping[str, Tensor]:
+    def outputs(self) -> Mapping[str, TensorSpec]:
         """Of the graph."""
         return self._graph.outputs
 
     def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
         """From memory where it is there."""
-        if not self._remembers:
+        if not self._caches:
             self._compute(feed, out)
             return
         digest = hashlib.blake2b(digest_size=16)
         for array in feed.values():
             digest.update(np.ascontiguousarray(array).data)
         key = digest.digest()
-        if key not in self._said:
+        if key not in self._cache:
             self._compute(feed, out)
-            self._said[key] = {name: array.copy() for name, array in out.items()}
-        for name, said in self._said[key].items():
+            self._cache[key] = {name: array.copy() for name, array in out.items()}
+        for name, said in self._cache[key].items():
             np.copyto(out[name], said)
 
     def _compute(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
@@ -111,24 +111,24 @@ class Remembered:
         self._graph.run(feed, out)
         self.costs_s.append(cpu_s() - began_s)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Everything that was said."""
-        self._said.clear()
+        self._cache.clear()
 
     def close(self) -> None:
         """Close the graph."""
         self._graph.close()
 
 
-class Twice:
+class GatingComparison:
     """Plays recordings without gating and with it, for each of several limits."""
 
-    def __init__(self, engine: Path, limits: Sequence[Limits]) -> None:
+    def __init__(self, engine: Path, limits: Sequence[GateLimits]) -> None:
         loaded = parse(CONFIG)
         self._folder = load_folder(engine)
-        self._derivers = assemble(loaded, self._folder, None)
-        self._labels = self._folder.manifest.plus(self._derivers.labels).label_names
-        self._runtime, self._graphs = remembering(self._folder)
+        self._derivers = build_derivers(loaded, self._folder, None)
+        self._labels = self._folder.manifest.with_labels(self._derivers.labels).label_names
+        self._runtime, self._graphs = cached_runtime(self._folder)
         self._metrics = [Metrics() for _ in limits]
         models = [Model(self._folder, self._runtime, Metrics(), None)]
         models += [
@@ -141,19 +141,19 @@ class Twice:
         """The model folder."""
         return self._folder
 
-    def play(self, path: Path) -> list[Pair] | None:
+    def compare(self, path: Path) -> list[GatedRun] | None:
         """One recording, a pair for each limits; None when it cannot be read."""
         for graph in self._graphs:
-            graph.forget()
+            graph.clear()
         try:
-            off = answer_of(self._replays[0], path, self._labels)
+            off = replay_result(self._replays[0], path, self._labels)
             pairs = []
             for metrics, replay in zip(self._metrics, self._replays[1:], strict=True):
-                before = counts(metrics)
-                on = answer_of(replay, path, self._labels)
-                after = counts(metrics)
+                before = part_counts(metrics)
+                on = replay_result(replay, path, self._labels)
+                after = part_counts(metrics)
                 ran, kept = ({part: after[k][part] - before[k][part] for part in PARTS} for k in (0, 1))
-                pairs.append(Pair(off, on, ran, kept))
+                pairs.append(GatedRun(off, on, ran, kept))
         except MediaError:
             return None
         return pairs
@@ -168,26 +168,26 @@ class Twice:
         self._runtime.close()
 
 
-def remembering(folder: ModelFolder) -> tuple[PartsRuntime, tuple[Remembered, Remembered, Remembered]]:
+def cached_runtime(folder: ModelFolder) -> tuple[PartsRuntime, tuple[CachedGraph, CachedGraph, CachedGraph]]:
     """The runtime in parts with its costly parts remembered, and the parts; ModelError where the folder has none."""
     from edge.engine.cpu.onnx import OnnxGraph
 
     parts = folder.manifest.parts
     if parts is None:
         raise ModelError(f"{folder.path}: the model has no parts, so nothing of it can be left out")
-    files = (parts.see, parts.hear, parts.fuse)
-    see, hear, fuse = (Remembered(OnnxGraph(folder.path / f.file, 1), f is not parts.fuse) for f in files)
+    files = (parts.vision, parts.audio, parts.fusion)
+    see, hear, fuse = (CachedGraph(OnnxGraph(folder.path / f.file, 1), f is not parts.fusion) for f in files)
     return PartsRuntime(folder, see, hear, fuse, 1), (see, hear, fuse)
 
 
-class _Heard:
+class _ReplayListener:
     """Listens to a replay."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self._labels = labels
         self.t_s: list[float] = []
         self.values: list[list[float]] = []
-        self.begun: list[Begun] = []
+        self.begun: list[DetectedEvent] = []
 
     def on_scores(self, scores: Scores) -> None:
         self.t_s.append(seconds(scores.media_end.position_ns))
@@ -196,18 +196,18 @@ class _Heard:
     def on_event(self, event: Event) -> None:
         if event.phase is Phase.BEGIN and event.media_begin is not None:
             begin_s = seconds(event.media_begin.position_ns)
-            self.begun.append(Begun(event.label, begin_s, self.t_s[-1] if self.t_s else 0.0))
+            self.begun.append(DetectedEvent(event.label, begin_s, self.t_s[-1] if self.t_s else 0.0))
 
 
-def answer_of(replay: Replay, path: Path, labels: tuple[str, ...]) -> Answer:
+def replay_result(replay: Replay, path: Path, labels: tuple[str, ...]) -> RecordingResult:
     """What a replay of one recording gives; MediaError when it cannot be read."""
-    heard = _Heard(labels)
-    played = replay.run(path, heard)
-    values = np.array(heard.values, np.float32).reshape(-1, len(labels))
-    return Answer(np.array(heard.t_s), values, labels, tuple(heard.begun), played.media_s)
+    listener = _ReplayListener(labels)
+    played = replay.run(path, listener)
+    values = np.array(listener.values, np.float32).reshape(-1, len(labels))
+    return RecordingResult(np.array(listener.t_s), values, labels, tuple(listener.begun), played.media_s)
 
 
-def counts(metrics: Metrics) -> tuple[dict[str, int], dict[str, int]]:
+def part_counts(metrics: Metrics) -> tuple[dict[str, int], dict[str, int]]:
     """Windows encoded and reused so far, by part, over all cameras."""
     found: list[dict[str, int]] = []
     for counter in (metrics.encoded, metrics.reused):
@@ -216,20 +216,26 @@ def counts(metrics: Metrics) -> tuple[dict[str, int], dict[str, int]]:
     return found[0], found[1]
 
 
-def difference(off: Sequence[Begun], on: Sequence[Begun], apart_s: float = 5.0) -> Difference:
+def event_difference(
+    off: Sequence[DetectedEvent], on: Sequence[DetectedEvent], apart_s: float = 5.0
+) -> EventDifference:
     """Events matched by label, each with the nearest in time; those further apart than ``apart_s`` are different."""
     lost, left, later = [], list(on), 0.0
     for event in off:
-        near = [other for other in left if other.label == event.label and abs(other.told_s - event.told_s) <= apart_s]
+        near = [
+            other
+            for other in left
+            if other.label == event.label and abs(other.reported_s - event.reported_s) <= apart_s
+        ]
         if not near:
             lost.append(event)
             continue
-        found = min(near, key=lambda other: abs(other.told_s - event.told_s))
+        found = min(near, key=lambda other: abs(other.reported_s - event.reported_s))
         left.remove(found)
-        later = max(later, abs(found.told_s - event.told_s))
-    return Difference(tuple(lost), tuple(left), later)
+        later = max(later, abs(found.reported_s - event.reported_s))
+    return EventDifference(tuple(lost), tuple(left), later)
 
 
-def is_for_choosing(group: str) -> bool:
+def is_tuning_half(group: str) -> bool:
     """Half of the sources are for choosing limits, the other half for proving them."""
     return crc32(group.encode()) % 2 == 0

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge.learn.evaluation.gating import Pair
-    from edge.learn.evaluation.sets import Row
+    from edge.learn.evaluation.gating import GatedRun
+    from edge.learn.evaluation.sets import DatasetRow
 
-Played = tuple["Row", "Pair"]
+Played = tuple["DatasetRow", "GatedRun"]
 
 
-def add_gating(parser: argparse.ArgumentParser) -> None:
+def register_gating(parser: argparse.ArgumentParser) -> None:
     """The options of `edge learn gating`, and `main_gating` as its handler."""
     parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder in parts")
@@ -30,50 +30,50 @@ def add_gating(parser: argparse.ArgumentParser) -> None:
 
 def main_gating(args: argparse.Namespace) -> int:
     """Play and write the table to standard output; 1 when gating lost an event or told one that was not there."""
-    from edge.engine.gating.limits import LIMITS
-    from edge.learn.evaluation.gating import Twice
-    from edge.learn.evaluation.gating_report import changes, table
+    from edge.engine.gating.limits import DEFAULT_GATE_LIMITS
+    from edge.learn.evaluation.gating import GatingComparison
+    from edge.learn.evaluation.gating_report import event_changes, gating_table
 
-    twice, played = Twice(args.engine, [LIMITS]), []
+    comparison, played = GatingComparison(args.engine, [DEFAULT_GATE_LIMITS]), []
     rows = _rows(args)
     with tempfile.TemporaryDirectory(prefix="edge-gating-") as name:
         for row, path in _paths(rows, Path(name), held=args.held):
-            pairs = twice.play(path)
+            pairs = comparison.compare(path)
             if pairs:
                 played.append((row, pairs[0]))
             _say(len(played), len(rows), row.path.name)
-    sys.stdout.write(table(played, twice.costs_s()))
-    twice.close()
-    return 1 if any(d.lost or d.new for _, d in changes(played)) else 0
+    sys.stdout.write(gating_table(played, comparison.costs_s()))
+    comparison.close()
+    return 1 if any(d.lost or d.new for _, d in event_changes(played)) else 0
 
 
-def _rows(args: argparse.Namespace) -> Sequence[Row]:
-    from edge.learn.data import data_root
-    from edge.learn.evaluation.gating import is_for_choosing
-    from edge.learn.evaluation.sets import Row, pick, read_rows
+def _rows(args: argparse.Namespace) -> Sequence[DatasetRow]:
+    from edge.learn.data import find_data_root
+    from edge.learn.evaluation.gating import is_tuning_half
+    from edge.learn.evaluation.sets import DatasetRow, read_rows, sample_rows
 
     if args.files:
-        return [Row(path, "files", "", "", path.stem, "", "", "clip") for path in args.files]
+        return [DatasetRow(path, "files", "", "", path.stem, "", "", "clip") for path in args.files]
     wanted = {name.strip() for name in args.only.split(",") if name.strip()}
     halves = {"choose": (True,), "prove": (False,), "all": (True, False)}[args.half]
-    rows = [row for row in read_rows(data_root(args.data)) if is_for_choosing(row.group) in halves]
-    return pick([row for row in rows if not wanted or row.set_name in wanted], args.most, ())
+    rows = [row for row in read_rows(find_data_root(args.data)) if is_tuning_half(row.group) in halves]
+    return sample_rows([row for row in rows if not wanted or row.set_name in wanted], args.most, ())
 
 
-def _paths(rows: Sequence[Row], work: Path, *, held: bool) -> Iterator[tuple[Row, Path]]:
-    from edge.learn.evaluation.held import Holding, hold
+def _paths(rows: Sequence[DatasetRow], work: Path, *, held: bool) -> Iterator[tuple[DatasetRow, Path]]:
+    from edge.learn.evaluation.held import QuietPadding, pad_with_quiet
 
     for row in rows:
         if not held:
             yield row, row.path
             continue
         path = work / f"{row.path.stem}.mp4"
-        hold(row.path, path, Holding())
+        pad_with_quiet(row.path, path, QuietPadding())
         yield row, path
         path.unlink()
 
 
 def _say(done: int, total: int, name: str) -> None:
-    from edge.learn.evaluation.command import say
+    from edge.learn.evaluation.command import report_progress
 
-    say(done, total, name)
+    report_progress(done, total, name)

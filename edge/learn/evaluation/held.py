@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from edge.types import F32, U8
 
 WIDTH, HEIGHT, FPS = 640, 360, 12
-RATE: Final = 32_000
-SIGMAS: Final = (0.0, 1.0, 2.0, 4.0)
+PADDED_RATE_HZ: Final = 32_000
+NOISE_SIGMAS: Final = (0.0, 1.0, 2.0, 4.0)
 _GOP_S: Final = 4
 _MARGIN: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class QuietPadding:
     """``hold_s`` of quiet before and after at most ``play_s`` of the clip; ``bit_rate`` in bits a second."""
 
     hold_s: float = 10.0
@@ -34,26 +34,26 @@ class Holding:
     bit_rate: int = 400_000
 
 
-def hold(source: Path, out: Path, how: Holding) -> None:
-    """Write ``out`` (mp4); grey levels of noise are drawn by the name of ``source`` from `SIGMAS`. MediaError when
-    ``source`` cannot be read."""
+def pad_with_quiet(source: Path, out: Path, padding: QuietPadding) -> None:
+    """Write ``out`` (mp4); grey levels of noise are drawn by the name of ``source`` from `NOISE_SIGMAS`. MediaError
+    when ``source`` cannot be read."""
     import av
 
     rng = np.random.default_rng(crc32(source.name.encode()))
-    sigma = SIGMAS[int(rng.integers(len(SIGMAS)))]
-    pictures, sound = _pictures(source, how.play_s), _sound(source, how.play_s)
-    played_s = max(len(pictures) / FPS, len(sound) / RATE)
+    sigma = NOISE_SIGMAS[int(rng.integers(len(NOISE_SIGMAS)))]
+    pictures, sound = _pictures(source, padding.play_s), _sound(source, padding.play_s)
+    played_s = max(len(pictures) / FPS, len(sound) / PADDED_RATE_HZ)
     with av.open(str(out), "w") as target:
         streams = []
         if pictures:
             video: Any = target.add_stream("libx264", rate=FPS)
-            video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", how.bit_rate
+            video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", padding.bit_rate
             video.options = {"preset": "ultrafast", "g": str(_GOP_S * FPS), "bf": "0", "threads": "1"}
-            streams.append((video, _video_frames(pictures, how, played_s, sigma, rng)))
+            streams.append((video, _video_frames(pictures, padding, played_s, sigma, rng)))
         if len(sound):
-            audio: Any = target.add_stream("aac", rate=RATE, layout="mono")
+            audio: Any = target.add_stream("aac", rate=PADDED_RATE_HZ, layout="mono")
             audio.bit_rate = 64_000
-            streams.append((audio, _audio_frames(sound, how, played_s, rng)))
+            streams.append((audio, _audio_frames(sound, padding, played_s, rng)))
         for stream, frames in streams:
             for frame in frames:
                 target.mux(stream.encode(frame))
@@ -83,13 +83,13 @@ def _sound(source: Path, limit_s: float) -> F32:
     with av.open(str(source), metadata_errors="replace") as container:
         if not container.streams.audio:
             return np.zeros(0, np.float32)
-        resampler = av.AudioResampler("flt", "mono", RATE)
+        resampler = av.AudioResampler("flt", "mono", PADDED_RATE_HZ)
         parts = [p.to_ndarray()[0] for f in container.decode(audio=0) for p in resampler.resample(f)]
-    return np.concatenate([*parts, np.zeros(0, np.float32)])[: round(limit_s * RATE)]
+    return np.concatenate([*parts, np.zeros(0, np.float32)])[: round(limit_s * PADDED_RATE_HZ)]
 
 
 def _video_frames(
-    pictures: list[U8], how: Holding, played_s: float, sigma: float, rng: np.random.Generator
+    pictures: list[U8], padding: QuietPadding, played_s: float, sigma: float, rng: np.random.Generator
 ) -> Iterator[Any]:
     import av
 
@@ -97,7 +97,7 @@ def _video_frames(
         rng.normal(0, sigma, (HEIGHT + _MARGIN, WIDTH + _MARGIN, 3)).astype(np.float32)
         for _ in range(3 if sigma else 0)
     ]
-    before, total = round(how.hold_s * FPS), round((2 * how.hold_s + played_s) * FPS)
+    before, total = round(padding.hold_s * FPS), round((2 * padding.hold_s + played_s) * FPS)
     for i in range(total):
         picture = pictures[min(max(i - before, 0), len(pictures) - 1)]
         if bank:
@@ -109,14 +109,14 @@ def _video_frames(
         yield frame
 
 
-def _audio_frames(sound: F32, how: Holding, played_s: float, rng: np.random.Generator) -> Iterator[Any]:
+def _audio_frames(sound: F32, padding: QuietPadding, played_s: float, rng: np.random.Generator) -> Iterator[Any]:
     import av
 
-    before = round(how.hold_s * RATE)
-    whole: NDArray[np.float64] = rng.normal(0, 6e-4, 2 * before + round(played_s * RATE))
-    whole += 4e-4 * np.sin(2 * np.pi * 100 * np.arange(len(whole)) / RATE)
+    before = round(padding.hold_s * PADDED_RATE_HZ)
+    whole: NDArray[np.float64] = rng.normal(0, 6e-4, 2 * before + round(played_s * PADDED_RATE_HZ))
+    whole += 4e-4 * np.sin(2 * np.pi * 100 * np.arange(len(whole)) / PADDED_RATE_HZ)
     whole[before : before + len(sound)] += sound
     for at in range(0, len(whole), 1024):
         frame = av.AudioFrame.from_ndarray(whole[None, at : at + 1024].astype(np.float32), "fltp", "mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
+        frame.sample_rate, frame.pts, frame.time_base = PADDED_RATE_HZ, at, Fraction(1, PADDED_RATE_HZ)
         yield frame

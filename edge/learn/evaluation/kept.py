@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from edge.errors import MediaError
 from edge.files import atomic_path
 from edge.media_time import MediaTime
-from edge.replay import Replayed
-from edge.replay.core import Listener
+from edge.replay import ReplaySummary
+from edge.replay.core import ReplayListener
 from edge.types import Box, Contribution, Features, Scores, seconds
 
 _NUMBERS: Final = ("seq", "t_end_ns")
@@ -29,8 +29,8 @@ _FEATURES: Final = tuple(field.name for field in fields(Features))
 def save_scores(path: Path, scores: Sequence[Scores]) -> None:
     """Write the windows of one recording, whole or not at all; windows without features are refused (ValueError)."""
     names = list(scores[0].values) if scores else []
-    given = [s.features for s in scores if s.features is not None]
-    if len(given) != len(scores):
+    features = [s.features for s in scores if s.features is not None]
+    if len(features) != len(scores):
         raise ValueError(f"{path}: windows without features cannot be kept")
     arrays: dict[str, NDArray[Any]] = {
         "numbers": np.array([[getattr(s, name) for name in _NUMBERS] for s in scores], np.int64),
@@ -43,7 +43,7 @@ def save_scores(path: Path, scores: Sequence[Scores]) -> None:
     }
     if all(s.evidence is not None for s in scores):
         arrays["evidence"] = np.array([s.evidence for s in scores], np.float32)
-    arrays |= {name: np.array([getattr(f, name) for f in given], np.float32) for name in _FEATURES}
+    arrays |= {name: np.array([getattr(f, name) for f in features], np.float32) for name in _FEATURES}
     facts = {
         "camera": scores[0].camera if scores else "",
         "model": scores[0].model if scores else "",
@@ -67,21 +67,21 @@ def load_scores(path: Path) -> list[Scores]:
     return [_scores(arrays, facts, k) for k in range(len(arrays["numbers"]))]
 
 
-class KeptReplay:
+class StoredReplay:
     """Stands in for `edge.replay.Replay`: tells the kept windows of a recording, and no events."""
 
     def __init__(self, place: Mapping[Path, Path]) -> None:
         """``place``: where the windows of each recording are kept."""
         self._place = dict(place)
 
-    def run(self, path: Path, listener: Listener) -> Replayed:
+    def run(self, path: Path, listener: ReplayListener) -> ReplaySummary:
         """Tell every window in order; MediaError for a recording that is not kept."""
         if path not in self._place:
             raise MediaError(f"{path}: no windows are kept of this recording")
         scores = load_scores(self._place[path])
         for one in scores:
             listener.on_scores(one)
-        return Replayed(len(scores), 0, seconds(scores[-1].media_end.position_ns) if scores else 0.0)
+        return ReplaySummary(len(scores), 0, seconds(scores[-1].media_end.position_ns) if scores else 0.0)
 
 
 def _scores(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], k: int) -> Scores:

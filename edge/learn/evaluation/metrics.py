@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+BoolArray = NDArray[np.bool_]
 
-BINS: Final = 10
+CALIBRATION_BINS: Final = 10
 ALARM_S: Final = 30.0
 """Two alarms of a label within one recording are two when they are this far apart: the detector's cooldown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ConfidenceInterval:
     """A figure and the middle 95 % of its bootstrap replicates; NaN where it has none."""
 
     value: float
@@ -27,7 +27,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class ReliabilityBin:
     """Scores from ``low`` to ``high``: how many, their mean, and in what share the event was there."""
 
     low: float
@@ -37,7 +37,7 @@ class Bin:
     share: float
 
 
-def average_precision(scores: F64, truth: Bools) -> float:
+def average_precision(scores: F64, truth: BoolArray) -> float:
     """Area under precision over recall, step-wise, ties broken against us; 0 without positives."""
     order = np.lexsort((truth, -scores))
     hits = truth[order]
@@ -45,7 +45,7 @@ def average_precision(scores: F64, truth: Bools) -> float:
     return float((precision * hits).sum() / max(1, hits.sum()))
 
 
-def roc_auc(scores: F64, truth: Bools) -> float:
+def roc_auc(scores: F64, truth: BoolArray) -> float:
     """The chance that a positive scores above a negative, ties half; NaN without both (Mann & Whitney 1947)."""
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:
@@ -55,14 +55,14 @@ def roc_auc(scores: F64, truth: Bools) -> float:
     return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def bootstrap(
-    figure: Callable[[F64, Bools], float],
+def bootstrap_interval(
+    figure: Callable[[F64, BoolArray], float],
     scores: F64,
-    truth: Bools,
+    truth: BoolArray,
     groups: Sequence[str],
     replicates: int = 400,
     seed: int = 1,
-) -> Interval:
+) -> ConfidenceInterval:
     """``figure`` with an interval from drawing whole groups (sources) with replacement; replicates that lack positives
     or negatives are drawn again, at most ten times each."""
     value = figure(scores, truth)
@@ -76,9 +76,9 @@ def bootstrap(
             if len(found) == replicates:
                 break
     if not found:
-        return Interval(value, float("nan"), float("nan"))
+        return ConfidenceInterval(value, float("nan"), float("nan"))
     low, high = np.quantile(found, [0.025, 0.975])
-    return Interval(value, float(low), float(high))
+    return ConfidenceInterval(value, float(low), float(high))
 
 
 def alarm_peaks(t_s: F64, scores: F64, apart_s: float = ALARM_S) -> F64:
@@ -99,19 +99,21 @@ def recall_at_alarm_rate(positives: F64, alarms: F64, hours: float, per_hour: fl
     return float((positives > threshold).mean()) if len(positives) else float("nan"), threshold
 
 
-def reliability(p: F64, truth: Bools, bins: int = BINS) -> list[Bin]:
+def reliability_bins(p: F64, truth: BoolArray, bins: int = CALIBRATION_BINS) -> list[ReliabilityBin]:
     """Equal-width bins of probability; empty ones are left out."""
     which = np.minimum((p * bins).astype(int), bins - 1)
     return [
-        Bin(k / bins, (k + 1) / bins, int(inside.sum()), float(p[inside].mean()), float(truth[inside].mean()))
+        ReliabilityBin(
+            k / bins, (k + 1) / bins, int(inside.sum()), float(p[inside].mean()), float(truth[inside].mean())
+        )
         for k in range(bins)
         if (inside := which == k).any()
     ]
 
 
-def expected_calibration_error(p: F64, truth: Bools, bins: int = BINS) -> float:
+def expected_calibration_error(p: F64, truth: BoolArray, bins: int = CALIBRATION_BINS) -> float:
     """Sum over equal-width bins of (share of all scores in the bin) x |mean score - share with the event|; NaN for
     nothing (Naeini et al. 2015, Guo et al. 2017)."""
-    found = reliability(p, truth, bins)
+    found = reliability_bins(p, truth, bins)
     total = sum(b.count for b in found)
     return sum(b.count * abs(b.mean - b.share) for b in found) / total if total else float("nan")

@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.learn.evaluation.recordings import Answer
+from edge.learn.evaluation.recordings import RecordingResult
 
 F32 = NDArray[np.float32]
 
 RATE_HZ: Final = 16000
 FRAME_S: Final = 0.05
-ACTIVE: Final = 0.1
+ACTIVITY_RATIO: Final = 0.1
 """A frame is active when its root mean square is at least this share of the loudest one's."""
 LEAD_S: Final = 3.0
 TAIL_S: Final = 3.0
@@ -24,7 +24,7 @@ _NOISE: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class OnsetLatency:
     """How long after the sound began the event of its label was told, in media time; None where it was not."""
 
     label: str
@@ -40,7 +40,7 @@ def active_spans(samples: F32, rate_hz: int = RATE_HZ) -> list[tuple[float, floa
         return [(0.0, len(samples) / rate_hz)] if len(samples) else []
     level = np.sqrt((samples[: frames * size].reshape(frames, size).astype(np.float64) ** 2).mean(1))
     spans: list[tuple[float, float]] = []
-    for k in np.flatnonzero(level >= ACTIVE * level.max()):
+    for k in np.flatnonzero(level >= ACTIVITY_RATIO * level.max()):
         begin, end = k * FRAME_S, (k + 1) * FRAME_S
         if spans and begin - spans[-1][1] < 0.2 + 1e-9:
             spans[-1] = (spans[-1][0], end)
@@ -49,7 +49,7 @@ def active_spans(samples: F32, rate_hz: int = RATE_HZ) -> list[tuple[float, floa
     return spans
 
 
-def decode(path: Path, rate_hz: int = RATE_HZ) -> F32:
+def decode_mono(path: Path, rate_hz: int = RATE_HZ) -> F32:
     """A recording's sound, mono; empty where it has none."""
     import av
 
@@ -64,12 +64,12 @@ def decode(path: Path, rate_hz: int = RATE_HZ) -> F32:
     return np.concatenate([*parts, np.zeros(0, np.float32)])
 
 
-def compose(path: Path, out: Path) -> float:
+def pad_to_onset(path: Path, out: Path) -> float:
     """Write ``out`` (WAV): near silence, then the recording from where it is first active on, then near silence again.
 
     The onset, in seconds. Made by this code from a real recording: its figures are reported apart.
     """
-    sound = decode(path)
+    sound = decode_mono(path)
     spans = active_spans(sound)
     start = round(spans[0][0] * RATE_HZ) if spans else 0
     rng = np.random.default_rng(7)
@@ -83,7 +83,7 @@ def compose(path: Path, out: Path) -> float:
     return LEAD_S
 
 
-def latency(answer: Answer, label: str, onset_s: float) -> float | None:
+def onset_latency(result: RecordingResult, label: str, onset_s: float) -> float | None:
     """From ``onset_s`` to the first telling of ``label`` after it; None when it never came."""
-    told = [b.told_s - onset_s for b in answer.begun if b.label == label and b.told_s >= onset_s]
-    return min(told) if told else None
+    delays = [b.reported_s - onset_s for b in result.events if b.label == label and b.reported_s >= onset_s]
+    return min(delays) if delays else None

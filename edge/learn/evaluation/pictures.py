@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from edge.learn.evaluation.bars import number, shown
-from edge.learn.evaluation.collect import Findings
-from edge.learn.evaluation.document import Block, Bullets, Heading, Table, Text
-from edge.learn.evaluation.figures import LabelFigures, Scored, figures
-from edge.learn.evaluation.sections import false_events, names_of
-from edge.learn.evaluation.sets import ABOUT, TRUTH
+from edge.learn.evaluation.bars import interval_text, number_text
+from edge.learn.evaluation.collect import EvaluationResults
+from edge.learn.evaluation.document import Block, HeadingBlock, ListBlock, TableBlock, TextBlock
+from edge.learn.evaluation.figures import LabelMetrics, ScoredRecording, measure_label
+from edge.learn.evaluation.sections import false_event_text, label_names
+from edge.learn.evaluation.sets import DATASETS, TRUTH
 
-PICTURES: Final = ("fire_cair", "smoke_hpwren", "surveillance", "av_events")
+PICTURE_SETS: Final = ("fire_cair", "smoke_hpwren", "surveillance", "av_events")
 LOOKALIKES: Final = {
     "normal_001": "aurora", "normal_012": "the moon over a dark house", "normal_013": "a lit church at dusk",
     "normal_032": "a sunlit wooden room", "normal_035": "a red bedroom, lamps lit", "normal_036": "a room, lamps lit",
@@ -27,42 +27,44 @@ LOOKALIKES: Final = {
 }  # fmt: skip
 
 
-def fire(findings: Findings) -> tuple[list[Block], LabelFigures | None]:
+def fire_section(findings: EvaluationResults) -> tuple[list[Block], LabelMetrics | None]:
     """Fire and smoke in pictures, with every false fire by name."""
     lot = [one for one in findings.whole if one.row.set_name == "fire_cair"]
-    if not lot or "fire" not in names_of(findings):
+    if not lot or "fire" not in label_names(findings):
         return [], None
-    f = figures(lot, "fire")
-    told = [one for one in lot if any(b.label == "fire" for b in one.answer.begun)]
-    false = [_named(one) for one in _by_fire(told) if one.row.label != "fire"]
-    nearest = [_named(one) for one in _by_fire(lot) if one.row.label != "fire"][:5]
+    f = measure_label(lot, "fire")
+    reported = [one for one in lot if any(b.label == "fire" for b in one.result.events)]
+    false = [_fire_item(one) for one in _sorted_by_fire(reported) if one.row.label != "fire"]
+    nearest = [_fire_item(one) for one in _sorted_by_fire(lot) if one.row.label != "fire"][:5]
     warm = [one for one in lot if one.row.path.stem in LOOKALIKES]
     text = (
-        f"Fire photographs, as still pictures for three seconds: AP {shown(f.precision)}, ROC AUC {number(f.auc, 3)}; "
+        f"Fire photographs, as still pictures for three seconds: AP "
+        f"{interval_text(f.average_precision)}, ROC AUC {number_text(f.auc, 3)}; "
         f"as shipped, fire began in {f.recall:.0%} of {f.positives} fires and falsely in {f.false_events} of "
-        f"{f.negatives} others; in {sum(one in told for one in warm)} of the {len(warm)} others with sunsets, lamps, "
+        f"{f.negatives} others; in {sum(one in reported for one in warm)} of the {len(warm)} others with "
+        f"sunsets, lamps, "
         "red rooms and the like. No photograph of a candle is in the set."
     )
-    blocks: list[Block] = [Heading(2, "Fire and smoke in pictures"), Text(text)]
-    blocks.append(Text("False fires, by name:" if false else "No false fire. The highest scores without one:"))
-    return [*blocks, Bullets(false or nearest), *_smoke(findings)], f
+    blocks: list[Block] = [HeadingBlock(2, "Fire and smoke in pictures"), TextBlock(text)]
+    blocks.append(TextBlock("False fires, by name:" if false else "No false fire. The highest scores without one:"))
+    return [*blocks, ListBlock(false or nearest), *_smoke(findings)], f
 
 
-def cases(findings: Findings) -> list[Block]:
+def case_section(findings: EvaluationResults) -> list[Block]:
     """The clips of single events, one by one."""
     rows = []
     for one in findings.whole:
         if one.row.set_name not in {"av_events", "surveillance"}:
             continue
         expected = ", ".join(TRUTH.get(one.row.label, ())) or "–"
-        began = sorted({b.label for b in one.answer.begun})
-        peaks = ", ".join(f"{x} {one.answer.peak(x):.2f}" for x in TRUTH.get(one.row.label, ()))
+        began = sorted({b.label for b in one.result.events})
+        peaks = ", ".join(f"{x} {one.result.peak(x):.2f}" for x in TRUTH.get(one.row.label, ()))
         rows.append([one.row.path.name, one.row.tier, expected, ", ".join(began) or "none", peaks])
     head = ["clip", "tier", "named by its set", "events that began", "highest score"]
-    return [Heading(2, "Clips, case by case"), Table(head, rows)] if rows else []
+    return [HeadingBlock(2, "Clips, case by case"), TableBlock(head, rows)] if rows else []
 
 
-def people(findings: Findings) -> list[Block]:
+def people_section(findings: EvaluationResults) -> list[Block]:
     """Falls and fights."""
     blocks: list[Block] = []
     for label, positive, quiet in (
@@ -71,36 +73,41 @@ def people(findings: Findings) -> list[Block]:
     ):
         if not any(one.row.set_name in positive for one in findings.whole):
             continue
-        if label not in names_of(findings):
-            blocks.append(Text(f"The model has no label `{label}`: nothing of it is found as shipped."))
+        if label not in label_names(findings):
+            blocks.append(TextBlock(f"The model has no label `{label}`: nothing of it is found as shipped."))
             continue
         rows = []
         for sets in dict.fromkeys((positive[:1], positive, quiet)):
-            f = figures([one for one in findings.whole if one.row.set_name in sets], label)
-            cells = [" + ".join(ABOUT[s].title for s in sets), f"{f.positives} / {f.negatives}", shown(f.precision)]
-            rows.append([label, *cells, number(f.auc, 3), number(f.recall), false_events(f)])
+            f = measure_label([one for one in findings.whole if one.row.set_name in sets], label)
+            cells = [
+                " + ".join(DATASETS[s].title for s in sets),
+                f"{f.positives} / {f.negatives}",
+                interval_text(f.average_precision),
+            ]
+            rows.append([label, *cells, number_text(f.auc, 3), number_text(f.recall), false_event_text(f)])
         blocks.append(
-            Table(["label", "sets", "with / without", "AP [95 %]", "ROC AUC", "recall", "false events"], rows)
+            TableBlock(["label", "sets", "with / without", "AP [95 %]", "ROC AUC", "recall", "false events"], rows)
         )
-    return [Heading(2, "Falls and fights, as shipped"), *blocks] if blocks else []
+    return [HeadingBlock(2, "Falls and fights, as shipped"), *blocks] if blocks else []
 
 
-def _smoke(findings: Findings) -> list[Block]:
-    pool = [one for one in findings.whole if one.row.set_name in PICTURES]
-    if "smoke" not in names_of(findings) or not any(one.row.label == "smoke" for one in pool):
+def _smoke(findings: EvaluationResults) -> list[Block]:
+    pool = [one for one in findings.whole if one.row.set_name in PICTURE_SETS]
+    if "smoke" not in label_names(findings) or not any(one.row.label == "smoke" for one in pool):
         return []
-    s = figures(pool, "smoke")
+    s = measure_label(pool, "smoke")
     text = (
-        f"Wildfire smoke against pictures without ({s.positives} / {s.negatives}): AP {shown(s.precision)}; "
-        f"as shipped, recall {number(s.recall)}, false events {false_events(s)}."
+        f"Wildfire smoke against pictures without ({s.positives} / {s.negatives}): AP "
+        f"{interval_text(s.average_precision)}; "
+        f"as shipped, recall {number_text(s.recall)}, false events {false_event_text(s)}."
     )
-    return [Text(text)]
+    return [TextBlock(text)]
 
 
-def _by_fire(lot: Sequence[Scored]) -> list[Scored]:
-    return sorted(lot, key=lambda one: -one.answer.peak("fire"))
+def _sorted_by_fire(lot: Sequence[ScoredRecording]) -> list[ScoredRecording]:
+    return sorted(lot, key=lambda one: -one.result.peak("fire"))
 
 
-def _named(one: Scored) -> str:
+def _fire_item(one: ScoredRecording) -> str:
     shows = LOOKALIKES.get(one.row.path.stem, "an ordinary scene")
-    return f"`{one.row.path.name}`: {shows} ({one.answer.peak('fire'):.2f})"
+    return f"`{one.row.path.name}`: {shows} ({one.result.peak('fire'):.2f})"

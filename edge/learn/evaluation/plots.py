@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edge.learn.evaluation.metrics import Bin
+from edge.learn.evaluation.metrics import ReliabilityBin
 
 COLOURS: Final = ("#0969da", "#bf8700", "#8250df", "#1a7f37", "#cf222e")
 _GREY, _LIGHT, _INK = "#8c959f", "#e6eaef", "#1b1f24"
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
+class PlotPoint:
     """One value of a series with its interval (NaN: none)."""
 
     series: str
@@ -25,7 +25,7 @@ class Dot:
 
 
 def dot_plot(
-    rows: Sequence[tuple[str, Sequence[Dot]]], axis: str, limits: tuple[float, float] = (0.0, 1.0), ticks: int = 5
+    rows: Sequence[tuple[str, Sequence[PlotPoint]]], axis: str, limits: tuple[float, float] = (0.0, 1.0), ticks: int = 5
 ) -> str:
     """A line a row, a dot a series, a whisker an interval; series take their colours in order of appearance."""
     left, right, step, top = 190, 30, 26, 44
@@ -56,7 +56,7 @@ def dot_plot(
     return _svg(width, height, parts)
 
 
-def reliability_plot(labels: Mapping[str, Sequence[Bin]]) -> str:
+def reliability_plot(labels: Mapping[str, Sequence[ReliabilityBin]]) -> str:
     """A small square a label: mean score across, share with the event up; a dot's area follows how many scores."""
     across, cell, gap = 5, 112, 34
     width = 40 + across * (cell + gap)

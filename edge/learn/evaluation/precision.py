@@ -12,35 +12,35 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from edge.learn.evaluation.collect import Asked, Say
-    from edge.learn.evaluation.recordings import Answer, Job
-    from edge.learn.evaluation.sets import Row
+    from edge.learn.evaluation.collect import EvaluationOptions, ProgressCallback
+    from edge.learn.evaluation.recordings import RecordingResult, ReplayJob
+    from edge.learn.evaluation.sets import DatasetRow
 
-ALLOWED: Final = 0.005
+MAX_LOSS: Final = 0.005
 """What a label's average precision may lose."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class PrecisionCost:
     """One label in 32 bits and in fewer: average precision and recall over recordings, events told of recordings
     without it, and the mean and largest difference of a window's probability."""
 
     label: str
     positives: int
     negatives: int
-    precision: tuple[float, float]
+    average_precision: tuple[float, float]
     recall: tuple[float, float]
     false_events: tuple[int, int]
     mean: float
     worst: float
 
     @property
-    def lost(self) -> float:
+    def average_precision_loss(self) -> float:
         """Average precision that is lost; NaN where there is none."""
-        return self.precision[0] - self.precision[1]
+        return self.average_precision[0] - self.average_precision[1]
 
 
-def add_precision(parser: argparse.ArgumentParser) -> None:
+def register_precision(parser: argparse.ArgumentParser) -> None:
     """The options of `edge learn precision`, and its handler."""
     parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder, its graphs built")
@@ -55,38 +55,48 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 
 def main_precision(args: argparse.Namespace) -> int:
     """Play what is missing and print the table; 1 where a label lost more than is allowed."""
-    from edge.learn.data import data_root
-    from edge.learn.evaluation.collect import Asked
-    from edge.learn.evaluation.command import say
+    from edge.learn.data import find_data_root
+    from edge.learn.evaluation.collect import EvaluationOptions
+    from edge.learn.evaluation.command import report_progress
 
     only = tuple(name.strip() for name in args.only.split(",") if name.strip())
-    asked = Asked(data_root(args.data), args.engine, args.work, only, args.most, args.workers, skip=("learned",))
-    costs = measure(asked, {"runtime": args.runtime, "precision": args.precision, "gating": "off"}, say)
-    sys.stdout.write(table(costs, f"{args.precision} on {args.runtime}"))
-    return int(any(cost.lost > ALLOWED for cost in costs))
+    options = EvaluationOptions(
+        find_data_root(args.data), args.engine, args.work, only, args.most, args.workers, skip=("learned",)
+    )
+    costs = measure_costs(
+        options, {"runtime": args.runtime, "precision": args.precision, "gating": "off"}, report_progress
+    )
+    sys.stdout.write(precision_table(costs, f"{args.precision} on {args.runtime}"))
+    return int(any(cost.average_precision_loss > MAX_LOSS for cost in costs))
 
 
-def measure(asked: Asked, model: Mapping[str, str], say: Say) -> list[Cost]:
+def measure_costs(
+    options: EvaluationOptions, model: Mapping[str, str], progress: ProgressCallback
+) -> list[PrecisionCost]:
     """Every label that the recordings judge, with positives and negatives."""
-    from edge.learn.evaluation.collect import chosen_rows, job_of, play
-    from edge.learn.evaluation.recordings import Bench
+    from edge.learn.evaluation.collect import replay_job, run_jobs, select_rows
+    from edge.learn.evaluation.recordings import RecordingRunner
 
-    rows = [row for row in chosen_rows(asked) if row.set_name != "ucsd_ped2"]
-    jobs = [job_of(row) for row in rows]
+    rows = [row for row in select_rows(options) if row.set_name != "ucsd_ped2"]
+    jobs = [replay_job(row) for row in rows]
     plain = {**model, "runtime": "onnx", "precision": "fp32"}
-    answers = [play(Bench(asked.engine, asked.work, asked.workers, one), jobs, say) for one in (plain, model)]
-    labels = Bench(asked.engine, asked.work).folder.manifest.label_names
+    answers = [
+        run_jobs(RecordingRunner(options.engine, options.work, options.workers, one), jobs, progress)
+        for one in (plain, model)
+    ]
+    labels = RecordingRunner(options.engine, options.work).folder.manifest.label_names
     return [cost for label in labels if (cost := _cost(label, rows, jobs, answers)) is not None]
 
 
-def table(costs: Sequence[Cost], name: str) -> str:
+def precision_table(costs: Sequence[PrecisionCost], name: str) -> str:
     """Markdown."""
     lines = [
         f"| label | with / without it | AP fp32 | AP {name} | lost | recall | false events | mean, worst difference |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {c.label} | {c.positives} / {c.negatives} | {c.precision[0]:.3f} | {c.precision[1]:.3f} | {c.lost:+.4f} | "
+        f"| {c.label} | {c.positives} / {c.negatives} | {c.average_precision[0]:.3f} | "
+        f"{c.average_precision[1]:.3f} | {c.average_precision_loss:+.4f} | "
         f"{c.recall[0]:.2f} / {c.recall[1]:.2f} | {c.false_events[0]} / {c.false_events[1]} | "
         f"{c.mean:.4f}, {c.worst:.2f} |"
         for c in costs
@@ -95,23 +105,26 @@ def table(costs: Sequence[Cost], name: str) -> str:
 
 
 def _cost(
-    label: str, rows: Sequence[Row], jobs: Sequence[Job], answers: Sequence[Mapping[Job, Answer | None]]
-) -> Cost | None:
-    from edge.learn.evaluation.figures import Scored, figures
+    label: str,
+    rows: Sequence[DatasetRow],
+    jobs: Sequence[ReplayJob],
+    answers: Sequence[Mapping[ReplayJob, RecordingResult | None]],
+) -> PrecisionCost | None:
+    from edge.learn.evaluation.figures import ScoredRecording, measure_label
 
     triples = [(row, answers[0][job], answers[1][job]) for row, job in zip(rows, jobs, strict=True)]
     pairs = [(row, a, b) for row, a, b in triples if a is not None and b is not None]
-    plain = figures([Scored(row, a) for row, a, _ in pairs], label, replicates=0)
-    fewer = figures([Scored(row, b) for row, _, b in pairs], label, replicates=0)
+    plain = measure_label([ScoredRecording(row, a) for row, a, _ in pairs], label, replicates=0)
+    fewer = measure_label([ScoredRecording(row, b) for row, _, b in pairs], label, replicates=0)
     if not plain.positives or not plain.negatives:
         return None
     columns = [(a.column(label), b.column(label)) for _, a, b in pairs]
     apart = np.concatenate([np.abs(x - y) for x, y in columns if len(x) == len(y)] or [np.zeros(1)])
-    return Cost(
+    return PrecisionCost(
         label,
         plain.positives,
         plain.negatives,
-        (plain.precision.value, fewer.precision.value),
+        (plain.average_precision.value, fewer.average_precision.value),
         (plain.recall, fewer.recall),
         (plain.false_events, fewer.false_events),
         float(apart.mean()),

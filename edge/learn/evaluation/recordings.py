@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.assemble import assemble
+from edge.assemble import build_derivers
 from edge.config import parse
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.model import Model
@@ -31,30 +31,30 @@ from edge.replay import Replay
 from edge.types import Event, Phase, Scores, seconds
 
 F32 = NDArray[np.float32]
-View = Literal["whole", "picture", "sound"]
-VIEWS: Final[tuple[View, ...]] = ("whole", "picture", "sound")
+StreamSelection = Literal["whole", "picture", "sound"]
+STREAM_SELECTIONS: Final[tuple[StreamSelection, ...]] = ("whole", "picture", "sound")
 
 _SCHEMA: Final = 2
 _CONFIG: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class DetectedEvent:
     """An event of a recording: its label, where it begins, and the media time at which it was told."""
 
     label: str
     begin_s: float
-    told_s: float
+    reported_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RecordingResult:
     """What the model and the detector said of one recording: ``values`` [N,C] at ``t_s`` [N], NaN where not scored."""
 
     t_s: NDArray[np.float64]
     values: F32
     labels: tuple[str, ...]
-    begun: tuple[Begun, ...]
+    events: tuple[DetectedEvent, ...]
     media_s: float
 
     def column(self, label: str) -> NDArray[np.float64]:
@@ -71,15 +71,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ReplayJob:
     """One recording to be looked at, what of it, and whether its windows are kept whole (`kept`)."""
 
     path: Path
-    view: View = "whole"
-    keeps: bool = False
+    view: StreamSelection = "whole"
+    stores_windows: bool = False
 
 
-class Bench:
+class RecordingRunner:
     """Runs jobs through one model folder and keeps their answers in ``cache``.
 
     Jobs are spread over ``workers`` processes, each with a model of its own. ``model``: runtime and precision, as in
@@ -104,81 +104,88 @@ class Bench:
         """Where everything that these weights gave is kept."""
         return self._cache
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop the answers that are kept of these weights."""
         for file in self._cache.glob("*.npz"):
             file.unlink()
 
-    def missing(self, jobs: Sequence[Job]) -> list[Job]:
+    def missing(self, jobs: Sequence[ReplayJob]) -> list[ReplayJob]:
         """The jobs without an answer on disk."""
         return [job for job in jobs if not self._is_there(job)]
 
-    def windows(self, job: Job) -> Path:
+    def windows_path(self, job: ReplayJob) -> Path:
         """Where the windows of a job that keeps them are."""
-        return self._place(job).with_suffix(".windows.npz")
+        return self._path_of(job).with_suffix(".windows.npz")
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer | None]]:
+    def run(self, jobs: Sequence[ReplayJob]) -> Iterator[tuple[ReplayJob, RecordingResult | None]]:
         """Every job's answer, in the order in which they are ready; None where the file cannot be read."""
         todo = []
         for job in dict.fromkeys(jobs):
             if self._is_there(job):
-                yield job, load(self._place(job))
+                yield job, load_result(self._path_of(job))
             else:
                 todo.append(job)
         if self._workers < 2 or len(todo) < 4:
             if todo:
-                player = _Player(self._engine, self.digest, self._model)
+                player = _ReplayWorker(self._engine, self.digest, self._model)
                 for job in todo:
                     there = self._is_there(job)  # another report with the same folder may have come first
-                    yield job, load(self._place(job)) if there else self._keep(job, player.play(job, self.windows(job)))
+                    yield (
+                        job,
+                        load_result(self._path_of(job))
+                        if there
+                        else self._store(job, player.play(job, self.windows_path(job))),
+                    )
                 player.close()
             return
-        yield from self._spread(todo)
+        yield from self._run_parallel(todo)
 
-    def _spread(self, todo: Sequence[Job]) -> Iterator[tuple[Job, Answer | None]]:
+    def _run_parallel(self, todo: Sequence[ReplayJob]) -> Iterator[tuple[ReplayJob, RecordingResult | None]]:
         context = get_context("spawn")
         given = (self._engine, self.digest, self._model)
-        with ProcessPoolExecutor(self._workers, context, _open_player, given) as pool:
-            running = {pool.submit(_play, job, self.windows(job)): job for job in todo}
+        with ProcessPoolExecutor(self._workers, context, _open_worker, given) as pool:
+            running = {pool.submit(_run_job, job, self.windows_path(job)): job for job in todo}
             for done in as_completed(running):
                 job = running[done]
-                yield job, self._keep(job, done.result())
+                yield job, self._store(job, done.result())
 
-    def _keep(self, job: Job, answer: Answer | None) -> Answer | None:
-        save(self._place(job), answer)
+    def _store(self, job: ReplayJob, answer: RecordingResult | None) -> RecordingResult | None:
+        save_result(self._path_of(job), answer)
         return answer
 
-    def _is_there(self, job: Job) -> bool:
-        place = self._place(job)
-        return place.exists() and (not job.keeps or self.windows(job).exists() or load(place) is None)
+    def _is_there(self, job: ReplayJob) -> bool:
+        place = self._path_of(job)
+        return place.exists() and (
+            not job.stores_windows or self.windows_path(job).exists() or load_result(place) is None
+        )
 
-    def _place(self, job: Job) -> Path:
+    def _path_of(self, job: ReplayJob) -> Path:
         return self._cache / f"{_file_digest(job.path)}-{job.view}.npz"
 
 
-def save(path: Path, answer: Answer | None) -> None:
+def save_result(path: Path, answer: RecordingResult | None) -> None:
     """Write an answer whole or not at all."""
     facts: dict[str, Any] = {"readable": answer is not None}
     arrays: dict[str, NDArray[Any]] = {}
     if answer is not None:
         facts |= {"labels": answer.labels, "media_s": answer.media_s}
-        facts["begun"] = [[b.label, b.begin_s, b.told_s] for b in answer.begun]
+        facts["begun"] = [[b.label, b.begin_s, b.reported_s] for b in answer.events]
         arrays = {"t_s": answer.t_s, "values": answer.values}
     with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
 
 
-def load(path: Path) -> Answer | None:
-    """What `save` wrote."""
+def load_result(path: Path) -> RecordingResult | None:
+    """What `save_result` wrote."""
     with np.load(path) as held:
         facts: Mapping[str, Any] = json.loads(str(held["facts"]))
         if not facts["readable"]:
             return None
-        begun = tuple(Begun(*b) for b in facts["begun"])
-        return Answer(held["t_s"], held["values"], tuple(facts["labels"]), begun, facts["media_s"])
+        begun = tuple(DetectedEvent(*b) for b in facts["begun"])
+        return RecordingResult(held["t_s"], held["values"], tuple(facts["labels"]), begun, facts["media_s"])
 
 
-def without(path: Path, stream: Literal["video", "audio"], out: Path) -> bool:
+def remove_stream(path: Path, stream: Literal["video", "audio"], out: Path) -> bool:
     """Copy a recording's packets to ``out`` (a suffix for the container) without its picture or its sound; False when
     nothing would be left."""
     import av
@@ -196,7 +203,7 @@ def without(path: Path, stream: Literal["video", "audio"], out: Path) -> bool:
     return True
 
 
-class _Player:
+class _ReplayWorker:
     """A model and the replay around it, as `edge replay` has them."""
 
     def __init__(self, engine: Path, digest: str, model: Mapping[str, str]) -> None:
@@ -204,26 +211,26 @@ class _Player:
         folder = load_folder(engine)
         if _digest_of(folder) != digest:
             raise ModelError(f"{engine}: was exchanged while it was measured; measure a copy of it, or start again")
-        derivers = assemble(loaded, folder, None)
+        derivers = build_derivers(loaded, folder, None)
         self._model = Model.open(folder, loaded.config.model, 1, Metrics())
-        self._labels = folder.manifest.plus(derivers.labels).label_names
+        self._labels = folder.manifest.with_labels(derivers.labels).label_names
         self._replay = Replay(loaded.config, self._model, 0, derivers)
 
-    def play(self, job: Job, windows: Path) -> Answer | None:
+    def play(self, job: ReplayJob, windows: Path) -> RecordingResult | None:
         """One recording; None when it cannot be read or nothing of it is left. ``windows``: where it may keep them."""
-        keep = windows if job.keeps else None
+        keep = windows if job.stores_windows else None
         if job.view == "whole":
-            return self._answer(job.path, keep)
+            return self._result(job.path, keep)
         with tempfile.TemporaryDirectory(prefix="edge-evaluate-") as name:
             cut = Path(name) / f"{job.path.stem}.mp4"
             removed: Literal["video", "audio"] = "audio" if job.view == "picture" else "video"
-            return self._answer(cut, keep) if without(job.path, removed, cut) else None
+            return self._result(cut, keep) if remove_stream(job.path, removed, cut) else None
 
     def close(self) -> None:
         self._model.close()
 
-    def _answer(self, path: Path, keep: Path | None) -> Answer | None:
-        collected = _Collected(self._labels, keep is not None)
+    def _result(self, path: Path, keep: Path | None) -> RecordingResult | None:
+        collected = _RecordingListener(self._labels, keep is not None)
         try:
             played = self._replay.run(path, collected)
         except MediaError:
@@ -231,10 +238,10 @@ class _Player:
         if keep is not None:
             save_scores(keep, collected.windows)
         values = np.array(collected.values, np.float32).reshape(-1, len(self._labels))
-        return Answer(np.array(collected.t_s), values, self._labels, tuple(collected.begun), played.media_s)
+        return RecordingResult(np.array(collected.t_s), values, self._labels, tuple(collected.begun), played.media_s)
 
 
-class _Collected:
+class _RecordingListener:
     """Listens to a replay."""
 
     def __init__(self, labels: tuple[str, ...], keeps: bool) -> None:
@@ -243,7 +250,7 @@ class _Collected:
         self.windows: list[Scores] = []
         self.t_s: list[float] = []
         self.values: list[list[float]] = []
-        self.begun: list[Begun] = []
+        self.begun: list[DetectedEvent] = []
 
     def on_scores(self, scores: Scores) -> None:
         self.t_s.append(seconds(scores.media_end.position_ns))
@@ -254,18 +261,18 @@ class _Collected:
     def on_event(self, event: Event) -> None:
         if event.phase is Phase.BEGIN and event.media_begin is not None:
             begin_s = seconds(event.media_begin.position_ns)
-            self.begun.append(Begun(event.label, begin_s, self.t_s[-1] if self.t_s else 0.0))
+            self.begun.append(DetectedEvent(event.label, begin_s, self.t_s[-1] if self.t_s else 0.0))
 
 
-_players: list[_Player] = []
+_workers: list[_ReplayWorker] = []
 
 
-def _open_player(engine: Path, digest: str, model: Mapping[str, str]) -> None:
-    _players.append(_Player(engine, digest, model))
+def _open_worker(engine: Path, digest: str, model: Mapping[str, str]) -> None:
+    _workers.append(_ReplayWorker(engine, digest, model))
 
 
-def _play(job: Job, windows: Path) -> Answer | None:
-    return _players[0].play(job, windows)
+def _run_job(job: ReplayJob, windows: Path) -> RecordingResult | None:
+    return _workers[0].play(job, windows)
 
 
 def _digest_of(folder: ModelFolder) -> str:

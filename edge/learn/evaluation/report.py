@@ -9,45 +9,51 @@ from statistics import fmean
 from typing import Any
 
 from edge.learn.evaluation import pictures, sections
-from edge.learn.evaluation.bars import learned_figures, number, rows_of, shown, verdicts
-from edge.learn.evaluation.collect import Findings
-from edge.learn.evaluation.document import Block, Heading, Table, Text
-from edge.learn.evaluation.figures import Calibration, LabelFigures, gain, macro_gain, precision_of
-from edge.learn.evaluation.sets import ABOUT
-from edge.learn.evaluation.yamnet import CLASS
+from edge.learn.evaluation.bars import goal_results, goal_rows, interval_text, number_text, protocol_figures
+from edge.learn.evaluation.collect import EvaluationResults
+from edge.learn.evaluation.document import Block, HeadingBlock, TableBlock, TextBlock
+from edge.learn.evaluation.figures import (
+    LabelCalibration,
+    LabelMetrics,
+    average_precision_gain,
+    average_precision_of,
+    macro_average_precision_gain,
+)
+from edge.learn.evaluation.sets import DATASETS
+from edge.learn.evaluation.yamnet import CLASS_PREFIX
 
 
-def blocks(findings: Findings) -> list[Block]:
+def report_blocks(findings: EvaluationResults) -> list[Block]:
     """The whole report."""
-    sounds, _ = sections.pooled(findings)
-    fire, fire_figures = pictures.fire(findings)
-    calibration, calibrated = sections.calibrated(findings)
-    measured = learned_figures(findings.learned)
-    measured |= _from_recordings(findings, fire_figures, calibrated)
-    measured |= _from_compute(findings.compute)
+    sounds, _ = sections.sound_section(findings)
+    fire, fire_figures = pictures.fire_section(findings)
+    calibration, calibrated = sections.calibration_section(findings)
+    measured = protocol_figures(findings.learned)
+    measured |= _goal_figures(findings, fire_figures, calibrated)
+    measured |= _compute_figure(findings.compute)
     return [
-        Heading(1, "Evaluation"),
-        Text(_opening(findings)),
-        Heading(2, "Against the goals"),
-        Table(["figure", "goal", "measured", "margin", "", "note"], rows_of(verdicts(measured))),
-        Text("Goals were set before these weights existed. " + _incumbent(findings)),
-        *sections.by_set(findings),
+        HeadingBlock(1, "Evaluation"),
+        TextBlock(_introduction(findings)),
+        HeadingBlock(2, "Against the goals"),
+        TableBlock(["figure", "goal", "measured", "margin", "", "note"], goal_rows(goal_results(measured))),
+        TextBlock("Goals were set before these weights existed. " + _yamnet_reference(findings)),
+        *sections.set_section(findings),
         *sounds,
-        *sections.parts(findings),
-        *pictures.cases(findings),
+        *sections.modality_section(findings),
+        *pictures.case_section(findings),
         *fire,
-        *pictures.people(findings),
-        *sections.latencies(findings),
+        *pictures.people_section(findings),
+        *sections.latency_section(findings),
         *calibration,
-        *learned(findings.learned),
-        *ablation(findings.ablation),
-        *cost(findings.compute),
-        *sections.failures(findings),
-        *sections.about_sets(findings),
+        *protocol_section(findings.learned),
+        *ablation_section(findings.ablation),
+        *compute_section(findings.compute),
+        *sections.failure_section(findings),
+        *sections.dataset_section(findings),
     ]
 
 
-def learned(found: Mapping[str, Any]) -> list[Block]:
+def protocol_section(found: Mapping[str, Any]) -> list[Block]:
     """What is learned on the box, and what is asked in words."""
     if not found:
         return []
@@ -56,13 +62,13 @@ def learned(found: Mapping[str, Any]) -> list[Block]:
         if lot.get("failed"):
             absent.append(f"{lot['title']}: not measured in this run.")
         rows += [[lot["title"], x["setting"], x["figure"], f"{x['value']:.3f}", x["note"]] for x in lot["lines"]]
-    out: list[Block] = [Heading(2, "Learned on the box, and asked in words")]
+    out: list[Block] = [HeadingBlock(2, "Learned on the box, and asked in words")]
     if rows:
-        out.append(Table(["protocol", "setting", "figure", "value", "note"], rows))
-    return [*out, *(Text(text) for text in absent)]
+        out.append(TableBlock(["protocol", "setting", "figure", "value", "note"], rows))
+    return [*out, *(TextBlock(text) for text in absent)]
 
 
-def ablation(found: Any) -> list[Block]:
+def ablation_section(found: Any) -> list[Block]:
     """Fusions trained alike, on held-out composed scenes."""
     if not found:
         return []
@@ -72,67 +78,73 @@ def ablation(found: Any) -> list[Block]:
     views = list(next(iter(by.values()))[0]["precision"])
     rows = []
     for name, runs in sorted(by.items(), key=lambda x: -_mean(x[1], views[0])):
-        cells = [number(_mean(runs, view), 3) for view in views]
+        cells = [number_text(_mean(runs, view), 3) for view in views]
         rows.append([name, str(len(runs)), *cells, f"{runs[0]['parameters']:,}".replace(",", " ")])
     return [
-        Heading(2, "What relating the modalities is worth"),
-        Text(
+        HeadingBlock(2, "What relating the modalities is worth"),
+        TextBlock(
             "Mean average precision over hops of held-out scenes composed by this project's code (not real "
             "recordings), each fusion trained alike on the same cached features; `none` is the soft-or of the parts "
             "without a fusion."
         ),
-        Table(["fusion", "seeds", *views, "parameters"], rows),
+        TableBlock(["fusion", "seeds", *views, "parameters"], rows),
     ]
 
 
-def cost(found: Mapping[str, Any] | None) -> list[Block]:
+def compute_section(found: Mapping[str, Any] | None) -> list[Block]:
     """CPU against a bare loop of separate nets."""
     if not found:
         return []
-    rows = [[x["name"], number(x["ms"], 1), number(x["ratio"], 2)] for x in found["lines"]]
+    rows = [[x["name"], number_text(x["ms"], 1), number_text(x["ratio"], 2)] for x in found["lines"]]
     return [
-        Heading(2, "Compute"),
-        Text(str(found["about"])),
-        Table(["what runs", "CPU-ms a second of camera", "over the bare loop"], rows),
+        HeadingBlock(2, "Compute"),
+        TextBlock(str(found["about"])),
+        TableBlock(["what runs", "CPU-ms a second of camera", "over the bare loop"], rows),
     ]
 
 
-def _from_recordings(
-    findings: Findings, fire: LabelFigures | None, calibrated: Sequence[Calibration]
+def _goal_figures(
+    findings: EvaluationResults, fire: LabelMetrics | None, calibrated: Sequence[LabelCalibration]
 ) -> dict[str, tuple[float, str]]:
     found: dict[str, tuple[float, str]] = {}
-    if fire is not None and not math.isnan(fire.precision.value):
-        found["fire"] = (fire.precision.value, f"[{fire.precision.low:.2f}, {fire.precision.high:.2f}]; as shipped")
+    if fire is not None and not math.isnan(fire.average_precision.value):
+        found["fire"] = (
+            fire.average_precision.value,
+            f"[{fire.average_precision.low:.2f}, {fire.average_precision.high:.2f}]; as shipped",
+        )
     judged = [c for c in calibrated if not math.isnan(c.by_recording)]
     if judged:
         worst = max(judged, key=lambda c: c.by_recording)
         note = f"{len(judged)} labels; worst {worst.label} {worst.by_recording:.3f}"
         found["ece"] = (fmean(c.by_recording for c in judged), note)
     unseen = [one for one in findings.whole if one.row.kind == "sound" and not one.row.was_trained]
-    labels = [n for n in sections.labels_in(findings, unseen) if n in findings.yamnet]
-    labels = [n for n in labels if not math.isnan(precision_of(unseen, findings.yamnet[n], n))]
+    labels = [n for n in sections.labels_present(findings, unseen) if n in findings.yamnet]
+    labels = [n for n in labels if not math.isnan(average_precision_of(unseen, findings.yamnet[n], n))]
     if labels:
-        ours, theirs, more = macro_gain(unseen, findings.yamnet, labels)
-        note = f"{len(labels)} labels, unseen sources: ours {shown(ours)}, YAMNet {shown(theirs)}, gain {shown(more)}"
+        ours, theirs, more = macro_average_precision_gain(unseen, findings.yamnet, labels)
+        note = (
+            f"{len(labels)} labels, unseen sources: ours {interval_text(ours)}, YAMNet "
+            f"{interval_text(theirs)}, gain {interval_text(more)}"
+        )
         found["yamnet"] = (more.low, note)
     fights = [one for one in findings.cut.get("whole", ()) if one.row.set_name == "fight_surv"]
-    if fights and "fight" in sections.names_of(findings):
+    if fights and "fight" in sections.label_names(findings):
         lone = [one for one in findings.cut["picture"] if one.row.set_name == "fight_surv"]
-        x = gain(fights, {str(one.row.path): one.answer.peak("fight") for one in lone}, "fight")
+        x = average_precision_gain(fights, {str(one.row.path): one.result.peak("fight") for one in lone}, "fight")
         note = f"as shipped, clips with sound; [{x.low:+.3f}, {x.high:+.3f}]"
-        taught = learned_figures(findings.learned).get("fight")
+        taught = protocol_figures(findings.learned).get("fight")
         found["fight"] = (x.value, f"{note}; {taught[0]:+.3f} {taught[1]}" if taught else note)
     return found
 
 
-def _from_compute(found: Mapping[str, Any] | None) -> dict[str, tuple[float, str]]:
+def _compute_figure(found: Mapping[str, Any] | None) -> dict[str, tuple[float, str]]:
     return {"compute": (float(found["ratio"]), str(found["note"]))} if found else {}
 
 
-def _opening(findings: Findings) -> str:
+def _introduction(findings: EvaluationResults) -> str:
     trained = sum(row.was_trained for row in findings.rows)
-    minutes = sum(one.answer.media_s for one in findings.whole) / 60
-    whole = ", ".join(ABOUT[name].title for name in sorted(findings.whole_sets))
+    minutes = sum(one.result.media_s for one in findings.whole) / 60
+    whole = ", ".join(DATASETS[name].title for name in sorted(findings.whole_sets))
     text = (
         f"Model {findings.model} (`{findings.digest}`), {len(findings.whole)} recordings, {minutes:.0f} minutes, at "
         f"most {findings.most} of each class of each set (all of {whole}), evenly by "
@@ -144,17 +156,17 @@ def _opening(findings: Findings) -> str:
     return text + (f" Not readable: {', '.join(findings.unreadable)}." if findings.unreadable else "")
 
 
-def _incumbent(findings: Findings) -> str:
+def _yamnet_reference(findings: EvaluationResults) -> str:
     text = (
         "Quoted, not measured here: YAMNet's 0.764 from names alone and 0.742 by a linear probe, on a larger part of "
         "ESC-50 than this one."
     )
-    classes = {name: scores for name, scores in findings.yamnet.items() if name.startswith(CLASS)}
-    rows = [row for row in findings.rows if row.set_name == "esc50_part" and CLASS + row.label in classes]
+    classes = {name: scores for name, scores in findings.yamnet.items() if name.startswith(CLASS_PREFIX)}
+    rows = [row for row in findings.rows if row.set_name == "esc50_part" and CLASS_PREFIX + row.label in classes]
     if not rows:
         return text
     best = [max(classes, key=lambda name: classes[name][str(row.path)]) for row in rows]
-    right = sum(name == CLASS + row.label for name, row in zip(best, rows, strict=True))
+    right = sum(name == CLASS_PREFIX + row.label for name, row in zip(best, rows, strict=True))
     known = sorted({row.label for row in rows})
     return (
         f"{text} Measured here: YAMNet by its own class names on this part, {right} of {len(rows)} "

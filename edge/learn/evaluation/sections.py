@@ -5,155 +5,183 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, median
 
-from edge.learn.evaluation.bars import number, shown
-from edge.learn.evaluation.collect import Findings
-from edge.learn.evaluation.document import Block, Bullets, Heading, Plot, Table, Text
+from edge.learn.evaluation.bars import interval_text, number_text
+from edge.learn.evaluation.collect import EvaluationResults
+from edge.learn.evaluation.document import Block, HeadingBlock, ListBlock, PlotBlock, TableBlock, TextBlock
 from edge.learn.evaluation.figures import (
-    Calibration,
-    LabelFigures,
-    Scored,
-    calibration,
-    confusions,
-    figures,
-    missed,
-    precision_of,
+    LabelCalibration,
+    LabelMetrics,
+    ScoredRecording,
+    average_precision_of,
+    false_positive_classes,
+    label_calibration,
+    measure_label,
+    missed_recordings,
 )
-from edge.learn.evaluation.plots import Dot, dot_plot, reliability_plot
-from edge.learn.evaluation.sets import ABOUT, TRUTH, UNLISTED, unclear_classes
+from edge.learn.evaluation.plots import PlotPoint, dot_plot, reliability_plot
+from edge.learn.evaluation.sets import DATASETS, TRUTH, UNLABELLED, ambiguous_classes
 
 
-def by_set(findings: Findings) -> list[Block]:
+def set_section(findings: EvaluationResults) -> list[Block]:
     """Every set and label that has positives."""
     rows = []
     for name in sorted({one.row.set_name for one in findings.whole}):
         lot = [one for one in findings.whole if one.row.set_name == name]
-        for label in labels_in(findings, lot):
-            f = figures(lot, label)
-            cells = [ABOUT[name].title, tier_of(lot), label, f"{f.positives} / {f.negatives}", shown(f.precision)]
-            cells += [number(f.recall_hour), number(f.recall), false_events(f)]
+        for label in labels_present(findings, lot):
+            f = measure_label(lot, label)
+            cells = [
+                DATASETS[name].title,
+                tier_text(lot),
+                label,
+                f"{f.positives} / {f.negatives}",
+                interval_text(f.average_precision),
+            ]
+            cells += [number_text(f.recall_hour), number_text(f.recall), false_event_text(f)]
             rows.append(cells)
     head = ["set", "tier", "label", "with / without", "AP [95 %]", "recall at 1 false/h", "recall", "false events"]
     return [
-        Heading(2, "Set by set, as shipped"),
-        Text(
+        HeadingBlock(2, "Set by set, as shipped"),
+        TextBlock(
             "Each recording counts once, by its highest score (average precision, AP, and recall at one false alarm an "
             "hour of the set's other recordings; where they last less than an hour, at none) and by the events that "
             "began in it (recall, false events and hours without the label). Intervals draw whole sources; there is "
             "none where a set has fewer than four. Everything in a set that is not the label is a negative, but for "
             "the classes listed under *What is judged*."
         ),
-        Table(head, rows),
+        TableBlock(head, rows),
     ]
 
 
-def pooled(findings: Findings) -> tuple[list[Block], dict[str, LabelFigures]]:
+def sound_section(findings: EvaluationResults) -> tuple[list[Block], dict[str, LabelMetrics]]:
     """Sound events over all sound sets together, of unseen sources alone and of all, beside YAMNet."""
     sounds = [one for one in findings.whole if one.row.kind == "sound"]
     unseen = [one for one in sounds if not one.row.was_trained]
-    found: dict[str, LabelFigures] = {}
+    found: dict[str, LabelMetrics] = {}
     rows, dots = [], []
-    for label in labels_in(findings, sounds):
-        every, new = figures(sounds, label), figures(unseen, label)
+    for label in labels_present(findings, sounds):
+        every, new = measure_label(sounds, label), measure_label(unseen, label)
         found[label] = new if new.positives and new.negatives else every
-        theirs = yamnet_figures(findings, unseen, label)
-        worst = "; ".join(f"{name} {k}/{n}" for name, k, n in confusions(sounds, label))
-        cells = [label, f"{new.positives} / {new.negatives}", shown(new.precision), number(theirs, 3)]
+        theirs = yamnet_average_precision(findings, unseen, label)
+        worst = "; ".join(f"{name} {k}/{n}" for name, k, n in false_positive_classes(sounds, label))
+        cells = [
+            label,
+            f"{new.positives} / {new.negatives}",
+            interval_text(new.average_precision),
+            number_text(theirs, 3),
+        ]
         rows.append(
-            [*cells, number(new.recall_hour), number(new.recall), false_events(new), shown(every.precision), worst]
+            [
+                *cells,
+                number_text(new.recall_hour),
+                number_text(new.recall),
+                false_event_text(new),
+                interval_text(every.average_precision),
+                worst,
+            ]
         )
-        p = new.precision
-        dots.append((label, [Dot("fused model", p.value, p.low, p.high), Dot("YAMNet", theirs)]))
+        p = new.average_precision
+        dots.append((label, [PlotPoint("fused model", p.value, p.low, p.high), PlotPoint("YAMNet", theirs)]))
     head = ["label", "with / without", "AP, unseen", "YAMNet", "recall at 1 false/h", "recall", "false events",
             "AP, all", "false in (recordings of the class)"]  # fmt: skip
-    hours = sum(one.answer.media_s for one in unseen) / 3600
+    hours = sum(one.result.media_s for one in unseen) / 3600
     blocks: list[Block] = [
-        Heading(2, "Sound events, all sound sets together"),
-        Text(
+        HeadingBlock(2, "Sound events, all sound sets together"),
+        TextBlock(
             f"Every label against every other sound: {len(unseen)} recordings of sources that were not open to "
             f"training ({hours:.2f} h), and all {len(sounds)}. These sets hold an event in nearly every clip, many of "
             "them near-misses; a rate an hour of them is far above a rate an hour of ordinary life."
         ),
-        Table(head, rows),
-        Plot(
+        TableBlock(head, rows),
+        PlotBlock(
             "sounds", "Average precision of sound events on unseen sources, with 95 % intervals", dot_plot(dots, "AP")
         ),
     ]
     return blocks, found
 
 
-def parts(findings: Findings) -> list[Block]:
+def modality_section(findings: EvaluationResults) -> list[Block]:
     """Fused, picture only and sound only on the clips that have both."""
     rows, dots = [], []
     for name in sorted({one.row.set_name for one in findings.cut.get("whole", ())}):
         lots = {view: [one for one in lot if one.row.set_name == name] for view, lot in findings.cut.items()}
-        for label in labels_in(findings, lots["whole"]):
-            found = {view: figures(lot, label) for view, lot in lots.items()}
+        for label in labels_present(findings, lots["whole"]):
+            found = {view: measure_label(lot, label) for view, lot in lots.items()}
             if found["whole"].positives < 3:
                 continue
-            cells = [f"{found[view].precision.value:.3f}" for view in ("whole", "picture", "sound")]
-            rows.append([ABOUT[name].title, label, f"{found['whole'].positives} / {found['whole'].negatives}", *cells])
+            cells = [f"{found[view].average_precision.value:.3f}" for view in ("whole", "picture", "sound")]
+            rows.append(
+                [DATASETS[name].title, label, f"{found['whole'].positives} / {found['whole'].negatives}", *cells]
+            )
             shown_as = {"whole": "fused", "picture": "picture only", "sound": "sound only"}
-            line = [Dot(shown_as[v], f.precision.value, f.precision.low, f.precision.high) for v, f in found.items()]
+            line = [
+                PlotPoint(shown_as[v], f.average_precision.value, f.average_precision.low, f.average_precision.high)
+                for v, f in found.items()
+            ]
             dots.append((f"{name} {label}", line))
     blocks: list[Block] = [
-        Heading(2, "Fused against its parts"),
-        Text(
+        HeadingBlock(2, "Fused against its parts"),
+        TextBlock(
             "The same clips, played whole, without their sound and without their picture (the stream is taken out of "
             "the file). Average precision; only labels with three clips or more."
         ),
     ]
     if not rows:
-        return [*blocks, Text("None of the labels of this model has three clips with picture and sound.")]
-    blocks.append(Table(["set", "label", "with / without", "fused", "picture only", "sound only"], rows))
-    return [*blocks, Plot("parts", "Average precision, whole and in part", dot_plot(dots, "AP"))]
+        return [*blocks, TextBlock("None of the labels of this model has three clips with picture and sound.")]
+    blocks.append(TableBlock(["set", "label", "with / without", "fused", "picture only", "sound only"], rows))
+    return [*blocks, PlotBlock("parts", "Average precision, whole and in part", dot_plot(dots, "AP"))]
 
 
-def latencies(findings: Findings) -> list[Block]:
+def latency_section(findings: EvaluationResults) -> list[Block]:
     """From onset to telling."""
     rows, dots = [], []
     for label in dict.fromkeys(x.label for x in findings.latencies):
         lot = [x for x in findings.latencies if x.label == label]
-        told = sorted(x.seconds for x in lot if x.seconds is not None)
-        if not told:
+        delays = sorted(x.seconds for x in lot if x.seconds is not None)
+        if not delays:
             rows.append([label, f"0 of {len(lot)}", "–", "–"])
             continue
-        rows.append([label, f"{len(told)} of {len(lot)}", f"{median(told):.1f}", f"{told[-1]:.1f}"])
-        dots.append((label, [Dot("median, least to most", median(told), told[0], told[-1])]))
+        rows.append([label, f"{len(delays)} of {len(lot)}", f"{median(delays):.1f}", f"{delays[-1]:.1f}"])
+        dots.append((label, [PlotPoint("median, least to most", median(delays), delays[0], delays[-1])]))
     if not rows:
         return []
     return [
-        Heading(2, "From onset to event"),
-        Text(
+        HeadingBlock(2, "From onset to event"),
+        TextBlock(
             "Recordings made here: three seconds of near silence, then a real recording from the 50 ms in which it is "
             "first at a tenth of its loudest. Media time from that onset to the window on which the event is told, the "
             "label's shortest duration included; computing and sending add what [benchmarks.md](benchmarks.md) says."
         ),
-        Table(["label", "told", "median, s", "longest, s"], rows),
-        Plot("latency", "Seconds from onset to event", dot_plot(dots, "s", (0, 6), 6)),
+        TableBlock(["label", "told", "median, s", "longest, s"], rows),
+        PlotBlock("latency", "Seconds from onset to event", dot_plot(dots, "s", (0, 6), 6)),
     ]
 
 
-def calibrated(findings: Findings) -> tuple[list[Block], list[Calibration]]:
+def calibration_section(findings: EvaluationResults) -> tuple[list[Block], list[LabelCalibration]]:
     """Reliability and expected calibration error on unseen sources."""
     lot = [one for one in findings.whole if not one.row.was_trained]
     found = []
-    for label in labels_in(findings, lot):
+    for label in labels_present(findings, lot):
         kinds = {one.row.kind for one in lot if one.row.truth(label)}
         same = [one for one in lot if one.row.kind in kinds]
-        c = calibration(same, label, findings.spans)
+        c = label_calibration(same, label, findings.spans)
         if c is not None:
             found.append(c)
     if not found:
         return [], found
     rows = [
-        [c.label, f"{c.positives} / {c.recordings - c.positives}", number(c.by_recording, 3), number(c.by_window, 3)]
+        [
+            c.label,
+            f"{c.positives} / {c.recordings - c.positives}",
+            number_text(c.by_recording, 3),
+            number_text(c.by_window, 3),
+        ]
         for c in found
     ]
     mean = [fmean(c.by_recording for c in found), fmean(c.by_window for c in found if c.by_window == c.by_window)]
     rows.append(["**mean**", "", f"{mean[0]:.3f}", f"{mean[1]:.3f}"])
     blocks: list[Block] = [
-        Heading(2, "Calibration on unseen sources"),
-        Text(
+        HeadingBlock(2, "Calibration on unseen sources"),
+        TextBlock(
             "Expected calibration error over ten equal-width bins of the score: the sum over bins of (share of the "
             "scores in it) x |mean score - share with the event|. By recording: its highest score against whether it "
             "holds the event. By window: windows of recordings with the event count where the sound is active (a tenth "
@@ -161,8 +189,8 @@ def calibrated(findings: Findings) -> tuple[list[Block], list[Calibration]]:
             "without. The recordings of each label are those of its own kind (sounds, pictures, clips), with the "
             "shares that these sets happen to have."
         ),
-        Table(["label", "with / without", "ECE by recording", "ECE by window"], rows),
-        Plot(
+        TableBlock(["label", "with / without", "ECE by recording", "ECE by window"], rows),
+        PlotBlock(
             "reliability",
             "Share with the event over mean score, by recording; larger dots hold more recordings",
             reliability_plot({c.label: c.bins for c in found}),
@@ -171,19 +199,19 @@ def calibrated(findings: Findings) -> tuple[list[Block], list[Calibration]]:
     return blocks, found
 
 
-def failures(findings: Findings) -> list[Block]:
+def failure_section(findings: EvaluationResults) -> list[Block]:
     """The labels that do worst, and some of what was missed, by name."""
     items = []
-    for label in labels_in(findings, findings.whole):
-        lot = missed(findings.whole, label)
+    for label in labels_present(findings, findings.whole):
+        lot = missed_recordings(findings.whole, label)
         total = sum(bool(one.row.truth(label)) for one in findings.whole)
         if lot:
             some = ", ".join(f"`{name}` ({peak:.2f})" for name, peak in lot[:3])
             items.append(f"**{label}**: missed in {len(lot)} of {total} recordings; lowest: {some}")
-    return [Heading(2, "Where it fails"), Bullets(items)] if items else []
+    return [HeadingBlock(2, "Where it fails"), ListBlock(items)] if items else []
 
 
-def about_sets(findings: Findings) -> list[Block]:
+def dataset_section(findings: EvaluationResults) -> list[Block]:
     """What was measured on what, and what was not judged."""
     rows = []
     for name in sorted({row.set_name for row in findings.rows}):
@@ -194,49 +222,51 @@ def about_sets(findings: Findings) -> list[Block]:
             if "open" in tier
             else "measured only"
         )
-        rows.append([ABOUT[name].title, f"`{name}`", tier, str(len(lot)), use, ABOUT[name].note])
+        rows.append([DATASETS[name].title, f"`{name}`", tier, str(len(lot)), use, DATASETS[name].note])
     unclear = [
-        f"**{label.name}**: {', '.join(names)}" for label in findings.labels if (names := unclear_classes(label.name))
+        f"**{label.name}**: {', '.join(names)}" for label in findings.labels if (names := ambiguous_classes(label.name))
     ]
     return [
-        Heading(2, "What is judged"),
-        Text(
+        HeadingBlock(2, "What is judged"),
+        TextBlock(
             "Sets of the tier *open* have licences under which parts of them were trained on; *noncommercial* and "
             "*restricted* ones were never trained, chosen or calibrated on. A recording of an unseen set whose source "
             "(Freesound number) also lies in training counts as seen."
         ),
-        Table(["set", "name", "tier", "recordings", "use", "note"], rows),
-        Text("Classes that may hold a label without being named for it count neither way:"),
-        Bullets(unclear),
-        Text("`person`, `vehicle` and `animal` may be in any picture and are judged only where a class names them."),
+        TableBlock(["set", "name", "tier", "recordings", "use", "note"], rows),
+        TextBlock("Classes that may hold a label without being named for it count neither way:"),
+        ListBlock(unclear),
+        TextBlock(
+            "`person`, `vehicle` and `animal` may be in any picture and are judged only where a class names them."
+        ),
     ]
 
 
-def tier_of(lot: Sequence[Scored]) -> str:
+def tier_text(lot: Sequence[ScoredRecording]) -> str:
     """The tier of a set, and whether parts of it were open to training."""
     tiers = ", ".join(sorted({one.row.tier for one in lot}))
     return f"{tiers} (trained in part)" if any(one.row.was_trained for one in lot) else tiers
 
 
-def labels_in(findings: Findings, lot: Sequence[Scored]) -> list[str]:
+def labels_present(findings: EvaluationResults, lot: Sequence[ScoredRecording]) -> list[str]:
     """The model's labels that some recording of ``lot`` holds."""
     held = {label for one in lot for label in TRUTH.get(one.row.label, ())}
-    return [name for name in names_of(findings) if name in held]
+    return [name for name in label_names(findings) if name in held]
 
 
-def names_of(findings: Findings) -> list[str]:
+def label_names(findings: EvaluationResults) -> list[str]:
     """The labels measured, in the model's order."""
     return [label.name for label in findings.labels]
 
 
-def yamnet_figures(findings: Findings, lot: Sequence[Scored], label: str) -> float:
+def yamnet_average_precision(findings: EvaluationResults, lot: Sequence[ScoredRecording], label: str) -> float:
     """YAMNet's average precision over the same recordings; NaN where it was not run."""
     scores = findings.yamnet.get(label)
-    return precision_of(lot, scores, label) if scores else float("nan")
+    return average_precision_of(lot, scores, label) if scores else float("nan")
 
 
-def false_events(f: LabelFigures) -> str:
+def false_event_text(f: LabelMetrics) -> str:
     """Events where the label was not, and in how many hours; a dash where nothing can be said."""
-    if f.label in UNLISTED or not f.negatives:
+    if f.label in UNLABELLED or not f.negatives:
         return "–"
     return f"{f.false_events} in {f.hours:.2f} h"

@@ -12,8 +12,8 @@ import numpy as np
 
 from edge.errors import InputError
 
-Kind = Literal["sound", "picture", "clip"]
-_KINDS: Final[Mapping[str, Kind]] = {
+MediaKind = Literal["sound", "picture", "clip"]
+_KINDS: Final[Mapping[str, MediaKind]] = {
     ".ogg": "sound", ".flac": "sound", ".wav": "sound", ".mp3": "sound",
     ".jpg": "picture", ".jpeg": "picture", ".png": "picture", ".mp4": "clip",
 }  # fmt: skip
@@ -27,7 +27,7 @@ TRUTH: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """What a data set's class says of our labels. Everything else in it is a negative, but for the next table."""
 
-UNCLEAR: Final[Mapping[str, tuple[str, ...]]] = {
+AMBIGUOUS_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
     "fireworks": ("explosion", "gunshot", "fire", "smoke"),
     "explosion": ("fire", "smoke", "gunshot", "glass_break"),
     "fire": ("smoke",), "smoke": ("fire",), "crackling_fire": ("smoke",),
@@ -41,16 +41,16 @@ UNCLEAR: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Classes that may hold a label without being named for it: they count neither way for it."""
 
-UNLISTED: Final = frozenset({"person", "vehicle", "animal"})
+UNLABELLED: Final = frozenset({"person", "vehicle", "animal"})
 """May be in any picture, whatever the class: judged only where a class names them."""
 
 
-ALL: Final = frozenset({"fire_cair", "fall_upfall", "fall_urfd"})
+COMPLETE_SETS: Final = frozenset({"fire_cair", "fall_upfall", "fall_urfd"})
 """Sets with a goal of their own: taken whole."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DatasetRow:
     """One recording of `manifest.csv`. ``was_trained``: it, or another cut of its source, was open to training."""
 
     path: Path
@@ -60,49 +60,49 @@ class Row:
     group: str
     tier: str
     dataset: str
-    kind: Kind
+    kind: MediaKind
     was_trained: bool = False
 
     def truth(self, label: str) -> bool | None:
         """Whether ``label`` is in it; None where its class does not say."""
         if label in TRUTH.get(self.label, ()):
             return True
-        if label in UNCLEAR.get(self.label, ()) or label in UNLISTED:
+        if label in AMBIGUOUS_CLASSES.get(self.label, ()) or label in UNLABELLED:
             return None
         return False
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class DatasetInfo:
     """What is said of a set in the report."""
 
     title: str
     note: str = ""
 
 
-ABOUT: Final[Mapping[str, About]] = {
-    "esc10": About("ESC-10", "folds 1 to 4 open to training, fold 5 not"),
-    "esc50_part": About("ESC-50, part", "twelve classes of folds 1 and 2"),
-    "us8k_part": About("UrbanSound8K, part", "fold 1 and part of 3"),
-    "donateacry": About("donateacry", "crying alone, 8 kHz telephones; a fifth of the babies not trained on"),
-    "max_samples": About("MAX samples", "one recording of each class"),
-    "dcase2016_task2_train": About("DCASE 2016 task 2", "isolated office sounds"),
-    "glass_prathambansal": About("glass v background", "pieces of 1 s"),
-    "gunshot_forest": About("forest gunshots", "8 kHz, at a distance"),
-    "room_silence": About("room silence", "no event in it"),
-    "scream": About("screams v speech", "negatives are clean read speech: easier than life"),
-    "fire_cair": About("fire photographs", "still pictures; lit rooms and sunsets among the negatives"),
-    "smoke_hpwren": About("wildfire smoke", "still pictures, small and far; no negatives of its own"),
-    "av_events": About("clips of events", "one clip each: cases, not statistics"),
-    "fall_urfd": About("URFD falls", "falls alone"),
-    "fall_upfall": About("UP-Fall", "one person; daily activities as negatives"),
-    "fight_surv": About("surveillance fights", "clip format alone gives 0.56 on grouped folds"),
-    "surveillance": About("surveillance clips", "ordinary scenes; parts of the open ones trained on"),
-    "ucsd_ped2": About("UCSD Ped2", "walkers; anomalies are other things on the path"),
+DATASETS: Final[Mapping[str, DatasetInfo]] = {
+    "esc10": DatasetInfo("ESC-10", "folds 1 to 4 open to training, fold 5 not"),
+    "esc50_part": DatasetInfo("ESC-50, part", "twelve classes of folds 1 and 2"),
+    "us8k_part": DatasetInfo("UrbanSound8K, part", "fold 1 and part of 3"),
+    "donateacry": DatasetInfo("donateacry", "crying alone, 8 kHz telephones; a fifth of the babies not trained on"),
+    "max_samples": DatasetInfo("MAX samples", "one recording of each class"),
+    "dcase2016_task2_train": DatasetInfo("DCASE 2016 task 2", "isolated office sounds"),
+    "glass_prathambansal": DatasetInfo("glass v background", "pieces of 1 s"),
+    "gunshot_forest": DatasetInfo("forest gunshots", "8 kHz, at a distance"),
+    "room_silence": DatasetInfo("room silence", "no event in it"),
+    "scream": DatasetInfo("screams v speech", "negatives are clean read speech: easier than life"),
+    "fire_cair": DatasetInfo("fire photographs", "still pictures; lit rooms and sunsets among the negatives"),
+    "smoke_hpwren": DatasetInfo("wildfire smoke", "still pictures, small and far; no negatives of its own"),
+    "av_events": DatasetInfo("clips of events", "one clip each: cases, not statistics"),
+    "fall_urfd": DatasetInfo("URFD falls", "falls alone"),
+    "fall_upfall": DatasetInfo("UP-Fall", "one person; daily activities as negatives"),
+    "fight_surv": DatasetInfo("surveillance fights", "clip format alone gives 0.56 on grouped folds"),
+    "surveillance": DatasetInfo("surveillance clips", "ordinary scenes; parts of the open ones trained on"),
+    "ucsd_ped2": DatasetInfo("UCSD Ped2", "walkers; anomalies are other things on the path"),
 }
 
 
-def read_rows(root: Path) -> list[Row]:
+def read_rows(root: Path) -> list[DatasetRow]:
     """Every recording of ``root``/manifest.csv that is there, by path; InputError when there is no manifest."""
     source = root / "manifest.csv"
     try:
@@ -116,44 +116,44 @@ def read_rows(root: Path) -> list[Row]:
         if kind is not None and path.exists():
             name = path.relative_to(root).parts[2] if len(path.relative_to(root).parts) > 3 else "other"
             group = r["group"] or path.stem
-            rows.append(Row(path, name, r["label"], r["split"], group, r["tier"], r["dataset"], kind))
+            rows.append(DatasetRow(path, name, r["label"], r["split"], group, r["tier"], r["dataset"], kind))
     return sorted(rows, key=lambda row: str(row.path))
 
 
-def mark_trained(rows: Iterable[Row], trained: Iterable[Path]) -> list[Row]:
-    """``rows`` with `Row.was_trained` set for the paths in ``trained`` and everything else of their sources."""
+def mark_training_sources(rows: Iterable[DatasetRow], trained: Iterable[Path]) -> list[DatasetRow]:
+    """``rows`` with `DatasetRow.was_trained` set for the paths in ``trained`` and everything else of their sources."""
     rows, paths = list(rows), {path.resolve() for path in trained}
     sources = {row.group for row in rows if row.path.resolve() in paths}
     return [replace(row, was_trained=row.group in sources) for row in rows]
 
 
-def pick(rows: Iterable[Row], most: int, whole: Collection[str] = ALL) -> list[Row]:
+def sample_rows(rows: Iterable[DatasetRow], most: int, whole: Collection[str] = COMPLETE_SETS) -> list[DatasetRow]:
     """At most ``most`` of each set and class (of the sets ``whole`` everything), spread over the files by name, unseen
     sources first."""
-    by: dict[tuple[str, str], list[Row]] = {}
+    by: dict[tuple[str, str], list[DatasetRow]] = {}
     for row in rows:
         by.setdefault((row.set_name, row.label), []).append(row)
     chosen = []
     for (name, _), group in by.items():
         here = len(group) if name in whole else most
         unseen, seen = ([r for r in group if r.was_trained is flag] for flag in (False, True))
-        first = _spread(unseen, here)
-        chosen += first + _spread(seen, here - len(first))
+        first = _evenly_spaced(unseen, here)
+        chosen += first + _evenly_spaced(seen, here - len(first))
     return sorted(chosen, key=lambda row: str(row.path))
 
 
-def judged(rows: Sequence[Row], label: str) -> tuple[list[int], list[bool]]:
+def labelled_rows(rows: Sequence[DatasetRow], label: str) -> tuple[list[int], list[bool]]:
     """Which of ``rows`` say anything of ``label``, by index, and whether they hold it."""
     found = [(k, truth) for k, row in enumerate(rows) if (truth := row.truth(label)) is not None]
     return [k for k, _ in found], [truth for _, truth in found]
 
 
-def unclear_classes(label: str) -> list[str]:
+def ambiguous_classes(label: str) -> list[str]:
     """The classes that count neither way for ``label``."""
-    return sorted(name for name, labels in UNCLEAR.items() if label in labels)
+    return sorted(name for name, labels in AMBIGUOUS_CLASSES.items() if label in labels)
 
 
-def _spread(rows: list[Row], most: int) -> list[Row]:
+def _evenly_spaced(rows: list[DatasetRow], most: int) -> list[DatasetRow]:
     if most <= 0:
         return []
     return [rows[int(k)] for k in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.learn.evaluation.onsets import decode
+from edge.learn.evaluation.onsets import decode_mono
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ ESC50: Final[Mapping[str, tuple[str, ...]]] = {
     "thunderstorm": ("Thunder", "Thunderstorm"), "wind": ("Wind",),
 }  # fmt: skip
 """The classes of the ESC-50 part by YAMNet's own names: what it knows without any example."""
-CLASS: Final = "class "
+CLASS_PREFIX: Final = "class "
 _RATE_HZ, _PATCH, _STEP = 16000, 96, 48
 _STRIDES: Final = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 _EPSILON: Final = 1e-4
@@ -58,7 +58,7 @@ class Yamnet:
     def __init__(self, folder: Path) -> None:
         import torch
 
-        found = {key: value for key, value in read_variables(folder / "variables" / "variables") if "weights-" in key}
+        found = {key: value for key, value in read_checkpoint(folder / "variables" / "variables") if "weights-" in key}
         if len(found) != 110:
             raise InputError(f"{folder}: {len(found)} weights, not YAMNet's 110; give the folder of its SavedModel")
         self._weights: dict[tuple[int, str], torch.Tensor] = {}
@@ -70,9 +70,9 @@ class Yamnet:
         self._mel = torch.from_numpy(mel_matrix())
 
     def scores(self, path: Path) -> dict[str, float]:
-        """Each label's score of one recording, and each class's of the ESC-50 part (`CLASS` and its name)."""
-        highest = self.run(decode(path, _RATE_HZ)).max(0)
-        asked = {**CLASSES, **{CLASS + name: names for name, names in ESC50.items()}}
+        """Each label's score of one recording, and each class's of the ESC-50 part (`CLASS_PREFIX` and its name)."""
+        highest = self.run(decode_mono(path, _RATE_HZ)).max(0)
+        asked = {**CLASSES, **{CLASS_PREFIX + name: names for name, names in ESC50.items()}}
         return {label: float(max(highest[self.names.index(n)] for n in names)) for label, names in asked.items()}
 
     def run(self, samples: F32) -> F32:
@@ -125,7 +125,7 @@ def mel_matrix(bins: int = 64, low_hz: float = 125.0, high_hz: float = 7500.0, s
     return np.pad(np.maximum(0, np.minimum(up, down)), ((1, 0), (0, 0))).astype(np.float32)
 
 
-def read_variables(prefix: Path) -> Iterator[tuple[str, F32]]:
+def read_checkpoint(prefix: Path) -> Iterator[tuple[str, F32]]:
     """The f32 variables of a TensorFlow checkpoint: an uncompressed table of names to places in one data file."""
     try:
         index = prefix.with_name(prefix.name + ".index").read_bytes()

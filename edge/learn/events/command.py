@@ -15,7 +15,7 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Give `edge learn` its commands `events`, `versions` and `rollback`."""
     events = subparsers.add_parser("events", help="learn events from a few marked clips, into a profile")
     events.add_argument("source", type=Path, metavar="FOLDER|CSV", help="a sub-folder a label; or columns file,label")
@@ -34,18 +34,18 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def main_events(args: argparse.Namespace) -> int:
     """Learn and report: 0, or 1 when the new version was refused; InputError for input that cannot be learned from."""
-    from edge.learn.events.learn import Request, learn_events
+    from edge.learn.events.learn import LearningRequest, learn_events
 
-    done = learn_events(Request(args.source, args.profile, args.config, args.only, args.force), shown)
+    done = learn_events(LearningRequest(args.source, args.profile, args.config, args.only, args.force), progress_bar)
     print("\n".join(done.report))
     return 0 if done.version is not None else 1
 
 
 def main_versions(args: argparse.Namespace) -> int:
     """The listing."""
-    from edge.learn.events.rollback import listing
+    from edge.learn.events.rollback import version_lines
 
-    print("\n".join(listing(args.profile)))
+    print("\n".join(version_lines(args.profile)))
     return 0
 
 
@@ -58,7 +58,7 @@ def main_rollback(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def shown(title: str, total: int) -> Iterator[Callable[[str], None]]:
+def progress_bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
     """A function to call after each step, with a line worth reading or "": a bar on a terminal, log lines otherwise."""
     if not sys.stderr.isatty():
         done = 0

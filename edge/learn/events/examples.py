@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import InputError
-from edge.learn.events.clips import NONE
+from edge.learn.events.clips import NO_EVENT
 
-NONE_NAMES: Final = ("normal", "none", "background", "negative")
-LEAST: Final = 5
+NO_EVENT_NAMES: Final = ("normal", "none", "background", "negative")
+MIN_CLIPS: Final = 5
 """Clips of each label and of clips without any event, fewer of which cannot be checked against each other."""
 
 _NAME: Final = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -24,9 +24,9 @@ _FILE_COLUMNS, _LABEL_COLUMNS = ("file", "path"), ("label", "class", "event")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One marked clip: where it is, its label (`NONE` for no event), what it was recorded with (``group``: clips of one
-    group are never learned from and tested on at once; empty: it is a group of its own), and the part of it in seconds
-    that is meant, if not all."""
+    """One marked clip: where it is, its label (`NO_EVENT` for no event), what it was recorded with (``group``: clips of
+    one group are never learned from and tested on at once; empty: it is a group of its own), and the part of it in
+    seconds that is meant, if not all."""
 
     path: Path
     label: str
@@ -49,11 +49,11 @@ def read_examples(source: Path) -> list[Example]:
 
 def check_names(examples: Sequence[Example]) -> None:
     """InputError for a label that cannot be an event's name."""
-    for label in sorted({e.label for e in examples} - {NONE}):
+    for label in sorted({e.label for e in examples} - {NO_EVENT}):
         if not _NAME.match(label):
             raise InputError(
                 f"label {label!r}: write it in small letters, digits and _, starting with a letter, "
-                f"for example {_suggestion(label)!r}; it becomes the event's name in config.yaml and MQTT"
+                f"for example {_suggested_name(label)!r}; it becomes the event's name in config.yaml and MQTT"
             )
         if label == "anomaly":
             raise InputError(
@@ -63,13 +63,15 @@ def check_names(examples: Sequence[Example]) -> None:
 
 def check_counts(labels: Mapping[str, int]) -> None:
     """InputError when there is too little to learn from; ``labels`` counts the readable clips of each label."""
-    events = {label: n for label, n in labels.items() if label != NONE}
+    events = {label: n for label, n in labels.items() if label != NO_EVENT}
     if not events:
         raise InputError("no clips of any event: put 5 to 20 clips of each into a sub-folder with the event's name")
-    few = {label or NONE_NAMES[0]: n for label, n in labels.items() if n < LEAST}
+    few = {label or NO_EVENT_NAMES[0]: n for label, n in labels.items() if n < MIN_CLIPS}
     if few:
-        told = ", ".join(f"{name} has {n}" for name, n in sorted(few.items()))
-        raise InputError(f"too few clips: {told}; give at least {LEAST} of each, better 20, from different recordings")
+        listed = ", ".join(f"{name} has {n}" for name, n in sorted(few.items()))
+        raise InputError(
+            f"too few clips: {listed}; give at least {MIN_CLIPS} of each, better 20, from different recordings"
+        )
     if len(labels) < 2:
         only = next(iter(events))
         raise InputError(
@@ -84,16 +86,16 @@ def counted(examples: Sequence[Example]) -> Mapping[str, int]:
 
 
 def _from_folder(folder: Path) -> list[Example]:
-    found = []
+    examples = []
     for child in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         files = sorted(p for p in child.rglob("*") if p.is_file() and not _is_hidden(p, child))
-        found += [Example(path, _label(child.name), _inner(path, child)) for path in files]
-    if not found:
+        examples += [Example(path, _label(child.name), _subfolder_group(path, child)) for path in files]
+    if not examples:
         raise InputError(
             f"{folder}: has no sub-folder with clips; make one for each label, for example {folder}/door_slam/1.wav, "
             f"and {folder}/normal/1.wav for clips without any event"
         )
-    return found
+    return examples
 
 
 def _from_table(table: Path) -> list[Example]:
@@ -120,7 +122,7 @@ def _example(
     name, label = (row.get(file_column) or "").strip(), (row.get(label_column) or "").strip()
     if not name or not label:
         raise InputError(f"{where}: {'file' if not name else 'label'} is empty; fill it in or take the line out")
-    path = _found(where, table, name)
+    path = _resolve_path(where, table, name)
     start_s, end_s = (_seconds(where, column, row.get(header.get(column, ""))) for column in ("start_s", "end_s"))
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise InputError(f"{where}: end_s {end_s:g} is not after start_s {start_s:g}")
@@ -135,7 +137,7 @@ def _column(table: Path, header: Mapping[str, str], names: Sequence[str]) -> str
     raise InputError(f"{table}: the header has no column {' or '.join(names)}; it has {', '.join(header) or 'nothing'}")
 
 
-def _found(where: str, table: Path, name: str) -> Path:
+def _resolve_path(where: str, table: Path, name: str) -> Path:
     for path in (table.parent / name, Path(name)):
         if path.is_file():
             return path
@@ -155,10 +157,10 @@ def _seconds(where: str, column: str, text: str | None) -> float | None:
 
 
 def _label(name: str) -> str:
-    return NONE if name.lower() in NONE_NAMES else name
+    return NO_EVENT if name.lower() in NO_EVENT_NAMES else name
 
 
-def _inner(path: Path, below: Path) -> str:
+def _subfolder_group(path: Path, below: Path) -> str:
     """The sub-folder of a label's folder that a clip lies in: clips of one place or day; empty directly below."""
     inner = path.parent.relative_to(below)
     return "" if inner == Path() else inner.as_posix()
@@ -168,6 +170,6 @@ def _is_hidden(path: Path, below: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(below).parts)
 
 
-def _suggestion(label: str) -> str:
+def _suggested_name(label: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
     return name if name[:1].isalpha() else f"event_{name}".rstrip("_")

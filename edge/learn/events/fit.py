@@ -12,19 +12,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.taught_head import Source
+from edge.detect.taught_head import LinearProbe
 from edge.types import F32
 
 F64 = NDArray[np.float64]
 Objective = Callable[[F64], tuple[float, F64]]
 
 _SPREAD: Final = 1e-2  # added to a feature's spread, so that what hardly varies is not blown up
-_PAIRS: Final = 10
+_HISTORY: Final = 10
 _ARMIJO: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class RegressionSettings:
     """How a source is learned: ``ridge`` is the penalty on squared weights, per bag."""
 
     ridge: float
@@ -32,7 +32,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Bags:
+class ClipBags:
     """Clips as bags of windows: ``rows`` f32[N,d], the first row of each bag, and the column 0..K of each bag."""
 
     rows: F32
@@ -45,14 +45,14 @@ class Bags:
         return np.asarray(np.diff(np.append(self.starts, len(self.rows))), np.int64)
 
 
-def bags_of(clips: Sequence[F32], columns: Sequence[int]) -> Bags:
+def bags_of(clips: Sequence[F32], columns: Sequence[int]) -> ClipBags:
     """Each clip's windows [n,d], n > 0, and its column."""
     starts = np.cumsum([0, *(len(c) for c in clips)])[:-1]
-    return Bags(np.concatenate(clips).astype(np.float32), starts, np.asarray(columns, np.int64))
+    return ClipBags(np.concatenate(clips).astype(np.float32), starts, np.asarray(columns, np.int64))
 
 
-def fit_source(bags: Bags, labels: int, blocks: Sequence[int], recipe: Recipe) -> Source:
-    """A `Source` for ``labels`` labels; ``blocks`` are the lengths of parts of a row that count the same.
+def fit_source(bags: ClipBags, labels: int, blocks: Sequence[int], recipe: RegressionSettings) -> LinearProbe:
+    """A `LinearProbe` for ``labels`` labels; ``blocks`` are the lengths of parts of a row that count the same.
 
     Labels without a bag stay neutral (no evidence either way). Without bags of column 0, "none of them" is the average
     label: what resembles none of them more than the others.
@@ -63,19 +63,21 @@ def fit_source(bags: Bags, labels: int, blocks: Sequence[int], recipe: Recipe) -
     position = {int(column): n for n, column in enumerate(there)}
     inner = np.array([position[int(c)] for c in bags.columns])
     x = np.asarray((bags.rows - mean) * scale, np.float32)
-    weights, bias = _fit(x, bags, inner, len(there), recipe)
+    weights, bias = _fit_softmax(x, bags, inner, len(there), recipe)
     full, offsets = np.zeros((x.shape[1], labels + 1)), np.zeros(labels + 1)
     full[:, there], offsets[there] = weights, bias
     if 0 not in position:
         full[:, 0], offsets[0] = weights.mean(1), bias.mean()
     for column in set(range(1, labels + 1)) - set(position):
         full[:, column], offsets[column] = full[:, 0], offsets[0]
-    return Source(
+    return LinearProbe(
         mean.astype(np.float32), scale.astype(np.float32), full.astype(np.float32), offsets.astype(np.float32)
     )
 
 
-def _fit(x: F32, bags: Bags, inner: NDArray[np.int64], classes: int, recipe: Recipe) -> tuple[F64, F64]:
+def _fit_softmax(
+    x: F32, bags: ClipBags, inner: NDArray[np.int64], classes: int, recipe: RegressionSettings
+) -> tuple[F64, F64]:
     """Softmax regression over bags: a bag's score of a class is the log of the mean exp over its windows, which lies
     between mean and maximum. Every class counts the same in all; weights [d,C] and bias [C]."""
     d, counts = x.shape[1], bags.counts
@@ -99,28 +101,28 @@ def _fit(x: F32, bags: Bags, inner: NDArray[np.int64], classes: int, recipe: Rec
         grad = (x.T @ back.astype(np.float32)).astype(np.float64) + recipe.ridge * weights
         return loss, np.concatenate([grad.ravel(), back.sum(0)])
 
-    found = minimise(objective, np.zeros(d * classes + classes), recipe.iterations)
+    found = lbfgs(objective, np.zeros(d * classes + classes), recipe.iterations)
     return found[: d * classes].reshape(d, classes), found[d * classes :]
 
 
-def minimise(objective: Objective, start: F64, iterations: int, tolerance: float = 1e-6) -> F64:
+def lbfgs(objective: Objective, start: F64, iterations: int, tolerance: float = 1e-6) -> F64:
     """L-BFGS with Armijo backtracking (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 3.1)."""
     x = start
     value, grad = objective(x)
     steps: list[F64] = []
     turns: list[F64] = []
     for _ in range(iterations):
-        direction = -_two_loop(grad, steps, turns)
+        direction = -_two_loop_direction(grad, steps, turns)
         slope = float(grad @ direction)
         if slope >= 0:
             steps, turns = [], []
             direction, slope = -grad, -float(grad @ grad)
-        step, new_value, new_grad = _search(objective, x, value, direction, slope)
+        step, new_value, new_grad = _line_search(objective, x, value, direction, slope)
         if step == 0.0:
             break
         moved, turned = step * direction, new_grad - grad
         if moved @ turned > 1e-12:
-            steps, turns = [*steps, moved][-_PAIRS:], [*turns, turned][-_PAIRS:]
+            steps, turns = [*steps, moved][-_HISTORY:], [*turns, turned][-_HISTORY:]
         gained = value - new_value
         x, value, grad = x + moved, new_value, new_grad
         if gained < tolerance * max(1.0, abs(value)):
@@ -128,7 +130,7 @@ def minimise(objective: Objective, start: F64, iterations: int, tolerance: float
     return x
 
 
-def _two_loop(grad: F64, steps: Sequence[F64], turns: Sequence[F64]) -> F64:
+def _two_loop_direction(grad: F64, steps: Sequence[F64], turns: Sequence[F64]) -> F64:
     q = grad.copy()
     kept = []
     for s, y in zip(reversed(steps), reversed(turns), strict=True):
@@ -144,7 +146,7 @@ def _two_loop(grad: F64, steps: Sequence[F64], turns: Sequence[F64]) -> F64:
     return np.asarray(q)
 
 
-def _search(objective: Objective, x: F64, value: float, direction: F64, slope: float) -> tuple[float, float, F64]:
+def _line_search(objective: Objective, x: F64, value: float, direction: F64, slope: float) -> tuple[float, float, F64]:
     """A step that lowers the value enough, with the value and gradient there; 0 when there is none."""
     step = 1.0
     for _ in range(30):

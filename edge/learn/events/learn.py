@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Final
 
 from edge.clock import Clock, SystemClock, iso8601
-from edge.config import OFFLINE, Loaded, load, parse
+from edge.config import OFFLINE, LoadedConfig, load, parse
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
-from edge.learn.events.clips import NONE, Clip, split_single_groups, without_doubles
-from edge.learn.events.earlier import Earlier, earlier_events, part_of
+from edge.learn.events.clips import NO_EVENT, LabelledClip, deduplicate, regroup_single_groups
+from edge.learn.events.earlier import PreviousEvents, load_previous, to_profile_part
 from edge.learn.events.examples import Example, check_counts, read_examples
-from edge.learn.events.gate import compare
-from edge.learn.events.head import learn
-from edge.learn.events.read import Reader, Recording, Shown, clips_of, read_all
-from edge.learn.events.report import Outcome, report
+from edge.learn.events.gate import compare_versions
+from edge.learn.events.head import fit_head_cross_validated
+from edge.learn.events.read import DescribedRecording, ProgressFactory, RecordingReader, clips_of, read_all
+from edge.learn.events.report import LearningOutcome, report_lines
 from edge.metrics import Metrics
-from edge.profile import ProfileFolder, Version
+from edge.profile import ProfileFolder, ProfileVersion
 from edge.types import F32
 
 PART: Final = "events"
@@ -28,7 +28,7 @@ _DEFAULTS: Final = "cameras: {recording: {source: {type: file, path: recording}}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LearningRequest:
     """What was asked for: examples, the profile's folder, a config file (its model), and whether earlier clips are
     forgotten (``only``) and a worse version is taken all the same (``force``)."""
 
@@ -40,81 +40,85 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class LearningResult:
     """The new current version, None when it was refused; the report's lines; what was learned and measured."""
 
-    version: Version | None
+    version: ProfileVersion | None
     report: list[str]
-    outcome: Outcome
+    outcome: LearningOutcome
 
 
-def learn_events(request: Request, shown: Shown, clock: Clock | None = None) -> Done:
+def learn_events(request: LearningRequest, progress: ProgressFactory, clock: Clock | None = None) -> LearningResult:
     """Do it. InputError says what is wrong with the input; nothing is written then, nor when a label got worse."""
-    given = read_examples(request.source)
+    examples = read_examples(request.source)
     loaded = load(request.config, needs=OFFLINE) if request.config else parse(_DEFAULTS)
     folder = load_folder(find_folder(loaded.config.model.name))
     profile = ProfileFolder(request.profile)
-    earlier = earlier_events(profile.current(), folder.manifest)
-    if earlier is None:
-        check_counts(Counter(example.label for example in given))
-    read = _read(request, given, earlier, folder, loaded, shown)
-    check_counts(Counter(clip.label for clip in read.clips if not clip.is_rest))
-    clips, single = split_single_groups(read.clips)
-    labels = sorted({clip.label for clip in clips} - {NONE})
-    with shown("learning", 7) as tell:
-        learned = learn(clips, labels, read.silence, folder.manifest.label_names, tell)
-    comparison = compare(clips, learned, earlier, read.earlier, {x.name: x.enter for x in folder.manifest.labels})
-    outcome = Outcome(clips, learned, comparison, read.faults, single)
+    previous = load_previous(profile.current(), folder.manifest)
+    if previous is None:
+        check_counts(Counter(example.label for example in examples))
+    clips_read = _read_clips(request, examples, previous, folder, loaded, progress)
+    check_counts(Counter(clip.label for clip in clips_read.clips if not clip.is_remainder))
+    clips, single = regroup_single_groups(clips_read.clips)
+    labels = sorted({clip.label for clip in clips} - {NO_EVENT})
+    with progress("learning", 7) as advance:
+        trained = fit_head_cross_validated(clips, labels, clips_read.silence, folder.manifest.label_names, advance)
+    comparison = compare_versions(
+        clips, trained, previous, clips_read.previous, {x.name: x.enter for x in folder.manifest.labels}
+    )
+    outcome = LearningOutcome(clips, trained, comparison, clips_read.faults, single)
     if comparison.fallen and not request.force:
-        return Done(None, report(outcome, request.profile, None), outcome)
-    part = part_of(read.examples, clips, learned, comparison.now, folder.manifest.geometry.hop_s)
+        return LearningResult(None, report_lines(outcome, request.profile, None), outcome)
+    part = to_profile_part(clips_read.examples, clips, trained, comparison.now, folder.manifest.geometry.hop_s)
     notes = {"at": iso8601((clock or SystemClock()).wall_ns()), "learned": PART, "from": str(request.source)}
     version = profile.write(folder.manifest, {PART: part}, notes)
-    return Done(version, report(outcome, request.profile, version), outcome)
+    return LearningResult(version, report_lines(outcome, request.profile, version), outcome)
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """Clips to learn from, the ``earlier`` ones as they were marked then, and lines on what could not be read."""
+class _ReadClips:
+    """Clips to learn from, the ``previous`` ones as they were marked then, and lines on what could not be read."""
 
     examples: Sequence[tuple[Example, str]]
-    clips: Sequence[Clip]
-    earlier: Sequence[Clip]
+    clips: Sequence[LabelledClip]
+    previous: Sequence[LabelledClip]
     silence: F32
     faults: Sequence[str]
 
 
-def _read(
-    request: Request,
-    given: Sequence[Example],
-    earlier: Earlier | None,
+def _read_clips(
+    request: LearningRequest,
+    new_examples: Sequence[Example],
+    previous: PreviousEvents | None,
     folder: ModelFolder,
-    loaded: Loaded,
-    shown: Shown,
-) -> _Read:
+    loaded: LoadedConfig,
+    progress: ProgressFactory,
+) -> _ReadClips:
     """All clips: those given, and those that the profile learned from before unless they are marked anew."""
     model = Model.open(folder, loaded.config.model, 1, Metrics())
     try:
-        reader = Reader(model, loaded.config, request.profile)
-        found, faults = read_all(given, reader, shown)
-        past, gone = _again(earlier, reader)
+        reader = RecordingReader(model, loaded.config, request.profile)
+        recordings, faults = read_all(new_examples, reader, progress)
+        past, gone = _previous_clips(previous, reader)
     finally:
         model.close()
-    marked = {recording.digest for _, recording in found}
+    marked = {recording.digest for _, recording in recordings}
     if not request.only:
-        found += [(example, recording) for example, recording in past if recording.digest not in marked]
+        recordings += [(example, recording) for example, recording in past if recording.digest not in marked]
         faults += gone
-    clips = [clip for example, recording in found for clip in clips_of(example, recording, reader.silence)]
+    clips = [clip for example, recording in recordings for clip in clips_of(example, recording, reader.silence)]
     then = [clip for example, recording in past for clip in clips_of(example, recording, reader.silence)]
-    examples = [(example, recording.digest) for example, recording in found]
-    return _Read(examples, without_doubles(clips), without_doubles(then), reader.silence, faults)
+    examples = [(example, recording.digest) for example, recording in recordings]
+    return _ReadClips(examples, deduplicate(clips), deduplicate(then), reader.silence, faults)
 
 
-def _again(earlier: Earlier | None, reader: Reader) -> tuple[list[tuple[Example, Recording]], list[str]]:
+def _previous_clips(
+    previous: PreviousEvents | None, reader: RecordingReader
+) -> tuple[list[tuple[Example, DescribedRecording]], list[str]]:
     """What was learned from before, and a line for each clip that is gone."""
     past, gone = [], []
-    for example, digest in earlier.examples if earlier is not None else ():
-        recording = reader.again(example.path, digest)
+    for example, digest in previous.examples if previous is not None else ():
+        recording = reader.reread(example.path, digest)
         if recording is None:
             gone.append(f"{example.path}: learned from before, is not there any more; left out")
         else:

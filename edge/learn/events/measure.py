@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 THRESHOLDS: Final = tuple(round(0.3 + 0.02 * n, 2) for n in range(23))
-_USUAL: Final = 0.5
+_PREFERRED_ENTER: Final = 0.5
 _SAME: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ClipMetrics:
     """Over ``clips`` clips, ``events`` of them with the label: precision and recall at ``enter``, average precision."""
 
     enter: float
@@ -30,29 +30,29 @@ class Measured:
     clips: int
     events: int
 
-    def falls_below(self, other: Measured) -> bool:
+    def falls_below(self, other: ClipMetrics) -> bool:
         """Whether precision or recall is lower than the other's."""
         return self.precision < other.precision - _SAME or self.recall < other.recall - _SAME
 
 
-def measure(values: F64, is_event: Bool, enter: float) -> Measured:
+def clip_metrics(values: F64, is_event: Bool, enter: float) -> ClipMetrics:
     """A label's figures. Clips that could not be judged (NaN) count as not found; precision of nothing found is 0."""
-    told = np.nan_to_num(values, nan=0.0)
-    found = told >= enter
-    right = int((found & is_event).sum())
-    return Measured(
+    scores = np.nan_to_num(values, nan=0.0)
+    predicted = scores >= enter
+    right = int((predicted & is_event).sum())
+    return ClipMetrics(
         enter,
-        right / int(found.sum()) if found.any() else 0.0,
+        right / int(predicted.sum()) if predicted.any() else 0.0,
         right / int(is_event.sum()) if is_event.any() else 0.0,
-        average_precision(told, is_event),
-        len(told),
+        average_precision(scores, is_event),
+        len(scores),
         int(is_event.sum()),
     )
 
 
-def best_of(options: Sequence[Measured]) -> Measured:
+def best_f1(options: Sequence[ClipMetrics]) -> ClipMetrics:
     """The figures with the best F1, of the threshold nearest to 0.5 among equals."""
-    return max(options, key=lambda m: (round(_f1(m), 9), -abs(m.enter - _USUAL)))
+    return max(options, key=lambda m: (round(_f1(m), 9), -abs(m.enter - _PREFERRED_ENTER)))
 
 
 def average_precision(values: F64, is_event: Bool) -> float:
@@ -76,12 +76,12 @@ def area_under_roc(values: F64, is_event: Bool) -> float:
     return float(above)
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows as aligned lines, the first row as the heading."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _f1(m: Measured) -> float:
+def _f1(m: ClipMetrics) -> float:
     both = m.precision + m.recall
     return 2 * m.precision * m.recall / both if both > 0 else 0.0

@@ -17,37 +17,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import Config
-from edge.detect.taught_features import MODALITY, VERSION, Described, describe_all
+from edge.detect.taught_features import MODALITY, VERSION, TaughtFeatures, extract_all
 from edge.engine.model import Model
 from edge.errors import MediaError, SinkError
 from edge.files import atomic_path
-from edge.learn.events.clips import NONE, REST, Clip, arrays_of
+from edge.learn.events.clips import NO_EVENT, REMAINDER, LabelledClip, stack_windows
 from edge.learn.events.examples import Example
 from edge.replay.core import Replay
 from edge.types import F32, Event, Scores, seconds
 
 _log = logging.getLogger(__name__)
-Shown = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
+ProgressFactory = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
 """Begins a piece of work of so many steps and gives a function to call after each, with a line worth reading or ""."""
 
 CACHE: Final = "cache"
-KEPT: Final = 2000  # recordings whose descriptions are kept
-_REACH_S: Final = 1.0  # how long after its marked end an event may still be heard in the window
+CACHE_LIMIT: Final = 2000  # recordings whose descriptions are kept
+_EVENT_TAIL_S: Final = 1.0  # how long after its marked end an event may still be heard in the window
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class DescribedRecording:
     """A recording described: its windows' end in media seconds [n], what was said of them, and the model's own values
     by label [n]."""
 
     digest: str
     t_s: NDArray[np.float64]
-    windows: tuple[Described, ...]
+    windows: tuple[TaughtFeatures, ...]
     model: Mapping[str, F32]
 
 
 @dataclass
-class _Collected:
+class _ScoreCollector:
     scores: list[Scores] = field(default_factory=list)
 
     def on_scores(self, scores: Scores) -> None:
@@ -57,7 +57,7 @@ class _Collected:
         """Events are not looked at here."""
 
 
-class Reader:
+class RecordingReader:
     """Reads recordings through an opened model; ``folder`` keeps what was read, by content and model."""
 
     def __init__(self, model: Model, config: Config, folder: Path) -> None:
@@ -65,41 +65,41 @@ class Reader:
         self._replay = Replay(config, model)
         self._folder = folder / CACHE
         self._stamp = f"{model.manifest.sha256[:16]}-{VERSION}"
-        self.silence = self._silence()
+        self.silence = self._silence_embedding()
 
-    def read(self, path: Path) -> Recording:
+    def read(self, path: Path) -> DescribedRecording:
         """A recording's description, from disk where it is there. MediaError: unreadable, or nothing to see or hear."""
-        digest = digest_of(path)
-        kept = self.kept(digest)
+        digest = file_digest(path)
+        kept = self.load_cached(digest)
         if kept is not None:
             return kept
-        found = self._play(path, digest)
+        found = self._replay_recording(path, digest)
         if not any(w.sound is not None or w.picture is not None for w in found.windows):
             raise MediaError(f"{path}: has neither picture nor sound; take it out or record it again")
-        self._keep(found)
+        self._store(found)
         return found
 
-    def again(self, path: Path, digest: str) -> Recording | None:
+    def reread(self, path: Path, digest: str) -> DescribedRecording | None:
         """A recording that was read before, from disk or its file if that is still the same; else None."""
         try:
-            return self.kept(digest) or (self.read(path) if digest_of(path) == digest else None)
+            return self.load_cached(digest) or (self.read(path) if file_digest(path) == digest else None)
         except MediaError:
             return None
 
-    def kept(self, digest: str) -> Recording | None:
+    def load_cached(self, digest: str) -> DescribedRecording | None:
         """What is on disk of a recording that was read before with this model; None when it is not there."""
         file = self._file(digest)
         try:
             with np.load(file, allow_pickle=False) as stored:
-                return _unpacked(digest, {name: stored[name] for name in stored.files})
+                return _from_arrays(digest, {name: stored[name] for name in stored.files})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             _log.warning("%s is damaged; the recording is read again", file)
             return None
 
-    def _play(self, path: Path, digest: str) -> Recording:
-        collected = _Collected()
+    def _replay_recording(self, path: Path, digest: str) -> DescribedRecording:
+        collected = _ScoreCollector()
         self._replay.run(path, collected)
         scores = collected.scores
         model = {
@@ -107,16 +107,16 @@ class Reader:
             for name in self._model.manifest.label_names
         }
         times = np.array([seconds(s.media_end.position_ns) for s in scores], np.float64)
-        return Recording(digest, times, tuple(describe_all(scores)), model)
+        return DescribedRecording(digest, times, tuple(extract_all(scores)), model)
 
-    def _silence(self) -> F32:
+    def _silence_embedding(self) -> F32:
         """What the sound encoder says of silence, by a silent recording."""
         with tempfile.TemporaryDirectory(prefix="edge-silence-") as folder:
             path = Path(folder) / "silence.wav"
             with wave.open(str(path), "wb") as out:
                 out.setparams((1, 2, 32000, 0, "NONE", ""))
                 out.writeframes(bytes(2 * 32000 * 3))
-            collected = _Collected()
+            collected = _ScoreCollector()
             self._replay.run(path, collected)
         last = collected.scores[-1].features if collected.scores else None
         return np.zeros(0, np.float32) if last is None else last.sound
@@ -124,17 +124,17 @@ class Reader:
     def _file(self, digest: str) -> Path:
         return self._folder / f"{digest}-{self._stamp}.npz"
 
-    def _keep(self, recording: Recording) -> None:
+    def _store(self, recording: DescribedRecording) -> None:
         try:
             with atomic_path(self._file(recording.digest)) as partial, partial.open("wb") as file:
-                np.savez(file, **_packed(recording))  # type: ignore[arg-type]
-            for old in sorted(self._folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
+                np.savez(file, **_to_arrays(recording))  # type: ignore[arg-type]
+            for old in sorted(self._folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-CACHE_LIMIT]:
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise SinkError(f"{self._folder}: cannot be written ({error.strerror}); make room there") from error
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """A name for a file's content; MediaError when it cannot be read."""
     digest = hashlib.blake2b(digest_size=16)
     try:
@@ -146,55 +146,55 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def clips_of(example: Example, recording: Recording, silence: F32) -> list[Clip]:
+def clips_of(example: Example, recording: DescribedRecording, silence: F32) -> list[LabelledClip]:
     """The marked part of a recording as a clip; where only a part is marked, the rest as one without event.
 
     A window belongs to the part that it ends in or within a second after; windows that reach into both are left out.
     """
     end = recording.t_s
     begin_s, end_s = example.start_s or 0.0, example.end_s if example.end_s is not None else np.inf
-    inside = (end > begin_s) & (end <= end_s + _REACH_S)
+    inside = (end > begin_s) & (end <= end_s + _EVENT_TAIL_S)
     if not inside.any() and len(end):
         inside[int(np.argmin(np.abs(end - begin_s)))] = True
     key = f"{recording.digest}:{begin_s:g}-{end_s:g}"
     clips = [_clip(key, example.label, example, recording, inside, silence)]
-    outside = (end <= begin_s) | (end > end_s + 2 * _REACH_S + _REACH_S)
-    if example.label != NONE and outside.any():
-        clips.append(_clip(f"{key}{REST}", NONE, example, recording, outside, silence))
-    return [clip for clip in clips if clip.heard.any() or clip.seen.any()]
+    outside = (end <= begin_s) | (end > end_s + 2 * _EVENT_TAIL_S + _EVENT_TAIL_S)
+    if example.label != NO_EVENT and outside.any():
+        clips.append(_clip(f"{key}{REMAINDER}", NO_EVENT, example, recording, outside, silence))
+    return [clip for clip in clips if clip.has_sound.any() or clip.has_picture.any()]
 
 
 def read_all(
-    examples: Sequence[Example], reader: Reader, shown: Shown
-) -> tuple[list[tuple[Example, Recording]], list[str]]:
+    examples: Sequence[Example], reader: RecordingReader, progress: ProgressFactory
+) -> tuple[list[tuple[Example, DescribedRecording]], list[str]]:
     """All that can be read, and a line for each that cannot."""
-    found, faults = [], []
-    with shown("reading clips", len(examples)) as tell:
+    recordings, faults = [], []
+    with progress("reading clips", len(examples)) as advance:
         for example in examples:
             try:
-                found.append((example, reader.read(example.path)))
-                tell("")
+                recordings.append((example, reader.read(example.path)))
+                advance("")
             except MediaError as error:
                 faults.append(str(error))
-                tell(f"{error}; left out")
-    return found, faults
+                advance(f"{error}; left out")
+    return recordings, faults
 
 
 def _clip(
-    key: str, label: str, example: Example, recording: Recording, chosen: NDArray[np.bool_], silence: F32
-) -> Clip:
+    key: str, label: str, example: Example, recording: DescribedRecording, chosen: NDArray[np.bool_], silence: F32
+) -> LabelledClip:
     windows = [w for w, ok in zip(recording.windows, chosen, strict=True) if ok]
-    rows, heard, seen = arrays_of(windows, silence)
+    rows, has_sound, has_picture = stack_windows(windows, silence)
     model = {
         name: float(np.nanmax(values[chosen]))
         for name, values in recording.model.items()
         if not np.isnan(values[chosen]).all()
     }
     group = example.group or recording.digest  # the same recording twice is one group
-    return Clip(key, str(example.path), label, group, rows, heard, seen, model)
+    return LabelledClip(key, str(example.path), label, group, rows, has_sound, has_picture, model)
 
 
-def _packed(recording: Recording) -> dict[str, NDArray[Any]]:
+def _to_arrays(recording: DescribedRecording) -> dict[str, NDArray[Any]]:
     names = list(recording.model)
     arrays: dict[str, NDArray[Any]] = {
         "t_s": recording.t_s,
@@ -210,7 +210,7 @@ def _packed(recording: Recording) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _unpacked(digest: str, arrays: Mapping[str, NDArray[Any]]) -> Recording:
+def _from_arrays(digest: str, arrays: Mapping[str, NDArray[Any]]) -> DescribedRecording:
     count = len(arrays["t_s"])
     by_source: dict[str, list[F32 | None]] = {}
     for source in MODALITY:
@@ -218,6 +218,6 @@ def _unpacked(digest: str, arrays: Mapping[str, NDArray[Any]]) -> Recording:
         for n, at in enumerate(arrays[f"{source}.at"]):
             rows[int(at)] = arrays[source][n]
         by_source[source] = rows
-    windows = tuple(Described(**{s: by_source[s][n] for s in MODALITY}) for n in range(count))
+    windows = tuple(TaughtFeatures(**{s: by_source[s][n] for s in MODALITY}) for n in range(count))
     model = {str(name): arrays["model"][n] for n, name in enumerate(arrays["labels"])}
-    return Recording(digest, arrays["t_s"], windows, model)
+    return DescribedRecording(digest, arrays["t_s"], windows, model)

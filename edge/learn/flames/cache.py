@@ -15,21 +15,29 @@ from torch import Tensor
 from edge.files import atomic_path
 from edge.learn.flames.fluid import Rng
 from edge.learn.flames.lookalikes import lookalike_shot, plain_shot
-from edge.learn.flames.places import Places, load_places
-from edge.learn.flames.scene import UNKNOWN, Lens, Shot, fire_shot, framed, real_fire_shot, smoke_shot
+from edge.learn.flames.places import FireBackgrounds, load_fire_backgrounds
+from edge.learn.flames.scene import (
+    UNKNOWN,
+    FlameShot,
+    LensModel,
+    fire_shot,
+    real_fire_shot,
+    smoke_shot,
+    with_random_bars,
+)
 from edge.learn.labels import DENSE_CHANNELS, GRID
 from edge.learn.nets.network import FusedNet
-from edge.learn.scenes.backgrounds import box_cells, fire_clip, real_fire, zoomed, zoomed_picture
+from edge.learn.scenes.backgrounds import boxes_to_cells, filmed_fire, fire_clip, zoom_boxes, zoom_picture
 from edge.learn.scenes.pictures import U8
-from edge.learn.train.progress import Stopwatch
+from edge.learn.train.progress import TrainingBudget
 
 F16 = NDArray[np.float16]
 _log = logging.getLogger(__name__)
 _KINDS: Final = ("fire", "filmed", "house", "smoke", "lookalike", "plain")
-_CHANCE: Final = (0.34, 0.07, 0.04, 0.09, 0.34, 0.12)
-House = tuple[U8, list[list[tuple[int, int, int, int]]]]
+_KIND_CHANCE: Final = (0.34, 0.07, 0.04, 0.09, 0.34, 0.12)
+FireClip = tuple[U8, list[list[tuple[int, int, int, int]]]]
 """The open fire clip's pictures and the fire boxes of each."""
-STILL: Final = 0.6
+STILL_SHARE: Final = 0.6
 """The share of shots without motion: a photograph, or a camera's one new picture."""
 
 
@@ -43,7 +51,7 @@ class ShotPlan:
     seed: int = 700_000
 
 
-class Shots(NamedTuple):
+class EncodedShots(NamedTuple):
     """Encoded shots: `grid` [N,MAP,8,14], `top` [N,1280], `cells` [N,4,8,14] (-1 unknown), `kinds` N words."""
 
     grid: Tensor
@@ -56,37 +64,37 @@ def cache_shots(
     net: FusedNet, data: Path, photos: Path | None, work: Path, plan: ShotPlan, held_out: bool
 ) -> list[Path]:  # fmt: skip
     """The shards <work>/shots_<split>_NN.npz; those that are not there are made."""
-    split, wanted = "held" if held_out else "train", []
-    places: Places | None = None
-    watch = Stopwatch()
+    split, paths = "held" if held_out else "train", []
+    places: FireBackgrounds | None = None
+    watch = TrainingBudget()
     for n in range(plan.shards):
         path = work / f"shots_{split}_{n:02d}.npz"
-        wanted.append(path)
+        paths.append(path)
         if path.exists():
             continue
         if places is None:
-            places = load_places(data, photos, held_out, plan.burns)
+            places = load_fire_backgrounds(data, photos, held_out, plan.burns)
         house = fire_clip(data, held_out)
         rng = np.random.default_rng(plan.seed + n + (50_000 if held_out else 0))
         shots = [draw_shot(rng, places, house) for _ in range(plan.shots)]
-        grid, top = encode(net, np.stack([shot.frames for shot in shots]))
+        grid, top = encode_shots(net, np.stack([shot.frames for shot in shots]))
         with atomic_path(path) as partial, partial.open("wb") as file:
             np.savez(
                 file, grid=grid, top=top, cells=np.stack([shot.cells for shot in shots]).astype(np.float16),
                 kinds=np.array([shot.kind for shot in shots]),
             )  # fmt: skip
-        _log.info("shots: %s, %.0f s", path.name, watch.seconds())
-    return wanted
+        _log.info("shots: %s, %.0f s", path.name, watch.elapsed_s())
+    return paths
 
 
-def draw_shot(rng: Rng, places: Places, house: House) -> Shot:
+def draw_shot(rng: Rng, places: FireBackgrounds, house: FireClip) -> FlameShot:
     """One shot of any kind."""
-    kind, still = str(rng.choice(_KINDS, p=_CHANCE)), bool(rng.random() < STILL)
-    place = places.draw(rng)
+    kind, still = str(rng.choice(_KINDS, p=_KIND_CHANCE)), bool(rng.random() < STILL_SHARE)
+    place = places.draw_pictures(rng)
     if kind == "filmed" and places.backgrounds.fires:
-        return real_fire_shot(rng, real_fire(places.backgrounds, rng), place, still)
+        return real_fire_shot(rng, filmed_fire(places.backgrounds, rng), place, still)
     if kind == "house" and len(house[0]) > 1:
-        return house_shot(rng, house, still)
+        return fire_clip_shot(rng, house, still)
     if kind == "smoke":
         return smoke_shot(rng, places.burns, place, still)
     if kind == "lookalike":
@@ -96,32 +104,32 @@ def draw_shot(rng: Rng, places: Places, house: House) -> Shot:
     return fire_shot(rng, places.burns, place, still)
 
 
-def house_shot(rng: Rng, house: House, still: bool) -> Shot:
+def fire_clip_shot(rng: Rng, house: FireClip, still: bool) -> FlameShot:
     """The open fire clip as it was filmed, zoomed and through another camera."""
     pictures, boxes = house
     n, zoom = int(rng.integers(1, len(pictures))), float(rng.uniform(1.0, 1.8))
-    lens = Lens.drawn(rng)
-    pair = [zoomed_picture(pictures[m], zoom) for m in ((n, n) if still else (n - 1, n))]
-    frames = [lens.picture(((p / 255.0) ** 2.2).astype(np.float32), rng) for p in pair]
+    lens = LensModel.draw(rng)
+    pair = [zoom_picture(pictures[m], zoom) for m in ((n, n) if still else (n - 1, n))]
+    frames = [lens.expose(((p / 255.0) ** 2.2).astype(np.float32), rng) for p in pair]
     cover = np.zeros((DENSE_CHANNELS, *GRID), np.float32)
-    cover[0], cover[1] = box_cells(zoomed(boxes[n], zoom)), UNKNOWN
+    cover[0], cover[1] = boxes_to_cells(zoom_boxes(boxes[n], zoom)), UNKNOWN
     frames[0] = frames[1] if still else frames[0]
-    return framed(rng, Shot(np.stack(frames), cover, "fire:house6"))
+    return with_random_bars(rng, FlameShot(np.stack(frames), cover, "fire:house6"))
 
 
-def encode(net: FusedNet, frames: U8, batch: int = 10) -> tuple[F16, F16]:
+def encode_shots(net: FusedNet, frames: U8, batch: int = 10) -> tuple[F16, F16]:
     """u8 [N,2,256,448,3] -> grid and top."""
     grids, tops = [], []
     with torch.no_grad():
         for i in range(0, len(frames), batch):
             some = torch.from_numpy(frames[i : i + batch])
-            seen = net.see(some, torch.ones(len(some), 2))
+            seen = net.encode_vision(some, torch.ones(len(some), 2))
             grids.append(seen.grid.numpy().astype(np.float16))
             tops.append(seen.top.numpy().astype(np.float16))
     return np.concatenate(grids), np.concatenate(tops)
 
 
-def read_shots(paths: list[Path]) -> Shots:
+def read_shots(paths: list[Path]) -> EncodedShots:
     """All shards of a split in memory."""
     grids, tops, cells, kinds = [], [], [], []
     for path in paths:
@@ -130,4 +138,4 @@ def read_shots(paths: list[Path]) -> Shots:
             tops.append(torch.from_numpy(stored["top"]))
             cells.append(torch.from_numpy(stored["cells"]))
             kinds += stored["kinds"].tolist()
-    return Shots(torch.cat(grids), torch.cat(tops), torch.cat(cells), kinds)
+    return EncodedShots(torch.cat(grids), torch.cat(tops), torch.cat(cells), kinds)

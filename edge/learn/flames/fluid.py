@@ -32,7 +32,7 @@ _KINDS: Final = ("point", "line", "patches", "spread")
 
 
 @dataclass(frozen=True, slots=True)
-class Burn:
+class FireSimulation:
     """One burning: `heat` and `soot` f16 [FRAMES,144,112], 0..about 1.2, rows from the top; frames are 1/15 s to 1/30 s
     apart at the size of a person."""
 
@@ -41,7 +41,7 @@ class Burn:
     kind: str
 
 
-def burn(rng: Rng) -> Burn:
+def simulate_fire(rng: Rng) -> FireSimulation:
     """Simulate one fire: a point, a line, patches of a line, or a broad front; calm or in wind, lazy or fierce."""
     kind = str(rng.choice(_KINDS))
     source = _source(rng, kind)
@@ -60,20 +60,20 @@ def burn(rng: Rng) -> Burn:
             heat = heat * (1 + grain * (_blotches(rng, 4) - 0.55))
         v = v - lift * heat
         u = u + wind
-        u, v = _confine(u, v, curl)
+        u, v = _confine_vorticity(u, v, curl)
         if step % 3 == 0:
             u = u + rough * (_blotches(rng, 8) - 0.5) * (heat > 0.05)
         u, v = _project(u, v, np.float32(0.06) * feed)
         damp = np.where(_Y < 12, _Y / 12, 1.0).astype(np.float32)
-        u, v = _carry(u, u, v) * damp * 0.998, _carry(v, u, v) * damp * 0.998
-        heat, soot = _carry(heat, u, v), _carry(soot, u, v) * fade
+        u, v = _advect(u, u, v) * damp * 0.998, _advect(v, u, v) * damp * 0.998
+        heat, soot = _advect(heat, u, v), _advect(soot, u, v) * fade
         lost = np.minimum(heat, cool * (0.35 + heat))
         heat, soot = heat - lost, np.minimum(soot + 1.6 * lost * (heat < 0.35), 1.5)
         heat, soot = heat * damp, soot * damp
         if step >= _WARM_UP and (step - _WARM_UP) % every == 0:
             heats.append(heat.astype(np.float16))
             soots.append(soot.astype(np.float16))
-    return Burn(np.stack(heats), np.stack(soots), kind)
+    return FireSimulation(np.stack(heats), np.stack(soots), kind)
 
 
 def glow_colour(rng: Rng) -> F32:
@@ -82,12 +82,12 @@ def glow_colour(rng: Rng) -> F32:
     return np.array([1.0, green, green * float(rng.uniform(0.05, 0.35))], np.float32)
 
 
-def linear(picture: NDArray[np.uint8]) -> F32:
+def srgb_to_linear(picture: NDArray[np.uint8]) -> F32:
     """sRGB u8 -> linear light 0..1 (as a power of 2.2)."""
     return np.asarray(_LINEAR[picture], dtype=np.float32)
 
 
-def encoded(light: F32) -> F32:
+def linear_to_srgb(light: F32) -> F32:
     """Linear light -> sRGB 0..1 in 4096 steps, clipped as a sensor clips."""
     return np.asarray(_ENCODED[(np.clip(light, 0, 1) * 4095).astype(np.uint16)], dtype=np.float32)
 
@@ -119,12 +119,12 @@ def _blotches(rng: Rng, size: int) -> F32:
     return np.asarray(cv2.resize(grid, (COLUMNS, ROWS), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _carry(field: F32, u: F32, v: F32) -> F32:
+def _advect(field: F32, u: F32, v: F32) -> F32:
     out = cv2.remap(field, _X - u, _Y - v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return np.asarray(out, dtype=np.float32)
 
 
-def _confine(u: F32, v: F32, strength: float) -> tuple[F32, F32]:
+def _confine_vorticity(u: F32, v: F32, strength: float) -> tuple[F32, F32]:
     """Give back the swirl that a coarse grid loses."""
     curl = _dx(v) - _dy(u)
     gx, gy = _dx(np.abs(curl)), _dy(np.abs(curl))

@@ -13,7 +13,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge.learn.flames.fluid import Burn, Rng, burn, encoded
+from edge.learn.flames.fluid import FireSimulation, Rng, linear_to_srgb, simulate_fire
 from edge.learn.labels import HEIGHT, WIDTH
 from edge.learn.scenes.backgrounds import Backgrounds, load_backgrounds
 from edge.learn.scenes.pictures import F32, U8
@@ -22,29 +22,29 @@ _EXR: Final = re.compile(rb"base64,([A-Za-z0-9+/=]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class FireBackgrounds:
     """`panoramas`: linear light f32 [256,512,3] each, all round; `burns`: simulated fires."""
 
     backgrounds: Backgrounds
     panoramas: tuple[F32, ...]
-    burns: tuple[Burn, ...]
+    burns: tuple[FireSimulation, ...]
 
-    def draw(self, rng: Rng) -> U8:
+    def draw_pictures(self, rng: Rng) -> U8:
         """Two consecutive pictures of one place, u8 [2,256,448,3]."""
         if self.panoramas and rng.random() < 0.35:
-            view = _view(self.panoramas[int(rng.integers(len(self.panoramas)))], rng)
+            view = _panorama_view(self.panoramas[int(rng.integers(len(self.panoramas)))], rng)
             return np.stack([view, view])
-        return self.backgrounds.draw(rng, 2, rooms=0.08)
+        return self.backgrounds.draw_pictures(rng, 2, rooms=0.08)
 
 
-def load_places(data: Path, photos: Path | None, held_out: bool, burns: int) -> Places:
+def load_fire_backgrounds(data: Path, photos: Path | None, held_out: bool, burns: int) -> FireBackgrounds:
     """Everything of the split. `photos`: a folder with Debian's opencv-doc and lomiri-wallpapers-16.04 and npm's
     @pmndrs/assets unpacked in it, or with some of them."""
     found = [] if photos is None else sorted(photos.rglob("*.exr.js"))
     mine = [p for p in found if (zlib.crc32(p.name.encode()) % 4 == 0) == held_out]
     seed = 900_000 if held_out else 800_000
-    made = tuple(burn(np.random.default_rng(seed + n)) for n in range(burns))
-    return Places(load_backgrounds(data, photos, held_out), tuple(read_panorama(p) for p in mine), made)
+    made = tuple(simulate_fire(np.random.default_rng(seed + n)) for n in range(burns))
+    return FireBackgrounds(load_backgrounds(data, photos, held_out), tuple(read_panorama(p) for p in mine), made)
 
 
 def read_panorama(path: Path) -> F32:
@@ -58,7 +58,7 @@ def read_panorama(path: Path) -> F32:
     return np.ascontiguousarray(np.clip(picture[..., 2::-1], 0, 50), dtype=np.float32)
 
 
-def _view(panorama: F32, rng: Rng) -> U8:
+def _panorama_view(panorama: F32, rng: Rng) -> U8:
     """A camera's picture in a drawn direction, width of field and exposure."""
     rows, columns = panorama.shape[:2]
     half = np.tan(np.radians(float(rng.uniform(55, 110)) / 2))
@@ -72,4 +72,4 @@ def _view(panorama: F32, rng: Rng) -> U8:
     light = cv2.remap(wrapped, around.astype(np.float32), down.astype(np.float32), cv2.INTER_CUBIC)
     bright = float(np.percentile(light.mean(2), 80)) + 1e-4
     lit = light * float(rng.uniform(0.25, 0.9)) / bright
-    return np.asarray(encoded(np.asarray(lit, np.float32)) * 255, dtype=np.uint8)
+    return np.asarray(linear_to_srgb(np.asarray(lit, np.float32)) * 255, dtype=np.uint8)

@@ -8,9 +8,18 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge.learn.flames.fluid import COLUMNS, FRAMES, ROWS, Burn, Rng, encoded, glow_colour, linear
-from edge.learn.labels import DENSE_CHANNELS, GRID, HEIGHT, PAD, WIDTH
-from edge.learn.scenes.pictures import F32, U8, Layer, cells
+from edge.learn.flames.fluid import (
+    COLUMNS,
+    FRAMES,
+    ROWS,
+    FireSimulation,
+    Rng,
+    glow_colour,
+    linear_to_srgb,
+    srgb_to_linear,
+)
+from edge.learn.labels import DENSE_CHANNELS, GRID, HEIGHT, PAD_VALUE, WIDTH
+from edge.learn.scenes.pictures import F32, U8, Layer, cell_coverage
 
 _Y, _X = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 _ROW: Final = np.arange(ROWS, dtype=np.float32)[:, None]
@@ -21,9 +30,9 @@ UNKNOWN: Final = -1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """`frames` u8 [2,256,448,3], earlier first (equal for a still); `cells` f32 [4,8,14], how much of each cell each
-    dense event covers, -1 where nobody can say; `kind` says what was laid in."""
+class FlameShot:
+    """`frames` u8 [2,256,448,3], earlier first (equal for a still); `cell_coverage` f32 [4,8,14], how much of each cell
+    each dense event covers, -1 where nobody can say; `kind` says what was laid in."""
 
     frames: U8
     cells: F32
@@ -31,8 +40,8 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tongue:
-    burn: Burn
+class _Flame:
+    burn: FireSimulation
     start: int
     step: int
     move: F32
@@ -41,7 +50,7 @@ class _Tongue:
 
 
 @dataclass(frozen=True, slots=True)
-class Lens:
+class LensModel:
     """Exposure, white balance, gamma's slope, bloom, blur, noise and JPEG quality; drawn once a shot."""
 
     gain: float
@@ -54,22 +63,22 @@ class Lens:
     grey: bool
 
     @staticmethod
-    def drawn(rng: Rng) -> Lens:
+    def draw(rng: Rng) -> LensModel:
         """As the web's cameras differ."""
         white = rng.uniform([0.85, 0.92, 0.75], [1.2, 1.08, 1.25]).astype(np.float32)
-        return Lens(
+        return LensModel(
             gain=float(np.exp(rng.normal(0, 0.25))), white=white, contrast=float(rng.uniform(0.8, 1.25)),
             bloom=float(rng.choice([0, 0.03, 0.08, 0.2])), blur=float(rng.choice([0, 0, 0.6, 1.0, 1.6])),
             noise=float(rng.choice([0, 1, 2, 5])), quality=int(rng.integers(25, 95)), grey=bool(rng.random() < 0.02),
         )  # fmt: skip
 
-    def picture(self, light: F32, rng: Rng) -> U8:
+    def expose(self, light: F32, rng: Rng) -> U8:
         """Linear light [H,W,3] -> u8 RGB."""
         x = light * (self.gain * self.white)
         if self.bloom:
             small = cv2.resize(np.clip(x, 0, 3), (WIDTH // 8, HEIGHT // 8), interpolation=cv2.INTER_AREA)
             x = x + self.bloom * cv2.resize(cv2.GaussianBlur(small, (0, 0), 3), (WIDTH, HEIGHT))
-        y = encoded(np.asarray(x, np.float32))
+        y = linear_to_srgb(np.asarray(x, np.float32))
         y = np.clip((y - 0.45) * self.contrast + 0.45, 0, 1) * 255.0
         if self.blur:
             y = cv2.GaussianBlur(y, (0, 0), self.blur)
@@ -82,96 +91,97 @@ class Lens:
         return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
-def fire_shot(rng: Rng, burns: tuple[Burn, ...], place: U8, still: bool) -> Shot:
+def fire_shot(rng: Rng, burns: tuple[FireSimulation, ...], place: U8, still: bool) -> FlameShot:
     """A fire in a place u8 [2,256,448,3]."""
     kind = str(rng.choice(LAYOUTS, p=_CHANCE))
-    lens, colour = Lens.drawn(rng), glow_colour(rng)
+    lens, colour = LensModel.draw(rng), glow_colour(rng)
     night = rng.random() < 0.45
     ambient = float(np.exp(rng.uniform(np.log(0.015), np.log(0.3)))) if night else float(rng.uniform(0.35, 1.1))
-    tongues = _lay(rng, burns, kind)
+    tongues = _place_flames(rng, burns, kind)
     gain, power = float(np.exp(rng.uniform(np.log(1.2), np.log(9)))), float(rng.uniform(0.9, 1.8))
     smoke = _smoke(rng, burns, tongues) if rng.random() < (0.45 if night else 0.8) else []
     tone = (float(rng.choice([rng.uniform(0.005, 0.06), rng.uniform(0.05, 0.2), rng.uniform(0.2, 0.6)]))
             * max(ambient, 0.05) * rng.uniform([0.9, 0.9, 0.85], [1.15, 1.05, 1.05])).astype(np.float32)  # fmt: skip
     opaque = float(rng.uniform(0.2, 3.0))
     thick, spill = float(rng.uniform(0.4, 2.5)), float(rng.uniform(0.2, 2.0))
-    front = in_front(rng, kind)
+    front = draw_foreground(rng, kind)
     frames, cover = [], np.zeros((DENSE_CHANNELS, *GRID), np.float32)
     for k in (1,) if still else (0, 1):
-        heat, soot = _fields(tongues, k)
+        heat, soot = _heat_and_soot(tongues, k)
         light = gain * np.clip(heat - 0.06, 0, None) ** power
-        _, plume = _fields(smoke, k) if smoke else (None, np.zeros_like(soot))
-        veil = 1 - np.exp(-thick * (plume + 0.5 * soot))
-        scene = linear(place[k]) * ambient
-        glow = _spread(light * (1 - 0.6 * veil))[..., None] * colour
+        _, plume = _heat_and_soot(smoke, k) if smoke else (None, np.zeros_like(soot))
+        smoke_opacity = 1 - np.exp(-thick * (plume + 0.5 * soot))
+        scene = srgb_to_linear(place[k]) * ambient
+        glow = _spread(light * (1 - 0.6 * smoke_opacity))[..., None] * colour
         scene = scene * (1 + spill * 6 * glow / max(ambient, 0.1))
-        scene = scene * (1 - veil[..., None]) + veil[..., None] * (tone + 0.35 * spill * glow)
+        scene = scene * (1 - smoke_opacity[..., None]) + smoke_opacity[..., None] * (tone + 0.35 * spill * glow)
         scene = scene * np.exp(-opaque * light)[..., None]
         hidden = light * (1 - 0.75 * (1 - np.exp(-thick * 0.6 * plume)))
         scene = scene + hidden[..., None] * colour
         if front is not None:
             scene = scene * (1 - front[..., None]) + front[..., None] * 0.03 * (ambient + spill * glow)
-            hidden, veil = hidden * (1 - front), veil * (1 - front)
+            hidden, smoke_opacity = hidden * (1 - front), smoke_opacity * (1 - front)
         if k == 1:
-            backdrop = linear(place[k]).mean(2) * ambient
-            cover[0] = cells(np.asarray(np.clip(3 * (hidden - 0.12) / (backdrop + 0.15), 0, 1), np.float32))
-            cover[1] = _smoke_cells(np.asarray(veil, np.float32))
+            backdrop = srgb_to_linear(place[k]).mean(2) * ambient
+            cover[0] = cell_coverage(np.asarray(np.clip(3 * (hidden - 0.12) / (backdrop + 0.15), 0, 1), np.float32))
+            cover[1] = _smoke_cells(np.asarray(smoke_opacity, np.float32))
             cover[2] = UNKNOWN * (cover[0] > 0)
-        frames.append(lens.picture(np.asarray(scene, np.float32), rng))
+        frames.append(lens.expose(np.asarray(scene, np.float32), rng))
     pair = np.stack([frames[0], frames[-1]])
-    return framed(rng, Shot(pair, cover, f"fire:{kind}"))
+    return with_random_bars(rng, FlameShot(pair, cover, f"fire:{kind}"))
 
 
-def smoke_shot(rng: Rng, burns: tuple[Burn, ...], place: U8, still: bool) -> Shot:
+def smoke_shot(rng: Rng, burns: tuple[FireSimulation, ...], place: U8, still: bool) -> FlameShot:
     """Smoke and no fire in a place."""
-    lens, ambient = Lens.drawn(rng), float(rng.uniform(0.3, 1.1))
+    lens, ambient = LensModel.draw(rng), float(rng.uniform(0.3, 1.1))
     x, base = float(rng.uniform(0, WIDTH)), float(rng.uniform(80, 280))
     tall = float(np.exp(rng.uniform(np.log(25), np.log(420))))
     plumes = [
-        _tongue(rng, burns, x + float(rng.normal(0, 0.3 * tall)), base, tall) for _ in range(int(rng.integers(1, 4)))
+        _place_flame(rng, burns, x + float(rng.normal(0, 0.3 * tall)), base, tall)
+        for _ in range(int(rng.integers(1, 4)))
     ]
     tone = (float(np.exp(rng.uniform(np.log(0.01), np.log(0.8)))) * ambient
             * rng.uniform([0.9, 0.9, 0.85], [1.15, 1.05, 1.05])).astype(np.float32)  # fmt: skip
     thick, frames, cover = float(rng.uniform(0.5, 3)), [], np.zeros((DENSE_CHANNELS, *GRID), np.float32)
     for k in (1,) if still else (0, 1):
-        veil = 1 - np.exp(-thick * _fields(plumes, k)[1])
-        scene = linear(place[k]) * ambient * (1 - veil[..., None]) + veil[..., None] * tone
-        frames.append(lens.picture(np.asarray(scene, np.float32), rng))
+        veil = 1 - np.exp(-thick * _heat_and_soot(plumes, k)[1])
+        scene = srgb_to_linear(place[k]) * ambient * (1 - veil[..., None]) + veil[..., None] * tone
+        frames.append(lens.expose(np.asarray(scene, np.float32), rng))
     cover[1] = _smoke_cells(np.asarray(veil, np.float32))
-    return framed(rng, Shot(np.stack([frames[0], frames[-1]]), cover, "smoke"))
+    return with_random_bars(rng, FlameShot(np.stack([frames[0], frames[-1]]), cover, "smoke"))
 
 
-def real_fire_shot(rng: Rng, layer: Layer, place: U8, still: bool) -> Shot:
+def real_fire_shot(rng: Rng, layer: Layer, place: U8, still: bool) -> FlameShot:
     """Filmed flames, cut out, in a place."""
-    lens = Lens.drawn(rng)
+    lens = LensModel.draw(rng)
     ambient = float(np.exp(rng.uniform(np.log(0.02), np.log(1.1))))
     frames, cover = [], np.zeros((DENSE_CHANNELS, *GRID), np.float32)
     for k in (1,) if still else (0, 1):
         colour, alpha = layer(1.0 + 0.25 * k)
         light = colour**2.2
-        scene = linear(place[k]) * ambient * (1 - alpha[..., None]) + light * alpha[..., None]
+        scene = srgb_to_linear(place[k]) * ambient * (1 - alpha[..., None]) + light * alpha[..., None]
         glow = _spread(np.asarray(alpha * light.mean(2), np.float32))[..., None]
         scene = scene + glow * 0.15 * np.array([1, 0.4, 0.1], np.float32)
-        frames.append(lens.picture(np.asarray(scene, np.float32), rng))
-    cover[0], cover[1], cover[2] = cells(alpha), 0.0, UNKNOWN * (cells(alpha) > 0)
-    return framed(rng, Shot(np.stack([frames[0], frames[-1]]), cover, "fire:filmed"))
+        frames.append(lens.expose(np.asarray(scene, np.float32), rng))
+    cover[0], cover[1], cover[2] = cell_coverage(alpha), 0.0, UNKNOWN * (cell_coverage(alpha) > 0)
+    return with_random_bars(rng, FlameShot(np.stack([frames[0], frames[-1]]), cover, "fire:filmed"))
 
 
-def framed(rng: Rng, shot: Shot) -> Shot:
+def with_random_bars(rng: Rng, shot: FlameShot) -> FlameShot:
     """Sometimes the picture has another shape and grey bars beside it, as `capture` lays it on the canvas."""
     if rng.random() < 0.5:
         return shot
     wide = int(rng.choice([256, 320, 341, 341, 384])) // 32 * 32
     left = (WIDTH - wide) // 2 // 32 * 32
-    pair = np.full_like(shot.frames, PAD)
+    pair = np.full_like(shot.frames, PAD_VALUE)
     cut = int(rng.integers(0, (WIDTH - wide) // 32 + 1)) * 32
     pair[:, :, left : left + wide] = shot.frames[:, :, cut : cut + wide]
     cover = np.zeros_like(shot.cells)
     cover[:, :, left // 32 : (left + wide) // 32] = shot.cells[:, :, cut // 32 : (cut + wide) // 32]
-    return Shot(pair, cover, shot.kind)
+    return FlameShot(pair, cover, shot.kind)
 
 
-def _lay(rng: Rng, burns: tuple[Burn, ...], kind: str) -> list[_Tongue]:
+def _place_flames(rng: Rng, burns: tuple[FireSimulation, ...], kind: str) -> list[_Flame]:
     """Which flames burn where: heights in pixels, bases in picture rows."""
     one, spots = float(rng.uniform(0.08, 0.92)) * WIDTH, list[tuple[float, float, float]]()
     if kind == "small":
@@ -194,10 +204,10 @@ def _lay(rng: Rng, burns: tuple[Burn, ...], kind: str) -> list[_Tongue]:
         spots = [(float(x), base + tilt * (float(x) - 224), tall * float(rng.uniform(0.4, 1.3))) for x in across]
     else:
         spots = [(float(rng.uniform(100, 350)), float(rng.uniform(300, 700)), float(rng.uniform(450, 1000)))]
-    return [_tongue(rng, burns, *spot) for spot in spots]
+    return [_place_flame(rng, burns, *spot) for spot in spots]
 
 
-def _tongue(rng: Rng, burns: tuple[Burn, ...], x: float, base: float, tall: float) -> _Tongue:
+def _place_flame(rng: Rng, burns: tuple[FireSimulation, ...], x: float, base: float, tall: float) -> _Flame:
     """`tall` is the height of the whole simulated field above its source; flames fill about half of it."""
     tall = 1.7 * tall
     sy = tall / (ROWS - 10)
@@ -209,20 +219,20 @@ def _tongue(rng: Rng, burns: tuple[Burn, ...], x: float, base: float, tall: floa
     step = int(rng.integers(slow, slow + 4))
     burn = burns[int(rng.integers(len(burns)))]
     mask = (cut * float(rng.uniform(0.7, 1.1))).astype(np.float32)
-    return _Tongue(burn, int(rng.integers(0, FRAMES - step)), step, move, bool(rng.random() < 0.5), mask)
+    return _Flame(burn, int(rng.integers(0, FRAMES - step)), step, move, bool(rng.random() < 0.5), mask)
 
 
-def _smoke(rng: Rng, burns: tuple[Burn, ...], tongues: list[_Tongue]) -> list[_Tongue]:
+def _smoke(rng: Rng, burns: tuple[FireSimulation, ...], tongues: list[_Flame]) -> list[_Flame]:
     """One to three large plumes that begin where it burns."""
     plumes = []
     for n in rng.integers(len(tongues), size=int(rng.integers(1, 4))):
         at = tongues[int(n)].move
         x, base = float(at[0, 2] + at[0, 0] * COLUMNS / 2), float(at[1, 2] + at[1, 1] * (ROWS - 6))
-        plumes.append(_tongue(rng, burns, x, base, float(rng.uniform(140, 420))))
+        plumes.append(_place_flame(rng, burns, x, base, float(rng.uniform(140, 420))))
     return plumes
 
 
-def _fields(tongues: list[_Tongue], k: int) -> tuple[F32, F32]:
+def _heat_and_soot(tongues: list[_Flame], k: int) -> tuple[F32, F32]:
     """Heat and soot on the canvas at the earlier (0) or current (1) frame."""
     heat, soot = np.zeros((HEIGHT, WIDTH), np.float32), np.zeros((HEIGHT, WIDTH), np.float32)
     for tongue in tongues:
@@ -250,7 +260,7 @@ def _smoke_cells(veil: F32) -> F32:
     return np.asarray(np.where(share > 0.3, 1.0, np.where(share > 0.06, UNKNOWN, 0.0)), dtype=np.float32)
 
 
-def in_front(rng: Rng, kind: str) -> F32 | None:
+def draw_foreground(rng: Rng, kind: str) -> F32 | None:
     """Silhouettes in front, 0..1 [H,W]: a house with openings, trunks and branches, or now and then a few beams."""
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     if kind == "house":

@@ -7,19 +7,19 @@ from typing import Final
 
 from torch import nn
 
-from edge.learn.fusion.attention import Attention, AttentionBilinear
-from edge.learn.fusion.graph import Graph
+from edge.learn.fusion.attention import AttentionBilinearFusion, AttentionFusion
+from edge.learn.fusion.graph import GraphFusion
 from edge.learn.fusion.parts import CELLS as CELLS
-from edge.learn.fusion.pooled import Bilinear, Concat, Product, WeightedSum
-from edge.learn.fusion.recurrent import Recurrent
+from edge.learn.fusion.pooled import BilinearFusion, ConcatFusion, ProductFusion, WeightedSumFusion
+from edge.learn.fusion.recurrent import RecurrentFusion
 
 FUSIONS: Final[dict[str, Callable[[], nn.Module]]] = {
-    "attention": Attention,
-    "attention_bilinear": AttentionBilinear,
-    "concat": Concat,
-    "weighted_sum": WeightedSum,
-    "product": Product,
-    "bilinear": Bilinear,
-    "recurrent": Recurrent,
-    "graph": Graph,
+    "attention": AttentionFusion,
+    "attention_bilinear": AttentionBilinearFusion,
+    "concat": ConcatFusion,
+    "weighted_sum": WeightedSumFusion,
+    "product": ProductFusion,
+    "bilinear": BilinearFusion,
+    "recurrent": RecurrentFusion,
+    "graph": GraphFusion,
 }

@@ -5,23 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge.learn.fusion.parts import CELLS, parts_of
-from edge.learn.fusion.pooled import LowRank
-from edge.learn.labels import DIM, MEMORY
+from edge.learn.fusion.parts import CELLS, pool_parts
+from edge.learn.fusion.pooled import LowRankBilinear
+from edge.learn.labels import MEMORY, TOKEN_DIM
 
 
-class Attention(nn.Module):
+class AttentionFusion(nn.Module):
     """Transformer, two pre-norm layers over [summary, 14 picture cells, picture, sound, sensors, 16 memories].
 
     The second layer answers for the summary alone, which is all that is read.
     """
 
-    def __init__(self, dim: int = DIM, heads: int = 4) -> None:
+    def __init__(self, dim: int = TOKEN_DIM, heads: int = 4) -> None:
         super().__init__()
         self.summary = nn.Parameter(torch.randn(dim) * 0.02)
         self.modality = nn.Parameter(torch.randn(CELLS + 3, dim) * 0.02)
         self.time = nn.Parameter(torch.randn(MEMORY, dim) * 0.02)
-        self.first, self.second = _Layer(dim, heads), _Layer(dim, heads)
+        self.first, self.second = _AttentionLayer(dim, heads), _AttentionLayer(dim, heads)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
@@ -35,22 +35,22 @@ class Attention(nn.Module):
         return out
 
 
-class AttentionBilinear(nn.Module):
+class AttentionBilinearFusion(nn.Module):
     """Attention plus the low-rank bilinear terms of the five pooled parts, which start silent."""
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = TOKEN_DIM) -> None:
         super().__init__()
-        self.attention, self.pairs = Attention(dim), LowRank(dim)
+        self.attention, self.pairs = AttentionFusion(dim), LowRankBilinear(dim)
         nn.init.zeros_(self.pairs.out.weight)
         nn.init.zeros_(self.pairs.out.bias)
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        pairs = self.pairs(*parts_of(tokens, mask, memory, memory_mask))
+        pairs = self.pairs(*pool_parts(tokens, mask, memory, memory_mask))
         out: Tensor = self.attention(tokens, mask, memory, memory_mask) + pairs
         return out
 
 
-class _Layer(nn.Module):
+class _AttentionLayer(nn.Module):
     """Pre-norm attention and MLP; queries may be fewer than keys."""
 
     def __init__(self, dim: int, heads: int) -> None:

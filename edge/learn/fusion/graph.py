@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge.learn.fusion.parts import PARTS, parts_of
-from edge.learn.labels import DIM, MEMORY
+from edge.learn.fusion.parts import PARTS, pool_parts
+from edge.learn.labels import MEMORY, TOKEN_DIM
 
 _NOW: Final = PARTS - 1
 _NODES: Final = _NOW + MEMORY
 
 
-class Graph(nn.Module):
+class GraphFusion(nn.Module):
     """Nodes: cells, picture, sound, sensors, and one for each remembered hop. Edges of four kinds: part to part, memory
     to part, part to the newest memory, a memory to its neighbours in time. Two rounds; a node takes the mean of what
     nodes that are there send it along each kind of edge. The answer is the mean of this
@@ -23,7 +23,7 @@ class Graph(nn.Module):
 
     edges: Tensor
 
-    def __init__(self, dim: int = DIM, rounds: int = 2) -> None:
+    def __init__(self, dim: int = TOKEN_DIM, rounds: int = 2) -> None:
         super().__init__()
         self.register_buffer("edges", torch.tensor(_edges()), persistent=False)
         self.place = nn.Parameter(torch.randn(_NODES, dim) * 0.02)
@@ -36,7 +36,7 @@ class Graph(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        parts, there = parts_of(tokens, mask, memory, memory_mask)
+        parts, there = pool_parts(tokens, mask, memory, memory_mask)
         alive = torch.cat([there[:, :_NOW], memory_mask], 1)
         x = (torch.cat([parts[:, :_NOW], memory], 1) + self.place) * alive[..., None]
         heard = self.edges * alive[:, None, None]

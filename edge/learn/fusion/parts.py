@@ -17,7 +17,7 @@ PARTS: Final = 5
 """Picture cells, picture, sound, sensors, memory."""
 
 
-def parts_of(tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> tuple[Tensor, Tensor]:
+def pool_parts(tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> tuple[Tensor, Tensor]:
     """The five parts [B,5,D] (cells and memory as the mean of what is there) and whether each is there [B,5]."""
     cells = (tokens[:, :CELLS] * mask[:, :CELLS, None]).sum(1) / mask[:, :CELLS].sum(1, keepdim=True).clamp(min=1)
     past = (memory * memory_mask[..., None]).sum(1) / memory_mask.sum(1, keepdim=True).clamp(min=1)

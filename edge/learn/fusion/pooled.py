@@ -8,52 +8,52 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge.learn.fusion.parts import PARTS, parts_of
-from edge.learn.labels import DIM
+from edge.learn.fusion.parts import PARTS, pool_parts
+from edge.learn.labels import TOKEN_DIM
 
 
-class Concat(nn.Module):
+class ConcatFusion(nn.Module):
     """MLP over the five parts, the newest memory and what is there."""
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = TOKEN_DIM) -> None:
         super().__init__()
         wide = (PARTS + 1) * dim + PARTS
         self.net = nn.Sequential(nn.Linear(wide, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim), nn.LayerNorm(dim))
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        parts, there = parts_of(tokens, mask, memory, memory_mask)
+        parts, there = pool_parts(tokens, mask, memory, memory_mask)
         newest = memory[:, -1] * memory_mask[:, -1:]
         out: Tensor = self.net(torch.cat([parts.flatten(1), newest, there], 1))
         return out
 
 
-class WeightedSum(nn.Module):
+class WeightedSumFusion(nn.Module):
     """Each part's projection, weighted by a softmax over the parts that are there."""
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = TOKEN_DIM) -> None:
         super().__init__()
         self.project = nn.ModuleList(nn.Linear(dim, dim) for _ in range(PARTS))
         self.weight = nn.Linear(dim, 1)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        parts, there = parts_of(tokens, mask, memory, memory_mask)
+        parts, there = pool_parts(tokens, mask, memory, memory_mask)
         x = torch.stack([F.gelu(p(parts[:, n])) for n, p in enumerate(self.project)], 1)
         scores = self.weight(x)[..., 0] - 30.0 * (1.0 - there)
         out: Tensor = self.norm(((scores.softmax(1) * there)[..., None] * x).sum(1))
         return out
 
 
-class Product(nn.Module):
+class ProductFusion(nn.Module):
     """Element-wise product over the parts of (1 + tanh of their projection): a part that is not there is a factor 1."""
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = TOKEN_DIM) -> None:
         super().__init__()
         self.project = nn.ModuleList(nn.Linear(dim, dim) for _ in range(PARTS))
         self.mix = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.LayerNorm(dim))
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        parts, there = parts_of(tokens, mask, memory, memory_mask)
+        parts, there = pool_parts(tokens, mask, memory, memory_mask)
         product = torch.ones_like(parts[:, 0])
         for n, project in enumerate(self.project):
             product = product * (1.0 + torch.tanh(project(parts[:, n])) * there[:, n : n + 1])
@@ -61,11 +61,11 @@ class Product(nn.Module):
         return out
 
 
-class LowRank(nn.Module):
+class LowRankBilinear(nn.Module):
     """Low-rank bilinear pooling (Kim et al. 2017) of every pair of parts: sum over pairs of w_mn * tanh(U_m x_m) *
     tanh(V_n x_n), projected to [B,D]. A pair of which one part is not there adds nothing."""
 
-    def __init__(self, dim: int = DIM, rank: int = 64) -> None:
+    def __init__(self, dim: int = TOKEN_DIM, rank: int = 64) -> None:
         super().__init__()
         self.left = nn.ModuleList(nn.Linear(dim, rank) for _ in range(PARTS))
         self.right = nn.ModuleList(nn.Linear(dim, rank) for _ in range(PARTS))
@@ -83,17 +83,17 @@ class LowRank(nn.Module):
         return out
 
 
-class Bilinear(nn.Module):
+class BilinearFusion(nn.Module):
     """Low-rank bilinear terms of every pair of parts beside each part's own linear one."""
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = TOKEN_DIM) -> None:
         super().__init__()
-        self.pairs = LowRank(dim)
+        self.pairs = LowRankBilinear(dim)
         self.single = nn.Linear(PARTS * dim + PARTS, dim)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        parts, there = parts_of(tokens, mask, memory, memory_mask)
+        parts, there = pool_parts(tokens, mask, memory, memory_mask)
         single = self.single(torch.cat([(parts * there[..., None]).flatten(1), there], 1))
         out: Tensor = self.norm(F.gelu(single) + self.pairs(parts, there))
         return out

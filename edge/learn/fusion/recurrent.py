@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge.learn.fusion.parts import PARTS, parts_of
-from edge.learn.labels import DIM, MEMORY
+from edge.learn.fusion.parts import PARTS, pool_parts
+from edge.learn.labels import MEMORY, TOKEN_DIM
 
 
-class Recurrent(nn.Module):
+class RecurrentFusion(nn.Module):
     """h_t = GRU(memory_t, h_t-1), where a hop that is not there leaves h as it was; then g * h + (1 - g) * now, with
     g = sigmoid of both. Unrolled, since MEMORY is fixed: plain in every runtime."""
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = TOKEN_DIM) -> None:
         super().__init__()
         self.of_input, self.of_state = nn.Linear(dim, 3 * dim), nn.Linear(dim, 3 * dim)
         self.now = nn.Sequential(nn.Linear((PARTS - 1) * (dim + 1), dim), nn.GELU(), nn.Linear(dim, dim))
@@ -21,7 +21,7 @@ class Recurrent(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        parts, there = parts_of(tokens, mask, memory, memory_mask)
+        parts, there = pool_parts(tokens, mask, memory, memory_mask)
         now = self.now(torch.cat([parts[:, :-1].flatten(1), there[:, :-1]], 1))
         inputs, state = self.of_input(memory * memory_mask[..., None]), torch.zeros_like(now)
         for n in range(MEMORY):

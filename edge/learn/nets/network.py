@@ -8,19 +8,28 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edge.learn.align.net import Align
-from edge.learn.body.head import BodyHead, body_features, turn_half
-from edge.learn.labels import BODY, BODY_CHANNELS, BOXES, HEIGHT, LABELS, WIDTH
+from edge.learn.align.net import TextProjection
+from edge.learn.body.head import BodyHead, body_features, rotate_halved
+from edge.learn.labels import BODY_CHANNELS, BODY_DIM, BOXES, HEIGHT, LABELS, WIDTH
 from edge.learn.nets.audio import AudioFeatures, AudioNet, load_mn04
-from edge.learn.nets.detector import YoloxNano, class_and_boxes, load_yolox
-from edge.learn.nets.heads import UNSEEN_ACTS, FusionHead, HopFeatures
-from edge.learn.nets.image import LUMA, DenseHead, Lite0, halved, load_lite0, of_squares, picture_features, pooled_grid
+from edge.learn.nets.detector import YoloxNano, class_scores_and_boxes, load_yolox
+from edge.learn.nets.heads import NO_BODY_LOGIT, FusionHead, HopFeatures
+from edge.learn.nets.image import (
+    LUMA_CHANNEL,
+    DenseHead,
+    EfficientNetLite0,
+    halve,
+    load_efficientnet_lite0,
+    picture_features,
+    pool_cells,
+    square_features,
+)
 from edge.learn.nets.motion import MotionNet
 
 INPUTS: Final = ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok", "memory", "memory_ok")
 
 
-class Outputs(NamedTuple):
+class NetworkOutputs(NamedTuple):
     """The graph's answers; shapes as in docs/model.md."""
 
     logits: Tensor
@@ -38,7 +47,7 @@ class Outputs(NamedTuple):
     aligned: Tensor
 
 
-class Seen(NamedTuple):
+class VisionFeatures(NamedTuple):
     """The picture side of a hop: `grid` [B,MAP,8,14], `top` [B,1280], best score of each
     class [B,80], boxes [B,32,6], object log-odds [B,3], movement [B,16,28,14], bodies [B,24]."""
 
@@ -56,51 +65,53 @@ class FusedNet(nn.Module):
 
     def __init__(self, fusion: str = "attention") -> None:
         super().__init__()
-        self.detector, self.lite, self.audio = YoloxNano(), Lite0(), AudioNet()
+        self.detector, self.lite, self.audio = YoloxNano(), EfficientNetLite0(), AudioNet()
         self.dense = DenseHead()
-        self.movement, self.acts, self.align = MotionNet(), BodyHead(), Align()
+        self.movement, self.acts, self.align = MotionNet(), BodyHead(), TextProjection()
         self.head = FusionHead(fusion)
 
     def forward(
         self, frames: Tensor, video_ok: Tensor, audio: Tensor, audio_ok: Tensor,
         sensors: Tensor, sensor_ok: Tensor, memory: Tensor, memory_ok: Tensor,
-    ) -> Outputs:  # fmt: skip
+    ) -> NetworkOutputs:  # fmt: skip
         """frames u8 [B,2,256,448,3], video_ok [B,2], audio [B,64000], audio_ok [B], sensors and sensor_ok
         [B,8], memory [B,16,D] oldest first, memory_ok [B,16] -> Outputs."""
-        return self.join(
-            self.see(frames, video_ok), self.hear(audio, audio_ok),
+        return self.predict(
+            self.encode_vision(frames, video_ok), self.encode_audio(audio, audio_ok),
             video_ok, audio_ok, sensors, sensor_ok, memory, memory_ok,
         )  # fmt: skip
 
-    def hear(self, audio: Tensor, audio_ok: Tensor) -> AudioFeatures:
+    def encode_audio(self, audio: Tensor, audio_ok: Tensor) -> AudioFeatures:
         """What is masked is silence to the encoder."""
-        sound: AudioFeatures = self.audio(audio * _is_heard(audio_ok))
+        sound: AudioFeatures = self.audio(audio * _audio_mask(audio_ok))
         return sound
 
-    def join(
-        self, seen: Seen, sound: AudioFeatures,
+    def predict(
+        self, vision: VisionFeatures, sound: AudioFeatures,
         video_ok: Tensor, audio_ok: Tensor, sensors: Tensor, sensor_ok: Tensor, memory: Tensor, memory_ok: Tensor,
-    ) -> Outputs:  # fmt: skip
+    ) -> NetworkOutputs:  # fmt: skip
         """What is cheap: from what was seen and heard to the answers."""
-        there, heard = video_ok.amax(1), _is_heard(audio_ok)
-        cells, dense = self.dense(seen.grid, seen.top)
-        acts = self.acts(seen.body, memory[..., -BODY:], memory_ok)
+        video_mask, audio_mask = video_ok.amax(1), _audio_mask(audio_ok)
+        cells, dense = self.dense(vision.grid, vision.top)
+        acts = self.acts(vision.body, memory[..., -BODY_DIM:], memory_ok)
         features = HopFeatures(
-            pooled_grid(seen.grid), seen.top, dense, seen.objects, acts, seen.body, sound.embedding, sound.logits,
+            pool_cells(vision.grid), vision.top, dense, vision.objects, acts, vision.body, sound.embedding,
+            sound.logits,
             sensors, video_ok, audio_ok, sensor_ok,
         )  # fmt: skip
-        logits, contribution, embedding, token = self.fuse(features, memory, memory_ok)
-        boxes = seen.boxes * there[:, None, None]
-        evidence = torch.sigmoid(cells.amax(1)) * there[:, None, None]
-        names = self.lite.names(seen.top)
-        aligned = self.align(sound.logits, heard, names, seen.classes, there)
-        return Outputs(
-            logits, contribution, embedding, token, boxes, evidence, torch.sigmoid(sound.logits) * heard,
-            sound.embedding * heard, seen.top * there[:, None], seen.classes * there[:, None], names * there[:, None],
-            seen.motion * there[:, None, None, None], aligned,
+        logits, contribution, embedding, token = self.fuse_modalities(features, memory, memory_ok)
+        boxes = vision.boxes * video_mask[:, None, None]
+        evidence = torch.sigmoid(cells.amax(1)) * video_mask[:, None, None]
+        names = self.lite.class_probabilities(vision.top)
+        aligned = self.align(sound.logits, audio_mask, names, vision.classes, video_mask)
+        return NetworkOutputs(
+            logits, contribution, embedding, token, boxes, evidence, torch.sigmoid(sound.logits) * audio_mask,
+            sound.embedding * audio_mask, vision.top * video_mask[:, None],
+            vision.classes * video_mask[:, None], names * video_mask[:, None],
+            vision.motion * video_mask[:, None, None, None], aligned,
         )  # fmt: skip
 
-    def see(self, frames: Tensor, video_ok: Tensor) -> Seen:
+    def encode_vision(self, frames: Tensor, video_ok: Tensor) -> VisionFeatures:
         """The current picture is the newest one that is there; the earlier one, where missing, equals it. Where neither
         is there the answer is that of whatever lies in `frames`, and `video_ok` masks it later. Pictures stay as they
         come, rows of interleaved colours: convolutions that step over whole pixels take them apart."""
@@ -108,21 +119,23 @@ class FusedNet(nn.Module):
         rows = torch.arange(frames.shape[0]) * 2
         now = rows + (video_ok[:, 1] > 0.5).long()
         before = torch.where(video_ok[:, 0] > 0.5, rows, now)
-        squares = of_squares(pictures)
+        squares = square_features(pictures)
         one, other = squares.index_select(0, now), squares.index_select(0, before)
         current = pictures.index_select(0, now)
-        found, half = self.detector.interleaved(current), halved(current)
-        features = picture_features(self.lite, found, half, one, other)
-        motion = self.movement.moved(one[:, LUMA:], other[:, LUMA:])
-        body = body_features(found.anchors, self.detector.people(turn_half(half)), motion, video_ok)
-        classes, boxes = class_and_boxes(found.anchors, BOXES, WIDTH, HEIGHT)
+        detections, half = self.detector.from_interleaved(current), halve(current)
+        features = picture_features(self.lite, detections, half, one, other)
+        motion = self.movement.match(one[:, LUMA_CHANNEL:], other[:, LUMA_CHANNEL:])
+        body = body_features(detections.anchors, self.detector.detect_people(rotate_halved(half)), motion, video_ok)
+        classes, boxes = class_scores_and_boxes(detections.anchors, BOXES, WIDTH, HEIGHT)
         top = features.deep.mean((2, 3))
-        return Seen(features.grid, top, classes, boxes, object_logits(classes), motion, body)
+        return VisionFeatures(features.grid, top, classes, boxes, object_logits(classes), motion, body)
 
-    def fuse(self, f: HopFeatures, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def fuse_modalities(
+        self, f: HopFeatures, memory: Tensor, memory_ok: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """logits [B,C], contribution [B,C,3] (with everything, less without that modality), embedding, token."""
         b = f.sound.shape[0]
-        hop, known = self.head.hop(f), f.available()
+        hop, known = self.head.encode_hop(f), f.available_modalities()
         views = torch.cat([known, *(known * (1.0 - row) for row in torch.eye(3))], 0)
         again = type(hop)(*(torch.cat([part] * 4, 0) for part in hop))
         logits, embedding = self.head.logits(again, views, torch.cat([memory] * 4, 0), torch.cat([memory_ok] * 4, 0))
@@ -131,15 +144,15 @@ class FusedNet(nn.Module):
         return full, (full[..., None] - without) * known[:, None], embedding[:b], hop.token
 
 
-def _is_heard(audio_ok: Tensor) -> Tensor:
+def _audio_mask(audio_ok: Tensor) -> Tensor:
     """[B] fraction of the window that is there -> [B,1]."""
     return (audio_ok > 0.05).to(audio_ok.dtype)[:, None]
 
 
-def no_bodies(top: Tensor) -> tuple[Tensor, Tensor]:
+def empty_body_features(top: Tensor) -> tuple[Tensor, Tensor]:
     """`acts` and `body` of hops in which nobody is seen, as many as `top` [B,...] has."""
     zero = torch.zeros_like(top[:, :1])
-    return (zero + UNSEEN_ACTS).expand(-1, BODY_CHANNELS), zero.expand(-1, BODY)
+    return (zero + NO_BODY_LOGIT).expand(-1, BODY_CHANNELS), zero.expand(-1, BODY_DIM)
 
 
 def object_logits(scores: Tensor) -> Tensor:
@@ -149,11 +162,11 @@ def object_logits(scores: Tensor) -> Tensor:
     return torch.log(p) - torch.log(1.0 - p)
 
 
-def starting_network(weights: Path, fusion: str = "attention") -> FusedNet:
+def pretrained_network(weights: Path, fusion: str = "attention") -> FusedNet:
     """The pretrained parts in place, the fusion silent: what training starts from. `weights` is the folder
     with mn04_as_mAP_432.pt and yolox_nano_416.onnx."""
     net = FusedNet(fusion)
     net.audio = load_mn04(weights / "mn04_as_mAP_432.pt")
     net.detector = load_yolox(weights / "yolox_nano_416.onnx")
-    net.lite = load_lite0()
+    net.lite = load_efficientnet_lite0()
     return net.eval()

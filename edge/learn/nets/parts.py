@@ -9,27 +9,36 @@ from typing import Final
 from torch import Tensor, nn
 
 from edge.learn.nets.audio import AudioFeatures
-from edge.learn.nets.network import FusedNet, Outputs, Seen
+from edge.learn.nets.network import FusedNet, NetworkOutputs, VisionFeatures
 
-SEEN: Final = tuple(f"seen_{name}" for name in Seen._fields)
-HEARD: Final = tuple(f"heard_{name}" for name in AudioFeatures._fields)
-SEE_INPUTS: Final = ("frames", "video_ok")
-HEAR_INPUTS: Final = ("audio", "audio_ok")
-FUSE_INPUTS: Final = (*SEEN, *HEARD, "video_ok", "audio_ok", "sensors", "sensor_ok", "memory", "memory_ok")
+VISION_FEATURE_NAMES: Final = tuple(f"seen_{name}" for name in VisionFeatures._fields)
+AUDIO_FEATURE_NAMES: Final = tuple(f"heard_{name}" for name in AudioFeatures._fields)
+VISION_INPUTS: Final = ("frames", "video_ok")
+AUDIO_INPUTS: Final = ("audio", "audio_ok")
+FUSION_INPUTS: Final = (
+    *VISION_FEATURE_NAMES,
+    *AUDIO_FEATURE_NAMES,
+    "video_ok",
+    "audio_ok",
+    "sensors",
+    "sensor_ok",
+    "memory",
+    "memory_ok",
+)
 
 
-class See(nn.Module):
+class VisionPart(nn.Module):
     """`FusedNet.see`."""
 
     def __init__(self, net: FusedNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, frames: Tensor, video_ok: Tensor) -> Seen:
-        return self.net.see(frames, video_ok)
+    def forward(self, frames: Tensor, video_ok: Tensor) -> VisionFeatures:
+        return self.net.encode_vision(frames, video_ok)
 
 
-class Hear(nn.Module):
+class AudioPart(nn.Module):
     """`FusedNet.hear`."""
 
     def __init__(self, net: FusedNet) -> None:
@@ -37,11 +46,11 @@ class Hear(nn.Module):
         self.net = net
 
     def forward(self, audio: Tensor, audio_ok: Tensor) -> AudioFeatures:
-        return self.net.hear(audio, audio_ok)
+        return self.net.encode_audio(audio, audio_ok)
 
 
-class Fuse(nn.Module):
-    """`FusedNet.join`, its inputs as `FUSE_INPUTS`."""
+class FusionPart(nn.Module):
+    """`FusedNet.join`, its inputs as `FUSION_INPUTS`."""
 
     def __init__(self, net: FusedNet) -> None:
         super().__init__()
@@ -51,6 +60,6 @@ class Fuse(nn.Module):
         self, grid: Tensor, top: Tensor, classes: Tensor, boxes: Tensor, objects: Tensor, motion: Tensor, body: Tensor,
         sound: Tensor, tags: Tensor,
         video_ok: Tensor, audio_ok: Tensor, sensors: Tensor, sensor_ok: Tensor, memory: Tensor, memory_ok: Tensor,
-    ) -> Outputs:  # fmt: skip
-        seen, heard = Seen(grid, top, classes, boxes, objects, motion, body), AudioFeatures(sound, tags)
-        return self.net.join(seen, heard, video_ok, audio_ok, sensors, sensor_ok, memory, memory_ok)
+    ) -> NetworkOutputs:  # fmt: skip
+        seen, heard = VisionFeatures(grid, top, classes, boxes, objects, motion, body), AudioFeatures(sound, tags)
+        return self.net.predict(seen, heard, video_ok, audio_ok, sensors, sensor_ok, memory, memory_ok)

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge.errors import InputError, MediaError
-from edge.learn.events.command import shown
+from edge.learn.events.command import progress_bar
 
 if TYPE_CHECKING:
-    from edge.detect.anomaly.fit import Fitted
+    from edge.detect.anomaly.fit import FittedNormal
     from edge.engine.manifest import Manifest
     from edge.engine.model import Model
-    from edge.profile import Part
+    from edge.profile import ProfilePart
     from edge.types import Event, Scores
 
 _log = logging.getLogger(__name__)
 _DEFAULTS: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
-_ROUNDS: Final = 5
+_FIT_STEPS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class NormalResult:
     """What was learned: how many recordings and hours, the highest value of a window that was held out, the profile's
     new version, and why recordings were left out."""
 
@@ -42,7 +42,7 @@ class Learned:
     faults: tuple[str, ...]
 
 
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Give `edge learn` its command `normal`."""
     normal = subparsers.add_parser("normal", help="learn what is normal at a place from its recordings, into a profile")
     normal.add_argument("recordings", nargs="+", type=Path, metavar="RECORDING", help="ordinary hours, no incidents")
@@ -66,7 +66,7 @@ def main_normal(args: argparse.Namespace) -> int:
 
 def learn_normal(
     recordings: Sequence[Path], profile: Path, *, camera: str | None = None, config: Path | None = None
-) -> Learned:
+) -> NormalResult:
     """Replay ``recordings``, learn what is normal in them and write the parts `normal` and `null` of ``profile``.
 
     InputError when nothing usable was in them, and when the profile cannot be read; nothing is written then.
@@ -83,15 +83,15 @@ def learn_normal(
     before = target.current()
     model = Model.open(folder, settings.model, 1, Metrics())
     try:
-        watched, faults = _replayed(settings, model, recordings)
+        collected, faults = _replay_all(settings, model, recordings)
     finally:
         model.close()
-    with shown("learning", _ROUNDS) as tell:
-        fitted = watched.collector.fit(lambda: tell(""))
+    with progress_bar("learning", _FIT_STEPS) as advance:
+        fitted = collected.collector.fit(lambda: advance(""))
     # Another camera's normal stays, as long as the same model learned it.
     old = before.part("normal") if before is not None and before.graph_sha256 == folder.manifest.sha256 else None
-    parts = {"normal": _with(old, camera, fitted), "null": watched.null(folder.manifest, fitted)}
-    hours = len(fitted.held_out) * watched.collector.stride * folder.manifest.geometry.hop_s / 3600
+    parts = {"normal": _with_camera(old, camera, fitted), "null": collected.background(folder.manifest, fitted)}
+    hours = len(fitted.held_out) * collected.collector.stride * folder.manifest.geometry.hop_s / 3600
     used = len(recordings) - len(faults)
     notes = {
         "at": iso8601(SystemClock().wall_ns()),
@@ -101,21 +101,21 @@ def learn_normal(
         "hours": round(hours, 3),
     }
     version = target.write(folder.manifest, parts, notes)
-    return Learned(used, hours, float(fitted.held_out.max()), version.number, tuple(faults))
+    return NormalResult(used, hours, float(fitted.held_out.max()), version.number, tuple(faults))
 
 
-class _Watched:
+class _NormalCollector:
     """What the replay of all recordings gave: what the parts saw, and the scores without their features."""
 
     def __init__(self) -> None:
-        from edge.detect.anomaly.fit import Collector
+        from edge.detect.anomaly.fit import NormalTrainer
 
-        self.collector = Collector()
+        self.collector = NormalTrainer()
         self._recording = 0
         self._count = 0
         self._kept: dict[int, Scores] = {}
 
-    def next(self) -> None:
+    def start_recording(self) -> None:
         """Another recording begins."""
         self._recording += 1
 
@@ -131,15 +131,15 @@ class _Watched:
     def on_event(self, event: Event) -> None:
         """Events are not looked at: the recordings are taken to be ordinary."""
 
-    def null(self, manifest: Manifest, fitted: Fitted) -> Part:
+    def background(self, manifest: Manifest, fitted: FittedNormal) -> ProfilePart:
         """The quiet time of every label, as one camera's without a break; the anomaly of windows held out."""
         from dataclasses import replace
 
         from edge.detect.anomaly import ANOMALY, LABEL
-        from edge.detect.null import QuietTimes
+        from edge.detect.null import BackgroundDistribution
 
-        labels, stride = manifest.plus([LABEL]).labels, self.collector.stride
-        quiet = QuietTimes(labels, manifest.geometry.hop_s * stride)
+        labels, stride = manifest.with_labels([LABEL]).labels, self.collector.stride
+        quiet = BackgroundDistribution(labels, manifest.geometry.hop_s * stride)
         for number, value in zip(self.collector.numbers, fitted.held_out.tolist(), strict=True):
             scores = self._kept[number]
             values = {**scores.values, ANOMALY: value}
@@ -147,30 +147,30 @@ class _Watched:
         return quiet.to_part()
 
 
-def _replayed(settings: Any, model: Model, recordings: Sequence[Path]) -> tuple[_Watched, list[str]]:
+def _replay_all(settings: Any, model: Model, recordings: Sequence[Path]) -> tuple[_NormalCollector, list[str]]:
     from edge.replay import Replay
 
-    replay, watched, faults = Replay(settings, model), _Watched(), []
-    with shown("watching", len(recordings)) as tell:
+    replay, collector, faults = Replay(settings, model), _NormalCollector(), []
+    with progress_bar("watching", len(recordings)) as advance:
         for path in recordings:
-            watched.next()
+            collector.start_recording()
             try:
-                done = replay.run(path, watched)
-                tell(f"{path}: {done.media_s:.0f} s, {done.windows} windows" if done.media_s > 600 else "")
+                done = replay.run(path, collector)
+                advance(f"{path}: {done.media_s:.0f} s, {done.windows} windows" if done.media_s > 600 else "")
             except MediaError as error:
                 faults.append(str(error))
-                tell(f"{error}; left out")
+                advance(f"{error}; left out")
     if len(faults) == len(recordings):
         raise InputError(f"none of the recordings can be read, nothing was learned: {'; '.join(faults)}")
-    return watched, faults
+    return collector, faults
 
 
-def _with(old: Part | None, camera: str | None, fitted: Fitted) -> Part:
+def _with_camera(old: ProfilePart | None, camera: str | None, fitted: FittedNormal) -> ProfilePart:
     """The part with this camera's normal put in."""
-    from edge.detect.anomaly import ANY_CAMERA, normals_of, part_of
-    from edge.detect.anomaly.scorer import ready_of
+    from edge.detect.anomaly import ANY_CAMERA, load_normals, to_profile_part
+    from edge.detect.anomaly.scorer import ready_cameras
 
     name = camera or ANY_CAMERA
-    normals = normals_of(old) if old is not None else {}
-    ready = ready_of(old) if old is not None else set()
-    return part_of({**normals, name: fitted.normal}, ready | {name})
+    normals = load_normals(old) if old is not None else {}
+    ready = ready_cameras(old) if old is not None else set()
+    return to_profile_part({**normals, name: fitted.normal}, ready | {name})

@@ -21,11 +21,11 @@ from edge.errors import InputError
 
 F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-FPS: Final = 10.0
-LABELS: Final = "labels/ucsd_ped2_test_intervals.csv"
+PED2_FPS: Final = 10.0
+PED2_LABELS: Final = "labels/ucsd_ped2_test_intervals.csv"
 
 
-class Auc(NamedTuple):
+class FrameAuc(NamedTuple):
     """One area over all clips' frames: from the scores as they are, and after min-max within each clip."""
 
     raw: float
@@ -33,57 +33,57 @@ class Auc(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class AnomalyCurve:
     """One clip's scores: ends of windows in media seconds and values, both [n], in order."""
 
     t_s: F64
     values: F64
 
-    def held(self, frames: int) -> F64:
+    def causal(self, frames: int) -> F64:
         """Each frame's score: that of the latest window that ended at or before it; the first one before that."""
-        at = np.searchsorted(self.t_s, np.arange(frames) / FPS + 1e-6, side="right") - 1
+        at = np.searchsorted(self.t_s, np.arange(frames) / PED2_FPS + 1e-6, side="right") - 1
         return np.asarray(self.values[np.maximum(at, 0)])
 
-    def between(self, frames: int) -> F64:
+    def interpolated(self, frames: int) -> F64:
         """Each frame's score, linear between the windows around it (looks ahead by up to one hop)."""
-        return np.interp(np.arange(frames) / FPS, self.t_s, self.values)
+        return np.interp(np.arange(frames) / PED2_FPS, self.t_s, self.values)
 
 
-def measure_ped2(data_root: Path, scores_csv: Path, *, interpolate: bool = False) -> Auc:
+def measure_ped2(data_root: Path, scores_csv: Path, *, interpolate: bool = False) -> FrameAuc:
     """Frame-level AUC over all clips of the labels that are in ``scores_csv``; without ``interpolate`` it is causal.
 
     InputError when a file cannot be read or no clip of the labels is in it.
     """
-    truth, curves = read_truth(data_root / LABELS), read_curves(scores_csv)
+    truth, curves = read_truth(data_root / PED2_LABELS), read_curves(scores_csv)
     clips = sorted(set(truth) & set(curves))
     if not clips:
-        raise InputError(f"{scores_csv}: no test clip of {data_root / LABELS} is in it; replay testing/*.mp4")
-    scored = [_frames(curves[clip], len(truth[clip]), interpolate) for clip in clips]
+        raise InputError(f"{scores_csv}: no test clip of {data_root / PED2_LABELS} is in it; replay testing/*.mp4")
+    scored = [_frame_scores(curves[clip], len(truth[clip]), interpolate) for clip in clips]
     labels = np.concatenate([truth[clip] for clip in clips])
-    return Auc(auc(labels, np.concatenate(scored)), auc(labels, np.concatenate([_within(one) for one in scored])))
+    return FrameAuc(auc(labels, np.concatenate(scored)), auc(labels, np.concatenate([_min_max(one) for one in scored])))
 
 
 def read_truth(path: Path) -> dict[str, Bool]:
     """Clip -> which frames are anomalous; InputError when it cannot be read."""
     truth: dict[str, Bool] = {}
-    for row in _rows(path):
+    for row in _csv_rows(path):
         frames = np.zeros(int(row["n_frames"]), np.bool_)
         frames[int(row["start_frame_1based"]) - 1 : int(row["end_frame_1based_inclusive"])] = True
         truth[row["clip"]] = truth.get(row["clip"], np.zeros_like(frames)) | frames
     return truth
 
 
-def read_curves(path: Path) -> dict[str, Curve]:
+def read_curves(path: Path) -> dict[str, AnomalyCurve]:
     """Name of the recording without its ending -> its anomaly; InputError when there is none."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for row in _rows(path):
+    for row in _csv_rows(path):
         if row.get("anomaly"):
             found.setdefault(Path(row["file"]).stem, []).append((float(row["t_s"]), float(row["anomaly"])))
     if not found:
         raise InputError(
             f"{path}: the column anomaly is empty; replay with the --profile that `edge learn normal` made"
         )
-    return {clip: Curve(*np.array(sorted(points)).T) for clip, points in found.items()}
+    return {clip: AnomalyCurve(*np.array(sorted(points)).T) for clip, points in found.items()}
 
 
 def auc(labels: Bool, scores: F64) -> float:
@@ -94,16 +94,16 @@ def auc(labels: Bool, scores: F64) -> float:
     return float((ranks[labels].sum() - yes * (yes + 1) / 2) / (yes * no))
 
 
-def _frames(curve: Curve, frames: int, interpolate: bool) -> F64:
-    return curve.between(frames) if interpolate else curve.held(frames)
+def _frame_scores(curve: AnomalyCurve, frames: int, interpolate: bool) -> F64:
+    return curve.interpolated(frames) if interpolate else curve.causal(frames)
 
 
-def _within(scores: F64) -> F64:
+def _min_max(scores: F64) -> F64:
     low, high = float(scores.min()), float(scores.max())
     return np.asarray((scores - low) / max(high - low, 1e-12))
 
 
-def _rows(path: Path) -> list[Mapping[str, str]]:
+def _csv_rows(path: Path) -> list[Mapping[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))

@@ -12,9 +12,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge.learn.data import decode_video, read_photo, recordings
+from edge.learn.data import decode_video, open_recordings, read_photo
 from edge.learn.labels import FPS, HEIGHT, WIDTH
-from edge.learn.scenes.pictures import F32, U8, Layer, Rng, cells, room
+from edge.learn.scenes.pictures import F32, U8, Layer, Rng, cell_coverage, draw_room
 
 _log = logging.getLogger(__name__)
 _FIRE_CLIP: Final = "fire_furg_house6"
@@ -81,7 +81,7 @@ class Backgrounds:
     photos: tuple[U8, ...]
     fires: tuple[tuple[F32, F32], ...]
 
-    def draw(self, rng: Rng, length: int, rooms: float = 0.2) -> U8:
+    def draw_pictures(self, rng: Rng, length: int, rooms: float = 0.2) -> U8:
         """`length` consecutive pictures of one place, sometimes mirrored or zoomed: u8 [length,256,448,3]; this share
         of them are made-up rooms."""
         kind = rng.random()
@@ -92,7 +92,9 @@ class Backgrounds:
             index = np.where(index >= len(clip), 2 * len(clip) - 1 - index, index)
             pictures = clip[index]
         else:
-            still = self.photos[int(rng.integers(len(self.photos)))] if kind < 1 - rooms and self.photos else room(rng)
+            still = (
+                self.photos[int(rng.integers(len(self.photos)))] if kind < 1 - rooms and self.photos else draw_room(rng)
+            )
             pictures = np.broadcast_to(still, (length, *still.shape))
         if rng.random() < 0.5:
             pictures = pictures[:, :, ::-1]
@@ -106,11 +108,11 @@ class Backgrounds:
 def load_backgrounds(data: Path, photos: Path | None, held_out: bool) -> Backgrounds:
     """Everything of the split. Real flames are cut from this split's part of the one open fire clip."""
     clips, fires = [], []
-    for r in recordings(data):
+    for r in open_recordings(data):
         if r.kind != "video":
             continue
         if r.path.stem == _FIRE_CLIP:
-            fires = _cut_fires(*fire_clip(data, held_out))
+            fires = _cut_out_flames(*fire_clip(data, held_out))
         elif r.held_out == held_out:
             clips.append(decode_video(r.path, limit_s=45))
     files = [] if photos is None else sorted(photos.rglob("*.jpg")) + sorted(photos.rglob("*.png"))
@@ -121,7 +123,7 @@ def load_backgrounds(data: Path, photos: Path | None, held_out: bool) -> Backgro
     return Backgrounds(tuple(clips), tuple(stills), tuple(fires))
 
 
-def real_fire(backgrounds: Backgrounds, rng: Rng) -> Layer:
+def filmed_fire(backgrounds: Backgrounds, rng: Rng) -> Layer:
     """One to four real flames side by side, from a few pixels to most of the picture, mirrored or not, with the
     camera's gain and hue moved, played at 4 pictures a second."""
     tall = float(np.exp(rng.uniform(np.log(20), np.log(320))))
@@ -153,7 +155,7 @@ def real_fire(backgrounds: Backgrounds, rng: Rng) -> Layer:
     return layer
 
 
-def fire_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
+def read_fire_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
     """The furg label file: for each frame of the clip its fire boxes as x, y, width, height in source pixels."""
     text = path.read_text(encoding="utf-8", errors="replace")
     frames = []
@@ -168,11 +170,11 @@ def fire_clip(data: Path, held_out: bool) -> tuple[U8, list[list[tuple[int, int,
 
     One recording, so split by time: its first 18 s train, what comes after 19 s is held out.
     """
-    found = [r.path for r in recordings(data) if r.path.stem == _FIRE_CLIP]
+    found = [r.path for r in open_recordings(data) if r.path.stem == _FIRE_CLIP]
     labels = data / "labels" / "furg_house6.xml"
     if not found or not labels.exists():
         return np.zeros((0, HEIGHT, WIDTH, 3), np.uint8), []
-    pictures, boxes = decode_video(found[0]), fire_boxes(labels)
+    pictures, boxes = decode_video(found[0]), read_fire_boxes(labels)
     part = range(int(19 * FPS), len(pictures)) if held_out else range(min(int(18 * FPS), len(pictures)))
     scale = min(WIDTH / _FIRE_SIZE[0], HEIGHT / _FIRE_SIZE[1])
     left, top = (WIDTH - scale * _FIRE_SIZE[0]) / 2, (HEIGHT - scale * _FIRE_SIZE[1]) / 2
@@ -186,21 +188,21 @@ def fire_clip(data: Path, held_out: bool) -> tuple[U8, list[list[tuple[int, int,
     return pictures[part.start : part.stop], moved
 
 
-def box_cells(boxes: list[tuple[int, int, int, int]]) -> F32:
+def boxes_to_cells(boxes: list[tuple[int, int, int, int]]) -> F32:
     """[8,14]: how much of each 32-pixel cell the boxes cover, on the scale of `pictures.cells`."""
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     for x, y, w, h in boxes:
         mask[max(0, y) : y + h, max(0, x) : x + w] = 1
-    return cells(mask)
+    return cell_coverage(mask)
 
 
-def zoomed(boxes: list[tuple[int, int, int, int]], zoom: float) -> list[tuple[int, int, int, int]]:
-    """Boxes after `zoomed_picture` with the same zoom."""
+def zoom_boxes(boxes: list[tuple[int, int, int, int]], zoom: float) -> list[tuple[int, int, int, int]]:
+    """Boxes after `zoom_picture` with the same zoom."""
     x0, y0 = WIDTH / 2 * (1 - zoom), HEIGHT / 2 * (1 - zoom)
     return [(round(x * zoom + x0), round(y * zoom + y0), round(w * zoom), round(h * zoom)) for x, y, w, h in boxes]
 
 
-def zoomed_picture(picture: U8, zoom: float) -> U8:
+def zoom_picture(picture: U8, zoom: float) -> U8:
     """The canvas enlarged about its centre."""
     if zoom == 1.0:
         return picture
@@ -208,11 +210,11 @@ def zoomed_picture(picture: U8, zoom: float) -> U8:
     return np.asarray(cv2.warpAffine(picture, move, (WIDTH, HEIGHT)), dtype=np.uint8)
 
 
-def _cut_fires(pictures: U8, boxes: list[list[tuple[int, int, int, int]]]) -> list[tuple[F32, F32]]:
+def _cut_out_flames(pictures: U8, boxes: list[list[tuple[int, int, int, int]]]) -> list[tuple[F32, F32]]:
     """Flames inside the boxes as (colour, alpha) crops, f32 0..1: bright and warm, or white inside warm."""
     cut = []
-    for picture, found in zip(pictures, boxes, strict=True):
-        for x, y, w, h in found:
+    for picture, frame_boxes in zip(pictures, boxes, strict=True):
+        for x, y, w, h in frame_boxes:
             y0, x0 = max(0, y - 3), max(0, x - 3)
             part = picture[y0 : y + h + 3, x0 : x + w + 3].astype(np.float32) / 255.0
             warm = np.clip((part[..., 0] - 0.72) * 6, 0, 1) * np.clip((part[..., 0] - part[..., 2] - 0.24) * 8, 0, 1)

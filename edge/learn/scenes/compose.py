@@ -13,24 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.learn.labels import DENSE_CHANNELS, GRID, HEIGHT, HOP_S, LABEL_NAMES, LABELS, RATE_HZ, WIDTH
-from edge.learn.scenes.backgrounds import Backgrounds, real_fire
+from edge.learn.scenes.backgrounds import Backgrounds, filmed_fire
 from edge.learn.scenes.pictures import (
     U8,
-    Camera,
+    CameraModel,
     Layer,
     blend,
-    cells,
+    cell_coverage,
     darken,
-    draw_camera,
+    draw_camera_model,
+    draw_lookalike,
     expose,
     fireball,
     flames,
-    lookalike,
     muzzle,
     smoke,
 )
-from edge.learn.scenes.soundbank import Bank, bed, degrade
-from edge.learn.scenes.traces import Ordinary, Placed, draw_ordinary, readings
+from edge.learn.scenes.soundbank import SoundBank, background_bed, simulate_microphone
+from edge.learn.scenes.traces import AmbientChanges, PlacedEvent, draw_ambient_changes, sensor_readings
 
 F32 = NDArray[np.float32]
 Rng = np.random.Generator
@@ -38,14 +38,21 @@ HOPS: Final = 32
 LEAD_S: Final = 2.0
 LENGTH_S: Final = LEAD_S + HOPS * HOP_S
 _LABELS: Final = tuple(x.name for x in LABELS if not x.classes and x.body is None)
-_CHANCE: Final = np.array([3, 2.5, 1.5, 1.5, 1, 1, 1.3, 1, 1, 1, 1]) / 15.8
-_SEEN: Final = {"fire": 0.75, "smoke": 0.9, "explosion": 0.6, "gunshot": 0.3}
-_HEARD: Final = {"fire": 0.5, "smoke": 0.0}
-_SENSED: Final = {"fire": 0.5, "smoke": 0.5, "explosion": 0.5, "glass_break": 0.4, "alarm": 0.2, "door_knock": 0.4}
+_LABEL_CHANCE: Final = np.array([3, 2.5, 1.5, 1.5, 1, 1, 1.3, 1, 1, 1, 1]) / 15.8
+_SEEN_CHANCE: Final = {"fire": 0.75, "smoke": 0.9, "explosion": 0.6, "gunshot": 0.3}
+_HEARD_CHANCE: Final = {"fire": 0.5, "smoke": 0.0}
+_SENSED_CHANCE: Final = {
+    "fire": 0.5,
+    "smoke": 0.5,
+    "explosion": 0.5,
+    "glass_break": 0.4,
+    "alarm": 0.2,
+    "door_knock": 0.4,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class ComposedScene:
     """`audio` [n] at 32 kHz (hop h ends at 2 + h/2 s), `sensors` [H,8] z-scores, `sensor_ok` [8],
     `evident` [H,3,C] 1 = that modality shows it now, 0.5 = fading (do not judge), `layers` for the pictures."""
 
@@ -53,103 +60,113 @@ class Scene:
     sensors: F32
     sensor_ok: F32
     evident: F32
-    placed: tuple[Placed, ...]
-    ordinary: Ordinary
+    events: tuple[PlacedEvent, ...]
+    ambient: AmbientChanges
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """`frames` u8 [H,2,256,448,3] and `cells` [H,4,8,14], how much of each cell each dense event covers."""
+class RenderedPictures:
+    """`frames` u8 [H,2,256,448,3] and `cell_coverage` [H,4,8,14], how much of each cell each dense event covers."""
 
     frames: U8
     cells: F32
 
 
-def compose(seed: int, bank: Bank) -> Scene:
+def compose_scene(seed: int, bank: SoundBank) -> ComposedScene:
     """Sound, sensors and targets of a scene."""
     rng = np.random.default_rng(seed)
-    placed, wave = _place(rng, bank), np.zeros(int(LENGTH_S * RATE_HZ) + 1, np.float32)
-    ends = [_lay_sound(wave, event, rng, bank) for event in placed]
+    placed, wave = _draw_events(rng, bank), np.zeros(int(LENGTH_S * RATE_HZ) + 1, np.float32)
+    ends = [_mix_event_sound(wave, event, rng, bank) for event in placed]
     for _ in range(int(rng.integers(0, 3))):
-        sound = bank.other(rng)
+        sound = bank.draw_other(rng)
         _mix(wave, sound * 10 ** rng.uniform(-1.3, 0), float(rng.uniform(0, LENGTH_S - 1)))
-    wave = wave + bed(bank, rng, np.ceil(len(wave) / RATE_HZ))[: len(wave)] * 10 ** rng.uniform(-3.2, -1.2)
-    ordinary = draw_ordinary(np.random.default_rng(seed + 13), LENGTH_S)
-    sensors, sensor_ok = readings(rng, LEAD_S + np.arange(HOPS, dtype=np.float64) * HOP_S, tuple(placed), ordinary)
-    return Scene(degrade(wave, rng), sensors, sensor_ok, _evident(placed, ends), tuple(placed), ordinary, seed)
+    wave = wave + background_bed(bank, rng, np.ceil(len(wave) / RATE_HZ))[: len(wave)] * 10 ** rng.uniform(-3.2, -1.2)
+    ordinary = draw_ambient_changes(np.random.default_rng(seed + 13), LENGTH_S)
+    sensors, sensor_ok = sensor_readings(
+        rng, LEAD_S + np.arange(HOPS, dtype=np.float64) * HOP_S, tuple(placed), ordinary
+    )
+    return ComposedScene(
+        simulate_microphone(wave, rng),
+        sensors,
+        sensor_ok,
+        _evidence_targets(placed, ends),
+        tuple(placed),
+        ordinary,
+        seed,
+    )
 
 
-def sensed(seed: int, bank: Bank) -> tuple[F32, F32, F32]:
+def compose_sensors(seed: int, bank: SoundBank) -> tuple[F32, F32, F32]:
     """Readings [H,8], which are there [H,8] and what they show [H,C] in a scene of that seed, without its sound."""
     rng = np.random.default_rng(seed)
-    placed = tuple(_place(rng, bank))
-    ordinary = draw_ordinary(np.random.default_rng(seed + 13), LENGTH_S)
-    values, ok = readings(rng, LEAD_S + np.arange(HOPS, dtype=np.float64) * HOP_S, placed, ordinary)
-    evident = _evident(list(placed), [event.begin_s for event in placed])
+    placed = tuple(_draw_events(rng, bank))
+    ordinary = draw_ambient_changes(np.random.default_rng(seed + 13), LENGTH_S)
+    values, ok = sensor_readings(rng, LEAD_S + np.arange(HOPS, dtype=np.float64) * HOP_S, placed, ordinary)
+    evident = _evidence_targets(list(placed), [event.begin_s for event in placed])
     return values, np.broadcast_to(ok, values.shape).astype(np.float32), evident[:, 2]
 
 
-def shows(seed: int, bank: Bank, label: str) -> bool:
+def is_event_visible(seed: int, bank: SoundBank, label: str) -> bool:
     """Whether this event is seen in the scene of that seed, without composing it."""
-    return any(event.seen and event.label == label for event in _place(np.random.default_rng(seed), bank))
+    return any(event.seen and event.label == label for event in _draw_events(np.random.default_rng(seed), bank))
 
 
-def render(scene: Scene, backgrounds: Backgrounds, hops: range = range(HOPS)) -> Pictures:
+def render_pictures(scene: ComposedScene, backgrounds: Backgrounds, hops: range = range(HOPS)) -> RenderedPictures:
     """The scene's pictures for these hops."""
     rng = np.random.default_rng(scene.seed + 77)
-    camera = draw_camera(rng)
-    places = backgrounds.draw(rng, 2 * HOPS)
+    camera = draw_camera_model(rng)
+    places = backgrounds.draw_pictures(rng, 2 * HOPS)
     layers: list[tuple[float, float, int | None, Layer]] = []
-    for event in scene.placed:
+    for event in scene.events:
         if event.seen:
             layers += _layers(event, backgrounds, rng)
     for _ in range(int(rng.choice([0, 0, 1, 1, 2]))):
         begin = float(rng.uniform(-4, LENGTH_S - 2))
-        layers.append((begin, begin + float(rng.uniform(3, 20)), None, lookalike(rng)))
+        layers.append((begin, begin + float(rng.uniform(3, 20)), None, draw_lookalike(rng)))
     frames = np.empty((len(hops), 2, HEIGHT, WIDTH, 3), np.uint8)
     cover = np.zeros((len(hops), DENSE_CHANNELS, *GRID), np.float32)
     for n, hop in enumerate(hops):
         for k in range(2):
             t = LEAD_S + hop * HOP_S - 0.25 * (1 - k)
-            picture = darken(places[2 * hop + k], _lit(camera, scene.ordinary, t))
+            picture = darken(places[2 * hop + k], _ambient_light(camera, scene.ambient, t))
             for begin, end, channel, layer in layers:
                 if begin <= t < end:
                     colour, alpha = layer(t - begin)
                     picture = blend(picture, colour, alpha)
                     if channel is not None and k == 1:
-                        cover[n, channel] = np.maximum(cover[n, channel], cells(alpha))
+                        cover[n, channel] = np.maximum(cover[n, channel], cell_coverage(alpha))
             frames[n, k] = expose(picture, camera, rng)
-    return Pictures(frames, cover)
+    return RenderedPictures(frames, cover)
 
 
-def _lit(camera: Camera, ordinary: Ordinary, t: float) -> Camera:
+def _ambient_light(camera: CameraModel, ordinary: AmbientChanges, t: float) -> CameraModel:
     """The scene's light at that second: dark until somebody switches the lamp on."""
     if ordinary.switch_s is None or t >= ordinary.switch_s + 0.2:
         return camera
     return replace(camera, gain=camera.gain * (0.2 if t < ordinary.switch_s else 0.6))
 
 
-def _place(rng: Rng, bank: Bank) -> list[Placed]:
+def _draw_events(rng: Rng, bank: SoundBank) -> list[PlacedEvent]:
     placed = []
     for _ in range(int(rng.choice([0, 1, 1, 2], p=[0.35, 0.25, 0.2, 0.2]))):
-        label = str(rng.choice(_LABELS, p=_CHANCE))
+        label = str(rng.choice(_LABELS, p=_LABEL_CHANCE))
         begin = float(rng.uniform(0.5, LENGTH_S - 4))
         length = float(rng.uniform(4, 14)) if label in ("fire", "smoke", "alarm") else 2.5
-        seen = rng.random() < _SEEN.get(label, 0.0)
-        heard = rng.random() < _HEARD.get(label, 0.95) and label in bank.events
-        sensed = rng.random() < _SENSED.get(label, 0.0)
+        seen = rng.random() < _SEEN_CHANCE.get(label, 0.0)
+        heard = rng.random() < _HEARD_CHANCE.get(label, 0.95) and label in bank.events
+        sensed = rng.random() < _SENSED_CHANCE.get(label, 0.0)
         if not (seen or heard or sensed):
-            seen, heard = label in _SEEN, label in bank.events
-        placed.append(Placed(label, begin, begin + length, bool(seen), bool(heard), bool(sensed)))
+            seen, heard = label in _SEEN_CHANCE, label in bank.events
+        placed.append(PlacedEvent(label, begin, begin + length, bool(seen), bool(heard), bool(sensed)))
     return placed
 
 
-def _lay_sound(wave: F32, event: Placed, rng: Rng, bank: Bank) -> float:
+def _mix_event_sound(wave: F32, event: PlacedEvent, rng: Rng, bank: SoundBank) -> float:
     """Mix the event's sound in; the second at which it ends."""
     if not event.heard:
         return event.begin_s
-    sound = bank.event(event.label, rng)
+    sound = bank.draw_event(event.label, rng)
     if event.label in ("fire", "alarm"):
         sound = np.resize(sound, int((event.end_s - event.begin_s) * RATE_HZ))
     _mix(wave, sound * 10 ** rng.uniform(-1.0, 0), event.begin_s)
@@ -163,10 +180,10 @@ def _mix(wave: F32, sound: F32, at_s: float) -> None:
     wave[at : at + len(part)] += part
 
 
-def _layers(event: Placed, backgrounds: Backgrounds, rng: Rng) -> list[tuple[float, float, int | None, Layer]]:
+def _layers(event: PlacedEvent, backgrounds: Backgrounds, rng: Rng) -> list[tuple[float, float, int | None, Layer]]:
     if event.label == "fire":
         real = bool(backgrounds.fires) and rng.random() < 0.5
-        fire = real_fire(backgrounds, rng) if real else flames(rng)
+        fire = filmed_fire(backgrounds, rng) if real else flames(rng)
         plume = [(event.begin_s, event.end_s, None, smoke(rng))] if rng.random() < 0.15 else []
         return [*plume, (event.begin_s, event.end_s, 0, fire)]
     if event.label == "smoke":
@@ -176,7 +193,7 @@ def _layers(event: Placed, backgrounds: Backgrounds, rng: Rng) -> list[tuple[flo
     return [(event.begin_s, event.begin_s + 0.4, 3, muzzle(rng))]
 
 
-def _evident(placed: list[Placed], sound_ends: list[float]) -> F32:
+def _evidence_targets(placed: list[PlacedEvent], sound_ends: list[float]) -> F32:
     evident = np.zeros((HOPS, 3, len(LABEL_NAMES)), np.float32)
     t = LEAD_S + np.arange(HOPS) * HOP_S
     for event, sound_end in zip(placed, sound_ends, strict=True):

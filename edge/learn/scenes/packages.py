@@ -46,7 +46,7 @@ _ENDLESS_SKY: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Packaged:
+class PackagedSound:
     """A sound of a package: 32 kHz mono, its label of ours or "", and whether it is held out (by its name)."""
 
     wave: Wave
@@ -55,23 +55,23 @@ class Packaged:
     held_out: bool
 
 
-def packaged_sounds(root: Path) -> list[Packaged]:
+def packaged_sounds(root: Path) -> list[PackagedSound]:
     """All sounds of the packages that are under `root`."""
     lumps: dict[str, Wave] = {}
     labels: dict[str, str] = {}
     for read, path, names in (
         (wad_sounds, root / _WAD, _FREEDOOM),
         (soundfont_sounds, root / _SOUNDFONT, _FLUID),
-        (_files, root / _SKY, _ENDLESS_SKY),
+        (_folder_sounds, root / _SKY, _ENDLESS_SKY),
     ):
         if not path.exists():
             continue
-        found = read(path)
+        sounds = read(path)
         for label, wanted in names.items():
             for name in wanted:
-                if name in found:
-                    lumps[name], labels[name] = found[name], label
-    return [Packaged(lumps[n], labels[n], n, zlib.crc32(n.encode()) % 4 == 0) for n in lumps]
+                if name in sounds:
+                    lumps[name], labels[name] = sounds[name], label
+    return [PackagedSound(lumps[n], labels[n], n, zlib.crc32(n.encode()) % 4 == 0) for n in lumps]
 
 
 def wad_sounds(path: Path) -> dict[str, Wave]:
@@ -88,7 +88,7 @@ def wad_sounds(path: Path) -> dict[str, Wave]:
         if kind != 3:
             continue
         samples = np.frombuffer(data[at + 24 : at + 8 + length - 16], np.uint8).astype(np.float32) / 128.0 - 1.0
-        found[name] = _at_rate(samples, rate)
+        found[name] = _resample(samples, rate)
     return found
 
 
@@ -106,7 +106,7 @@ def soundfont_sounds(path: Path) -> dict[str, Wave]:
         steps = np.frombuffer(data[samples + 2 * begin : samples + 2 * end], np.int16)
         wave = steps.astype(np.float32) / np.float32(32768)
         if len(wave) > rate // 10:
-            found[raw.split(b"\0")[0].decode("latin-1")] = _at_rate(wave, rate)
+            found[raw.split(b"\0")[0].decode("latin-1")] = _resample(wave, rate)
     return found
 
 
@@ -120,14 +120,14 @@ def _chunks(data: bytes, at: int, end: int) -> list[tuple[bytes, int, int]]:
     return found
 
 
-def _files(folder: Path) -> dict[str, Wave]:
+def _folder_sounds(folder: Path) -> dict[str, Wave]:
     from edge.learn.data import decode_sound
 
     wanted = {n for names in _ENDLESS_SKY.values() for n in names}
     return {p.stem: decode_sound(p) for p in sorted(folder.glob("*.wav")) if p.stem in wanted}
 
 
-def _at_rate(wave: Wave, rate: int) -> Wave:
+def _resample(wave: Wave, rate: int) -> Wave:
     import soxr
 
     return np.asarray(soxr.resample(wave, rate, RATE_HZ), dtype=np.float32)

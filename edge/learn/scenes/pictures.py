@@ -24,7 +24,7 @@ _Y, _X = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class CameraModel:
     """What a camera does to a scene; drawn once a scene."""
 
     gain: float
@@ -36,11 +36,11 @@ class Camera:
     tint: tuple[float, float, float]
 
 
-def draw_camera(rng: Rng) -> Camera:
+def draw_camera_model(rng: Rng) -> CameraModel:
     """Day or night, colour or infrared-grey, sharp or not, compressed."""
     night = rng.random() < 0.3
     tint = tuple(float(x) for x in rng.uniform(0.9, 1.1, 3))
-    return Camera(
+    return CameraModel(
         gain=float(rng.uniform(0.25, 0.6) if night else rng.uniform(0.75, 1.2)), gamma=float(rng.uniform(0.8, 1.25)),
         grey=bool(rng.random() < 0.1), blur=float(rng.choice([0, 0, 0.6, 1.2])),
         noise=float(rng.uniform(0, 7 if night else 3)),
@@ -48,14 +48,14 @@ def draw_camera(rng: Rng) -> Camera:
     )  # fmt: skip
 
 
-def darken(background: U8, camera: Camera) -> F32:
+def darken(background: U8, camera: CameraModel) -> F32:
     """The background under the scene's light, f32 0..1; lights and flames are added after this."""
     x = background.astype(np.float32) / 255.0
     lit = np.clip(x * camera.gain * np.array(camera.tint, np.float32), 0, 1) ** np.float32(camera.gamma)
     return np.asarray(lit, dtype=np.float32)
 
 
-def expose(scene: F32, camera: Camera, rng: Rng) -> U8:
+def expose(scene: F32, camera: CameraModel, rng: Rng) -> U8:
     """Lens, sensor and codec: f32 0..1 -> u8 RGB."""
     x = cv2.GaussianBlur(scene, (0, 0), camera.blur) if camera.blur else scene
     if camera.grey:
@@ -166,7 +166,7 @@ def muzzle(rng: Rng) -> Layer:
     return layer
 
 
-def lookalike(rng: Rng) -> Layer:
+def draw_lookalike(rng: Rng) -> Layer:
     """One of: red clothing walking, sunset, blinking lamp, street lamp, headlights, fog, cloud, screen, lights on."""
     kind = int(rng.integers(9))
     cx, cy, size = float(rng.uniform(30, WIDTH - 30)), float(rng.uniform(40, HEIGHT - 30)), float(rng.uniform(8, 45))
@@ -207,13 +207,13 @@ def lookalike(rng: Rng) -> Layer:
     return layer
 
 
-def cells(alpha: F32) -> F32:
+def cell_coverage(alpha: F32) -> F32:
     """How much of each 32-pixel cell a layer covers, 0..1, [8,14]; a quarter counts as all."""
     share = cv2.resize(alpha, (WIDTH // 32, HEIGHT // 32), interpolation=cv2.INTER_AREA)
     return np.asarray(np.clip(share * 4.0 - 0.1, 0, 1), dtype=np.float32)
 
 
-def room(rng: Rng) -> U8:
+def draw_room(rng: Rng) -> U8:
     """A made-up background: a graded wall and floor with boxes, u8 [256,448,3]."""
     a, b = rng.uniform(40, 220, 3), rng.uniform(20, 180, 3)
     picture = np.empty((HEIGHT, WIDTH, 3), np.float32)

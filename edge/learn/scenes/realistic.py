@@ -11,98 +11,107 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.learn.data import Wave, decode_sound, decode_video, recordings, training_sounds
+from edge.learn.data import Wave, decode_sound, decode_video, open_recordings, training_sounds
 from edge.learn.labels import LABEL_NAMES, LABELS, RATE_HZ, SENSORS
 from edge.learn.nets.heads import HopFeatures
-from edge.learn.nets.image import pooled_grid
-from edge.learn.nets.network import FusedNet, no_bodies
+from edge.learn.nets.image import pool_cells
+from edge.learn.nets.network import FusedNet, empty_body_features
 from edge.learn.scenes.backgrounds import fire_clip
 from edge.learn.scenes.compose import HOPS
-from edge.learn.scenes.soundbank import Bank, bed, degrade
-from edge.learn.train.rows import Rows
-from edge.learn.train.stream import Media, window
+from edge.learn.scenes.soundbank import SoundBank, background_bed, simulate_microphone
+from edge.learn.train.rows import FeatureRows
+from edge.learn.train.stream import RecordingMedia, window_inputs
 
 _log = logging.getLogger(__name__)
-_QUIET: Final = 0.08
+_ACTIVITY_RATIO: Final = 0.08
 """A hop is judged as the event where its newest second reaches this share of the recording's loudest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """One recording to play: its event is `heard`, `seen`, both or (label "") neither."""
+class LabelledMedia:
+    """One recording to play: its event is `heard`, `is_visible`, both or (label "") neither."""
 
-    media: Media
+    media: RecordingMedia
     label: str
-    seen: bool = False
+    is_visible: bool = False
 
 
-def held_takes(data: Path, packages: Path | None, seed: int = 41) -> list[Take]:
+def held_out_recordings(data: Path, packages: Path | None, seed: int = 41) -> list[LabelledMedia]:
     """Every held-out sound as it is and through a worse microphone in a louder place; held-out clips; the held-out
     part of the fire clip with its own sound."""
-    rng, takes, empty = np.random.default_rng(seed), [], Bank()
+    rng, takes, empty = np.random.default_rng(seed), [], SoundBank()
     for sound in training_sounds(data, packages):
         if not sound.held_out:
             continue
         whole = np.concatenate([np.zeros(RATE_HZ, np.float32), sound.wave, np.zeros(RATE_HZ // 2, np.float32)])
-        takes.append(Take(Media(sound.kind, sound.label, whole), sound.label))
-        around = bed(empty, rng, len(whole) / RATE_HZ + 0.1)[: len(whole)]
+        takes.append(LabelledMedia(RecordingMedia(sound.kind, sound.label, whole), sound.label))
+        around = background_bed(empty, rng, len(whole) / RATE_HZ + 0.1)[: len(whole)]
         loud = float(np.sqrt(np.mean(sound.wave**2))) * 10 ** (-rng.uniform(12, 30) / 20)
-        takes.append(Take(Media(sound.kind, sound.label, degrade(whole + around * loud, rng)), sound.label))
-    for r in recordings(data):
+        takes.append(
+            LabelledMedia(
+                RecordingMedia(sound.kind, sound.label, simulate_microphone(whole + around * loud, rng)), sound.label
+            )
+        )
+    for r in open_recordings(data):
         if r.kind == "video" and r.held_out:
             pictures = decode_video(r.path, limit_s=80)
-            takes += [Take(Media(r.path.stem, "", None, part), "") for part in _chunks(pictures)]
+            takes += [LabelledMedia(RecordingMedia(r.path.stem, "", None, part), "") for part in _chunks(pictures)]
     house, _ = fire_clip(data, held_out=True)
     if len(house):
-        path = next(r.path for r in recordings(data) if r.path.stem == "fire_furg_house6")
+        path = next(r.path for r in open_recordings(data) if r.path.stem == "fire_furg_house6")
         own = decode_sound(path)[-int(len(house) / 4 * RATE_HZ) :]
-        takes.append(Take(Media(path.stem, "fire", own, house), "fire", seen=True))
+        takes.append(LabelledMedia(RecordingMedia(path.stem, "fire", own, house), "fire", is_visible=True))
     return takes
 
 
-def ordinary_takes(data: Path) -> list[Take]:
+def ordinary_recordings(data: Path) -> list[LabelledMedia]:
     """Open clips (their first minute) and field recordings that trained, without any event of ours: with the
-    held-out ones among `held_takes`, what must stay quiet."""
+    held-out ones among `held_out_recordings`, what must stay quiet."""
     takes = []
-    for r in recordings(data):
+    for r in open_recordings(data):
         if r.held_out or r.path.stem == "fire_furg_house6":
             continue
         if r.kind == "video":
-            takes += [Take(Media(r.path.stem, "", None, part), "") for part in _chunks(decode_video(r.path, 60))]
+            takes += [
+                LabelledMedia(RecordingMedia(r.path.stem, "", None, part), "")
+                for part in _chunks(decode_video(r.path, 60))
+            ]
         elif not r.label and r.source != "ESC-10":
-            takes.append(Take(Media(r.path.stem, "", decode_sound(r.path)), ""))
+            takes.append(LabelledMedia(RecordingMedia(r.path.stem, "", decode_sound(r.path)), ""))
     return takes
 
 
-def take_rows(net: FusedNet, takes: list[Take]) -> Rows:
+def encode_recordings(net: FusedNet, takes: list[LabelledMedia]) -> FeatureRows:
     """Encode takes (at most 32 hops each) into rows, a scene a take."""
     parts, evident, scene, loud = [], [], [], []
     for n, take in enumerate(takes):
         hops = take.media.hops(HOPS)
-        inputs = [window(take.media, h) for h in range(hops)]
-        parts.append(_encode(net, {k: torch.from_numpy(np.stack([x[k] for x in inputs])) for k in inputs[0]}))
+        inputs = [window_inputs(take.media, h) for h in range(hops)]
+        parts.append(_encode_media(net, {k: torch.from_numpy(np.stack([x[k] for x in inputs])) for k in inputs[0]}))
         evident.append(_truth(take, hops))
-        heard = take.media.audio
-        loud.append(torch.ones(hops) if heard is None else torch.from_numpy(_loudness(heard, hops) > _QUIET).float())
+        audio = take.media.audio
+        loud.append(
+            torch.ones(hops) if audio is None else torch.from_numpy(_loudness(audio, hops) > _ACTIVITY_RATIO).float()
+        )
         scene += [n] * hops
     features = HopFeatures(*(torch.cat([p[i] for p in parts]) for i in range(len(parts[0]))))
     _log.info("recordings: %d, %d hops", len(takes), len(scene))
     names = tuple(take.media.name for take in takes)
-    return Rows(features, torch.cat(evident), torch.tensor(scene), names, torch.cat(loud))
+    return FeatureRows(features, torch.cat(evident), torch.tensor(scene), names, torch.cat(loud))
 
 
-def _truth(take: Take, hops: int) -> torch.Tensor:
+def _truth(take: LabelledMedia, hops: int) -> torch.Tensor:
     evident = torch.zeros(hops, 3, len(LABELS))
     if not take.label:
         return evident
     c = LABEL_NAMES.index(take.label)
-    if take.seen:
+    if take.is_visible:
         evident[:, 0, c], evident[:, :, LABEL_NAMES.index("smoke")] = 1, 0.5
         evident[:, 1, c] = 0.5
         return evident
     wave = take.media.audio
     if wave is not None:
-        evident[:, 1, c] = torch.from_numpy(np.where(_loudness(wave, hops) > _QUIET, 1.0, 0.5)).float()
+        evident[:, 1, c] = torch.from_numpy(np.where(_loudness(wave, hops) > _ACTIVITY_RATIO, 1.0, 0.5)).float()
         if take.label == "gunshot":
             evident[:, 1, LABEL_NAMES.index("explosion")] = 0.5
     return evident
@@ -120,16 +129,16 @@ def _chunks(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [pictures[a : a + size] for a in range(0, len(pictures), size) if len(pictures) - a >= 4]
 
 
-def _encode(net: FusedNet, x: dict[str, torch.Tensor]) -> HopFeatures:
+def _encode_media(net: FusedNet, x: dict[str, torch.Tensor]) -> HopFeatures:
     n, empty = len(x["audio_ok"]), torch.zeros(len(x["audio_ok"]), len(SENSORS))
     with torch.no_grad():
         sound = net.audio(x["audio"])
         blank = not bool(x["video_ok"].any())
         kept = slice(0, 1) if blank else slice(0, n)
-        seen = net.see(x["frames"][kept], x["video_ok"][kept])
+        seen = net.encode_vision(x["frames"][kept], x["video_ok"][kept])
         times = n if blank else 1
         grid, top = seen.grid.repeat(times, 1, 1, 1), seen.top.repeat(times, 1)
         return HopFeatures(
-            pooled_grid(grid), top, net.dense(grid, top)[1], seen.objects.repeat(times, 1), *no_bodies(top),
+            pool_cells(grid), top, net.dense(grid, top)[1], seen.objects.repeat(times, 1), *empty_body_features(top),
             sound.embedding, sound.logits, empty, x["video_ok"], x["audio_ok"], empty,
         )  # fmt: skip

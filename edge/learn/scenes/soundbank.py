@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from edge.learn.data import Sound, Wave, training_sounds
+from edge.learn.data import DecodedSound, Wave, training_sounds
 from edge.learn.labels import LABEL_NAMES, RATE_HZ
 from edge.learn.scenes import synth
 
@@ -22,41 +22,41 @@ _SPEECH: Final = (
 
 
 @dataclass(slots=True)
-class Bank:
+class SoundBank:
     """Event sounds by label and other sounds, of one split."""
 
     events: dict[str, list[Wave]] = field(default_factory=dict)
     others: list[Wave] = field(default_factory=list)
     real_beds: list[Wave] = field(default_factory=list)
 
-    def event(self, label: str, rng: np.random.Generator) -> Wave:
+    def draw_event(self, label: str, rng: np.random.Generator) -> Wave:
         """A random event sound of this label."""
         options = self.events[label]
         return options[int(rng.integers(len(options)))]
 
-    def other(self, rng: np.random.Generator) -> Wave:
+    def draw_other(self, rng: np.random.Generator) -> Wave:
         """A random sound that is none of our events."""
         return self.others[int(rng.integers(len(self.others)))]
 
 
-def build_bank(data: Path, packages: Path | None, held_out: bool, count: int, seed: int) -> Bank:
+def build_sound_bank(data: Path, packages: Path | None, held_out: bool, count: int, seed: int) -> SoundBank:
     """Real open sounds of the split and `count` synthesised ones a recipe, from the seed."""
-    bank = Bank()
+    bank = SoundBank()
     for sound in training_sounds(data, packages):
         if sound.held_out == held_out:
-            _place(bank, sound)
+            _add_sound(bank, sound)
     rng = np.random.default_rng(seed + (1_000_003 if held_out else 0))
     for label, recipes in synth.EVENTS.items():
         made = [recipes[n % len(recipes)](rng) for n in range(count)]
         bank.events[label] = [*bank.events.get(label, []), *made]
     for recipe in synth.NEGATIVES:
         bank.others += [recipe(rng) for _ in range(max(4, count // 3))]
-    bank.others += speech(held_out)
+    bank.others += synthetic_speech(held_out)
     _log.info("sounds: %s, %d others", {k: len(v) for k, v in bank.events.items()}, len(bank.others))
     return bank
 
 
-def speech(held_out: bool) -> list[Wave]:
+def synthetic_speech(held_out: bool) -> list[Wave]:
     """Synthetic talk as a hard negative for screams, where espeak-ng is installed; else nothing."""
     import shutil
     import subprocess
@@ -76,7 +76,7 @@ def speech(held_out: bool) -> list[Wave]:
     return waves
 
 
-def bed(bank: Bank, rng: np.random.Generator, seconds: float) -> Wave:
+def background_bed(bank: SoundBank, rng: np.random.Generator, seconds: float) -> Wave:
     """A background of that length at an RMS of 1: coloured noise, or a real one looped."""
     n = int(seconds * RATE_HZ)
     if bank.real_beds and rng.random() < 0.4:
@@ -87,7 +87,7 @@ def bed(bank: Bank, rng: np.random.Generator, seconds: float) -> Wave:
     return wave / (float(np.sqrt(np.mean(wave**2))) + 1e-9)
 
 
-def degrade(wave: Wave, rng: np.random.Generator) -> Wave:
+def simulate_microphone(wave: Wave, rng: np.random.Generator) -> Wave:
     """A microphone's view: room, band limit (half are 8 kHz wide, as 16 kHz sources are), gain, clipping."""
     n = len(wave)
     size = -(-n // 16000) * 16000 + RATE_HZ // 2  # a length that Fourier transforms like
@@ -109,7 +109,7 @@ def degrade(wave: Wave, rng: np.random.Generator) -> Wave:
     return np.clip(out + rng.standard_normal(n) * 10 ** rng.uniform(-5.5, -3.5), -1, 1).astype(np.float32)
 
 
-def loud_crop(wave: Wave, n: int, rng: np.random.Generator) -> Wave:
+def crop_loudest(wave: Wave, n: int, rng: np.random.Generator) -> Wave:
     """n samples that hold the loudest half second; shorter sounds are placed in silence."""
     if len(wave) < n:
         out = np.zeros(n, np.float32)
@@ -123,7 +123,7 @@ def loud_crop(wave: Wave, n: int, rng: np.random.Generator) -> Wave:
     return wave[at : at + n]
 
 
-def _place(bank: Bank, sound: Sound) -> None:
+def _add_sound(bank: SoundBank, sound: DecodedSound) -> None:
     peak = float(np.abs(sound.wave).max()) + 1e-9
     wave = (sound.wave / peak).astype(np.float32)
     if sound.label in LABEL_NAMES:

@@ -30,7 +30,7 @@ def beeps(
     for n in range(count):
         gap = off_s if n + 1 < count else pause_s
         group += [tone, np.zeros(int(gap * RATE_HZ))]
-    return _unit(np.tile(np.concatenate(group), cycles))
+    return _normalise_peak(np.tile(np.concatenate(group), cycles))
 
 
 def temporal_three(rng: Rng) -> Wave:
@@ -53,12 +53,12 @@ def bell_or_buzzer(rng: Rng) -> Wave:
         modes = [
             np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) / (i + 1) for i, f in enumerate(rng.uniform(900, 6000, 6))
         ]
-        return _unit(strike * np.sum(modes, 0))
+        return _normalise_peak(strike * np.sum(modes, 0))
     if kind == 1:
         f = np.where((t * rng.uniform(1, 4)) % 1 < 0.5, rng.uniform(700, 900), rng.uniform(950, 1200))
     else:
         f = 800 + 400 * ((t * rng.uniform(3, 7)) % 1.0)
-    return _unit(np.tanh(3 * np.sin(2 * np.pi * np.cumsum(f) / RATE_HZ)))
+    return _normalise_peak(np.tanh(3 * np.sin(2 * np.pi * np.cumsum(f) / RATE_HZ)))
 
 
 def siren(rng: Rng) -> Wave:
@@ -76,7 +76,7 @@ def siren(rng: Rng) -> Wave:
     f = (low + (high - low) * sweep) * (1 + rng.uniform(-0.04, 0.04) * np.tanh((t - t.mean()) / 2))
     phase = 2 * np.pi * np.cumsum(f) / RATE_HZ
     wave = sum(np.sin(k * phase) / k ** rng.uniform(0.8, 1.6) for k in range(1, 7))
-    return _unit(wave * (0.6 + 0.4 * np.sin(2 * np.pi * t / rng.uniform(5, 15) + rng.uniform(0, 6))))
+    return _normalise_peak(wave * (0.6 + 0.4 * np.sin(2 * np.pi * t / rng.uniform(5, 15) + rng.uniform(0, 6))))
 
 
 def gunshot(rng: Rng) -> Wave:
@@ -91,21 +91,23 @@ def explosion(rng: Rng) -> Wave:
     rumble = _lowpass(rng.standard_normal(n), rng.uniform(60, 220)) * np.exp(-t * rng.uniform(1.0, 2.5)) * 6
     crack = _lowpass(rng.standard_normal(n), rng.uniform(1500, 6000)) * np.exp(-t * rng.uniform(6, 14))
     debris = _lowpass(rng.standard_normal(n), 7000) * (rng.random(n) < 0.002) * np.exp(-t) * 3
-    return _unit(np.tanh(2 * (rumble / _peak(rumble) + 0.8 * crack / _peak(crack)) + 0.2 * debris))
+    return _normalise_peak(np.tanh(2 * (rumble / _peak(rumble) + 0.8 * crack / _peak(crack)) + 0.2 * debris))
 
 
 def glass(rng: Rng) -> Wave:
     """A blow, then some tens of shards: short bursts of inharmonic modes between 2 and 14 kHz."""
     n = int(rng.uniform(0.8, 2.0) * RATE_HZ)
     wave = np.zeros(n)
-    _add(wave, 0, _lowpass(rng.standard_normal(1600), 4000) * np.exp(-np.arange(1600) / 300))
-    _add(wave, 0, rng.standard_normal(6000) * np.exp(-np.arange(6000) / rng.uniform(600, 2000)) * 0.8)
+    _mix_in(wave, 0, _lowpass(rng.standard_normal(1600), 4000) * np.exp(-np.arange(1600) / 300))
+    _mix_in(wave, 0, rng.standard_normal(6000) * np.exp(-np.arange(6000) / rng.uniform(600, 2000)) * 0.8)
     for _ in range(int(rng.integers(25, 80))):
         m = int(rng.uniform(0.02, 0.2) * RATE_HZ)
         t = np.arange(m) / RATE_HZ
         modes = sum(np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) for f in rng.uniform(2000, 14000, 4))
-        _add(wave, int(n * rng.beta(1.0, 3.5)), modes * np.exp(-t / rng.uniform(0.005, 0.06)) * rng.uniform(0.03, 0.3))
-    return _unit(wave)
+        _mix_in(
+            wave, int(n * rng.beta(1.0, 3.5)), modes * np.exp(-t / rng.uniform(0.005, 0.06)) * rng.uniform(0.03, 0.3)
+        )
+    return _normalise_peak(wave)
 
 
 def knocks(rng: Rng) -> Wave:
@@ -138,7 +140,7 @@ def scream(rng: Rng) -> Wave:
     rough = 1 + rng.uniform(0.1, 0.6) * np.sin(2 * np.pi * rng.uniform(30, 120) * t)
     breath = rng.standard_normal(n) * rng.uniform(0.05, 0.3)
     envelope = np.minimum(1, np.minimum(x / 0.06, (1 - x) / 0.2))
-    return _unit((wave * rough + breath) * envelope)
+    return _normalise_peak((wave * rough + breath) * envelope)
 
 
 def fireworks(rng: Rng) -> Wave:
@@ -148,12 +150,12 @@ def fireworks(rng: Rng) -> Wave:
     for _ in range(int(rng.integers(2, 6))):
         at = int(rng.uniform(0, 0.7) * n)
         t = np.arange(int(0.7 * RATE_HZ)) / RATE_HZ
-        _add(wave, at, 0.15 * np.sin(2 * np.pi * np.cumsum(2000 + 2500 * t) / RATE_HZ) * np.exp(-t))
+        _mix_in(wave, at, 0.15 * np.sin(2 * np.pi * np.cumsum(2000 + 2500 * t) / RATE_HZ) * np.exp(-t))
         m = int(0.9 * RATE_HZ)
-        _add(wave, at + len(t), _lowpass(rng.standard_normal(m), 900) * np.exp(-np.arange(m) / 6000) * 3)
+        _mix_in(wave, at + len(t), _lowpass(rng.standard_normal(m), 900) * np.exp(-np.arange(m) / 6000) * 3)
         crackle = rng.standard_normal(m) * (rng.random(m) < 0.004)
-        _add(wave, at + len(t) + 6000, _lowpass(crackle, 6000) * 2)
-    return _unit(wave)
+        _mix_in(wave, at + len(t) + 6000, _lowpass(crackle, 6000) * 2)
+    return _normalise_peak(wave)
 
 
 def thunder(rng: Rng) -> Wave:
@@ -161,7 +163,7 @@ def thunder(rng: Rng) -> Wave:
     n = int(rng.uniform(4, 8) * RATE_HZ)
     t = np.arange(n) / RATE_HZ
     roll = 0.4 + np.abs(_lowpass(rng.standard_normal(n), 3)) * 30
-    return _unit(
+    return _normalise_peak(
         _lowpass(rng.standard_normal(n), rng.uniform(80, 250)) * roll * np.minimum(1, t / 0.6) * np.exp(-t / 3)
     )
 
@@ -194,12 +196,12 @@ def music(rng: Rng) -> Wave:
     for n in range(int(8 / step)):
         t = np.arange(int(1.2 * RATE_HZ)) / RATE_HZ
         for f in rng.choice(scale, 2):
-            _add(
+            _mix_in(
                 wave,
                 int(n * step * RATE_HZ),
                 sum(np.sin(2 * np.pi * f * k * t) / k**1.5 for k in range(1, 6)) * np.exp(-t * 3),
             )
-    return _unit(wave)
+    return _normalise_peak(wave)
 
 
 def chime(rng: Rng) -> Wave:
@@ -207,8 +209,8 @@ def chime(rng: Rng) -> Wave:
     wave = np.zeros(3 * RATE_HZ)
     for n in range(int(rng.integers(1, 5))):
         t = np.arange(int(0.6 * RATE_HZ)) / RATE_HZ
-        _add(wave, int(n * 0.35 * RATE_HZ), np.sin(2 * np.pi * rng.uniform(400, 2200) * t) * np.exp(-t * 5))
-    return _unit(wave)
+        _mix_in(wave, int(n * 0.35 * RATE_HZ), np.sin(2 * np.pi * rng.uniform(400, 2200) * t) * np.exp(-t * 5))
+    return _normalise_peak(wave)
 
 
 def noise_bed(rng: Rng, seconds: float) -> Wave:
@@ -221,7 +223,7 @@ def noise_bed(rng: Rng, seconds: float) -> Wave:
     if rng.random() < 0.4:
         t = np.arange(n) / RATE_HZ
         wave = wave / _peak(wave) + 0.1 * sum(np.sin(2 * np.pi * 50 * k * t) / k for k in (1, 2, 3, 5))
-    return _unit(wave)
+    return _normalise_peak(wave)
 
 
 EVENTS: Final[dict[str, tuple[Callable[[Rng], Wave], ...]]] = {
@@ -245,11 +247,11 @@ def _repeat(rng: Rng, make: Callable[[], NDArray[np.float64]], count: int, gap_s
     starts = [int(n * gap_s * rng.uniform(0.9, 1.1) * RATE_HZ) for n in range(count)]
     wave = np.zeros(max(s + len(p) for s, p in zip(starts, parts, strict=True)))
     for start, part in zip(starts, parts, strict=True):
-        _add(wave, start, part)
-    return _unit(wave)
+        _mix_in(wave, start, part)
+    return _normalise_peak(wave)
 
 
-def _add(wave: NDArray[np.float64], at: int, part: NDArray[np.float64]) -> None:
+def _mix_in(wave: NDArray[np.float64], at: int, part: NDArray[np.float64]) -> None:
     """Mix a part in place, cut at the end."""
     part = part[: max(0, len(wave) - at)]
     wave[at : at + len(part)] += part
@@ -265,5 +267,5 @@ def _peak(x: NDArray[np.float64]) -> float:
     return float(np.abs(x).max()) + 1e-9
 
 
-def _unit(x: NDArray[np.float64]) -> Wave:
+def _normalise_peak(x: NDArray[np.float64]) -> Wave:
     return np.asarray(x / _peak(x), dtype=np.float32)

@@ -22,7 +22,7 @@ _RISE_S: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedEvent:
     """One event on the scene's clock, and which modalities show it."""
 
     label: str
@@ -34,7 +34,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ordinary:
+class AmbientChanges:
     """What happens besides events, None where it does not: the light is switched on at night (`switch_s`; it is dark
     before, somebody moves, perhaps a door opened), somebody cooks or showers (`steam_s`: humidity and a few degrees), a
     full room breathes (`crowd_s`: CO2 climbs), something bumps into the sensor (`bump_s`)."""
@@ -45,17 +45,17 @@ class Ordinary:
     bump_s: float | None
 
 
-def draw_ordinary(rng: Rng, length_s: float) -> Ordinary:
+def draw_ambient_changes(rng: Rng, length_s: float) -> AmbientChanges:
     """Each of them in a part of the scenes, at any time but the first second and the last two."""
 
     def at(chance: float) -> float | None:
         when, there = float(rng.uniform(1, length_s - 2)), rng.random() < chance
         return when if there else None
 
-    return Ordinary(at(0.25), at(0.15), at(0.15), at(0.2))
+    return AmbientChanges(at(0.25), at(0.15), at(0.15), at(0.2))
 
 
-def readings(rng: Rng, t: F64, placed: tuple[Placed, ...], ordinary: Ordinary) -> tuple[F32, F32]:
+def sensor_readings(rng: Rng, t: F64, placed: tuple[PlacedEvent, ...], ordinary: AmbientChanges) -> tuple[F32, F32]:
     """z-scores [len(t),8] at the times `t` (s), and which of the eight sensors this place has [8]."""
     values = _BASE + _WOBBLE * rng.standard_normal(8) + 0.05 * _WOBBLE * rng.standard_normal((len(t), 8))
     values[:, 0] += rng.uniform(-0.05, 0.05) * t
@@ -64,17 +64,17 @@ def readings(rng: Rng, t: F64, placed: tuple[Placed, ...], ordinary: Ordinary) -
     values[:, 7] += (rng.random(len(t)) < 0.03) * rng.uniform(0.1, 0.8, len(t))
     if rng.random() < 0.15:
         values[:, 4] += rng.uniform(0.1, 0.7)
-    _everyday(values, rng, t, ordinary)
+    _add_ambient_changes(values, rng, t, ordinary)
     for event in placed:
         if event.sensed:
-            _event(values, rng, t, event)
+            _add_event(values, rng, t, event)
     values = np.maximum(values, [-40, 0, 0, 300, 0, 0, 0, 0])
     z = (values - [s.mean for s in SENSORS]) / [s.std for s in SENSORS]
     ok = (rng.random(8) < 0.75) * (rng.random() < 0.7)
     return z.astype(np.float32), ok.astype(np.float32)
 
 
-def _everyday(values: F64, rng: Rng, t: F64, ordinary: Ordinary) -> None:
+def _add_ambient_changes(values: F64, rng: Rng, t: F64, ordinary: AmbientChanges) -> None:
     """Add what `ordinary` does, in place."""
     if ordinary.switch_s is not None:
         on = t >= ordinary.switch_s
@@ -93,7 +93,7 @@ def _everyday(values: F64, rng: Rng, t: F64, ordinary: Ordinary) -> None:
         values[:, 7] += ((t >= ordinary.bump_s) & (t < ordinary.bump_s + 1)) * rng.uniform(0.3, 6.0)
 
 
-def _event(values: F64, rng: Rng, t: F64, event: Placed) -> None:
+def _add_event(values: F64, rng: Rng, t: F64, event: PlacedEvent) -> None:
     """Add what an event does to the sensors, in place. Fire and smoke take some seconds to reach them."""
     on = (np.clip((t - event.begin_s) / _RISE_S, 0, 1) * (t < event.end_s + 3))[:, None]
     if event.label == "fire":

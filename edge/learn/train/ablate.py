@@ -19,14 +19,14 @@ import torch
 from edge.learn.fusion import FUSIONS
 from edge.learn.nets.heads import FusionHead
 from edge.learn.train.calibrate import scene_logits
-from edge.learn.train.compare import precisions
-from edge.learn.train.fusion import FusionRun, check, fit_head
-from edge.learn.train.progress import Stopwatch
-from edge.learn.train.rows import Rows
+from edge.learn.train.compare import label_precisions
+from edge.learn.train.fusion import FusionTrainingConfig, held_out_loss, train_fusion_head
+from edge.learn.train.progress import TrainingBudget
+from edge.learn.train.rows import FeatureRows
 
 _log = logging.getLogger(__name__)
-NONE: Final = "none"
-VIEWS: Final[dict[str, tuple[tuple[int, int, int], bool]]] = {
+NO_FUSION: Final = "none"
+ABLATION_VIEWS: Final[dict[str, tuple[tuple[int, int, int], bool]]] = {
     "all": ((1, 1, 1), True), "no memory": ((1, 1, 1), False), "no picture": ((0, 1, 1), True),
     "no sound": ((1, 0, 1), True), "no sensors": ((1, 1, 0), True), "picture only": ((1, 0, 0), True),
     "sound only": ((0, 1, 0), True), "sensors only": ((0, 0, 1), True),
@@ -35,7 +35,7 @@ VIEWS: Final[dict[str, tuple[tuple[int, int, int], bool]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ablated:
+class AblationRun:
     """One run: mean average precision over the labels by view, held-out loss, the step it was best at, parameters of
     the fusion alone, and how long training took (s, with whatever else the machine did)."""
 
@@ -48,60 +48,69 @@ class Ablated:
     seconds: float
 
 
-def ablate(
+def run_ablation(
     start: Mapping[str, torch.Tensor],
-    train: Rows,
-    held: Rows,
-    run: FusionRun,
+    train: FeatureRows,
+    held: FeatureRows,
+    run: FusionTrainingConfig,
     seeds: Iterable[int],
     path: Path,
     fusions: Iterable[str] = tuple(FUSIONS),
-) -> list[Ablated]:
+) -> list[AblationRun]:
     """Train and judge each fusion with each seed, from the evidence weights `start` (names that fit). Every result is
     added to the JSON file `path` at once; what it holds is not run again."""
-    done = [Ablated(**x) for x in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    done = [AblationRun(**x) for x in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
     for seed in seeds:
         for name in fusions:
             if any(x.fusion == name and x.seed == seed for x in done):
                 continue
             torch.manual_seed(seed)
-            head, watch = FusionHead(name), Stopwatch()
+            head, watch = FusionHead(name), TrainingBudget()
             head.load_state_dict(dict(start), strict=False)
-            best = fit_head(head, train, held, _seeded(run, seed))
+            best = train_fusion_head(head, train, held, _seeded(run, seed))
             size = sum(p.numel() for p in head.fusion.parameters())
-            done.append(Ablated(name, seed, _judge(head, held), best.loss, best.step, size, watch.seconds()))
+            done.append(
+                AblationRun(name, seed, _view_precisions(head, held), best.loss, best.step, size, watch.elapsed_s())
+            )
             _log.info("ablation: %s", done[-1])
-            if not any(x.fusion == NONE and x.seed == seed for x in done):
+            if not any(x.fusion == NO_FUSION and x.seed == seed for x in done):
                 head.corrects.zero_()
-                done.append(Ablated(NONE, seed, _judge(head, held), check(head, held), best.step, 0, 0.0))
+                done.append(
+                    AblationRun(
+                        NO_FUSION, seed, _view_precisions(head, held), held_out_loss(head, held), best.step, 0, 0.0
+                    )
+                )
             path.write_text(json.dumps([asdict(x) for x in done], indent=1), encoding="utf-8")
     return done
 
 
-def ablation_text(done: list[Ablated]) -> str:
+def ablation_table(done: list[AblationRun]) -> str:
     """Markdown: a row a fusion, best first, mean over the seeds and half the range where there are several."""
     names = sorted({x.fusion for x in done}, key=lambda n: -_mean(done, n, "all"))
-    lines = ["| fusion | parameters | held-out loss | " + " | ".join(VIEWS) + " |", "|---" * (len(VIEWS) + 3) + "|"]
+    lines = [
+        "| fusion | parameters | held-out loss | " + " | ".join(ABLATION_VIEWS) + " |",
+        "|---" * (len(ABLATION_VIEWS) + 3) + "|",
+    ]
     for name in names:
         runs = [x for x in done if x.fusion == name]
-        cells = [_cell([x.precision[view] for x in runs]) for view in VIEWS]
+        cells = [_cell([x.precision[view] for x in runs]) for view in ABLATION_VIEWS]
         lines.append(f"| {name} | {runs[0].parameters} | {_cell([x.loss for x in runs])} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _seeded(run: FusionRun, seed: int) -> FusionRun:
-    return FusionRun(run.steps, run.minutes, run.batch, run.patience, seed)
+def _seeded(run: FusionTrainingConfig, seed: int) -> FusionTrainingConfig:
+    return FusionTrainingConfig(run.steps, run.minutes, run.batch, run.patience, seed)
 
 
-def _judge(head: FusionHead, held: Rows) -> dict[str, float]:
+def _view_precisions(head: FusionHead, held: FeatureRows) -> dict[str, float]:
     found = {}
-    for name, (view, remembers) in VIEWS.items():
+    for name, (view, remembers) in ABLATION_VIEWS.items():
         logits, _ = scene_logits(head, held, view, remembers)
-        found[name] = float(np.mean(list(precisions(logits, held).values())))
+        found[name] = float(np.mean(list(label_precisions(logits, held).values())))
     return found
 
 
-def _mean(done: list[Ablated], name: str, view: str) -> float:
+def _mean(done: list[AblationRun], name: str, view: str) -> float:
     return float(np.mean([x.precision[view] for x in done if x.fusion == name]))
 
 

@@ -10,12 +10,12 @@ import torch
 from edge.files import atomic_path
 
 
-def keep(path: Path, state: Any) -> None:
+def save(path: Path, state: Any) -> None:
     """Write `state` (tensors, numbers, strings, dicts and lists of them) in place of what was there."""
     with atomic_path(path) as partial:
         torch.save(state, partial)
 
 
-def found(path: Path) -> Any:
+def load(path: Path) -> Any:
     """What was kept, or None."""
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None

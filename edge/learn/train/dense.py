@@ -21,9 +21,9 @@ from torch import Tensor
 
 from edge.learn.flames.cache import ShotPlan, cache_shots, read_shots
 from edge.learn.flames.lookalikes import PAINTERS
-from edge.learn.nets.image import DenseHead, channel_stats
+from edge.learn.nets.image import DenseHead, channel_statistics
 from edge.learn.nets.network import FusedNet
-from edge.learn.train.progress import Stopwatch
+from edge.learn.train.progress import TrainingBudget
 
 _log = logging.getLogger(__name__)
 _SURE: Final = 0.25
@@ -31,7 +31,7 @@ _SURE: Final = 0.25
 _CLEAR: Final = 0.7
 
 
-class Maps(NamedTuple):
+class FeatureMaps(NamedTuple):
     """`grid` [N,MAP,8,14], `top` [N,1280], `cells` [N,4,8,14] with -1 where nobody knows."""
 
     grid: Tensor
@@ -39,15 +39,15 @@ class Maps(NamedTuple):
     cells: Tensor
 
 
-class Judged(NamedTuple):
+class WeightedMaps(NamedTuple):
     """Maps of other sources, and how much each picture counts where the whole and the map are joined [N]."""
 
-    maps: Maps
+    maps: FeatureMaps
     worth: Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class DenseRun:
+class DenseTrainingConfig:
     """Sizes and seed; of a batch two thirds are shots. Where `minutes` end it first it is not repeatable to the bit."""
 
     shots: ShotPlan = field(default_factory=ShotPlan)
@@ -60,39 +60,41 @@ class DenseRun:
     seed: int = 5
 
 
-def train_dense(net: FusedNet, data: Path, photos: Path | None, work: Path, run: DenseRun) -> None:
+def train_dense(net: FusedNet, data: Path, photos: Path | None, work: Path, run: DenseTrainingConfig) -> None:
     """Train `net.dense` in place. Needs <work>/pictures_train.npz; makes <work>/shots_*.npz where they are missing."""
     torch.manual_seed(run.seed)
-    shots = _maps(cache_shots(net, data, photos, work, run.shots, False))
+    shots = _load_shot_maps(cache_shots(net, data, photos, work, run.shots, False))
     others = cache_shots(net, data, photos, work, run.held, True)
-    held = _maps(others)
-    fit_cells(net.dense, shots, scene_maps(work / "pictures_train.npz"), held, run)
+    held = _load_shot_maps(others)
+    fit_cells(net.dense, shots, load_scene_maps(work / "pictures_train.npz"), held, run)
     for channel in (0, 1):
-        fit_whole(net.dense, channel, shots, Judged(held, worths(read_shots(others).kinds)), run.ridge)
+        fit_whole(net.dense, channel, shots, WeightedMaps(held, shot_weights(read_shots(others).kinds)), run.ridge)
 
 
-def fit_cells(dense: DenseHead, shots: Maps, scenes: Maps, held: Maps, run: DenseRun) -> float:
+def fit_cells(
+    dense: DenseHead, shots: FeatureMaps, scenes: FeatureMaps, held: FeatureMaps, run: DenseTrainingConfig
+) -> float:
     """Train the map and leave the whole picture's own say silent; the best held-out loss."""
-    dense.mean, dense.scale = channel_stats(shots.grid[::5])
-    dense.top_mean, dense.top_scale = channel_stats(shots.top)
+    dense.mean, dense.scale = channel_statistics(shots.grid[::5])
+    dense.top_mean, dense.top_scale = channel_statistics(shots.top)
     parts = [p for name, p in dense.named_parameters() if not name.startswith(("whole", "gain"))]
     optimiser = torch.optim.AdamW(parts, lr=run.rate, weight_decay=0.05)
-    rng, watch = np.random.default_rng(run.seed), Stopwatch()
+    rng, watch = np.random.default_rng(run.seed), TrainingBudget()
     best, kept, every = 1e9, dense.state_dict(), max(1, run.steps // 8)
     for step in range(run.steps):
-        fraction = watch.used(step, run.steps, run.minutes)
+        fraction = watch.used_share(step, run.steps, run.minutes)
         if fraction >= 1:
             break
         slope = min(1, (step + 1) / 20) * (0.5 + 0.5 * float(np.cos(np.pi * fraction)))
         optimiser.param_groups[0]["lr"] = run.rate * slope
         dense.train()
-        loss = dense_loss(dense, *_jittered(dense, _batch(rng, shots, scenes, run.batch)))
+        loss = dense_loss(dense, *_jitter_channels(dense, _draw_batch(rng, shots, scenes, run.batch)))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if step % every == every - 1:
-            now = held_loss(dense, held)
-            shown = (step + 1, float(loss.detach()), now, watch.seconds())
+            now = held_out_loss(dense, held)
+            shown = (step + 1, float(loss.detach()), now, watch.elapsed_s())
             _log.info("dense step %d: %.4f, held-out %.4f, %.0f s", *shown)
             if now < best:
                 best, kept = now, {k: v.clone() for k, v in dense.state_dict().items()}
@@ -101,21 +103,23 @@ def fit_cells(dense: DenseHead, shots: Maps, scenes: Maps, held: Maps, run: Dens
     return best
 
 
-def worths(kinds: list[str]) -> Tensor:
+def shot_weights(kinds: list[str]) -> Tensor:
     """[N] lookalikes count half: they are a third of the shots, and rarer in the world."""
     return torch.tensor([0.5 if kind in PAINTERS else 1.0 for kind in kinds])
 
 
-def fit_whole(dense: DenseHead, channel: int, shots: Maps, held: Judged, ridge: float) -> tuple[float, float, float]:
+def fit_whole(
+    dense: DenseHead, channel: int, shots: FeatureMaps, held: WeightedMaps, ridge: float
+) -> tuple[float, float, float]:
     """Write the whole picture's say about one event into a head whose map is trained, and the map's gain; returns how
     much the whole and the map count, and the offset. Events that one hardly sees do not count where they are joined."""
-    shown, sure = (x[:, channel] for x in whole(shots.cells.float()))
-    seen = _standard(dense, shots.top)[sure > 0]
+    shown, sure = (x[:, channel] for x in picture_truth(shots.cells.float()))
+    seen = _standardise(dense, shots.top)[sure > 0]
     weight = logistic(torch.cat([seen, torch.ones(len(seen), 1)], 1), shown[sure > 0], ridge)
-    shown, sure = (x[:, channel] for x in whole(held.maps.cells.float()))
-    clear = whole(held.maps.cells.float(), _CLEAR)[0][:, channel]
-    say = _standard(dense, held.maps.top) @ weight[:-1] + weight[-1]
-    joined = torch.stack([say, strongest(dense, held.maps)[:, channel], torch.ones(len(say))], 1)
+    shown, sure = (x[:, channel] for x in picture_truth(held.maps.cells.float()))
+    clear = picture_truth(held.maps.cells.float(), _CLEAR)[0][:, channel]
+    say = _standardise(dense, held.maps.top) @ weight[:-1] + weight[-1]
+    joined = torch.stack([say, top_cell_mean(dense, held.maps)[:, channel], torch.ones(len(say))], 1)
     a, b, c = logistic(joined, shown, 1e-3, held.worth * sure * torch.maximum(clear, 1 - shown)).tolist()
     with torch.no_grad():
         dense.whole.weight[channel], dense.whole.bias[channel] = a * weight[:-1], a * float(weight[-1]) + c
@@ -142,7 +146,7 @@ def logistic(x: Tensor, y: Tensor, ridge: float, worth: Tensor | None = None) ->
     return weight.detach()
 
 
-def strongest(dense: DenseHead, maps: Maps) -> Tensor:
+def top_cell_mean(dense: DenseHead, maps: FeatureMaps) -> Tensor:
     """Mean of each picture's four strongest cells [N,4]."""
     with torch.no_grad():
         parts = zip(maps.grid.split(64), maps.top.split(64), strict=True)
@@ -155,12 +159,12 @@ def dense_loss(dense: DenseHead, grid: Tensor, top: Tensor, cells: Tensor) -> Te
     target, known = cells.clamp(0, 1), (cells >= 0).float()
     entropy = F.binary_cross_entropy_with_logits
     per_cell = entropy(logits, target, reduction="none") * (1 + 2 * target) * known
-    shown, sure = whole(cells)
+    shown, sure = picture_truth(cells)
     per_picture = entropy(picture, shown, reduction="none") * sure
     return per_cell.sum((1, 2, 3)).mean() * 0.03 + per_picture.sum(1).mean()
 
 
-def whole(cells: Tensor, sure: float = _SURE) -> tuple[Tensor, Tensor]:
+def picture_truth(cells: Tensor, sure: float = _SURE) -> tuple[Tensor, Tensor]:
     """Whether each event is in each picture [N,4], and whether that can be said: it clearly is, or nothing of it is
     there and no cell is unknown. `sure`: the mean cover of the two fullest cells from which it is."""
     fullest = cells.clamp(0, 1).flatten(2).topk(2, dim=2)[0].mean(2)
@@ -169,7 +173,7 @@ def whole(cells: Tensor, sure: float = _SURE) -> tuple[Tensor, Tensor]:
     return shown, torch.maximum(shown, (fullest < 0.1 * _SURE).float() * (1 - unknown))
 
 
-def held_loss(dense: DenseHead, held: Maps) -> float:
+def held_out_loss(dense: DenseHead, held: FeatureMaps) -> float:
     """The loss without dropout."""
     dense.eval()
     with torch.no_grad():
@@ -177,33 +181,33 @@ def held_loss(dense: DenseHead, held: Maps) -> float:
         return float(np.mean([float(dense_loss(dense, *(x.float() for x in part))) for part in parts]))
 
 
-def scene_maps(path: Path) -> Maps:
+def load_scene_maps(path: Path) -> FeatureMaps:
     """The composed scenes' features of `features.cache_pictures`."""
     with np.load(path) as stored:
         grid, top, cells = (torch.from_numpy(stored[k]) for k in ("grid", "top", "cells"))
-    return Maps(grid, top.float(), cells)
+    return FeatureMaps(grid, top.float(), cells)
 
 
-def _maps(paths: list[Path]) -> Maps:
+def _load_shot_maps(paths: list[Path]) -> FeatureMaps:
     seen = read_shots(paths)
-    return Maps(seen.grid, seen.top.float(), seen.cells)
+    return FeatureMaps(seen.grid, seen.top.float(), seen.cells)
 
 
-def _batch(rng: np.random.Generator, shots: Maps, scenes: Maps, size: int) -> Maps:
+def _draw_batch(rng: np.random.Generator, shots: FeatureMaps, scenes: FeatureMaps, size: int) -> FeatureMaps:
     """Two thirds shots, one third scenes, mirrored half of the time."""
     some, others = (
         rng.integers(0, len(shots.grid), size * 2 // 3),
         rng.integers(0, len(scenes.grid), size - size * 2 // 3),
     )
     grid, top, cells = (torch.cat([a[some].float(), b[others].float()]) for a, b in zip(shots, scenes, strict=True))
-    return Maps(grid.flip(3), top, cells.flip(3)) if rng.random() < 0.5 else Maps(grid, top, cells)
+    return FeatureMaps(grid.flip(3), top, cells.flip(3)) if rng.random() < 0.5 else FeatureMaps(grid, top, cells)
 
 
-def _jittered(dense: DenseHead, maps: Maps) -> Maps:
+def _jitter_channels(dense: DenseHead, maps: FeatureMaps) -> FeatureMaps:
     """Every channel of every picture moved a little, as another camera would."""
     noise = torch.randn(len(maps.grid), maps.grid.shape[1], 1, 1) / dense.scale[:, None, None]
     return maps._replace(grid=maps.grid + 0.25 * noise)
 
 
-def _standard(dense: DenseHead, top: Tensor) -> Tensor:
+def _standardise(dense: DenseHead, top: Tensor) -> Tensor:
     return ((top - dense.top_mean) * dense.top_scale).clamp(-6, 6)

@@ -23,27 +23,27 @@ from edge.learn.train.graphs import (
     OUTPUTS,
     PARTS,
     Arrays,
-    halve_weights,
-    join_parts,
+    export_parts,
+    merge_parts,
     open_session,
     run_onnx,
     run_parts,
-    write_parts,
+    store_as_float16,
 )  # fmt: skip
-from edge.learn.train.progress import Stopwatch
+from edge.learn.train.progress import TrainingBudget
 
 if TYPE_CHECKING:
     from edge.learn.nets.network import FusedNet
 
 ATOL: Final = 0.002
 RTOL: Final = 0.01
-PICTURE_TAGS: Final = 1000
+PICTURE_TAG_COUNT: Final = 1000
 PARTS_ATOL: Final = 1e-5
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedModel:
     """What was written, and how far it is from torch: largest absolute difference of any output before
     (`difference`) and after (`rounding`) the weights were stored in 16 bits."""
 
@@ -55,25 +55,25 @@ class Exported:
     ms_per_row: float
 
 
-def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> Exported:
+def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> ExportedModel:
     """Write the graph and its parts, model.yaml, golden.npz and the tag lists into `folder`; raise where ONNX and torch
     differ."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_parts(net, folder, sample_inputs(2, seed=3))
+    export_parts(net, folder, sample_inputs(2, seed=3))
     path = folder / "fused.onnx"
-    join_parts(folder, path)
-    difference = max(_compare(net, path, b, 0.005) for b in (1, 2, 5))
-    half = sum(halve_weights(folder / f"{name}.onnx") for name in PARTS)
-    join_parts(folder, path)
-    rounding = max(_compare(net, path, b, 0.1) for b in (1, 2, 5))
-    write_facts(folder, version, tags, picture_tags)
-    done = Exported(path, sha256(path), path.stat().st_size / 1e6, difference, rounding, time_row(path))
+    merge_parts(folder, path)
+    difference = max(_max_difference(net, path, b, 0.005) for b in (1, 2, 5))
+    half = sum(store_as_float16(folder / f"{name}.onnx") for name in PARTS)
+    merge_parts(folder, path)
+    rounding = max(_max_difference(net, path, b, 0.1) for b in (1, 2, 5))
+    write_metadata(folder, version, tags, picture_tags)
+    done = ExportedModel(path, sha256(path), path.stat().st_size / 1e6, difference, rounding, measure_row_ms(path))
     _log.info("exported %s: %.1f MB, %d tensors halved, max difference %.5f, %.1f ms a row",
               path, done.megabytes, half, difference, done.ms_per_row)  # fmt: skip
     return done
 
 
-def write_facts(folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> None:
+def write_metadata(folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> None:
     """What goes with the graphs that lie in `folder`: the golden file, which both the whole and its parts must give,
     the tag lists and model.yaml."""
     golden = sample_inputs(3, seed=7)
@@ -88,7 +88,7 @@ def write_facts(folder: Path, version: str, tags: list[str], picture_tags: list[
     (folder / "model.yaml").write_text(manifest_text(folder, version), encoding="utf-8")
 
 
-def export_work(work: Path, weights: Path, folder: Path, version: str) -> Exported:
+def export_work_folder(work: Path, weights: Path, folder: Path, version: str) -> ExportedModel:
     """<work>/calibrated.pt -> the engine folder. Everything is written and checked beside it and then moved in, so that
     whoever runs the engine meanwhile never meets half of it."""
     import torch
@@ -98,7 +98,7 @@ def export_work(work: Path, weights: Path, folder: Path, version: str) -> Export
     state = torch.load(work / "calibrated.pt", map_location="cpu", weights_only=True)
     net = FusedNet(state["fusion"])
     net.load_state_dict(state["net"])
-    names = (weights / "imagenet_labels.txt").read_text(encoding="utf-8").split("\n")[:PICTURE_TAGS]
+    names = (weights / "imagenet_labels.txt").read_text(encoding="utf-8").split("\n")[:PICTURE_TAG_COUNT]
     aside = work / "engine"
     done = export_engine(net.eval(), aside, version, read_tags(weights / "audioset527.csv"), names)
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def sample_inputs(batch: int, seed: int) -> Arrays:
         "audio_ok": np.ones(batch, np.float32),
         "sensors": rng.standard_normal((batch, len(L.SENSORS))).astype(np.float32),
         "sensor_ok": (rng.random((batch, len(L.SENSORS))) < 0.7).astype(np.float32),
-        "memory": rng.standard_normal((batch, L.MEMORY, L.DIM)).astype(np.float32),
+        "memory": rng.standard_normal((batch, L.MEMORY, L.TOKEN_DIM)).astype(np.float32),
         "memory_ok": np.ones((batch, L.MEMORY), np.float32),
     }
     if batch > 1:
@@ -151,10 +151,10 @@ def manifest_text(folder: Path, version: str) -> str:
         "parts": {n: {"file": f"{n}.onnx", "sha256": sha256(folder / f"{n}.onnx")} for n in PARTS},
         "geometry": {
             "hop_s": L.HOP_S,
-            "video": {"fps": L.FPS, "frames": L.FRAMES, "width": L.WIDTH, "height": L.HEIGHT, "pad": L.PAD},
+            "video": {"fps": L.FPS, "frames": L.FRAMES, "width": L.WIDTH, "height": L.HEIGHT, "pad": L.PAD_VALUE},
             "audio": {"rate_hz": L.RATE_HZ, "window_s": L.WINDOW_S},
             "sensors": [{"name": s.name, "unit": s.unit, "mean": s.mean, "std": s.std} for s in L.SENSORS],
-            "memory": {"tokens": L.MEMORY, "dim": L.DIM},
+            "memory": {"tokens": L.MEMORY, "dim": L.TOKEN_DIM},
         },
         "labels": [
             {"name": x.name, "modalities": list(x.modalities), "enter": x.enter, "leave": x.leave, "min_s": x.min_s}
@@ -172,18 +172,18 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def time_row(path: Path, runs: int = 7) -> float:
+def measure_row_ms(path: Path, runs: int = 7) -> float:
     """Median milliseconds of one row at batch 1 on one intra-op thread."""
     session, x = open_session(path), sample_inputs(1, seed=1)
     took = []
     for _ in range(runs + 2):
-        watch = Stopwatch()
+        watch = TrainingBudget()
         session.run(list(OUTPUTS), x)
-        took.append(watch.seconds())
+        took.append(watch.elapsed_s())
     return float(np.median(took[2:])) * 1e3
 
 
-def _compare(net: FusedNet, path: Path, batch: int, atol: float) -> float:
+def _max_difference(net: FusedNet, path: Path, batch: int, atol: float) -> float:
     """Largest difference of any output at this batch; raises beyond `atol` and 1 %."""
     import torch
 

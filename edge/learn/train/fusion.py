@@ -18,24 +18,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.learn.labels import LABELS
-from edge.learn.nets.heads import FusionHead, Hop, HopFeatures, decided
+from edge.learn.nets.heads import FusionHead, HopFeatures, HopTokens, is_decided_elsewhere
 from edge.learn.scenes.compose import HOPS
 from edge.learn.train import checkpoint
-from edge.learn.train.progress import Stopwatch
-from edge.learn.train.rows import Rows, hide, memories, scene_chances
+from edge.learn.train.progress import TrainingBudget
+from edge.learn.train.rows import FeatureRows, drop_modalities, memory_windows, scene_weights
 
 _log = logging.getLogger(__name__)
-_JUDGED: Final = torch.tensor([float(not decided(label)) for label in LABELS])
-_CHECK: Final = 40
-_ALONE: Final = 0.3
-_CONTRAST: Final = 0.1
+_TRAINED_LABELS: Final = torch.tensor([float(not is_decided_elsewhere(label)) for label in LABELS])
+_CHECK_EVERY: Final = 40
+_UNIMODAL_WEIGHT: Final = 0.3
+_CONTRAST_WEIGHT: Final = 0.1
 _TEMPERATURE: Final = 0.1
-_POSITIVE: Final = 2.0
+_POSITIVE_WEIGHT: Final = 2.0
 """Weights of the parts of the loss: evidence of each modality, contrast, and an event's hops against those without."""
 
 
 @dataclass(frozen=True, slots=True)
-class FusionRun:
+class FusionTrainingConfig:
     """Sizes and seed of the training. Where `minutes` end a run first, it is not repeatable to the bit. It stops early
     where `patience` checks on held-out sources brought nothing."""
 
@@ -46,51 +46,53 @@ class FusionRun:
     seed: int = 5
 
 
-class Fitted(NamedTuple):
+class BestStep(NamedTuple):
     """The best held-out loss, and after how many steps."""
 
     loss: float
     step: int
 
 
-def fit_head(head: FusionHead, train: Rows, held: Rows, run: FusionRun, path: Path | None = None) -> Fitted:
+def train_fusion_head(
+    head: FusionHead, train: FeatureRows, held: FeatureRows, run: FusionTrainingConfig, path: Path | None = None
+) -> BestStep:
     """Cross entropy on what the modalities that are there can tell, with memory from the scene's earlier hops. Leaves
     the best weights in `head`. With `path` the run is kept there at every check and goes on from it."""
     generator = torch.Generator().manual_seed(run.seed)
     torch.manual_seed(run.seed)
     optimiser, rates = _optimiser(head)
-    best, kept, start = Fitted(1e9, 0), head.state_dict(), 0
-    before = None if path is None else checkpoint.found(path)
+    best, kept, start = BestStep(1e9, 0), head.state_dict(), 0
+    before = None if path is None else checkpoint.load(path)
     if before is not None:
         head.load_state_dict(before["head"])
         optimiser.load_state_dict(before["optimiser"])
         generator.set_state(before["generator"])
         torch.set_rng_state(before["dropout"])
-        best, kept, start = Fitted(*before["best"]), before["kept"], before["step"]
-    chances, watch = scene_chances(train), Stopwatch()
+        best, kept, start = BestStep(*before["best"]), before["kept"], before["step"]
+    chances, watch = scene_weights(train), TrainingBudget()
     for step in range(start, run.steps):
-        fraction = watch.used(step, run.steps, run.minutes)
-        if fraction >= 1 or step - best.step > run.patience * _CHECK:
+        fraction = watch.used_share(step, run.steps, run.minutes)
+        if fraction >= 1 or step - best.step > run.patience * _CHECK_EVERY:
             break
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * min(1, (step + 1) / 30) * (0.5 + 0.5 * float(np.cos(np.pi * fraction)))
         head.train()
         scenes = torch.multinomial(chances, max(2, run.batch // 16), generator=generator)
-        loss = head_loss(head, train, scenes, generator, dropout=True)
+        loss = fusion_loss(head, train, scenes, generator, dropout=True)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimiser.step()
-        if step % _CHECK == _CHECK - 1 or step + 1 == run.steps:
-            now = check(head, held)
-            shown = (step + 1, run.steps, float(loss.detach()), now, watch.seconds())
+        if step % _CHECK_EVERY == _CHECK_EVERY - 1 or step + 1 == run.steps:
+            now = held_out_loss(head, held)
+            shown = (step + 1, run.steps, float(loss.detach()), now, watch.elapsed_s())
             _log.info("fusion step %d of %d: %.4f, held-out %.4f, %.0f s", *shown)
             if now < best.loss:
-                best, kept = Fitted(now, step + 1), {k: v.clone() for k, v in head.state_dict().items()}
+                best, kept = BestStep(now, step + 1), {k: v.clone() for k, v in head.state_dict().items()}
             if path is not None:
                 state = {"head": head.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
                 state |= {"generator": generator.get_state(), "dropout": torch.get_rng_state()}
-                checkpoint.keep(path, state | {"best": list(best), "kept": kept})
+                checkpoint.save(path, state | {"best": list(best), "kept": kept})
     head.load_state_dict(kept)
     head.eval()
     return best
@@ -109,55 +111,61 @@ def _optimiser(head: FusionHead) -> tuple[torch.optim.Optimizer, tuple[float, ..
     return torch.optim.AdamW(groups), rates
 
 
-def head_loss(head: FusionHead, rows: Rows, scenes: Tensor, generator: torch.Generator, dropout: bool) -> Tensor:
+def fusion_loss(
+    head: FusionHead, rows: FeatureRows, scenes: Tensor, generator: torch.Generator, dropout: bool
+) -> Tensor:
     """Half the hops of each drawn scene, tokens of all of them as memory."""
     index = (scenes[:, None] * HOPS + torch.arange(HOPS)).flatten()
     features = HopFeatures(*(part[index] for part in rows.features))
     if dropout:
-        features = hide(features, len(scenes), generator)
-    hop, known = head.hop(features), features.available()
+        features = drop_modalities(features, len(scenes), generator)
+    hop, known = head.encode_hop(features), features.available_modalities()
     picked = torch.randperm(len(index), generator=generator)[: len(index) // 2] if dropout else torch.arange(len(index))
-    memory, memory_ok = memories(hop.token, picked)
+    memory, memory_ok = memory_windows(hop.token, picked)
     if dropout:
         memory_ok = memory_ok * (torch.rand(len(picked), 1, generator=generator) > 0.15).float()
-    part, evident, there = Hop(*(x[picked] for x in hop)), rows.evident[index][picked], known[picked]
+    part, evident, there = HopTokens(*(x[picked] for x in hop)), rows.evident[index][picked], known[picked]
     logits, _ = head.logits(part, there, memory, memory_ok)
-    loss = judged(logits, evident, there)
+    loss = label_loss(logits, evident, there)
     alone = F.binary_cross_entropy_with_logits(part.evidence, (evident > 0.75).float(), reduction="none")
-    firm = ((evident - 0.5).abs() > 0.25).float() * there[..., None] * head.knows * _JUDGED
-    return loss + _ALONE * (alone * firm).sum((1, 2)).mean() + _CONTRAST * contrast(head, part, there, evident)
+    firm = ((evident - 0.5).abs() > 0.25).float() * there[..., None] * head.knows * _TRAINED_LABELS
+    return (
+        loss
+        + _UNIMODAL_WEIGHT * (alone * firm).sum((1, 2)).mean()
+        + _CONTRAST_WEIGHT * contrastive_loss(head, part, there, evident)
+    )
 
 
-def judged(logits: Tensor, evident: Tensor, known: Tensor) -> Tensor:
+def label_loss(logits: Tensor, evident: Tensor, known: Tensor) -> Tensor:
     """Cross entropy [mean over rows] where what is known settles it: shown now by a modality that is there (1),
     by none at all (0); otherwise no judgement."""
     shown = (evident * known[..., None]).amax(1) > 0.75
-    weight = (shown * _POSITIVE + (evident.amax(1) < 0.25).float()) * _JUDGED
+    weight = (shown * _POSITIVE_WEIGHT + (evident.amax(1) < 0.25).float()) * _TRAINED_LABELS
     entropy = F.binary_cross_entropy_with_logits(logits, shown.float(), reduction="none")
     return (entropy * weight).sum(1).mean()
 
 
-def contrast(head: FusionHead, hop: Hop, known: Tensor, evident: Tensor) -> Tensor:
+def contrastive_loss(head: FusionHead, hop: HopTokens, known: Tensor, evident: Tensor) -> Tensor:
     """Among hops in which one event is both seen and heard: the embedding of the picture alone finds that of the sound
     of the same event among all others, and the other way round (supervised contrastive loss, Khosla et al. 2020)."""
     both = (evident[:, 0] > 0.75) & (evident[:, 1] > 0.75) & (known[:, :1] * known[:, 1:2] > 0)
     rows = torch.nonzero(both.any(1))[:, 0]
     if len(rows) < 4:
         return hop.token.new_zeros(())
-    part = Hop(*(x[rows] for x in hop))
+    part = HopTokens(*(x[rows] for x in hop))
     memory = hop.token.new_zeros(len(rows), 1, hop.token.shape[1]).expand(-1, 16, -1)
     views = [torch.tensor(v).expand(len(rows), 3) for v in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))]
-    seen, heard = (head.logits(part, view, memory, memory[..., 0])[1] for view in views)
+    picture_vectors, sound_vectors = (head.logits(part, view, memory, memory[..., 0])[1] for view in views)
     same = (both[rows].float() @ both[rows].float().T > 0).float()
-    nearness = seen @ heard.T / _TEMPERATURE
+    nearness = picture_vectors @ sound_vectors.T / _TEMPERATURE
     ways = (nearness, same), (nearness.T, same.T)
     return 0.5 * torch.stack([-(n.log_softmax(1) * s / s.sum(1, keepdim=True)).sum(1).mean() for n, s in ways]).sum()
 
 
-def check(head: FusionHead, rows: Rows) -> float:
+def held_out_loss(head: FusionHead, rows: FeatureRows) -> float:
     """Held-out loss, nothing hidden."""
     head.eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         scenes = torch.arange(int(rows.scene[-1]) + 1)
-        return float(np.mean([float(head_loss(head, rows, s, generator, dropout=False)) for s in scenes.split(8)]))
+        return float(np.mean([float(fusion_loss(head, rows, s, generator, dropout=False)) for s in scenes.split(8)]))

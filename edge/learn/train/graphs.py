@@ -22,13 +22,13 @@ OUTPUTS: Final = (
     "sound", "picture", "classes", "picture_tags", "motion", "aligned",
 )  # fmt: skip
 LARGEST_BATCH: Final = 256
-SMALL: Final = 4096
+MIN_HALVED_SIZE: Final = 4096
 """Tensors of fewer numbers stay float32: biases, and the tables that pictures and movement are measured with."""
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def write_parts(net: FusedNet, folder: Path, example: Arrays) -> None:
+def export_parts(net: FusedNet, folder: Path, example: Arrays) -> None:
     """see.onnx, hear.onnx and fuse.onnx of `net` in `folder`; any number of rows. `example`: inputs of two rows."""
     import torch
 
@@ -38,24 +38,25 @@ def write_parts(net: FusedNet, folder: Path, example: Arrays) -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     net.eval()
     values = {name: torch.from_numpy(value) for name, value in example.items()}
-    wanted = (
-        (parts.See(net), parts.SEE_INPUTS, parts.SEEN),
-        (parts.Hear(net), parts.HEAR_INPUTS, parts.HEARD),
-        (parts.Fuse(net), parts.FUSE_INPUTS, OUTPUTS),
+    parts_to_export = (
+        (parts.VisionPart(net), parts.VISION_INPUTS, parts.VISION_FEATURE_NAMES),
+        (parts.AudioPart(net), parts.AUDIO_INPUTS, parts.AUDIO_FEATURE_NAMES),
+        (parts.FusionPart(net), parts.FUSION_INPUTS, OUTPUTS),
     )
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    for name, (module, inputs, outputs) in zip(PARTS, wanted, strict=True):
-        given = tuple(values[key] for key in inputs)
+    for name, (module, inputs, outputs) in zip(PARTS, parts_to_export, strict=True):
+        example_inputs = tuple(values[key] for key in inputs)
         torch.onnx.export(
-            module.eval(), given, str(folder / f"{name}.onnx"), input_names=list(inputs), output_names=list(outputs),
+            module.eval(), example_inputs, str(folder / f"{name}.onnx"), input_names=list(inputs),
+            output_names=list(outputs),
             dynamic_shapes={key: {0: batch} for key in inspect.signature(module.forward).parameters},
             opset_version=18, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
         with torch.no_grad():
-            values |= dict(zip(outputs, module(*given), strict=True))
+            values |= dict(zip(outputs, module(*example_inputs), strict=True))
 
 
-def join_parts(folder: Path, whole: Path) -> None:
+def merge_parts(folder: Path, whole: Path) -> None:
     """Write `whole` from the parts in `folder`: inside names get the part's in front, so that only the contract's and
     the features' meet."""
     import onnx
@@ -72,8 +73,8 @@ def join_parts(folder: Path, whole: Path) -> None:
         kept = {value.name for value in (*graph.input, *graph.output)}
         for node in graph.node:
             node.name = f"{name}/{node.name}" if node.name else ""
-            _rename(node.input, name, kept)
-            _rename(node.output, name, kept)
+            _prefix_names(node.input, name, kept)
+            _prefix_names(node.output, name, kept)
         for tensor in graph.initializer:
             tensor.name = f"{name}/{tensor.name}"
         nodes += graph.node
@@ -84,7 +85,7 @@ def join_parts(folder: Path, whole: Path) -> None:
     onnx.save(joined, str(whole))
 
 
-def halve_weights(path: Path) -> int:
+def store_as_float16(path: Path) -> int:
     """Store large float32 initializers as float16 behind a Cast, but the spectral tables; count them."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -93,7 +94,7 @@ def halve_weights(path: Path) -> int:
     graph, casts, count = model.graph, [], 0
     keep = _spectral_names(model)
     for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or tensor.name in keep or int(np.prod(tensor.dims)) < SMALL:
+        if tensor.data_type != TensorProto.FLOAT or tensor.name in keep or int(np.prod(tensor.dims)) < MIN_HALVED_SIZE:
             continue
         value = numpy_helper.to_array(tensor)
         if np.abs(value).max() > 6e4:
@@ -107,13 +108,13 @@ def halve_weights(path: Path) -> int:
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]
-    forget_origin(model)
+    strip_metadata(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return count
 
 
-def forget_origin(model: Any) -> None:
+def strip_metadata(model: Any) -> None:
     """Take out what the exporter notes of the machine that it ran on: stack traces with their file names."""
     graph = model.graph
     del model.metadata_props[:]
@@ -149,7 +150,7 @@ def run_parts(folder: Path, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
     return {name: known[name] for name in OUTPUTS}
 
 
-def _rename(names: Any, part: str, kept: set[str]) -> None:
+def _prefix_names(names: Any, part: str, kept: set[str]) -> None:
     names[:] = [name if not name or name in kept else f"{part}/{name}" for name in names]
 
 

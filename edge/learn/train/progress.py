@@ -5,17 +5,17 @@ from __future__ import annotations
 from edge.clock import Clock, SystemClock
 
 
-class Stopwatch:
+class TrainingBudget:
     """Seconds since it was made, and the share of a budget of steps and minutes that is used up (0..1)."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._start_ns = self._clock.mono_ns()
 
-    def seconds(self) -> float:
+    def elapsed_s(self) -> float:
         """Elapsed seconds."""
         return (self._clock.mono_ns() - self._start_ns) / 1e9
 
-    def used(self, step: int, steps: int, minutes: float) -> float:
+    def used_share(self, step: int, steps: int, minutes: float) -> float:
         """The larger of the two shares; at 1 the stage ends."""
-        return min(1.0, max(step / steps, self.seconds() / (60 * minutes)))
+        return min(1.0, max(step / steps, self.elapsed_s() / (60 * minutes)))

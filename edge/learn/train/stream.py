@@ -18,7 +18,7 @@ _ASKED: Final = ("logits", "contribution", "token", "tags")
 
 
 @dataclass(slots=True)
-class Media:
+class RecordingMedia:
     """One recording: `audio` [n] at 32 kHz or None, `pictures` u8 [m,256,448,3] at 4 a second or None."""
 
     name: str
@@ -37,7 +37,7 @@ class Media:
 class Answers:
     """What the graph said over a recording: `logits` [H,C], `contribution` [H,C,3] and the best `tags` [527]."""
 
-    media: Media
+    media: RecordingMedia
     logits: list[F32] = field(default_factory=list)
     contribution: list[F32] = field(default_factory=list)
     tags: F32 = field(default_factory=lambda: np.zeros(L.TAGS, np.float32))
@@ -48,7 +48,7 @@ class Answers:
 
 
 def play(
-    path: Path, media: list[Media], batch: int = 8, limit: int = 40, threads: int = 2, session: Any = None
+    path: Path, media: list[RecordingMedia], batch: int = 8, limit: int = 40, threads: int = 2, session: Any = None
 ) -> list[Answers]:
     """Every recording from its first hop, in lock step over `batch` rows; results in the order given."""
     session = session or open_session(path, threads)
@@ -60,10 +60,10 @@ def play(
     return [places[id(m)] for m in media]
 
 
-def window(media: Media, hop: int) -> dict[str, NDArray[Any]]:
+def window_inputs(media: RecordingMedia, hop: int) -> dict[str, NDArray[Any]]:
     """One row's inputs for the hop that ends at (hop + 1) / 2 seconds, without memory."""
     end = (hop + 1) * L.HOP_S
-    frames, video_ok = np.full((L.FRAMES, L.HEIGHT, L.WIDTH, 3), L.PAD, np.uint8), np.zeros(L.FRAMES, np.float32)
+    frames, video_ok = np.full((L.FRAMES, L.HEIGHT, L.WIDTH, 3), L.PAD_VALUE, np.uint8), np.zeros(L.FRAMES, np.float32)
     audio, audio_ok = np.zeros(L.SAMPLES, np.float32), 0.0
     if media.pictures is not None:
         for k in range(L.FRAMES):
@@ -84,14 +84,14 @@ def window(media: Media, hop: int) -> dict[str, NDArray[Any]]:
     }  # fmt: skip
 
 
-def _together(session: Any, media: list[Media], limit: int) -> list[Answers]:
+def _together(session: Any, media: list[RecordingMedia], limit: int) -> list[Answers]:
     answers = [Answers(m) for m in media]
     lengths = [m.hops(limit) for m in media]
-    memory = np.zeros((len(media), L.MEMORY, L.DIM), np.float32)
+    memory = np.zeros((len(media), L.MEMORY, L.TOKEN_DIM), np.float32)
     memory_ok = np.zeros((len(media), L.MEMORY), np.float32)
     for hop in range(max(lengths)):
         alive = [n for n, length in enumerate(lengths) if hop < length]
-        rows = [window(media[n], hop) for n in alive]
+        rows = [window_inputs(media[n], hop) for n in alive]
         feed = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
         feed |= {"memory": memory[alive], "memory_ok": memory_ok[alive]}
         logits, contribution, token, tags = session.run(list(_ASKED), feed)

@@ -9,8 +9,8 @@ import torch
 
 from edge.learn.labels import LABELS
 from edge.learn.nets.heads import FusionHead
-from edge.learn.train.calibrate import VIEWS, scene_logits
-from edge.learn.train.rows import Rows
+from edge.learn.train.calibrate import CALIBRATION_VIEWS, scene_logits
+from edge.learn.train.rows import FeatureRows
 
 MARGIN: Final = 1.25
 LOWEST: Final = 0.25
@@ -30,10 +30,12 @@ class Threshold:
     recall: float
 
 
-def thresholds(head: FusionHead, ordinary: list[Rows], composed: Rows, real: Rows) -> list[Threshold]:
+def thresholds(
+    head: FusionHead, ordinary: list[FeatureRows], composed: FeatureRows, real: FeatureRows
+) -> list[Threshold]:
     """For every label but the detector's. Negatives among `real` count as ordinary."""
     quiet = [_hops(head, rows, ((1, 1, 1),)) for rows in (*ordinary, real)]
-    scenes, heard = _hops(head, composed, tuple(VIEWS.values())), quiet[-1]
+    scenes, heard = _hops(head, composed, tuple(CALIBRATION_VIEWS.values())), quiet[-1]
     found = []
     for c, label in enumerate(LABELS):
         if label.classes:
@@ -48,7 +50,7 @@ def thresholds(head: FusionHead, ordinary: list[Rows], composed: Rows, real: Row
     return found
 
 
-def _hops(head: FusionHead, rows: Rows, views: tuple[tuple[int, int, int], ...]) -> tuple[torch.Tensor, ...]:
+def _hops(head: FusionHead, rows: FeatureRows, views: tuple[tuple[int, int, int], ...]) -> tuple[torch.Tensor, ...]:
     """Probabilities [N,C] over the views, where the event is shown and where nothing of it is there."""
     parts = []
     for view in views:
