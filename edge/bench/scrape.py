@@ -3,45 +3,8 @@
 from __future__ import annotations
 
 import urllib.request
-from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """A Prometheus histogram: cumulative counts by upper bound."""
-
-    bounds: tuple[float, ...]
-    counts: tuple[float, ...]
-    total_s: float
-
-    @property
-    def count(self) -> float:
-        """How many were observed."""
-        return self.counts[-1] if self.counts else 0.0
-
-    @property
-    def mean_s(self) -> float:
-        """Their exact mean; NaN where there were none."""
-        return self.total_s / self.count if self.count else float("nan")
-
-    def since(self, before: Histogram) -> Histogram:
-        """What was observed after ``before`` was read."""
-        if not before.counts:
-            return self
-        counts = tuple(a - b for a, b in zip(self.counts, before.counts, strict=True))
-        return Histogram(self.bounds, counts, self.total_s - before.total_s)
-
-    def quantile_s(self, q: float) -> float:
-        """A quantile, linear within its bucket as Prometheus does it; NaN where nothing was observed."""
-        rank = q * self.count
-        low, below = 0.0, 0.0
-        for bound, count in zip(self.bounds, self.counts, strict=True):
-            if count >= rank and count > below:
-                return low if bound == float("inf") else low + (bound - low) * (rank - below) / (count - below)
-            low, below = bound, count
-        return float("nan")
 
 
 class MetricsScrape:
@@ -76,13 +39,3 @@ class MetricsScrape:
     def labels(self, name: str) -> dict[str, str]:
         """The labels of the first sample of a metric; empty where there is none."""
         return next((dict(s.labels) for s in self._samples if s.name == name), {})
-
-    def histogram(self, name: str) -> Histogram:
-        """A histogram, summed over its labels."""
-        sums: dict[float, float] = {}
-        for s in self._samples:
-            if s.name == f"{name}_bucket":
-                bound = float(s.labels["le"])
-                sums[bound] = sums.get(bound, 0.0) + s.value
-        bounds = tuple(sorted(sums))
-        return Histogram(bounds, tuple(sums[b] for b in bounds), self.total(f"{name}_sum"))

@@ -14,10 +14,10 @@ from edge.config.rules import RuleConfig
 from edge.detect import explain
 from edge.detect.health import CameraHealthMonitor
 from edge.detect.holding import HoldTracker
-from edge.detect.hysteresis import EventLimits, EventStep, GatedScore, Hysteresis, ScoreSample
+from edge.detect.hysteresis import EventStep, Hysteresis
 from edge.detect.ledger import EventDetails, Key, OpenEvents
 from edge.detect.looking import RuleEvaluator, RuleResult
-from edge.detect.rate_limit import EventSubject
+from edge.detect.rate_limit import EventLimits, EventSubject, GatedScore, ScoreSample
 from edge.detect.rules import DEFAULTS
 from edge.detect.thresholds import EffectiveThreshold, Thresholds
 from edge.engine.manifest import Label, Manifest
@@ -195,16 +195,6 @@ class Detector:
     def thresholds(self) -> list[EffectiveThreshold]:
         """All values in force and where they came from, by camera and label."""
         return self._thresholds.all_effective()
-
-    @property
-    def commands(self) -> Mapping[tuple[str, str], float]:
-        """Enter thresholds set by command, to be kept over a restart."""
-        return self._thresholds.commands
-
-    @property
-    def open_events(self) -> tuple[Event, ...]:
-        """The newest phase of every event that has begun and not ended."""
-        return self._open_events.open_events
 
     def _rules_of(self, camera: str) -> tuple[_LabelRule, ...]:
         """What is not switched off on ``camera``, armed or not."""

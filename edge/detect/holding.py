@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from edge.detect.rate_limit import elapsed_ns
+from edge.detect.rate_limit import EventLimits, ScoreSample, elapsed_ns
 from edge.holds import HoldReason
 from edge.types import NS_PER_S
-
-if TYPE_CHECKING:
-    from edge.detect.hysteresis import EventLimits, ScoreSample
 
 MINUTE_NS = 60 * NS_PER_S
 _RANK = {reason: rank for rank, reason in enumerate(HoldReason)}

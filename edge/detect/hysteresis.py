@@ -12,7 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.detect.holding import HoldTracker
-from edge.detect.rate_limit import NO_SUBJECT, EventSubject, LimitKind, RepetitionLimit, elapsed_ns
+from edge.detect.rate_limit import (
+    EventLimits,
+    RepetitionLimit,
+    ScoreSample,
+    elapsed_ns,
+)
 from edge.holds import HoldReason
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Phase
@@ -22,44 +27,6 @@ LATE_NS = 5 * NS_PER_S  # without any window it is lost this much later: the nex
 UPDATE_RISE = 0.05  # a peak this much above the last one told is worth an update
 LEAST_UPDATE_NS = 3 * NS_PER_S
 UPDATE_EVERY_NS = 30 * NS_PER_S  # a sign of life for whoever joined late
-
-
-@dataclass(frozen=True, slots=True)
-class EventLimits:
-    """The thresholds in force for one sample; ``most_per_hour`` None for any number, ``limit`` what it does."""
-
-    enter: float
-    leave: float
-    min_ns: int
-    cooldown_ns: int
-    merge_ns: int = 0
-    most_per_hour: int | None = None
-    limit: LimitKind = LimitKind.HARD
-
-
-@dataclass(frozen=True, slots=True)
-class GatedScore:
-    """Why a rule's value is not the label's ``score``."""
-
-    reason: HoldReason
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreSample:
-    """One window: its end in local time ``t_ns`` and in media time; ``value`` is None where nothing was seen that could
-    tell. ``gated`` says what made the label's score into it, ``subject`` what it is about."""
-
-    t_ns: int
-    media: MediaTime
-    value: float | None
-    gated: GatedScore | None = None
-    subject: EventSubject = NO_SUBJECT
-
-    @property
-    def score(self) -> float | None:
-        """The label's own, before the rule."""
-        return self.value if self.gated is None else self.gated.score
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,6 @@ class OpenEvents:
         self._clock = clock
         self._open: dict[Key, Event] = {}
 
-    @property
-    def open_events(self) -> tuple[Event, ...]:
-        """The newest phase of every event that has begun and not ended."""
-        return tuple(self._open.values())
-
     def open_labels(self, camera: str) -> tuple[str, ...]:
         """The labels of the scene's events that are open on ``camera``."""
         return tuple(e.label for (owner, _), e in self._open.items() if owner == camera and e.kind is EventKind.EVENT)

@@ -11,13 +11,11 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from edge.detect.tracks import iou
+from edge.holds import HoldReason
+from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Box
-
-if TYPE_CHECKING:
-    from edge.detect.hysteresis import EventLimits, ScoreSample
 
 HOUR_NS = 3600 * NS_PER_S
 SAME_OBJECT_IOU = 0.3
@@ -44,6 +42,44 @@ class EventSubject:
 
 
 NO_SUBJECT = EventSubject()
+
+
+@dataclass(frozen=True, slots=True)
+class EventLimits:
+    """The thresholds in force for one sample; ``most_per_hour`` None for any number, ``limit`` what it does."""
+
+    enter: float
+    leave: float
+    min_ns: int
+    cooldown_ns: int
+    merge_ns: int = 0
+    most_per_hour: int | None = None
+    limit: LimitKind = LimitKind.HARD
+
+
+@dataclass(frozen=True, slots=True)
+class GatedScore:
+    """Why a rule's value is not the label's ``score``."""
+
+    reason: HoldReason
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSample:
+    """One window: its end in local time ``t_ns`` and in media time; ``value`` is None where nothing was seen that could
+    tell. ``gated`` says what made the label's score into it, ``subject`` what it is about."""
+
+    t_ns: int
+    media: MediaTime
+    value: float | None
+    gated: GatedScore | None = None
+    subject: EventSubject = NO_SUBJECT
+
+    @property
+    def score(self) -> float | None:
+        """The label's own, before the rule."""
+        return self.value if self.gated is None else self.gated.score
 
 
 def elapsed_ns(earlier: ScoreSample, later: ScoreSample) -> int:

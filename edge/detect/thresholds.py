@@ -16,9 +16,8 @@ from edge.config.models import Config
 from edge.config.rules import RuleConfig
 from edge.config.values import percent_hint
 from edge.detect.fitting import validate
-from edge.detect.hysteresis import EventLimits
 from edge.detect.levels import ValueOrigin, enter_and_leave, first_given
-from edge.detect.rate_limit import LimitKind
+from edge.detect.rate_limit import EventLimits, LimitKind
 from edge.detect.rules import DEFAULTS, adjusted_advice, applies, custom_labels, custom_rules
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
@@ -103,11 +102,6 @@ class Thresholds:
         """The model's advice for ``label`` as its rule leaves it; InputError for a label that is not known."""
         known = self._labels[self._known("label", label, list(self._labels))]
         return adjusted_advice(self._events.get(label, RuleConfig()), known)
-
-    @property
-    def commands(self) -> Mapping[tuple[str, str], float]:
-        """Enter thresholds set by command, by (camera, label)."""
-        return dict(self._commands)
 
     def reconfigure(self, config: Config) -> None:
         """Take over another configuration; commands for cameras that are still there stay in force."""

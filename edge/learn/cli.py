@@ -19,7 +19,7 @@ from edge.learn.evaluation.gating_command import register_gating
 from edge.learn.evaluation.precision import register_precision
 
 if TYPE_CHECKING:
-    from edge.learn.train.stages import TrainingPaths
+    from edge.learn.train.checkpoint import TrainingPaths
 
 _log = logging.getLogger(__name__)
 VERSION = "0.3.0"
@@ -117,7 +117,7 @@ def _paths_of(args: argparse.Namespace) -> TrainingPaths:
     import torch
 
     from edge.learn.data import find_data_root
-    from edge.learn.train.stages import TrainingPaths
+    from edge.learn.train.checkpoint import TrainingPaths
 
     torch.set_num_threads(args.threads)
     return TrainingPaths(find_data_root(args.data), args.weights, args.packages, args.photos, args.work, args.out)

@@ -44,10 +44,6 @@ class ThreadGroup:
             thread.join(max(0.0, seconds(deadline_ns - self._clock.mono_ns())))
         return [thread.name for thread, _ in chosen if thread.is_alive()]
 
-    def running(self, prefix: str) -> bool:
-        """Whether any thread whose name starts with ``prefix`` still runs."""
-        return any(thread.is_alive() for thread, _ in self._members if thread.name.startswith(prefix))
-
     def note_failure(self, name: str, error: BaseException) -> None:
         """Note what ended the thread called ``name``; what is expected or not ours is logged as a sentence."""
         message = exhausted_resource(error) or (error if isinstance(error, EdgeError) else None)

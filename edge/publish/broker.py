@@ -37,11 +37,6 @@ class EmbeddedBroker:
         logging.getLogger("iotcore").setLevel(logging.WARNING)  # it would say the same as we do
         self._broker: Any = Broker(port=port, listen=host, max_payload_size=_LARGEST)
 
-    @property
-    def running(self) -> bool:
-        """Whether the child process lives."""
-        return bool(self._broker.is_running)
-
     def start(self) -> None:
         """Start, and return when it accepts connections; SinkError says why it cannot."""
         try:

@@ -272,11 +272,6 @@ class EventPublisher:
         return self._outbox.depth
 
     @property
-    def held(self) -> int:
-        """Those of them that are in memory alone: the disk has not taken them yet."""
-        return self._outbox.held
-
-    @property
     def disk_trouble(self) -> str:
         """What is wrong with the outbox's disk, as a sentence; empty when nothing is."""
         return self._outbox.trouble

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from edge.clock import VirtualClock
 from edge.config import Config
 from edge.detect.detector import Detector
-from edge.detect.hysteresis import EventLimits
 from edge.detect.null import BackgroundDistribution
+from edge.detect.rate_limit import EventLimits
 from edge.detect.thresholds import Thresholds
 from edge.engine.manifest import Manifest
 from edge.media_time import MediaTime

@@ -47,11 +47,6 @@ class TuningResult:
     unreadable: tuple[str, ...]
     passed: TuningTimes
 
-    @property
-    def enters(self) -> dict[str, float]:
-        """The suggested thresholds that differ from those in force."""
-        return {r.sweep.label: r.suggestion.after.enter for r in self.rows if r.suggestion.after is not None}
-
 
 @dataclass(frozen=True)
 class TuningMistake:

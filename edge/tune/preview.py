@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.detect.hysteresis import EventLimits, EventStep, Hysteresis, ScoreSample
+from edge.detect.hysteresis import EventStep, Hysteresis
+from edge.detect.rate_limit import EventLimits, ScoreSample
 from edge.errors import InputError
 from edge.holds import HoldReason
 from edge.media_time import MediaTime

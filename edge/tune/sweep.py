@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edge.config import Config
 from edge.config.rules import RuleConfig
-from edge.detect.hysteresis import EventLimits, Hysteresis
+from edge.detect.hysteresis import Hysteresis
+from edge.detect.rate_limit import EventLimits
 from edge.replay import ReplayStep
 from edge.tune.judge import DetectionResult, EventInterval, OfflineDetector, RuleTrace, to_interval
 from edge.tune.labels import LabelledSpan

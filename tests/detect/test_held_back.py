@@ -9,8 +9,8 @@ import media_times
 import pytest
 from detect_parts import NIGHT_NS, Player, at, rules
 
-from edge.detect.hysteresis import EventLimits, Hysteresis, ScoreSample
-from edge.detect.rate_limit import MOST_OBJECTS, SAME_OBJECT_IOU, EventSubject, LimitKind
+from edge.detect.hysteresis import Hysteresis
+from edge.detect.rate_limit import MOST_OBJECTS, SAME_OBJECT_IOU, EventLimits, EventSubject, LimitKind, ScoreSample
 from edge.detect.tracks import iou
 from edge.holds import HeldBack, HoldReason
 from edge.types import NS_PER_S, Phase

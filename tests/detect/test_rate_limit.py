@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_times import at
 
-from edge.detect.hysteresis import EventLimits, EventStep, Hysteresis, ScoreSample
+from edge.detect.hysteresis import EventStep, Hysteresis
+from edge.detect.rate_limit import EventLimits, ScoreSample
 from edge.types import NS_PER_S, Phase
 
 HOP = NS_PER_S // 2

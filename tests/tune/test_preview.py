@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from edge.clock import VirtualClock
 from edge.config import parse
 from edge.detect.detector import Detector
-from edge.detect.hysteresis import EventLimits
-from edge.detect.rate_limit import LimitKind
+from edge.detect.rate_limit import EventLimits, LimitKind
 from edge.engine.manifest import Manifest, find_folder, load_folder
 from edge.errors import InputError
 from edge.holds import HoldReason

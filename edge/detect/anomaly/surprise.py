@@ -69,11 +69,6 @@ class RarityScale:
         if place < SAMPLE_SIZE:
             self._values[place] = value
 
-    def extend(self, values: F64) -> None:
-        """Take in many at once."""
-        for value in values.tolist():
-            self.add(value)
-
     def restore(self, values: F64, count: int) -> None:
         """Go on from a sample and how many it stands for."""
         self._values, self._count, self._fit = np.asarray(values, np.float64)[:SAMPLE_SIZE].copy(), count, None

@@ -122,12 +122,6 @@ def save_variant(one: GraphVariant, content: bytes | None = None) -> None:
         raise ModelError(f"{one.path}: cannot be written ({error.strerror}); free space or rights there") from error
 
 
-def remove(one: GraphVariant) -> None:
-    """Delete the note, then the graph."""
-    _note_of(one.path).unlink(missing_ok=True)
-    one.path.unlink(missing_ok=True)
-
-
 def _note_of(path: Path) -> Path:
     return path.with_suffix(".json")
 

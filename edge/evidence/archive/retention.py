@@ -124,11 +124,6 @@ class Retention:
             self._used += size
             return True
 
-    @property
-    def used(self) -> int:
-        """Bytes below the folder when it was last looked at, and what was granted since."""
-        return self._used
-
     def _is_due(self) -> bool:
         """Whether it is time to look at every file."""
         now_ns = self._clock.mono_ns()

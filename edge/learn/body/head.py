@@ -64,16 +64,6 @@ def rotate_halved(half: Tensor) -> Tensor:
     return torch.cat([left, left.index_select(2, torch.tensor(list(range(WIDTH // 2))[::-1]))], 0)
 
 
-def people(found: AnchorPredictions) -> PersonBoxes:
-    """The best `MAX_PEOPLE` person boxes after suppression; rows that are not used score 0."""
-    return suppress_overlaps(*top_candidates(found.box, found.objectness * found.classes[:, :1]))
-
-
-def lying(turned: AnchorPredictions) -> PersonBoxes:
-    """Detections [2B,...] in the pictures of `rotate_to_sides` -> people who lie, in the upright canvas."""
-    return suppress_overlaps(*_lying_candidates(turned))
-
-
 def _lying_candidates(turned: AnchorPredictions) -> tuple[Tensor, Tensor]:
     """`top_candidates` among those who lie. Turned boxes are x, y, w, h; upright y, x, h, w, from the other end where
     the right side was up."""

@@ -15,10 +15,6 @@ Floats = NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
 STEP_S: Final = 0.25
-JOINTS: Final = (
-    "pelvis", "neck", "head", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_hand", "r_hand",
-    "l_hip", "r_hip", "l_knee", "r_knee", "l_foot", "r_foot",
-)  # fmt: skip
 BONES: Final = (
     (0, 1, 0.15), (1, 2, 0.075), (3, 4, 0.06), (9, 10, 0.085), (3, 5, 0.05), (5, 7, 0.04), (4, 6, 0.05), (6, 8, 0.04),
     (9, 11, 0.085), (11, 13, 0.06), (10, 12, 0.085), (12, 14, 0.06), (2, 2, 0.115),

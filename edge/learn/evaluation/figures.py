@@ -56,11 +56,6 @@ class LabelMetrics:
     recall: float
     false_events: int
 
-    @property
-    def false_per_hour(self) -> float:
-        """False events an hour of negatives."""
-        return self.false_events / self.hours if self.hours else float("nan")
-
 
 @dataclass(frozen=True, slots=True)
 class LabelCalibration:

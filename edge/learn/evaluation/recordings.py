@@ -109,10 +109,6 @@ class RecordingRunner:
         for file in self._cache.glob("*.npz"):
             file.unlink()
 
-    def missing(self, jobs: Sequence[ReplayJob]) -> list[ReplayJob]:
-        """The jobs without an answer on disk."""
-        return [job for job in jobs if not self._is_there(job)]
-
     def windows_path(self, job: ReplayJob) -> Path:
         """Where the windows of a job that keeps them are."""
         return self._path_of(job).with_suffix(".windows.npz")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +77,6 @@ def check_counts(labels: Mapping[str, int]) -> None:
             f"only one label, {only!r}: there is nothing to tell it from. Add a sub-folder `normal` (in a CSV, the "
             "label normal) with clips of ordinary moments of the same place, or a second event"
         )
-
-
-def counted(examples: Sequence[Example]) -> Mapping[str, int]:
-    """How many examples each label has."""
-    return Counter(e.label for e in examples)
 
 
 def _from_folder(folder: Path) -> list[Example]:

@@ -67,15 +67,6 @@ def average_precision(values: F64, is_event: Bool) -> float:
     return float((np.diff(np.concatenate([[0.0], recall])) * precision).sum())
 
 
-def area_under_roc(values: F64, is_event: Bool) -> float:
-    """The chance that an event's value is above another clip's, ties half; NaN without either."""
-    here, there = values[is_event], values[~is_event]
-    if not len(here) or not len(there):
-        return float("nan")
-    above = (here[:, None] > there[None]).mean() + 0.5 * (here[:, None] == there[None]).mean()
-    return float(above)
-
-
 def aligned_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows as aligned lines, the first row as the heading."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,6 @@ from edge.learn.nets.image import (
     square_features,
 )
 from edge.learn.nets.motion import MotionNet
-
-INPUTS: Final = ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok", "memory", "memory_ok")
 
 
 class NetworkOutputs(NamedTuple):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
+from edge.learn.evaluation.metrics import roc_auc
 
 F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -60,7 +61,8 @@ def measure_ped2(data_root: Path, scores_csv: Path, *, interpolate: bool = False
         raise InputError(f"{scores_csv}: no test clip of {data_root / PED2_LABELS} is in it; replay testing/*.mp4")
     scored = [_frame_scores(curves[clip], len(truth[clip]), interpolate) for clip in clips]
     labels = np.concatenate([truth[clip] for clip in clips])
-    return FrameAuc(auc(labels, np.concatenate(scored)), auc(labels, np.concatenate([_min_max(one) for one in scored])))
+    normalised = np.concatenate([_min_max(one) for one in scored])
+    return FrameAuc(roc_auc(np.concatenate(scored), labels), roc_auc(normalised, labels))
 
 
 def read_truth(path: Path) -> dict[str, Bool]:
@@ -84,14 +86,6 @@ def read_curves(path: Path) -> dict[str, AnomalyCurve]:
             f"{path}: the column anomaly is empty; replay with the --profile that `edge learn normal` made"
         )
     return {clip: AnomalyCurve(*np.array(sorted(points)).T) for clip, points in found.items()}
-
-
-def auc(labels: Bool, scores: F64) -> float:
-    """Area under the ROC curve, ties counted half (Mann & Whitney 1947)."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    yes, no = int(labels.sum()), int((~labels).sum())
-    return float((ranks[labels].sum() - yes * (yes + 1) / 2) / (yes * no))
 
 
 def _frame_scores(curve: AnomalyCurve, frames: int, interpolate: bool) -> F64:

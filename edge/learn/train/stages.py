@@ -22,6 +22,7 @@ from edge.learn.scenes.realistic import encode_recordings, held_out_recordings, 
 from edge.learn.train import checkpoint
 from edge.learn.train.audio import AudioTrainingConfig, train_audio
 from edge.learn.train.calibrate import calibrate_head, calibration_csv
+from edge.learn.train.checkpoint import TrainingPaths
 from edge.learn.train.compare import compare_views, comparison_table
 from edge.learn.train.dense import DenseTrainingConfig, train_dense
 from edge.learn.train.features import ScenePlan, cache_pictures
@@ -32,19 +33,6 @@ from edge.learn.train.sensors import train_sensor_evidence
 from edge.learn.train.whole import PictureTrainingConfig, fine_tune_pictures
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPaths:
-    """Where things are: open data, starting weights, Debian packages' root (or None), photographs (or None), the work
-    folder, and the engine folder to write."""
-
-    data: Path
-    weights: Path
-    packages: Path | None
-    photos: Path | None
-    work: Path
-    out: Path
 
 
 @dataclass(frozen=True, slots=True)

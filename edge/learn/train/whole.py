@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,11 +18,9 @@ from edge.learn.nets.network import FusedNet
 from edge.learn.scenes.backgrounds import Backgrounds, load_backgrounds
 from edge.learn.scenes.compose import HOPS, compose_scene, render_pictures
 from edge.learn.scenes.soundbank import SoundBank, build_sound_bank
+from edge.learn.train.checkpoint import TrainingPaths
 from edge.learn.train.dense import dense_loss
 from edge.learn.train.progress import TrainingBudget
-
-if TYPE_CHECKING:
-    from edge.learn.train.stages import TrainingPaths
 
 _log = logging.getLogger(__name__)
 _CHECKS = 8

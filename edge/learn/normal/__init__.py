@@ -1,1 +1,0 @@
-"""`edge learn normal`: what a place is like when nothing is wrong."""
