@@ -6,15 +6,14 @@ from pathlib import Path
 
 from edge.config import LoadedConfig
 from edge.detect.anomaly import AnomalyScorer, SiteNormal
-from edge.detect.derived import DeriverChain, LabelDeriver
-from edge.detect.null import BackgroundDistribution
-from edge.detect.prompts import PromptDeriver
+from edge.detect.background import BackgroundDistribution
+from edge.detect.derived import DeriverChain, LabelDeriver, PromptDeriver
 from edge.detect.taught import TaughtEvents
 from edge.engine.manifest import Manifest, ModelFolder
 from edge.errors import ConfigError
 from edge.profile import ProfileFolder, ProfileVersion
-from edge.prompts.ask import PromptInterpreter, PromptStream, prompt_texts
-from edge.prompts.panel import PromptScorer
+from edge.prompts.interpreter import PromptInterpreter, PromptStream, prompt_texts
+from edge.prompts.scorer import PromptScorer
 
 
 def load_profile(loaded: LoadedConfig, folder: ModelFolder, profile: Path | None = None) -> ProfileVersion | None:

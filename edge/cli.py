@@ -21,9 +21,9 @@ from edge.errors import EdgeError, InputError, exhausted_resource, is_disk_error
 from edge.logs import configure_logging
 
 if TYPE_CHECKING:
+    from edge.engine.commands import Progress
     from edge.engine.manifest import ModelFolder
-    from edge.engine.precision.calibration import CalibrationSet
-    from edge.engine.precision.make_command import Progress
+    from edge.engine.precision.quantise import CalibrationSet
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 Handler = Callable[[argparse.Namespace], int]
@@ -129,7 +129,7 @@ def _add_devices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="one JSON object instead of YAML")
 
     def handler(args: argparse.Namespace) -> int:
-        from edge.devices import run
+        from edge.commands.devices import run
 
         return run(as_json=args.json, out=sys.stdout)
 
@@ -144,7 +144,7 @@ def _add_watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--until-gone", type=int, metavar="PID", help="stop with an error when that process ends")
 
     def handler(args: argparse.Namespace) -> int:
-        from edge.watch import run
+        from edge.commands.watch import run
 
         return run(args.config, as_json=args.json, count=args.count, until_gone=args.until_gone, out=sys.stdout)
 
@@ -213,7 +213,7 @@ def _add_engine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _record_windows(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> CalibrationSet:
-    from edge.replay.windows import record_windows
+    from edge.replay.calibration_windows import record_windows
 
     return record_windows(folder, files, most, progress)
 
@@ -225,6 +225,6 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_learn(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from edge.learn.cli import register
+    from edge.train.command import register
 
     register(commands.add_parser("learn", help="train, evaluate, export (extra `learn`)"))

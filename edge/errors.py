@@ -12,12 +12,17 @@
 Anything else that reaches a thread's top is a bug: the daemon stops in order and systemd restarts it. A system that
 gives no more threads, files or memory is neither, and a disk that fails is nobody's input: `exhausted_resource`,
 `is_disk_error`.
+
+How to get what an optional part of the program needs; the program itself is on no package index.
 """
 
 from __future__ import annotations
 
 import errno
+import shlex
+import sys
 from collections.abc import Iterator
+from importlib import metadata
 
 _DISK = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT)
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
@@ -87,3 +92,19 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             return
         yield at
         at = at.__cause__ or at.__context__
+
+
+PACKAGE = "edge-monitor"
+
+
+def install_command(extra: str) -> str:
+    """A command that installs the packages of ``extra`` for the Python that runs, from a checkout or a wheel alike."""
+    try:
+        declared = metadata.requires(PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        declared = []
+    marked = [requirement.partition(";") for requirement in declared]
+    packages = [name.strip() for name, _, marker in marked if f"extra == '{extra}'" in marker.replace('"', "'")]
+    if not packages:
+        return f".venv/bin/pip install -e '.[{extra}]' in the checkout"
+    return shlex.join([sys.executable, "-m", "pip", "install", *packages])

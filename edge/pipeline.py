@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
-from edge.buffer.load import EngineLoad, Governor
+from edge.buffer.governor import EngineLoad, Governor
 from edge.clock import Clock
 from edge.config import Config
+from edge.detect.background import BackgroundDistribution
 from edge.detect.derived import DeriverChain
 from edge.detect.detector import Detector
-from edge.detect.null import BackgroundDistribution
 from edge.detect.thresholds import EffectiveThreshold
 from edge.engine.model import Model
-from edge.facts import CameraStatus, SourceState
-from edge.holds import HeldBack, HoldReason
 from edge.metrics import Metrics
+from edge.status import CameraStatus, HeldBack, HoldReason, SourceState
 from edge.types import (
     NS_PER_S,
     Event,
@@ -93,7 +92,7 @@ class Pipeline:
     from, and ``learners`` are shown every window after it was decided on. At most ``max_rows`` windows are scored in a
     step: what was found of them is told before the next are begun. None: as many as the runtime takes.
 
-    Live cameras are looked at less often while the engine is behind (`edge.buffer.load`).
+    Live cameras are looked at less often while the engine is behind (`edge.buffer.governor`).
     """
 
     STATUS_EVERY_NS = NS_PER_S

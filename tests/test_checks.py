@@ -16,17 +16,15 @@ from typing import Any
 
 import pytest
 
-from edge.checks.sensors import check_sensors
-from edge.checks.services import check_page, check_reach
+from edge.checks.environment import check_page, check_reach, check_sensors
 from edge.cli import main
 from edge.clock import VirtualClock
 from edge.config import parse
-from edge.config.streams import duplicate_streams
-from edge.detect.fitting import validate as fitting
+from edge.config.models import duplicate_streams
 from edge.detect.thresholds import Thresholds
+from edge.detect.validation import validate as fitting
 from edge.engine.manifest import find_folder, load_folder
-from edge.errors import SinkError
-from edge.extras import install_command
+from edge.errors import SinkError, install_command
 from edge.types import NS_PER_S
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,7 +94,7 @@ def test_what_a_default_does_not_lower_is_told(tmp_path: Path, capsys: pytest.Ca
 def test_a_command_below_the_advice_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.checks.rules.saved_thresholds", lambda _: [("yard", "fire", 0.3), ("gone", "fire", 0.1)])
+    monkeypatch.setattr("edge.checks.model.saved_thresholds", lambda _: [("yard", "fire", 0.3), ("gone", "fire", 0.1)])
     found = check(tmp_path, capsys, f"{YARD}mqtt: null", code=0)
     assert [level for level, _ in found["yard/fire"]] == ["ok", "warning"]
     assert "enter 0.3, set by command, is below the model's advice 0.6" in found["yard/fire"][1][1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 
-from edge import devices
-from edge.capture.devices import CameraDevice, MicrophoneDevice
+from edge.commands import devices
+from edge.commands.devices import CameraDevice, MicrophoneDevice
 from edge.config import parse
 
 

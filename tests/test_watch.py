@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.commands.watch import event_line, run
 from edge.errors import ConfigError, SinkError
-from edge.watch import event_line, run
 
 EVENT = {
     "phase": "begin",

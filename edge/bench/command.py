@@ -24,8 +24,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def main(args: argparse.Namespace) -> int:
     """Measure and print; 0."""
+    from edge.bench.bench_run import BenchPlan, BenchRun
     from edge.bench.clips import MOVING, STILL, bundled_clip, probe_clip
-    from edge.bench.course import BenchPlan, BenchRun
     from edge.bench.daemon import BenchSetup, embedded_broker
     from edge.bench.report import MachineInfo, as_json, report_text
     from edge.engine.manifest import find_folder, load_folder

@@ -1,20 +1,60 @@
-"""One daemon under measurement: its configuration, its broker, and one look at it."""
+"""One daemon under measurement: its configuration, its broker, and one look at it.
+
+The daemon's own `/metrics` page, as numbers.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from edge.bench.capacity import DECODING, ENGINE
 from edge.bench.processes import MeasuredProgram, free_port, module_command, pause
-from edge.bench.scrape import MetricsScrape
 from edge.bench.stopwatch import time_by_stage
 from edge.errors import InputError, RuntimeUnavailable
+
+
+class MetricsScrape:
+    """One reading of a ``/metrics`` page."""
+
+    def __init__(self, text: str) -> None:
+        self._samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+
+    @classmethod
+    def of(cls, port: int) -> MetricsScrape:
+        """Read the page of the daemon that listens there."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            return cls(answer.read().decode())
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of a metric over all label values that match."""
+        return sum(s.value for s in self._samples if s.name == name and labels.items() <= s.labels.items())
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        """The sums of a metric by the values of one label."""
+        sums: dict[str, float] = {}
+        for s in self._samples:
+            if s.name == name and label in s.labels:
+                sums[s.labels[label]] = sums.get(s.labels[label], 0.0) + s.value
+        return sums
+
+    def delta(self, before: MetricsScrape, name: str, label: str) -> dict[str, float]:
+        """By how much `by` has grown since ``before`` was read."""
+        earlier = before.by(name, label)
+        return {value: n - earlier.get(value, 0.0) for value, n in self.by(name, label).items()}
+
+    def labels(self, name: str) -> dict[str, str]:
+        """The labels of the first sample of a metric; empty where there is none."""
+        return next((dict(s.labels) for s in self._samples if s.name == name), {})
+
 
 END_TO_END, ADDED, INFERENCE = "edge_end_to_end_seconds", "edge_added_seconds", "edge_infer_seconds"
 WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encoded_total"
@@ -88,7 +128,7 @@ class MeasuredDaemon:
             **settings,
         }
         (folder / "config.yaml").write_text(json.dumps(config, indent=1))  # JSON is YAML
-        self.program = MeasuredProgram(module_command("edge.bench.watched", "config.yaml"), folder)
+        self.program = MeasuredProgram(module_command("edge.bench.stopwatch", "config.yaml"), folder)
 
     def measure(self, settle_s: float, seconds: float, fps: float | None = None) -> DaemonMeasurement:
         """Start it, let it settle, watch it for ``seconds``, stop it; ``fps`` is the recordings' own."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge import notify
+from edge import sd_notify
 from edge.bench.processes import now_s, pause
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 
@@ -40,7 +40,7 @@ def main() -> None:
         target = decode_live if source.startswith("rtsp:") else decode_recording
         work = (lambda: MediaPreparation(folder)) if args.prepare else (lambda: None)
         threading.Thread(target=target, args=(source, tally, work), daemon=True).start()
-    notify.ready("")
+    sd_notify.ready("")
     hop_s = folder.manifest.geometry.hop_s
     threading.Thread(target=tally.serve, daemon=True).start()
     due_s, began_s = now_s(), time.thread_time()

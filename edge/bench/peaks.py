@@ -71,7 +71,7 @@ def _onnx() -> Iterator[PeakProbe]:
     import numpy as np
     import onnxruntime as ort
 
-    from edge.engine.cpu.onnx import session_options
+    from edge.engine.onnx_graph import session_options
 
     random = np.random.default_rng(0)
 

@@ -2,17 +2,26 @@
 
 A stage's time is its own: what it calls in another stage is that one's. What a thread does outside of all stages falls
 to the stage of the thread's name. Costs two readings of a clock a call; calls are a few hundred a second.
+
+`edge run` under the stopwatch: ``python -m edge.bench.stopwatch config.yaml``.
+
+A line on standard input is answered with one JSON object on standard output: CPU-seconds by stage, and what the latency
+histograms observed since the last answer, value by value.
 """
 
 from __future__ import annotations
 
 import functools
+import json
+import os
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 STAGES = (
@@ -56,11 +65,11 @@ TIMED_METHODS = (
     TimedMethod("gather", "edge.buffer.camera", "CameraBuffer", "push"),
     TimedMethod("gather", "edge.buffer.camera", "CameraBuffer", "take"),
     TimedMethod("gather", "edge.buffer.camera", "CameraBuffer", "due"),
-    TimedMethod("gate", "edge.engine.gating.pictures", "PictureGate", "differs"),
-    TimedMethod("gate", "edge.engine.gating.sound", "SoundGate", "differs"),
-    TimedMethod("see", "edge.engine.parts", "PartsRuntime", "see"),
-    TimedMethod("hear", "edge.engine.parts", "PartsRuntime", "hear"),
-    TimedMethod("fuse", "edge.engine.parts", "PartsRuntime", "fuse"),
+    TimedMethod("gate", "edge.engine.gating.change_gates", "PictureGate", "differs"),
+    TimedMethod("gate", "edge.engine.gating.change_gates", "SoundGate", "differs"),
+    TimedMethod("see", "edge.engine.runtime", "PartsRuntime", "see"),
+    TimedMethod("hear", "edge.engine.runtime", "PartsRuntime", "hear"),
+    TimedMethod("fuse", "edge.engine.runtime", "PartsRuntime", "fuse"),
     TimedMethod("model", "edge.engine.model", "Model", "score"),
     TimedMethod("detect", "edge.detect.detector", "Detector", "scores"),
     TimedMethod("detect", "edge.detect.detector", "Detector", "health"),
@@ -170,3 +179,46 @@ def time_by_stage(before: Mapping[str, float], after: Mapping[str, float]) -> di
     """What each stage spent between two readings; stages that spent nothing are left out."""
     spent = {stage: after[stage] - before[stage] for stage in after}
     return {stage: s for stage, s in spent.items() if s > 0}
+
+
+WATCHED = ("edge_end_to_end_seconds", "edge_added_seconds", "edge_infer_seconds")
+
+
+def main(config: str) -> int:
+    """Run the daemon until it is told to stop; its exit code."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
+    from prometheus_client import Histogram
+
+    from edge.node import run
+
+    stopwatch = StageTimer(thread_cpu_ns)
+    stopwatch.attach()
+    observed: dict[str, list[float]] = {name: [] for name in WATCHED}
+    _record_observations(Histogram, observed)
+    threading.Thread(target=_serve, args=(stopwatch, observed), name="answers", daemon=True).start()
+    return run(Path(config))
+
+
+def _record_observations(histogram: Any, observed: dict[str, list[float]]) -> None:
+    """Also keep what the watched histograms are told."""
+    observe: Callable[..., None] = histogram.observe
+
+    def listening(self: Any, amount: float, *args: Any, **kwargs: Any) -> None:
+        observe(self, amount, *args, **kwargs)
+        if (seen := observed.get(self._name)) is not None:
+            seen.append(amount)
+
+    histogram.observe = listening
+
+
+def _serve(stopwatch: StageTimer, observed: dict[str, list[float]]) -> None:
+    for _ in sys.stdin:
+        values = {name: seen[: len(seen)] for name, seen in observed.items()}
+        for name, seen in values.items():
+            del observed[name][: len(seen)]
+        answer = {"stages": stopwatch.read(time.process_time_ns()), **values}
+        print(json.dumps({**answer, "missing": [f"{s.owner}.{s.method}" for s in stopwatch.missing]}), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

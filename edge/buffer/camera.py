@@ -9,22 +9,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from edge.buffer.avsync import AvOffsetEstimator, FlashDetector, OnsetDetector
-from edge.buffer.backpressure import Backpressure
-from edge.buffer.gather import WindowAssembler
-from edge.buffer.meters import AudioMeter, VideoMeter
+from edge.buffer.av_offset import AvOffsetEstimator, FlashDetector, OnsetDetector
+from edge.buffer.media_store import Backpressure, SensorCache, WindowAssembler
 from edge.buffer.microphone import RING_S, MicrophoneBuffer, MicrophoneListener
-from edge.buffer.picture_steps import FrameIntervalTracker
-from edge.buffer.rings import FrameRing, RingPicture
-from edge.buffer.sensors import SensorCache
-from edge.buffer.sound_track import AudioTrack
-from edge.buffer.timeline import DueWindow, Timeline
+from edge.buffer.rings import AudioTrack, FrameRing, RingPicture
+from edge.buffer.stream_health import AudioMeter, VideoMeter
+from edge.buffer.timeline import DueWindow, FrameIntervalTracker, Timeline
 from edge.clock import Clock
 from edge.config.models import HealthConfig, WindowsConfig
 from edge.engine.manifest import Geometry
-from edge.facts import CameraStatus, SourceState
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
+from edge.status import CameraStatus, SourceState
 from edge.types import (
     F32,
     NS_PER_S,

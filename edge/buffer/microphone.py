@@ -6,14 +6,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.buffer.avsync import OnsetDetector
-from edge.buffer.media_clock import MediaClock
-from edge.buffer.meters import AudioMeter
-from edge.buffer.reached import WatermarkLog
-from edge.buffer.sound_track import AudioTrack
+from edge.buffer.av_offset import OnsetDetector
+from edge.buffer.media_clock import MediaClock, WatermarkLog
+from edge.buffer.rings import AudioTrack
+from edge.buffer.stream_health import AudioMeter
 from edge.config.models import HealthConfig
 from edge.engine.manifest import Geometry
-from edge.facts import StreamStatus
+from edge.status import StreamStatus
 from edge.types import F32, NS_PER_S, AudioChunk, Gap, MediaItem
 
 RING_S = 6.0

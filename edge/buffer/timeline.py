@@ -3,6 +3,8 @@
 The axis is the container's own media time: per epoch, window k ends at the first picture's pts + k hops (the first
 sample's where there is no picture), so the windows over a recording do not depend on when its packets arrived. Local
 time is used for lateness and for ``t_end_ns`` alone. Not thread-safe; the owner holds its lock.
+
+How far apart a source's pictures are, and up to where windows have theirs once one came.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from edge.buffer.media_clock import MediaClock
-from edge.buffer.reached import WatermarkLog
+from edge.buffer.media_clock import MediaClock, WatermarkLog
+from edge.engine.manifest import Geometry
 from edge.types import NS_PER_S, Stream
 
 SKEW_NS = 3 * NS_PER_S
@@ -280,3 +282,37 @@ class Timeline:
         video = epoch.tracks.get(Stream.VIDEO)
         epoch.has_grid = video is not None
         epoch.origin_ns = first_ns + ((video.first_ns - first_ns) % self._hop_ns if video else 0)
+
+
+class FrameIntervalTracker:
+    """Follows every decoded picture, also those that the model does not look at."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._g = geometry
+        self._last_ns: int | None = None
+        self.interval_ns = 0
+        """From one picture to the next, as last seen."""
+
+    def add(self, pts_ns: int) -> None:
+        """A picture was decoded."""
+        if self._last_ns is not None and 0 < pts_ns - self._last_ns < NS_PER_S:
+            self.interval_ns = pts_ns - self._last_ns
+        self._last_ns = pts_ns
+
+    def restart(self) -> None:
+        """The media clock broke."""
+        self._last_ns = None
+
+    def complete_until_ns(self, pts_ns: int, first_ns: int) -> int:
+        """Up to where windows have their pictures once the one at ``pts_ns`` came; the epoch's first lay at
+        ``first_ns``.
+
+        A source chooses one picture for each point of the model's grid, so with it that point is complete; not so when
+        by the distance of the last pictures another one would still come before the point.
+        """
+        g = self._g
+        point_ns = first_ns - (first_ns + g.slack_ns - pts_ns) // g.frame_ns * g.frame_ns
+        step_ns = pts_ns - self._last_ns if self._last_ns is not None else 0
+        if not 0 < step_ns < NS_PER_S:
+            step_ns = self.interval_ns
+        return max(pts_ns + g.slack_ns, min(point_ns, pts_ns + step_ns - g.slack_ns - 1))

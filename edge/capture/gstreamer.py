@@ -1,20 +1,30 @@
 """A GStreamer pipeline as a camera: for boxes whose video unit only GStreamer reaches, as a Jetson's.
 
 The pipeline decodes, and best also scales; what its appsinks give is read here like any other camera's.
+
+GStreamer's Python binding, found and wrapped: a pipeline in, ``av`` frames out.
+
+The binding (`gi`, PyGObject) belongs to the system's Python; a virtual environment of the same version may use it.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
+import sys
+import sysconfig
 import threading
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from edge.capture import gst
-from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
-from edge.capture.items import MediaNormaliser
-from edge.capture.mask import PrivacyMask
-from edge.capture.tap import JpegPacketFeed
+import numpy as np
+
+from edge.capture.base import DEFAULT_OPTIONS, PrivacyMask, SourceOptions
+from edge.capture.normaliser import MediaNormaliser
+from edge.capture.packet_sink import JpegPacketFeed
 from edge.clock import Clock
 from edge.config.sources import GstreamerSourceConfig
 from edge.engine.manifest import Geometry
@@ -56,7 +66,7 @@ class GstreamerCamera:
     def items(self) -> Generator[MediaItem, None, None]:
         """Start the pipeline and read until closed; SourceError when it fails, ends, or gives nothing."""
         self._closed.clear()
-        ns = gst.load_gstreamer()
+        ns = load_gstreamer()
         pipeline = self._parse(ns)
         try:
             sinks = self._sinks(ns, pipeline)
@@ -95,8 +105,8 @@ class GstreamerCamera:
                 raise SourceError(f"camera {self.name}: {what}; {_ADVICE}")
 
     def _picture(self, ns: Any, maker: MediaNormaliser, sample: Any, started_ns: int) -> Iterator[MediaItem]:
-        pts_ns = gst.sample_pts(sample, ns)
-        frame = gst.sample_to_video_frame(sample, ns)
+        pts_ns = sample_pts(sample, ns)
+        frame = sample_to_video_frame(sample, ns)
         if pts_ns is None:
             pts_ns = maker.expected_ns(Stream.VIDEO)
         if self._feed is not None:
@@ -104,8 +114,8 @@ class GstreamerCamera:
         yield from maker.add_picture(frame, pts_ns, started_ns)
 
     def _sound(self, ns: Any, maker: MediaNormaliser, sample: Any) -> Iterator[MediaItem]:
-        frame = gst.sample_to_audio_frame(sample, ns)
-        pts_ns = gst.sample_pts(sample, ns)
+        frame = sample_to_audio_frame(sample, ns)
+        pts_ns = sample_pts(sample, ns)
         yield from maker.add_sound(frame, maker.expected_ns(Stream.AUDIO) if pts_ns is None else pts_ns)
 
     def _feed_picture(self, frame: Any, pts_ns: int, arrival_ns: int) -> None:
@@ -128,7 +138,7 @@ class GstreamerCamera:
     def _sinks(self, ns: Any, pipeline: Any) -> tuple[Any | None, Any | None]:
         """The appsinks for picture and sound, set to give what is read here, as it comes."""
         sinks = []
-        for name, caps, most in (("video", gst.VIDEO_CAPS, _PICTURES), ("audio", gst.AUDIO_CAPS, 0)):
+        for name, caps, most in (("video", VIDEO_CAPS, _PICTURES), ("audio", AUDIO_CAPS, 0)):
             sink = pipeline.get_by_name(name)
             if sink is not None and not isinstance(sink, ns.GstApp.AppSink):
                 raise SourceError(f"camera {self.name}: pipeline: the element named {name!r} is no appsink")
@@ -153,3 +163,93 @@ class GstreamerCamera:
 def _without_urls(text: str) -> str:
     """A message without addresses: they may hold a password."""
     return re.sub(r"\S*://\S*", "(address)", text).rstrip(".")
+
+
+_NAMESPACES = ("GLib", "Gst", "GstApp", "GstAudio", "GstVideo")
+_SYSTEM = Path("/usr/lib/python3/dist-packages")
+_MISSING = (
+    "GStreamer's Python binding is missing: apt install python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 "
+    "gstreamer1.0-plugins-good, and use the same Python version as the system's"
+)
+VIDEO_CAPS = "video/x-raw, format=(string){ NV12, I420 }"
+AUDIO_CAPS = "audio/x-raw, format=(string)F32LE, layout=(string)interleaved"
+_PIXELS = {"NV12": "nv12", "I420": "yuv420p"}
+_FULL = {1: 2}  # GStreamer's 0..255 -> libav's full range
+
+
+def load_gstreamer() -> Any:
+    """GStreamer's namespaces (``Gst`` and its kin) as one object, ready; SourceError says what to install."""
+    try:
+        gi = _gi()
+        for name in _NAMESPACES:
+            gi.require_version(name, "1.0" if name != "GLib" else "2.0")
+        namespaces = {name: importlib.import_module(f"gi.repository.{name}") for name in _NAMESPACES}
+    except (ImportError, ValueError) as error:
+        raise SourceError(f"{_MISSING} ({error})") from None
+    namespaces["Gst"].init(None)
+    return SimpleNamespace(**namespaces)
+
+
+def _gi() -> Any:
+    if "gi" in sys.modules or importlib.util.find_spec("gi") is not None:
+        return importlib.import_module("gi")
+    folder = _SYSTEM / "gi"
+    if not (folder / f"_gi{sysconfig.get_config_var('EXT_SUFFIX')}").is_file():
+        raise ImportError(f"no gi for Python {sys.version_info.major}.{sys.version_info.minor}")
+    spec = importlib.util.spec_from_file_location(
+        "gi", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["gi"] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules["gi"]
+        raise
+    return module
+
+
+def sample_pts(sample: Any, gst: Any) -> int | None:
+    """A sample's time on the pipeline's own running time, ns; None where it has none."""
+    pts = sample.get_buffer().pts
+    if pts == gst.Gst.CLOCK_TIME_NONE:
+        return None
+    running = sample.get_segment().to_running_time(gst.Gst.Format.TIME, pts)
+    return None if running == gst.Gst.CLOCK_TIME_NONE else int(running)
+
+
+def sample_to_video_frame(sample: Any, gst: Any) -> Any:
+    """A sample of `VIDEO_CAPS` as ``av.VideoFrame``, its pixels copied."""
+    import av
+
+    buffer = sample.get_buffer()
+    info = gst.GstVideo.VideoInfo.new_from_caps(sample.get_caps())
+    frame = av.VideoFrame(info.width, info.height, _PIXELS[info.finfo.name])
+    meta = gst.GstVideo.buffer_get_video_meta(buffer)
+    where = info if meta is None else meta
+    data = np.frombuffer(buffer.extract_dup(0, buffer.get_size()), np.uint8)
+    for i, plane in enumerate(frame.planes):
+        rows = info.height if i == 0 else -(-info.height // 2)
+        used = -(-info.width // 2) * (2 if len(frame.planes) == 2 else 1) if i else info.width
+        start, stride = where.offset[i], where.stride[i]
+        source = np.lib.stride_tricks.as_strided(data[start:], (rows, used), (stride, 1), writeable=False)
+        memory: Any = plane
+        target = np.frombuffer(memory, np.uint8).reshape(-1, plane.line_size)
+        target[:rows, :used] = source
+    frame.color_range = _FULL.get(int(info.colorimetry.range), 1)
+    return frame
+
+
+def sample_to_audio_frame(sample: Any, gst: Any) -> Any:
+    """A sample of `AUDIO_CAPS` as ``av.AudioFrame`` of one channel: the mean of its channels."""
+    import av
+
+    info = gst.GstAudio.AudioInfo.new_from_caps(sample.get_caps())
+    buffer = sample.get_buffer()
+    data = np.frombuffer(buffer.extract_dup(0, buffer.get_size()), np.float32).reshape(-1, info.channels)
+    mono = np.ascontiguousarray(data.mean(axis=1, dtype=np.float32)[None])
+    frame = av.AudioFrame.from_ndarray(mono, format="fltp", layout="mono")
+    frame.sample_rate = info.rate
+    return frame

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.capture.mask import Polygons, PrivacyMask
+from edge.capture.base import Polygons, PrivacyMask
 from edge.engine.manifest import VideoGeometry
 from edge.types import U8, Rect
 

@@ -7,9 +7,8 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
-from edge.capture.decode import ContainerDecoder, streams_of
-from edge.capture.hardware import open_container
-from edge.capture.tap import ContainerPacketFeed
+from edge.capture.decode import ContainerDecoder, open_container, streams_of
+from edge.capture.packet_sink import ContainerPacketFeed
 from edge.clock import Clock
 from edge.config.sources import RtspSourceConfig
 from edge.engine.manifest import Geometry

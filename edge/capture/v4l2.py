@@ -9,10 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
-from edge.capture.mask import PrivacyMask
+from edge.capture.base import DEFAULT_OPTIONS, PrivacyMask, SourceOptions
+from edge.capture.packet_sink import JpegPacketFeed
 from edge.capture.picture import FrameDecimator, content_rect, letterbox
-from edge.capture.tap import JpegPacketFeed
 from edge.clock import Clock
 from edge.config.sources import V4l2SourceConfig
 from edge.engine.manifest import Geometry

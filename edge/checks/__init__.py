@@ -8,11 +8,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from edge.checks.finding import ERROR, OK, WARNING, CheckFinding
-from edge.checks.rules import check_events, check_model, check_prompts
-from edge.checks.sensors import check_sensors
-from edge.checks.services import check_broker, check_disk, check_evidence, check_page
-from edge.checks.sources import check_sources
+from edge.checks.environment import (
+    ERROR,
+    OK,
+    WARNING,
+    CheckFinding,
+    check_broker,
+    check_disk,
+    check_evidence,
+    check_page,
+    check_sensors,
+    check_sources,
+)
+from edge.checks.model import check_events, check_model, check_prompts
 from edge.config import OFFLINE, LoadedConfig, load
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import ConfigError, EdgeError

@@ -1,18 +1,62 @@
-"""The whole of config.yaml as frozen models."""
+"""The whole of config.yaml as frozen models.
+
+What config.yaml says of what is kept: clips, snapshots, for how long, and what must never be in them.
+
+Which cameras of a configuration are one and the same stream: a copied line whose address was not changed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from edge.config.keeping import EvidenceConfig, LocationConfig
 from edge.config.rules import RuleConfig
-from edge.config.schedule import describe_schedule, parse_schedules
+from edge.config.schedule import TimeZone, describe_schedule, parse_schedules
 from edge.config.services import BrokerConfig, DescriberConfig, JsonlConfig, MetricsConfig, MqttConfig, WebConfig
-from edge.config.sources import CameraConfig, ConfigSection, MicrophoneConfig, Name, Positive
-from edge.config.values import AboveZero, EventName
+from edge.config.sources import (
+    CameraConfig,
+    CameraSourceConfig,
+    ConfigSection,
+    GstreamerSourceConfig,
+    MicrophoneConfig,
+    Name,
+    Positive,
+    RtspSourceConfig,
+    V4l2SourceConfig,
+)
+from edge.config.values import VARIABLE, AboveZero, Duration, EventName
+from edge.config.yaml_reader import KeyPath
+
+
+class EvidenceConfig(ConfigSection):
+    """Clips and snapshots of events, kept on this box alone until age or size takes them."""
+
+    before_s: Duration = 5.0
+    after_s: Duration = 10.0
+    longest_s: Positive = 120.0
+    ring_mb: Annotated[float, Field(gt=0, le=4096)] = 64.0
+    clips: bool = True
+    audio: bool = True
+    speech: bool = False
+    blur: tuple[EventName, ...] = ()
+    encoder: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")] | None = None
+    candidates: bool = True
+    keep_days: Positive = 14.0
+    keep_gb: Positive = 20.0
+    keep_free_gb: Duration = 1.0
+    digest: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = "07:00"
+
+
+class LocationConfig(ConfigSection):
+    """Where the box stands: for sunrise and sunset, and for the hours of schedules."""
+
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    timezone: TimeZone | None = None
 
 
 class NodeConfig(ConfigSection):
@@ -132,3 +176,44 @@ class Config(ConfigSection):
     def topic_root(self) -> str:
         """Where all topics of this node start."""
         return f"edge/{self.node.site}/{self.node.id}"
+
+
+RTSP_PORTS = {"rtsp": 554, "rtsps": 322}
+
+
+def duplicate_streams(config: Config) -> Iterator[tuple[KeyPath, str]]:
+    """Where a stream stands for the second time, and what to do about it. Recordings may be played twice."""
+    first_uses: dict[Hashable, tuple[str, str]] = {}
+    for name, camera in config.cameras.items():
+        for kind, source in (("source", camera.source), ("record", camera.record)):
+            stream = None if source is None else _stream(source)
+            if source is None or stream is None:
+                continue
+            first, its_kind = first_uses.setdefault(stream[1], (name, kind))
+            if (first, its_kind) == (name, kind):
+                continue
+            key = ("cameras", name, kind, stream[0])
+            if first == name:
+                yield key, "is the stream of source: leave record out, or give the address of the main stream"
+            else:
+                yield key, f"is the stream of cameras.{first}.{its_kind}; is it this camera's address?"
+
+
+def _stream(source: CameraSourceConfig) -> tuple[str, Hashable] | None:
+    """The key that says which stream it is, and the stream; None where twice is no mistake, or it is not known."""
+    match source:
+        case RtspSourceConfig():
+            url = source.url.get_secret_value()
+            if VARIABLE.search(url):
+                return None
+            parts = urlsplit(url)
+            port = parts.port or RTSP_PORTS[parts.scheme]
+            return "url", (parts.scheme, parts.hostname, port, parts.path.rstrip("/"), parts.query)
+        case V4l2SourceConfig(device=device) if device is not None:
+            text = str(device)
+            return "device", f"/dev/video{text}" if text.isdecimal() else text
+        case V4l2SourceConfig(pipeline=pipeline):
+            return "pipeline", pipeline
+        case GstreamerSourceConfig():
+            return "pipeline", source.pipeline.get_secret_value()
+    return None

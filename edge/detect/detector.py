@@ -13,16 +13,14 @@ from edge.config.models import Config
 from edge.config.rules import RuleConfig
 from edge.detect import explain
 from edge.detect.health import CameraHealthMonitor
-from edge.detect.holding import HoldTracker
 from edge.detect.hysteresis import EventStep, Hysteresis
-from edge.detect.ledger import EventDetails, Key, OpenEvents
-from edge.detect.looking import RuleEvaluator, RuleResult
-from edge.detect.rate_limit import EventLimits, EventSubject, GatedScore, ScoreSample
+from edge.detect.limits import EventLimits, EventSubject, GatedScore, HoldTracker, ScoreSample
+from edge.detect.open_events import EventDetails, Key, OpenEvents
+from edge.detect.rule_evaluator import RuleEvaluator, RuleResult
 from edge.detect.rules import DEFAULTS
 from edge.detect.thresholds import EffectiveThreshold, Thresholds
 from edge.engine.manifest import Label, Manifest
-from edge.facts import CameraStatus
-from edge.holds import HeldBack, HoldReason
+from edge.status import CameraStatus, HeldBack, HoldReason
 from edge.types import Event, Phase, RuleValues, Scores
 
 _GATES = {

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from edge.config.rules import RuleConfig
 from edge.config.schedule import ALWAYS, describe_schedule
-from edge.detect.agreement import modality_probabilities
 from edge.detect.hysteresis import EventStep
-from edge.detect.looking import RuleResult
+from edge.detect.rule_evaluator import RuleResult, modality_probabilities
 from edge.engine.manifest import SHOWN_CLASSES, Label
-from edge.holds import HoldReason
+from edge.status import HoldReason
 from edge.types import Box, Contribution, Phase, Scores, seconds
 
 CLEAR_BOX = 0.3  # boxes below this are not worth showing

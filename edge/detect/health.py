@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge.config.models import HealthConfig
-from edge.facts import CameraStatus, SourceState, StreamStatus
+from edge.status import CameraStatus, SourceState, StreamStatus
 from edge.types import Phase, nanoseconds, seconds
 
 NO_SIGNAL = "no_signal"

@@ -11,15 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.detect.holding import HoldTracker
-from edge.detect.rate_limit import (
-    EventLimits,
-    RepetitionLimit,
-    ScoreSample,
-    elapsed_ns,
-)
-from edge.holds import HoldReason
+from edge.detect.limits import EventLimits, HoldTracker, RepetitionLimit, ScoreSample, elapsed_ns
 from edge.media_time import MediaTime
+from edge.status import HoldReason
 from edge.types import NS_PER_S, Phase
 
 MAX_GAP_NS = 10 * NS_PER_S  # the longest hole that an open event survives

@@ -1,12 +1,16 @@
 """What the rules of config.yaml are about: labels, the objects that evidence them, and events of one's own.
 
 Pure. An event of one's own is a label like any other to thresholds, topics and discovery: `custom_labels`.
+
+Where a rule's values come from: its own, what was commanded or learned, the defaults, the model's advice.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import TypeVar
 
 from edge.config.models import Config
 from edge.config.rules import RuleConfig
@@ -32,7 +36,7 @@ def custom_labels(config: Config, manifest: Manifest) -> tuple[Label, ...]:
 
     Any of several takes the highest advice, so that none comes more easily than alone; several together take the
     lowest, for each confirms the others. Rules with parts that ``manifest`` does not know, or with names that are none,
-    are left out: see `edge.detect.fitting.check`.
+    are left out: see `edge.detect.validation.check`.
     """
     own = custom_rules(config)
     known = {label.name: label for label in manifest.labels if label.name not in own}
@@ -76,3 +80,53 @@ def _composed(name: str, rule: RuleConfig, parts: Sequence[Label]) -> Label:
         min_s=choose(part.min_s for part in parts),
     )
     return adjusted_advice(rule, label)
+
+
+_T = TypeVar("_T")
+
+
+class ValueOrigin(str, Enum):
+    """Where a value came from; ``default`` is the model's advice or built in."""
+
+    DEFAULT = "default"
+    LEARNED = "learned"
+    CONFIG = "config"
+    COMMAND = "command"
+
+
+def first_given(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T, ValueOrigin]:
+    """The first that is given."""
+    for value in (own, defaults):
+        if value is not None:
+            return value, ValueOrigin.CONFIG
+    return otherwise, ValueOrigin.DEFAULT
+
+
+def enter_and_leave(
+    command: float | None, own: RuleConfig, learned: float | None, defaults: RuleConfig, advice: Label
+) -> tuple[float, ValueOrigin, float, ValueOrigin]:
+    """enter and leave. A leave that stands beside or below another enter than the one in force was meant for that one:
+    2/3 of enter then. ``defaults.enter`` is the least for every label: it raises the model's advice, never lowers it.
+    """
+    levels: tuple[tuple[ValueOrigin, float | None, float | None], ...] = (
+        (ValueOrigin.COMMAND, command, None),
+        (ValueOrigin.CONFIG, own.enter, own.leave),
+        (ValueOrigin.LEARNED, learned, None),
+        (ValueOrigin.CONFIG, *_raising(defaults, advice)),
+        (ValueOrigin.DEFAULT, advice.enter, advice.leave),
+    )
+    leave: tuple[float, ValueOrigin] | None = None
+    for origin, enter, own_leave in levels:
+        if own_leave is not None and leave is None:
+            leave = own_leave, origin
+        if enter is not None:
+            value, leave_from = leave or (round(enter * 2 / 3, 4), origin)
+            return enter, origin, min(value, enter), leave_from
+    raise AssertionError("a label always advises enter")
+
+
+def _raising(defaults: RuleConfig, advice: Label) -> tuple[float | None, float | None]:
+    """enter and leave of ``defaults``, as far as they are about a label with this advice."""
+    if defaults.enter is not None and defaults.enter < advice.enter:
+        return None, None
+    return defaults.enter, defaults.leave

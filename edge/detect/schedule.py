@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from edge.config.keeping import LocationConfig
+from edge.config.models import LocationConfig
 from edge.config.schedule import ScheduleSpan, TimeOfDay
 from edge.types import NS_PER_S
 

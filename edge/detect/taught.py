@@ -1,18 +1,164 @@
-"""Events that were taught by a few examples: labels beside the model's own, or in the place of one of the same name."""
+"""Events that were taught by a few examples: labels beside the model's own, or in the place of one of the same name.
+
+The numbers behind events taught by examples: evidence of each source, put together by learned reliability.
+
+Column 0 is "none of them". Each source answers with log-odds against that; what the sources say is weighted by how
+reliable they proved on recordings that they had not learned from, with weights of their own for picture and sound
+together, sound alone and picture alone. Softmax over the sum gives the probabilities.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge.detect.taught_features import AUDIO, VERSION, VIDEO, MotionHistory
-from edge.detect.taught_head import F64, evidence_of, load_head, softmax_against_none
+from edge.detect.taught_features import AUDIO, MODALITY, VERSION, VIDEO, MotionHistory, TaughtFeatures
 from edge.engine.manifest import Label
 from edge.errors import InputError
 from edge.profile import ProfilePart
-from edge.types import Contribution, DerivedScore, Scores
+from edge.types import F32, Contribution, DerivedScore, Scores
+
+F64 = NDArray[np.float64]
+MODALITY_CASES: Final = ("both", AUDIO, VIDEO)
+"""What is there: each has weights of its own."""
+
+SILENCE_TOLERANCE: Final = 1e-3  # relative distance from the embedding of silence below which nothing is heard
+_NONE: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinearProbe:
+    """Standardise with ``mean`` and ``scale`` [d], then ``weights`` [d,1+K] and ``bias`` [1+K]."""
+
+    mean: F32
+    scale: F32
+    weights: F32
+    bias: F32
+
+    def evidence(self, x: F32) -> F64:
+        """Vectors [n,d] -> log-odds [n,K] of each label against none of them."""
+        z = np.asarray(((x - self.mean) * self.scale) @ self.weights + self.bias, np.float64)
+        return z[:, 1:] - z[:, :1]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReliability:
+    """``weight`` by case and source, and ``offset``: the log-odds of a label where nothing speaks for or against it."""
+
+    weight: Mapping[str, Mapping[str, float]]
+    offset: float
+
+    def logits(self, case: str, evidence: Mapping[str, F64]) -> F64:
+        """Evidence [n,K] of the case's sources -> [n,K] log-odds against none of them."""
+        weights = self.weight[case]
+        total: F64 = np.full(next(iter(evidence.values())).shape, self.offset)
+        for name, found in evidence.items():
+            total = total + weights[name] * found
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtHead:
+    """Everything that was learned: label names, sources, their reliability, and what silence sounds like."""
+
+    labels: tuple[str, ...]
+    sources: Mapping[str, LinearProbe]
+    reliability: SourceReliability
+    silence: F32
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """The cases that this head can judge, by the modalities that it learned from."""
+        has_sound, has_picture = (any(MODALITY[name] == m for name in self.sources) for m in (AUDIO, VIDEO))
+        return tuple(
+            c for c, ok in zip(MODALITY_CASES, (has_sound and has_picture, has_sound, has_picture), strict=True) if ok
+        )
+
+    def evidence(self, described: TaughtFeatures) -> dict[str, F64]:
+        """By source, [1,K] log-odds; sources that are not there, or that hear silence, are left out."""
+        found = {}
+        for name, source in self.sources.items():
+            vector = described.source(name)
+            if vector is None or (MODALITY[name] == AUDIO and self.is_silent(described)):
+                continue
+            found[name] = source.evidence(vector[None])
+        return found
+
+    def is_silent(self, described: TaughtFeatures) -> bool:
+        """Whether the sound is what a dead microphone or a muted track gives."""
+        if described.sound is None:
+            return True
+        return is_silence(described.sound[: len(self.silence)], self.silence)
+
+    def classify(self, evidence: Mapping[str, F64]) -> F64 | None:
+        """Probabilities [n,K] from what is there; None when nothing is."""
+        case = modality_case(evidence)
+        if case is None or case not in self.reliability.weight:
+            return None
+        return softmax_against_none(self.reliability.logits(case, evidence))
+
+
+def is_silence(embedding: F32, silence: F32) -> bool:
+    """Whether a sound's embedding is that of silence."""
+    size = float(np.linalg.norm(silence))
+    return size > 0 and float(np.linalg.norm(embedding - silence)) < SILENCE_TOLERANCE * size
+
+
+def modality_case(names: Mapping[str, Any]) -> str | None:
+    """Which of `MODALITY_CASES` the sources that are there make."""
+    there = {MODALITY[name] for name in names}
+    if len(there) == 2:
+        return "both"
+    return there.pop() if there else None
+
+
+def evidence_of(evidence: Mapping[str, F64], modality: str) -> dict[str, F64]:
+    """The evidence of one modality."""
+    return {name: value for name, value in evidence.items() if MODALITY[name] == modality}
+
+
+def softmax_against_none(logits: F64) -> F64:
+    """Log-odds [n,K] against none of them -> probabilities [n,K] that leave the rest to none of them."""
+    top = np.maximum(logits.max(1, keepdims=True), 0.0)
+    e = np.exp(logits - top)
+    return np.asarray(e / (e.sum(1, keepdims=True) + np.exp(-top)))
+
+
+def save_head(head: TaughtHead, facts: Mapping[str, Any]) -> ProfilePart:
+    """The head as a profile's part, with further ``facts``."""
+    arrays: dict[str, NDArray[Any]] = {"silence": head.silence}
+    for name, source in head.sources.items():
+        for field in ("mean", "scale", "weights", "bias"):
+            arrays[f"{name}.{field}"] = getattr(source, field).astype(np.float32)
+    own = {
+        "labels": list(head.labels),
+        "sources": list(head.sources),
+        "weight": {case: dict(w) for case, w in head.reliability.weight.items()},
+        "offset": head.reliability.offset,
+    }
+    return ProfilePart(arrays, {**facts, "head": own})
+
+
+def load_head(part: ProfilePart, version: int) -> TaughtHead:
+    """What `save_head` made; InputError when it is not that, or of another version of the features."""
+    if part.facts.get("features") != version:
+        raise InputError("the profile's events were learned by another release; learn them again (`edge learn events`)")
+    try:
+        own = part.facts["head"]
+        sources = {
+            name: LinearProbe(*(part.arrays[f"{name}.{field}"] for field in ("mean", "scale", "weights", "bias")))
+            for name in own["sources"]
+        }
+        labels: Sequence[str] = own["labels"]
+        reliability = SourceReliability(own["weight"], own["offset"])
+        return TaughtHead(tuple(labels), sources, reliability, part.arrays["silence"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"the profile's part `events` is damaged ({error}); learn again or roll back") from error
+
 
 SILENT_PROBABILITY: Final = 1e-4  # the probability of a taught event where all that could tell of it is a silent track
 

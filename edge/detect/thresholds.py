@@ -15,10 +15,18 @@ from edge.config.load import name_hint
 from edge.config.models import Config
 from edge.config.rules import RuleConfig
 from edge.config.values import percent_hint
-from edge.detect.fitting import validate
-from edge.detect.levels import ValueOrigin, enter_and_leave, first_given
-from edge.detect.rate_limit import EventLimits, LimitKind
-from edge.detect.rules import DEFAULTS, adjusted_advice, applies, custom_labels, custom_rules
+from edge.detect.limits import EventLimits, LimitKind
+from edge.detect.rules import (
+    DEFAULTS,
+    ValueOrigin,
+    adjusted_advice,
+    applies,
+    custom_labels,
+    custom_rules,
+    enter_and_leave,
+    first_given,
+)
+from edge.detect.validation import validate
 from edge.engine.manifest import Label, Manifest
 from edge.errors import InputError
 from edge.types import nanoseconds

@@ -158,7 +158,7 @@ class _EventsCommand:
 
     def _span(self, text: str, option: str) -> tuple[int, int]:
         """What a time spans: a moment nothing, a day all of it."""
-        from edge.events.when import parse_time
+        from edge.events.time_expression import parse_time
 
         try:
             if len(text) > 10:

@@ -1,8 +1,17 @@
-"""Searching kept events with a sentence: what it asks for, what it means, and the events that fit."""
+"""Searching kept events with a sentence: what it asks for, what it means, and the events that fit.
+
+A question in words -> what is asked for: when, where, which labels, and the rest as text. Pure; English.
+
+What is understood restricts: times, and names of cameras and zones. A label restricts too; where its word means less
+than the label ("truck", of the label vehicle) or more is said, the words are searched for as well.
+
+What people call things: words for labels, and words that say nothing. English.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
@@ -11,13 +20,11 @@ import numpy as np
 
 from edge.engine.manifest import ModelFolder
 from edge.errors import InputError
-from edge.events.ask import parse_question
-from edge.events.words import split_words
+from edge.events.time_expression import parse_time
 from edge.evidence.archive.records import EventQuery, SearchHit
 from edge.evidence.archive.store import EventStore
 from edge.prompts.encoder import TextEncoder, find_text_model
-from edge.prompts.ground import normalised_text
-from edge.prompts.knowledge import ModelVocabulary, load_vocabulary
+from edge.prompts.grounding import ModelVocabulary, load_vocabulary, normalised_text
 from edge.types import F32
 
 log = logging.getLogger(__name__)
@@ -127,3 +134,120 @@ def _both(parsed: EventQuery, narrowed: EventQuery) -> EventQuery:
         limit=narrowed.limit,
         before_ns=narrowed.before_ns,
     )
+
+
+def parse_question(
+    text: str,
+    now_wall_ns: int,
+    tz: tzinfo,
+    cameras: Collection[str],
+    zones: Collection[str],
+    labels: Collection[str],
+) -> EventQuery:
+    """What a question asks for; the names are those that there are. A name that is a camera's and a zone's is taken
+    for the camera. What a sentence means is not looked at here (`edge.events.search`)."""
+    when = parse_time(text, now_wall_ns, tz)
+    words = split_words(when.rest)
+    found_cameras, words = _named(words, cameras)
+    found_zones, words = _named(words, set(zones) - set(cameras))
+    words = [word for word in words if word not in STOP_WORDS]
+    found_labels, rest, narrowed = _labels(words, labels)
+    searched = narrowed or rest
+    terms = [*(word for label in found_labels for word in split_words(label)), *words] if searched else []
+    return EventQuery(
+        text=" ".join(dict.fromkeys(terms)),
+        cameras=found_cameras,
+        labels=() if rest else found_labels,
+        zones=found_zones,
+        since_ns=when.since_ns,
+        until_ns=when.until_ns,
+    )
+
+
+def _named(words: list[str], names: Collection[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The names that are in the words, longer ones first, and the words without them."""
+    found: list[str] = []
+    for name in sorted(names, key=lambda one: (-len(split_words(one)), one)):
+        parts = [stem(part) for part in split_words(name)]
+        stems = [stem(word) for word in words]
+        for at in range(len(words) - len(parts) + 1):
+            if parts and stems[at : at + len(parts)] == parts:
+                found.append(name)
+                words = words[:at] + words[at + len(parts) :]
+                break
+    return tuple(sorted(found)), words
+
+
+def _labels(words: list[str], labels: Collection[str]) -> tuple[tuple[str, ...], list[str], bool]:
+    """The labels that the words name, the words that name none, and whether a word means less than its label."""
+    stems = {stem(word): word for word in words}
+    phrases = [
+        (frozenset(stem(word) for word in split_words(phrase) if word not in STOP_WORDS), phrase, label)
+        for label in labels
+        for phrase in (label, *SYNONYMS.get(label, ()))
+    ]
+    used: set[str] = set()
+    found: list[str] = []
+    narrowed = False
+    for size in sorted({len(parts) for parts, _, _ in phrases if parts}, reverse=True):
+        free = set(stems) - used
+        matched = [(parts, phrase, label) for parts, phrase, label in phrases if len(parts) == size and parts <= free]
+        for parts, phrase, label in matched:
+            found.append(label)
+            used |= parts
+            narrowed |= phrase in NARROWER_WORDS and phrase != label
+    return tuple(sorted(set(found))), [word for key, word in stems.items() if key not in used], narrowed
+
+
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "person": ("people", "somebody", "someone", "man", "woman", "child", "human", "intruder", "burglar", "pedestrian"),
+    "vehicle": ("car", "truck", "van", "lorry", "bus", "motorcycle", "motorbike", "automobile", "traffic"),
+    "animal": ("dog", "cat", "bird", "horse", "cow", "sheep", "bear", "pet", "fox", "deer"),
+    "fire": ("flame", "burning", "burn", "blaze"),
+    "smoke": ("fume",),
+    "explosion": ("explode", "blast", "bang", "bomb", "detonation"),
+    "gunshot": ("shot fired", "gun", "gun shot", "shot", "shooting", "gunfire"),
+    "glass_break": ("broken glass", "shatter glass", "smash window", "broken window", "break window", "shattering"),
+    "scream": ("shriek", "yell", "shout", "cry for help"),
+    "alarm": ("beeping", "smoke detector", "fire alarm", "burglar alarm", "smoke alarm"),
+    "siren": ("ambulance", "police car", "fire engine", "emergency vehicle"),
+    "crying_baby": ("baby", "infant", "baby cry", "crying child", "sobbing", "crying", "weeping"),
+    "dog_bark": ("dog", "bark", "woof", "howl"),
+    "door_knock": ("knock", "knock on door", "door", "someone at door"),
+    "fall": ("fallen", "person down", "fall down", "collapse", "fell"),
+    "fight": ("brawl", "assault", "violence", "hit"),
+    "anomaly": ("unusual", "strange", "odd", "weird"),
+}
+"""Other words for the labels that the shipped model has. A label's own words need not be here."""
+
+NARROWER_WORDS = frozenset({
+    *("man", "woman", "child", "car", "truck", "van", "lorry", "bus", "motorcycle", "motorbike", "dog", "cat", "bird"),
+    *("horse", "cow", "sheep", "bear", "fox", "deer", "ambulance", "smoke detector", "fire alarm", "police car"),
+    *("door", "fire engine", "burglar alarm", "smoke alarm", "howl"),
+})  # fmt: skip
+"""Words that mean less than the label: they narrow the search down further by what they mean."""
+
+STOP_WORDS = frozenset(
+    """a an and are as at be been but by camera cameras can clip clips did do does event events find for from had has
+    have heard hear how i in inside into is it its near of off on or over saw see seen show sound sounds something
+    the there these this those to video videos was were what when where which while who with zone any anything me my
+    all please happened happen happens happening around about close next outside alert alerts noise noises""".split()  # noqa: SIM905 - read as a sentence
+)
+
+
+def stem(word: str) -> str:
+    """A word without its commonest endings, so that "barking", "barks" and "bark" are one."""
+    for ending, least in (("ies", 2), ("ing", 3), ("ed", 3), ("s", 3)):
+        if word.endswith(ending) and len(word) - len(ending) >= least and not word.endswith("ss"):
+            root = word[: -len(ending)]
+            if ending == "ies":
+                return f"{root}y"
+            doubled = ending != "s" and len(root) > 3 and root[-1] == root[-2] and root[-1] not in "ls"
+            root = root[:-1] if doubled else root
+            return root.removesuffix("e")
+    return word.removesuffix("e") if len(word) > 3 else word
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text in small letters; names are taken apart (``glass_break`` is two words)."""
+    return re.findall(r"[^\W_]+", text.lower())

@@ -14,23 +14,27 @@ from dataclasses import dataclass
 
 from edge.clock import Clock
 from edge.config import Config
-from edge.config.keeping import EvidenceConfig
+from edge.config.models import EvidenceConfig
 from edge.errors import EdgeError, MediaError
 from edge.evidence.archive.records import EvidenceFile, FileKind, StoredNearMiss
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import TraceStore
-from edge.evidence.backlog import TOO_MANY_CLIPS, ClipBacklog, by_priority
-from edge.evidence.case import ClipMargins, PendingEvent, with_begin_reason
-from edge.evidence.clips.cutting import PAD_NS, ClipCutter, ClipJob
-from edge.evidence.clips.tape import PacketRing
-from edge.evidence.daily import DigestSchedule
-from edge.evidence.digest import Digest
-from edge.evidence.nearly import EnterThreshold, NearMiss, NearMissQueue
-from edge.evidence.pictures.shots import PictureSource, SnapshotTaker, room_or_raise
-from edge.evidence.pictures.snapshot import encode_jpeg, thumbnail
-from edge.evidence.sights import RecentWindow, RecentWindows
-from edge.evidence.troubles import FailureLog
+from edge.evidence.clips.cutter import PAD_NS, ClipCutter, ClipJob
+from edge.evidence.clips.packet_ring import PacketRing
+from edge.evidence.digest import Digest, DigestSchedule
+from edge.evidence.failure_log import FailureLog
+from edge.evidence.near_misses import EnterThreshold, NearMiss, NearMissQueue
+from edge.evidence.pending_event import (
+    TOO_MANY_CLIPS,
+    ClipBacklog,
+    ClipMargins,
+    PendingEvent,
+    by_priority,
+    with_begin_reason,
+)
+from edge.evidence.recent_windows import RecentWindow, RecentWindows
+from edge.evidence.snapshot import PictureSource, SnapshotTaker, encode_jpeg, room_or_raise, thumbnail
 from edge.files import remove_partial
 from edge.metrics import Metrics
 from edge.types import NS_PER_MS, NS_PER_S, Event, EvidenceFiles, Phase, RuleValues, Scores, nanoseconds

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from edge import __version__, notify
+from edge import __version__, sd_notify
 from edge.assemble import build_derivers, load_profile
 from edge.clock import Clock, SystemClock
 from edge.config import LoadedConfig, load
@@ -25,17 +25,15 @@ from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import ConfigError, EdgeError, InputError
 from edge.metrics import Metrics
-from edge.node.crew import ThreadGroup
-from edge.node.filework import FileWorker
-from edge.node.folder import lock_data_dir
+from edge.node.command_handler import CommandHandler, FileWatch
+from edge.node.engine_loop import EngineLoop, OpenedPipeline
+from edge.node.evidence_worker import EvidenceWorker
+from edge.node.files import FileWorker, lock_data_dir
 from edge.node.inputs import NodeInputs
-from edge.node.keeping import EvidenceWorker
-from edge.node.learning import SiteLearner
-from edge.node.orders import CommandHandler
 from edge.node.outputs import NodeOutputs
-from edge.node.reload import FileWatch
-from edge.node.scorer import EngineLoop, OpenedPipeline
-from edge.node.window import PageBackend
+from edge.node.page_backend import PageBackend
+from edge.node.site_learner import SiteLearner
+from edge.node.threads import ThreadGroup
 from edge.pipeline import Pipeline
 from edge.publish.commands import SetArmed
 from edge.types import NS_PER_S
@@ -138,7 +136,7 @@ class Daemon:
         """Start, supervise, stop; 0, or 1 when a thread failed."""
         self._handle_signals()
         log.info("edge %s starts: %s", __version__, self._loaded.config.topic_root)
-        notify.status("opening the model")
+        sd_notify.status("opening the model")
         has_begun = False
         try:
             self._start()
@@ -165,7 +163,7 @@ class Daemon:
         if self._server is not None:
             self._server.start()
         self._inputs.start(self._threads, self._engine.wake.set)
-        notify.ready(self._status())
+        sd_notify.ready(self._status())
         log.info("ready: %s", self._status())
 
     @property
@@ -182,7 +180,7 @@ class Daemon:
         self._clock.wait(self._wake, TURN_S)
         self._wake.clear()
         if self._clock.mono_ns() - self._engine.last_turn_ns < STUCK_NS:
-            notify.watchdog()
+            sd_notify.watchdog()
         self._publish_status()
         self._commands.poll()
         if self._inputs.all_ended() and self._engine.idle.is_set():
@@ -198,7 +196,7 @@ class Daemon:
         status = self._status()
         if status != self._published_status:
             self._published_status = status
-            notify.status(status)
+            sd_notify.status(status)
 
     def _poll_files(self) -> None:
         """On the thread for files: what the page asked to be written, and a changed configuration."""
@@ -209,16 +207,16 @@ class Daemon:
             self._reload_config()
 
     def _reload_config(self) -> None:
-        notify.reloading(self._clock)
+        sd_notify.reloading(self._clock)
         try:
             log.info("%s", self._commands.reload())
         except EdgeError as error:
             log.warning("not reloaded, the running configuration stays: %s", error)
-        notify.ready(self._status())
+        sd_notify.ready(self._status())
 
     def _shut_down(self) -> None:
         """Capture, then the engine (open events end), then the outbox; what was in it stays if time is short."""
-        notify.stopping()
+        sd_notify.stopping()
         self._inputs.close()
         for name in self._threads.stop("capture:", JOIN_CAPTURE_S):
             log.warning("%s does not stop; it ends with the process", name)

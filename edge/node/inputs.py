@@ -10,21 +10,21 @@ from collections.abc import Callable
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
 from edge.capture.base import SourceOptions
+from edge.capture.packet_sink import PcmPacketFeed
 from edge.capture.registry import open_main_stream, open_microphone, open_source
 from edge.capture.sensors import SensorParser
-from edge.capture.supervise import SourceSupervisor
-from edge.capture.tap import PcmPacketFeed
+from edge.capture.supervisor import SourceSupervisor
 from edge.clock import Clock
 from edge.config import LoadedConfig
+from edge.config.models import duplicate_streams
 from edge.config.sources import CameraConfig, FileSourceConfig
-from edge.config.streams import duplicate_streams
 from edge.engine.manifest import Geometry
-from edge.evidence.clips.tape import PacketRing
-from edge.facts import SourceState
+from edge.evidence.clips.packet_ring import PacketRing
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
-from edge.node.crew import ThreadGroup
+from edge.node.threads import ThreadGroup
 from edge.publish.commands import IncomingMessage
+from edge.status import SourceState
 from edge.types import U8, MediaItem, Rect
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from edge.engine.manifest import find_folder, load_folder
-from edge.prompts.ask import InterpretedPrompt, PromptInterpreter, PromptText
-from edge.prompts.ground import ConceptMatch, Grounding
+from edge.prompts.grounding import ConceptMatch, Grounding
+from edge.prompts.interpreter import InterpretedPrompt, PromptInterpreter, PromptText
 
 DONE, BAD = 0, 2
 

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge.config.values import split_listen
-from edge.errors import InputError, SinkError
-from edge.extras import install_command
+from edge.errors import InputError, SinkError, install_command
 
 log = logging.getLogger(__name__)
 

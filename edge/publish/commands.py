@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from edge.publish.payloads import SCHEMA, ReplyPayload, json_message
-from edge.publish.site import NodeDescription
-from edge.publish.topics import Topics
+from edge.publish.topics import NodeDescription, Topics
 from edge.types import Message
 
 MAX_PAYLOAD_BYTES = 4096  # bytes of a payload

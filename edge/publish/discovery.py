@@ -1,18 +1,24 @@
 """Home Assistant's MQTT discovery: one retained message describes the node as a device with all its entities.
 
 Field names: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery (device discovery, abbreviated keys).
+
+The entities that Home Assistant is told of, by name, in its abbreviated keys.
+
+What a node tells of what there is: to Home Assistant, and which states it has. Each given what was told before.
+
+What is told is noted in the outbox, so that a later run or a live change takes back what is no more.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from edge.publish.discovery_entities import camera_entities, node_entities
+from edge.publish.outbox import Outbox
 from edge.publish.payloads import json_message
-from edge.publish.site import NodeDescription
-from edge.publish.topics import OFFLINE, ONLINE, Topics
+from edge.publish.topics import OFFLINE, ONLINE, NodeDescription, Topics, state_message
 from edge.types import Message
 
 
@@ -76,3 +82,224 @@ def _components(site: NodeDescription) -> dict[str, dict[str, Any]]:
 def _identity(topics: Topics) -> str:
     """The node's id in Home Assistant: letters, digits, - and _ alone."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", f"edge_{topics.site}_{topics.node}")
+
+
+Entity = dict[str, Any]
+
+_DEVICE_CLASSES = {
+    "smoke": "smoke", "fire": "safety", "explosion": "safety", "gunshot": "safety", "glass_break": "safety",
+    "scream": "safety", "fight": "safety", "fall": "safety", "crowd_panic": "safety", "alarm": "safety",
+    "person": "occupancy", "vehicle": "occupancy", "animal": "occupancy", "anomaly": "problem",
+}  # fmt: skip
+_EVENT_TEMPLATE = (
+    "{{ {'event_type': value_json.label ~ '_' ~ value_json.phase, 'id': value_json.id, 'score': value_json.score, "
+    "'why': value_json.why, 'begin': value_json.begin, 'severity': value_json.severity, 'label': value_json.label, "
+    "'camera': value_json.camera, 'zones': value_json.zones, 'evidence': value_json.evidence} | tojson }}"
+)
+_LAST_ATTRIBUTES = (
+    "{{ {'id': value_json.id, 'label': value_json.label, 'phase': value_json.phase, 'severity': value_json.severity, "
+    "'begin': value_json.begin, 'end': value_json.end, 'score': value_json.score, 'peak': value_json.peak, "
+    "'threshold': value_json.threshold, 'why': value_json.why, 'caption': value_json.caption, "
+    "'zones': value_json.zones, 'tags': value_json.tags, 'evidence': value_json.evidence} | tojson }}"
+)
+_LONGEST_STATE = 255  # characters; Home Assistant takes no longer state
+
+
+def camera_entities(site: NodeDescription, camera: str) -> dict[str, Entity]:
+    """Everything about one camera."""
+    topics, labels = site.topics, site.cameras[camera]
+    entities: dict[str, Entity] = {}
+    for label in labels:
+        entities[f"{camera}_{label}"] = _binary_sensor(topics, camera, label, label not in site.thresholds)
+        if label in site.thresholds:
+            entities[f"{camera}_{label}_threshold"] = _number(topics, camera, label)
+            entities[f"{camera}_{label}_score"] = _score(topics, camera, label)
+    entities[f"{camera}_event"] = _event(topics, camera, labels)
+    entities[f"{camera}_last_event"] = _last_event(topics, camera)
+    entities[f"{camera}_armed"] = _switch(topics, camera)
+    entities[f"{camera}_state"] = _camera_state(topics, camera)
+    entities[f"{camera}_held_back"] = _held_back(topics, camera)
+    if "snapshot" in site.links.kept.get(camera, ()):
+        entities[f"{camera}_snapshot"] = _image(topics, camera)
+        entities[f"{camera}_take_snapshot"] = _button(
+            topics, f"{_title(camera)} new picture", "mdi:camera", command="snapshot", camera=camera
+        )
+    if camera in site.links.kept:
+        for verdict, words, icon in (("true", "right", "mdi:check-bold"), ("false", "false", "mdi:bell-off")):
+            entities[f"{camera}_last_was_{words}"] = _button(
+                topics, f"{_title(camera)} last alert was {words}", icon, command="mark", camera=camera, verdict=verdict
+            )
+    return entities
+
+
+def node_entities(topics: Topics) -> dict[str, Entity]:
+    """What there is once a node."""
+    return {
+        "uptime": _of_health(topics, "Uptime", "uptime_s", dev_cla="duration", unit_of_meas="s", en=False),
+        "disk_free": _of_health(
+            topics, "Free disk space", "disk_free_bytes", dev_cla="data_size", unit_of_meas="B", sug_dsp_prc=0
+        ),
+        "outbox": _of_health(topics, "Messages that wait", "outbox_messages", ic="mdi:tray-full"),
+        "runtime": _of_health(topics, "Runtime", "runtime", ic="mdi:chip"),
+        "model": _of_health(topics, "Model", "model", ic="mdi:brain"),
+        "digest": _digest(topics),
+    }
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ").capitalize()
+
+
+def _binary_sensor(topics: Topics, camera: str, label: str, diagnostic: bool) -> Entity:
+    entity: Entity = {
+        "p": "binary_sensor",
+        "name": f"{_title(camera)} {_title(label).lower()}",
+        "stat_t": topics.state(camera, label),
+    }
+    if diagnostic:
+        return entity | {"dev_cla": "problem", "ent_cat": "diagnostic"}
+    return entity | {"dev_cla": _DEVICE_CLASSES.get(label, "sound")}
+
+
+def _number(topics: Topics, camera: str, label: str) -> Entity:
+    topic = topics.threshold(camera, label)
+    return {
+        "p": "number", "name": f"{_title(camera)} {_title(label).lower()} threshold", "cmd_t": f"{topic}/set",
+        "stat_t": f"{topic}/state", "min": 0.01, "max": 1, "step": 0.01, "mode": "box", "ent_cat": "config",
+        "ic": "mdi:tune-variant",
+    }  # fmt: skip
+
+
+def _score(topics: Topics, camera: str, label: str) -> Entity:
+    return {
+        "p": "sensor", "name": f"{_title(camera)} {_title(label).lower()} score", "stat_t": topics.score(camera),
+        "val_tpl": f"{{{{ value_json.scores['{label}'] }}}}", "stat_cla": "measurement", "ent_cat": "diagnostic",
+        "en": False, "sug_dsp_prc": 2, "ic": "mdi:chart-line",
+    }  # fmt: skip
+
+
+def _event(topics: Topics, camera: str, labels: Collection[str]) -> Entity:
+    return {
+        "p": "event", "name": f"{_title(camera)} event", "stat_t": topics.event(camera), "val_tpl": _EVENT_TEMPLATE,
+        "evt_typ": [f"{label}_{phase}" for label in labels for phase in ("begin", "update", "end")],
+        "ic": "mdi:alert-decagram",
+    }  # fmt: skip
+
+
+def _last_event(topics: Topics, camera: str) -> Entity:
+    topic = topics.last_event(camera)
+    return {
+        "p": "sensor", "name": f"{_title(camera)} last alert", "stat_t": topic, "json_attr_t": topic,
+        "val_tpl": f"{{{{ (value_json.caption or value_json.why)[:{_LONGEST_STATE}] }}}}",
+        "json_attr_tpl": _LAST_ATTRIBUTES, "ic": "mdi:text-box-outline",
+    }  # fmt: skip
+
+
+def _image(topics: Topics, camera: str) -> Entity:
+    return {
+        "p": "image", "name": f"{_title(camera)} snapshot", "img_t": topics.snapshot(camera), "cont_type": "image/jpeg",
+        "ic": "mdi:image",
+    }  # fmt: skip
+
+
+def _button(topics: Topics, name: str, icon: str, **command: str) -> Entity:
+    return {"p": "button", "name": name, "cmd_t": topics.command, "pl_prs": json.dumps(command), "ic": icon}
+
+
+def _switch(topics: Topics, camera: str) -> Entity:
+    topic = topics.armed(camera)
+    return {
+        "p": "switch", "name": f"{_title(camera)} armed", "cmd_t": f"{topic}/set", "stat_t": f"{topic}/state",
+        "ic": "mdi:shield",
+    }  # fmt: skip
+
+
+def _camera_state(topics: Topics, camera: str) -> Entity:
+    return {
+        "p": "sensor", "name": f"{_title(camera)} state", "stat_t": topics.health,
+        "val_tpl": f"{{{{ value_json.cameras['{camera}'].state }}}}", "dev_cla": "enum",
+        "ops": ["connecting", "up", "lost", "ended"], "ent_cat": "diagnostic",
+    }  # fmt: skip
+
+
+def _held_back(topics: Topics, camera: str) -> Entity:
+    topic = topics.held_back(camera)
+    return {
+        "p": "sensor", "name": f"{_title(camera)} held back this hour", "stat_t": topic, "json_attr_t": topic,
+        "val_tpl": "{{ value_json.this_hour }}", "unit_of_meas": "alerts", "ent_cat": "diagnostic",
+        "ic": "mdi:bell-sleep",
+    }  # fmt: skip
+
+
+def _of_health(topics: Topics, name: str, key: str, **more: object) -> Entity:
+    return {
+        "p": "sensor", "name": name, "stat_t": topics.health, "val_tpl": f"{{{{ value_json.info.{key} }}}}",
+        "ent_cat": "diagnostic", **more,
+    }  # fmt: skip
+
+
+def _digest(topics: Topics) -> Entity:
+    return {
+        "p": "sensor", "name": "Digest", "stat_t": topics.digest, "val_tpl": "{{ value_json.events }}",
+        "json_attr_t": topics.digest, "unit_of_meas": "alerts", "ic": "mdi:newspaper-variant-outline",
+    }  # fmt: skip
+
+
+_DISCOVERY, _STATES = "home_assistant", "states"
+
+
+def device_announcement(site: NodeDescription, outbox: Outbox) -> tuple[list[Message], list[Message]]:
+    """The description to announce, and what takes back an earlier one that no longer holds; each may be empty."""
+    prefix = site.home_assistant_prefix
+    earlier = json.loads(outbox.saved().get(_DISCOVERY, b"{}"))
+    topic = "" if prefix is None else config_topic(site.topics, prefix)
+    removals, description, stored = [], [], None
+    if earlier and earlier["topic"] != topic:
+        removals = [removal_message(earlier["topic"])]
+        earlier = {}
+    if prefix is not None:
+        before: dict[str, str] = earlier.get("entities", {})
+        description = [device_message(site, prefix, before)]
+        stored = json.dumps({"topic": topic, "entities": before | platforms(site)}).encode()
+    outbox.save(_DISCOVERY, stored)
+    return description, removals
+
+
+def state_messages(
+    site: NodeDescription, outbox: Outbox, *, all_of_them: bool
+) -> tuple[list[Message], list[Message], dict[str, bytes]]:
+    """``OFF`` for labels that were not told before (for all of them at a start) and what clears those that are no more;
+    what clears announced state of theirs; and the note to keep with them.
+    """
+    now = {camera: list(labels) for camera, labels in site.cameras.items()}
+    before: dict[str, list[str]] = json.loads(outbox.saved().get(_STATES, b"{}"))
+    fresh = [
+        state_message(site.topics, camera, label, on=False)
+        for camera, labels in now.items()
+        for label in labels
+        if all_of_them or label not in before.get(camera, ())
+    ]
+    gone = _removed(before, now)
+    cleared = [_cleared(site.topics.state(camera, label)) for camera, label in gone]
+    thresholds = [_cleared(f"{site.topics.threshold(camera, label)}/state") for camera, label in gone]
+    thresholds += [topic for camera in before.keys() - now.keys() for topic in _of_camera(site.topics, camera)]
+    return fresh + cleared, thresholds, {_STATES: json.dumps(now).encode()}
+
+
+def _removed(before: Mapping[str, Collection[str]], now: Mapping[str, Collection[str]]) -> list[tuple[str, str]]:
+    return [(camera, label) for camera in before for label in before[camera] if label not in now.get(camera, ())]
+
+
+def _of_camera(topics: Topics, camera: str) -> list[Message]:
+    topics_of_camera = (
+        f"{topics.armed(camera)}/state",
+        topics.thresholds(camera),
+        topics.held_back(camera),
+        topics.snapshot(camera),
+        topics.last_event(camera),
+    )
+    return [_cleared(topic) for topic in topics_of_camera]
+
+
+def _cleared(topic: str) -> Message:
+    return Message(topic, b"", 1, retain=True, key=topic)

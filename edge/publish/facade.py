@@ -17,28 +17,24 @@ from typing import Any
 
 from edge.clock import Clock
 from edge.config import LoadedConfig
-from edge.facts import CameraStatus
-from edge.holds import HeldBack
 from edge.metrics import Metrics
-from edge.publish import opened
+from edge.publish import event_phases
 from edge.publish.commands import Command, IncomingMessage, SetArmed, SetThreshold
-from edge.publish.discovery import birth_topic
-from edge.publish.drain import Publisher
+from edge.publish.connection import BrokerConnection
+from edge.publish.discovery import birth_topic, device_announcement, state_messages
+from edge.publish.event_phases import EventPhases, OutgoingBatch, UnrecordedEvents
 from edge.publish.evidence import digest_message, snapshot_message
+from edge.publish.evidence_urls import evidence_urls
 from edge.publish.frigate import FrigateEvents, available_message, frigate_topics
 from edge.publish.inbox import CommandInbox
-from edge.publish.introduce import device_announcement, state_messages
-from edge.publish.jsonl import JsonLinesSink
-from edge.publish.link import BrokerConnection
-from edge.publish.links import evidence_urls
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
-from edge.publish.phases import EventPhases, OutgoingBatch
-from edge.publish.site import NodeDescription
+from edge.publish.publisher import Publisher
 from edge.publish.topics import (
     OFFLINE,
     ONLINE,
     STOPPED,
+    NodeDescription,
     ScoreRateLimiter,
     ThresholdState,
     Topics,
@@ -48,8 +44,8 @@ from edge.publish.topics import (
     status_message,
     threshold_messages,
 )
-from edge.publish.unrecorded import UnrecordedEvents
-from edge.publish.writer import DiskWriter, WorkerThreads
+from edge.publish.writer import DiskWriter, JsonLinesSink, WorkerThreads
+from edge.status import CameraStatus, HeldBack
 from edge.types import Event, EvidenceFiles, Message, Scores
 
 log = logging.getLogger(__name__)
@@ -81,7 +77,7 @@ def open_publisher(
     site = NodeDescription(topics, version, model, cameras, thresholds, prefix, frigate, evidence_urls(config))
     link: BrokerConnection | None = None
     if mqtt is not None:
-        from edge.publish.access import broker_login
+        from edge.publish.broker_login import broker_login
         from edge.publish.mqtt import MqttConnection
 
         filters = [*topics.commands, *sorted(set(sensor_topics)), *([birth_topic(prefix)] if prefix else [])]
@@ -162,7 +158,7 @@ class EventPublisher:
         left, unreadable = self._events.resume(self._outbox.open_events())
         with self._lock:
             self._publish_states(all_of_them=True, closed=unreadable)
-        ends = [opened.end_at_restart(event, self._clock.wall_ns()) for event in left]
+        ends = [event_phases.end_at_restart(event, self._clock.wall_ns()) for event in left]
         self.publish_events(ends)
         return ends
 
@@ -315,7 +311,7 @@ class EventPublisher:
         log.warning("%s is read only now: restart, so that the thresholds and arming set in it hold", self._outbox.path)
         with self._lock:
             left, _ = self._events.resume(self._outbox.open_events())
-        self.publish_events([opened.end_at_restart(event, self._clock.wall_ns()) for event in left])
+        self.publish_events([event_phases.end_at_restart(event, self._clock.wall_ns()) for event in left])
 
     def _send(self, message: Message, correlation: bytes | None) -> None:
         if self._publisher is not None:

@@ -13,9 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.config import Config
-from edge.publish.frigate_names import FrigateName, default_name, frigate_name
-from edge.publish.frigate_payloads import frigate_id, new_review, tracked_object, updated_review
-from edge.publish.links import kept_kinds
+from edge.publish.evidence_urls import kept_kinds
+from edge.publish.frigate_payloads import (
+    FrigateName,
+    default_name,
+    frigate_id,
+    frigate_name,
+    new_review,
+    tracked_object,
+    updated_review,
+)
 from edge.publish.payloads import json_message, to_json
 from edge.types import NS_PER_S, Event, EvidenceFiles, Message, Phase
 
@@ -24,7 +31,7 @@ _NOTE = "frigate/"
 
 @dataclass(frozen=True, slots=True)
 class FrigateTopics:
-    """The topics' ``prefix``, and what each camera keeps of its events (see `edge.publish.links.kept`)."""
+    """The topics' ``prefix``, and what each camera keeps of its events (see `edge.publish.evidence_urls.kept`)."""
 
     prefix: str
     kept: Mapping[str, frozenset[str]]

@@ -21,8 +21,7 @@ from edge.publish.commands import (
 )
 from edge.publish.discovery import birth_topic
 from edge.publish.outbox import Outbox
-from edge.publish.site import NodeDescription
-from edge.publish.topics import ONLINE
+from edge.publish.topics import ONLINE, NodeDescription
 from edge.types import Message
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from paho.mqtt.properties import Properties
 from edge.clock import Backoff, Clock, SystemClock
 from edge.config import LoadedConfig
 from edge.errors import InputError, SinkError
-from edge.publish.access import (
+from edge.publish.broker_login import (
     BrokerLogin,
     broker_login,
     explain,

@@ -21,7 +21,7 @@ from edge.clock import Clock
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
 from edge.publish.backlog import OutboxBacklog, OutboxChange, QueuedMessage, Row
-from edge.publish.outbox_rows import (
+from edge.publish.outbox_schema import (
     ALL_MESSAGES,
     HEADER_QUERIES,
     OUTBOX_SCHEMA,

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from edge.clock import iso8601
-from edge.facts import CameraStatus, StreamStatus
-from edge.holds import HeldBack
+from edge.status import CameraStatus, HeldBack, StreamStatus
 from edge.types import Box, Contribution, Event, Message, Scores, seconds
 
 SCHEMA: Literal[1] = 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edge.publish.kept_payloads import DigestPayload, EvidencePayload, LastEventPayload
+from edge.publish.evidence import DigestPayload, EvidencePayload, LastEventPayload
 from edge.publish.payloads import (
     EventPayload,
     HealthPayload,

@@ -1,15 +1,17 @@
 """What goes to which topic: values of the pipeline in, messages out. Pure functions over one topic root.
 
 docs/topics.md is the reference; a test compares it with this file.
+
+What is published about: the node, its cameras and their labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.facts import CameraStatus
-from edge.holds import HeldBack
+from edge.publish.evidence_urls import NO_URLS, EvidenceUrls
+from edge.publish.frigate import FrigateTopics
 from edge.publish.payloads import (
     NodeInfo,
     ThresholdPayload,
@@ -19,6 +21,7 @@ from edge.publish.payloads import (
     score_payload,
     thresholds_payload,
 )
+from edge.status import CameraStatus, HeldBack
 from edge.types import NS_PER_S, Message, Scores
 
 ONLINE, OFFLINE, STOPPED = b"online", b"offline", b"stopped"
@@ -187,3 +190,26 @@ class ScoreRateLimiter:
 
 def _on(value: bool) -> bytes:
     return b"ON" if value else b"OFF"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDescription:
+    """The node's topics, its version and model, and the labels of every camera, health labels included.
+
+    ``thresholds`` are the labels whose threshold can be set. Without ``home_assistant_prefix`` there is no discovery,
+    without ``frigate`` there are no topics of Frigate's. ``links`` say what is kept of events and where it is served.
+    """
+
+    topics: Topics
+    version: str
+    model: str
+    cameras: Mapping[str, Collection[str]]
+    thresholds: Collection[str]
+    home_assistant_prefix: str | None = None
+    frigate: FrigateTopics | None = None
+    links: EvidenceUrls = NO_URLS
+
+    @property
+    def settable(self) -> dict[str, list[str]]:
+        """The labels with a threshold, by camera."""
+        return {camera: [name for name in labels if name in self.thresholds] for camera, labels in self.cameras.items()}

@@ -1,6 +1,11 @@
 """What recordings gave, kept in a folder: a sub-folder a recording and setting, written whole or not at all.
 
 A recording is scored again when the file, the model, what was learned, or a setting that scores follow from changes.
+
+The steps of one recording as arrays: everything that decisions need, losslessly; the model's features are left out.
+
+`pack_moments` and `unpack_moments` are inverse but for ``embedding``, ``features`` and ``picture``, which no decision
+looks at.
 """
 
 from __future__ import annotations
@@ -8,22 +13,27 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge import __version__
 from edge.config import Config
 from edge.engine.manifest import Manifest, sha256_of
 from edge.errors import SinkError
 from edge.files import atomic_write
+from edge.media_time import MediaTime
+from edge.pipeline import StepResult
 from edge.profile import ProfileVersion
 from edge.replay import ReplayStep
-from edge.tune.packed import SCHEMA, pack_moments, unpack_moments
+from edge.status import CameraStatus, SensorStatus, SourceState, StreamStatus
 from edge.tune.recordings import fingerprint
+from edge.types import Box, Contribution, Scores
 
 STEPS_PER_FILE = 2400  # steps in one file: what bounds the memory
 _DONE = "done.json"
@@ -109,3 +119,146 @@ class ScoreCache:
     def _aside(self, path: Path) -> Path:
         place = self._place(path)
         return place.with_name(place.name + ".new")
+
+
+Arrays = dict[str, NDArray[Any]]
+SCHEMA = 2
+_NOTHING = np.zeros(0, np.float32)
+_PLACE = ("seq", "t_end_ns")
+_MEDIA = ("epoch", "pts_ns", "position_ns")
+
+
+def pack_moments(moments: Sequence[ReplayStep]) -> Arrays:
+    """Arrays that `unpack_moments` makes the same moments of; every step has at most one window (one recording, one
+    camera)."""
+    windows = [scores for moment in moments for scores in moment.step.scores]
+    names = sorted({name for s in windows for name in (*s.values, *s.contribution, *s.reasons)})
+    arrays: Arrays = {
+        "schema": np.array(SCHEMA),
+        "now_ns": np.array([moment.now_ns for moment in moments], np.int64),
+        "has_window": np.array([bool(moment.step.scores) for moment in moments], bool),
+        "has_facts": np.array([len(moment.step.statuses) for moment in moments], np.uint8),
+        "place": np.array([[getattr(s, key) for key in _PLACE] for s in windows], np.int64).reshape(-1, 2),
+        "media": np.array([[getattr(s.media_end, key) for key in _MEDIA] for s in windows], np.int64).reshape(-1, 3),
+        "coverage": np.array([s.coverage for s in windows], np.float64),
+        "ok": np.array([(s.video_ok, s.audio_ok) for s in windows], bool).reshape(-1, 2),
+        "content": np.array([s.content for s in windows], np.float64).reshape(-1, 4),
+        "values": _smallest([[s.values.get(name, np.nan) for name in names] for s in windows], (len(names),)),
+        "contribution": _smallest([_added(s, names) for s in windows], (len(names), 3)),
+    }
+    arrays |= _pack_boxes(windows) | _pack_tags(windows) | _pack_evidence(windows)
+    texts = {
+        "names": names,
+        "model": windows[0].model if windows else "",
+        "reasons": [dict(s.reasons) for s in windows] if any(s.reasons for s in windows) else [],
+        "facts": [asdict(one) for moment in moments for one in moment.step.statuses],
+    }
+    arrays["texts"] = np.frombuffer(json.dumps(texts, separators=(",", ":")).encode(), np.uint8)
+    return arrays
+
+
+def unpack_moments(arrays: Mapping[str, NDArray[Any]], camera: str) -> Iterator[ReplayStep]:
+    """The moments, of ``camera``; KeyError or ValueError for arrays that are not `pack_moments`'s."""
+    if int(arrays["schema"]) != SCHEMA:
+        raise ValueError(f"schema {int(arrays['schema'])}, not {SCHEMA}")
+    texts = json.loads(arrays["texts"].tobytes())
+    windows = _windows(arrays, texts, camera)
+    facts = iter(texts["facts"])
+    for now_ns, has_window, count in zip(
+        arrays["now_ns"].tolist(), arrays["has_window"].tolist(), arrays["has_facts"].tolist(), strict=True
+    ):
+        scores = (next(windows),) if has_window else ()
+        yield ReplayStep(now_ns, StepResult(scores, (), (), [_facts(next(facts), camera) for _ in range(count)]))
+
+
+@dataclass(frozen=True, slots=True)
+class _RaggedRows:
+    """What is kept of every window in a number that differs."""
+
+    at: NDArray[np.int64]
+    rows: list[list[float]]
+
+    def of(self, k: int) -> list[list[float]]:
+        return self.rows[int(self.at[k]) : int(self.at[k + 1])]
+
+
+def _windows(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, Any], camera: str) -> Iterator[Scores]:
+    names, reasons = texts["names"], texts["reasons"]
+    boxes, tags = (_RaggedRows(arrays[f"{key}_at"], arrays[key].tolist()) for key in ("boxes", "tags"))
+    kinds, words = json.loads(arrays["kinds"].tobytes()), json.loads(arrays["words"].tobytes())
+    evidence = _evidence(arrays)
+    columns = zip(
+        *(arrays[key].tolist() for key in ("place", "media", "coverage", "ok", "content", "values")), strict=True
+    )
+    for k, (place, media, coverage, ok, content, values) in enumerate(columns):
+        added = arrays["contribution"][k].tolist()
+        yield Scores(
+            camera=camera,
+            seq=place[0],
+            t_end_ns=place[1],
+            media_end=MediaTime(*media),
+            values={name: value for name, value in zip(names, values, strict=True) if value == value},  # noqa: PLR0124
+            contribution={n: Contribution(*part) for n, part in zip(names, added, strict=True) if part[0] == part[0]},
+            embedding=_NOTHING,
+            boxes=tuple(Box(kinds[int(row[0])], *row[1:]) for row in boxes.of(k)),
+            tags={words[int(row[0])]: row[1] for row in tags.of(k)},
+            coverage=coverage,
+            video_ok=ok[0],
+            audio_ok=ok[1],
+            model=texts["model"],
+            reasons=reasons[k] if reasons else {},
+            evidence=evidence(k),
+            content=tuple(content),
+        )
+
+
+def _added(scores: Scores, names: Sequence[str]) -> list[tuple[float, float, float]]:
+    parts = (scores.contribution.get(name) for name in names)
+    return [(p.video, p.audio, p.sensors) if p is not None else (np.nan,) * 3 for p in parts]
+
+
+def _smallest(rows: Sequence[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """f32 where that loses nothing, f64 otherwise."""
+    wide = np.array(rows, np.float64).reshape(len(rows), *shape)
+    narrow = wide.astype(np.float32)
+    return narrow if np.array_equal(narrow.astype(np.float64), wide, equal_nan=True) else wide
+
+
+def _ragged(key: str, rows: Iterable[Sequence[Sequence[float]]], width: int) -> Arrays:
+    lists = list(rows)
+    at = np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64)
+    return {key: _smallest([row for one in lists for row in one], (width,)), f"{key}_at": at}
+
+
+def _pack_boxes(windows: Sequence[Scores]) -> Arrays:
+    kinds = sorted({box.label for s in windows for box in s.boxes})
+    number = {kind: i for i, kind in enumerate(kinds)}
+    rows = ([[number[b.label], b.score, b.x1, b.y1, b.x2, b.y2] for b in s.boxes] for s in windows)
+    return {**_ragged("boxes", rows, 6), "kinds": np.frombuffer(json.dumps(kinds).encode(), np.uint8)}
+
+
+def _pack_tags(windows: Sequence[Scores]) -> Arrays:
+    words = sorted({name for s in windows for name in s.tags})
+    number = {word: i for i, word in enumerate(words)}
+    rows = ([[number[name], value] for name, value in s.tags.items()] for s in windows)
+    return {**_ragged("tags", rows, 2), "words": np.frombuffer(json.dumps(words).encode(), np.uint8)}
+
+
+def _pack_evidence(windows: Sequence[Scores]) -> Arrays:
+    there = [s.evidence for s in windows if s.evidence is not None]
+    maps = np.stack(there).astype(np.float32) if there else np.zeros((0, 1, 1), np.float32)
+    return {"evidence": maps, "has_evidence": np.array([s.evidence is not None for s in windows], bool)}
+
+
+def _evidence(arrays: Mapping[str, NDArray[Any]]) -> Callable[[int], NDArray[np.float32] | None]:
+    maps, has = arrays["evidence"], arrays["has_evidence"]
+    row = np.cumsum(has) - 1
+    return lambda k: maps[row[k]] if has[k] else None
+
+
+def _facts(raw: dict[str, Any], camera: str) -> CameraStatus:
+    video, audio = (StreamStatus(**raw[key]) if raw[key] is not None else None for key in ("video", "audio"))
+    sensors = tuple(SensorStatus(**one) for one in raw.get("sensors", ()))
+    state = SourceState(raw["state"])
+    fixed = {"camera": camera, "state": state, "video": video, "audio": audio, "sensors": sensors}
+    return CameraStatus(**{**raw, **fixed})

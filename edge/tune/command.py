@@ -30,7 +30,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def main(args: argparse.Namespace) -> int:
     """Tune and report: 0, or 2 when a recording could not be read (the others are used all the same)."""
-    from edge.tune.work import TuneRequest, tune
+    from edge.tune.workflow import TuneRequest, tune
 
     request = TuneRequest(
         recordings=tuple(args.recordings),

@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.tune.judge import EventInterval
 from edge.tune.labels import LabelledSpan
+from edge.tune.offline_detector import EventInterval
 
 F64 = NDArray[np.float64]
 Scale = Callable[[float], float]

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.detect.hysteresis import EventStep, Hysteresis
-from edge.detect.rate_limit import EventLimits, ScoreSample
+from edge.detect.limits import EventLimits, ScoreSample
 from edge.errors import InputError
-from edge.holds import HoldReason
 from edge.media_time import MediaTime
+from edge.status import HoldReason
 from edge.types import NS_PER_S, Phase
 
 HOP_NS = NS_PER_S // 2

@@ -1,4 +1,7 @@
-"""The slow pass: recordings through the daemon's own pipeline once, on all cores when there are several."""
+"""The slow pass: recordings through the daemon's own pipeline once, on all cores when there are several.
+
+How far the scoring is: a bar of media time on a terminal, a line a recording otherwise.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +30,62 @@ from edge.logs import mute_other_loggers
 from edge.metrics import Metrics
 from edge.replay import Replay, ReplayStep
 from edge.tune.cache import ScoreCache, ScoringFacts
-from edge.tune.progress import LOGGER_NAME
 from edge.tune.recordings import camera_of
 from edge.types import Scores, seconds
+
+_log = logging.getLogger(__name__)
+LOGGER_NAME = "edge.tune"
+OnProgress = Callable[[float], None]
+OnFinished = Callable[[str], None]
+
+
+@contextmanager
+def scoring_progress(total_s: float, count: int) -> Iterator[tuple[OnProgress, OnFinished]]:
+    """Two functions: one that hears seconds of media as they pass, one that is given a line for each recording."""
+    clock = SystemClock()
+    began_ns, passed_s, done = clock.mono_ns(), 0.0, 0
+
+    def line(text: str) -> str:
+        speed = passed_s / max(seconds(clock.mono_ns() - began_ns), 1e-3)
+        return f"{done} of {count}: {text} ({speed:.1f} times real time)"
+
+    if not sys.stderr.isatty() or not count:
+
+        def advance_silently(media_s: float) -> None:
+            nonlocal passed_s
+            passed_s += media_s
+
+        def finished(text: str) -> None:
+            nonlocal done
+            done += 1
+            _log.info("%s", line(text))
+
+        yield advance_silently, finished
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("scoring", total=total_s or None)
+
+        def advance(media_s: float) -> None:
+            nonlocal passed_s
+            passed_s += media_s
+            progress.update(task, advance=media_s)
+
+        def ended(text: str) -> None:
+            nonlocal done
+            done += 1
+            progress.update(task, description=f"scoring {done} of {count}")
+            progress.console.print(line(text), highlight=False, markup=False)
+
+        yield advance, ended
+
 
 DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
 POLL_S = 0.5
 _NOTHING = np.zeros(0, np.float32)
-OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from edge.config.services import WebConfig
 from edge.errors import EdgeError, InputError
 from edge.web import digest, drawing, events, live, login, node, tuning
 from edge.web.access import Authenticator
-from edge.web.box import NodeBackend
+from edge.web.backend import NodeBackend
+from edge.web.dependencies import AppState
 from edge.web.guard import RequestGuard
-from edge.web.rooms import AppState
 
 STATIC = Path(__file__).parent / "static"
 PAGES = ("live", "events", "zones", "thresholds", "health", "digest", "login")

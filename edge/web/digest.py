@@ -12,11 +12,20 @@ from edge.clock import iso8601
 from edge.evidence.archive.records import SearchHit
 from edge.evidence.archive.store import EventStore
 from edge.evidence.digest import Digest, make_digest
-from edge.web.answers import EventResponse
-from edge.web.box import NodeBackend
-from edge.web.given import RESPONSES, BackendDep, CameraName, StateDep, StoreDep, UnixTime, local_timezone, span_ns
-from edge.web.rooms import AppState
-from edge.web.telling import event_response
+from edge.web.backend import NodeBackend
+from edge.web.dependencies import (
+    RESPONSES,
+    AppState,
+    BackendDep,
+    CameraName,
+    StateDep,
+    StoreDep,
+    UnixTime,
+    local_timezone,
+    span_ns,
+)
+from edge.web.responses import EventResponse
+from edge.web.serializers import event_response
 
 router = APIRouter(prefix="/api/digest", responses=RESPONSES, tags=["digest"])
 LONGEST_S = 8 * 86400.0

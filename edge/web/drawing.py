@@ -15,10 +15,9 @@ from edge.config import LoadedConfig, parse
 from edge.config.rules import RuleConfig
 from edge.config.values import Point, Polygon, Segment
 from edge.errors import ConfigError, InputError, SinkError
-from edge.web.answers import DoneResponse
-from edge.web.box import NodeBackend
-from edge.web.given import RESPONSES, BackendDep, CameraName, LabelName, PlaceName, StateDep
-from edge.web.rooms import AppState
+from edge.web.backend import NodeBackend
+from edge.web.dependencies import RESPONSES, AppState, BackendDep, CameraName, LabelName, PlaceName, StateDep
+from edge.web.responses import DoneResponse
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["zones and rules"])
 MOST_PLACES = 32

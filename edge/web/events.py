@@ -19,11 +19,20 @@ from edge.evidence.archive.records import EventQuery as Wanted
 from edge.evidence.archive.records import EventRecord, FileKind, SearchHit
 from edge.evidence.archive.store import EventStore
 from edge.types import NS_PER_S, EventKind, nanoseconds
-from edge.web.answers import EventResponse, EventsResponse
-from edge.web.box import NodeBackend
-from edge.web.given import LABEL, RESPONSES, BackendDep, EventId, Since, StateDep, StoreDep, local_timezone
-from edge.web.rooms import AppState
-from edge.web.telling import event_response
+from edge.web.backend import NodeBackend
+from edge.web.dependencies import (
+    LABEL,
+    RESPONSES,
+    AppState,
+    BackendDep,
+    EventId,
+    Since,
+    StateDep,
+    StoreDep,
+    local_timezone,
+)
+from edge.web.responses import EventResponse, EventsResponse
+from edge.web.serializers import event_response
 
 router = APIRouter(prefix="/api/events", responses=RESPONSES, tags=["events"])
 Names = Annotated[list[Annotated[str, Field(pattern=NAME)]], Query(max_length=64)]

@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from edge.clock import Clock
-from edge.web.access import Authenticator, LoginSession, same_text
-from edge.web.pace import TokenBucket
+from edge.web.access import Authenticator, LoginSession, TokenBucket, same_text
 
 log = logging.getLogger(__name__)
 Scope: TypeAlias = MutableMapping[str, Any]

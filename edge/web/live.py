@@ -14,16 +14,13 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from edge.facts import CameraStatus
-from edge.holds import HeldBack
+from edge.status import CameraStatus, HeldBack
 from edge.types import Event
-from edge.web.box import LiveScores, NodeBackend
-from edge.web.ear import BANDS, COLUMNS_HZ, band_edges
-from edge.web.eye import JpegCache
-from edge.web.given import RESPONSES, BackendDep, CameraName, StateDep
+from edge.web.backend import LiveScores, NodeBackend
+from edge.web.dependencies import RESPONSES, AppState, BackendDep, CameraName, StateDep
 from edge.web.hub import Subscriber
-from edge.web.rooms import AppState
-from edge.web.telling import camera_health_response, finite, held_back_response, live_boxes, live_event, live_scores
+from edge.web.live_media import BANDS, COLUMNS_HZ, JpegCache, band_edges
+from edge.web.serializers import camera_health_response, finite, held_back_response, live_boxes, live_event, live_scores
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["live"])
 HEARTBEAT_S = 5.0

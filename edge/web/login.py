@@ -10,9 +10,9 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge.web.access import SESSION_NS
-from edge.web.answers import DoneResponse
-from edge.web.given import RESPONSES, StateDep
+from edge.web.dependencies import RESPONSES, StateDep
 from edge.web.guard import cookie_of
+from edge.web.responses import DoneResponse
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["login"])

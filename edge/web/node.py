@@ -9,10 +9,10 @@ from edge.clock import iso8601
 from edge.config.models import Config
 from edge.errors import EdgeError, InputError
 from edge.evidence.archive.records import EventQuery as Wanted
-from edge.web.answers import CameraResponse, DoneResponse, EvidenceResponse, HealthResponse, NodeResponse
-from edge.web.box import NodeBackend
-from edge.web.given import RESPONSES, BackendDep, CameraName
-from edge.web.telling import camera_health_response, held_back_response
+from edge.web.backend import NodeBackend
+from edge.web.dependencies import RESPONSES, BackendDep, CameraName
+from edge.web.responses import CameraResponse, DoneResponse, EvidenceResponse, HealthResponse, NodeResponse
+from edge.web.serializers import camera_health_response, held_back_response
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["node"])
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from edge.config.services import WebConfig
 from edge.config.values import split_listen
-from edge.errors import InputError, exhausted_resource
-from edge.extras import install_command
-from edge.web.box import NodeBackend
+from edge.errors import InputError, exhausted_resource, install_command
+from edge.web.backend import NodeBackend
 
 if TYPE_CHECKING:
     import uvicorn

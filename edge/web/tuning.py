@@ -14,9 +14,8 @@ from edge.detect.thresholds import EffectiveThreshold
 from edge.errors import EdgeError, InputError
 from edge.tune.preview import preview_threshold
 from edge.types import F32, seconds
-from edge.web.answers import DoneResponse, ThresholdResponse
-from edge.web.box import NodeBackend
-from edge.web.given import (
+from edge.web.backend import NodeBackend
+from edge.web.dependencies import (
     RESPONSES,
     BackendDep,
     CameraName,
@@ -27,7 +26,8 @@ from edge.web.given import (
     UnixTime,
     span_ns,
 )
-from edge.web.telling import finite, number, threshold_response
+from edge.web.responses import DoneResponse, ThresholdResponse
+from edge.web.serializers import finite, number, threshold_response
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["thresholds"])
 LONGEST_S = 8 * 86400.0

@@ -27,8 +27,8 @@ import numpy as np
 import onnxruntime as ort
 import soxr
 
-from edge.engine.cpu.onnx import session_options
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
+from edge.engine.onnx_graph import session_options
 
 SAMPLE = Path(__file__).resolve().parent.parent.parent / "samples" / "yard.mp4"
 FPS, SOUND_S, HEARD_S, RATE_HZ = 5.0, 0.5, 2.0, 32000
@@ -93,8 +93,8 @@ def nets(weights: Path, folder: Path) -> tuple[Any, Any, Any]:
     """Sessions of the detector, the picture tagger and the sound net, on one thread."""
     import torch
 
-    from edge.learn.nets.audio import load_mn04
-    from edge.learn.nets.image import load_efficientnet_lite0
+    from edge.train.nets.audio import load_mn04
+    from edge.train.nets.image import load_efficientnet_lite0
 
     for name, net, example in (
         ("lite0", load_efficientnet_lite0(), torch.zeros(1, 3, 224, 224)),

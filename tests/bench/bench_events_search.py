@@ -14,8 +14,7 @@ import numpy as np
 
 from edge.clock import VirtualClock
 from edge.evidence.archive.records import EventQuery
-from edge.evidence.archive.rows import PUT_EVENT, to_event_record, to_row
-from edge.evidence.archive.schema import INDEXED
+from edge.evidence.archive.schema import INDEXED, PUT_EVENT, to_event_record, to_row
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.vectors import pack_vector
 from edge.types import NS_PER_S, Event, EventKind, Phase

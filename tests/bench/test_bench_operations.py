@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.bench.operations import node_operations, profile_graph, sum_profile
+from edge.bench.model import node_operations, profile_graph, sum_profile
 from edge.bench.peaks import node_model
 
 

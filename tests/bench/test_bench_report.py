@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.bench.bench_run import BenchResults, noisy_rules
 from edge.bench.capacity import Capacity
 from edge.bench.clips import FOLDER, MOVING, STILL, bundled_clip, looped_clip, probe_clip
-from edge.bench.course import BenchResults, noisy_rules
 from edge.bench.daemon import DaemonMeasurement
 from edge.bench.report import MachineInfo, as_json, conclusions, figure_table, report_text
 from edge.cli import build_parser

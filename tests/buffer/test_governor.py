@@ -7,7 +7,7 @@ from collections.abc import Collection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.buffer.load import BEHIND_ROUNDS, CALM_ROUNDS, STRIDES, EngineLoad, Governor
+from edge.buffer.governor import BEHIND_ROUNDS, CALM_ROUNDS, STRIDES, EngineLoad, Governor
 
 HOP_S, PERIOD_S = 0.5, 2.0
 

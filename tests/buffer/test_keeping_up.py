@@ -14,9 +14,9 @@ from edge.clock import VirtualClock
 from edge.config import parse
 from edge.detect.detector import Detector
 from edge.engine.manifest import Label, Manifest, find_folder, load_folder
-from edge.holds import HeldBack, HoldReason
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
+from edge.status import HeldBack, HoldReason
 from edge.types import NS_PER_S, Batch, Contribution, Event, Scores, Window, nanoseconds
 
 LABELS = (Label(name="siren", modalities=("audio",), enter=0.5, leave=0.3, min_s=1.0),)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.buffer.avsync import AvOffsetEstimator, FlashDetector, OnsetDetector
-from edge.buffer.meters import AudioMeter, VideoMeter
+from edge.buffer.av_offset import AvOffsetEstimator, FlashDetector, OnsetDetector
+from edge.buffer.stream_health import AudioMeter, VideoMeter
 from edge.types import NS_PER_MS, NS_PER_S
 
 RATE = 16000

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.buffer.rings import AudioRing, FrameRing
-from edge.buffer.sound_track import AudioTrack
+from edge.buffer.rings import AudioRing, AudioTrack, FrameRing
 from edge.types import NS_PER_S
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)

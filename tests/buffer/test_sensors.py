@@ -5,12 +5,12 @@ from __future__ import annotations
 from sim import SMALL
 
 from edge.buffer.camera import CameraBuffer
-from edge.buffer.sensors import SensorCache
+from edge.buffer.media_store import SensorCache
 from edge.clock import VirtualClock
 from edge.config.models import HealthConfig, WindowsConfig
 from edge.engine.manifest import SensorChannel
-from edge.facts import SensorStatus
 from edge.metrics import Metrics
+from edge.status import SensorStatus
 from edge.types import NS_PER_S, SensorReading
 
 CHANNELS = [SensorChannel(name=name, unit=unit, mean=0, std=1) for name, unit in (("heat", "K"), ("gas", "ppm"))]

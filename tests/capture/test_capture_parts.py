@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_file import GEOMETRY
 
-from edge.capture import devices, v4l2
-from edge.capture.epochs import EpochTracker, PtsContinuity
-from edge.capture.microphone import CallbackRing
+from edge.capture import v4l2
+from edge.capture.microphone import CallbackRing, SampleCounter
+from edge.capture.normaliser import EpochTracker, PtsContinuity
 from edge.capture.picture import FrameDecimator
 from edge.capture.registry import open_source
-from edge.capture.sample_count import SampleCounter
 from edge.capture.sensors import SensorParser, read_value
 from edge.clock import VirtualClock
+from edge.commands import devices
 from edge.config.sources import SensorTopic, V4l2SourceConfig
 from edge.errors import SourceError
 from edge.metrics import Metrics

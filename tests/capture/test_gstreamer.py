@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from test_file import GEOMETRY, Played, check_sound, play
 
-from edge.capture import gst
+from edge.capture import gstreamer
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config.sources import GstreamerSourceConfig
@@ -26,7 +26,7 @@ SOUND = "d.audio_0 ! queue ! aacparse ! avdec_aac ! audioconvert ! appsink name=
 @pytest.fixture(autouse=True)
 def _needs_gstreamer() -> None:
     try:
-        ns = gst.load_gstreamer()
+        ns = gstreamer.load_gstreamer()
     except SourceError as error:
         pytest.skip(str(error))
     for element in ("avdec_h264", "avdec_aac", "qtdemux", "appsink", "videoconvert"):

@@ -9,8 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.capture.base import SourceOptions
-from edge.capture.mask import PrivacyMask, covered_pixels
+from edge.capture.base import PrivacyMask, SourceOptions, covered_pixels
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config.sources import FileSourceConfig

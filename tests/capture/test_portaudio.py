@@ -11,9 +11,9 @@ import pytest
 from pulse_parts import Server, missing, serving
 from test_file import GEOMETRY
 
-from edge.capture import devices
 from edge.capture.registry import open_microphone
 from edge.clock import SystemClock
+from edge.commands import devices
 from edge.config.sources import MicrophoneConfig
 from edge.errors import SourceError
 from edge.metrics import Metrics

@@ -16,13 +16,13 @@ from test_file import GEOMETRY
 
 from edge.buffer.camera import CameraBuffer
 from edge.capture.registry import open_source
-from edge.capture.supervise import SourceSupervisor
+from edge.capture.supervisor import SourceSupervisor
 from edge.clock import SystemClock
 from edge.config.models import HealthConfig, WindowsConfig
 from edge.config.sources import RtspSourceConfig
 from edge.errors import SourceError
-from edge.facts import SourceState
 from edge.metrics import Metrics
+from edge.status import SourceState
 from edge.types import AudioChunk, Frame, Gap, MediaItem, seconds
 
 pytestmark = [pytest.mark.rtsp, pytest.mark.timeout(120)]

@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from edge.capture.supervise import SourceSupervisor
+from edge.capture.supervisor import SourceSupervisor
 from edge.clock import VirtualClock
 from edge.errors import MediaError, SourceError
-from edge.facts import SourceState
 from edge.metrics import Metrics
+from edge.status import SourceState
 from edge.types import NS_PER_S, Gap, LumaSample, MediaItem
 
 

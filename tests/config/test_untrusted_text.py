@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config import load, parse
-from edge.config.explain import MOST_PROBLEMS
-from edge.config.redaction import LONGEST_MESSAGE
+from edge.config.explain import LONGEST_MESSAGE, MOST_PROBLEMS
 from edge.config.yaml_reader import BYTES_AT_MOST, NODES_AT_MOST
 from edge.errors import ConfigError
 

@@ -19,7 +19,7 @@ from edge.engine.manifest import Manifest
 from edge.evidence.archive.records import EventQuery, EventRecord
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import TraceStore
-from edge.evidence.clips.tape import PacketRing
+from edge.evidence.clips.packet_ring import PacketRing
 from edge.evidence.recorder import Recorder
 from edge.media_time import MediaTime
 from edge.metrics import Metrics

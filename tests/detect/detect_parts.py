@@ -13,7 +13,7 @@ from edge.config import Config, parse
 from edge.detect.detector import Detector
 from edge.detect.thresholds import validate
 from edge.engine.manifest import Manifest
-from edge.facts import CameraStatus, SourceState, StreamStatus
+from edge.status import CameraStatus, SourceState, StreamStatus
 from edge.types import NS_PER_S, Box, Contribution, Event, Scores
 
 HOP_NS = NS_PER_S // 2

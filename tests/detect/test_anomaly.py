@@ -11,11 +11,9 @@ import pytest
 from anomaly_parts import body, street, window
 
 from edge.detect.anomaly import ANOMALY, ANY_CAMERA, AnomalyScorer, load_normals, to_profile_part
-from edge.detect.anomaly.bank import MAX_DISTANCE, FeatureBank
-from edge.detect.anomaly.fit import MAX_WINDOWS, NormalTrainer
-from edge.detect.anomaly.normal import NormalModel, value_of
-from edge.detect.anomaly.surprise import SAMPLE_SIZE, RarityScale
-from edge.detect.anomaly.words import place_name
+from edge.detect.anomaly.density import MAX_DISTANCE, SAMPLE_SIZE, FeatureBank, RarityScale
+from edge.detect.anomaly.model import MAX_WINDOWS, NormalModel, NormalTrainer, value_of
+from edge.detect.anomaly.scorer import place_name
 from edge.errors import InputError
 from edge.profile import ProfilePart, load_part, save_part
 from edge.types import Box, DerivedScore, Scores
@@ -160,7 +158,7 @@ def test_a_single_recording_is_held_out_in_stretches() -> None:
 
 
 def test_long_recordings_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.detect.anomaly.fit.MOST", 64)
+    monkeypatch.setattr("edge.detect.anomaly.model.MOST", 64)
     assert MAX_WINDOWS > 64
     collector = NormalTrainer()
     kept = [collector.add(0, one) for one in street(300)]

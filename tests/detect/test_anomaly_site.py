@@ -11,7 +11,7 @@ import pytest
 from anomaly_parts import HOP_S, street, window
 
 from edge.detect.anomaly import ANOMALY, ANY_CAMERA, SiteNormal, to_profile_part
-from edge.detect.anomaly.fit import NormalTrainer
+from edge.detect.anomaly.model import NormalTrainer
 from edge.detect.anomaly.site import DELAY_S, LEARN_EVERY, SAVE_EVERY_S
 from edge.profile import load_part, save_part
 from edge.types import NS_PER_S

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect.composing import LEAST_VALUE, AllOfMatcher, EventChain, SequenceMatcher
+from edge.detect.composite import LEAST_VALUE, AllOfMatcher, EventChain, SequenceMatcher
 
 Window = tuple[float | None, ...]
 

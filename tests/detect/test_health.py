@@ -7,7 +7,7 @@ from detect_parts import GOOD_AUDIO, GOOD_VIDEO, facts
 
 from edge.config.models import HealthConfig
 from edge.detect.health import CameraHealthMonitor, HealthStep
-from edge.facts import CameraStatus, SourceState
+from edge.status import CameraStatus, SourceState
 from edge.types import NS_PER_S, Phase
 
 

@@ -10,9 +10,9 @@ import pytest
 from detect_parts import NIGHT_NS, Player, at, rules
 
 from edge.detect.hysteresis import Hysteresis
-from edge.detect.rate_limit import MOST_OBJECTS, SAME_OBJECT_IOU, EventLimits, EventSubject, LimitKind, ScoreSample
-from edge.detect.tracks import iou
-from edge.holds import HeldBack, HoldReason
+from edge.detect.limits import MOST_OBJECTS, SAME_OBJECT_IOU, EventLimits, EventSubject, LimitKind, ScoreSample
+from edge.detect.tracking import iou
+from edge.status import HeldBack, HoldReason
 from edge.types import NS_PER_S, Phase
 
 HOP = NS_PER_S // 2

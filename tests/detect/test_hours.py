@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.config.keeping import LocationConfig
+from edge.config.models import LocationConfig
 from edge.config.schedule import parse_schedules
 from edge.detect.schedule import ActiveHours, zone_of
 from edge.types import NS_PER_S

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.detect.hysteresis import LATE_NS, LEAST_UPDATE_NS, MAX_GAP_NS, UPDATE_RISE, EventStep, Hysteresis
-from edge.detect.rate_limit import EventLimits, ScoreSample
+from edge.detect.limits import EventLimits, ScoreSample
 from edge.types import NS_PER_S, Phase
 
 HOP = NS_PER_S // 2

@@ -10,8 +10,8 @@ from detect_parts import MANIFEST, scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.detect import null
-from edge.detect.null import MAX_MAXIMA, BackgroundDistribution, GeneralisedPareto, fit_pareto
+from edge.detect import background
+from edge.detect.background import MAX_MAXIMA, BackgroundDistribution, GeneralisedPareto, fit_pareto
 from edge.errors import InputError
 from edge.profile import ProfilePart, load_part, save_part
 from edge.types import Contribution
@@ -151,7 +151,7 @@ def test_memory_is_bounded_and_old_times_are_forgotten(monkeypatch: pytest.Monke
     rng = np.random.default_rng(3)
     times = quiet(logistic(rng.normal(-4, 1, 1000)))
     assert times.to_part().arrays["highest"].size == MAX_MAXIMA * len(MANIFEST.labels)
-    monkeypatch.setattr(null, "GENERATION", 1000)
+    monkeypatch.setattr(background, "GENERATION", 1000)
     for day, highest in enumerate((0.9, 0.1, 0.1)):
         for k in range(2000):
             times.observe(scores(600_000 * (day + 1) + 30 * k, {"fire": highest}))

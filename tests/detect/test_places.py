@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edge.detect.tracks import FORGET_NS, Tracker, iou, suppress_duplicates
+from edge.detect.tracking import FORGET_NS, Tracker, iou, suppress_duplicates
 from edge.detect.zones import ZoneMap, contains, crossing, foot_point, side_of
 from edge.types import NS_PER_S, Box
 

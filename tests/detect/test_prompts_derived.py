@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from detect_parts import scores
 
-from edge.detect.derived import DeriverChain
-from edge.detect.prompts import PromptDeriver
+from edge.detect.derived import DeriverChain, PromptDeriver
 from edge.engine.manifest import Label
 from edge.types import Contribution, Scores
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.detect.hysteresis import EventStep, Hysteresis
-from edge.detect.rate_limit import EventLimits, ScoreSample
+from edge.detect.limits import EventLimits, ScoreSample
 from edge.types import NS_PER_S, Phase
 
 HOP = NS_PER_S // 2

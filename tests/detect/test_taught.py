@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from media_times import at
 
-from edge.detect.taught import SILENT_PROBABILITY, TaughtEvents
+from edge.detect.taught import SILENT_PROBABILITY, LinearProbe, SourceReliability, TaughtEvents, TaughtHead, save_head
 from edge.detect.taught_features import (
     VERSION,
     MotionHistory,
@@ -17,7 +17,6 @@ from edge.detect.taught_features import (
     people_statistics,
     sound_groups,
 )
-from edge.detect.taught_head import LinearProbe, SourceReliability, TaughtHead, save_head
 from edge.errors import InputError
 from edge.profile import ProfilePart
 from edge.types import Box, Contribution, Features, Scores

@@ -10,7 +10,7 @@ import pytest
 from recorded_cuda import Recorder, fake_driver, fake_libcuda
 from recorded_gpu import fake_tensorrt
 
-from edge.engine.trt import cuda_graph
+from edge.engine.trt import cuda
 
 
 def go_on(phase: str, step: int, steps: int) -> bool:
@@ -26,4 +26,4 @@ def install(
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", rtx)
     monkeypatch.setitem(sys.modules, "pycuda", SimpleNamespace(driver=driver))
     monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
-    monkeypatch.setattr(cuda_graph.ctypes, "CDLL", lambda name: fake_libcuda(r))
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: fake_libcuda(r))

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edge.engine.cpu.onnx import _MOST_BOUND, OnnxGraph
+from edge.engine.onnx_graph import _MOST_BOUND, OnnxGraph
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_times import at
 
-from edge.engine.gating.doubt import UncertaintyGate
-from edge.engine.gating.limits import DEFAULT_GATE_LIMITS
-from edge.engine.gating.pictures import PictureGate
-from edge.engine.gating.sound import AudioGate
+from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS, AudioGate, PictureGate
+from edge.engine.gating.gated_runtime import UncertaintyGate
 from edge.engine.manifest import AudioGeometry, Geometry, MemoryGeometry, VideoGeometry
 from edge.types import F32, U8, Window
 

@@ -10,12 +10,11 @@ from toy_model import window
 
 from edge.engine import contract
 from edge.engine.contract import Array, TensorSpec
-from edge.engine.gating.features import uncertainty_bounds
-from edge.engine.gating.limits import DEFAULT_GATE_LIMITS
+from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS
+from edge.engine.gating.gated_runtime import uncertainty_bounds
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
-from edge.engine.parts import PartsRuntime
-from edge.engine.runtime import RuntimeInfo
+from edge.engine.runtime import PartsRuntime, RuntimeInfo
 from edge.metrics import Metrics
 from edge.types import Scores
 

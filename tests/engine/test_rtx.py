@@ -13,8 +13,8 @@ from onnx import helper, numpy_helper
 
 from edge.engine import built
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
+from edge.engine.precision.onnx_editing import to_fp16
 from edge.engine.precision.quantise import QuantisationPlan, quantise
-from edge.engine.precision.typed import to_fp16
 from edge.engine.trt.build import build_ahead
 from edge.errors import ModelError
 

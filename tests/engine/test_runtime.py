@@ -12,8 +12,8 @@ import pytest
 import toy_model
 
 from edge.config.models import ModelConfig as Settings
-from edge.engine.cpu.onnx import open_whole_graph
 from edge.engine.manifest import ModelFolder, load_folder
+from edge.engine.onnx_graph import open_whole_graph
 from edge.engine.runtime import Runtime
 from edge.engine.select import open_runtime
 from edge.engine.selftest import load_golden, self_test

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.config.models import ModelConfig as Settings
 from edge.engine.cpu import bf16
-from edge.engine.cpu.openvino import OpenVinoGraph, has_bf16
+from edge.engine.openvino_graph import OpenVinoGraph, has_bf16
 from edge.engine.select import open_runtime
 from edge.errors import RuntimeUnavailable
 

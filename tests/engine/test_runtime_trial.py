@@ -12,10 +12,10 @@ import toy_model
 from test_engine_commands import run
 
 from edge.config.models import ModelConfig as Settings
-from edge.engine.choice import chosen, trial
-from edge.engine.choice.chosen import REFERENCE, ExecutionMode, GraphMeasurement, MeasurementTable
+from edge.engine import runtime_choice, runtime_trial
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
+from edge.engine.runtime_choice import REFERENCE, ExecutionMode, GraphMeasurement, MeasurementTable
 from edge.engine.select import open_runtime
 from edge.metrics import Metrics
 
@@ -35,7 +35,7 @@ def faster(way: ExecutionMode) -> MeasurementTable:
 
 def test_all_ways_are_measured_and_what_fails_is_told(folder: ModelFolder) -> None:
     told: list[str] = []
-    table = trial.measure_modes(folder, 1, told.append, rounds=2)
+    table = runtime_trial.measure_modes(folder, 1, told.append, rounds=2)
     found = {m.how: m for m in table.rows}
     assert {REFERENCE, OPENVINO} <= set(found)
     assert all(m.fault or (m.part == "whole" and 0 < m.cpu_ms < 1000) for m in table.rows)
@@ -46,22 +46,26 @@ def test_all_ways_are_measured_and_what_fails_is_told(folder: ModelFolder) -> No
 
 
 def test_a_way_with_wrong_answers_cannot_be_chosen(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge.engine.cpu.openvino import OpenVinoGraph
+    from edge.engine.openvino_graph import OpenVinoGraph
 
     right = OpenVinoGraph.run
 
-    def wrong(self: OpenVinoGraph, feed: trial.Mapping[str, trial.Array], out: trial.Mapping[str, trial.Array]) -> None:
+    def wrong(
+        self: OpenVinoGraph,
+        feed: runtime_trial.Mapping[str, runtime_trial.Array],
+        out: runtime_trial.Mapping[str, runtime_trial.Array],
+    ) -> None:
         right(self, feed, out)
         out["token"] += 5
 
     monkeypatch.setattr(OpenVinoGraph, "run", wrong)
-    table = trial.measure_modes(folder, 1, lambda text: None, rounds=1)
+    table = runtime_trial.measure_modes(folder, 1, lambda text: None, rounds=1)
     assert all("token differs" in m.fault for m in table.rows if m.how.runtime == "openvino")
-    assert chosen.choose_modes(table, ("whole",)) == {"whole": REFERENCE}
+    assert runtime_choice.choose_modes(table, ("whole",)) == {"whole": REFERENCE}
 
 
 def test_auto_goes_by_the_note_and_says_so(folder: ModelFolder, caplog: pytest.LogCaptureFixture) -> None:
-    chosen.save_measurements(folder, 1, faster(OPENVINO))
+    runtime_choice.save_measurements(folder, 1, faster(OPENVINO))
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         runtime = open_runtime(folder, Settings(), 2)
     assert runtime.info.name == "openvino"
@@ -73,8 +77,8 @@ def test_auto_goes_by_the_note_and_says_so(folder: ModelFolder, caplog: pytest.L
 def test_what_was_chosen_and_is_gone_gives_way_with_a_warning(
     folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen.save_measurements(folder, 1, faster(OPENVINO))
-    monkeypatch.setitem(__import__("sys").modules, "edge.engine.cpu.openvino", None)
+    runtime_choice.save_measurements(folder, 1, faster(OPENVINO))
+    monkeypatch.setitem(__import__("sys").modules, "edge.engine.openvino_graph", None)
     assert open_runtime(folder, Settings(), 2).info.name == "onnx"
     assert "Measure again: edge engine choose" in caplog.text
 
@@ -82,9 +86,9 @@ def test_what_was_chosen_and_is_gone_gives_way_with_a_warning(
 def test_what_was_chosen_and_no_longer_proves_itself_gives_way(
     folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge.engine.cpu.openvino import OpenVinoGraph
+    from edge.engine.openvino_graph import OpenVinoGraph
 
-    chosen.save_measurements(folder, 1, faster(OPENVINO))
+    runtime_choice.save_measurements(folder, 1, faster(OPENVINO))
     monkeypatch.setattr(OpenVinoGraph, "run", lambda self, feed, out: None)
     assert Model.open(folder, Settings(), 1, Metrics()).info.name == "onnx"
     assert "does not reproduce" in caplog.text
@@ -93,11 +97,11 @@ def test_what_was_chosen_and_no_longer_proves_itself_gives_way(
 def test_without_other_libraries_there_is_nothing_to_measure(
     folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chosen, "installed", lambda name: "" if name == "openvino" else "1.0")
+    monkeypatch.setattr(runtime_choice, "installed", lambda name: "" if name == "openvino" else "1.0")
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         open_runtime(folder, Settings(), 1)
     assert "nothing else is installed" in caplog.text
-    assert chosen.execution_modes(folder, "whole", None) == [REFERENCE]
+    assert runtime_choice.execution_modes(folder, "whole", None) == [REFERENCE]
 
 
 def test_the_command_measures_and_list_remembers(folder: ModelFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,6 +129,6 @@ def test_impossible_threads_are_refused(threads: str, capsys: pytest.CaptureFixt
 
 def test_a_choice_without_a_measurement_is_none() -> None:
     table = faster(OPENVINO)
-    assert chosen.choose_modes(table, ("whole",), "int8") is None
+    assert runtime_choice.choose_modes(table, ("whole",), "int8") is None
     broken = MeasurementTable(tuple(replace(m, fault="broken") for m in table.rows), {})
-    assert chosen.choose_modes(broken, ("whole",)) is None
+    assert runtime_choice.choose_modes(broken, ("whole",)) is None

@@ -21,8 +21,8 @@ from edge.engine.model import Model
 from edge.engine.select import open_runtime
 from edge.engine.selftest import self_test
 from edge.engine.trt import build as building
-from edge.engine.trt import contexts
-from edge.engine.trt.tensorrt import TensorRtRuntime
+from edge.engine.trt import runtime as contexts
+from edge.engine.trt.runtime import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
 from edge.metrics import Metrics
 
@@ -136,7 +136,7 @@ def test_a_driver_without_graphs_runs_plainly(
     def missing(name: str) -> None:
         raise OSError("libcuda.so.1: cannot open shared object file")
 
-    monkeypatch.setattr("edge.engine.trt.cuda_graph.ctypes.CDLL", missing)
+    monkeypatch.setattr("edge.engine.trt.cuda.ctypes.CDLL", missing)
     runtime.run(4)
     with caplog.at_level(logging.INFO, "edge.engine"):
         assert calls_of(r, lambda: runtime.run(4)) == PLAIN + WAIT
@@ -299,6 +299,6 @@ def test_a_damaged_engine_is_not_shown_to_the_library(r: Recorder, folder: Model
 def test_without_an_engine_nothing_heavy_is_imported(
     monkeypatch: pytest.MonkeyPatch, r: Recorder, folder: ModelFolder
 ) -> None:
-    monkeypatch.setattr("edge.engine.trt.tensorrt.load_library", lambda: pytest.fail("imported"))
+    monkeypatch.setattr("edge.engine.trt.runtime.load_library", lambda: pytest.fail("imported"))
     with pytest.raises(RuntimeUnavailable, match="no TensorRT engine is built for toy; run: edge engine build"):
         TensorRtRuntime.open(folder, "auto", 4)

@@ -16,9 +16,8 @@ from recorded_gpu import INPUTS, fake_rtx, fake_tensorrt
 from edge.engine import built
 from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.trt import build as building
-from edge.engine.trt.library import load_library
-from edge.engine.trt.refusals import explain_messages
-from edge.engine.trt.tensorrt import TensorRtRuntime
+from edge.engine.trt.library import explain_messages, load_library
+from edge.engine.trt.runtime import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
 
 

@@ -17,14 +17,21 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.engine import commands
+from edge.engine import commands as make_command
 from edge.engine.manifest import ModelFolder, load_folder
-from edge.engine.precision import calibration, make_command, quantise, variants
-from edge.engine.precision.admission import ACCURACY_LIMITS, ChainedGraphs, accuracy_fault, measure_accuracy
-from edge.engine.precision.calibration import CalibrationRow, CalibrationSet, DiverseSampler
-from edge.engine.precision.graphs import OnnxGraphEditor, open_onnx
-from edge.engine.precision.making import make_variants, parts_for, report_lines
-from edge.engine.precision.quantise import QuantisationPlan
-from edge.engine.precision.typed import to_fp16
+from edge.engine.precision import quantise, variants
+from edge.engine.precision import quantise as calibration
+from edge.engine.precision.make_variants import (
+    ACCURACY_LIMITS,
+    ChainedGraphs,
+    accuracy_fault,
+    make_variants,
+    measure_accuracy,
+    parts_for,
+    report_lines,
+)
+from edge.engine.precision.onnx_editing import OnnxGraphEditor, open_onnx, to_fp16
+from edge.engine.precision.quantise import CalibrationRow, CalibrationSet, DiverseSampler, QuantisationPlan
 from edge.engine.precision.variants import GraphVariant, VariantAccuracy
 from edge.errors import InputError, ModelError
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.events.ask import parse_question
-from edge.events.when import parse_time
-from edge.events.words import stem
+from edge.events.search import parse_question, stem
+from edge.events.time_expression import parse_time
 from edge.types import NS_PER_S
 
 TZ = ZoneInfo("Europe/Berlin")

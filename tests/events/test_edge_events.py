@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from media_times import at
 
+from edge.adapt.examples import read_examples
 from edge.clock import SystemClock
 from edge.errors import InputError
 from edge.events import search
@@ -20,7 +21,6 @@ from edge.events.command import add_command, run
 from edge.events.export import export_clips
 from edge.evidence.archive.records import EventQuery, EvidenceFile
 from edge.evidence.archive.store import EventStore
-from edge.learn.events.examples import read_examples
 from edge.types import NS_PER_S, Event, EventKind, Phase
 
 T0 = round(datetime(2026, 3, 9, 22, 0, tzinfo=timezone.utc).timestamp()) * NS_PER_S

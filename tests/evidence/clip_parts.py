@@ -11,8 +11,8 @@ import av
 import numpy as np
 from capture.media import write
 
-from edge.capture.tap import ContainerPacketFeed
-from edge.evidence.clips.tape import PacketRange, PacketRing
+from edge.capture.packet_sink import ContainerPacketFeed
+from edge.evidence.clips.packet_ring import PacketRange, PacketRing
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, EpochStart, Packet
 

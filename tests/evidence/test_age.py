@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.config.keeping import EvidenceConfig
+from edge.config.models import EvidenceConfig
 from edge.errors import SinkError
 from edge.evidence.archive.age import CONFIRM_NS, HOUR_NS, AgeClock, is_in_spans
 from edge.evidence.archive.retention import Retention

@@ -30,8 +30,8 @@ from hypothesis import strategies as st
 
 from edge.errors import MediaError, SinkError
 from edge.evidence.clips.clip import ClipRequest, ClipWriter, EventClip
-from edge.evidence.clips.tape import PacketRange, PacketRing
-from edge.evidence.pictures.blur import BlurTracks
+from edge.evidence.clips.packet_ring import PacketRange, PacketRing
+from edge.evidence.privacy import BlurTracks
 from edge.types import NS_PER_S, Box, Stream
 
 FPS = 15

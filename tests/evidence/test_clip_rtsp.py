@@ -17,7 +17,7 @@ from edge.clock import SystemClock
 from edge.config.sources import RtspSourceConfig
 from edge.engine.manifest import AudioGeometry, Geometry, MemoryGeometry, VideoGeometry
 from edge.evidence.clips.clip import ClipRequest, ClipWriter
-from edge.evidence.clips.tape import PacketRing
+from edge.evidence.clips.packet_ring import PacketRing
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.types import EpochStart, Frame, Stream

@@ -18,7 +18,7 @@ import pytest
 from edge.clock import SystemClock, VirtualClock
 from edge.config.services import DescriberConfig as Settings
 from edge.errors import InputError
-from edge.evidence.describer import MAX_ANSWER_BYTES, MAX_CAPTION_CHARS, Captioner
+from edge.evidence.captioner import MAX_ANSWER_BYTES, MAX_CAPTION_CHARS, Captioner
 from edge.metrics import Metrics
 from edge.types import NS_PER_S, EvidenceFiles
 

@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import MediaError
-from edge.evidence.clips.mute import MARGIN_NS, mute, speech_spans
-from edge.evidence.clips.reel import ClipAudio
-from edge.evidence.pictures.blur import BlurTracks, blur_boxes
-from edge.evidence.pictures.cover import MaskOverlay, mask_pixels
-from edge.evidence.pictures.snapshot import SnapshotOverlay, draw_overlay, encode_jpeg, picture_at, thumbnail
-from edge.evidence.pictures.spectrogram import HEIGHT, WIDTH, SpectrogramMarks, mel_levels, render_spectrogram
+from edge.evidence.clips.source import ClipAudio
+from edge.evidence.clips.speech_mute import MARGIN_NS, mute, speech_spans
+from edge.evidence.privacy import BlurTracks, MaskOverlay, blur_boxes, mask_pixels
+from edge.evidence.snapshot import SnapshotOverlay, draw_overlay, encode_jpeg, picture_at, thumbnail
+from edge.evidence.spectrogram import HEIGHT, WIDTH, SpectrogramMarks, mel_levels, render_spectrogram
 from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Box, Rect
 

@@ -19,7 +19,7 @@ from edge.config import Config
 from edge.evidence.archive.records import EventQuery, EventRecord
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import TraceStore
-from edge.evidence.clips.tape import PacketRing, shifted
+from edge.evidence.clips.packet_ring import PacketRing, shifted
 from edge.evidence.digest import Digest
 from edge.evidence.recorder import Recorder
 from edge.metrics import Metrics

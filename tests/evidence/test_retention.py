@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.config.keeping import EvidenceConfig
-from edge.evidence.archive import removal
+from edge.config.models import EvidenceConfig
+from edge.evidence.archive import folder as removal
 from edge.evidence.archive.records import EventQuery, EvidenceFile, FileKind, StoredNearMiss
 from edge.evidence.archive.retention import GB, Retention
 from edge.evidence.archive.store import EventStore

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.config.keeping import EvidenceConfig
+from edge.config.models import EvidenceConfig
 from edge.errors import InputError, SinkError
-from edge.evidence.archive.finding import matches
+from edge.evidence.archive.reader import matches
 from edge.evidence.archive.records import EventQuery, EvidenceFile, StoredNearMiss
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.capture.base import SourceOptions
+from edge.capture.packet_sink import JpegPacketFeed, PcmPacketFeed
 from edge.capture.registry import open_source
-from edge.capture.tap import JpegPacketFeed, PcmPacketFeed
 from edge.clock import VirtualClock
 from edge.config.sources import FileSourceConfig
 from edge.engine.manifest import find_folder, load_folder
-from edge.evidence.clips.tape import PacketRange, PacketRing
+from edge.evidence.clips.packet_ring import PacketRange, PacketRing
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.types import NS_PER_S, AudioChunk, EpochStart, Frame, Gap, Packet, Stream

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.evidence.archive import trace_blocks as blocks
+from edge.evidence.archive import traces as blocks
 from edge.evidence.archive.traces import TraceStore
 from edge.types import NS_PER_S, RuleValues
 

@@ -18,14 +18,14 @@ from edge.config.models import ModelConfig as Settings
 from edge.engine import built
 from edge.engine.built import BuiltEngine
 from edge.engine.contract import Array
-from edge.engine.cpu.onnx import open_whole_graph
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
+from edge.engine.onnx_graph import open_whole_graph
 from edge.engine.selftest import load_golden, self_test
 from edge.engine.trt.build import build_engine
 from edge.engine.trt.cuda import CudaContext
 from edge.engine.trt.library import load_library
-from edge.engine.trt.tensorrt import TensorRtRuntime
+from edge.engine.trt.runtime import TensorRtRuntime
 from edge.errors import ModelError, RuntimeUnavailable
 from edge.metrics import Metrics
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.learn.events.clips import LabelledClip
+from edge.adapt.examples import LabelledClip
 
 
 def clip(

@@ -7,18 +7,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge.learn.align.fit import loud_windows, platt_scaling  # noqa: E402
-from edge.learn.align.net import PICTURE_CONCEPTS, SPACE_DIM, TextProjection, load_text_projection  # noqa: E402
-from edge.learn.align.space import (  # noqa: E402
+from edge.train.align.calibration import loud_windows, platt_scaling  # noqa: E402
+from edge.train.align.space import (  # noqa: E402
+    KINDS,
+    Phrase,
     TagLogits,
     TextSpace,
+    all_phrases,
     background_statistics,
     initial_projection,
+    load_synonyms,
     soft_info_nce,
     train_projection,
 )
-from edge.learn.align.text import KINDS, Phrase, all_phrases, load_synonyms  # noqa: E402
-from edge.learn.labels import RATE_HZ, TAGS  # noqa: E402
+from edge.train.labels import RATE_HZ, TAGS  # noqa: E402
+from edge.train.nets.heads import PICTURE_CONCEPTS, SPACE_DIM, TextProjection, load_text_projection  # noqa: E402
 
 pytestmark = pytest.mark.learn
 

@@ -9,10 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge.learn.body import head as bodies  # noqa: E402
-from edge.learn.body import scenes  # noqa: E402
-from edge.learn.body.people import STAND, KeyframeAnimation, joint_positions, pose  # noqa: E402
-from edge.learn.body.train import (  # noqa: E402
+from edge.train.body import scenes  # noqa: E402
+from edge.train.body.skeleton import STAND, KeyframeAnimation, joint_positions, pose  # noqa: E402
+from edge.train.body.training import (
     BodySequences,
     BodyTrainingConfig,
     fit_body,
@@ -21,8 +20,9 @@ from edge.learn.body.train import (  # noqa: E402
     limit_false_alarms,
     predict_all,
 )
-from edge.learn.labels import BODY_DIM, MEMORY  # noqa: E402
-from edge.learn.nets.detector import AnchorPredictions  # noqa: E402
+from edge.train.labels import BODY_DIM, MEMORY  # noqa: E402
+from edge.train.nets import body as bodies  # noqa: E402
+from edge.train.nets.detector import AnchorPredictions  # noqa: E402
 
 pytestmark = pytest.mark.learn
 SEEN = torch.ones(1, 2)

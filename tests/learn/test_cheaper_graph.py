@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402, N812
 
-from edge.learn.body.head import rotate_halved  # noqa: E402
-from edge.learn.nets.detector import AnchorPredictions, YoloxNano, channel_max, class_scores_and_boxes, gather_columns  # noqa: E402
-from edge.learn.nets.image import LUMA_CHANNEL, halve, motion_grid, square_features  # noqa: E402
-from edge.learn.nets.motion import _COST_LIMIT, BlockMatcher, MotionNet  # noqa: E402
+from edge.train.nets.body import rotate_halved  # noqa: E402
+from edge.train.nets.detector import AnchorPredictions, YoloxNano, channel_max, class_scores_and_boxes, gather_columns  # noqa: E402
+from edge.train.nets.image import LUMA_CHANNEL, halve, motion_grid, square_features  # noqa: E402
+from edge.train.nets.motion import _COST_LIMIT, BlockMatcher, MotionNet  # noqa: E402
 
 pytestmark = pytest.mark.learn
 Tensor = torch.Tensor
@@ -149,7 +149,7 @@ def test_parts_are_put_together_by_the_names_they_share(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
 
-    from edge.learn.train.graphs import PARTS, merge_parts, run_onnx
+    from edge.train.recipe.graphs import PARTS, merge_parts, run_onnx
 
     def save(name: str, inputs: list[str], output: str) -> None:
         """`output` = the sum of `inputs` and 1; inside, every part calls its values alike."""

@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge.learn.flames.cache import ShotPlan  # noqa: E402
-from edge.learn.nets.image import MAP_CHANNELS, TOP_CHANNELS, DenseHead  # noqa: E402
-from edge.learn.train.dense import (  # noqa: E402
+from edge.train.flames.shots import ShotPlan  # noqa: E402
+from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS, DenseHead  # noqa: E402
+from edge.train.recipe.pictures import (  # fmt: skip
     DenseTrainingConfig,
     FeatureMaps,
     WeightedMaps,
@@ -19,7 +19,7 @@ from edge.learn.train.dense import (  # noqa: E402
     logistic,
     picture_truth,
     shot_weights,
-)  # fmt: skip
+)
 
 pytestmark = pytest.mark.learn
 

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import InputError
-from edge.learn.evaluation import bars, document, figures, metrics, onsets, plots, sets, yamnet
-from edge.learn.evaluation.document import HeadingBlock, ListBlock, PlotBlock, TableBlock, TextBlock
-from edge.learn.evaluation.figures import ScoredRecording
-from edge.learn.evaluation.recordings import DetectedEvent, RecordingResult, load_result, save_result
-from edge.learn.evaluation.sets import DatasetRow
+from edge.train.evaluation import datasets, document, goals, label_metrics, metrics, synthetic, yamnet
+from edge.train.evaluation import document as plots
+from edge.train.evaluation.datasets import DatasetRow
+from edge.train.evaluation.document import HeadingBlock, ListBlock, PlotBlock, TableBlock, TextBlock
+from edge.train.evaluation.label_metrics import ScoredRecording
+from edge.train.evaluation.recordings import DetectedEvent, RecordingResult, load_result, save_result
 
 ROWS = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=2, max_size=30)
 
@@ -98,8 +99,8 @@ def test_a_class_says_yes_no_or_nothing() -> None:
     assert row("a.ogg", "siren").truth("alarm") is None
     assert row("a.mp4", "normal", kind="clip").truth("person") is None
     assert row("a.mp4", "normal_person", kind="clip").truth("person") is True
-    for labels in (*sets.TRUTH.items(), *sets.AMBIGUOUS_CLASSES.items()):
-        assert not set(sets.TRUTH.get(labels[0], ())) & set(sets.AMBIGUOUS_CLASSES.get(labels[0], ()))
+    for labels in (*datasets.TRUTH.items(), *datasets.AMBIGUOUS_CLASSES.items()):
+        assert not set(datasets.TRUTH.get(labels[0], ())) & set(datasets.AMBIGUOUS_CLASSES.get(labels[0], ()))
 
 
 def manifest(folder: Path) -> list[DatasetRow]:
@@ -112,20 +113,20 @@ def manifest(folder: Path) -> list[DatasetRow]:
             (folder / name).write_bytes(b"x")
             writer.writerow([name, "dog" if k < 6 else "scream", "", f"g{k // 2}", name.split("/")[0], "d"])
         writer.writerow(["open/audio/esc10/gone.ogg", "dog", "", "g", "open", "d"])
-    return sets.read_rows(folder)
+    return datasets.read_rows(folder)
 
 
 def test_recordings_that_are_there_are_read_and_picked_evenly_unseen_first(tmp_path: Path) -> None:
     rows = manifest(tmp_path)
     assert [r.path.name for r in rows] == ["0.ogg", "1.ogg", "2.ogg", "3.ogg", "4.ogg", "5.ogg", "9.ogg"]
     assert rows[-1].set_name == "scream"
-    marked = sets.mark_training_sources(rows, [rows[0].path])
+    marked = datasets.mark_training_sources(rows, [rows[0].path])
     assert [r.was_trained for r in marked] == [True, True, False, False, False, False, False]
-    picked = [r.path.name for r in sets.sample_rows(marked, 2)]
+    picked = [r.path.name for r in datasets.sample_rows(marked, 2)]
     assert picked == ["2.ogg", "5.ogg", "9.ogg"]
-    assert len(sets.sample_rows(marked, 5)) == 6
+    assert len(datasets.sample_rows(marked, 5)) == 6
     with pytest.raises(InputError, match="--data"):
-        sets.read_rows(tmp_path / "elsewhere")
+        datasets.read_rows(tmp_path / "elsewhere")
 
 
 def some() -> list[ScoredRecording]:
@@ -139,22 +140,22 @@ def some() -> list[ScoredRecording]:
 
 
 def test_figures_of_a_label() -> None:
-    f = figures.measure_label(some(), "siren", replicates=20)
+    f = label_metrics.measure_label(some(), "siren", replicates=20)
     assert (f.positives, f.negatives, f.false_events, f.recall) == (2, 2, 1, 0.5)
     assert f.average_precision.value == pytest.approx((1 + 2 / 3) / 2)
     assert f.auc == pytest.approx(0.75)
     assert f.recall_hour == 0.5
     assert f.hours == pytest.approx(2 / 3600)
-    assert figures.false_positive_classes(some(), "siren") == [("rain", 1, 1)]
-    assert figures.missed_recordings(some(), "siren") == [("esc10/b.ogg", pytest.approx(0.3))]
+    assert label_metrics.false_positive_classes(some(), "siren") == [("rain", 1, 1)]
+    assert label_metrics.missed_recordings(some(), "siren") == [("esc10/b.ogg", pytest.approx(0.3))]
 
 
 def test_another_models_scores_are_held_against_ours() -> None:
     theirs = {"a.ogg": 0.1, "b.ogg": 0.2, "c.ogg": 0.3, "d.ogg": 0.4}
-    assert figures.average_precision_of(some(), theirs, "siren") == pytest.approx((1 / 3 + 2 / 4) / 2)
-    x = figures.average_precision_gain(some(), theirs, "siren", replicates=20)
+    assert label_metrics.average_precision_of(some(), theirs, "siren") == pytest.approx((1 / 3 + 2 / 4) / 2)
+    x = label_metrics.average_precision_gain(some(), theirs, "siren", replicates=20)
     assert x.value == pytest.approx(5 / 6 - 5 / 12)
-    ours, other, more = figures.macro_average_precision_gain(some(), {"siren": theirs}, ["siren"], replicates=20)
+    ours, other, more = label_metrics.macro_average_precision_gain(some(), {"siren": theirs}, ["siren"], replicates=20)
     assert (ours.value, other.value, more.value) == pytest.approx((5 / 6, 5 / 12, 5 / 12))
 
 
@@ -163,13 +164,13 @@ def test_calibration_counts_windows_where_the_event_is_going_on() -> None:
         ScoredRecording(row("a.ogg", "siren"), answer([0.2, 0.2, 1.0, 1.0])),
         ScoredRecording(row("c.ogg", "rain"), answer([0.0, 0.0, 0.0, 0.0])),
     ]
-    found = figures.label_calibration(lot, "siren", {"a.ogg": [(1.0, 2.0)]})
+    found = label_metrics.label_calibration(lot, "siren", {"a.ogg": [(1.0, 2.0)]})
     assert found is not None
     assert (found.by_recording, found.by_window) == (pytest.approx(0.0), pytest.approx(0.0))
-    early = figures.label_calibration(lot, "siren", {"a.ogg": [(0.0, 2.0)]})
+    early = label_metrics.label_calibration(lot, "siren", {"a.ogg": [(0.0, 2.0)]})
     assert early is not None
     assert early.by_window > 0.1
-    assert figures.label_calibration(lot[:1], "siren", {}) is None
+    assert label_metrics.label_calibration(lot[:1], "siren", {}) is None
 
 
 def test_an_answer_is_kept_as_it_was(tmp_path: Path) -> None:
@@ -189,20 +190,20 @@ def test_sound_is_active_where_it_is_loud() -> None:
     samples = np.zeros(16000 * 3, np.float32)
     samples[16000:24000] = 0.5
     samples[40000:41600] = 0.2
-    assert [tuple(np.round(span, 2)) for span in onsets.active_spans(samples)] == [(1.0, 1.5), (2.5, 2.6)]
+    assert [tuple(np.round(span, 2)) for span in synthetic.active_spans(samples)] == [(1.0, 1.5), (2.5, 2.6)]
 
 
 def test_latency_is_counted_from_the_onset() -> None:
     said = answer([0.0] * 20, DetectedEvent("siren", 1.0, 1.5), DetectedEvent("siren", 4.0, 5.5))
-    assert onsets.onset_latency(said, "siren", 3.0) == 2.5
-    assert onsets.onset_latency(said, "fire", 3.0) is None
+    assert synthetic.onset_latency(said, "siren", 3.0) == 2.5
+    assert synthetic.onset_latency(said, "fire", 3.0) is None
 
 
 def test_verdicts_say_by_how_much() -> None:
-    found = {v.goal.name: v for v in bars.goal_results({"fire": (0.9, "n"), "ece": (0.08, "")})}
+    found = {v.goal.name: v for v in goals.goal_results({"fire": (0.9, "n"), "ece": (0.08, "")})}
     assert (found["fire"].is_reached, found["ece"].is_reached, found["esc10"].is_reached) == (True, False, None)
     assert (found["fire"].margin, found["ece"].margin) == (pytest.approx(0.05), pytest.approx(-0.03))
-    cells = {r[0]: r for r in bars.goal_rows(list(found.values()))}
+    cells = {r[0]: r for r in goals.goal_rows(list(found.values()))}
     assert cells[found["ece"].goal.figure][3:5] == ["-0.030", "**missed**"]
     assert cells[found["esc10"].goal.figure][2:5] == ["", "", "not measured"]
 

@@ -19,12 +19,12 @@ from edge.cli import main
 from edge.config import parse
 from edge.engine.model import Model
 from edge.errors import MediaError, ModelError
-from edge.learn.evaluation import recordings
-from edge.learn.evaluation.kept import StoredReplay
-from edge.learn.evaluation.onsets import decode_mono, pad_to_onset
-from edge.learn.evaluation.recordings import RecordingRunner, ReplayJob, remove_stream
 from edge.metrics import Metrics
 from edge.replay import Replay
+from edge.train.evaluation import recordings
+from edge.train.evaluation.recordings import RecordingRunner, ReplayJob, remove_stream
+from edge.train.evaluation.synthetic import decode_mono, pad_to_onset
+from edge.train.evaluation.window_store import StoredReplay
 from edge.types import Features, Scores
 
 

@@ -107,7 +107,7 @@ def test_learning_the_same_again_is_accepted_and_reads_nothing_twice(
 ) -> None:
     profile = tmp_path / "profile"
     assert learn(config, clips, profile) == 0
-    from edge.learn.events.read import RecordingReader
+    from edge.adapt.recordings import RecordingReader
 
     monkeypatch.setattr(RecordingReader, "_play", None)
     assert learn(config, clips, profile) == 0

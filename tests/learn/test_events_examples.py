@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.adapt.examples import NO_EVENT, check_counts, read_examples
 from edge.errors import InputError
-from edge.learn.events.clips import NO_EVENT
-from edge.learn.events.examples import check_counts, read_examples
 
 
 def files(folder: Path, *names: str) -> Path:

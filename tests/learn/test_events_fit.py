@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from events_parts import clip
 
-from edge.errors import InputError
-from edge.learn.events.clips import NO_EVENT, balanced_folds, deduplicate, group_folds, regroup_single_groups
-from edge.learn.events.fit import RegressionSettings, bags_of, fit_source, lbfgs
-from edge.learn.events.head import fit_head_cross_validated
-from edge.learn.events.measure import (
-    THRESHOLDS,
-    ClipMetrics,
-    area_under_roc,
-    average_precision,
-    best_f1,
-    clip_metrics,
+from edge.adapt.cross_validation import fit_head_cross_validated
+from edge.adapt.examples import NO_EVENT, balanced_folds, deduplicate, group_folds, regroup_single_groups
+from edge.adapt.quality_gate import THRESHOLDS, ClipMetrics, area_under_roc, average_precision, best_f1, clip_metrics
+from edge.adapt.regression import (
+    ClipEvidence,
+    RegressionSettings,
+    bags_of,
+    clip_probabilities,
+    fit_reliability,
+    fit_source,
+    lbfgs,
 )
-from edge.learn.events.weigh import ClipEvidence, clip_probabilities, fit_reliability
+from edge.errors import InputError
 
 RNG = np.random.default_rng(3)
 WINDOWS = 6

@@ -7,11 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.learn.flames.fluid import COLUMNS, FRAMES, ROWS, FireSimulation, linear_to_srgb, simulate_fire, srgb_to_linear
-from edge.learn.flames.lookalikes import PAINTERS, lookalike_shot, plain_shot
-from edge.learn.flames.places import read_panorama
-from edge.learn.flames.scene import fire_shot, smoke_shot, with_random_bars
-from edge.learn.labels import HEIGHT, PAD_VALUE, WIDTH
+from edge.train.flames.lookalikes import PAINTERS, lookalike_shot, plain_shot
+from edge.train.flames.rendering import fire_shot, smoke_shot, with_random_bars
+from edge.train.flames.shots import read_panorama
+from edge.train.flames.simulation import (
+    COLUMNS,
+    FRAMES,
+    ROWS,
+    FireSimulation,
+    linear_to_srgb,
+    simulate_fire,
+    srgb_to_linear,
+)
+from edge.train.labels import HEIGHT, PAD_VALUE, WIDTH
 
 PLACE = np.full((2, HEIGHT, WIDTH, 3), 90, np.uint8)
 

@@ -11,10 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 # ruff: noqa: E402
-from edge.learn.fusion import CELLS, FUSIONS
-from edge.learn.fusion.pooled import LowRankBilinear
-from edge.learn.labels import MEMORY, TOKEN_DIM
-from edge.learn.train.graphs import open_session
+from edge.train.labels import MEMORY, TOKEN_DIM
+from edge.train.nets.fusion import CELLS, FUSIONS, LowRankBilinear
+from edge.train.recipe.graphs import open_session
 
 pytestmark = pytest.mark.learn
 NAMES = ("tokens", "mask", "memory", "memory_mask")

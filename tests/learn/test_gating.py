@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 
 from edge.engine.contract import Array, TensorSpec
-from edge.engine.gating.limits import DEFAULT_GATE_LIMITS
+from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS
 from edge.engine.manifest import load_folder
 from edge.engine.runtime import RuntimeInfo
-from edge.learn.evaluation.gating import CachedGraph, GatedRun, GatingComparison, event_difference
-from edge.learn.evaluation.gating_report import event_changes, gating_table, greatest_precision_change, saved_share
-from edge.learn.evaluation.held import QuietPadding, pad_with_quiet
-from edge.learn.evaluation.recordings import DetectedEvent, RecordingResult
-from edge.learn.evaluation.sets import DatasetRow
+from edge.train.evaluation.datasets import DatasetRow
+from edge.train.evaluation.gating import (
+    CachedGraph,
+    GatedRun,
+    GatingComparison,
+    event_changes,
+    event_difference,
+    gating_table,
+    greatest_precision_change,
+    saved_share,
+)
+from edge.train.evaluation.recordings import DetectedEvent, RecordingResult
+from edge.train.evaluation.synthetic import QuietPadding, pad_with_quiet
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = ROOT / "engines" / "fused"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from edge.learn import labels as L  # noqa: N812
-from edge.learn.train.export import sample_inputs, sha256
-from edge.learn.train.graphs import OUTPUTS, PARTS, open_session, run_onnx, run_parts
+from edge.train import labels as L  # noqa: N812
+from edge.train.recipe.export import sample_inputs, sha256
+from edge.train.recipe.graphs import OUTPUTS, PARTS, open_session, run_onnx, run_parts
 
 pytestmark = pytest.mark.learn
 FOLDER = Path(__file__).parents[2] / "engines" / "fused"

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.learn
 
-from edge.learn.nets.motion import COLUMNS, MOTION_CHANNELS, ROWS, MotionNet  # noqa: E402
+from edge.train.nets.motion import COLUMNS, MOTION_CHANNELS, ROWS, MotionNet  # noqa: E402
 
 X, Y, GAIN, FIT, FAR_X = (MOTION_CHANNELS.index(name) for name in ("dx", "dy", "gain", "fit", "far_dx"))
 

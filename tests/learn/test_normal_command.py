@@ -10,9 +10,9 @@ import pytest
 from engine.toy_model import feature, golden_inputs, graph, toy_folder
 from events_parts import steady
 
+from edge.adapt.normal import learn_normal
 from edge.cli import main
 from edge.errors import InputError
-from edge.learn.normal.command import learn_normal
 from edge.profile import ProfileFolder
 
 

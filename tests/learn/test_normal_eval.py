@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.learn.normal.eval import PED2_LABELS, auc, measure_ped2
+from edge.train.evaluation.protocols import PED2_LABELS, auc, measure_ped2
 
 
 @pytest.fixture

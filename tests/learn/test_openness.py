@@ -10,14 +10,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 # ruff: noqa: E402
-from edge.learn import labels as L  # noqa: N812
-from edge.learn.data import is_permitted_licence, open_recordings
-from edge.learn.nets.heads import FusionHead, HopFeatures
-from edge.learn.nets.image import MAP_CHANNELS, TOP_CHANNELS
-from edge.learn.nets.network import empty_body_features
-from edge.learn.scenes.backgrounds import boxes_to_cells, read_fire_boxes, zoom_boxes, zoom_picture
-from edge.learn.train.audio import interpolate_weights
-from edge.learn.train.calibrate import (
+from edge.learn.train.thresholds import thresholds
+
+from edge.train import labels as L  # noqa: N812
+from edge.train.data import is_permitted_licence, open_recordings
+from edge.train.nets.heads import FusionHead, HopFeatures
+from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS
+from edge.train.nets.network import empty_body_features
+from edge.train.recipe.audio import interpolate_weights
+from edge.train.recipe.calibration import (
     CalibrationSamples,
     balanced_weights,
     cross_validated_ece,
@@ -25,8 +26,8 @@ from edge.learn.train.calibrate import (
     scene_logits,
     shared_samples,
 )
-from edge.learn.train.rows import FeatureRows
-from edge.learn.train.thresholds import thresholds
+from edge.train.recipe.features import FeatureRows
+from edge.train.scenes.backgrounds import boxes_to_cells, read_fire_boxes, zoom_boxes, zoom_picture
 
 pytestmark = pytest.mark.learn
 

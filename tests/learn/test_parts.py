@@ -11,20 +11,20 @@ import pytest
 
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
-from edge.learn import labels as L  # noqa: N812
-from edge.learn.evaluation.metrics import average_precision
-from edge.learn.nets.detector import AnchorPredictions, decode_boxes
-from edge.learn.scenes import synth
-from edge.learn.scenes.soundbank import SoundBank
-from edge.learn.train.rows import memory_windows
-from edge.learn.train.stream import RecordingMedia, window_inputs
+from edge.train import labels as L  # noqa: N812
+from edge.train.evaluation.metrics import average_precision
+from edge.train.nets.detector import AnchorPredictions, decode_boxes
+from edge.train.recipe.features import memory_windows
+from edge.train.recipe.recordings import RecordingMedia, window_inputs
+from edge.train.scenes import synthesis
+from edge.train.scenes.soundbank import SoundBank
 
 pytestmark = pytest.mark.learn
 
 
 def test_import_is_cheap() -> None:
     heavy = "('torch', 'onnx', 'onnxruntime', 'av', 'cv2')"
-    code = f"import sys, edge.learn, edge.learn.cli; sys.exit(any(m in sys.modules for m in {heavy}))"
+    code = f"import sys, edge.train, edge.train.command; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -99,7 +99,7 @@ def test_memory_is_the_sixteen_hops_before_oldest_first() -> None:
 
 
 def test_smoke_alarm_keeps_the_temporal_three_pattern() -> None:
-    wave = synth.temporal_three(np.random.default_rng(0))
+    wave = synthesis.temporal_three(np.random.default_rng(0))
     on = np.abs(wave).reshape(-1, L.RATE_HZ // 100).max(1) > 0.2
     edges = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(int), [0]])))
     starts, ends = edges[::2] / 100, edges[1::2] / 100
@@ -108,14 +108,15 @@ def test_smoke_alarm_keeps_the_temporal_three_pattern() -> None:
 
 
 def test_carbon_monoxide_alarm_keeps_the_temporal_four_pattern() -> None:
-    wave = synth.temporal_four(np.random.default_rng(0))
+    wave = synthesis.temporal_four(np.random.default_rng(0))
     on = np.abs(wave).reshape(-1, L.RATE_HZ // 100).max(1) > 0.2
     starts = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(int)])) > 0) / 100
     np.testing.assert_allclose(np.diff(starts[:5]), [0.2, 0.2, 0.2, 5.1], atol=0.03)
 
 
 @pytest.mark.parametrize(
-    "make", sorted({f for fs in synth.EVENTS.values() for f in fs} | set(synth.NEGATIVES), key=lambda f: f.__name__)
+    "make",
+    sorted({f for fs in synthesis.EVENTS.values() for f in fs} | set(synthesis.NEGATIVES), key=lambda f: f.__name__),
 )
 def test_sounds_are_finite_unit_and_fixed_by_their_seed(make: object) -> None:
     one, two = (make(np.random.default_rng(3)) for _ in range(2))  # type: ignore[operator]
@@ -126,11 +127,13 @@ def test_sounds_are_finite_unit_and_fixed_by_their_seed(make: object) -> None:
 
 
 def test_scenes_are_fixed_by_their_seed() -> None:
-    from edge.learn.scenes.backgrounds import Backgrounds
-    from edge.learn.scenes.compose import compose_scene, render_pictures
+    from edge.train.scenes.backgrounds import Backgrounds
+    from edge.train.scenes.compose import compose_scene, render_pictures
 
     rng = np.random.default_rng(0)
-    bank = SoundBank({"gunshot": [synth.gunshot(rng)], "alarm": [synth.temporal_three(rng)]}, [synth.claps(rng)])
+    bank = SoundBank(
+        {"gunshot": [synthesis.gunshot(rng)], "alarm": [synthesis.temporal_three(rng)]}, [synthesis.claps(rng)]
+    )
     places = Backgrounds((), (), ())
     first, again, other = compose_scene(40, bank), compose_scene(40, bank), compose_scene(41, bank)
     assert np.array_equal(first.audio, again.audio)
@@ -142,10 +145,10 @@ def test_scenes_are_fixed_by_their_seed() -> None:
 
 
 def test_what_a_modality_cannot_know_is_never_its_evidence() -> None:
-    from edge.learn.scenes.compose import compose_scene
+    from edge.train.scenes.compose import compose_scene
 
     rng = np.random.default_rng(0)
-    bank = SoundBank({k: [fs[0](rng)] for k, fs in synth.EVENTS.items()}, [synth.claps(rng)])
+    bank = SoundBank({k: [fs[0](rng)] for k, fs in synthesis.EVENTS.items()}, [synthesis.claps(rng)])
     for seed in range(25):
         evident = compose_scene(seed, bank).evident
         for c, label in enumerate(L.LABELS):

@@ -11,11 +11,19 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("cv2")
-from edge.learn import labels as L  # noqa: N812
-from edge.learn.scenes.compose import HOPS, LEAD_S, LENGTH_S, _ambient_light
-from edge.learn.scenes.traces import AmbientChanges, PlacedEvent, draw_ambient_changes, sensor_readings
-from edge.learn.train.export import sample_inputs
-from edge.learn.train.graphs import OUTPUTS, open_session
+from edge.train import labels as L  # noqa: N812
+from edge.train.recipe.export import sample_inputs
+from edge.train.recipe.graphs import OUTPUTS, open_session
+from edge.train.scenes.compose import (
+    HOPS,
+    LEAD_S,
+    LENGTH_S,
+    AmbientChanges,
+    PlacedEvent,
+    _ambient_light,
+    draw_ambient_changes,
+    sensor_readings,
+)
 
 pytestmark = pytest.mark.learn
 FOLDER = Path(__file__).parents[2] / "engines" / "fused"
@@ -49,7 +57,7 @@ def test_a_light_switched_on_at_night_moves_light_and_nothing_of_a_fire() -> Non
 
 
 def test_the_picture_is_dark_until_the_light_is_on() -> None:
-    from edge.learn.scenes.pictures import draw_camera_model
+    from edge.train.scenes.pictures import draw_camera_model
 
     camera = draw_camera_model(np.random.default_rng(0))
     night = replace(QUIET, switch_s=8.0)

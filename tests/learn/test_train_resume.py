@@ -11,16 +11,16 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 # ruff: noqa: E402
-from edge.learn import labels as L  # noqa: N812
-from edge.learn.nets.heads import FusionHead, HopFeatures
-from edge.learn.nets.image import MAP_CHANNELS, TOP_CHANNELS
-from edge.learn.nets.network import empty_body_features
-from edge.learn.scenes.compose import HOPS
-from edge.learn.train import ablate as ablation
-from edge.learn.train import checkpoint
-from edge.learn.train import fusion as train_fusion
-from edge.learn.train.fusion import FusionTrainingConfig, contrastive_loss, label_loss, train_fusion_head
-from edge.learn.train.rows import FeatureRows, scene_weights
+from edge.train import checkpoint
+from edge.train import labels as L  # noqa: N812
+from edge.train.nets.heads import FusionHead, HopFeatures
+from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS
+from edge.train.nets.network import empty_body_features
+from edge.train.recipe import ablation
+from edge.train.recipe import fusion as train_fusion
+from edge.train.recipe.features import FeatureRows, scene_weights
+from edge.train.recipe.fusion import FusionTrainingConfig, contrastive_loss, label_loss, train_fusion_head
+from edge.train.scenes.compose import HOPS
 
 pytestmark = pytest.mark.learn
 SIREN = L.LABEL_NAMES.index("siren")

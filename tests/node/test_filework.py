@@ -12,8 +12,7 @@ import pytest
 from edge.clock import VirtualClock
 from edge.errors import ConfigError, EdgeError, InputError, MediaError, ModelError, SinkError
 from edge.node.daemon import exit_code
-from edge.node.filework import FileWorker
-from edge.node.folder import LOCK, lock_data_dir
+from edge.node.files import LOCK, FileWorker, lock_data_dir
 from edge.types import NS_PER_S
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - as `shutil` gives it

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from edge.holds import HeldBack, HoldReason
-from edge.node.held import HeldBackReporter
+from edge.node.outputs import HeldBackReporter
+from edge.status import HeldBack, HoldReason
 from edge.types import NS_PER_S
 
 LIMITED = HeldBack("gate", "person", 0.6, {HoldReason.RATE_LIMITED: 2}, HoldReason.RATE_LIMITED, 0, 0.9)

@@ -8,10 +8,10 @@ import pytest
 from edge.clock import VirtualClock
 from edge.config import parse
 from edge.engine.manifest import find_folder, load_folder
-from edge.facts import SourceState
 from edge.metrics import Metrics
 from edge.node.inputs import NodeInputs
 from edge.publish.commands import IncomingMessage
+from edge.status import SourceState
 from edge.types import NS_PER_S
 
 TEXT = """

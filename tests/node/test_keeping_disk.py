@@ -11,7 +11,7 @@ import pytest
 from edge.errors import InputError, MediaError, SinkError
 from edge.evidence.recorder import Recorder
 from edge.metrics import Metrics
-from edge.node.keeping import EvidenceWorker
+from edge.node.evidence_worker import EvidenceWorker
 from edge.types import EvidenceFiles
 
 KEPT = EvidenceFiles("e1", "gate", "fire", 0, {})

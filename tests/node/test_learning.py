@@ -12,7 +12,7 @@ from media_times import at
 from edge.clock import VirtualClock
 from edge.config.models import AnomalyConfig
 from edge.engine.manifest import Manifest, find_folder, load_folder
-from edge.node.learning import SiteLearner
+from edge.node.site_learner import SiteLearner
 from edge.profile import ProfileFolder, ProfilePart, load_part, save_part
 from edge.types import NS_PER_S, Contribution, Features, Scores
 

@@ -7,8 +7,8 @@ import pytest
 from media_times import at
 
 from edge.clock import VirtualClock
-from edge.evidence.clips.mute import MARGIN_NS, SPEECH_TAGS
-from edge.node.live_sound import LISTENER_TIMEOUT_NS, LiveAudio
+from edge.evidence.clips.speech_mute import MARGIN_NS, SPEECH_TAGS
+from edge.node.live_state import LISTENER_TIMEOUT_NS, LiveAudio
 from edge.types import F32, NS_PER_S, Features, Scores
 
 RATE = 1000

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from edge.config import parse
-from edge.node.reload import FileWatch, merge_live
+from edge.node.command_handler import FileWatch, merge_live
 
 BASE = "cameras: {yard: {source: {type: file, path: a.mp4}}}\n"
 

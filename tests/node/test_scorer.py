@@ -6,7 +6,7 @@ import threading
 from typing import Any, cast
 
 from edge.clock import VirtualClock
-from edge.node.scorer import EngineLoop, OpenedPipeline
+from edge.node.engine_loop import EngineLoop, OpenedPipeline
 from edge.pipeline import Pipeline, StepResult
 
 

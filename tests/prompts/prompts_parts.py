@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from media_times import at
 
-from edge.prompts.knowledge import CONCEPT_KINDS, ConceptKind, ModelVocabulary, PromptCalibration
+from edge.prompts.grounding import CONCEPT_KINDS, ConceptKind, ModelVocabulary, PromptCalibration
 from edge.types import F32, Contribution, Features, Scores
 
 TAGS = ("Dog", "Bark", "Glass", "Speech")

@@ -9,7 +9,7 @@ import pytest
 
 from edge.engine.manifest import load_folder
 from edge.errors import InputError
-from edge.prompts.ask import InterpretedPrompt, PromptInterpreter, PromptText
+from edge.prompts.interpreter import InterpretedPrompt, PromptInterpreter, PromptText
 
 ENGINE = Path(__file__).resolve().parents[2] / "engines" / "fused"
 

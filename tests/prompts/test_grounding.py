@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from prompts_parts import Dictionary, knowledge, meaning
 
-from edge.prompts.ask import without_shared
-from edge.prompts.ground import Grounding, ground, normalised_text
+from edge.prompts.grounding import Grounding, ground, normalised_text
+from edge.prompts.interpreter import without_shared
 from edge.types import F32
 
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from prompts_parts import Dictionary, knowledge, meaning, sigmoid, window
 
-from edge.prompts.ask import PromptStream
-from edge.prompts.ground import ground
-from edge.prompts.panel import NO_EVIDENCE, GroundedPrompt, PromptResult, PromptScorer
-from edge.prompts.steady import EvidenceSmoother
+from edge.prompts.grounding import ground
+from edge.prompts.interpreter import PromptStream
+from edge.prompts.scorer import NO_EVIDENCE, EvidenceSmoother, GroundedPrompt, PromptResult, PromptScorer
 from edge.types import F32, Scores
 
 

@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.prompts.encoder import LONGEST, TextEncoder, find_text_model, gelu, read_safetensors, softmax
-from edge.prompts.wordpiece import WordPieceTokenizer
+from edge.prompts.encoder import (
+    LONGEST,
+    TextEncoder,
+    WordPieceTokenizer,
+    find_text_model,
+    gelu,
+    read_safetensors,
+    softmax,
+)
 
 REFERENCE = np.load(Path(__file__).with_name("minilm_reference.npz"))
 

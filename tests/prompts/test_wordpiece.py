@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.prompts.wordpiece import WordPieceTokenizer, basic_tokens
+from edge.prompts.encoder import WordPieceTokenizer, basic_tokens
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "glass", "break", "##ing", "##s", "a", "!", "cafe", "东"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edge.clock import SystemClock
-from edge.publish.access import BrokerLogin
+from edge.publish.broker_login import BrokerLogin
 from edge.publish.commands import IncomingMessage
 from edge.publish.mqtt import MqttConnection
 

@@ -13,14 +13,13 @@ import pytest
 
 from edge import sqlite
 from edge.errors import SinkError
-from edge.facts import CameraStatus, SourceState, StreamStatus
 from edge.media_time import MediaTime
 from edge.publish.commands import IncomingMessage
-from edge.publish.links import EvidenceUrls
+from edge.publish.evidence_urls import EvidenceUrls
 from edge.publish.mqtt import MqttAck
-from edge.publish.site import NodeDescription
-from edge.publish.topics import Topics
+from edge.publish.topics import NodeDescription, Topics
 from edge.sqlite import Statement
+from edge.status import CameraStatus, SourceState, StreamStatus
 from edge.types import (
     NS_PER_S,
     Box,

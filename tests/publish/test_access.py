@@ -9,7 +9,7 @@ import pytest
 
 from edge.config import parse
 from edge.errors import InputError
-from edge.publish.access import BrokerLogin, broker_login, explain, explain_refusal
+from edge.publish.broker_login import BrokerLogin, broker_login, explain, explain_refusal
 
 TO = BrokerLogin("box", 1883, username="edge", password="s3cret")
 CAMERAS = "cameras: {gate: {source: {type: file, path: x}}}"

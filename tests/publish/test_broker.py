@@ -22,13 +22,13 @@ from edge.clock import Backoff, SystemClock
 from edge.config import parse
 from edge.errors import InputError, SinkError
 from edge.metrics import Metrics
-from edge.publish.access import BrokerLogin, broker_login
 from edge.publish.broker import EmbeddedBroker
+from edge.publish.broker_login import BrokerLogin, broker_login
 from edge.publish.commands import SetThreshold
-from edge.publish.drain import Publisher
 from edge.publish.facade import EventPublisher
 from edge.publish.mqtt import _V5, _V311, MqttConnection, subscribe
 from edge.publish.outbox import Outbox
+from edge.publish.publisher import Publisher
 from edge.publish.topics import OFFLINE, status_message
 from edge.types import Message
 

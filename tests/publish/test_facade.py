@@ -25,13 +25,13 @@ from edge.publish.commands import (
     SetThreshold,
     TakeSnapshot,
 )
+from edge.publish.evidence_urls import evidence_urls
 from edge.publish.facade import EventPublisher, open_publisher
 from edge.publish.frigate import FrigateTopics
-from edge.publish.jsonl import JsonLinesSink
-from edge.publish.links import evidence_urls
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
 from edge.publish.topics import ThresholdState
+from edge.publish.writer import JsonLinesSink
 from edge.sqlite import SqliteFile
 from edge.types import NS_PER_S, Event, EventKind, EvidenceFiles, Phase
 

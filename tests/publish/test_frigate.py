@@ -15,7 +15,7 @@ from publish_parts import BEGIN, END, JPEG, UPDATE, WALL_NS
 
 from edge.config import parse
 from edge.publish.frigate import FrigateEvents, FrigateTopics, frigate_topics
-from edge.publish.frigate_names import AUDIO, frigate_name
+from edge.publish.frigate_payloads import AUDIO, frigate_name
 from edge.types import NS_PER_S, Box, Event, EvidenceFiles, Message, Phase
 
 SITE = FrigateTopics("frigate", {"gate": frozenset({"clip", "snapshot"})}, frozenset({"gate"}))

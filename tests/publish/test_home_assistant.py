@@ -24,7 +24,6 @@ from publish_parts import BEGIN, FACTS, JPEG, LINKS, SCORES, TOPICS, WALL_NS, si
 
 from edge.clock import SystemClock
 from edge.errors import SinkError
-from edge.holds import HeldBack, HoldReason
 from edge.metrics import Metrics
 from edge.publish.commands import MarkEvent, SetArmed, SetThreshold, TakeSnapshot
 from edge.publish.discovery import birth_topic, platforms
@@ -33,6 +32,7 @@ from edge.publish.mqtt import MqttConnection
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import NodeInfo
 from edge.publish.topics import OFFLINE, ThresholdState, status_message
+from edge.status import HeldBack, HoldReason
 from edge.types import EvidenceFiles
 
 pytestmark = [pytest.mark.broker, pytest.mark.homeassistant, pytest.mark.slow]

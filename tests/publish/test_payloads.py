@@ -13,12 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, TOPICS, UPDATE, WALL_NS, site
 
-from edge.facts import SensorStatus
-from edge.holds import HeldBack, HoldReason
 from edge.publish.commands import CommandOrigin, reply_message
-from edge.publish.opened import end_at_restart, pack_event, unpack_event
+from edge.publish.event_phases import EventPhases, end_at_restart, pack_event, unpack_event
 from edge.publish.payloads import NodeInfo, event_payload
-from edge.publish.phases import EventPhases
 from edge.publish.schema import schemas, texts, write
 from edge.publish.topics import (
     ScoreRateLimiter,
@@ -29,6 +26,7 @@ from edge.publish.topics import (
     state_message,
     threshold_messages,
 )
+from edge.status import HeldBack, HoldReason, SensorStatus
 from edge.types import NS_PER_S, Event, EvidenceFiles, Message
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -14,8 +14,8 @@ from publish_parts import Disk, ScriptedLink
 from edge.clock import VirtualClock
 from edge.metrics import Metrics
 from edge.publish.commands import IncomingMessage
-from edge.publish.drain import Publisher
 from edge.publish.outbox import Outbox
+from edge.publish.publisher import Publisher
 from edge.types import NS_PER_S, Message
 
 HELLO, GOODBYE = Message("status", b"online", 1, True), Message("status", b"stopped", 1, True)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import MediaError
-from edge.replay.ahead import PrefetchingReader
+from edge.replay.replayer import PrefetchingReader
 from edge.types import AudioChunk, Frame, LumaSample, MediaItem
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import notify
+from edge import sd_notify
 from edge.clock import VirtualClock
 
 
@@ -29,22 +29,22 @@ def told(manager: socket.socket) -> str:
 def test_each_message(manager: socket.socket) -> None:
     clock = VirtualClock()
     clock.advance(1_234_567_890)
-    notify.ready("2 cameras")
+    sd_notify.ready("2 cameras")
     assert told(manager) == "READY=1\nSTATUS=2 cameras"
-    notify.ready()
+    sd_notify.ready()
     assert told(manager) == "READY=1"
-    notify.status("opening\nthe  model")
+    sd_notify.status("opening\nthe  model")
     assert told(manager) == "STATUS=opening the model"
-    notify.watchdog()
+    sd_notify.watchdog()
     assert told(manager) == "WATCHDOG=1"
-    notify.reloading(clock)
+    sd_notify.reloading(clock)
     assert told(manager) == "RELOADING=1\nMONOTONIC_USEC=1234567"
-    notify.stopping("draining")
+    sd_notify.stopping("draining")
     assert told(manager) == "STOPPING=1\nSTATUS=draining"
 
 
 def test_a_status_cannot_smuggle_in_another_message(manager: socket.socket) -> None:
-    notify.status("x\nSTOPPING=1")
+    sd_notify.status("x\nSTOPPING=1")
     assert told(manager) == "STATUS=x STOPPING=1"
 
 
@@ -53,7 +53,7 @@ def test_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(f"\0{name}")
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
-        assert notify.send("READY=1")
+        assert sd_notify.send("READY=1")
         assert told(s) == "READY=1"
 
 
@@ -63,4 +63,4 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, address: str | None) ->
         monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     else:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
-    assert not notify.send("READY=1")
+    assert not sd_notify.send("READY=1")

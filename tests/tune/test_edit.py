@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.config import parse
 from edge.errors import InputError
-from edge.tune.edit import difference, expected, with_enters
+from edge.tune.config_edit import difference, expected, with_enters
 
 HEAD = "cameras: {a: {source: {type: file, path: x}}}  # one\n"
 WRITTEN = {

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from edge.errors import InputError
 from edge.tune import recordings
-from edge.tune.judge import EventInterval
 from edge.tune.labels import LabelledSpan, read_labels
-from edge.tune.match import TOLERANCE_AFTER_S, TOLERANCE_BEFORE_S, match_events, outside
+from edge.tune.offline_detector import EventInterval
+from edge.tune.sweep import TOLERANCE_AFTER_S, TOLERANCE_BEFORE_S, match_events, outside
 
 KNOWN = ("dog_bark", "fire")
 

@@ -15,8 +15,7 @@ from edge.errors import SinkError
 from edge.pipeline import StepResult
 from edge.replay import ReplayStep
 from edge.tune import cache as cache_room
-from edge.tune.cache import ScoreCache, ScoringFacts
-from edge.tune.packed import pack_moments, unpack_moments
+from edge.tune.cache import ScoreCache, ScoringFacts, pack_moments, unpack_moments
 from edge.types import Scores
 
 share = st.floats(0, 1)

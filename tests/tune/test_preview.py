@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from edge.clock import VirtualClock
 from edge.config import parse
 from edge.detect.detector import Detector
-from edge.detect.rate_limit import EventLimits, LimitKind
+from edge.detect.limits import EventLimits, LimitKind
 from edge.engine.manifest import Manifest, find_folder, load_folder
 from edge.errors import InputError
-from edge.holds import HoldReason
+from edge.status import HoldReason
 from edge.tune.preview import PreviewEvent, preview_threshold
 from edge.types import Event, Phase, Scores, nanoseconds
 

@@ -15,10 +15,15 @@ from tune_parts import HOP_NS, barks, recording
 
 from edge.config import parse
 from edge.engine.manifest import Manifest, find_folder, load_folder
-from edge.tune.judge import DetectionResult, OfflineDetector, RuleTrace
 from edge.tune.labels import LabelledSpan
-from edge.tune.quiet import background_thresholds
-from edge.tune.suggest import best_threshold, poisson_upper, suggest_by_background, suggest_by_labels
+from edge.tune.offline_detector import DetectionResult, OfflineDetector, RuleTrace
+from edge.tune.suggest import (
+    background_thresholds,
+    best_threshold,
+    poisson_upper,
+    suggest_by_background,
+    suggest_by_labels,
+)
 from edge.tune.sweep import ThresholdSweep, TunedRecording, sweep_thresholds
 
 HOUR = 7200  # windows

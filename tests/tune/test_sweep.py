@@ -12,11 +12,11 @@ from tune_parts import HOP_NS, barks, moments, recording
 
 from edge.config import parse
 from edge.engine.manifest import Manifest, find_folder, load_folder
-from edge.tune.edit import with_enters
-from edge.tune.judge import DetectionResult, OfflineDetector
+from edge.tune.config_edit import with_enters
 from edge.tune.labels import LabelledSpan
-from edge.tune.outcome import LabelTuning, TuningResult, TuningTimes, worst_mistakes
-from edge.tune.page import report_html
+from edge.tune.offline_detector import DetectionResult, OfflineDetector
+from edge.tune.report import report_html
+from edge.tune.result import LabelTuning, TuningResult, TuningTimes, worst_mistakes
 from edge.tune.suggest import suggest_by_labels
 from edge.tune.sweep import COARSE_THRESHOLDS, TunedRecording, sweep_thresholds, with_enter
 

@@ -19,13 +19,12 @@ from edge.errors import InputError
 from edge.logs import other_loggers_muted
 from edge.metrics import Metrics
 from edge.replay import Replay, ReplayStep
-from edge.replay.tables import EventJsonLines
+from edge.replay.command import EventJsonLines
 from edge.tune import scoring
-from edge.tune.cache import ScoreCache, ScoringFacts, scoring_key
+from edge.tune.cache import ScoreCache, ScoringFacts, pack_moments, scoring_key, unpack_moments
 from edge.tune.command import add_command
-from edge.tune.judge import OfflineDetector
-from edge.tune.packed import pack_moments, unpack_moments
-from edge.tune.progress import LOGGER_NAME
+from edge.tune.offline_detector import OfflineDetector
+from edge.tune.scoring import LOGGER_NAME
 from edge.types import Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -139,7 +138,7 @@ def test_a_minute_is_counted_and_not_made_a_day_of(
 
 
 def test_other_modules_are_silent_while_it_works() -> None:
-    other, own = logging.getLogger("edge.engine.select"), logging.getLogger("edge.tune.progress")
+    other, own = logging.getLogger("edge.engine.select"), logging.getLogger("edge.tune.scoring")
     root = logging.getLogger()
     before = root.level
     try:

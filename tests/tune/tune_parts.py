@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from media_times import at
 
-from edge.facts import CameraStatus, SourceState, StreamStatus
 from edge.pipeline import StepResult
 from edge.replay import ReplayStep
-from edge.tune.judge import OfflineDetector
+from edge.status import CameraStatus, SourceState, StreamStatus
 from edge.tune.labels import LabelledSpan
+from edge.tune.offline_detector import OfflineDetector
 from edge.tune.sweep import TunedRecording
 from edge.types import Box, Contribution, Scores
 

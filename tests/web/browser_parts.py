@@ -26,7 +26,7 @@ from web_parts import (
 
 from edge.config.services import WebConfig
 from edge.types import Box, EventKind, Phase
-from edge.web.box import LiveFrame, LiveScores
+from edge.web.backend import LiveFrame, LiveScores
 from edge.web.serve import WebServer
 
 CHROMIUM = "/usr/bin/chromium"

@@ -16,7 +16,7 @@ from web_parts import ScriptedBackend
 from edge.clock import VirtualClock
 from edge.types import NS_PER_S
 from edge.web.app import create_app
-from edge.web.rooms import AppState
+from edge.web.dependencies import AppState
 
 
 @pytest.fixture

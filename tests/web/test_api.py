@@ -18,12 +18,11 @@ from edge.config import load, parse
 from edge.errors import SinkError
 from edge.evidence.archive.records import EvidenceFile
 from edge.evidence.archive.traces import ScoreTrace
-from edge.facts import SensorStatus
-from edge.holds import HeldBack, HoldReason
+from edge.status import HeldBack, HoldReason, SensorStatus
 from edge.types import NS_PER_S, Box, EventKind, RuleValues
-from edge.web.box import LiveFrame, LiveScores
+from edge.web.backend import LiveFrame, LiveScores
+from edge.web.dependencies import AppState
 from edge.web.live import _hello, _to_json
-from edge.web.rooms import AppState
 
 HELD = HeldBack(
     *("yard", "person", 0.6, {HoldReason.RATE_LIMITED: 7, HoldReason.OUTSIDE_ZONE: 3}),

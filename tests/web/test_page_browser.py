@@ -17,10 +17,9 @@ from web_parts import NOON_NS, ScriptedBackend, event, frame_of
 
 from edge.config import load
 from edge.config.services import WebConfig
-from edge.facts import CameraStatus, SensorStatus, SourceState, StreamStatus
-from edge.holds import HeldBack, HoldReason
+from edge.status import CameraStatus, HeldBack, HoldReason, SensorStatus, SourceState, StreamStatus
 from edge.types import NS_PER_S, Box, Phase
-from edge.web.box import LiveFrame, LiveScores
+from edge.web.backend import LiveFrame, LiveScores
 from edge.web.hub import Subscriber
 
 pytestmark = [

@@ -18,8 +18,8 @@ import pytest
 from web_parts import ScriptedBackend, event
 
 from edge.config.services import WebConfig
-from edge.web.box import LiveFrame
-from edge.web.rooms import AppState
+from edge.web.backend import LiveFrame
+from edge.web.dependencies import AppState
 from edge.web.serve import WebServer
 
 LOCAL = WebConfig(listen="127.0.0.1:0")

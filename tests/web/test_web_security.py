@@ -16,10 +16,9 @@ from edge.config import parse
 from edge.config.services import WebConfig
 from edge.errors import ConfigError, InputError
 from edge.types import NS_PER_S
-from edge.web.access import Authenticator
+from edge.web.access import Authenticator, TokenBucket
 from edge.web.app import create_app
 from edge.web.guard import CSP, LONGEST_BODY
-from edge.web.pace import TokenBucket
 from edge.web.serve import WebServer
 
 WORD, TOKEN = "correct horse battery", "t0ken-of-the-house"

@@ -21,8 +21,8 @@ from edge.engine.manifest import Manifest
 from edge.errors import ConfigError, InputError, SinkError
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
-from edge.node import window as subject
-from edge.node.window import PageBackend
+from edge.node import page_backend as subject
+from edge.node.page_backend import PageBackend
 from edge.pipeline import StepResult
 from edge.publish.commands import SetArmed, SetThreshold
 from edge.types import NS_PER_S, AudioChunk, Box, Event, Frame, Phase, RuleValues, Scores

@@ -19,8 +19,7 @@ from edge.errors import InputError
 from edge.evidence.archive.records import EvidenceFile
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import TraceStore
-from edge.facts import CameraStatus, SensorStatus, SourceState, StreamStatus
-from edge.holds import HeldBack
+from edge.status import CameraStatus, HeldBack, SensorStatus, SourceState, StreamStatus
 from edge.types import (
     F32,
     NS_PER_S,
@@ -31,7 +30,7 @@ from edge.types import (
     Phase,
     RuleValues,
 )
-from edge.web.box import LiveFrame, LiveSamples, LiveScores, NodeFacts
+from edge.web.backend import LiveFrame, LiveSamples, LiveScores, NodeFacts
 from edge.web.hub import Hub
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -144,7 +143,7 @@ class ScriptedBackend:
         self.arming[camera] = armed
 
     def drawn(self) -> Mapping[str, Any]:
-        from edge.config.drawn import drawn_path, read_drawn
+        from edge.config.load import drawn_path, read_drawn
 
         return read_drawn(drawn_path({"node": {"data_dir": str(self.evidence.parent)}}, self.evidence))
 

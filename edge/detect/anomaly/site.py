@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.detect.anomaly.normal import NormalModel, PartDistances
+from edge.detect.anomaly.features import FeaturePoints
+from edge.detect.anomaly.model import NormalModel, PartDistances
 from edge.detect.anomaly.scorer import (
     ANOMALY,
     ANY_CAMERA,
@@ -21,7 +22,6 @@ from edge.detect.anomaly.scorer import (
     ready_cameras,
     to_profile_part,
 )
-from edge.detect.anomaly.views import FeaturePoints
 from edge.engine.manifest import Label
 from edge.profile import ProfilePart
 from edge.types import NS_PER_S, DerivedScore, Scores

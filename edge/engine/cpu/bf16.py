@@ -18,7 +18,7 @@ import numpy as np
 import openvino as ov
 
 from edge.engine.contract import Array
-from edge.engine.cpu.openvino import OpenVinoGraph
+from edge.engine.openvino_graph import OpenVinoGraph
 from edge.errors import ModelError
 
 SPOILT = 0.25

@@ -14,7 +14,7 @@ from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.selftest import NotReproducedError, self_test
 from edge.engine.trt.cuda import CudaContext
 from edge.engine.trt.library import TensorRtLibrary, load_library
-from edge.engine.trt.tensorrt import TensorRtRuntime, engine_key, graph_path
+from edge.engine.trt.runtime import TensorRtRuntime, engine_key, graph_path
 from edge.errors import ModelError, RuntimeUnavailable, SinkError
 from edge.files import atomic_write
 

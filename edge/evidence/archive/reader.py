@@ -1,8 +1,17 @@
-"""Reading the evidence's database: by id, by what restricts, and by what is searched for. Thread-safe."""
+"""Reading the evidence's database: by id, by what restricts, and by what is searched for. Thread-safe.
+
+From a query to events: what restricts goes to SQL, what is searched for is ranked.
+
+Ranking. Words give a rank by BM25 (a hit in the label or the caption counts most), meaning gives a rank by closeness;
+the two are joined by reciprocal rank fusion (Cormack, Clarke, Buettcher 2009: the sum of 1 / (60 + rank)), which needs
+no common scale of two numbers that have none. An event without a hit in words counts only when its meaning stands
+out: closeness alone always names somebody as the closest.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,20 +20,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.clock import Clock
-from edge.evidence.archive import finding
 from edge.evidence.archive.records import EventQuery, EventRecord, EvidenceFile, FileKind, SearchHit
-from edge.evidence.archive.rows import files_of, from_row
-from edge.evidence.archive.schema import EVENT, EVENTS_SCHEMA
+from edge.evidence.archive.schema import EVENT, EVENTS_SCHEMA, files_of, from_row
 from edge.evidence.archive.vectors import VectorIndex
 from edge.sqlite import Row, SqliteAccess, SqliteFile
 from edge.types import F32
 
 log = logging.getLogger(__name__)
+WEIGHTS = "8.0, 1.0, 3.0, 2.0, 1.0, 6.0"  # of label, why, tags, zones, camera, caption
+DEPTH = 400  # how far down each of the two rankings is looked
+RRF_K = 60.0
+LEAST_Z_SCORE = 2.0  # spreads above what is ordinary, from which a meaning counts without a word
+LEAST_COSINE = 0.35  # the same where nothing is known of what is ordinary
+WORDS_BATCH = 10_000  # events that are ranked by words at once
+NO_RESTRICTION = "1"  # no restriction
+_WORD = re.compile(r"\w+")
+
+
+def where_clause(query: EventQuery) -> tuple[str, list[object]]:
+    """The restrictions of a query as SQL over ``events e``, and its arguments."""
+    parts, args = [NO_RESTRICTION], list[object]()
+    for column, names in (("camera", query.cameras), ("label", query.labels), ("kind", query.kinds)):
+        if names:
+            parts.append(f"e.{column} IN ({', '.join('?' * len(names))})")
+            args += [getattr(name, "value", name) for name in names]
+    if query.zones:
+        parts.append("(" + " OR ".join(["instr(e.zones, ?) > 0"] * len(query.zones)) + ")")
+        args += [f'"{zone}"' for zone in query.zones]
+    if query.until_ns is not None:
+        parts.append("e.begin_ns < ?")
+        args.append(query.until_ns)
+    if query.before_ns is not None:
+        parts.append("e.begin_ns < ?")
+        args.append(query.before_ns)
+    if query.since_ns is not None:
+        parts.append("coalesce(e.end_ns, e.begin_ns) >= ?")
+        args.append(query.since_ns)
+    if query.marked is not None:
+        parts.append("e.verdict IS NULL" if query.marked == "none" else "e.verdict = ?")
+        args += [] if query.marked == "none" else [query.marked]
+    return " AND ".join(parts[1:] or parts), args
+
+
+def matches(record: EventRecord, query: EventQuery) -> bool:
+    """What `where_clause` says, of a record that is not in the database (yet)."""
+    end_ns = record.begin_ns if record.end_ns is None else record.end_ns
+    verdict = "none" if record.mark is None else record.mark.verdict
+    return all(
+        (
+            not query.cameras or record.camera in query.cameras,
+            not query.labels or record.label in query.labels,
+            not query.kinds or record.kind in query.kinds,
+            not query.zones or bool(set(query.zones) & set(record.zones)),
+            query.until_ns is None or record.begin_ns < query.until_ns,
+            query.before_ns is None or record.begin_ns < query.before_ns,
+            query.since_ns is None or end_ns >= query.since_ns,
+            query.marked is None or query.marked == verdict,
+        )
+    )
+
+
+def match_expression(text: str) -> str:
+    """Words as a full-text expression that any of them fulfils; "" when there is none. Nothing in it is syntax."""
+    return " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(text.lower())))
+
+
+def reciprocal_rank_fusion(
+    words: Sequence[int], meaning: Sequence[tuple[int, float]], least: float
+) -> dict[int, float]:
+    """Reciprocal rank fusion of two rankings, best first; ``least`` is what a meaning without a word must reach."""
+    scores: dict[int, float] = {n: 1.0 / (RRF_K + rank) for rank, n in enumerate(words, 1)}
+    hits = set(scores)
+    for rank, (n, closeness) in enumerate(meaning, 1):
+        if n in hits or closeness >= least:
+            scores[n] = scores.get(n, 0.0) + 1.0 / (RRF_K + rank)
+    return scores
+
+
+def by_score(scores: Mapping[int, float]) -> list[tuple[int, float]]:
+    """By score, the newer of equals first."""
+    return sorted(scores.items(), key=lambda item: (-item[1], -item[0]))
+
 
 _COLUMNS = ", ".join(f"e.{name}" for name in EVENT)
 _SEARCHED = (
     "SELECT e.n FROM words w JOIN events e ON e.n = w.rowid WHERE words MATCH ? AND w.rowid BETWEEN ? AND ? AND {} "  # noqa: S608
-    f"ORDER BY bm25(words, {finding.WEIGHTS}), e.n DESC LIMIT ?"
+    f"ORDER BY bm25(words, {WEIGHTS}), e.n DESC LIMIT ?"
 )
 
 
@@ -53,8 +134,8 @@ class EventReader:
 
     def find(self, query: EventQuery) -> list[SearchHit]:
         """Newest first, or best first where the query searches."""
-        restriction, args = finding.where_clause(query)
-        text = finding.match_expression(query.text)
+        restriction, args = where_clause(query)
+        text = match_expression(query.text)
         if text or query.vector is not None:
             return self._search(query, text, restriction, args)
         rest = f"WHERE {restriction} ORDER BY e.begin_ns DESC, e.n DESC LIMIT ?"
@@ -107,13 +188,13 @@ class EventReader:
         return found
 
     def _search(self, query: EventQuery, text: str, restriction: str, args: Sequence[object]) -> list[SearchHit]:
-        allowed = None if restriction == finding.NO_RESTRICTION else self._allowed(restriction, args)
+        allowed = None if restriction == NO_RESTRICTION else self._allowed(restriction, args)
         if allowed is not None and not len(allowed):
             return []
         hits = self._word_hits(text, restriction, args, allowed) if text else []
         meaning = self._vector_hits(query.vector, query.baseline, allowed) if query.vector is not None else []
-        least = finding.LEAST_Z_SCORE if query.baseline is not None else finding.LEAST_COSINE
-        ranked = finding.by_score(finding.reciprocal_rank_fusion(hits, meaning, least))[: query.limit]
+        least = LEAST_Z_SCORE if query.baseline is not None else LEAST_COSINE
+        ranked = by_score(reciprocal_rank_fusion(hits, meaning, least))[: query.limit]
         records = self._records(f"WHERE e.n IN ({_marks(ranked)})", [n for n, _ in ranked])
         return [SearchHit(records[n], score) for n, score in ranked if n in records]
 
@@ -132,9 +213,9 @@ class EventReader:
         else:
             first, last = (int(n or 0) for n in self._db.read("SELECT min(n), max(n) FROM events")[0])
         hits: list[int] = []
-        while last >= first and len(hits) < finding.DEPTH:
-            begin = max(first, last - finding.WORDS_BATCH + 1)
-            found = self._db.read(_SEARCHED.format(restriction), (text, begin, last, *args, finding.DEPTH - len(hits)))
+        while last >= first and len(hits) < DEPTH:
+            begin = max(first, last - WORDS_BATCH + 1)
+            found = self._db.read(_SEARCHED.format(restriction), (text, begin, last, *args, DEPTH - len(hits)))
             hits += [row[0] for row in found]
             last = begin - 1
         return hits
@@ -145,7 +226,7 @@ class EventReader:
         """The events closest in meaning first, `finding.DEPTH` at most."""
         with self._searching:
             self._vectors.add(self._db.read("SELECT seq, n, data FROM vectors WHERE seq > ?", (self._vectors.seq,)))
-            return self._vectors.closest(np.asarray(vector, np.float32), ordinary, allowed, finding.DEPTH)
+            return self._vectors.closest(np.asarray(vector, np.float32), ordinary, allowed, DEPTH)
 
 
 def _marks(values: Sequence[object]) -> str:

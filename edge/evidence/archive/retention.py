@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.clock import Clock
-from edge.config.keeping import EvidenceConfig
+from edge.config.models import EvidenceConfig
 from edge.errors import SinkError
 from edge.evidence.archive.age import AgeClock, Span, is_in_spans
-from edge.evidence.archive.inventory import DAY_NS, RetentionItem, last_damage_ns, list_items
-from edge.evidence.archive.removal import remove
+from edge.evidence.archive.folder import DAY_NS, RetentionItem, last_damage_ns, list_items, remove
 from edge.evidence.archive.store import EventStore, event_folder_name
 from edge.sqlite import Statement
 from edge.types import NS_PER_S, nanoseconds

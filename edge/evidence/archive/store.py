@@ -23,7 +23,7 @@ import numpy as np
 
 from edge.clock import Clock, iso8601
 from edge.errors import InputError, SinkError
-from edge.evidence.archive import finding
+from edge.evidence.archive import reader
 from edge.evidence.archive.reader import EventReader
 from edge.evidence.archive.records import (
     EventMark,
@@ -35,16 +35,17 @@ from edge.evidence.archive.records import (
     StoredNearMiss,
     Verdict,
 )
-from edge.evidence.archive.rows import (
+from edge.evidence.archive.schema import (
     ATTACH_FILE,
     CLEAR_MISSING,
+    EVENTS_SCHEMA,
+    INDEXED,
     NOTE_MISSING,
     PUT_EVENT,
     file_row,
     to_event_record,
     to_row,
 )
-from edge.evidence.archive.schema import EVENTS_SCHEMA, INDEXED
 from edge.evidence.archive.vectors import pack_vector
 from edge.sqlite import Row, SqliteAccess, SqliteFile, Statement
 from edge.types import F32, Event
@@ -168,7 +169,7 @@ class EventStore:
         if query.text or query.vector is not None:
             return found
         with self._lock:
-            waiting = [record for record in self._unwritten.values() if finding.matches(record, query)]
+            waiting = [record for record in self._unwritten.values() if reader.matches(record, query)]
         if waiting:
             newer = {record.id for record in waiting}
             there = [*(SearchHit(r, 0.0) for r in waiting), *(one for one in found if one.record.id not in newer)]
@@ -177,7 +178,7 @@ class EventStore:
 
     def count(self, query: EventQuery) -> int:
         """How many events a query's restrictions leave; what it searches for, its limit and its page do not matter."""
-        restriction, args = finding.where_clause(replace(query, before_ns=None))
+        restriction, args = reader.where_clause(replace(query, before_ns=None))
         return int(self._rows(f"SELECT count(*) FROM events e WHERE {restriction}", args)[0][0])  # noqa: S608
 
     def newest(self, camera: str, label: str | None = None) -> EventRecord | None:

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import MediaError, SinkError
+from edge.evidence.clips.edit_list import set_shown_duration
 from edge.evidence.clips.encode import AAC_BLOCK, EncoderSpec, Redaction, VideoEncoder, best_encoder, sound_packets
-from edge.evidence.clips.mute import Span, mute
-from edge.evidence.clips.reel import ClipAudio, ClipSource
-from edge.evidence.clips.tape import PacketRange
-from edge.evidence.clips.trim import set_shown_duration
-from edge.evidence.pictures.blur import BlurTracks
-from edge.evidence.pictures.cover import MaskOverlay, Polygons
+from edge.evidence.clips.packet_ring import PacketRange
+from edge.evidence.clips.source import ClipAudio, ClipSource
+from edge.evidence.clips.speech_mute import Span, mute
+from edge.evidence.privacy import BlurTracks, MaskOverlay, Polygons
 from edge.files import partial_of, put_in_place
 from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, Packet, Stream, seconds

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.evidence.clips.reel import ClipAudio, ClipSource
-from edge.evidence.pictures.blur import BlurTracks, blur
-from edge.evidence.pictures.cover import MaskOverlay
+from edge.evidence.clips.source import ClipAudio, ClipSource
+from edge.evidence.privacy import BlurTracks, MaskOverlay, blur
 from edge.media_time import MediaTime
 from edge.types import F32, NS_PER_S, U8
 

@@ -1,0 +1,239 @@
+"""Decoded pictures and sound of one source become items, whoever decoded them. Runs on the capture thread.
+
+Breaks of a container's media clock, seen over both of its streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
+
+from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
+from edge.capture.picture import FrameDecimator, FrameScaler
+from edge.capture.sound import AudioBlockAssembler, Resampler
+from edge.clock import Clock
+from edge.engine.manifest import Geometry
+from edge.metrics import Metrics
+from edge.types import NS_PER_S, AudioChunk, Frame, Gap, LumaSample, MediaItem, Stream, seconds
+
+ArrivalPacer = Callable[[int], int]
+"""Media time of a frame or block -> when it is to be taken as arrived, local monotonic ns; may wait."""
+
+
+class MediaNormaliser:
+    """Chooses and scales pictures, collects and resamples sound, and notices breaks of the media clock.
+
+    One for the life of a source. Things arrive at ``arrival_ns``, which the owner sets, or when ``pace`` says.
+    """
+
+    def __init__(
+        self, name: str, geometry: Geometry, clock: Clock, metrics: Metrics, options: SourceOptions = DEFAULT_OPTIONS
+    ) -> None:
+        self._name = name
+        self._clock = clock
+        self._metrics = metrics
+        self._frames = metrics.frames.labels(name)
+        self._decode_s = metrics.decode_s.labels(name)
+        self._decimator = FrameDecimator(geometry.frame_ns)
+        self._scaler = FrameScaler(geometry.video, options.masks)
+        self._resampler = Resampler(geometry.audio.rate_hz)
+        self._assembler = AudioBlockAssembler(geometry.hop_ns)
+        self._epochs = EpochTracker()
+        self._held: tuple[Any, int, int] | None = None
+        self.arrival_ns = clock.mono_ns()
+        self.pace: ArrivalPacer | None = None
+        self.step_ns = NS_PER_S // 25
+        self.decoded = 0
+        self._took_ns: list[int] = []
+
+    @property
+    def end_ns(self) -> int | None:
+        """Where the media so far ends, over both streams."""
+        return self._epochs.end_ns
+
+    def expected_ns(self, stream: Stream) -> int:
+        """Where something without pts belongs."""
+        return self._epochs.expected_ns(stream)
+
+    def is_continuous(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
+        """Whether what lies at ``pts_ns`` goes on in the epoch, as neither the stream's first nor a jump."""
+        return self._epochs.is_continuous(stream, pts_ns, length_ns)
+
+    def sound_due_ns(self, start_ns: int) -> int | None:
+        """Up to which pts sound from ``start_ns`` on is collected before a chunk is made of it.
+
+        None while that cannot be said: something was collected already, or nothing came yet.
+        """
+        return self._assembler.due_ns(start_ns)
+
+    def note_arrival(self, pts_ns: int) -> int:
+        """What lies at ``pts_ns`` arrives now, or is waited for; when that was."""
+        if self.pace is not None:
+            self.arrival_ns = self.pace(pts_ns)
+        return self.arrival_ns
+
+    def drop(self, place: str) -> None:
+        """Count a loss."""
+        self._metrics.drops.labels(self._name, place).inc()
+
+    def add_picture(self, frame: Any, pts_ns: int, started_ns: int) -> Iterator[MediaItem]:
+        """An ``av.VideoFrame``; ``started_ns``: when work on it began."""
+        verdict = self._epochs.classify(Stream.VIDEO, pts_ns, self.step_ns)
+        if verdict is PtsContinuity.JUMP:
+            yield from self._break()
+        if verdict in {PtsContinuity.STALE, PtsContinuity.BACKWARD}:
+            self.drop("order")
+            return
+        arrival_ns = self.note_arrival(pts_ns)
+        if verdict is not PtsContinuity.NEXT:
+            self._decimator.restart(pts_ns)
+            self._assembler.origin_ns = pts_ns
+        else:
+            self.step_ns = self._epochs.step_ns
+        self.decoded += 1
+        luma = self._scaler.mean_luma(frame)
+        take_held, take_now = self._decimator.choose(pts_ns)
+        if take_held and self._held is not None:
+            yield self._frame(*self._held)
+        self._held = None if take_now else (frame, pts_ns, arrival_ns)
+        item = self._frame(frame, pts_ns, arrival_ns) if take_now else None
+        self._took_ns.append(self._clock.mono_ns() - started_ns)
+        if item is not None:
+            self._count()
+            yield item
+        yield LumaSample(pts_ns, arrival_ns, luma)
+
+    def add_sound(self, frame: Any, pts_ns: int, *, has_arrived: bool = False) -> Iterator[MediaItem]:
+        """An ``av.AudioFrame``; ``has_arrived``: it was waited for already."""
+        rate = frame.sample_rate
+        verdict = self._epochs.classify(Stream.AUDIO, pts_ns, frame.samples * NS_PER_S // rate)
+        if verdict is PtsContinuity.JUMP:
+            yield from self._break()
+        if verdict is PtsContinuity.STALE:
+            self.drop("order")
+            return
+        if not has_arrived:
+            self.note_arrival(pts_ns)
+        self.decoded += 1
+        if not self._assembler.fits(rate, pts_ns):
+            yield from self._resampled()
+        if self._assembler.add(frame, pts_ns):
+            yield from self._resampled()
+
+    def flush(self) -> Iterator[MediaItem]:
+        """What is held back, at the end of the media or of an epoch."""
+        if self._decimator.choose_last() and self._held is not None:
+            yield self._frame(*self._held)
+        self._held = None
+        self._count()
+        yield from self._resampled()
+        yield from self._resampler.flush(self.arrival_ns)
+        self._assembler.origin_ns = None
+
+    def _resampled(self) -> list[AudioChunk]:
+        block, pts_ns = self._assembler.take()
+        if not len(block):
+            return []
+        chunks = self._resampler.push(block, self._assembler.rate_hz, pts_ns, self.arrival_ns)
+        self._assembler.lag_ns = max(self._assembler.lag_ns, self._resampler.lag_ns)
+        return chunks
+
+    def _count(self) -> None:
+        """Pictures into the metrics, a few at a time: their locks cost more beside a decoder than in a row."""
+        self._frames.inc(len(self._took_ns))
+        for took_ns in self._took_ns:
+            self._decode_s.observe(seconds(took_ns))
+        self._took_ns.clear()
+
+    def _break(self) -> Iterator[MediaItem]:
+        """The end of an epoch: what is held back belongs to it, then the Gap."""
+        yield from self.flush()
+        self._metrics.gaps.labels(self._name, "jump").inc()
+        yield Gap("jump", self.arrival_ns)
+
+    def _frame(self, frame: Any, pts_ns: int, arrival_ns: int) -> Frame:
+        ratio = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
+        image = self._scaler.scale(frame, float(ratio) if ratio else 1.0)
+        return Frame(pts_ns, arrival_ns, image, self._scaler.content)
+
+
+JUMP_NS = NS_PER_S // 2
+_STALE_NS = NS_PER_S
+_SPARSE = 3  # steps of a slow stream that may pass before a step counts as a jump
+
+
+class PtsContinuity(Enum):
+    """What the next pts of a stream means."""
+
+    NEXT = "next"
+    FIRST = "first"
+    """The stream's first one in this epoch."""
+    JUMP = "jump"
+    """More than half a second from where it should be, either way: a new epoch begins with it."""
+    STALE = "stale"
+    """What is left of the former epoch, after the other stream has jumped already."""
+    BACKWARD = "backward"
+    """Not after the one before, but not far enough back for a jump."""
+
+
+class EpochTracker:
+    """Follows the pts of picture and sound. When one stream jumps, the other one's jump belongs to the same break."""
+
+    def __init__(self) -> None:
+        self._last: dict[Stream, int] = {}
+        self._next: dict[Stream, int] = {}
+        self._old: dict[Stream, int] = {}
+        self._stale_ns = 0
+        self.origin_ns: int | None = None
+        self.end_ns: int | None = None
+        self.step_ns = 0
+
+    def classify(self, stream: Stream, pts_ns: int, length_ns: int) -> PtsContinuity:
+        """Judge and follow one frame or block that starts at ``pts_ns`` and should last ``length_ns``."""
+        if stream not in self._next:
+            if self._is_stale(stream, pts_ns, length_ns):
+                return PtsContinuity.STALE
+            self._follow(stream, pts_ns, length_ns)
+            return PtsContinuity.FIRST
+        if self._jumps(stream, pts_ns, length_ns):
+            self._old = {s: t for s, t in self._next.items() if s is not stream}
+            self._next, self._last = {}, {}
+            self._stale_ns = 0
+            self.origin_ns = None
+            self._follow(stream, pts_ns, length_ns)
+            return PtsContinuity.JUMP
+        step_ns = pts_ns - self._last[stream]
+        if step_ns <= 0:
+            return PtsContinuity.BACKWARD
+        self.step_ns = step_ns
+        self._follow(stream, pts_ns, length_ns)
+        return PtsContinuity.NEXT
+
+    def is_continuous(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
+        """Whether `classify` would find it in the epoch that there is already: neither the stream's first nor a
+        jump."""
+        return stream in self._next and not self._jumps(stream, pts_ns, length_ns)
+
+    def expected_ns(self, stream: Stream) -> int:
+        """Where a frame or block without pts belongs."""
+        return self._next.get(stream, self.origin_ns or 0)
+
+    def _jumps(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
+        return abs(pts_ns - self._next[stream]) > max(JUMP_NS, _SPARSE * length_ns)
+
+    def _is_stale(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
+        old_ns = self._old.get(stream)
+        if old_ns is None or self.origin_ns is None or abs(pts_ns - old_ns) > JUMP_NS:
+            return False
+        if abs(pts_ns - self.origin_ns) <= JUMP_NS or self._stale_ns >= _STALE_NS:
+            return False
+        self._old[stream] = pts_ns + length_ns
+        self._stale_ns += length_ns
+        return True
+
+    def _follow(self, stream: Stream, pts_ns: int, length_ns: int) -> None:
+        self._last[stream] = pts_ns
+        self._next[stream] = pts_ns + length_ns
+        self.origin_ns = pts_ns if self.origin_ns is None else self.origin_ns
+        self.end_ns = self._next[stream] if self.end_ns is None else max(self.end_ns, self._next[stream])

@@ -1,0 +1,1 @@
+"""Commands that need a module each and no folder: `edge devices`, `edge watch`."""

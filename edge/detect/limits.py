@@ -1,0 +1,260 @@
+"""How many events of one name and camera may begin in an hour, and what is a repetition of those that were told.
+
+A hard limit holds back whatever is beyond it. A spaced one lets one through in every ``3600 / most_per_hour`` seconds,
+so that nothing is silent for longer while it goes on. A limit on repetitions does so too, and lets through at once what
+is new: a zone, an object or a height of the score that none of the hour's events had.
+
+What is held back of one label of one camera: now and why, in the last hour, and since the last event was told.
+
+A score at or above ``enter`` without an event begins a hold; it is over when an event is told after all, or when the
+score stayed below ``leave`` for ``merge_ns``: then it is counted, under the reason that counted most.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from edge.detect.tracking import iou
+from edge.media_time import MediaTime
+from edge.status import HoldReason
+from edge.types import NS_PER_S, Box
+
+HOUR_NS = 3600 * NS_PER_S
+SAME_OBJECT_IOU = 0.3
+"""An object that overlaps by this much where a told one appeared or was seen last may be the same, seen anew."""
+NEW_PEAK_RISE = 0.1
+"""A score this much above all that were told is no repetition of them."""
+MOST_OBJECTS = 256
+
+
+class LimitKind(str, Enum):
+    """What becomes of events beyond the count; see the module."""
+
+    HARD = "hard"
+    SPACED = "spaced"
+    REPETITIONS = "repetitions"
+
+
+@dataclass(frozen=True, slots=True)
+class EventSubject:
+    """What a window's value is about: objects by the number of their track, and all zones that they stand in."""
+
+    objects: tuple[tuple[int, Box], ...] = ()
+    zones: tuple[str, ...] = ()
+
+
+NO_SUBJECT = EventSubject()
+
+
+@dataclass(frozen=True, slots=True)
+class EventLimits:
+    """The thresholds in force for one sample; ``most_per_hour`` None for any number, ``limit`` what it does."""
+
+    enter: float
+    leave: float
+    min_ns: int
+    cooldown_ns: int
+    merge_ns: int = 0
+    most_per_hour: int | None = None
+    limit: LimitKind = LimitKind.HARD
+
+
+@dataclass(frozen=True, slots=True)
+class GatedScore:
+    """Why a rule's value is not the label's ``score``."""
+
+    reason: HoldReason
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSample:
+    """One window: its end in local time ``t_ns`` and in media time; ``value`` is None where nothing was seen that could
+    tell. ``gated`` says what made the label's score into it, ``subject`` what it is about."""
+
+    t_ns: int
+    media: MediaTime
+    value: float | None
+    gated: GatedScore | None = None
+    subject: EventSubject = NO_SUBJECT
+
+    @property
+    def score(self) -> float | None:
+        """The label's own, before the rule."""
+        return self.value if self.gated is None else self.gated.score
+
+
+def elapsed_ns(earlier: ScoreSample, later: ScoreSample) -> int:
+    """Media time between two samples; local time where the media clock broke in between."""
+    if later.media.is_on(earlier.media):
+        return later.media.since(earlier.media)
+    return later.t_ns - earlier.t_ns
+
+
+class RepetitionLimit:
+    """The events told in the last hour."""
+
+    __slots__ = ("_begins", "_objects", "_peaks", "_zones")
+
+    def __init__(self) -> None:
+        self._begins: deque[ScoreSample] = deque()
+        self._peaks: deque[float] = deque()  # of each of `_begins`
+        self._objects: dict[
+            int, tuple[ScoreSample, Box, Box]
+        ] = {}  # track -> when seen last, where at first and at last
+        self._zones: dict[str, ScoreSample] = {}
+
+    def has_room(self, begin: ScoreSample, now: ScoreSample, limits: EventLimits) -> bool:
+        """Whether an event that began with ``begin`` and is now at ``now`` may be told."""
+        if limits.most_per_hour is None:
+            return True
+        self._forget(begin)
+        if len(self._begins) < limits.most_per_hour:
+            return True
+        if limits.limit is LimitKind.HARD:
+            return False
+        is_its_turn = elapsed_ns(self._begins[-1], begin) * limits.most_per_hour >= HOUR_NS
+        return is_its_turn or (limits.limit is LimitKind.REPETITIONS and self._is_new(now))
+
+    def begin(self, begin: ScoreSample, now: ScoreSample) -> None:
+        """An event is told that began with ``begin``."""
+        self._begins.append(begin)
+        self._peaks.append(0.0)
+        self.follow(now)
+
+    def follow(self, now: ScoreSample) -> None:
+        """The newest told event goes on."""
+        if self._peaks:
+            self._peaks[-1] = max(self._peaks[-1], now.value or 0.0)
+        for zone in now.subject.zones:
+            self._zones[zone] = now
+        for track, box in now.subject.objects:
+            known = self._objects.pop(track, None)
+            self._objects[track] = now, box if known is None else known[1], box
+        while len(self._objects) > MOST_OBJECTS:
+            del self._objects[next(iter(self._objects))]
+
+    def _is_new(self, now: ScoreSample) -> bool:
+        if any(zone not in self._zones for zone in now.subject.zones):
+            return True
+        if now.value is not None and now.value >= max(self._peaks) + NEW_PEAK_RISE:
+            return True
+        return any(
+            track not in self._objects and all(iou(box, place) < SAME_OBJECT_IOU for place in self._places())
+            for track, box in now.subject.objects
+        )
+
+    def _places(self) -> Iterable[Box]:
+        return (box for _, first, last in self._objects.values() for box in (first, last))
+
+    def _forget(self, now: ScoreSample) -> None:
+        while self._begins and elapsed_ns(self._begins[0], now) >= HOUR_NS:
+            self._begins.popleft()
+            self._peaks.popleft()
+        for zone in [zone for zone, last in self._zones.items() if elapsed_ns(last, now) >= HOUR_NS]:
+            del self._zones[zone]
+        for track in [track for track, (seen, _, _) in self._objects.items() if elapsed_ns(seen, now) >= HOUR_NS]:
+            del self._objects[track]
+
+
+MINUTE_NS = 60 * NS_PER_S
+_RANK = {reason: rank for rank, reason in enumerate(HoldReason)}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Something is held back since local time ``since_ns``; ``score`` is the newest."""
+
+    reason: HoldReason
+    since_ns: int
+    score: float
+
+
+class HoldTracker:
+    """Bounded: counts are kept by minute and reason."""
+
+    __slots__ = ("_below_since", "_counted", "_minutes", "_since_event", "_t_ns", "enter", "ever", "now")
+
+    def __init__(self) -> None:
+        self.now: Hold | None = None
+        self.enter = 0.0
+        self.ever: Counter[HoldReason] = Counter()
+        self._counted = HoldReason.WAITING
+        self._below_since: ScoreSample | None = None
+        self._t_ns = 0
+        self._minutes: dict[tuple[int, HoldReason], int] = {}
+        self._since_event: Counter[HoldReason] = Counter()
+
+    def advance(self, sample: ScoreSample, limits: EventLimits, reason: HoldReason | None, *, is_open: bool) -> None:
+        """Take in a window: why it made no event, None where it is below ``enter`` or an event is open."""
+        if is_open:
+            self.now = None
+            if reason is not None:
+                self._count(reason, sample.t_ns)
+        elif reason is not None:
+            self._hold(sample, limits, reason)
+        elif self.now is not None:
+            self._fall(sample, limits)
+
+    def take_held(self) -> tuple[tuple[HoldReason, int], ...]:
+        """An event is told: what limits held back since the last one, by reason."""
+        held = tuple((reason, count) for reason, count in self._since_event.items() if reason.is_limit)
+        self._since_event.clear()
+        self.now = None
+        return held
+
+    def expire(self, now_ns: int, late_ns: int) -> None:
+        """Nothing was seen for too long before ``now_ns``: it is over."""
+        if self.now is not None and now_ns - self._t_ns > late_ns:
+            self.end()
+
+    def end(self) -> None:
+        """What is held back now is over."""
+        if self.now is not None:
+            self.now = None
+            self._count(self._counted, self._t_ns)
+
+    def this_hour(self, now_ns: int) -> Mapping[HoldReason, int]:
+        """How many were over without an event in the sixty minutes before local time ``now_ns``."""
+        self._forget(now_ns)
+        counts: Counter[HoldReason] = Counter()
+        for (_, reason), count in self._minutes.items():
+            counts[reason] += count
+        return counts
+
+    def _hold(self, sample: ScoreSample, limits: EventLimits, reason: HoldReason) -> None:
+        score = sample.score or 0.0
+        if self.now is None or self.now.reason is not reason:
+            is_first = self.now is None
+            self._counted = reason if is_first else max(self._counted, reason, key=_RANK.__getitem__)
+            self.now = Hold(reason, sample.t_ns, score)
+        else:
+            self.now = Hold(reason, self.now.since_ns, score)
+        self.enter, self._below_since, self._t_ns = limits.enter, None, sample.t_ns
+
+    def _fall(self, sample: ScoreSample, limits: EventLimits) -> None:
+        if sample.score is None:
+            return
+        self._t_ns = sample.t_ns
+        if sample.score >= limits.leave:
+            self._below_since = None
+            return
+        if self._below_since is None:
+            self._below_since = sample
+        if elapsed_ns(self._below_since, sample) >= limits.merge_ns:
+            self.end()
+
+    def _count(self, reason: HoldReason, t_ns: int) -> None:
+        self._forget(t_ns)
+        key = t_ns // MINUTE_NS, reason
+        self._minutes[key] = self._minutes.get(key, 0) + 1
+        self._since_event[reason] += 1
+        self.ever[reason] += 1
+
+    def _forget(self, now_ns: int) -> None:
+        oldest = now_ns // MINUTE_NS - 60
+        for key in [key for key in self._minutes if key[0] <= oldest]:
+            del self._minutes[key]

@@ -1,0 +1,95 @@
+"""The engine thread's work: open the model, then gather -> infer -> detect -> hand over, until told to stop.
+
+It alone touches the model and the detector; everything else asks through `EngineLoop.ask`.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.clock import Clock
+from edge.node.threads import WakeEvent
+from edge.pipeline import Pipeline, StepResult
+
+log = logging.getLogger(__name__)
+Request = Callable[[Pipeline], None]
+
+
+class SaveLearned(Protocol):
+    """Saves what was learned."""
+
+    def __call__(self, *, at_once: bool = False) -> None:
+        """When it is time, or ``at_once``."""
+        ...
+
+
+class StepSink(Protocol):
+    """Who takes what a step brought forth."""
+
+    def deliver(self, step: StepResult) -> None:
+        """Take a step's scores, events and facts; must not block for long."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPipeline:
+    """A pipeline, what frees its model, and what keeps the learned; all on the thread that made it."""
+
+    pipeline: Pipeline
+    close: Callable[[], None]
+    save_learned: SaveLearned
+
+
+class EngineLoop:
+    """``open_pipeline`` is called on the engine thread."""
+
+    IDLE_S = 0.1  # how often lateness and health are looked at when no media arrives
+
+    def __init__(self, open_pipeline: Callable[[], OpenedPipeline], sink: StepSink, clock: Clock) -> None:
+        self._open_pipeline = open_pipeline
+        self._sink = sink
+        self._clock = clock
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.wake = WakeEvent()
+        self.ready = threading.Event()
+        self.idle = threading.Event()
+        self.last_turn_ns = clock.mono_ns()
+
+    def submit(self, request: Request) -> None:
+        """Have ``request(pipeline)`` called on the engine thread, soon."""
+        self._requests.put(request)
+        self.wake.set()
+
+    def run(self, cancel: threading.Event) -> None:
+        """The engine thread's loop."""
+        opened = self._open_pipeline()
+        pipeline = opened.pipeline
+        try:
+            self.last_turn_ns = self._clock.mono_ns()
+            self.ready.set()
+            while not cancel.is_set():
+                self._turn(pipeline)
+                opened.save_learned()
+                self.wake.wait(self.IDLE_S)
+            self._turn(pipeline)
+            opened.save_learned(at_once=True)
+            self._sink.deliver(StepResult(events=pipeline.finish("shutdown")))
+        finally:
+            opened.close()
+
+    def _turn(self, pipeline: Pipeline) -> None:
+        self.idle.clear()
+        while not self._requests.empty():
+            self._requests.get()(pipeline)
+        while True:
+            step = pipeline.step()
+            self._sink.deliver(step)
+            self.last_turn_ns = self._clock.mono_ns()
+            if not step.scores and step.ready_ns is None:  # a window may be looked at and give none
+                break
+        self.idle.set()

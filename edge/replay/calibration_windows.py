@@ -1,0 +1,98 @@
+"""Recordings as rows of the model's inputs, with what the fp32 graphs say: for calibration and comparison."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge.buffer.camera import CameraBuffer
+from edge.capture.registry import open_source
+from edge.clock import VirtualClock
+from edge.config import parse
+from edge.config.sources import FileSourceConfig
+from edge.engine import contract
+from edge.engine.contract import Array
+from edge.engine.manifest import ModelFolder
+from edge.engine.model import MemoryBank
+from edge.engine.precision.make_variants import ChainedGraphs, Progress
+from edge.engine.precision.quantise import CalibrationRow, CalibrationSet, split_recordings
+from edge.errors import InputError, MediaError
+from edge.metrics import Metrics
+from edge.replay.replayer import camera_name
+from edge.types import Batch, Window
+
+_log = logging.getLogger(__name__)
+_CONFIG = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
+
+
+def record_windows(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> CalibrationSet:
+    """The most diverse windows of ``files``; those that cannot be read are named in the log and left out.
+
+    InputError where no file gives a window; KeyboardInterrupt where ``progress`` says False.
+    """
+    graphs = ChainedGraphs(folder)
+    try:
+        found = split_recordings(_recordings(folder, graphs, files, progress), most)
+    finally:
+        graphs.close()
+    if not found.calibrate or not found.compare:
+        raise InputError(
+            "the recordings give no window to calibrate with and to compare on; give longer ones (5 s or more each)"
+        )
+    return found
+
+
+def _recordings(
+    folder: ModelFolder, graphs: ChainedGraphs, files: Sequence[Path], progress: Progress
+) -> Iterator[Iterator[CalibrationRow]]:
+    for done, path in enumerate((*files, None)):
+        if not progress("reading recordings", done, len(files)):
+            raise KeyboardInterrupt
+        if path is not None:
+            yield _readable_rows(recording_rows(folder, graphs, path), path)
+
+
+def _readable_rows(found: Iterator[CalibrationRow], path: Path) -> Iterator[CalibrationRow]:
+    try:
+        yield from found
+    except MediaError as error:
+        _log.warning("%s: left out: %s", path, error)
+
+
+def recording_rows(folder: ModelFolder, graphs: ChainedGraphs, path: Path) -> Iterator[CalibrationRow]:
+    """Every window of one recording in order, the memory as the fp32 graphs left it; MediaError if unreadable."""
+    config = parse(_CONFIG).config
+    geometry, metrics, clock = folder.manifest.geometry, Metrics(), VirtualClock(0)
+    name = camera_name(path)
+    inputs = contract.allocate_buffers(contract.input_specs(folder), 1)
+    batch = Batch(*(inputs[key] for key in ("frames", "video_ok", "audio", "audio_ok", "sensors", "sensor_ok")))
+    bank = MemoryBank(geometry.memory.tokens, geometry.memory.dim)
+    file = FileSourceConfig(type="file", path=path.absolute(), pace="fast")
+    source = open_source(name, file, geometry, clock, metrics, Path())
+    buffer = CameraBuffer(name, geometry, clock, config.windows, config.health, metrics)
+
+    def due() -> Iterator[CalibrationRow]:
+        while (window := buffer.take(batch, 0, clock.mono_ns(), newest=False)) is not None:
+            bank.read(window, inputs["memory"][0], inputs["memory_ok"][0])
+            yield _row(graphs, bank, window, inputs)
+
+    try:
+        for item in source.items():
+            buffer.expect(video=source.has_video, audio=source.has_audio)
+            clock.advance_to(item.arrival_ns)
+            buffer.push(item)
+            yield from due()
+    finally:
+        source.close()
+    buffer.finish()
+    yield from due()
+
+
+def _row(graphs: ChainedGraphs, bank: MemoryBank, window: Window, inputs: dict[str, Array]) -> CalibrationRow:
+    kept = {key: array.copy() for key, array in inputs.items()}
+    answer = graphs.run(kept)
+    bank.append(window, kept["memory"][0], kept["memory_ok"][0], answer["token"][0])
+    return CalibrationRow(kept, np.asarray(answer["logits"][0]).copy())

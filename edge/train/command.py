@@ -1,0 +1,179 @@
+"""`edge learn train | ablate | export | evaluate`: from starting weights and open data to engines/fused in one command.
+
+Importing this module loads neither torch nor onnxruntime.
+
+`edge learn words`: what prompts need of a model, before and after its graph is exported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import InputError
+from edge.train.evaluation.command import register_evaluate, register_gating
+from edge.train.evaluation.precision import register_precision
+
+if TYPE_CHECKING:
+    from edge.train.checkpoint import TrainingPaths
+
+_log = logging.getLogger(__name__)
+VERSION = "0.3.0"
+FUSION = "attention"
+Handler = Callable[[argparse.Namespace], int]
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Give `edge learn` its commands (`run_training`, `run_ablation`, `export`, `evaluate`, ...), each with its
+    `handler`."""
+    from edge.adapt.command import register as add_events
+    from edge.adapt.normal import register as add_normal
+
+    subparsers = parser.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
+    add_events(subparsers)
+    add_normal(subparsers)
+    register_words(subparsers)
+    train = subparsers.add_parser("train", help="train the fused model and export it")
+    _add_common_options(train)
+    _add_background_options(train)
+    train.add_argument("--fusion", default=FUSION, help="how the modalities are related (edge/learn/fusion)")
+    train.add_argument("--fast", action="store_true", help="minutes, not hours: a tenth of the scenes and steps")
+    train.set_defaults(handler=require_torch(main_train))
+    ablate = subparsers.add_parser("ablate", help="train every fusion alike on the cached features and compare them")
+    _add_common_options(ablate)
+    _add_background_options(ablate)
+    ablate.add_argument("--seeds", type=int, default=2)
+    ablate.add_argument("--steps", type=int, default=160)
+    ablate.add_argument("--minutes", type=float, default=20.0, help="at most, for each run")
+    ablate.add_argument("--fast", action="store_true", help="the work folder is one of `train --fast`")
+    ablate.set_defaults(handler=require_torch(main_ablate))
+    export = subparsers.add_parser("export", help="export the trained network of a work folder to ONNX")
+    _add_common_options(export)
+    export.set_defaults(handler=require_torch(main_export))
+    evaluate = subparsers.add_parser("evaluate", help="measure an engine folder on the data folder, in one report")
+    register_evaluate(evaluate)
+    register_precision(subparsers.add_parser("precision", help="what fewer bits cost, label by label"))
+    gating = subparsers.add_parser(
+        "gating", help="what computing only what changed saves and changes, on the data folder"
+    )
+    register_gating(gating)
+
+
+def require_torch(handler: Handler) -> Handler:
+    """``handler`` where torch is installed; elsewhere an InputError that says how to get it."""
+
+    def run(args: argparse.Namespace) -> int:
+        if importlib.util.find_spec("torch") is None:
+            raise InputError(
+                f"edge learn {args.learn_command}: needs the extra `learn` (torch): `scripts/setup learn`. Teaching "
+                "events and learning what is normal do not"
+            )
+        return handler(args)
+
+    return run
+
+
+def main_train(args: argparse.Namespace) -> int:
+    """Every stage that the work folder does not hold yet, then calibration and export."""
+    from edge.train.recipe.stages import FAST_SIZES, FULL_SIZES, run_training
+
+    print(run_training(_paths_of(args), FAST_SIZES if args.fast else FULL_SIZES, _checked_fusion(args.fusion), VERSION))
+    return 0
+
+
+def main_ablate(args: argparse.Namespace) -> int:
+    """Every fusion on the work folder's features; the table is printed and left there."""
+    from edge.train.recipe.ablation import ablation_table, run_ablation
+    from edge.train.recipe.fusion import FusionTrainingConfig
+    from edge.train.recipe.stages import FAST_SIZES, FULL_SIZES, load_evidence_weights, load_scene_rows
+
+    sources = _paths_of(args)
+    train, held = load_scene_rows(sources, FAST_SIZES if args.fast else FULL_SIZES)
+    run = FusionTrainingConfig(steps=args.steps, minutes=args.minutes)
+    start, path = load_evidence_weights(sources), sources.work / "ablation.json"
+    text = ablation_table(run_ablation(start, train, held, run, range(1, args.seeds + 1), path))
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def main_export(args: argparse.Namespace) -> int:
+    """<work>/calibrated.pt -> the engine folder."""
+    from edge.train.recipe.export import export_work_folder
+
+    done = export_work_folder(args.work, args.weights, args.out, VERSION)
+    speed, gap = f"{done.ms_per_row:.1f} ms a row on one thread", f"{done.difference:.4f} from torch"
+    print(f"{done.path}: {done.megabytes:.1f} MB, {speed}, {gap}")
+    return 0
+
+
+def _paths_of(args: argparse.Namespace) -> TrainingPaths:
+    """The arguments as the training's sources, with torch's threads set."""
+    import torch
+
+    from edge.train.checkpoint import TrainingPaths
+    from edge.train.data import find_data_root
+
+    torch.set_num_threads(args.threads)
+    return TrainingPaths(find_data_root(args.data), args.weights, args.packages, args.photos, args.work, args.out)
+
+
+def _checked_fusion(name: str) -> str:
+    """A fusion's name, if there is one."""
+    from edge.train.nets.fusion import FUSIONS
+
+    if name not in FUSIONS:
+        raise InputError(f"no fusion {name!r}: there is {', '.join(FUSIONS)}")
+    return name
+
+
+def _add_background_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--photos", type=Path, default=None, help="openly licensed photographs, for backgrounds")
+    parser.add_argument(
+        "--packages", type=Path, default=Path("/"), help="where Debian's sound packages are installed or unpacked"
+    )
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
+    parser.add_argument(
+        "--weights", type=Path, default=Path(os.environ.get("EDGE_WEIGHTS", "weights")), help="starting weights"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/learn"), help="cached stages; a stage that is there is not run again"
+    )
+    parser.add_argument("--out", type=Path, default=Path("engines/fused"))
+    parser.add_argument("--threads", type=int, default=2)
+
+
+Subparsers = argparse._SubParsersAction  # noqa: SLF001  -- argparse has no public name for it
+
+
+def register_words(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """Give `edge learn` the command."""
+    parser = subparsers.add_parser("words", help="fit what prompts need (align.pt, text.npz) to a model's encoders")
+    parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="default: %(default)s")
+    parser.add_argument("--work", type=Path, default=Path("build/learn"), help="where align.pt goes for the training")
+    parser.add_argument("--write", action="store_true", help="put text.npz beside a graph exported with that align.pt")
+    parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
+    parser.add_argument("--packages", type=Path, default=Path("/"), help="where sound packages are unpacked")
+    parser.add_argument("--photos", type=Path, default=None, help="openly licensed photographs")
+    parser.set_defaults(handler=main_words)
+
+
+def main_words(args: argparse.Namespace) -> int:
+    """Fit to the engine's encoders, or write what was fitted into the engine."""
+    from edge.train.align.build import fit_alignment, write_knowledge
+    from edge.train.data import find_data_root
+
+    if args.write:
+        print(write_knowledge(args.engine, args.work))
+    else:
+        fit_alignment(args.engine, find_data_root(args.data), args.packages, args.photos).save(args.work)
+        print(f"{args.work}/align.pt: export the network with it, then edge learn words --write")
+    return 0

@@ -1,0 +1,274 @@
+"""The open data: what lies under `<data>/open`, who belongs to which split, and decoding.
+
+Reads `manifest.csv`; only rows of the tier `open` whose own licence is one of `_LICENCES` are ever returned. Splits
+are by source: ESC-10 by its official folds (5 is held out), videos by clip, the rest by a hash of the recording.
+
+Openly licensed sounds inside Debian packages: Freedoom's, Fluid's effects, Endless Sky's explosions.
+
+`root` is `/` where the packages are installed, or a folder they were unpacked into. What is not there is left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError
+from edge.train.labels import FPS, HEIGHT, PAD_VALUE, RATE_HZ, WIDTH
+
+Wave = NDArray[np.float32]
+
+_WAD: Final = "usr/share/games/doom/freedoom2.wad"
+_SOUNDFONT: Final = "usr/share/sounds/sf2/FluidR3_GS.sf2"
+_SKY: Final = "usr/share/games/endless-sky/sounds"
+_FREEDOOM: Final = {
+    "gunshot": ("DSPISTOL", "DSSHOTGN", "DSDSHTGN"),
+    "explosion": ("DSBAREXP",),
+    "scream": ("DSPLDETH", "DSPDIEHI"),
+    "": ("DSDOROPN", "DSDORCLS", "DSSWTCHN", "DSSTNMOV", "DSMETAL", "DSPUNCH", "DSITEMUP", "DSWPNUP", "DSSAWIDL",
+         "DSPSTART", "DSOOF"),
+}  # fmt: skip
+_FLUID: Final = {
+    "gunshot": ("Gun",),
+    "explosion": ("Explosion",),
+    "scream": ("Scream",),
+    "": ("River", "Car Crash1", "Telephone 2", "Heli", "Wind Chime", "Thunder(L)", "Laugh", "train", "FootStep",
+         "Punch", "Car Pass", "Door", "Bird2(L)", "Noise", "Car Stop", "doorcreak", "Car Start", "SeattleRain...(L)",
+         "Applause", "Sea Shore", "Slap", "Gallops", "HeartBeat", "bubbles"),
+}  # fmt: skip
+_ENDLESS_SKY: Final = {
+    "explosion": ("explosion tiny", "explosion small", "explosion medium", "explosion large", "final explosion small",
+                  "final explosion medium", "final explosion large", "rocket"),
+    "siren": ("alarm",),
+    "": ("landing", "takeoff", "crunch"),
+}  # fmt: skip
+"""Those of its sounds that its copyright file calls public domain; two others there are CC BY-SA and not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedSound:
+    """A sound of a package: 32 kHz mono, its label of ours or "", and whether it is held out (by its name)."""
+
+    wave: Wave
+    label: str
+    name: str
+    held_out: bool
+
+
+def packaged_sounds(root: Path) -> list[PackagedSound]:
+    """All sounds of the packages that are under `root`."""
+    lumps: dict[str, Wave] = {}
+    labels: dict[str, str] = {}
+    for read, path, names in (
+        (wad_sounds, root / _WAD, _FREEDOOM),
+        (soundfont_sounds, root / _SOUNDFONT, _FLUID),
+        (_folder_sounds, root / _SKY, _ENDLESS_SKY),
+    ):
+        if not path.exists():
+            continue
+        sounds = read(path)
+        for label, wanted in names.items():
+            for name in wanted:
+                if name in sounds:
+                    lumps[name], labels[name] = sounds[name], label
+    return [PackagedSound(lumps[n], labels[n], n, zlib.crc32(n.encode()) % 4 == 0) for n in lumps]
+
+
+def wad_sounds(path: Path) -> dict[str, Wave]:
+    """The DMX sound lumps of a Doom WAD, resampled to 32 kHz (format: u16 3, u16 rate, u32 n, n u8 samples)."""
+    data = path.read_bytes()
+    count, directory = struct.unpack("<ii", data[4:12])
+    found: dict[str, Wave] = {}
+    for n in range(count):
+        at, size, raw = struct.unpack("<ii8s", data[directory + 16 * n : directory + 16 * n + 16])
+        name = raw.rstrip(b"\0").decode("ascii", "replace")
+        if not name.startswith("DS") or size < 64:
+            continue
+        kind, rate, length = struct.unpack("<HHI", data[at : at + 8])
+        if kind != 3:
+            continue
+        samples = np.frombuffer(data[at + 24 : at + 8 + length - 16], np.uint8).astype(np.float32) / 128.0 - 1.0
+        found[name] = _resample(samples, rate)
+    return found
+
+
+def soundfont_sounds(path: Path) -> dict[str, Wave]:
+    """The 16-bit samples of a SoundFont 2 file by name (RIFF; `smpl` holds the samples, `shdr` 46-byte headers)."""
+    data = path.read_bytes()
+    parts: dict[bytes, tuple[int, int]] = {}
+    for kind, at, size in _chunks(data, 12, len(data)):
+        if kind == b"LIST":
+            parts |= {k: (a, s) for k, a, s in _chunks(data, at + 4, at + size)}
+    samples, (headers, length) = parts[b"smpl"][0], parts[b"shdr"]
+    found: dict[str, Wave] = {}
+    for at in range(headers, headers + length - 46, 46):
+        raw, begin, end, _, _, rate = struct.unpack("<20sIIIII", data[at : at + 40])
+        steps = np.frombuffer(data[samples + 2 * begin : samples + 2 * end], np.int16)
+        wave = steps.astype(np.float32) / np.float32(32768)
+        if len(wave) > rate // 10:
+            found[raw.split(b"\0")[0].decode("latin-1")] = _resample(wave, rate)
+    return found
+
+
+def _chunks(data: bytes, at: int, end: int) -> list[tuple[bytes, int, int]]:
+    """RIFF chunks between two offsets: id, offset of the body, size."""
+    found = []
+    while at + 8 <= end:
+        size = struct.unpack("<I", data[at + 4 : at + 8])[0]
+        found.append((data[at : at + 4], at + 8, size))
+        at += 8 + size + (size & 1)
+    return found
+
+
+def _folder_sounds(folder: Path) -> dict[str, Wave]:
+
+    wanted = {n for names in _ENDLESS_SKY.values() for n in names}
+    return {p.stem: decode_sound(p) for p in sorted(folder.glob("*.wav")) if p.stem in wanted}
+
+
+def _resample(wave: Wave, rate: int) -> Wave:
+    import soxr
+
+    return np.asarray(soxr.resample(wave, rate, RATE_HZ), dtype=np.float32)
+
+
+U8 = NDArray[np.uint8]
+
+_SOUND_LABELS: Final = {
+    "dog": "dog_bark", "crackling_fire": "fire", "crying_baby": "crying_baby", "gun_shot": "gunshot",
+}  # fmt: skip
+_LICENCES: Final = re.compile(r"\b(CC0|CC BY(?![- ]?(NC|ND|SA))|ODbL|Apache|BSD|MIT)\b")
+_HELD_CLIPS: Final = ("opencv_vtest", "intel_preview_people-detection", "intel_preview_worker-zone-detection")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecording:
+    """One open file. `label` is ours or ""; `held_out` ones calibrate and stop training, and never train."""
+
+    path: Path
+    kind: str
+    label: str
+    group: str
+    held_out: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSound:
+    """A decoded open sound, 32 kHz mono."""
+
+    wave: Wave
+    label: str
+    kind: str
+    held_out: bool
+
+
+def find_data_root(argument: str | None) -> Path:
+    """The data folder: the argument, or EDGE_DATA."""
+    root = argument or os.environ.get("EDGE_DATA", "")
+    if not root:
+        raise InputError("say where the data is: --data DIR or EDGE_DATA=DIR")
+    return Path(root)
+
+
+def is_permitted_licence(licence: str) -> bool:
+    """Whether a recording under this licence may train what ships: CC0, CC BY, ODbL, Apache, BSD or MIT."""
+    return _LICENCES.search(licence) is not None
+
+
+def open_recordings(root: Path) -> list[OpenRecording]:
+    """Every open recording of `<root>/manifest.csv` whose licence permits training."""
+    with open(root / "manifest.csv", encoding="utf-8") as f:
+        rows = [row for row in csv.DictReader(f) if row["tier"] == "open" and is_permitted_licence(row["licence"])]
+    result = []
+    for row in rows:
+        path, video = root / row["file"], row["file"].endswith(".mp4")
+        stem = path.stem
+        if row["dataset"] == "ESC-10":
+            held = row["split"] == "fold5"
+        elif video:
+            held = stem in _HELD_CLIPS
+        else:
+            held = zlib.crc32((row["group"] or stem).encode()) % 5 == 0
+        label = "" if video else _SOUND_LABELS.get(row["label"], "")
+        result.append(
+            OpenRecording(path, "video" if video else "audio", label, row["group"] or stem, held, row["dataset"])
+        )
+    return result
+
+
+def training_sounds(root: Path, packages: Path | None) -> list[DecodedSound]:
+    """All open sounds decoded, with those of the Debian packages under `packages` where it is given."""
+    files = [r for r in open_recordings(root) if r.kind == "audio"]
+    sounds = [DecodedSound(decode_sound(r.path), r.label, r.path.stem, r.held_out) for r in files]
+    if packages is not None:
+        sounds += [DecodedSound(x.wave, x.label, x.name, x.held_out) for x in packaged_sounds(packages)]
+    return sounds
+
+
+def decode_sound(path: Path) -> Wave:
+    """A file's sound, 32 kHz mono -1..1; raises ValueError where it has none."""
+    import av
+
+    with av.open(str(path), metadata_errors="ignore") as container:
+        if not container.streams.audio:
+            raise ValueError(f"{path}: no sound")
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
+        parts = []
+        for frame in container.decode(container.streams.audio[0]):
+            parts += [out.to_ndarray()[0] for out in resampler.resample(frame)]
+        parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
+    return np.asarray(np.clip(np.concatenate(parts), -1, 1), dtype=np.float32)
+
+
+def decode_video(path: Path, limit_s: float = 1e9) -> U8:
+    """A clip's pictures at the model's rate on its canvas, u8 [n,256,448,3] RGB, by pts."""
+    import av
+
+    pictures, due = [], 0.0
+    with av.open(str(path), metadata_errors="ignore") as container:
+        stream = container.streams.video[0]
+        first = None
+        for frame in container.decode(stream):
+            t = float(frame.time or 0.0)
+            first = t if first is None else first
+            if t - first + 1e-6 < due:
+                continue
+            if t - first > limit_s:
+                break
+            pictures.append(letterbox(frame.to_ndarray(format="rgb24")))
+            due += 1.0 / FPS
+    return np.stack(pictures)
+
+
+def letterbox(picture: U8) -> U8:
+    """Any RGB picture centred on the 448x256 canvas, scaled to fit, padding 114."""
+    import cv2
+
+    h, w = picture.shape[:2]
+    scale = min(WIDTH / w, HEIGHT / h)
+    nw, nh = max(1, round(w * scale)), max(1, round(h * scale))
+    resized = cv2.resize(picture, (nw, nh), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas = np.full((HEIGHT, WIDTH, 3), PAD_VALUE, np.uint8)
+    top, left = (HEIGHT - nh) // 2, (WIDTH - nw) // 2
+    canvas[top : top + nh, left : left + nw] = resized
+    return canvas
+
+
+def read_photo(path: Path) -> U8:
+    """A picture file on the model's canvas; raises ValueError where it cannot be read."""
+    import cv2
+
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"{path}: no picture")
+    return letterbox(np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8))

@@ -1,0 +1,180 @@
+"""From starting weights and open data to an engine folder: the stages, in order, each with the file that it leaves.
+
+A stage whose file lies in the work folder is not run again; what a killed stage had finished is gone on from. On a box
+without a GPU the encoders stay as they are (but the sound student) and heads learn on cached features; where torch
+finds CUDA the picture encoder is tuned as a whole first (`train/whole.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from edge.train import checkpoint
+from edge.train.body.training import BodyTrainingConfig, train_body
+from edge.train.checkpoint import TrainingBudget, TrainingPaths
+from edge.train.flames.shots import ShotPlan
+from edge.train.nets.heads import HopFeatures
+from edge.train.nets.network import FusedNet, pretrained_network
+from edge.train.recipe.ablation import compare_views, comparison_table
+from edge.train.recipe.audio import AudioTrainingConfig, train_audio
+from edge.train.recipe.calibration import calibrate_head, calibration_csv
+from edge.train.recipe.features import FeatureRows, ScenePlan, cache_pictures, load_feature_rows
+from edge.train.recipe.fusion import FusionTrainingConfig, train_fusion_head, train_sensor_evidence
+from edge.train.recipe.pictures import DenseTrainingConfig, PictureTrainingConfig, fine_tune_pictures, train_dense
+from edge.train.recipe.recordings import encode_recordings, held_out_recordings, ordinary_recordings
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSizes:
+    """How much of everything; `fast` is minutes, to try the machinery."""
+
+    audio: AudioTrainingConfig
+    train: ScenePlan
+    held: ScenePlan
+    fusion: FusionTrainingConfig
+    dense: DenseTrainingConfig = field(default_factory=DenseTrainingConfig)
+    body: BodyTrainingConfig = field(default_factory=BodyTrainingConfig)
+    whole: PictureTrainingConfig = field(default_factory=PictureTrainingConfig)
+
+
+FULL_SIZES = TrainingSizes(
+    AudioTrainingConfig(), ScenePlan(), ScenePlan(scenes=24, glimpses=220), FusionTrainingConfig()
+)
+FAST_SIZES = TrainingSizes(
+    AudioTrainingConfig(steps=16, batch=8, minutes=3),
+    ScenePlan(scenes=4, glimpses=16, unseen=12, fires=8, plain=2),
+    ScenePlan(scenes=2, glimpses=6, unseen=4, fires=3, plain=2),
+    FusionTrainingConfig(steps=80, minutes=3),
+    dense=DenseTrainingConfig(ShotPlan(1, 40, 3), ShotPlan(1, 20, 2), steps=60, minutes=2),
+    body=BodyTrainingConfig(scenes=(12, 6, 6), held=6, draws=1, steps=60, minutes=1),
+    whole=PictureTrainingConfig(steps=4, batch=4, every=2),
+)
+
+
+def run_training(sources: TrainingPaths, sizes: TrainingSizes, fusion: str, version: str) -> str:
+    """Run what is missing and say what was run, where."""
+    sources.work.mkdir(parents=True, exist_ok=True)
+    gpu, watch, ran = torch.cuda.is_available(), TrainingBudget(), []
+    stages = _training_stages(sources, sizes, fusion, gpu)
+    for n, (name, file, run) in enumerate(stages, 1):
+        if (sources.work / file).exists():
+            _log.info("stage %d of %d, %s: done before (%s)", n, len(stages), name, file)
+            continue
+        _log.info("stage %d of %d, %s: begins at %.0f s", n, len(stages), name, watch.elapsed_s())
+        run()
+        ran.append(name)
+    where = "GPU: the picture encoder was tuned as a whole" if gpu else "CPU: heads on cached features, encoders frozen"
+    from edge.train.recipe.export import export_work_folder
+
+    done = export_work_folder(sources.work, sources.weights, sources.out, version)
+    speed, gap = f"{done.ms_per_row:.1f} ms a row on one thread", f"{done.difference:.4f} from torch"
+    what = f"{where} but the sound's; ran now: {', '.join(ran) or 'nothing'}, export; {watch.elapsed_s():.0f} s"
+    return f"{what}\n{done.path}: {done.megabytes:.1f} MB, {speed}, {gap}"
+
+
+def load_network(sources: TrainingPaths) -> FusedNet:
+    """The starting network with every part that the work folder holds so far."""
+    net = pretrained_network(sources.weights)
+    for part, name in (("audio", "audio.pt"), ("dense", "dense.pt"), ("acts", "body.pt"), ("align", "align.pt")):
+        state = checkpoint.load(sources.work / name)
+        if state is not None:
+            getattr(net, part).load_state_dict(state["audio"] if part == "audio" else state)
+    whole = checkpoint.load(sources.work / "whole.pt")
+    if whole is not None:
+        net.lite.load_state_dict(whole["lite"])
+    return net.eval()
+
+
+def load_scene_rows(sources: TrainingPaths, sizes: TrainingSizes) -> tuple[FeatureRows, FeatureRows]:
+    """Training rows and those of other sources."""
+    net = load_network(sources)
+    train_rows, held = (
+        load_feature_rows(net, sources.data, sources.packages, sources.work, h, plan.unseen)
+        for h, plan in ((False, sizes.train), (True, sizes.held))
+    )
+    return train_rows, held
+
+
+def load_evidence_weights(sources: TrainingPaths) -> dict[str, torch.Tensor]:
+    """What the sound stage learned of the fusion head: where every fusion starts from."""
+    return dict(checkpoint.load(sources.work / "audio.pt")["head"])
+
+
+def _training_stages(
+    sources: TrainingPaths, sizes: TrainingSizes, fusion: str, gpu: bool
+) -> list[tuple[str, str, Callable[[], object]]]:  # fmt: skip
+    """Name, the file that says it is done, and what to run."""
+    s = sources
+    pictures = (
+        (f"pictures ({split})", f"pictures_{split}.npz",
+         lambda plan=plan, held=held: cache_pictures(load_network(s), s.data, s.packages, s.photos, s.work, plan, held))
+        for split, plan, held in (("held", sizes.held, True), ("train", sizes.train, False))
+    )  # fmt: skip
+    whole = [("whole fine-tune", "whole.pt", lambda: _tune_whole(s, sizes))] if gpu else []
+    return [
+        ("sound", "audio.pt", lambda: train_audio(s.weights, s.data, s.packages, s.work, sizes.audio)),
+        *whole,
+        *pictures,
+        ("fire, smoke and flashes", "dense.pt", lambda: _train_dense(s, sizes)),
+        ("bodies", "body.pt", lambda: train_body(s.work, s.weights, s.data, sizes.body)),
+        ("fusion", "fused.pt", lambda: _train_fusion(s, sizes, fusion)),
+        ("calibration", "calibrated.pt", lambda: _calibrate(s, sizes, fusion)),
+    ]
+
+
+def _train_fusion(s: TrainingPaths, sizes: TrainingSizes, fusion: str) -> None:
+    torch.manual_seed(sizes.fusion.seed)
+    net, (train_rows, held) = FusedNet(fusion), load_scene_rows(s, sizes)
+    net.load_state_dict(
+        {k: v for k, v in load_network(s).state_dict().items() if not k.startswith("head.")}, strict=False
+    )
+    net.head.load_state_dict(load_evidence_weights(s), strict=False)
+    train_sensor_evidence(net.head)
+    train_fusion_head(net.head, train_rows, held, sizes.fusion, s.work / "fusion_run.pt")
+    checkpoint.save(s.work / "fused.pt", net.state_dict())
+
+
+def _calibrate(s: TrainingPaths, sizes: TrainingSizes, fusion: str) -> None:
+    """Writes calibrated.pt, calibration.csv and compare.md."""
+    net = FusedNet(fusion)
+    net.load_state_dict(checkpoint.load(s.work / "fused.pt"))
+    net.eval()
+    held = load_feature_rows(net, s.data, s.packages, s.work, True, sizes.held.unseen)
+    real, ordinary = (
+        _cached_rows(s.work / f"rows_{name}.pt", lambda takes=takes: encode_recordings(net, takes()))  # type: ignore[misc]
+        for name, takes in (
+            ("real", lambda: held_out_recordings(s.data, s.packages)), ("ordinary", lambda: ordinary_recordings(s.data))
+        )
+    )  # fmt: skip
+    fits = calibrate_head(net, held, ordinary, real)
+    (s.work / "calibration.csv").write_text(calibration_csv(fits), encoding="utf-8")
+    (s.work / "compare.md").write_text(comparison_table(compare_views(net.head, held)), encoding="utf-8")
+    checkpoint.save(s.work / "calibrated.pt", {"net": net.state_dict(), "fusion": fusion})
+
+
+def _cached_rows(path: Path, make: Callable[[], FeatureRows]) -> FeatureRows:
+    """Rows of recordings, encoded once."""
+    stored = checkpoint.load(path)
+    if stored is None:
+        rows = make()
+        stored = [list(rows.features), rows.evident, rows.scene, list(rows.names), rows.loud]
+        checkpoint.save(path, stored)
+    features, evident, scene, names, loud = stored
+    return FeatureRows(HopFeatures(*features), evident, scene, tuple(names), loud)
+
+
+def _train_dense(s: TrainingPaths, sizes: TrainingSizes) -> None:
+    net = load_network(s)
+    train_dense(net, s.data, s.photos, s.work, sizes.dense)
+    checkpoint.save(s.work / "dense.pt", net.dense.state_dict())
+
+
+def _tune_whole(s: TrainingPaths, sizes: TrainingSizes) -> None:
+    checkpoint.save(s.work / "whole.pt", fine_tune_pictures(load_network(s), s, sizes.whole))
