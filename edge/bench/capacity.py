@@ -9,7 +9,7 @@ USABLE = 0.9
 """Of the processors' time and of free memory: above this, what comes unevenly comes late."""
 
 DECODING = ("decode", "scale", "sound", "gather")
-MODEL = ("gate", "see", "hear", "fuse", "model")
+MODEL = ("gate", "vision", "audio", "fusion", "model")
 ENGINE = (*MODEL, "detect")
 
 

@@ -83,9 +83,8 @@ class DaemonMeasurement:
     ``stages`` is CPU-ms per camera-second of media, by stage: recordings wait on a box that is too busy and lose
     nothing, so what was spent on pictures is counted by pictures, and what was spent on windows by windows.
     ``due_share`` is windows scored by windows due at the model's hop, ``left_out`` those that a longer hop left out;
-    ``drops`` what was lost by place;
-    ``encoded`` the share of windows whose pictures (`see`) and sound (`hear`) were encoded anew, empty where the model
-    is one graph.
+    ``drops`` what was lost by place; ``encoded`` the share of windows whose pictures (`vision`) and sound (`audio`)
+    were encoded anew, empty where the model is one graph.
     """
 
     cameras: int

@@ -308,7 +308,7 @@ def _capacity_text(holds: Capacity, scene: str, look: DaemonMeasurement | None) 
 
 
 def _encoded_text(look: DaemonMeasurement) -> str:
-    names = {"see": "pictures", "hear": "sound"}
+    names = {"vision": "pictures", "audio": "sound"}
     return ", ".join(f"{names.get(part, part)} in {100 * n:.0f} % of windows" for part, n in look.encoded.items())
 
 

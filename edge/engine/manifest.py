@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ModelError
 from edge.types import nanoseconds
@@ -76,9 +76,9 @@ class ModelParts(_Frozen):
     from these, masks, sensors and memory. Together they compute what the whole does; a part need not run where its
     input did not change."""
 
-    vision: ModelFile
-    audio: ModelFile
-    fusion: ModelFile
+    vision: ModelFile = Field(validation_alias=AliasChoices("vision", "see"))  # the second is of folders before 0.3.0
+    audio: ModelFile = Field(validation_alias=AliasChoices("audio", "hear"))
+    fusion: ModelFile = Field(validation_alias=AliasChoices("fusion", "fuse"))
 
 
 class VideoGeometry(_Frozen):

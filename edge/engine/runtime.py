@@ -66,7 +66,7 @@ class PartsRuntime:
         self, folder: ModelFolder, vision: InferenceGraph, audio: InferenceGraph, fusion: InferenceGraph, max_batch: int
     ) -> None:
         """ModelError where the graphs do not fit model.yaml or each other."""
-        self._graphs = {"see": vision, "hear": audio, "fuse": fusion}
+        self._graphs = {"vision": vision, "audio": audio, "fusion": fusion}
         self._max_batch = max_batch
         whole = {tensor.name: tensor for tensor in contract.input_specs(folder)}
         features = {**vision.outputs, **audio.outputs}
@@ -110,16 +110,18 @@ class PartsRuntime:
 
     def run_vision(self, rows: Iterable[int]) -> None:
         """Encode the pictures of these rows."""
-        self._run("see", rows, self._inputs, self._vision_features)
+        self._run("vision", rows, self._inputs, self._vision_features)
 
     def run_audio(self, rows: Iterable[int]) -> None:
         """Encode the sound of these rows."""
-        self._run("hear", rows, self._inputs, self._audio_features)
+        self._run("audio", rows, self._inputs, self._audio_features)
 
     def run_fusion(self, rows: int) -> Mapping[str, Array]:
         """The answers of the first ``rows`` rows, from features, masks, sensors and memory; views as in `run`."""
         check_rows(rows, self._max_batch)
-        self._run("fuse", range(rows), {**self._inputs, **self._vision_features, **self._audio_features}, self._outputs)
+        self._run(
+            "fusion", range(rows), {**self._inputs, **self._vision_features, **self._audio_features}, self._outputs
+        )
         return {name: array[:rows] for name, array in self._outputs.items()}
 
     def run(self, rows: int) -> Mapping[str, Array]:

@@ -27,7 +27,7 @@ MEMORY_PRICE_MB = 1000.0
 """Memory's price: a choice that needs this many MB more must halve the processor time; 100 MB more, save a tenth."""
 MAX_COST_SHARE = 0.95
 """What is chosen instead of 32 bits on ONNX Runtime costs at most this share of it: less is noise."""
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)

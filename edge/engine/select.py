@@ -44,7 +44,7 @@ def compose_runtime(folder: ModelFolder, graphs: Mapping[Part, InferenceGraph], 
         from edge.engine.runtime import WholeRuntime
 
         return WholeRuntime(folder, graphs["whole"], max_batch)
-    return PartsRuntime(folder, graphs["see"], graphs["hear"], graphs["fuse"], max_batch)
+    return PartsRuntime(folder, graphs["vision"], graphs["audio"], graphs["fusion"], max_batch)
 
 
 def open_graph(
@@ -171,10 +171,10 @@ def _open_on_cpu(folder: ModelFolder, name: str, settings: models.ModelConfig, m
 
 def _all_in(folder: ModelFolder, name: str, precision: str) -> Choice:
     """Every part on one runtime; in INT8 those that were admitted in it, and at least the one that matters most; in
-    bfloat16 what encodes, since `fuse` gives what is not a number there and is cheap in any case."""
+    bfloat16 what encodes, since `fusion` gives what is not a number there and is cheap in any case."""
     parts = runtime_choice.graph_parts(folder)
     if precision == "bf16":
-        return {part: ExecutionMode(name, "fp32" if part == "fuse" else precision) for part in parts}
+        return {part: ExecutionMode(name, "fp32" if part == "fusion" else precision) for part in parts}
     if precision != "int8":
         return dict.fromkeys(parts, ExecutionMode(name, "fp32"))
     made = {v.part for v in list_variants(folder) if v.precision == precision and v.is_admitted} or {parts[0]}

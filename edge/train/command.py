@@ -41,7 +41,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     train = subparsers.add_parser("train", help="train the fused model and export it")
     _add_common_options(train)
     _add_background_options(train)
-    train.add_argument("--fusion", default=FUSION, help="how the modalities are related (edge/learn/fusion)")
+    train.add_argument("--fusion", default=FUSION, help="how the modalities are related (edge/train/nets/fusion.py)")
     train.add_argument("--fast", action="store_true", help="minutes, not hours: a tenth of the scenes and steps")
     train.set_defaults(handler=require_torch(main_train))
     ablate = subparsers.add_parser("ablate", help="train every fusion alike on the cached features and compare them")

@@ -18,7 +18,7 @@ class LabelSpec:
     `tag_offset`: no real recording of it was there to learn from, so its sound is the tags' own log-odds; no more than
     a scale and an offset is learned. `picture_limit`: no real picture of it was there, so what is seen alone never
     gives more than this probability. `enter`, `leave` are calibrated probabilities, `min_s` seconds; `enter` comes
-    from open material alone (`edge.learn.train.thresholds`).
+    from open material alone.
     """
 
     name: str

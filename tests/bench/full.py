@@ -192,7 +192,7 @@ def climb(
 def row(scene: str, look: DaemonMeasurement) -> list[object]:
     """One look as a row of the table."""
     lost = ", ".join(f"{n:.0f} {place}" for place, n in look.drops.items()) or "0"
-    anew = f"{100 * look.encoded['see']:.0f} %" if "see" in look.encoded else ""
+    anew = f"{100 * look.encoded['vision']:.0f} %" if "vision" in look.encoded else ""
     longer = f"{look.left_out:.0f}"
     late = [f"{1000 * quantile(look.added_s, q):.0f} ms" if look.added_s else "" for q in (0.5, 0.99)]
     cost_ms = [f"{look.rss_mb:.0f} MB", look.cpu_ms, look.cores]

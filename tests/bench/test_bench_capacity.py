@@ -54,5 +54,5 @@ def test_a_cost_that_does_not_grow_between_two_short_looks_is_all_the_cameras() 
 
 
 def test_a_load_is_made_of_stages() -> None:
-    made = camera_load(4, {"see": 25.0, "detect": 5.0, "decode": 15.0, "publish": 5.0}, 200.0)
+    made = camera_load(4, {"vision": 25.0, "detect": 5.0, "decode": 15.0, "publish": 5.0}, 200.0)
     assert (made.cpu_ms, made.engine_ms, made.decoding_ms) == pytest.approx((200.0, 120.0, 60.0))

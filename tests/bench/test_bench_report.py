@@ -30,8 +30,8 @@ def look(cameras: int, **more: object) -> DaemonMeasurement:
         "due_share": 1.0,
         "left_out": 0.0,
         "drops": {},
-        "stages": {"decode": 60.0, "see": 40.0},
-        "encoded": {"see": 0.25, "hear": 1.0},
+        "stages": {"decode": 60.0, "vision": 40.0},
+        "encoded": {"vision": 0.25, "audio": 1.0},
         "end_to_end_s": [0.06],
         "added_s": [0.004, 0.004, 0.03],
         "infer_s": [0.05],
@@ -43,13 +43,13 @@ def look(cameras: int, **more: object) -> DaemonMeasurement:
 def found() -> BenchResults:
     part = {"row_ms": 40.0, "best_ms": 40.0, "full_ms": 40.0, "clock_ms": 40.0, "full_clock_ms": 40.0}
     chosen = {"runtime": "onnx", "version": "1", "device": "cpu", "precision": "fp32", "load_s": 1.0,
-              "row_ms": 40.0, "full_ms": 40.0, "parts": {"see": part}}  # fmt: skip
-    measured = {"part": "see", "cpu_ms": 40.0, "wall_ms": 40.0, "memory_mb": 9.0}
+              "row_ms": 40.0, "full_ms": 40.0, "parts": {"vision": part}}  # fmt: skip
+    measured = {"part": "vision", "cpu_ms": 40.0, "wall_ms": 40.0, "memory_mb": 9.0}
     ways = [
         {**measured, "how": "onnx fp32", "fault": "", "taken": True},
         {**measured, "how": "openvino bf16", "fault": "is off", "taken": False},
     ]
-    asked = {"see": {"operations": 2e9, "bytes": 1e6, "ms": 40.0, "ms_by_kind": {"Conv": 30.0, "Add": 10.0}}}
+    asked = {"vision": {"operations": 2e9, "bytes": 1e6, "ms": 40.0, "ms_by_kind": {"Conv": 30.0, "Add": 10.0}}}
     return BenchResults(
         ways=ways,
         why="measured here",

@@ -80,7 +80,10 @@ def test_a_stage_that_fails_is_left_again(hand: Hand) -> None:
 def test_a_method_that_is_gone_is_told_and_costs_nothing() -> None:
     watch = StageTimer(lambda _thread: None)
     watch.attach(
-        [TimedMethod("see", "edge.bench.stopwatch", "Stopwatch", "gone"), TimedMethod("see", "edge.clock", "Gone", "x")]
+        [
+            TimedMethod("vision", "edge.bench.stopwatch", "X", "gone"),
+            TimedMethod("vision", "edge.clock", "Gone", "x"),
+        ]
     )
     assert [spot.method for spot in watch.missing] == ["gone", "x"]
 
@@ -91,5 +94,5 @@ def test_a_thread_works_for_the_stage_of_its_name(name: str, stage: str) -> None
 
 
 def test_what_was_spent_between_two_readings() -> None:
-    found = time_by_stage({"see": 1.0, "hear": 2.0, "fuse": 0.5}, {"see": 4.0, "hear": 3.0, "fuse": 0.5})
-    assert found == {"see": 3.0, "hear": 1.0}
+    found = time_by_stage({"vision": 1.0, "audio": 2.0, "fusion": 0.5}, {"vision": 4.0, "audio": 3.0, "fusion": 0.5})
+    assert found == {"vision": 3.0, "audio": 1.0}

@@ -105,8 +105,8 @@ def test_a_still_camera_keeps_its_answer_while_others_move_and_rows_change(folde
         for camera in levels:
             assert gated[camera].values == pytest.approx(full[camera].values, abs=1e-6), (hop, camera)
             assert gated[camera].embedding == pytest.approx(full[camera].embedding)
-    assert (toy.count("encoded", "still", "see"), toy.count("reused", "still", "see")) == (1, 9)
-    assert toy.count("encoded", "moving", "see") == 10
+    assert (toy.count("encoded", "still", "vision"), toy.count("reused", "still", "vision")) == (1, 9)
+    assert toy.count("encoded", "moving", "vision") == 10
     assert sum(toy.see.rows) == 12
     assert sum(plain.see.rows) == 30
 
@@ -117,7 +117,7 @@ def test_a_reset_camera_is_encoded_anew(folder: ModelFolder) -> None:
         toy.show(hop, yard=100)
     toy.model.reset("yard")
     toy.show(3, yard=100)
-    assert toy.count("encoded", "yard", "see") == 2
+    assert toy.count("encoded", "yard", "vision") == 2
 
 
 def test_nothing_is_kept_for_a_window_that_was_broken(folder: ModelFolder) -> None:
@@ -127,7 +127,7 @@ def test_nothing_is_kept_for_a_window_that_was_broken(folder: ModelFolder) -> No
     assert toy.show(1, yard=100) == {}
     toy.model.batch.audio[:] = 0
     toy.show(2, yard=100)
-    assert toy.count("encoded", "yard", "see") == 2
+    assert toy.count("encoded", "yard", "vision") == 2
 
 
 def test_a_camera_in_doubt_is_encoded_although_nothing_changes(folder: ModelFolder) -> None:
@@ -135,7 +135,7 @@ def test_a_camera_in_doubt_is_encoded_although_nothing_changes(folder: ModelFold
     toy.show(0, yard=255, other=255)
     toy.model._gated_runtime._uncertainty.update("yard", np.array([0, 20, 20], np.float32))  # type: ignore[union-attr]
     toy.show(1, yard=255, other=255)
-    assert (toy.count("encoded", "yard", "see"), toy.count("encoded", "other", "see")) == (2, 1)
+    assert (toy.count("encoded", "yard", "vision"), toy.count("encoded", "other", "vision")) == (2, 1)
 
 
 def test_doubt_reaches_halfway_from_the_thresholds_to_certainty(folder: ModelFolder) -> None:

@@ -15,7 +15,7 @@ from edge.engine.manifest import ModelFolder
 from edge.engine.precision.variants import Part
 from edge.engine.runtime_choice import REFERENCE, ExecutionMode, GraphMeasurement, MeasurementTable
 
-PARTS: tuple[Part, ...] = ("see", "hear", "fuse")
+PARTS: tuple[Part, ...] = ("vision", "audio", "fusion")
 WAYS = (REFERENCE, ExecutionMode("openvino", "fp32"), ExecutionMode("openvino", "bf16"), ExecutionMode("onnx", "int8"))
 
 
@@ -35,7 +35,7 @@ def tables(draw: st.DrawFn) -> MeasurementTable:
 def table(see_ms: float = 30.0, see_mb: float = 0.0, library_mb: float = 0.0) -> MeasurementTable:
     """OpenVINO's bfloat16 beside a reference of 40 + 5 + 5 ms."""
     plain = [GraphMeasurement(part, REFERENCE, ms, ms, 50) for part, ms in zip(PARTS, (40.0, 5.0, 5.0), strict=True)]
-    other = GraphMeasurement("see", ExecutionMode("openvino", "bf16"), see_ms, see_ms, 50 + see_mb)
+    other = GraphMeasurement("vision", ExecutionMode("openvino", "bf16"), see_ms, see_ms, 50 + see_mb)
     return MeasurementTable((*plain, other), {"onnx": 20.0, "openvino": library_mb})
 
 
@@ -72,10 +72,10 @@ def test_no_choice_takes_more_memory_than_there_is(measured: MeasurementTable, s
 
 
 def test_8_bits_are_for_those_who_ask() -> None:
-    cheap = GraphMeasurement("see", ExecutionMode("onnx", "int8"), 1.0, 1.0, 50)
+    cheap = GraphMeasurement("vision", ExecutionMode("onnx", "int8"), 1.0, 1.0, 50)
     measured = MeasurementTable((*(m for m in table().rows if m.how == REFERENCE), cheap), {"onnx": 20.0})
     assert runtime_choice.choose_modes(measured, PARTS) == dict.fromkeys(PARTS, REFERENCE)
-    assert (runtime_choice.choose_modes(measured, PARTS, "int8") or {})["see"] == cheap.how
+    assert (runtime_choice.choose_modes(measured, PARTS, "int8") or {})["vision"] == cheap.how
 
 
 @given(tables())
@@ -103,8 +103,8 @@ def test_a_named_precision_is_taken_at_its_word(measured: MeasurementTable) -> N
 def test_memory_has_a_price(measured: MeasurementTable, taken: str) -> None:
     choice = runtime_choice.choose_modes(measured, PARTS)
     assert choice is not None
-    assert choice["see"].runtime == taken
-    assert choice["hear"] == choice["fuse"] == REFERENCE
+    assert choice["vision"].runtime == taken
+    assert choice["audio"] == choice["fusion"] == REFERENCE
 
 
 def test_the_reason_names_both_costs() -> None:

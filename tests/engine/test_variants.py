@@ -179,8 +179,8 @@ def test_what_was_made_and_admitted_is_found(folder: ModelFolder, precision: var
 def test_what_is_not_there_says_how_to_make_it(folder: ModelFolder) -> None:
     with pytest.raises(ModelError, match=r"edge engine build .* --precision int8 --from RECORDING"):
         variants.admitted_path(folder, "int8")
-    with pytest.raises(ModelError, match="no graph for 'see'"):
-        variants.admitted_path(folder, "int8", "see")
+    with pytest.raises(ModelError, match="no graph for 'vision'"):
+        variants.admitted_path(folder, "int8", "vision")
 
 
 def test_another_graph_does_not_find_it(folder: ModelFolder) -> None:

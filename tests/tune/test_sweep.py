@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_edit import HEAD, WRITTEN
+from test_config_edit import HEAD, WRITTEN
 from tune_parts import HOP_NS, barks, moments, recording
 
 from edge.config import parse

@@ -17,7 +17,7 @@ from edge.engine.runtime import PartsRuntime
 from edge.metrics import Metrics
 from edge.types import F32, Window
 
-_PARTS = {"see": "video", "hear": "audio"}
+_PARTS = {"vision": "video", "audio": "audio"}
 
 
 @dataclass(slots=True)
@@ -89,8 +89,8 @@ class GatedRuntime:
                 audio_windows.append(window)
         self._runtime.run_vision(window.row for window in vision_windows)
         self._runtime.run_audio(window.row for window in audio_windows)
-        self._fill_rows("see", self._vision_cache, windows, vision_windows)
-        self._fill_rows("hear", self._audio_cache, windows, audio_windows)
+        self._fill_rows("vision", self._vision_cache, windows, vision_windows)
+        self._fill_rows("audio", self._audio_cache, windows, audio_windows)
         return self._runtime.run_fusion(max(window.row for window in windows) + 1)
 
     def update(self, window: Window, outputs: Mapping[str, Array]) -> None:

@@ -119,7 +119,7 @@ def _part_inputs(
 
     names = [i.name for i in onnx.load(str(source_graph(folder, part)[0]), load_external_data=False).graph.input]
     rows = list(with_missing_inputs(recorded.calibrate))
-    graphs = ChainedGraphs(folder) if part == "fuse" else None
+    graphs = ChainedGraphs(folder) if part == "fusion" else None
     for done, inputs in enumerate(rows, 1):
         known = graphs.known(inputs) if graphs is not None else inputs
         yield {name: known[name] for name in names}
@@ -151,7 +151,7 @@ def report_lines(made: Iterable[GraphVariant]) -> list[str]:
     return lines
 
 
-GRAPH_PARTS: Final[tuple[Part, ...]] = ("see", "hear", "fuse")
+GRAPH_PARTS: Final[tuple[Part, ...]] = ("vision", "audio", "fusion")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from edge.engine.manifest import ModelFolder, sha256_of
 from edge.errors import ModelError
 
 Precision = Literal["fp16", "int8"]
-Part = Literal["whole", "see", "hear", "fuse"]
+Part = Literal["whole", "vision", "audio", "fusion"]
 PARTS: tuple[Part, ...] = get_args(Part)
 _SCHEMA = 1
 
@@ -64,7 +64,7 @@ def source_graph(folder: ModelFolder, part: Part = "whole") -> tuple[Path, str]:
     parts = folder.manifest.parts
     if parts is None:
         raise ModelError(f"{folder.path}: the model has no graph for {part!r} alone; use the whole graph")
-    file = {"see": parts.vision, "hear": parts.audio, "fuse": parts.fusion}[part]
+    file = {"vision": parts.vision, "audio": parts.audio, "fusion": parts.fusion}[part]
     return folder.path / file.file, file.sha256
 
 

@@ -34,7 +34,7 @@ from edge.train.evaluation.recordings import DetectedEvent, RecordingResult
 from edge.types import Event, Phase, Scores, seconds
 
 CONFIG: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null\nmodel: {runtime: onnx}\n"
-PARTS: Final = ("see", "hear")
+PARTS: Final = ("vision", "audio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class GatingComparison:
 
     def costs_s(self) -> dict[str, float]:
         """CPU seconds of a row by part, medians over all that were computed."""
-        names = ("see", "hear", "fuse")
+        names = ("vision", "audio", "fusion")
         return {n: float(np.median(g.costs_s or [0.0])) for n, g in zip(names, self._graphs, strict=True)}
 
     def close(self) -> None:
@@ -275,7 +275,7 @@ def gating_table(played: Sequence[tuple[DatasetRow, GatedRun]], costs_s: Mapping
 
 def saved_share(pair: Sequence[GatedRun], costs_s: Mapping[str, float]) -> float:
     """Share of the parts' CPU time that was left out; all windows cost alike."""
-    windows = sum(p.encoded["see"] + p.reused["see"] for p in pair)
+    windows = sum(p.encoded["vision"] + p.reused["vision"] for p in pair)
     left_out = sum(p.reused[part] * costs_s[part] for p in pair for part in PARTS)
     return left_out / max(1e-9, windows * sum(costs_s.values()))
 
@@ -300,12 +300,12 @@ def _precision(answers: Sequence[RecordingResult], label: str, truth: np.ndarray
 
 def _line(title: str, played: Sequence[tuple[DatasetRow, GatedRun]], costs_s: Mapping[str, float]) -> str:
     pairs = [pair for _, pair in played]
-    windows = sum(p.encoded["see"] + p.reused["see"] for p in pairs)
+    windows = sum(p.encoded["vision"] + p.reused["vision"] for p in pairs)
     share = {part: sum(p.reused[part] for p in pairs) / max(1, windows) for part in PARTS}
     differences = [d for _, d in event_changes(played)]
     moved, ap = max((d.max_delay_s for d in differences), default=0.0), greatest_precision_change(played)
     cells = [
-        title, str(len(played)), str(windows), f"{share['see']:.0%}", f"{share['hear']:.0%}",
+        title, str(len(played)), str(windows), f"{share['vision']:.0%}", f"{share['audio']:.0%}",
         f"{saved_share(pairs, costs_s):.0%}", str(sum(len(p.off.events) for p in pairs)),
         str(sum(len(d.lost) for d in differences)), str(sum(len(d.new) for d in differences)), f"{moved:.1f}",
         "–" if np.isnan(ap) else f"{ap:.4f}",

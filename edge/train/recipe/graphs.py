@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edge.train.nets.network import FusedNet
 
-PARTS: Final = ("see", "hear", "fuse")
+PARTS: Final = ("vision", "audio", "fusion")
 OUTPUTS: Final = (
     "logits", "contribution", "embedding", "token", "boxes", "evidence", "tags",
     "sound", "picture", "classes", "picture_tags", "motion", "aligned",
@@ -29,7 +29,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def export_parts(net: FusedNet, folder: Path, example: Arrays) -> None:
-    """see.onnx, hear.onnx and fuse.onnx of `net` in `folder`; any number of rows. `example`: inputs of two rows."""
+    """vision.onnx, audio.onnx and fusion.onnx of `net` in `folder`, for any number of rows; `example`: two rows."""
     import torch
 
     from edge.train.nets import network

@@ -10,7 +10,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 # ruff: noqa: E402
-from edge.learn.train.thresholds import thresholds
 
 from edge.train import labels as L  # noqa: N812
 from edge.train.data import is_permitted_licence, open_recordings
@@ -171,11 +170,3 @@ def test_the_shared_fit_reads_classes_from_the_names_of_their_recordings() -> No
     x = shared_samples(rows)
     assert len(x.z) == 10 * 4  # three windows and the recording, for each of ten classes; class 49 is not of ESC-10
     assert float(x.z[x.y > 0.5].min()) > 3
-
-
-def test_enter_stands_above_ordinary_material_within_its_bounds() -> None:
-    head, f = FusionHead().eval(), features(6)
-    rows = FeatureRows(f, torch.zeros(6, 3, len(L.LABELS)), torch.zeros(6, dtype=torch.long))
-    for found in thresholds(head, [rows], rows, rows):
-        assert 0.25 - 1e-6 <= found.enter <= 0.6 + 1e-6
-        assert found.enter >= min(0.6, 1.25 * found.ordinary) - 1e-6

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from edge.train.flames.shots import ShotPlan  # noqa: E402
 from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS, DenseHead  # noqa: E402
-from edge.train.recipe.pictures import (  # fmt: skip
+from edge.train.recipe.pictures import (  # noqa: E402
     DenseTrainingConfig,
     FeatureMaps,
     WeightedMaps,

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from edge.train.body import scenes  # noqa: E402
 from edge.train.body.skeleton import STAND, KeyframeAnimation, joint_positions, pose  # noqa: E402
-from edge.train.body.training import (
+from edge.train.body.training import (  # noqa: E402
     BodySequences,
     BodyTrainingConfig,
     fit_body,

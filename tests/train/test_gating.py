@@ -25,7 +25,7 @@ from edge.train.evaluation.synthetic import QuietPadding, pad_with_quiet
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = ROOT / "engines" / "fused"
-COSTS = {"see": 0.04, "hear": 0.006, "fuse": 0.004}
+COSTS = {"vision": 0.04, "audio": 0.006, "fusion": 0.004}
 
 
 def answer(peak: float, *begun: DetectedEvent) -> RecordingResult:
@@ -50,7 +50,7 @@ def test_events_are_matched_by_label_and_time() -> None:
 
 def test_the_table_says_what_was_left_out_lost_and_changed() -> None:
     fire = DetectedEvent("fire", 1.0, 1.5)
-    ran, kept = {"see": 1, "hear": 2}, {"see": 3, "hear": 2}
+    ran, kept = {"vision": 1, "audio": 2}, {"vision": 3, "audio": 2}
     played = [
         (row("a.jpg", "fire"), GatedRun(answer(0.9, fire), answer(0.1), ran, kept)),
         (row("b.jpg", "normal"), GatedRun(answer(0.2), answer(0.2), ran, kept)),
@@ -98,4 +98,4 @@ def test_the_sample_with_quiet_around_it_gives_the_same_events_for_less(tmp_path
     found = event_difference(pair.off.events, pair.on.events)
     assert (found.lost, found.new) == ((), ())
     assert found.max_delay_s <= 0.5
-    assert pair.reused["see"] > 0
+    assert pair.reused["vision"] > 0
