@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from edge.bench.daemon import Histogram, MetricsScrape
+from edge.bench.daemon import MetricsScrape
 from edge.bench.report import Figure, FigureTable, figure_cells, markdown_table, quantile, ratios
 
 PAGE = """# TYPE edge_infer_seconds histogram
@@ -54,17 +54,6 @@ def test_a_missed_goal_is_said_plainly() -> None:
 
 def test_ratios_are_taken_within_a_round() -> None:
     assert ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
-
-
-def test_a_histogram_counts_what_came_after_and_interpolates_within_its_bucket() -> None:
-    before, after = MetricsScrape(PAGE % (10, 10, 10, 10, 0.05)), MetricsScrape(PAGE % (10, 20, 20, 20, 0.2))
-    found = after.histogram("edge_infer_seconds").since(before.histogram("edge_infer_seconds"))
-    assert found.count == 10
-    assert found.mean_s == pytest.approx(0.015)
-    assert found.quantile_s(0.5) == pytest.approx(0.015)
-    assert found.quantile_s(0.99) == pytest.approx(0.0199)
-    assert math.isnan(Histogram((), (), 0.0).mean_s)
-    assert math.isnan(found.since(found).quantile_s(0.5))
 
 
 def test_a_counter_is_summed_over_its_labels() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from edge.train.flames.lookalikes import PAINTERS, lookalike_shot, plain_shot
 from edge.train.flames.rendering import fire_shot, smoke_shot, with_random_bars
-from edge.train.flames.shots import read_panorama
+from edge.train.flames.surroundings import read_panorama
 from edge.train.flames.simulation import (
     COLUMNS,
     FRAMES,

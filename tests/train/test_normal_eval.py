@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.train.evaluation.protocols import PED2_LABELS, auc, measure_ped2
+from edge.train.evaluation.metrics import roc_auc
+from edge.train.evaluation.protocols import PED2_LABELS, measure_ped2
 
 
 @pytest.fixture
@@ -32,10 +33,10 @@ def table(root: Path, values: dict[str, list[str]]) -> Path:
 
 def test_areas() -> None:
     labels = np.array([False, False, True, True])
-    assert auc(labels, np.array([0.1, 0.2, 0.3, 0.4])) == 1
-    assert auc(labels, np.array([0.4, 0.3, 0.2, 0.1])) == 0
-    assert auc(labels, np.array([0.5, 0.5, 0.5, 0.5])) == 0.5
-    assert auc(labels, np.array([0.1, 0.3, 0.2, 0.4])) == 0.75
+    assert roc_auc(np.array([0.1, 0.2, 0.3, 0.4]), labels) == 1
+    assert roc_auc(np.array([0.4, 0.3, 0.2, 0.1]), labels) == 0
+    assert roc_auc(np.array([0.5, 0.5, 0.5, 0.5]), labels) == 0.5
+    assert roc_auc(np.array([0.1, 0.3, 0.2, 0.4]), labels) == 0.75
 
 
 def test_a_frame_has_the_score_of_the_latest_window(root: Path) -> None:
