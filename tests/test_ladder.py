@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUND = {"types", "facts", "media_time", "holds", "clock", "errors", "extras", "logs", "metrics"}
+GROUND = {"types", "media_time", "status", "clock", "errors", "logs", "metrics"}
 GROUND |= {"files", "sqlite", "sqlite_errors"}
 CONFIG = {"config", "engine.manifest", "profile"}
 STAGES = {"capture", "buffer", "engine", "detect", "evidence", "publish", "prompts"}
@@ -80,9 +80,9 @@ def test_imports_go_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_torch_stays_in_learn(path: Path) -> None:
+def test_torch_stays_in_train(path: Path) -> None:
     uses_torch = any(name.split(".", maxsplit=1)[0] == "torch" for name in imports_of(path))
-    assert not uses_torch or module_name(path).startswith("learn")
+    assert not uses_torch or module_name(path).startswith("train")
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:

@@ -44,7 +44,7 @@ def create_app(box: NodeBackend, settings: WebConfig | None = None) -> FastAPI:
         openapi_url="/api/openapi.json",
         lifespan=_few_threads,
     )
-    app.state.rooms = AppState(box, access)
+    app.state.shared = AppState(box, access)
     for part in (login, node, live, events, drawing, tuning, digest):
         app.include_router(part.router)
     _add_page(app)

@@ -136,7 +136,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def _state(request: Request) -> AppState:
-    rooms: AppState = request.app.state.rooms
+    rooms: AppState = request.app.state.shared
     return rooms
 
 

@@ -109,7 +109,7 @@ def test_learning_the_same_again_is_accepted_and_reads_nothing_twice(
     assert learn(config, clips, profile) == 0
     from edge.adapt.recordings import RecordingReader
 
-    monkeypatch.setattr(RecordingReader, "_play", None)
+    monkeypatch.setattr(RecordingReader, "_replay_recording", None)
     assert learn(config, clips, profile) == 0
     assert ProfileFolder(profile).require_current().number == 2
 

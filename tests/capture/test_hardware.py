@@ -59,7 +59,7 @@ def test_auto_takes_the_processor_where_nothing_else_works(tmp_path: Path, caplo
 
 
 def test_a_device_without_this_codec_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "_probed", lambda *_: None)
+    monkeypatch.setattr(decode, "_open_device", lambda *_: None)
     monkeypatch.setattr(av.codec.hwaccel, "hwdevices_available", lambda: ["cuda"])
     with pytest.raises(HardwareDecoderError, match="cannot decode h264"):
         play(media.write(tmp_path / "a.mp4", 1.0), decoder="cuda")

@@ -158,7 +158,7 @@ def test_a_single_recording_is_held_out_in_stretches() -> None:
 
 
 def test_long_recordings_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.detect.anomaly.model.MOST", 64)
+    monkeypatch.setattr("edge.detect.anomaly.model.MAX_WINDOWS", 64)
     assert MAX_WINDOWS > 64
     collector = NormalTrainer()
     kept = [collector.add(0, one) for one in street(300)]
@@ -202,7 +202,8 @@ def test_a_rarity_is_what_it_says(draw: str) -> None:
         "rare": lambda n: np.where(rng.random(n) < 0.1, rng.exponential(1, n), 0.0),
     }[draw]
     rarity = RarityScale()
-    rarity.extend(values(4000))
+    for value in values(4000).tolist():
+        rarity.add(value)
     later = np.array([rarity.rarity(v) for v in values(100_000).tolist()])
     for level in (0.7, 1.5, 2.5):
         share = float((later >= level).mean())
@@ -212,7 +213,8 @@ def test_a_rarity_is_what_it_says(draw: str) -> None:
 
 def test_rarity_grows_without_end_and_stays_bounded_in_memory() -> None:
     rarity = RarityScale()
-    rarity.extend(np.random.default_rng(2).exponential(1, SAMPLE_SIZE + 500))
+    for value in np.random.default_rng(2).exponential(1, SAMPLE_SIZE + 500).tolist():
+        rarity.add(value)
     assert len(rarity.values) == SAMPLE_SIZE
     assert rarity.count == SAMPLE_SIZE + 500
     grown = [rarity.rarity(x) for x in np.linspace(0, 60, 200)]

@@ -151,7 +151,7 @@ def test_memory_is_bounded_and_old_times_are_forgotten(monkeypatch: pytest.Monke
     rng = np.random.default_rng(3)
     times = quiet(logistic(rng.normal(-4, 1, 1000)))
     assert times.to_part().arrays["highest"].size == MAX_MAXIMA * len(MANIFEST.labels)
-    monkeypatch.setattr(background, "GENERATION", 1000)
+    monkeypatch.setattr(background, "GENERATION_MINUTES", 1000)
     for day, highest in enumerate((0.9, 0.1, 0.1)):
         for k in range(2000):
             times.observe(scores(600_000 * (day + 1) + 30 * k, {"fire": highest}))

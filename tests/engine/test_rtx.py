@@ -79,7 +79,7 @@ def test_graphs_of_fewer_bits_have_the_form_that_strong_typing_wants(
     path.write_bytes(content)
     made = [node.op_type for node in onnx.load(path).graph.node].count(sign)
     assert made > [node.op_type for node in onnx.load(layered.graph).graph.node].count(sign)
-    monkeypatch.setattr("edge.engine.precision.variants.variant", lambda folder, precision: path)
+    monkeypatch.setattr("edge.engine.precision.variants.admitted_path", lambda folder, precision: path)
     engine = build_ahead(layered, "sm_86,sm_89", 4, go_on, precision=precision)
     assert engine.key.precision == precision
 

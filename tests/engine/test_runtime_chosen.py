@@ -151,7 +151,7 @@ def test_a_note_of_another_box_is_not_taken(folder: ModelFolder) -> None:
 
 def test_another_library_or_graph_is_another_note(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     before = runtime_choice.measurements_path(folder, 1)
-    monkeypatch.setattr(runtime_choice, "installed", lambda name: "99.0")
+    monkeypatch.setattr(runtime_choice, "installed_version", lambda name: "99.0")
     assert runtime_choice.measurements_path(folder, 1) != before
     monkeypatch.undo()
     changed = folder.manifest.model_copy(update={"sha256": "0" * 64})

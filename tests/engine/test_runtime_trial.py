@@ -97,7 +97,7 @@ def test_what_was_chosen_and_no_longer_proves_itself_gives_way(
 def test_without_other_libraries_there_is_nothing_to_measure(
     folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime_choice, "installed", lambda name: "" if name == "openvino" else "1.0")
+    monkeypatch.setattr(runtime_choice, "installed_version", lambda name: "" if name == "openvino" else "1.0")
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         open_runtime(folder, Settings(), 1)
     assert "nothing else is installed" in caplog.text

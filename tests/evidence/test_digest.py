@@ -109,7 +109,7 @@ def test_every_kind_is_named_and_of_very_many_how_many_more(tmp_path: Path) -> N
 
 
 def test_what_is_not_counted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "MOST", 3)
+    monkeypatch.setattr(subject, "MAX_EVENTS", 3)
     store = EventStore(tmp_path, VirtualClock(UNTIL))
     for n in range(2):
         store.put(event(f"e{n}", n), "m")

@@ -464,7 +464,7 @@ def test_rows_wait_for_no_picture(box: Callable[..., Scene], monkeypatch: pytest
         b.clock.advance(NS_PER_S)
         return plain(*given)
 
-    monkeypatch.setattr(b.recorder._snapshots, "plain", slow)
+    monkeypatch.setattr(b.recorder._snapshots, "picture", slow)
     b.play(4.0, work=False)
     b.recorder.observe((), (), many(20, 4, lambda _n: "alert"))
     told = b.recorder.step()

@@ -184,8 +184,8 @@ def test_quick_search_finds_what_comparing_everything_finds(monkeypatch: pytest.
     asked /= np.linalg.norm(asked)
     truth = np.argsort(-(vectors @ asked).max(1))[:5].tolist()
     assert [n for n, _ in meanings.closest(asked, None, None, 5)] == truth
-    monkeypatch.setattr(VectorIndex, "EXACT", 100)
-    monkeypatch.setattr(VectorIndex, "SHORT", 300)
+    monkeypatch.setattr(VectorIndex, "MAX_EXACT", 100)
+    monkeypatch.setattr(VectorIndex, "SHORTLIST", 300)
     assert [n for n, _ in meanings.closest(asked, None, None, 5)][:2] == truth[:2]
 
 

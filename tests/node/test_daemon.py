@@ -106,13 +106,13 @@ def test_an_unwritable_data_folder_is_named(tmp_path: Path) -> None:
 
 DEAF = """
 import cv2, numpy
-from edge.node import daemon, keeping
+from edge.node import daemon, evidence_worker
 image = numpy.zeros((1080, 1920, 3), numpy.uint8)
 def busy(self, cancel):
     while True:
         cv2.GaussianBlur(image, (0, 0), 3)
-keeping.Keeping.run = busy
-keeping.Keeping.CLOSING_S = daemon.JOIN_EVIDENCE_S = 0.1
+evidence_worker.EvidenceWorker.run = busy
+evidence_worker.EvidenceWorker.CLOSING_S = daemon.JOIN_EVIDENCE_S = 0.1
 """
 
 

@@ -23,7 +23,7 @@ class Script:
     def __init__(self, stop: threading.Event, *turns: Exception | list[EvidenceFiles]) -> None:
         self._stop, self._turns = stop, list(turns)
 
-    def work(self) -> list[EvidenceFiles]:
+    def step(self) -> list[EvidenceFiles]:
         turn = self._turns.pop(0)
         if not self._turns:
             self._stop.set()

@@ -61,15 +61,15 @@ def test_answers_are_kept_until_the_file_or_the_model_changes(
     assert whole is not None
     assert len(whole.t_s) == len(whole.values) >= 5
     assert whole.labels == bench.folder.manifest.label_names
-    monkeypatch.setattr(recordings, "_Player", None)  # nothing is played
+    monkeypatch.setattr(recordings, "_ReplayWorker", None)  # nothing is played
     again = dict(RecordingRunner(engine, tmp_path / "work").run(jobs))
     for job in jobs[:3]:
         np.testing.assert_array_equal(again[job].values, first[job].values)  # type: ignore[union-attr]
-    assert not bench.missing(jobs)
+    assert all(map(bench.is_done, jobs))
     clip.write_bytes(clip.read_bytes() + b"\0")
-    assert bench.missing(jobs) == jobs[:3]
+    assert [job for job in jobs if not bench.is_done(job)] == jobs[:3]
     bench.clear_cache()
-    assert bench.missing(jobs[3:]) == jobs[3:]
+    assert not any(map(bench.is_done, jobs[3:]))
 
 
 def test_an_onset_is_where_it_was_put(tmp_path: Path, clip: Path) -> None:
@@ -111,9 +111,9 @@ def test_one_command_makes_the_report(tmp_path: Path, engine: Path) -> None:
 
 def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, engine: Path) -> None:
     bench, job = RecordingRunner(engine, tmp_path / "work"), ReplayJob(clip, stores_windows=True)
-    assert bench.missing([ReplayJob(clip), job]) == [ReplayJob(clip), job]
+    assert not any(map(bench.is_done, (ReplayJob(clip), job)))
     dict(bench.run([job]))
-    assert not bench.missing([ReplayJob(clip), job])
+    assert all(map(bench.is_done, (ReplayJob(clip), job)))
     told, played = Heard(), Heard()
     StoredReplay({clip: bench.windows_path(job)}).run(clip, told)
     config = parse(recordings._CONFIG).config

@@ -9,7 +9,6 @@ import pytest
 
 from edge.train.flames.lookalikes import PAINTERS, lookalike_shot, plain_shot
 from edge.train.flames.rendering import fire_shot, smoke_shot, with_random_bars
-from edge.train.flames.surroundings import read_panorama
 from edge.train.flames.simulation import (
     COLUMNS,
     FRAMES,
@@ -19,6 +18,7 @@ from edge.train.flames.simulation import (
     simulate_fire,
     srgb_to_linear,
 )
+from edge.train.flames.surroundings import read_panorama
 from edge.train.labels import HEIGHT, PAD_VALUE, WIDTH
 
 PLACE = np.full((2, HEIGHT, WIDTH, 3), 90, np.uint8)

@@ -56,7 +56,7 @@ def fitted(run: FusionTrainingConfig, path: Path | None = None) -> FusionHead:
 
 
 def test_a_killed_run_goes_on_and_ends_where_it_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_fusion, "_CHECK", 2)
+    monkeypatch.setattr(train_fusion, "_CHECK_EVERY", 2)
     run, path = FusionTrainingConfig(steps=6, batch=32, patience=9), tmp_path / "run.pt"
     whole = fitted(run)
     real, calls = checkpoint.save, []
@@ -67,10 +67,10 @@ def test_a_killed_run_goes_on_and_ends_where_it_would_have(tmp_path: Path, monke
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "keep", kill_after_two)
+    monkeypatch.setattr(checkpoint, "save", kill_after_two)
     with pytest.raises(KeyboardInterrupt):
         fitted(run, path)
-    monkeypatch.setattr(checkpoint, "keep", real)
+    monkeypatch.setattr(checkpoint, "save", real)
     again = fitted(run, path)
     for (name, a), b in zip(whole.state_dict().items(), again.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, msg=name)
@@ -131,7 +131,7 @@ def test_ablation_keeps_every_result_and_runs_none_twice(tmp_path: Path, monkeyp
     done = ablation.run_ablation({}, rows(4, 1), rows(3, 2), run, [1], path, ["concat", "product"])
     assert {x.fusion for x in done} == {"none", "concat", "product"}
     assert len(json.loads(path.read_text())) == 3
-    monkeypatch.setattr(ablation, "fit_head", lambda *_: pytest.fail("was run again"))
+    monkeypatch.setattr(ablation, "train_fusion_head", lambda *_: pytest.fail("was run again"))
     again = ablation.run_ablation({}, rows(4, 1), rows(3, 2), run, [1], path, ["concat", "product"])
     assert again == done
     text = ablation.ablation_table(done)

@@ -95,7 +95,7 @@ def test_the_whole_command_on_kept_scores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config, _ = seen
-    monkeypatch.setattr(scoring, "Scorer", None)  # what is kept is not scored again
+    monkeypatch.setattr(scoring, "RecordingScorer", None)  # what is kept is not scored again
     out = config.parent / "out"
     table = tmp_path / "labels.csv"
     rows = (ROOT / "samples" / "yard.csv").read_text(encoding="utf-8").splitlines()[1:]

@@ -45,5 +45,5 @@ def client(box: ScriptedBackend, page: tuple[TestClient, VirtualClock]) -> TestC
     made, clock = page
     clock.advance(60 * NS_PER_S)  # what earlier tests wrote does not count
     state = made.app.state  # type: ignore[attr-defined]
-    state.rooms = AppState(box, state.rooms.access)
+    state.shared = AppState(box, state.shared.authenticator)
     return made

@@ -344,7 +344,7 @@ def test_the_scores_that_are_remembered_are_one_labels(box: ScriptedBackend, cli
     """A day of all labels is tens of megabytes, and stays for as long as nobody asks for another."""
     scores_of_a_day(box)
     assert box.traces is not None
-    rooms: AppState = client.app.state.rooms  # type: ignore[attr-defined]
+    rooms: AppState = client.app.state.shared  # type: ignore[attr-defined]
     span = {"since": NOON_NS / 1e9 - 3600, "until": NOON_NS / 1e9}
     for label in ("person", "vehicle", "glass_break"):
         client.get("/api/cameras/yard/trace", params={**span, "label": label})

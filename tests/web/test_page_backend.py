@@ -219,7 +219,7 @@ def test_what_is_drawn_is_kept_and_reloaded_or_refused_and_not_kept(played: Play
 def test_a_node_that_does_not_answer_is_not_waited_for_endlessly(
     played: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subject, "ANSWER_S", 0.02)
+    monkeypatch.setattr(subject, "RESULT_TIMEOUT_S", 0.02)
     before = played.window.thresholds()
     played.is_stuck = True
     tries: list[Callable[[], object]] = [

@@ -117,7 +117,7 @@ class RecordingRunner:
         """Every job's answer, in the order in which they are ready; None where the file cannot be read."""
         todo = []
         for job in dict.fromkeys(jobs):
-            if self._is_there(job):
+            if self.is_done(job):
                 yield job, load_result(self._path_of(job))
             else:
                 todo.append(job)
@@ -125,7 +125,7 @@ class RecordingRunner:
             if todo:
                 player = _ReplayWorker(self._engine, self.digest, self._model)
                 for job in todo:
-                    there = self._is_there(job)  # another report with the same folder may have come first
+                    there = self.is_done(job)  # another report with the same folder may have come first
                     yield (
                         job,
                         load_result(self._path_of(job))
@@ -149,7 +149,7 @@ class RecordingRunner:
         save_result(self._path_of(job), answer)
         return answer
 
-    def _is_there(self, job: ReplayJob) -> bool:
+    def is_done(self, job: ReplayJob) -> bool:
         place = self._path_of(job)
         return place.exists() and (
             not job.stores_windows or self.windows_path(job).exists() or load_result(place) is None
