@@ -109,7 +109,7 @@ def test_who_is_outside_of_the_zone_or_has_not_stayed_is_told_as_such() -> None:
     assert reason(player, "person") is HoldReason.WAITING
     player.walk([0.6, 0.6])
     assert reason(player, "person") is None
-    assert [e.label for e in player.detector.open_events] == ["person"]
+    assert [e.label for e in player.detector.end_all("over", 0)] == ["person"]
     assert counts(player, "person") == {}
 
 

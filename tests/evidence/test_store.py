@@ -201,10 +201,10 @@ def test_another_process_reads_and_marks_meanwhile(tmp_path: Path, store: EventS
     store.put(event("e1"), "m")
     code = (
         "import sys; from pathlib import Path; from edge.clock import SystemClock\n"
-        "from edge.evidence.archive.store import EventStore; from edge.evidence.archive.records import Query\n"
+        "from edge.evidence.archive.store import EventStore; from edge.evidence.archive.records import EventQuery\n"
         "folder = Path(sys.argv[1])\n"
         "reading = EventStore(folder, SystemClock(), read_only=True)\n"
-        "print([one.record.id for one in reading.find(Query(text='bark'))])\n"
+        "print([one.record.id for one in reading.find(EventQuery(text='bark'))])\n"
         "EventStore(folder, SystemClock(), keeps=False).mark('e1', 'true', by='terminal')\n"
         "print(reading.get('e1').mark.verdict)\n"
     )

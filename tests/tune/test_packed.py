@@ -57,7 +57,7 @@ def test_packing_loses_nothing_that_decides(given_moments: list[ReplayStep]) -> 
 
 
 def test_a_recording_counts_only_when_all_of_it_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_room, "PART", 3)
+    monkeypatch.setattr(cache_room, "STEPS_PER_FILE", 3)
     file = tmp_path / "a.wav"
     file.write_bytes(b"sound")
     cache = ScoreCache(tmp_path / "cache", "s1")

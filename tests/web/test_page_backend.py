@@ -77,7 +77,7 @@ class Played:
             set_armed=self.detector.set_armed,
         )
         publisher = SimpleNamespace(accept=self.kept.append, is_armed=self.detector.is_armed)
-        scorer = SimpleNamespace(ask=lambda request: None if self.is_stuck else request(pipeline))
+        scorer = SimpleNamespace(submit=lambda request: None if self.is_stuck else request(pipeline))
         given: Any = {"scorer": scorer, "publisher": publisher}
         self.window = PageBackend(
             self.loaded,
