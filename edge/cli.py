@@ -77,154 +77,31 @@ def _exit_now(code: int) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
+    from edge.adapt import command as adapt
+    from edge.adapt import normal
+    from edge.bench import command as bench
+    from edge.commands import devices, pipeline, watch
+    from edge.engine import commands as engine
+    from edge.events import command as events
+    from edge.train import command as train
+    from edge.tune import command as tune
+
     parser = argparse.ArgumentParser(prog="edge", description="Audio-visual edge monitor.")
     parser.add_argument("--version", action="version", version=f"edge {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_run(commands)
-    _add_check(commands)
-    _add_devices(commands)
-    _add_watch(commands)
-    _add_replay(commands)
-    _add_tune(commands)
-    _add_events(commands)
-    _add_prompts(commands)
-    _add_engine(commands)
-    _add_bench(commands)
-    _add_learn(commands)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (pipeline, devices, watch, tune, events):
+        module.register(subparsers)
+    engine.add_commands(subparsers.add_parser("engine", help="model engines: list, verify, build"), _record_windows)
+    bench.add_command(subparsers)
+    learn = subparsers.add_parser("learn", help="train, evaluate, export (extra `learn`)")
+    learn_subparsers = learn.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
+    for module in (adapt, normal, train):
+        module.register(learn_subparsers)
     return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-c", "--config", type=Path, default=Path("config.yaml"), help="default: %(default)s")
-
-
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("run", help="the daemon, in the foreground")
-    _add_config(parser)
-
-    def handler(args: argparse.Namespace) -> int:
-        from edge.node import run
-
-        return run(args.config)
-
-    parser.set_defaults(handler=handler)
-
-
-def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("check", help="config, devices, model, broker, disk: what is wrong and what to do")
-    _add_config(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-
-    def handler(args: argparse.Namespace) -> int:
-        from edge.checks import run
-
-        return run(args.config, as_json=args.json, out=sys.stdout)
-
-    parser.set_defaults(handler=handler)
-
-
-def _add_devices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("devices", help="cameras and microphones found here, ready to paste into config.yaml")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of YAML")
-
-    def handler(args: argparse.Namespace) -> int:
-        from edge.commands.devices import run
-
-        return run(as_json=args.json, out=sys.stdout)
-
-    parser.set_defaults(handler=handler)
-
-
-def _add_watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("watch", help="follow events in the terminal, from the broker")
-    _add_config(parser)
-    parser.add_argument("--json", action="store_true", help="payloads as they come, one a line")
-    parser.add_argument("--count", type=int, metavar="N", help="stop after N events")
-    parser.add_argument("--until-gone", type=int, metavar="PID", help="stop with an error when that process ends")
-
-    def handler(args: argparse.Namespace) -> int:
-        from edge.commands.watch import run
-
-        return run(args.config, as_json=args.json, count=args.count, until_gone=args.until_gone, out=sys.stdout)
-
-    parser.set_defaults(handler=handler)
-
-
-def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("replay", help="the same pipeline over recordings, as fast as it goes")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="videos, sound files or pictures")
-    parser.add_argument("-c", "--config", type=Path, help="thresholds and model from this file; else the defaults")
-    parser.add_argument("--events", type=Path, metavar="JSONL", help="write events here instead of standard output")
-    parser.add_argument("--scores", type=Path, metavar="CSV", help="write every window's scores here")
-    parser.add_argument(
-        "--profile", type=Path, help="what was learned of the site (edge learn normal, edge learn events)"
-    )
-    parser.add_argument("--camera", help="whose recordings they are: that camera's zones, masks and rules apply")
-    parser.add_argument("--start", metavar="TIME", help="ISO 8601 time at which the recordings start; default 1970")
-
-    def handler(args: argparse.Namespace) -> int:
-        from edge.replay import run
-
-        return run(
-            args.files,
-            args.config,
-            events=args.events,
-            scores=args.scores,
-            start=args.start,
-            profile=args.profile,
-            camera=args.camera,
-        )
-
-    parser.set_defaults(handler=handler)
-
-
-def _add_prompts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("prompts", help="what the model would rest a sentence on, before you ask for it")
-    parser.add_argument("text", help='what happens, in words: "a dog barking at the gate"')
-    parser.add_argument("--unlike", action="append", default=[], metavar="TEXT", help="what it must not be taken for")
-    parser.add_argument("--model", default="fused", help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-
-    def handler(args: argparse.Namespace) -> int:
-        from edge.prompts.command import run
-
-        return run(args.text, args.unlike, model=args.model, as_json=args.json, out=sys.stdout)
-
-    parser.set_defaults(handler=handler)
-
-
-def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from edge.tune.command import add_command
-
-    add_command(commands)
-
-
-def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from edge.events.command import add_command
-
-    add_command(commands)
-
-
-def _add_engine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from edge.engine.commands import add_commands
-
-    add_commands(commands.add_parser("engine", help="model engines: list, verify, build"), _record_windows)
 
 
 def _record_windows(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> CalibrationSet:
     from edge.replay.calibration_windows import record_windows
 
     return record_windows(folder, files, most, progress)
-
-
-def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from edge.bench.command import add_command
-
-    add_command(commands)
-
-
-def _add_learn(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from edge.train.command import register
-
-    register(commands.add_parser("learn", help="train, evaluate, export (extra `learn`)"))

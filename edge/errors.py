@@ -11,9 +11,7 @@
 
 Anything else that reaches a thread's top is a bug: the daemon stops in order and systemd restarts it. A system that
 gives no more threads, files or memory is neither, and a disk that fails is nobody's input: `exhausted_resource`,
-`is_disk_error`.
-
-How to get what an optional part of the program needs; the program itself is on no package index.
+`is_disk_error`. What an optional part needs is named with the command that installs it: `install_command`.
 """
 
 from __future__ import annotations
@@ -22,7 +20,6 @@ import errno
 import shlex
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 
 _DISK = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT)
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
@@ -99,6 +96,8 @@ PACKAGE = "edge-monitor"
 
 def install_command(extra: str) -> str:
     """A command that installs the packages of ``extra`` for the Python that runs, from a checkout or a wheel alike."""
+    from importlib import metadata
+
     try:
         declared = metadata.requires(PACKAGE) or []
     except metadata.PackageNotFoundError:

@@ -1,8 +1,6 @@
-"""`edge learn events`: new or better events from a few marked clips, learned on the box in minutes, with a way back.
+"""`edge learn events | versions | rollback`: events learned from a few marked clips, in minutes, with a way back.
 
 Importing this module loads neither a runtime nor a media library.
-
-What a profile holds, version by version, and the way back.
 """
 
 from __future__ import annotations
@@ -13,10 +11,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import InputError
-from edge.profile import ProfileFolder, ProfileVersion
+
+if TYPE_CHECKING:
+    from edge.profile import ProfileVersion
 
 _log = logging.getLogger(__name__)
 
@@ -49,14 +49,12 @@ def main_events(args: argparse.Namespace) -> int:
 
 def main_versions(args: argparse.Namespace) -> int:
     """The listing."""
-
     print("\n".join(version_lines(args.profile)))
     return 0
 
 
 def main_rollback(args: argparse.Namespace) -> int:
     """One version back, and what is current now."""
-
     print("\n".join(roll_back(args.profile)))
     return 0
 
@@ -96,6 +94,8 @@ _WORDS = {"normal": "what is normal", "null": "false alarm rates of quiet time"}
 
 def version_lines(path: Path) -> list[str]:
     """A line a version, oldest first, the current one marked; InputError where there is no profile."""
+    from edge.profile import ProfileFolder
+
     folder = ProfileFolder(path)
     current = folder.require_current()
     return [_version_line(version, current.number) for version in folder.versions()]
@@ -103,6 +103,8 @@ def version_lines(path: Path) -> list[str]:
 
 def roll_back(path: Path) -> list[str]:
     """Make the version before the current one current and say so; InputError when there is none."""
+    from edge.profile import ProfileFolder
+
     folder = ProfileFolder(path)
     before = folder.require_current()
     now = folder.rollback()

@@ -1,1 +1,2 @@
-"""Commands that need a module each and no folder: `edge devices`, `edge watch`."""
+"""The commands that are not a folder of their own. Each module has `register(subparsers)`; what does the work is
+imported when it is called."""

@@ -5,8 +5,10 @@ What cameras and microphones this box has, for `edge devices`.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +37,15 @@ class MicrophoneDevice:
     channels: int
     rate_hz: int
     is_default: bool
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Give the command line its command `devices`."""
+    parser = subparsers.add_parser(
+        "devices", help="cameras and microphones found here, ready to paste into config.yaml"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of YAML")
+    parser.set_defaults(handler=lambda args: run(as_json=args.json, out=sys.stdout))
 
 
 def list_cameras(dev: Path = _DEV, sysfs: Path = _SYSFS) -> list[CameraDevice]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,14 +14,29 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from edge.clock import SystemClock
-from edge.config import load
+from edge.commands.pipeline import add_config
 from edge.errors import InputError, SinkError
 
 _COLOURS = {"begin": "bold red", "update": "yellow", "end": "green"}
 
 
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Give the command line its command `watch`."""
+    parser = subparsers.add_parser("watch", help="follow events in the terminal, from the broker")
+    add_config(parser)
+    parser.add_argument("--json", action="store_true", help="payloads as they come, one a line")
+    parser.add_argument("--count", type=int, metavar="N", help="stop after N events")
+    parser.add_argument("--until-gone", type=int, metavar="PID", help="stop with an error when that process ends")
+    parser.set_defaults(handler=_watch)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    return run(args.config, as_json=args.json, count=args.count, until_gone=args.until_gone, out=sys.stdout)
+
+
 def run(path: Path, *, as_json: bool, count: int | None, until_gone: int | None, out: TextIO) -> int:
     """Print events until interrupted, ``count`` were seen, or process ``until_gone`` ended (then 1)."""
+    from edge.config import load
     from edge.publish.mqtt import subscribe
 
     loaded = load(path, needs={"node", "mqtt"})

@@ -26,9 +26,9 @@ DONE = 0
 NO_LIMIT = 1_000_000
 
 
-def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``events`` to the command line."""
-    parser = commands.add_parser("events", help="what happened: list, search in words, mark, export, sum up")
+    parser = subparsers.add_parser("events", help="what happened: list, search in words, mark, export, sum up")
     parser.add_argument("-c", "--config", type=Path, default=Path("config.yaml"), help="default: %(default)s")
     parser.add_argument("--search", metavar="TEXT", help='in words: "glass breaking near the gate last night"')
     parser.add_argument("--camera", action="append", default=[], help="only of this camera; may be given again")

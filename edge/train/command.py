@@ -1,8 +1,6 @@
-"""`edge learn train | ablate | export | evaluate`: from starting weights and open data to engines/fused in one command.
+"""`edge learn words | train | ablate | export | ...`: from starting weights and open data to engines/fused.
 
 Importing this module loads neither torch nor onnxruntime.
-
-`edge learn words`: what prompts need of a model, before and after its graph is exported.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import InputError
-from edge.train.evaluation.command import register_evaluate, register_gating
+from edge.train.evaluation import command as evaluation
 from edge.train.evaluation.precision import register_precision
 
 if TYPE_CHECKING:
@@ -28,16 +26,9 @@ FUSION = "attention"
 Handler = Callable[[argparse.Namespace], int]
 
 
-def register(parser: argparse.ArgumentParser) -> None:
-    """Give `edge learn` its commands (`run_training`, `run_ablation`, `export`, `evaluate`, ...), each with its
-    `handler`."""
-    from edge.adapt.command import register as add_events
-    from edge.adapt.normal import register as add_normal
-
-    subparsers = parser.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
-    add_events(subparsers)
-    add_normal(subparsers)
-    register_words(subparsers)
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Give `edge learn` the commands of the torch side: `words`, `train`, `ablate`, `export`, `evaluate`, ..."""
+    _register_words(subparsers)
     train = subparsers.add_parser("train", help="train the fused model and export it")
     _add_common_options(train)
     _add_background_options(train)
@@ -55,13 +46,8 @@ def register(parser: argparse.ArgumentParser) -> None:
     export = subparsers.add_parser("export", help="export the trained network of a work folder to ONNX")
     _add_common_options(export)
     export.set_defaults(handler=require_torch(main_export))
-    evaluate = subparsers.add_parser("evaluate", help="measure an engine folder on the data folder, in one report")
-    register_evaluate(evaluate)
+    evaluation.register(subparsers)
     register_precision(subparsers.add_parser("precision", help="what fewer bits cost, label by label"))
-    gating = subparsers.add_parser(
-        "gating", help="what computing only what changed saves and changes, on the data folder"
-    )
-    register_gating(gating)
 
 
 def require_torch(handler: Handler) -> Handler:
@@ -151,11 +137,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2)
 
 
-Subparsers = argparse._SubParsersAction  # noqa: SLF001  -- argparse has no public name for it
-
-
-def register_words(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
-    """Give `edge learn` the command."""
+def _register_words(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("words", help="fit what prompts need (align.pt, text.npz) to a model's encoders")
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="default: %(default)s")
     parser.add_argument("--work", type=Path, default=Path("build/learn"), help="where align.pt goes for the training")

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 
-def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Give the command line its command `tune`."""
-    parser = commands.add_parser("tune", help="thresholds that suit a site, from its recordings")
+    parser = subparsers.add_parser("tune", help="thresholds that suit a site, from its recordings")
     parser.add_argument(
         "recordings", nargs="+", metavar="RECORDING", help="files, folders of them, or patterns in quotes"
     )

@@ -1,7 +1,4 @@
-"""`edge learn evaluate`: the options, what is run, progress, and where the report goes. Loads nothing heavy.
-
-`edge learn gating`: the options, which recordings, and the table that is written. Loads nothing heavy.
-"""
+"""`edge learn evaluate` and `edge learn gating`: their options, progress, and where reports go. Loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -24,8 +21,14 @@ _log = logging.getLogger(__name__)
 PROGRESS_EVERY: Final = 25
 
 
-def register_evaluate(parser: argparse.ArgumentParser) -> None:
-    """The options of `edge learn evaluate`, and `main_evaluate` as its handler."""
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Give `edge learn` its commands `evaluate` and `gating`."""
+    _register_evaluate(subparsers)
+    _register_gating(subparsers)
+
+
+def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("evaluate", help="measure an engine folder on the data folder, in one report")
     parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder to measure")
     parser.add_argument("--only", default="", metavar="SET,...", help="these sets alone")
@@ -125,8 +128,9 @@ def _command(args: argparse.Namespace) -> str:
 Played = tuple["DatasetRow", "GatedRun"]
 
 
-def register_gating(parser: argparse.ArgumentParser) -> None:
-    """The options of `edge learn gating`, and `main_gating` as its handler."""
+def _register_gating(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    help_text = "what computing only what changed saves and changes, on the data folder"
+    parser = subparsers.add_parser("gating", help=help_text)
     parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder in parts")
     parser.add_argument("--only", default="", metavar="SET,...", help="these sets alone")
