@@ -1,13 +1,20 @@
-"""Health of one stream, measured as it passes: rate, age, level, and for how long it was dark, silent or frozen."""
+"""Health of a camera's streams, measured as they pass: rate, age, level, time dark, silent or frozen; a/v offset.
+
+Not thread-safe; the owner holds its lock.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
+from edge.buffer.av_offset import AvOffsetEstimator, FlashDetector, OnsetDetector
+from edge.config.models import HealthConfig
+from edge.engine.manifest import Geometry
 from edge.status import StreamStatus
-from edge.types import F32, NS_PER_S, U8, seconds
+from edge.types import F32, NS_PER_S, U8, LumaSample, Stream, seconds
 
 _RATE_NS = 5 * NS_PER_S
 _BUCKET_NS = NS_PER_S // 2
@@ -154,3 +161,52 @@ class AudioMeter:
 
 def _dbfs(amplitude: float) -> float:
     return _SILENCE_DBFS if amplitude <= 1e-6 else 20.0 * float(np.log10(amplitude))
+
+
+class CameraMeters:
+    """All that is measured of one camera: its streams, and how far sound lies from the pictures.
+
+    ``on_axis`` of its methods maps a pts to the axis that pictures and sound share.
+    """
+
+    def __init__(self, geometry: Geometry, health: HealthConfig) -> None:
+        video = geometry.video
+        self._video = VideoMeter(health.dark_luma, video.height, video.width)
+        self._audio = AudioMeter(health.silent_dbfs)
+        self._flashes, self._onsets = FlashDetector(), OnsetDetector(geometry.audio.rate_hz)
+        self._offset = AvOffsetEstimator()
+
+    @property
+    def av_offset_s(self) -> float | None:
+        """Seconds by which sound comes after the picture; None while unknown."""
+        return self._offset.offset_s
+
+    def add_picture(self, image: U8, arrival_ns: int) -> None:
+        """A picture u8[H,W,3] of the model's size."""
+        self._video.add_picture(image, arrival_ns)
+
+    def add_luma(self, sample: LumaSample, on_axis: Callable[[int], int]) -> None:
+        """A decoded picture."""
+        self._video.add_luma(sample.luma, sample.arrival_ns)
+        flash_ns = self._flashes.push(sample.pts_ns, sample.luma)
+        if flash_ns is not None:
+            self._offset.add_flash(on_axis(flash_ns))
+
+    def add_sound(self, pts_ns: int, samples: F32, arrival_ns: int, on_axis: Callable[[int], int]) -> None:
+        """Sound f32[n] from ``pts_ns`` on."""
+        self._audio.add_chunk(samples, arrival_ns)
+        for onset_ns in self._onsets.push(pts_ns, samples):
+            self._offset.add_onset(on_axis(onset_ns))
+
+    def add_onset(self, mono_ns: int) -> None:
+        """A sudden sound at an outer microphone, in local time."""
+        self._offset.add_onset(mono_ns)
+
+    def restart(self) -> None:
+        """The media clock broke."""
+        self._offset.restart()
+
+    def status(self, stream: Stream, now_ns: int, drift_ppm: float | None) -> StreamStatus:
+        """One stream at ``now_ns``."""
+        meter = self._video if stream is Stream.VIDEO else self._audio
+        return meter.status(now_ns, drift_ppm)

@@ -71,7 +71,7 @@ class Rig:
         self.buffer = CameraBuffer(
             "gate", SMALL, self.clock, windows or WindowsConfig(), HealthConfig(), metrics, live=live, **kw
         )
-        self.newest = newest
+        self.newest, self.live = newest, live
         self.batch = empty_batch(size=2)
         self.taken: list[Taken] = []
 
@@ -92,7 +92,7 @@ class Rig:
 
     def play(self, items: Sequence[MediaItem], *, drain: bool = True) -> list[Taken]:
         for item in items:
-            while drain and self.buffer._live and self.clock.mono_ns() + 50 * NS_PER_MS < item.arrival_ns:
+            while drain and self.live and self.clock.mono_ns() + 50 * NS_PER_MS < item.arrival_ns:
                 self.clock.advance(50 * NS_PER_MS)
                 self.drain()
             self.clock.advance_to(item.arrival_ns)
@@ -164,9 +164,11 @@ def test_a_picture_that_may_be_followed_by_a_better_one_is_not_the_last() -> Non
         if ms in {0, 200, 240}:
             rig.buffer.push(Frame(ms * NS_PER_MS, ms * NS_PER_MS, image, (0.0, 0.0, 1.0, 1.0)))
         rig.buffer.push(LumaSample(ms * NS_PER_MS, ms * NS_PER_MS, 100.0))
-        assert rig.buffer._timeline.epoch.tracks[Stream.VIDEO].passed_ns >= 250 * NS_PER_MS if ms == 240 else True
+        assert (
+            rig.buffer.schedule.timeline.epoch.tracks[Stream.VIDEO].passed_ns >= 250 * NS_PER_MS if ms == 240 else True
+        )
         if ms == 200:
-            assert rig.buffer._timeline.epoch.tracks[Stream.VIDEO].passed_ns < 250 * NS_PER_MS
+            assert rig.buffer.schedule.timeline.epoch.tracks[Stream.VIDEO].passed_ns < 250 * NS_PER_MS
 
 
 def test_late_windows_were_ready_when_they_were_late() -> None:

@@ -38,9 +38,9 @@ def inputs(clock: VirtualClock) -> NodeInputs:
 
 def known(inputs: NodeInputs, camera: str, t_ns: int) -> dict[str, float]:
     """The z-scores that the model would see of a camera's sensors."""
-    channels = [channel.name for channel in inputs._geometry.sensors]
+    channels = [channel.name for channel in load_folder(find_folder("fused")).manifest.geometry.sensors]
     values, ok = np.zeros(len(channels), np.float32), np.zeros(len(channels), np.float32)
-    there = inputs.buffers[camera]._fill_sensors(t_ns, values, ok)
+    there = inputs.buffers[camera].media.fill_sensors(t_ns, values, ok)
     return {name: float(v) for name, v, is_there in zip(channels, values, there, strict=True) if is_there}
 
 

@@ -1,0 +1,142 @@
+"""When one camera's windows are due: its streams' clocks and epochs, the hop that is used, and what was announced.
+
+Not thread-safe; the owner holds its lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.buffer.timeline import DueWindow, FrameIntervalTracker, Timeline
+from edge.config.models import WindowsConfig
+from edge.engine.manifest import Geometry
+from edge.metrics import Metrics
+from edge.types import NS_PER_S, EpochStart, Stream, nanoseconds
+
+_UNRELATED_NS = NS_PER_S // 2
+
+
+class WindowSchedule:
+    """The timeline of one camera with the ``streams`` that it may have.
+
+    With ``live`` windows are also due when they are late by the clock, and a clock that jumps opens a new epoch.
+    ``on_epoch`` is called for the first picture and the first sound of every epoch, before they are taken in;
+    ``on_break`` whenever an epoch ends. ``also_until_ns`` of its methods is the local time up to which an outer
+    microphone was heard, None where there is none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        geometry: Geometry,
+        windows: WindowsConfig,
+        metrics: Metrics,
+        streams: set[Stream],
+        *,
+        live: bool,
+        on_epoch: Callable[[EpochStart], None] | None,
+        on_break: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.geometry = geometry
+        self.stride = 1
+        self.timeline = Timeline(geometry.hop_ns, geometry.slack_ns, nanoseconds(windows.max_lateness_s), live)
+        self._gaps = metrics.gaps
+        self._streams = frozenset(streams)
+        self._live = live
+        self._on_epoch = on_epoch
+        self._on_break = on_break
+        self._frame_interval = FrameIntervalTracker(geometry)
+        self._audio_shift_ns = 0
+        self._notified_seq = 0
+        self.timeline.expect(streams)
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one window that is due to the next."""
+        return self.stride * self.geometry.hop_s
+
+    @property
+    def drift_ppm(self) -> dict[Stream, float | None]:
+        """How fast each live stream's clock runs against local time."""
+        tracks = self.timeline.epoch.tracks
+        return {stream: track.clock.drift_ppm for stream, track in tracks.items()} if self._live else {}
+
+    def expect(self, streams: set[Stream]) -> None:
+        """Say what the opened source delivers, so that an absent stream is not waited for."""
+        self.timeline.expect(streams & self._streams)
+
+    def set_stride(self, stride: int, phase: int) -> None:
+        """Have only windows due whose number is ``phase`` modulo ``stride``."""
+        self.timeline.set_stride(stride, phase)
+        self.stride = stride
+
+    def begin_epoch(self, audio_shift_ns: int = 0, until: Stream | None = None) -> None:
+        """The media clock broke: what comes next lies on a new axis."""
+        self.timeline.begin_epoch(until)
+        self._frame_interval.restart()
+        self._audio_shift_ns = audio_shift_ns
+        self._on_break()
+
+    def enter(self, stream: Stream, pts_ns: int, arrival_ns: int, length_ns: int = 0) -> tuple[int, int]:
+        """Where an item of ``length_ns`` that arrived belongs: its epoch and its pts there.
+
+        A live stream's clock that jumped unannounced opens a new epoch. What arrives is the end of an item, so that is
+        what the clock is about. The first item of a stream in an epoch is announced.
+        """
+        shift_ns = self._audio_shift_ns if stream is Stream.AUDIO else 0
+        track = self.timeline.epoch.tracks.get(stream)
+        if self._live and track is not None and track.clock.jumps(pts_ns + length_ns + shift_ns, arrival_ns):
+            self._gaps.labels(self.name, "clock").inc()
+            self.begin_epoch()
+            shift_ns = 0
+        epoch = self.timeline.epoch
+        if self._on_epoch is not None and stream not in epoch.tracks:
+            self._on_epoch(EpochStart(epoch.index, stream, pts_ns, shift_ns))
+        return epoch.index, pts_ns + shift_ns
+
+    def add_picture(self, pts_ns: int, arrival_ns: int) -> None:
+        """A picture of the model's size lies in its ring."""
+        track = self.timeline.epoch.tracks.get(Stream.VIDEO)
+        first_ns = pts_ns if track is None else track.first_ns
+        passed_ns = self._frame_interval.complete_until_ns(pts_ns, first_ns)
+        self.timeline.advance(Stream.VIDEO, pts_ns, passed_ns, pts_ns, arrival_ns)
+
+    def add_luma(self, pts_ns: int, arrival_ns: int) -> None:
+        """A picture was decoded, whether or not the model looks at it."""
+        self._frame_interval.add(pts_ns)
+        passed_ns = pts_ns - self.geometry.slack_ns - 1
+        end_ns = pts_ns + self._frame_interval.interval_ns
+        self.timeline.advance(Stream.VIDEO, pts_ns, passed_ns, end_ns, arrival_ns)
+
+    def add_sound(self, pts_ns: int, end_ns: int, arrived_ns: int, arrival_ns: int) -> None:
+        """Sound lies in its ring up to ``end_ns``; ``arrived_ns`` is the pts that ``arrival_ns`` belongs to."""
+        passed_ns = end_ns + NS_PER_S // (2 * self.geometry.audio.rate_hz)
+        self.timeline.advance(Stream.AUDIO, pts_ns, passed_ns, end_ns, arrival_ns, arrived_ns)
+        if self._live:
+            self._relate_streams()
+
+    def next_due(self, now_ns: int, also_until_ns: int | None, *, newest: bool) -> DueWindow | None:
+        """The oldest window due, or the newest; it stays due until `Timeline.commit`."""
+        return self.timeline.next_due(now_ns, newest, also_until_ns)
+
+    def count_due(self, now_ns: int, also_until_ns: int | None) -> int:
+        """Windows due now."""
+        return self.timeline.count_due(now_ns, also_until_ns)
+
+    def is_news(self, now_ns: int, also_until_ns: int | None) -> bool:
+        """Whether a window came due since this said so last."""
+        newest = self.timeline.newest_due(now_ns, also_until_ns)
+        is_news, self._notified_seq = newest > self._notified_seq, max(newest, self._notified_seq)
+        return is_news
+
+    def _relate_streams(self) -> None:
+        """Two streams of one source whose pts have nothing to do with each other are joined by arrival."""
+        tracks = self.timeline.epoch.tracks
+        video, audio = tracks.get(Stream.VIDEO), tracks.get(Stream.AUDIO)
+        if video is None or audio is None or not (video.clock.settled and audio.clock.settled):
+            return
+        apart_ns = (audio.clock.offset_ns or 0) - (video.clock.offset_ns or 0)
+        if abs(apart_ns) > _UNRELATED_NS:
+            self._gaps.labels(self.name, "unrelated").inc()
+            self.begin_epoch(self._audio_shift_ns + apart_ns, Stream.VIDEO)
