@@ -70,7 +70,7 @@ class MediaStore:
         return self._microphone.newest(out) if self._microphone is not None else self.sound.ring.newest(out)
 
     def fill_sensors(self, t_ns: int, values: F32, ok: F32) -> tuple[bool, ...]:
-        """Write what the model sees of the sensors at ``t_ns``, as `SensorCache.fill`; which of its channels there are."""
+        """Write what the model sees of the sensors at ``t_ns``, as `SensorCache.fill`; which channels there are."""
         with self._lock:
             return self._sensors.fill(t_ns, values, ok)
 

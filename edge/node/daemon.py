@@ -33,9 +33,9 @@ from edge.node.inputs import NodeInputs
 from edge.node.outputs import NodeOutputs
 from edge.node.page_backend import PageBackend
 from edge.node.site_learner import SiteLearner
-from edge.node.threads import ThreadGroup
 from edge.pipeline import Pipeline
 from edge.publish.commands import SetArmed
+from edge.threads import ThreadGroup
 from edge.types import NS_PER_S
 from edge.web.serve import WebServer
 

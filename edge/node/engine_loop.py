@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.clock import Clock
-from edge.node.threads import WakeEvent
 from edge.pipeline import Pipeline, StepResult
+from edge.threads import WakeEvent
 
 log = logging.getLogger(__name__)
 Request = Callable[[Pipeline], None]

@@ -22,9 +22,9 @@ from edge.engine.manifest import Geometry
 from edge.evidence.clips.packet_ring import PacketRing
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
-from edge.node.threads import ThreadGroup
 from edge.publish.commands import IncomingMessage
 from edge.status import SourceState
+from edge.threads import ThreadGroup
 from edge.types import U8, MediaItem, Rect
 
 _log = logging.getLogger(__name__)

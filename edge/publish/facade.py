@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,9 @@ from edge.publish.topics import (
     status_message,
     threshold_messages,
 )
-from edge.publish.writer import DiskWriter, JsonLinesSink, WorkerThreads
+from edge.publish.writer import DiskWriter, JsonLinesSink
 from edge.status import CameraStatus, HeldBack
+from edge.threads import ThreadGroup
 from edge.types import Event, EvidenceFiles, Message, Scores
 
 log = logging.getLogger(__name__)
@@ -121,21 +121,22 @@ class EventPublisher:
         self._limit = ScoreRateLimiter()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._threads = WorkerThreads()
+        self._threads = ThreadGroup(clock, lambda: None)
         self._writer = DiskWriter(outbox, jsonl, clock, self._flushed)
         self._is_resumed = outbox.is_read
         self._inbox = CommandInbox(site, outbox, clock, send=self._send, on_birth=self._on_birth, on_message=on_sensor)
         self._frigate = None if site.frigate is None else FrigateEvents(site.frigate)
         self._events = EventPhases(self._topics, site.model, site.links, self._frigate, outbox.saved())
         self._unrecorded = UnrecordedEvents(outbox.saved()) if records else None
-        self._publisher: Publisher | None = None
+        self.publisher: Publisher | None = None
+        """What talks to the broker; None without one."""
         if link is not None:
             hello, goodbye = status_message(self._topics, ONLINE), status_message(self._topics, STOPPED)
-            self._publisher = Publisher(
+            self.publisher = Publisher(
                 outbox, link, clock, metrics, hello=hello, goodbye=goodbye, on_message=self._inbox.receive
             )
             if site.frigate is not None:
-                self._publisher.announce([available_message(site.frigate, ONLINE)])
+                self.publisher.announce([available_message(site.frigate, ONLINE)])
             self._announce_device()
 
     @property
@@ -203,29 +204,29 @@ class EventPublisher:
 
     def publish_scores(self, scores: Iterable[Scores]) -> None:
         """Scores for plotting: at most one a second and camera, lost while the broker is away."""
-        if self._publisher is None:
+        if self.publisher is None:
             return
         for s in scores:
             if self._limit.allow(s.camera, s.t_end_ns):
-                self._publisher.send(score_message(self._topics, s, self._clock.wall_ns()))
+                self.publisher.send(score_message(self._topics, s, self._clock.wall_ns()))
 
     def publish_health(self, facts: Sequence[CameraStatus], info: NodeInfo, held: Sequence[HeldBack] = ()) -> None:
         """The node and its cameras, retained."""
-        if self._publisher is not None:
-            self._publisher.announce([health_message(self._topics, info, facts, self._clock.wall_ns(), held)])
+        if self.publisher is not None:
+            self.publisher.announce([health_message(self._topics, info, facts, self._clock.wall_ns(), held)])
 
     def publish_held_back(self, cameras: Iterable[str], held: Sequence[HeldBack]) -> None:
         """What is held back of ``cameras``, retained."""
-        if self._publisher is not None:
-            self._publisher.announce([held_back_message(self._topics, camera, held) for camera in cameras])
+        if self.publisher is not None:
+            self.publisher.announce([held_back_message(self._topics, camera, held) for camera in cameras])
 
     def publish_thresholds(self, thresholds: Iterable[ThresholdState]) -> None:
         """What is in force, retained; together with each camera's arming."""
-        if self._publisher is not None:
+        if self.publisher is not None:
             armed = dict(self._inbox.armed)
-            self._publisher.announce(threshold_messages(self._topics, thresholds, armed))
+            self.publisher.announce(threshold_messages(self._topics, thresholds, armed))
             if self._site.frigate is not None:
-                self._publisher.announce(self._site.frigate.switches(armed))
+                self.publisher.announce(self._site.frigate.switches(armed))
 
     def poll_commands(self) -> list[Command]:
         """Commands since the last call; answer each with `accept` or `refuse`."""
@@ -250,17 +251,17 @@ class EventPublisher:
     @property
     def fault(self) -> BaseException | None:
         """The bug that ended a thread, if one did."""
-        return self._threads.fault
+        return self._threads.failure
 
     @property
     def connected(self) -> bool:
         """Whether the broker is there; True without a broker in the configuration."""
-        return self._publisher is None or self._publisher.connected
+        return self.publisher is None or self.publisher.connected
 
     @property
     def trouble(self) -> str:
         """What is wrong with the broker or the disk, as a sentence; empty when nothing is."""
-        return self._outbox.trouble or ("" if self._publisher is None else self._publisher.trouble)
+        return self._outbox.trouble or ("" if self.publisher is None else self.publisher.trouble)
 
     @property
     def depth(self) -> int:
@@ -279,19 +280,20 @@ class EventPublisher:
     def start(self) -> None:
         """Start the threads. A bug in one lands in ``fault``."""
         self._writer.start(self._threads)
-        if self._publisher is not None:
-            self._threads.start("publish", partial(self._publisher.run, self._stop))
+        if self.publisher is not None:
+            publisher = self.publisher
+            self._threads.start("publish", lambda _cancel: publisher.run(self._stop))
 
     def stop(self, drain_s: float = 3.0) -> bool:
         """Send what waits for at most ``drain_s``, say goodbye and close; whether nothing is left on the disk."""
         self._stop.set()
-        empty = self._publisher is None or self._drain(self._publisher, drain_s)
+        empty = self.publisher is None or self._drain(self.publisher, drain_s)
         self._writer.stop(self._threads, drain_s)
         return empty
 
     def _drain(self, publisher: Publisher, drain_s: float) -> bool:
         publisher.nudge()
-        if not self._threads.joined("publish", drain_s + 1.0):
+        if not self._threads.has_ended("publish", drain_s + 1.0):
             log.warning("the broker connection hangs; what waits stays on the disk for the next start")
             return False
         if self._site.frigate is not None:
@@ -303,8 +305,8 @@ class EventPublisher:
         if not self._is_resumed and self._outbox.is_read:
             self._is_resumed = True
             self._resume_late()
-        if self._publisher is not None:
-            self._publisher.nudge()
+        if self.publisher is not None:
+            self.publisher.nudge()
 
     def _resume_late(self) -> None:
         """What an earlier run left could not be read at the start, and now it can: end its open events."""
@@ -314,17 +316,17 @@ class EventPublisher:
         self.publish_events([event_phases.end_at_restart(event, self._clock.wall_ns()) for event in left])
 
     def _send(self, message: Message, correlation: bytes | None) -> None:
-        if self._publisher is not None:
-            self._publisher.send(message, correlation)
+        if self.publisher is not None:
+            self.publisher.send(message, correlation)
 
     def _on_birth(self) -> None:
-        if self._publisher is not None:
-            self._publisher.announce_again()
+        if self.publisher is not None:
+            self.publisher.announce_again()
 
     def _announce_device(self) -> None:
-        if self._publisher is not None:
+        if self.publisher is not None:
             description, removals = device_announcement(self._site, self._outbox)
-            self._publisher.announce(description)
+            self.publisher.announce(description)
             self._append(OutgoingBatch(removals))
 
     def _publish_states(self, *, all_of_them: bool, closed: Collection[str] = ()) -> None:
@@ -332,12 +334,12 @@ class EventPublisher:
         if self._frigate is not None:
             messages += self._frigate.states(self._site.cameras)
         self._append(OutgoingBatch(messages, closed=list(closed), saved=dict(note)))
-        if self._publisher is not None:
-            self._publisher.announce(cleared)
+        if self.publisher is not None:
+            self.publisher.announce(cleared)
 
     def _append(self, out: OutgoingBatch, ready_ns: int | None = None, infer_ns: int = 0) -> None:
         seqs = self._outbox.append(
-            out.messages if self._publisher else [], opened=out.opened, closed=out.closed, saved=out.saved
+            out.messages if self.publisher else [], opened=out.opened, closed=out.closed, saved=out.saved
         )
-        if self._publisher is not None:
-            self._publisher.nudge({} if ready_ns is None else dict.fromkeys(seqs, ready_ns), infer_ns)
+        if self.publisher is not None:
+            self.publisher.nudge({} if ready_ns is None else dict.fromkeys(seqs, ready_ns), infer_ns)

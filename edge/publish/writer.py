@@ -2,10 +2,6 @@
 
 Two thin threads drive it, ``outbox`` and ``jsonl``: a reader of standard output that has stopped reading holds up
 neither the outbox nor anybody else.
-
-Events as JSON lines, to a file or to standard output: the object of the event topic, one a line.
-
-`put` only queues and may be called from any thread; `step`, on one, writes what waits, as long as that takes.
 """
 
 from __future__ import annotations
@@ -21,16 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from edge.clock import Clock
-from edge.errors import InputError, exhausted_resource
+from edge.errors import InputError
 from edge.publish.outbox import Outbox
 from edge.publish.payloads import to_json
+from edge.threads import ThreadGroup
 
 log = logging.getLogger(__name__)
 
 
 class JsonLinesSink:
-    """Appends lines to ``path`` (``-``: standard output). InputError where that is a folder or below a file; what the
-    disk refuses is told once, and tried again with every line."""
+    """Events as JSON lines, the object of the event topic, one a line, appended to ``path`` (``-``: standard output).
+
+    `put` only queues and may be called from any thread; `step`, on one, writes what waits. InputError where that is a
+    folder or below a file; what the disk refuses is told once, and tried again with every line."""
 
     MAX_LINES = 10_000
 
@@ -97,37 +96,8 @@ class JsonLinesSink:
         self._torn = file.write(whole) != len(whole)  # a disk that is full in mid-line
 
 
-class WorkerThreads:
-    """Named threads of one owner. A bug in one lands in ``fault``."""
-
-    def __init__(self) -> None:
-        self._threads: dict[str, threading.Thread] = {}
-        self.fault: BaseException | None = None
-
-    def start(self, name: str, work: Callable[[], None]) -> None:
-        """Run ``work`` on a thread called ``name``."""
-        thread = threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
-        thread.start()
-        self._threads[name] = thread
-
-    def joined(self, name: str, timeout_s: float) -> bool:
-        """Whether that thread has ended within ``timeout_s``, or was never started."""
-        thread = self._threads.get(name)
-        if thread is not None:
-            thread.join(timeout_s)
-        return thread is None or not thread.is_alive()
-
-    def _run(self, name: str, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:
-            self.fault = error
-            reason = exhausted_resource(error)
-            log.critical("thread %s failed: %s", name, reason or error, exc_info=None if reason else error)
-
-
 class DiskWriter:
-    """``after`` is called after each flush, on the thread that flushed."""
+    """Writes the outbox and then the lines. ``after`` is called after each flush, on the thread that flushed."""
 
     RETRY_S = 1.0  # between two tries of a disk that refuses
 
@@ -160,24 +130,24 @@ class DiskWriter:
         self._after()
         return is_written
 
-    def start(self, threads: WorkerThreads) -> None:
+    def start(self, threads: ThreadGroup) -> None:
         """Start the threads that write."""
         self._is_driven = True
-        threads.start("outbox", self._run)
+        threads.start("outbox", lambda _cancel: self._run())
         if self._jsonl is not None:
-            threads.start("jsonl", self._run_lines)
+            threads.start("jsonl", lambda _cancel: self._run_lines())
 
-    def stop(self, threads: WorkerThreads, timeout_s: float) -> None:
+    def stop(self, threads: ThreadGroup, timeout_s: float) -> None:
         """Write what waits, for ``timeout_s`` where the disk hangs, and close the files."""
         self._ended.set()
         self._wake.set()
-        if threads.joined("outbox", timeout_s):
+        if threads.has_ended("outbox", timeout_s):
             self.flush()
             self._outbox.close()
         if self._outbox.held:
             log.error("%d messages are lost: the disk did not take them, nor the broker", self._outbox.held)
         self._lines_wake.set()
-        if self._jsonl is not None and threads.joined("jsonl", 1.0):
+        if self._jsonl is not None and threads.has_ended("jsonl", 1.0):
             self._jsonl.step()
             self._jsonl.close()
 

@@ -25,10 +25,10 @@ from edge.metrics import Metrics
 from edge.publish.broker import EmbeddedBroker
 from edge.publish.broker_login import BrokerLogin, broker_login
 from edge.publish.commands import SetThreshold
+from edge.publish.connection import ConnectionPolicy
 from edge.publish.facade import EventPublisher
 from edge.publish.mqtt import _V5, _V311, MqttConnection, subscribe
 from edge.publish.outbox import Outbox
-from edge.publish.publisher import Publisher
 from edge.publish.topics import OFFLINE, status_message
 from edge.types import Message
 
@@ -331,7 +331,7 @@ class Muffled:
 def test_acknowledgements_that_vanish_end_the_connection_and_nothing_is_lost(
     mosquitto: Mosquitto, viewer: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Publisher, "SILENT_S", 1.0)
+    monkeypatch.setattr(ConnectionPolicy, "SILENT_S", 1.0)
     between = Muffled(mosquitto.plain)
     node = Node(mosquitto.access(port=between.port, tls=False, ca_file=None), tmp_path)
     until(node.settled)

@@ -73,10 +73,10 @@ class Rig:
         self.events.flush()
 
     def turn(self) -> None:
-        assert self.events._publisher is not None
+        assert self.events.publisher is not None
         for _ in range(4):
             self.events.flush()
-            self.events._publisher.step()
+            self.events.publisher.step()
 
     def sent(self, below: str) -> list[object]:
         return [_readable(p) for p in self.link.payloads(f"{ROOT}/{below}")]
@@ -331,7 +331,7 @@ def test_a_kill_while_the_disk_hangs_never_numbers_two_messages_alike(
         for _ in range(3):
             first.events.publish_events([UPDATE])
             first.clock.advance(NS_PER_S)
-            first.events._publisher.step()  # type: ignore[union-attr]
+            first.events.publisher.step()  # type: ignore[union-attr]
         raise Killed
 
     disk.script = [hang_and_die]
@@ -409,10 +409,11 @@ def test_a_reader_that_stopped_reading_holds_up_no_disk_and_no_alert(tmp_path: P
 
 def test_a_bug_in_the_thread_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(tmp_path)
-    assert rig.events._publisher is not None
-    monkeypatch.setattr(rig.events._publisher, "step", lambda: 1 / 0)
+    assert rig.events.publisher is not None
+    monkeypatch.setattr(rig.events.publisher, "step", lambda: 1 / 0)
     rig.events.start()
-    assert rig.events._threads.joined("publish", 10)
+    while rig.events.fault is None:
+        threading.Event().wait(0.01)
     assert isinstance(rig.events.fault, ZeroDivisionError)
     rig.events.stop(0)
 

@@ -14,6 +14,7 @@ from publish_parts import Disk, ScriptedLink
 from edge.clock import VirtualClock
 from edge.metrics import Metrics
 from edge.publish.commands import IncomingMessage
+from edge.publish.connection import ConnectionPolicy
 from edge.publish.outbox import Outbox
 from edge.publish.publisher import Publisher
 from edge.types import NS_PER_S, Message
@@ -226,7 +227,7 @@ def test_a_message_larger_than_the_broker_takes_does_not_block_the_rest(rig: Rig
 
 def test_a_message_that_makes_the_broker_hang_up_is_set_aside(slow: Rig) -> None:
     slow.outbox.append([Message("poison", b"!"), Message("t", b"1")])
-    for _ in range(Publisher.LOSSES_AT_MOST):
+    for _ in range(ConnectionPolicy.LOSSES_AT_MOST):
         slow.turn()
         assert slow.link.in_air[1][1] == "poison"
         slow.link.lose()

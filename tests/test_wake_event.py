@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from edge.node.threads import WakeEvent
+from edge.threads import WakeEvent
 
 
 def test_rung_once_or_often_it_wakes_once() -> None:

@@ -1,7 +1,4 @@
-"""Named threads that never fail silently: the first bug is recorded and wakes whoever supervises.
-
-What wakes the engine's thread: set from any thread, waited for by one.
-"""
+"""Named threads that never fail silently, and an event that costs nothing to set and to wait for."""
 
 from __future__ import annotations
 
@@ -18,7 +15,8 @@ Loop = Callable[[threading.Event], None]
 
 
 class ThreadGroup:
-    """Threads running loops that take a cancel event. ``on_failure`` is called once, from the failing thread."""
+    """Threads running loops that take a cancel event. The first bug is kept in ``failure``, and ``on_failure`` is
+    called once, from the failing thread."""
 
     def __init__(self, clock: Clock, on_failure: Callable[[], None]) -> None:
         self._clock = clock
@@ -47,6 +45,13 @@ class ThreadGroup:
             thread.join(max(0.0, seconds(deadline_ns - self._clock.mono_ns())))
         return [thread.name for thread, _ in chosen if thread.is_alive()]
 
+    def has_ended(self, name: str, timeout_s: float) -> bool:
+        """Whether the thread called ``name`` ended by itself within ``timeout_s``, or was never started."""
+        chosen = [thread for thread, _ in self._members if thread.name == name]
+        for thread in chosen:
+            thread.join(timeout_s)
+        return not any(thread.is_alive() for thread in chosen)
+
     def note_failure(self, name: str, error: BaseException) -> None:
         """Note what ended the thread called ``name``; what is expected or not ours is logged as a sentence."""
         message = exhausted_resource(error) or (error if isinstance(error, EdgeError) else None)
@@ -65,20 +70,23 @@ class ThreadGroup:
 
 
 class WakeEvent:
-    """As an event that `wait` clears, out of one lock: ringing and waking run no Python of their own."""
+    """An event that `wait` clears, made of one lock, so that setting it and waking up run no Python code.
+
+    Set from any thread, waited for by one.
+    """
 
     def __init__(self) -> None:
         self._unset = threading.Lock()
         self._unset.acquire()
 
     def set(self) -> None:
-        """Ring; once or many times before the next `wait` is the same."""
+        """Wake the waiting thread; once or many times before the next `wait` is the same."""
         if self._unset.locked():
             try:
                 self._unset.release()
-            except RuntimeError:  # another thread rang in between
+            except RuntimeError:  # another thread set it in between
                 return
 
     def wait(self, timeout_s: float) -> bool:
-        """Until it was rung since the last call, for at most ``timeout_s``; whether it was."""
+        """Until it was set since the last call, for at most ``timeout_s``; whether it was."""
         return self._unset.acquire(timeout=timeout_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from edge.clock import SystemClock
-from edge.node.threads import ThreadGroup
+from edge.threads import ThreadGroup
 
 
 def test_a_bug_is_recorded_and_wakes_the_supervisor() -> None:
