@@ -1,24 +1,19 @@
 """Commands and reloads: taken on the main thread, carried out on the engine's or, where files are touched, on the one
-for that; answered when done.
-
-Live reload: noticing a saved file, and telling what can change at once from what needs a restart.
+for that; answered when done. What can change while running is told from what needs a restart.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from edge.config import Config, LoadedConfig, load
+from edge.config import Config, load
 from edge.config.sources import CameraConfig
 from edge.detect.thresholds import EffectiveThreshold, validate
-from edge.engine.manifest import Manifest
 from edge.errors import ConfigError, EdgeError
-from edge.node.engine_loop import EngineLoop
-from edge.node.evidence_worker import EvidenceWorker
-from edge.node.outputs import NodeOutputs
+from edge.node.context import NodeContext
 from edge.pipeline import Pipeline, StepResult
 from edge.publish.commands import Command, MarkEvent, Reload, SetArmed, SetThreshold, TakeSnapshot
 
@@ -28,22 +23,12 @@ log = logging.getLogger(__name__)
 class CommandHandler:
     """What people and files ask of the running node."""
 
-    def __init__(
-        self,
-        loaded: LoadedConfig,
-        manifest: Manifest,
-        engine: EngineLoop,
-        outputs: NodeOutputs,
-        evidence: EvidenceWorker | None,
-        submit: Callable[[Callable[[], None]], None],
-    ) -> None:
-        self._submit = submit
-        self._path = loaded.path
-        self._running: Config = loaded.config
-        self._manifest = manifest
-        self._engine = engine
-        self._outputs = outputs
-        self._evidence = evidence
+    def __init__(self, node: NodeContext) -> None:
+        self._path = node.loaded.path
+        self._running: Config = node.loaded.config
+        self._manifest = node.manifest
+        self._engine, self._outputs, self._evidence = node.engine, node.outputs, node.evidence
+        self._submit = node.files.submit
 
     def poll(self) -> None:
         """Carry out the commands that arrived since the last call."""

@@ -1,7 +1,7 @@
 """`edge run`: start order, signals, watchdog, live reload, and shutdown in order.
 
-The main thread supervises and touches no file; see `inputs` (capture threads), `scorer` (the engine thread), `outputs`
-(the publisher's threads and the broker's) and `filework` (what reads and writes files for others).
+The main thread supervises and touches no file; see `inputs` (capture threads), `engine_loop` (the engine thread),
+`outputs` (the publisher's threads and the broker's) and `files` (what reads and writes files for others).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from edge.engine.model import Model
 from edge.errors import ConfigError, EdgeError, InputError
 from edge.metrics import Metrics
 from edge.node.command_handler import CommandHandler, FileWatch
+from edge.node.context import NodeContext
 from edge.node.engine_loop import EngineLoop, OpenedPipeline
 from edge.node.evidence_worker import EvidenceWorker
 from edge.node.files import FileWorker, lock_data_dir
@@ -121,12 +122,12 @@ class Daemon:
         )
         self._evidence = self._open_evidence()
         self._engine = EngineLoop(self._open_pipeline, self._outputs, clock)
-        self._commands = CommandHandler(
-            loaded, self._manifest, self._engine, self._outputs, self._evidence, files.submit
+        context = NodeContext(
+            *(loaded, folder, self._manifest, clock, inputs.buffers),
+            *(self._engine, self._outputs, self._evidence, files),
         )
-        self._page: PageBackend | None
-        self._server: WebServer | None
-        self._page, self._server = self._open_page()
+        self._commands = CommandHandler(context)
+        self._server = self._open_page(context)
         self._watch = FileWatch(loaded.path)
         files.every_turn.append(self._poll_files)
         self._published_status = ""
@@ -199,9 +200,7 @@ class Daemon:
             sd_notify.status(status)
 
     def _poll_files(self) -> None:
-        """On the thread for files: what the page asked to be written, and a changed configuration."""
-        if self._page is not None:
-            self._page.poll()
+        """On the thread for files: a changed configuration."""
         if self._reload.is_set() or self._watch.changed():
             self._reload.clear()
             self._reload_config()
@@ -262,30 +261,14 @@ class Daemon:
         self._outputs.problems["evidence"] = lambda: keeping.trouble
         return keeping
 
-    def _open_page(self) -> tuple[PageBackend, WebServer] | tuple[None, None]:
-        """The page, not started; nothing where none is configured."""
-        loaded = self._loaded
-        if loaded.config.web is None:
-            return None, None
-        window = PageBackend(
-            loaded,
-            self._folder,
-            self._manifest,
-            self._clock,
-            running=lambda: self._commands.config,
-            buffers=self._inputs.buffers,
-            scorer=self._engine,
-            publisher=self._outputs.publisher,
-            store=self._evidence.store if self._evidence is not None else None,
-            traces=self._evidence.traces if self._evidence is not None else None,
-            reload=self._commands.reload,
-            deliver=self._outputs.deliver,
-            publish_thresholds=self._commands.publish_thresholds,
-            runtime=lambda: self._outputs.runtime,
-            wake=self._files.wake,
-        )
-        self._outputs.observers.append(window.observe)
-        return window, WebServer(window, loaded.config.web)
+    def _open_page(self, context: NodeContext) -> WebServer | None:
+        """The page, not started; None where none is configured."""
+        web = self._loaded.config.web
+        if web is None:
+            return None
+        page = PageBackend(context, self._commands)
+        self._outputs.observers.append(page.observe)
+        return WebServer(page, web)
 
     def _open_pipeline(self) -> OpenedPipeline:
         """On the engine thread: the model proves itself, and what an earlier run left open is ended."""

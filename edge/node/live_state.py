@@ -1,31 +1,44 @@
-"""One camera's sound as people at the page may hear it: silent where somebody may be speaking, as clips are.
-
-Without leave to hear speech a sample is given only when every window that can tell of it was scored: about three
-seconds late, and nothing at all while the model does not listen.
-"""
+"""What the page shows of the running node: noted on the engine thread, read from any, never waited for."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from edge.buffer.camera import CameraBuffer
 from edge.clock import Clock
+from edge.config.models import EvidenceConfig
+from edge.detect.explain import clear_boxes
+from edge.engine.manifest import Geometry
+from edge.errors import InputError
 from edge.evidence.clips.speech_mute import MARGIN_NS, SpeechFlag, may_be_speech, speech_spans
+from edge.evidence.privacy import blur_boxes
 from edge.media_time import MediaTime
-from edge.types import F32, NS_PER_S, Scores
-from edge.web.backend import LiveSamples
+from edge.node.inputs import without_letterbox
+from edge.pipeline import StepResult
+from edge.status import CameraStatus, HeldBack
+from edge.types import F32, NS_PER_S, Box, Event, Phase, Scores, nanoseconds
+from edge.web.backend import LiveFrame, LiveSamples, LiveScores
+from edge.web.hub import Hub
 
 MOST_S = 2.0
 LONGEST_S = 7.0
 LISTENER_TIMEOUT_NS = 10 * NS_PER_S
+RECENT_S = 180
+BLUR_NS = 3 * NS_PER_S // 2  # boxes this much older than the picture are blurred in it too
 _NO_SAMPLES = np.zeros(0, np.float32)
 
 
 class LiveAudio:
-    """``newest(out)`` fills f32[n] with the newest samples at ``rate_hz`` and says how many were heard so far;
-    ``window_ns`` is how much sound a window has. `observe` on the engine thread, `samples_after` on any."""
+    """One camera's sound as people at the page may hear it: silent where somebody may be speaking, as clips are.
+
+    Without leave to hear speech a sample is given only when every window that can tell of it was scored: about three
+    seconds late, and nothing at all while the model does not listen. ``newest(out)`` fills f32[n] with the newest
+    samples at ``rate_hz`` and says how many were heard so far; ``window_ns`` is how much sound a window has. `observe`
+    on the engine thread, `samples_after` on any.
+    """
 
     def __init__(self, newest: Callable[[F32], int], rate_hz: int, window_ns: int, clock: Clock) -> None:
         self._newest, self._rate, self._window_ns, self._clock = newest, rate_hz, window_ns, clock
@@ -75,3 +88,94 @@ class LiveAudio:
     def _time(self, position: int) -> MediaTime:
         """A sample's time on the axis of the samples heard so far."""
         return MediaTime(0, position * NS_PER_S // self._rate)
+
+
+class LiveState:
+    """The newest of every camera. ``hub`` is told of what changes."""
+
+    def __init__(self, buffers: Mapping[str, CameraBuffer], geometry: Geometry, clock: Clock, hub: Hub) -> None:
+        self.status: tuple[CameraStatus, ...] = ()
+        self.held_back: tuple[HeldBack, ...] = ()
+        self._buffers, self._clock, self._hub = buffers, clock, hub
+        kept = round(RECENT_S / geometry.hop_s)
+        self._recent: dict[str, deque[LiveScores]] = {name: deque(maxlen=kept) for name in buffers}
+        self._scored: dict[str, deque[Scores]] = {name: deque(maxlen=4) for name in buffers}
+        audio = geometry.audio
+        self._audio = {
+            name: LiveAudio(buffer.newest_sound, audio.rate_hz, nanoseconds(audio.window_s), clock)
+            for name, buffer in buffers.items()
+        }
+        self._open: dict[str, Event] = {}
+
+    def observe(self, step: StepResult) -> None:
+        """Note what a step brought forth and tell whoever looks; on the engine thread, never blocks."""
+        shift_ns = self._clock.wall_ns() - self._clock.mono_ns()
+        for scores, rules in zip(step.scores, step.rules, strict=False):
+            self._note_scores(scores, rules.values, scores.t_end_ns + shift_ns)
+        for event in step.events:
+            if event.phase is Phase.END:
+                self._open.pop(event.id, None)
+            else:
+                self._open[event.id] = event
+            self._hub.publish("event", lambda event=event: event)  # type: ignore[misc]
+        if step.statuses:
+            self.status = tuple(step.statuses)
+            self._hub.publish("facts", lambda: self.status, key="facts")
+            held_back = tuple(step.held_back)
+            if held_back != self.held_back:
+                self.held_back = held_back
+                self._hub.publish("held_back", lambda: held_back, key="held_back")
+
+    def open_events(self) -> Sequence[Event]:
+        """Events that have begun and not ended."""
+        return tuple(self._open.copy().values())
+
+    def recent_scores(self, camera: str) -> Sequence[LiveScores]:
+        """The last three minutes, oldest first."""
+        return tuple(self._recent[camera].copy())
+
+    def frame(self, camera: str, evidence: EvidenceConfig | None) -> LiveFrame | None:
+        """The newest picture; where there are boxes, the one that they were found in. Where ``evidence`` has something
+        blurred, always one that was scored: before that nobody knows what is in it."""
+        classes = evidence.blur if evidence is not None else ()
+        scored = tuple(self._scored[camera].copy())
+        newest = scored[-1] if scored else None
+        boxes = clear_boxes(newest.boxes) if newest is not None else ()
+        scored_at = newest.picture if newest is not None else None
+        copy = self._buffers[camera].newest_picture(scored_at) if scored_at is not None and (classes or boxes) else None
+        if copy is not None and newest is not None and copy.taken_at == scored_at:
+            shown = without_letterbox(copy.image, copy.content)
+            if classes:
+                shown = blur_boxes(shown, _recent_boxes(scored, newest), classes)
+            return LiveFrame(copy.number, shown, boxes)
+        if classes:
+            return None
+        copy = self._buffers[camera].newest_picture()
+        return LiveFrame(copy.number, without_letterbox(copy.image, copy.content)) if copy is not None else None
+
+    def sound(self, camera: str, out: F32) -> int:
+        """Fill f32[n] with the newest sound; the samples heard so far."""
+        return self._buffers[camera].newest_sound(out)
+
+    def audio(self, camera: str, after: int, evidence: EvidenceConfig | None) -> LiveSamples:
+        """The newest sound for people: none where ``evidence`` lets none out, and no speech where it lets that not."""
+        if evidence is not None and not evidence.audio:
+            raise InputError("evidence.audio is false in config.yaml: the sound is analysed and let out nowhere")
+        return self._audio[camera].samples_after(after, speech=evidence is not None and evidence.speech)
+
+    def _note_scores(self, scores: Scores, values: Mapping[str, float | None], wall_ns: int) -> None:
+        moment = LiveScores(scores.camera, wall_ns, values, clear_boxes(scores.boxes))
+        self._recent[scores.camera].append(moment)
+        self._scored[scores.camera].append(scores)
+        self._audio[scores.camera].observe(scores)
+        self._hub.publish("scores", lambda: moment, key=scores.camera)
+
+
+def _recent_boxes(scored: Sequence[Scores], newest: Scores) -> list[Box]:
+    """The newest boxes, and those shortly before: what moved is blurred where it was and where it is."""
+    return [
+        box
+        for scores in scored
+        if scores.media_end.is_on(newest.media_end) and newest.media_end.since(scores.media_end) <= BLUR_NS
+        for box in scores.boxes
+    ]

@@ -150,6 +150,10 @@ class NodeOutputs:
             self._labels = labels
             self.publisher.describe(dict.fromkeys(self._cameras, (*labels, *HEALTH_LABELS)), labels)
 
+    def details(self) -> dict[str, str]:
+        """What is wrong, as a sentence by part of the node; empty when nothing is."""
+        return {name: text for name, problem in self.problems.items() if (text := problem())}
+
     def close(self, drain_s: float) -> None:
         """Drain the outbox, say goodbye to the broker, and stop what was started."""
         if not self.publisher.stop(drain_s):
@@ -158,7 +162,7 @@ class NodeOutputs:
 
     def _publish_health(self, facts: Sequence[CameraStatus], held: Sequence[HeldBack]) -> None:
         now_ns = self._clock.mono_ns()
-        details = {name: said for name, trouble in self.problems.items() if (said := trouble())}
+        details = self.details()
         states = (*(fact.state for fact in facts), *details)
         if states == self._published_states and now_ns < self._health_ns:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,6 +22,8 @@ from edge.errors import ConfigError, InputError, SinkError
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
 from edge.node import page_backend as subject
+from edge.node.command_handler import CommandHandler
+from edge.node.context import NodeContext
 from edge.node.page_backend import PageBackend
 from edge.pipeline import StepResult
 from edge.publish.commands import SetArmed, SetThreshold
@@ -77,24 +79,19 @@ class Played:
             set_armed=self.detector.set_armed,
         )
         publisher = SimpleNamespace(accept=self.kept.append, is_armed=self.detector.is_armed)
-        scorer = SimpleNamespace(submit=lambda request: None if self.is_stuck else request(pipeline))
-        given: Any = {"scorer": scorer, "publisher": publisher}
-        self.window = PageBackend(
-            self.loaded,
-            SimpleNamespace(),  # type: ignore[arg-type] - the model's folder is opened by a search alone
-            MANIFEST,
-            self.clock,
-            running=lambda: self.config,
+        node = SimpleNamespace(
+            loaded=self.loaded,
+            folder=None,  # the model's folder is opened by a search alone
+            manifest=MANIFEST,
+            clock=self.clock,
             buffers={"gate": self.buffer},
-            store=None,
-            traces=None,
-            reload=self._reload,
-            deliver=self.told.append,
-            publish_thresholds=lambda _: None,
-            runtime=lambda: "played",
-            wake=self._turn,
-            **given,
+            engine=SimpleNamespace(submit=lambda request: None if self.is_stuck else request(pipeline)),
+            outputs=SimpleNamespace(publisher=publisher, deliver=self.told.append),
+            evidence=None,
+            files=SimpleNamespace(submit=self._submit),
         )
+        self.waiting: list[Callable[[], None]] = []
+        self.window = PageBackend(cast("NodeContext", node), cast("CommandHandler", self))
 
     def frame(self, pts_s: float, luma: int) -> None:
         image = np.full((64, 64, 3), luma, np.uint8)
@@ -112,14 +109,23 @@ class Played:
         )
         self.window.observe(StepResult((scores,), (RuleValues("gate", end_ns, at(end_ns), values),), events))
 
-    def _reload(self) -> str:
+    def publish_thresholds(self, _thresholds: object) -> None:
+        """As `CommandHandler` does."""
+
+    def reload(self) -> str:
         self.reloads += 1
         self.config = load(self.loaded.path).config
         return "reloaded"
 
-    def _turn(self) -> None:
+    def _submit(self, work: Callable[[], None]) -> None:
+        self.waiting.append(work)
         if not self.is_stuck:
-            self.window.poll()
+            self.turn()
+
+    def turn(self) -> None:
+        """What the thread for files does."""
+        while self.waiting:
+            self.waiting.pop(0)()
 
 
 @pytest.fixture
@@ -232,7 +238,7 @@ def test_a_node_that_does_not_answer_is_not_waited_for_endlessly(
     played.clock.advance(10 * NS_PER_S)
     assert played.window.thresholds() == before, "what was known last"
     played.is_stuck = False
-    played.window.poll()
+    played.turn()
     assert played.reloads == 0, "what nobody waits for any more is not done later"
 
 
@@ -240,7 +246,7 @@ def test_a_bug_in_what_a_page_asked_for_is_the_askers(played: Played) -> None:
     def broken() -> str:
         raise ZeroDivisionError
 
-    played.window._reload = broken  # type: ignore[method-assign]
+    played.reload = broken  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
         played.window.draw({})
     played.window.set_threshold("gate", "person", 0.7)  # the node goes on
