@@ -41,6 +41,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     doing = parser.add_mutually_exclusive_group()
     doing.add_argument("--mark", nargs=2, metavar=("ID", "VERDICT"), help="say that an event was true, false, or none")
     doing.add_argument("--export", type=Path, metavar="FOLDER", help="copy marked clips to learn and tune from")
+    doing.add_argument("--near", action="store_true", help="what came near an event and was none, to set thresholds by")
     doing.add_argument("--digest", nargs="?", const="today", metavar="DAY", help="sum up a day; default: today")
     parser.add_argument("--note", default="", help="with --mark: why")
     parser.set_defaults(handler=lambda args: run(args, sys.stdout))
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace, out: TextIO) -> int:
             (writes, desk.mark),
             (args.export is not None, desk.export),
             (args.digest is not None, desk.digest),
+            (args.near, desk.near_misses),
         )
         next((way for wanted, way in ways if wanted), desk.show)()
     return DONE
@@ -89,6 +91,18 @@ class _EventsCommand:
         if answer.notice:
             print(answer.notice, file=self.out)
         show_events(answer.hits, self.tz, self.out)
+
+    def near_misses(self) -> None:
+        from edge.events.view import near_miss_json, show_near_misses
+
+        if self.args.search or self.args.marked:
+            raise InputError("--near goes with --camera, --label, --since, --until, --limit and --json alone")
+        found = self.store.near_misses(self._narrowed(50))
+        if self.args.json:
+            rows = [near_miss_json(one) for one in found]
+            print(json.dumps({"near_misses": rows}, ensure_ascii=False, indent=1), file=self.out)
+        else:
+            show_near_misses(found, self.tz, self.out)
 
     def mark(self) -> None:
         from edge.evidence.archive.records import Verdict

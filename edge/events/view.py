@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from typing import Any, TextIO
 
 from edge.clock import iso8601
-from edge.evidence.archive.records import EventRecord, SearchHit
+from edge.evidence.archive.records import EventRecord, SearchHit, StoredNearMiss
 from edge.evidence.digest import Digest
 from edge.types import NS_PER_S, seconds
 
@@ -68,6 +68,31 @@ def show_events(found: Sequence[SearchHit], tz: tzinfo, out: TextIO) -> None:
         )
     console = Console(file=out, width=None if out.isatty() else 200)
     console.print(table) if found else console.print("no events")
+
+
+def near_miss_json(one: StoredNearMiss) -> dict[str, Any]:
+    """One near miss for programs."""
+    return {
+        "camera": one.camera,
+        "label": one.label,
+        "at": iso8601(one.wall_ns),
+        "score": round(one.value, 4),
+        "threshold": round(one.enter, 4),
+    }
+
+
+def show_near_misses(found: Sequence[StoredNearMiss], tz: tzinfo, out: TextIO) -> None:
+    """A table, in the order given."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("time", "camera", "event", "score", "threshold"):
+        table.add_column(name, no_wrap=True)
+    for one in found:
+        table.add_row(local(one.wall_ns, tz), one.camera, one.label, f"{one.value:.2f}", f"{one.enter:.2f}")
+    console = Console(file=out, width=None if out.isatty() else 200)
+    console.print(table) if found else console.print("nothing came near an event")
 
 
 def show_digest(made: Digest, tz: tzinfo, out: TextIO) -> None:

@@ -6,22 +6,28 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi.responses import Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.config.sources import NAME
 from edge.detect.thresholds import EffectiveThreshold
 from edge.errors import EdgeError, InputError
+from edge.evidence.archive.records import EventQuery
 from edge.tune.preview import preview_threshold
-from edge.types import F32, seconds
+from edge.types import F32, nanoseconds, seconds
 from edge.web.backend import NodeBackend
 from edge.web.dependencies import (
+    LABEL,
     RESPONSES,
     BackendDep,
     CameraName,
     LabelName,
     LabelQuery,
+    Since,
     StateDep,
+    StoreDep,
     TracesDep,
     UnixTime,
     span_ns,
@@ -77,6 +83,57 @@ class PreviewResponse:
     covered_s: float
     events: list[PreviewEventResponse]
     held_back: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NearMissResponse:
+    """A moment whose score stayed below the threshold ``enter`` that held then; ``thumbnail`` is None without one."""
+
+    camera: str
+    label: str
+    at_s: float
+    value: float
+    enter: float
+    thumbnail: str | None
+
+
+@router.get("/near-misses")
+def near_misses(
+    store: StoreDep,
+    camera: Annotated[str | None, Query(pattern=NAME)] = None,
+    label: Annotated[str | None, Query(pattern=LABEL)] = None,
+    since: Since = None,
+    until: Since = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 24,
+) -> list[NearMissResponse]:
+    """What came near an event and was none, newest first."""
+    query = EventQuery(
+        cameras=(camera,) if camera else (),
+        labels=(label,) if label else (),
+        since_ns=None if since is None else nanoseconds(since),
+        until_ns=None if until is None else nanoseconds(until),
+        limit=limit,
+    )
+    return [
+        NearMissResponse(
+            camera=one.camera,
+            label=one.label,
+            at_s=seconds(one.wall_ns),
+            value=number(one.value),
+            enter=number(one.enter),
+            thumbnail=f"/api/near-misses/{one.number}/thumbnail.jpg" if one.thumbnail else None,
+        )
+        for one in store.near_misses(query)
+    ]
+
+
+@router.get("/near-misses/{near_miss}/thumbnail.jpg", response_class=Response)
+def near_miss_thumbnail(store: StoreDep, near_miss: Annotated[int, Path(ge=1, le=2**62)]) -> Response:
+    """The picture at its highest score, masked and blurred as snapshots are."""
+    jpeg = store.near_miss_thumbnail(near_miss)
+    if jpeg is None:
+        raise HTTPException(404, "there is no picture of this moment; it may have been removed with age")
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
 @router.get("/thresholds")

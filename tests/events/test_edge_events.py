@@ -17,9 +17,9 @@ from edge.adapt.examples import read_examples
 from edge.clock import SystemClock
 from edge.errors import InputError
 from edge.events import search
-from edge.events.command import add_command, run
+from edge.events.command import register, run
 from edge.events.export import export_clips
-from edge.evidence.archive.records import EventQuery, EvidenceFile
+from edge.evidence.archive.records import EventQuery, EvidenceFile, StoredNearMiss
 from edge.evidence.archive.store import EventStore
 from edge.types import NS_PER_S, Event, EventKind, Phase
 
@@ -76,7 +76,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def edge(box: Path, *words: str) -> str:
     parser = argparse.ArgumentParser()
-    add_command(parser.add_subparsers())
+    register(parser.add_subparsers())
     out = io.StringIO()
     assert run(parser.parse_args(["events", "-c", str(box / "config.yaml"), *words]), out) == 0
     return out.getvalue()
@@ -176,6 +176,23 @@ def test_a_day_is_summed_up(box: Path) -> None:
     assert "Nothing happened." in edge(box, "--digest", "2026-03-08")
     with pytest.raises(InputError, match="write it as"):
         edge(box, "--digest", "whenever")
+
+
+def test_what_came_near_an_event_is_listed(box: Path) -> None:
+    assert edge(box, "--near").strip() == "nothing came near an event"
+    store = EventStore(box / "var/evidence", SystemClock(), keeps=False)
+    for n, (camera, label, value) in enumerate((("gate", "fire", 0.41), ("yard", "person", 0.52))):
+        store.add_near_miss(StoredNearMiss(camera, label, T0 + 60 * n * NS_PER_S, value, 0.6, b"jpeg"))
+    store.close()
+    found = json.loads(edge(box, "--near", "--json"))["near_misses"]
+    assert found == [
+        {"camera": "yard", "label": "person", "at": "2026-03-09T22:01:00.000Z", "score": 0.52, "threshold": 0.6},
+        {"camera": "gate", "label": "fire", "at": "2026-03-09T22:00:00.000Z", "score": 0.41, "threshold": 0.6},
+    ]
+    assert "0.52" not in edge(box, "--near", "--camera", "gate", "--label", "fire")
+    assert "2026-03-09 22:00:00" in edge(box, "--near", "--until", "2026-03-09T22:00:30")
+    with pytest.raises(InputError, match="--near goes with"):
+        edge(box, "--near", "--search", "fire")
 
 
 def test_without_evidence_it_says_so(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_nothing_that_is_stored_shows_what_a_mask_covers(box: Callable[..., Scen
     mask = [[0.5, 0.5], [1, 0.5], [1, 1], [0.5, 1]]
     b = box(camera={"privacy_masks": [mask], "zones": {}}, value=lambda t: 0.5 if t == 9 else 0.2)
     b.play(12.0, script(4, 5))
-    candidates = b.store.near_misses()
+    candidates = b.store.near_misses(EventQuery())
     assert len(candidates) == 1
     stored = [path for path in b.folder.rglob("*") if path.suffix in {".jpg", ".mp4"}]
     assert sorted(path.name for path in stored) == ["clip.mp4", "snapshot.jpg", "thumbnail.jpg"]
@@ -367,20 +367,20 @@ def test_a_queue_that_is_full_drops_windows_and_keeps_events(
     assert dropped == 13
 
 
-def test_a_near_miss_becomes_a_candidate_and_an_event_does_not(box: Callable[..., Scene]) -> None:
+def test_a_near_miss_is_kept_and_an_event_is_none(box: Callable[..., Scene]) -> None:
     b = box(value=lambda t: {2.0: 0.4, 2.5: 0.5, 3.0: 0.4, 8.0: 0.55, 8.5: 0.7}.get(t, 0.1))
     b.play(12.0, script(8.5, 9))
-    found = b.store.near_misses()
+    found = b.store.near_misses(EventQuery())
     assert [(c.label, round(c.value, 2), c.enter) for c in found] == [("person", 0.5, 0.6)]
     assert found[0].wall_ns == WALL_NS + ns(2.5)
     small = cv2.imdecode(np.frombuffer(found[0].thumbnail, np.uint8), 1)
     assert number_of(small) in {37, 38}
 
 
-def test_no_more_candidates_than_a_few_an_hour(box: Callable[..., Scene]) -> None:
+def test_no_more_near_misses_than_a_few_an_hour(box: Callable[..., Scene]) -> None:
     b = box(value=lambda t: 0.5 if t % 4 == 0 else 0.1)
     b.play(600.0)
-    assert 3 <= len(b.store.near_misses()) <= 4
+    assert 3 <= len(b.store.near_misses(EventQuery())) <= 4
 
 
 def test_the_day_is_summed_up_at_its_hour(box: Callable[..., Scene]) -> None:

@@ -98,7 +98,7 @@ def test_a_year_passes(tmp_path: Path) -> None:
         assert {path: size for path, size in there.items() if path[:2] == "20"} == listed(store)
         taken_by_size += len({row[0] for row in store.rows("SELECT n FROM files")}) < len(begun)
     assert taken_by_size > 0  # the limit of bytes bit, not only that of age
-    assert len(store.near_misses()) == 14
+    assert len(store.near_misses(EventQuery())) == 14
     traces.close()
     assert len(traces.days("gate")) <= 15
     names = {name.split("/")[0] for name in on_disk(tmp_path)} | {path.name for path in tmp_path.iterdir()}

@@ -24,6 +24,7 @@ from edge.evidence.archive.records import EventQuery, EvidenceFile, StoredNearMi
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.vectors import pack_vector, unpack_vector
+from edge.sqlite import SqliteFile
 from edge.types import NS_PER_S, Box, Contribution, Event, EventKind, Phase
 
 T0 = 1_773_000_000 * NS_PER_S
@@ -256,14 +257,14 @@ def test_damage_is_moved_aside_and_what_can_be_read_is_taken_over(tmp_path: Path
 def test_a_full_disk_loses_no_event(tmp_path: Path, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put(event("before"), "m")
     full = [True]
-    real = EventStore.transact
+    real = SqliteFile.transact
 
     def transact(self: EventStore, statements: object) -> None:
         if full[0]:
             raise SinkError("the disk is full")
         real(self, statements)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(EventStore, "transact", transact)
+    monkeypatch.setattr(SqliteFile, "transact", transact)
     store.put(event("e1", at_s=1), "m")
     store.put(event("e1", at_s=1, phase=Phase.END, end_ns=77 + NS_PER_S), "m")
     store.attach("e1", "thumbnail", EvidenceFile("x.jpg", 3))
@@ -313,7 +314,7 @@ def test_a_disk_of_50_mb_is_filled_without_losing_an_event(tmp_path: Path) -> No
                             pass
                     except OSError:
                         pass
-        assert store.count(EventQuery()) + len({key[1] for key in store._held}) >= 300
+        assert store.count(EventQuery()) + len(store.held_events) >= 300
         hog.unlink()
         store.write_held()
         assert store.held == 0
@@ -323,13 +324,18 @@ def test_a_disk_of_50_mb_is_filled_without_losing_an_event(tmp_path: Path) -> No
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_candidates_are_bounded_and_newest_first(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EventStore, "MOST_CANDIDATES", 3)
+def test_near_misses_are_bounded_and_newest_first(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EventStore, "MAX_NEAR_MISSES", 3)
     for n in range(5):
         store.add_near_miss(StoredNearMiss("gate" if n % 2 else "yard", "person", T0 + n, 0.5, 0.6, b"jpeg"))
-    assert [c.wall_ns - T0 for c in store.near_misses()] == [4, 3, 2]
-    assert [c.wall_ns - T0 for c in store.near_misses(camera="yard")] == [4, 2]
-    assert [c.wall_ns - T0 for c in store.near_misses(since_ns=T0 + 3)] == [4, 3]
+    assert [c.wall_ns - T0 for c in store.near_misses(EventQuery())] == [4, 3, 2]
+    assert [c.wall_ns - T0 for c in store.near_misses(EventQuery(cameras=("yard",)))] == [4, 2]
+    assert [c.wall_ns - T0 for c in store.near_misses(EventQuery(since_ns=T0 + 3))] == [4, 3]
+    assert [c.wall_ns - T0 for c in store.near_misses(EventQuery(until_ns=T0 + 4, labels=("person",)))] == [3, 2]
+    assert store.near_misses(EventQuery(labels=("fire",))) == []
+    (newest,) = store.near_misses(EventQuery(limit=1))
+    assert store.near_miss_thumbnail(newest.number) == b"jpeg"
+    assert store.near_miss_thumbnail(newest.number + 1) is None
 
 
 def test_folders_of_events_stay_below(store: EventStore, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from edge.replay import Replay, ReplayStep
 from edge.replay.command import EventJsonLines
 from edge.tune import scoring
 from edge.tune.cache import ScoreCache, ScoringFacts, pack_moments, scoring_key, unpack_moments
-from edge.tune.command import add_command
+from edge.tune.command import register
 from edge.tune.offline_detector import OfflineDetector
 from edge.tune.scoring import LOGGER_NAME
 from edge.types import Event
@@ -82,7 +82,7 @@ def test_decisions_are_those_of_a_replay_to_the_byte(seen: tuple[Path, list[Repl
 
 def run(*args: object) -> int:
     parser = argparse.ArgumentParser()
-    add_command(parser.add_subparsers())
+    register(parser.add_subparsers())
     parsed = parser.parse_args(["tune", *map(str, args)])
     code: int = parsed.handler(parsed)
     return code

@@ -16,7 +16,7 @@ from web_parts import NOON_NS, ScriptedBackend, event, keep, scores_of_a_day
 
 from edge.config import load, parse
 from edge.errors import SinkError
-from edge.evidence.archive.records import EvidenceFile
+from edge.evidence.archive.records import EvidenceFile, StoredNearMiss
 from edge.evidence.archive.traces import ScoreTrace
 from edge.status import HeldBack, HoldReason, SensorStatus
 from edge.types import NS_PER_S, Box, EventKind, RuleValues
@@ -326,6 +326,20 @@ def test_what_is_held_back_is_news(box: ScriptedBackend) -> None:
     box.held = [HELD]
     assert _hello(box)["held_back"][0]["reason"] == "rate_limited"
     assert _to_json((HELD,))[0]["this_hour"] == {"rate_limited": 7, "outside_zone": 3}
+
+
+def test_what_came_near_an_event_is_listed_with_its_picture(box: ScriptedBackend, client: TestClient) -> None:
+    assert client.get("/api/near-misses").json() == []
+    assert box.store is not None
+    for n, (camera, picture) in enumerate((("yard", b"jpeg"), ("hall", b""))):
+        box.store.add_near_miss(StoredNearMiss(camera, "person", NOON_NS + n * NS_PER_S, 0.52, 0.6, picture))
+    hall, yard = client.get("/api/near-misses").json()
+    assert (hall["camera"], hall["thumbnail"]) == ("hall", None)
+    assert (yard["label"], yard["value"], yard["enter"]) == ("person", 0.52, 0.6)
+    picture = client.get(yard["thumbnail"])
+    assert (picture.content, picture.headers["content-type"]) == (b"jpeg", "image/jpeg")
+    assert client.get("/api/near-misses", params={"camera": "yard", "since": NOON_NS / 1e9 + 1}).json() == []
+    assert client.get("/api/near-misses/99/thumbnail.jpg").status_code == 404
 
 
 def test_the_preview_tells_what_would_have_been_held_back(box: ScriptedBackend, client: TestClient) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from browser_parts import CHROMIUM, Watched, chromium, fill, served
 from playwright.sync_api import Browser, expect
-from web_parts import NOON_NS, ScriptedBackend, event, frame_of
+from web_parts import NOON_NS, ScriptedBackend, event, frame_of, jpeg_of
 
 from edge.config import load
 from edge.config.services import WebConfig
+from edge.evidence.archive.records import StoredNearMiss
 from edge.status import CameraStatus, HeldBack, HoldReason, SensorStatus, SourceState, StreamStatus
 from edge.types import NS_PER_S, Box, Phase
 from edge.web.backend import LiveFrame, LiveScores
@@ -405,6 +406,24 @@ def test_dragging_a_threshold_changes_the_preview_and_applying_keeps_it(
     page.get_by_role("button", name="Back to what the configuration says").click()
     expect(summary).to_have_attribute("data-total", "3")
     assert house[0].commands == {}
+
+
+def test_what_came_near_is_shown_and_tries_a_threshold_that_tells_of_it(
+    watched: Watched, house: tuple[ScriptedBackend, str]
+) -> None:
+    store = house[0].store
+    assert store is not None
+    picture = jpeg_of(np.full((90, 160, 3), 90, np.uint8))
+    store.add_near_miss(StoredNearMiss("yard", "person", NOON_NS - 600 * NS_PER_S, 0.557, 0.6, picture))
+    page = watched.open("/thresholds/yard/person?day=2026-01-16")
+    near = page.get_by_role("list", name="Moments below the threshold")
+    expect(near.get_by_role("button")).to_have_count(1)
+    expect(near.get_by_role("button")).to_contain_text("0.56")
+    near.get_by_role("button").click()
+    expect(page.locator(".slide output")).to_have_text("0.55")
+    expect(page.locator(".summary")).to_contain_text("With 0.55:")
+    page = watched.open("/thresholds/hall/person?day=2026-01-16")
+    expect(page.locator(".near")).to_be_hidden()
 
 
 def test_the_preview_says_what_would_be_held_back(watched: Watched, house: tuple[ScriptedBackend, str]) -> None:

@@ -62,6 +62,20 @@ def where_clause(query: EventQuery) -> tuple[str, list[object]]:
     return " AND ".join(parts[1:] or parts), args
 
 
+def near_miss_clause(query: EventQuery) -> tuple[str, list[object]]:
+    """The cameras, labels and span of a query as SQL over ``candidates``, and its arguments."""
+    parts, args = [NO_RESTRICTION], list[object]()
+    for column, names in (("camera", query.cameras), ("label", query.labels)):
+        if names:
+            parts.append(f"{column} IN ({', '.join('?' * len(names))})")
+            args += names
+    for operator, ns in ((">=", query.since_ns), ("<", query.until_ns)):
+        if ns is not None:
+            parts.append(f"wall_ns {operator} ?")
+            args.append(ns)
+    return " AND ".join(parts[1:] or parts), args
+
+
 def matches(record: EventRecord, query: EventQuery) -> bool:
     """What `where_clause` says, of a record that is not in the database (yet)."""
     end_ns = record.begin_ns if record.end_ns is None else record.end_ns

@@ -100,7 +100,8 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class StoredNearMiss:
-    """A moment that came near an event and was none: ``value`` stayed below ``enter``. ``thumbnail`` is a JPEG."""
+    """A moment that came near an event and was none: ``value`` stayed below ``enter``. ``thumbnail`` is a JPEG, empty
+    where there was no picture; ``number`` is the store's, 0 before it is kept."""
 
     camera: str
     label: str
@@ -108,3 +109,4 @@ class StoredNearMiss:
     value: float
     enter: float
     thumbnail: bytes = b""
+    number: int = 0

@@ -8,12 +8,10 @@ own and waits for no writing; SinkError when the disk does not give what is aske
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import re
 import shutil
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +45,7 @@ from edge.evidence.archive.schema import (
     to_row,
 )
 from edge.evidence.archive.vectors import pack_vector
+from edge.evidence.archive.write_behind import WriteBehindBuffer
 from edge.sqlite import Row, SqliteAccess, SqliteFile, Statement
 from edge.types import F32, Event
 
@@ -70,9 +69,7 @@ class EventStore:
     always starts: what the disk does not do is `trouble`.
     """
 
-    MOST_HELD = 10_000
-    AT_ONCE = 500
-    MOST_CANDIDATES = 2_000
+    MAX_NEAR_MISSES = 2_000
     SPARE_BYTES = 16_000_000
 
     def __init__(self, folder: Path, clock: Clock, *, read_only: bool = False, keeps: bool = True) -> None:
@@ -84,11 +81,8 @@ class EventStore:
         self._open()
         self._reader = EventReader(folder / FILE_NAME, clock, at_once=not self._keeps)
         self._lock = threading.RLock()
-        self._held: OrderedDict[tuple[str, str], list[Statement]] = OrderedDict()
-        self._unwritten: dict[str, EventRecord] = {}
-        self._trouble = ""
+        self._buffer = WriteBehindBuffer(folder / FILE_NAME, self.transact)
         self._generation = 0
-        self._gathering = 0
         self._room: Callable[[int], bool] = self._disk_has_room
 
     def put(self, event: Event, model: str, vector: F32 | None = None) -> None:
@@ -100,27 +94,27 @@ class EventStore:
         record = to_event_record(event, model)
         statements: list[Statement] = [(PUT_EVENT, to_row(record)), (f"{INDEXED} WHERE id = ?", (event.id,))]
         with self._lock:
-            if not self._write(("put", event.id), statements):
+            if not self._buffer.write(("put", event.id), statements):
                 kept = self.get_if_readable(event.id)
                 if kept is not None:
                     stays = {name: getattr(kept, name) for name in ("files", "missing", "caption", "mark")}
                     record = replace(record, **stays)
-                self._unwritten[event.id] = record
+                self._buffer.records[event.id] = record
             if vector is not None and np.isfinite(vector).all():
                 sql = "INSERT OR REPLACE INTO vectors (n, data) SELECT n, ? FROM events WHERE id = ?"
-                self._write(("meaning", event.id), [(sql, (pack_vector(vector), event.id))])
+                self._buffer.write(("meaning", event.id), [(sql, (pack_vector(vector), event.id))])
 
     def attach(self, event_id: str, kind: FileKind, file: EvidenceFile) -> None:
         """Note that ``file`` belongs to an event; one of the same kind takes an earlier one's place."""
         with self._lock:
             statements = [(ATTACH_FILE, file_row(kind, file, event_id)), (CLEAR_MISSING, (kind, event_id))]
-            if not self._write((f"attach {kind}", event_id), statements):
+            if not self._buffer.write((f"attach {kind}", event_id), statements):
                 self._overlay(event_id, lambda record: replace(record, files={**record.files, kind: file}))
 
     def note_missing(self, event_id: str, kind: FileKind, reason: str) -> None:
         """Note why a file that an event should have is not there."""
         with self._lock:
-            if not self._write((f"miss {kind}", event_id), [(NOTE_MISSING, (kind, reason, event_id))]):
+            if not self._buffer.write((f"miss {kind}", event_id), [(NOTE_MISSING, (kind, reason, event_id))]):
                 self._overlay(event_id, lambda record: replace(record, missing={**record.missing, kind: reason}))
 
     def caption(self, event_id: str, text: str) -> None:
@@ -130,7 +124,7 @@ class EventStore:
             (f"{INDEXED} WHERE id = ?", (event_id,)),
         ]
         with self._lock:
-            if not self._write(("caption", event_id), statements):
+            if not self._buffer.write(("caption", event_id), statements):
                 self._overlay(event_id, lambda record: replace(record, caption=text))
 
     def mark(self, event_id: str, verdict: Verdict | None, *, by: str, note: str = "") -> EventRecord:
@@ -141,7 +135,7 @@ class EventStore:
         values = (None,) * 4 if mark is None else (mark.verdict, mark.by, mark.wall_ns, mark.note)
         sql = "UPDATE events SET verdict = ?, marked_by = ?, marked_ns = ?, mark_note = ? WHERE id = ?"
         with self._lock:
-            if not self._write(("mark", event_id), [(sql, (*values, event_id))]):
+            if not self._buffer.write(("mark", event_id), [(sql, (*values, event_id))]):
                 self._overlay(event_id, lambda record: replace(record, mark=mark))
             record = self.get(event_id)
         if record is None:
@@ -151,8 +145,8 @@ class EventStore:
     def get(self, event_id: str) -> EventRecord | None:
         """One event by its id."""
         with self._lock:
-            if event_id in self._unwritten:
-                return self._unwritten[event_id]
+            if event_id in self._buffer.records:
+                return self._buffer.records[event_id]
         return self._mending(lambda: self._reader.get(event_id))
 
     def get_if_readable(self, event_id: str) -> EventRecord | None:
@@ -160,7 +154,7 @@ class EventStore:
         try:
             return self.get(event_id)
         except SinkError as error:
-            self._report(error)
+            self._buffer.report(error)
             return None
 
     def find(self, query: EventQuery) -> list[SearchHit]:
@@ -169,7 +163,7 @@ class EventStore:
         if query.text or query.vector is not None:
             return found
         with self._lock:
-            waiting = [record for record in self._unwritten.values() if reader.matches(record, query)]
+            waiting = [record for record in self._buffer.records.values() if reader.matches(record, query)]
         if waiting:
             newer = {record.id for record in waiting}
             there = [*(SearchHit(r, 0.0) for r in waiting), *(one for one in found if one.record.id not in newer)]
@@ -209,68 +203,66 @@ class EventStore:
         """Let retention answer `room_for`."""
         self._room = room_for
 
-    def add_near_miss(self, candidate: StoredNearMiss) -> None:
-        """Keep a moment that came near an event; the newest `MOST_CANDIDATES` stay. Dropped when the disk is full."""
-        c = candidate
+    def add_near_miss(self, near_miss: StoredNearMiss) -> None:
+        """Keep a moment that came near an event; the newest `MAX_NEAR_MISSES` stay. Dropped when the disk is full."""
+        n = near_miss
         sql = "INSERT INTO candidates (camera, label, wall_ns, value, enter, thumbnail) VALUES (?, ?, ?, ?, ?, ?)"
         oldest = "SELECT n FROM candidates ORDER BY wall_ns DESC, n DESC LIMIT -1 OFFSET ?"
         surplus = f"DELETE FROM candidates WHERE n IN ({oldest})"  # noqa: S608
-        row = (c.camera, c.label, c.wall_ns, float(c.value), float(c.enter), c.thumbnail)
+        row = (n.camera, n.label, n.wall_ns, float(n.value), float(n.enter), n.thumbnail)
         try:
-            self.transact([(sql, row), (surplus, (self.MOST_CANDIDATES,))])
+            self.transact([(sql, row), (surplus, (self.MAX_NEAR_MISSES,))])
         except SinkError as error:
-            log.debug("a candidate was not kept: %s", error)
+            log.debug("a near miss was not kept: %s", error)
 
-    def near_misses(
-        self, camera: str | None = None, label: str | None = None, since_ns: int | None = None, limit: int = 200
-    ) -> list[StoredNearMiss]:
-        """Candidates, newest first."""
+    def near_misses(self, query: EventQuery) -> list[StoredNearMiss]:
+        """Moments that came near an event, newest first, by the query's cameras, labels, span and limit."""
+        restriction, args = reader.near_miss_clause(query)
         rows = self._rows(
-            "SELECT camera, label, wall_ns, value, enter, thumbnail FROM candidates WHERE (? IS NULL OR camera = ?) "
-            "AND (? IS NULL OR label = ?) AND wall_ns >= ? ORDER BY wall_ns DESC, n DESC LIMIT ?",
-            (camera, camera, label, label, since_ns or 0, limit),
+            "SELECT camera, label, wall_ns, value, enter, thumbnail, n FROM candidates "  # noqa: S608
+            f"WHERE {restriction} ORDER BY wall_ns DESC, n DESC LIMIT ?",
+            (*args, query.limit),
         )
         return [StoredNearMiss(*row) for row in rows]
+
+    def near_miss_thumbnail(self, number: int) -> bytes | None:
+        """The JPEG of a near miss; None where it, or its picture, is not there (any more)."""
+        rows = self._rows("SELECT thumbnail FROM candidates WHERE n = ?", (number,))
+        return (rows[0][0] or None) if rows else None
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
         """What is written inside goes to the disk at the end, in one transaction; it is read as if it were there."""
-        with self._lock:
-            self._gathering += 1
-        try:
-            yield
-        finally:
+        with contextlib.ExitStack() as stack:
             with self._lock:
-                self._gathering -= 1
-                if not self._gathering:
-                    self.write_held()
+                stack.enter_context(self._buffer.batch())
+            try:
+                yield
+            finally:
+                with self._lock:
+                    stack.close()
+                    if not self._buffer.is_batched:
+                        self._buffer.flush()
 
     def write_held(self) -> None:
         """Write what is held in memory, if the disk takes it now."""
         with self._lock:
-            while self._held:
-                keys = list(itertools.islice(self._held, self.AT_ONCE))
-                try:
-                    self.transact([statement for key in keys for statement in self._held[key]])
-                except SinkError as error:
-                    self._report(error)
-                    return
-                for key in keys:
-                    del self._held[key]
-                still_held = {event_id for _, event_id in self._held}
-                for event_id in {event_id for _, event_id in keys} - still_held:
-                    self._unwritten.pop(event_id, None)
-                self._recovered()
+            self._buffer.flush()
 
     @property
     def trouble(self) -> str:
         """What the disk does not do, as a sentence; empty when nothing is wrong."""
-        return self._trouble
+        return self._buffer.trouble
 
     @property
     def held(self) -> int:
         """How many writes wait in memory for the disk."""
-        return len(self._held)
+        return len(self._buffer)
+
+    @property
+    def held_events(self) -> frozenset[str]:
+        """The events that writes wait of."""
+        return frozenset(self._buffer.event_ids)
 
     def transact(self, statements: Sequence[Statement]) -> None:
         """Write now or raise SinkError: for retention."""
@@ -293,11 +285,8 @@ class EventStore:
     def close(self) -> None:
         """Write what is held, as far as the disk takes it, and close."""
         if self._writing is not None:
-            self.write_held()
-            if self._held:
-                log.error(
-                    "%s: %d writes were lost: the disk did not take them", self.folder / FILE_NAME, len(self._held)
-                )
+            with self._lock:
+                self._buffer.close()
             self._writing.close()
         self._reader.close()
 
@@ -312,39 +301,10 @@ class EventStore:
                 raise
             log.error("%s", error)  # noqa: TRY400 - a sentence, no bug
 
-    def _write(self, key: tuple[str, str], statements: list[Statement]) -> bool:
-        """Write now, or hold and say False. Order is kept: while anything is held, what follows waits behind it."""
-        if not self._gathering:
-            self.write_held()
-        if not self._held and not self._gathering:
-            try:
-                self.transact(statements)
-            except SinkError as error:
-                self._report(error)
-            else:
-                self._recovered()
-                return True
-        self._held[key] = statements
-        if len(self._held) > self.MOST_HELD:
-            (_, lost), _ = self._held.popitem(last=False)
-            self._unwritten.pop(lost, None)
-            log.error("%s: too much waits for the disk; event %s was lost", self.folder / FILE_NAME, lost)
-        return False
-
     def _overlay(self, event_id: str, change: Callable[[EventRecord], EventRecord]) -> None:
         record = self.get_if_readable(event_id)
         if record is not None:
-            self._unwritten[event_id] = change(record)
-
-    def _recovered(self) -> None:
-        if self._trouble and not self._held:
-            self._trouble = ""
-            log.info("%s: events are written again", self.folder / FILE_NAME)
-
-    def _report(self, error: SinkError) -> None:
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            log.error("%s", error)
+            self._buffer.records[event_id] = change(record)
 
     def _rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
         return self._mending(lambda: self._reader.rows(sql, args))

@@ -32,7 +32,7 @@ export async function show(root, { rest: [askedCamera, askedLabel], node, query,
     h("div", { class: "fields" }, pick("Camera", cameras, camera, (c) => to(c, label, day)), pick("What", labels, label, (l) => to(camera, l, day)), h("label", {}, h("span", {}, "Day"), days)),
   );
   const view = viewOf(state);
-  root.append(view.element, origins(state, to, day));
+  root.append(view.element, view.nearMisses, origins(state, to, day));
   await view.load();
   return view.stop;
 }
@@ -55,6 +55,7 @@ function viewOf(state) {
     h("div", { class: "row" }, apply, back),
     list,
   );
+  const nearMisses = h("section", { class: "card near", hidden: true });
   const data = { trace: null, now: null, would: null, marks: [] };
   const span = () => ({ label, since: state.since, until: state.until });
   const previewOf = (enter, leave) => get(`/api/cameras/${part(camera)}/preview`, { ...span(), enter, leave });
@@ -68,8 +69,30 @@ function viewOf(state) {
       get("/api/events", { camera, label, since, until, limit: 200 }).then((page) => page.events, () => []),
     ]);
     data.would = data.now;
+    showNearMisses(await get("/api/near-misses", { camera, label, since, until }).catch(() => []));
     if (!fitted && fit()) await load();
     else render();
+  }
+
+  // Moments that stayed below the threshold: a click tries the threshold that would have told of one.
+  function showNearMisses(found) {
+    nearMisses.hidden = !found.length;
+    const attempt = (value) => {
+      slider.value = Math.max(0.01, Math.floor(value * 100) / 100);
+      moved(Number(slider.value));
+    };
+    const item = (one) =>
+      h(
+        "li",
+        {},
+        h(
+          "button",
+          { type: "button", class: "quiet", title: "Try a threshold that would have told of it", onclick: () => attempt(one.value) },
+          one.thumbnail ? h("img", { src: one.thumbnail, alt: "", loading: "lazy", width: 160, height: 90 }) : h("span", { class: "dim" }, "no picture"),
+          h("span", {}, h("time", {}, clock(one.at_s, false)), ` ${one.value.toFixed(2)}`),
+        ),
+      );
+    nearMisses.replaceChildren(h("h2", {}, "What came near"), h("ul", { class: "nearmisses", "aria-label": "Moments below the threshold" }, found.map(item)));
   }
 
   // Where scores were kept for a part of the day only, that part is shown.
@@ -225,6 +248,7 @@ function viewOf(state) {
   window.addEventListener("edge:theme", draw);
   return {
     element,
+    nearMisses,
     load,
     stop() {
       resized.disconnect();
