@@ -26,7 +26,9 @@ class SystemdBox:
     """Booted at once; ``shown`` are SRC:DST pairs of this machine's files that are seen inside, read-only."""
 
     def __init__(self, name: str, *shown: str) -> None:
-        self._env = {**os.environ, "SDBOOT_DIR": f"/run/sdboot-{name}"}
+        # Inside, a Python must not be led to this checkout.
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        self._env = {**kept, "SDBOOT_DIR": f"/run/sdboot-{name}"}
         self._sdboot("start", *shown)
 
     def _sdboot(self, *args: str, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
