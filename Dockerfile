@@ -23,7 +23,7 @@ FROM ${BASE}
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libportaudio2 python3 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /var/lib/edge --groups video,audio edge \
+    && useradd --uid 10001 --no-create-home --home-dir /var/lib/edge --shell /usr/sbin/nologin --groups video,audio edge \
     && install -d -o edge -g edge -m 750 /var/lib/edge /var/cache/edge \
     && ln -s /opt/edge/venv/bin/edge /usr/bin/edge
 COPY --from=build /opt/edge/venv /opt/edge/venv

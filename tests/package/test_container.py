@@ -78,6 +78,7 @@ def test_it_runs_as_a_user_of_its_own_with_a_health_check() -> None:
 
 @pytest.mark.package
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_what_it_copies_is_enough_to_make_the_wheel(packages: Packages, tmp_path: Path) -> None:
     context = tmp_path / "src"
     for source in copied(stages()[0]):

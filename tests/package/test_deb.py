@@ -15,7 +15,7 @@ from package_parts import Packages, run
 import edge
 from edge.config import load
 
-pytestmark = [pytest.mark.package, pytest.mark.slow]
+pytestmark = [pytest.mark.package, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TOP = Path(__file__).parents[2]
 VENV = "./opt/edge/venv/"

@@ -15,7 +15,7 @@ from systemd_box import SystemdBox, skip_without_systemd
 
 import edge
 
-pytestmark = [pytest.mark.package, pytest.mark.systemd, pytest.mark.slow]
+pytestmark = [pytest.mark.package, pytest.mark.systemd, pytest.mark.slow, pytest.mark.timeout(900)]
 
 NEWER = "99.0.0"
 CONFIG = "/etc/edge/config.yaml"
@@ -57,8 +57,8 @@ def box(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def files(box: SystemdBox) -> set[str]:
     """What lies where a package may leave something."""
-    found = box.sh("find /etc /opt /usr /var/lib /var/cache -xdev -not -name '__pycache__' -not -name '*.pyc'").splitlines()
-    return {name for name in found if not BOOKKEEPING.search(name)}
+    found = box.sh("find /etc /opt /usr /var/lib /var/cache -xdev -not -name '__pycache__' -not -name '*.pyc'")
+    return {name for name in found.splitlines() if not BOOKKEEPING.search(name)}
 
 
 def events(box: SystemdBox) -> set[str]:

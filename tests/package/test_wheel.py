@@ -15,7 +15,7 @@ from package_parts import Packages, clean_environment, run
 
 import edge
 
-pytestmark = [pytest.mark.package, pytest.mark.slow]
+pytestmark = [pytest.mark.package, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TOP = Path(__file__).parents[2]
 MODEL = {"fused/model.yaml", "fused/fused.onnx", "fused/golden.npz", "fused/data.csv", "fused/README.md"}
