@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 import sysconfig
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from systemd_box import SystemdBox, skip_without_systemd
 
 pytestmark = [pytest.mark.systemd, pytest.mark.slow]
 
 TOP = Path(__file__).parents[2]
-UNITS = TOP / "systemd"
-SDBOOT = Path(__file__).with_name("sdboot.sh")
 
 CONFIG = """
 node: {data_dir: /var/lib/edge}
@@ -26,7 +22,7 @@ cameras: {yard: {source: {type: file, path: /opt/edge/samples/yard.mp4, pace: li
 mqtt: null
 jsonl: {path: /var/lib/edge/events.jsonl}
 """
-PROGRAM = """#!/opt/edge/.venv/bin/python
+PROGRAM = """#!/opt/edge/venv/bin/python
 import sys
 sys.path.insert(0, "/opt/edge")
 from edge.cli import main
@@ -39,22 +35,21 @@ WatchdogSec=5
 """
 
 
-class Box:
-    """A booted systemd with edge installed as README.md says."""
+class Box(SystemdBox):
+    """A booted systemd with edge installed from the checkout."""
 
     def __init__(self) -> None:
-        self._env = {**os.environ, "SDBOOT_DIR": f"/run/sdboot-test-{os.getpid()}"}
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        self._sdboot(
-            "start",
-            *(f"{TOP / name}:/opt/edge/{name}" for name in ("edge", "engines", "samples", "systemd", "docs")),
+        super().__init__(
+            f"test-{os.getpid()}",
+            *(f"{TOP / name}:/opt/edge/{name}" for name in ("edge", "engines", "samples", "systemd")),
             f"{sys.base_prefix}:/opt/python",
-            f"{sysconfig.get_path('purelib')}:/opt/edge/.venv/lib/{version}/site-packages",
+            f"{sysconfig.get_path('purelib')}:/opt/edge/venv/lib/{version}/site-packages",
         )
-        self.sh(f"mkdir -p /opt/edge/.venv/bin && ln -s /opt/python/bin/{version} /opt/edge/.venv/bin/python")
-        self.write("/opt/edge/.venv/pyvenv.cfg", "home = /opt/python/bin\n")
-        self.write("/opt/edge/.venv/bin/edge", PROGRAM)
-        self.sh("chmod +x /opt/edge/.venv/bin/edge")
+        self.sh(f"mkdir -p /opt/edge/venv/bin && ln -s /opt/python/bin/{version} /opt/edge/venv/bin/python")
+        self.write("/opt/edge/venv/pyvenv.cfg", "home = /opt/python/bin\n")
+        self.write("/opt/edge/venv/bin/edge", PROGRAM)
+        self.sh("chmod +x /opt/edge/venv/bin/edge")
         self.sh("cp /opt/edge/systemd/*.service /etc/systemd/system/")
         self.sh("install -D /opt/edge/systemd/edge.sysusers /usr/lib/sysusers.d/edge.conf && systemd-sysusers")
         self.sh("install -D /opt/edge/systemd/edge.tmpfiles /usr/lib/tmpfiles.d/edge.conf")
@@ -64,45 +59,10 @@ class Box:
             self.write(f"/etc/systemd/system/{unit}.service.d/test.conf", DROP_IN)
         self.sh("systemctl daemon-reload")
 
-    def _sdboot(self, *args: str, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(SDBOOT), *args], env=self._env, text=True, capture_output=True, check=check, input=text
-        )
-
-    def sh(self, command: str, check: bool = True, text: str | None = None) -> str:
-        """Run a shell command inside as root; what it printed."""
-        done = self._sdboot("exec", "sh", "-c", command, check=False, text=text)
-        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return str(done.stdout + done.stderr).strip()
-
-    def write(self, path: str, text: str) -> None:
-        self.sh(f"mkdir -p $(dirname {path}) && cat > {path}", text=text)
-
-    def show(self, name: str, unit: str = "edge") -> str:
-        return self.sh(f"systemctl show -P {name} {unit}")
-
-    def journal(self, unit: str = "edge") -> str:
-        return self.sh(f"journalctl -u {unit} -o cat --no-pager")
-
-    def until(self, done: Callable[[], object], timeout_s: float = 60.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not done():
-            assert time.monotonic() < deadline, self.journal()
-            time.sleep(0.1)
-
-    def up(self, unit: str = "edge") -> bool:
-        return self.show("ActiveState", unit) == "active"
-
-    def power_off(self) -> None:
-        self._sdboot("stop")
-
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Box]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    if not Path("/lib/systemd/systemd").exists() or shutil.which("unshare") is None:
-        pytest.skip("systemd or util-linux is missing (apt install systemd util-linux)")
+    skip_without_systemd()
     made = Box()
     yield made
     made.power_off()
@@ -222,7 +182,7 @@ def test_commands_beside_the_service_do_not_need_its_credentials(fresh: Box) -> 
     mqtt = 'mqtt: {url: "mqtt://127.0.0.1:1", username: u, password_file: "${CREDENTIALS_DIRECTORY}/mqtt-password"}'
     fresh.write("/etc/edge/config.yaml", CONFIG.replace("mqtt: null", mqtt))
     fresh.write("/etc/edge/mqtt-password", "s3cret\n")
-    edge = "/opt/edge/.venv/bin/edge"
+    edge = "/opt/edge/venv/bin/edge"
     library = "LD_LIBRARY_PATH=/opt/python/lib"
     found = fresh.sh(f"{library} {edge} check -c /etc/edge/config.yaml 2>&1", check=False)
     assert "CREDENTIALS_DIRECTORY is not set: systemd sets it for the service alone" in found

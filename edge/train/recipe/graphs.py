@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +38,7 @@ def export_parts(net: FusedNet, folder: Path, example: Arrays) -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     net.eval()
     values = {name: torch.from_numpy(value) for name, value in example.items()}
-    parts_to_export = (
+    parts_to_export: tuple[tuple[torch.nn.Module, Sequence[str], Sequence[str]], ...] = (
         (network.VisionPart(net), network.VISION_INPUTS, network.VISION_FEATURE_NAMES),
         (network.AudioPart(net), network.AUDIO_INPUTS, network.AUDIO_FEATURE_NAMES),
         (network.FusionPart(net), network.FUSION_INPUTS, OUTPUTS),
