@@ -21,7 +21,7 @@ _PATH = re.compile(
 )
 _MODULE = re.compile(r"^(?:python -m )?(edge(?:\.[a-z_0-9]+)+(?:\.[A-Z]\w*)?(?:\.\w+)?)(?:\(\))?$")
 _UNITS = {"service", "conf", "sysusers", "tmpfiles", "yaml", "example"}
-_MADE_HERE = ("engines/fused/built", "docs/x", "edge/x", "scripts/x", "tests/x")
+_MADE_HERE = ("engines/fused/built", "scripts/peers/.venv", "docs/x", "edge/x", "scripts/x", "tests/x")
 _CAMEL = re.compile(r"^[A-Z][a-z]+(?:[A-Z][a-z0-9]*)+(?=$|\.|\()")
 _COMMAND = re.compile(  # after a path, or where a command may begin
     r"(?:/bin/|(?:^|[$;&|(]|\bsudo|\bnice|-- |\b[A-Z_]+=\S+) *)edge((?: +(?:[^\s#|;&()\\]|\\\|)+)+)"
