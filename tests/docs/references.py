@@ -21,6 +21,7 @@ _PATH = re.compile(
 )
 _MODULE = re.compile(r"^(?:python -m )?(edge(?:\.[a-z_0-9]+)+(?:\.[A-Z]\w*)?(?:\.\w+)?)(?:\(\))?$")
 _UNITS = {"service", "conf", "sysusers", "tmpfiles", "yaml", "example"}
+_SHELL = ("$", "apt ", "journalctl ", "pip ", "python", "systemctl ")
 _MADE_HERE = ("engines/fused/built", "scripts/peers/.venv", "docs/x", "edge/x", "scripts/x", "tests/x")
 _CAMEL = re.compile(r"^[A-Z][a-z]+(?:[A-Z][a-z0-9]*)+(?=$|\.|\()")
 _COMMAND = re.compile(  # after a path, or where a command may begin
@@ -208,7 +209,7 @@ def messages(root: Path) -> str:
 def dead_messages(document: Document, known: str) -> Iterator[str]:
     """Messages quoted in code within sentences (three words or more) of which some part is nowhere in the program."""
     for span in document.spans:
-        if len(span.split()) < 3 or _COMMAND.match(span) or span.startswith(("pip ", "apt ", "http", "python", "$")):
+        if len(span.split()) < 3 or _COMMAND.match(span) or span.startswith(_SHELL):
             continue
         missing = [piece for piece in map(str.strip, span.split("…")) if len(piece) > 3 and piece not in known]
         if missing:
