@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# edge without a GPU, on the system Python of Debian, as in the Debian package. docs/install.md says how to run it.
+# edge without a GPU, on the system Python of Debian, as in the Debian package. docs/how-to/install.md says how to run it.
 #   docker build -t edge-monitor .
 #   docker run -d --name edge --network host -v edge-data:/var/lib/edge edge-monitor
 # A GPU: build on an image of NVIDIA's with TensorRT in place of debian, add the extra `gpu` in packaging/venv, and run

@@ -225,7 +225,7 @@ def test_what_is_missing_is_got_by_a_command_that_works() -> None:
     assert command.startswith(f"{sys.executable} -m pip install 'fastapi")
     assert "uvicorn" in command
     assert "edge-monitor" not in command
-    texts = (*ROOT.rglob("edge/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md")
+    texts = (*ROOT.rglob("edge/**/*.py"), *ROOT.glob("docs/**/*.md"), ROOT / "README.md")
     named = [path for path in texts if re.search(r"edge-monitor *\[", path.read_text(encoding="utf-8"))]
     assert named == [], "edge-monitor is on no package index"
 

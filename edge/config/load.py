@@ -99,7 +99,7 @@ def parse(
     document = read_yaml(text, path)
     raw = document.raw
     if not isinstance(raw, dict):
-        raise ConfigError([f"{path}: must be a mapping with at least `cameras:`; see docs/config.md"])
+        raise ConfigError([f"{path}: must be a mapping with at least `cameras:`; see docs/reference/config.md"])
     expansion = _VariableExpansion(os.environ if env is None else env, needs)
     if drawn is True:
         drawn = read_drawn(drawn_path(expansion.expand(raw), path.parent))

@@ -35,7 +35,7 @@ _CPU = "CPUExecutionProvider"
 def open_whole_graph(folder: ModelFolder, threads: int, max_batch: int, *, cuda: bool = True) -> WholeRuntime:
     """The whole graph of ``folder``, on CUDA where that provider loads; ModelError when it does not load or fit.
 
-    On the CPU each row is a call of its own: a batch is no faster there and needs far more memory (docs/engines.md),
+    On the CPU each row is a call of its own: a batch is no faster there and needs far more memory (docs/reference/engines.md),
     and so a camera's scores never depend on which others happened to be due. CUDA takes the whole batch.
     """
     return WholeRuntime(folder, OnnxGraph(folder.graph, threads, cuda_rows=max_batch if cuda else 0), max_batch)
@@ -86,7 +86,7 @@ class OnnxGraph:
 
 
 def session_options(threads: int) -> Any:
-    """Session options, each on purpose; the measurements are in docs/engines.md."""
+    """Session options, each on purpose; the measurements are in docs/measurements/engines.md."""
     chosen = ort.SessionOptions()
     chosen.intra_op_num_threads = threads
     chosen.inter_op_num_threads = 1

@@ -93,7 +93,7 @@ def choose_modes(
     A choice costs its processor time times ``1 + more MB / 1000``, more than `REFERENCE` needs; more than ``spare_mb``
     is out of the question. It must cost at most `MAX_COST_SHARE` of `REFERENCE`, which is taken otherwise. With a
     precision named, parts that do not come in it run in 32 bits, and at least one must come in it. ``auto`` leaves 8
-    bits out: some labels lose by them (docs/engines.md), so they are for those who ask by name.
+    bits out: some labels lose by them (docs/reference/engines.md), so they are for those who ask by name.
     """
     wanted = {"fp32", "bf16"} if precision == "auto" else {precision}
     usable: list[list[GraphMeasurement]] = [

@@ -126,7 +126,7 @@ def _parse(site: NodeDescription, topic: str, text: str, origin: CommandOrigin) 
         return _threshold(below[0], below[1], text, site.settable, origin)
     if len(below) == 3 and below[1:] == ["armed", "set"]:
         return _armed(below[0], text, site.cameras, origin)
-    return CommandRefusal("there is no such command topic; see docs/topics.md", origin)
+    return CommandRefusal("there is no such command topic; see docs/reference/topics.md", origin)
 
 
 def reply_message(topics: Topics, origin: CommandOrigin, ok: bool, reason: str, time: str) -> Message:

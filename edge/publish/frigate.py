@@ -1,7 +1,7 @@
 """Frigate-compatible topics, so that notifiers and automations made for Frigate's MQTT messages work unchanged.
 
 What an event was told as is kept with the outbox, so that it is ended under the same names after a kill. What is the
-same as in Frigate and what is not is in docs/frigate.md.
+same as in Frigate and what is not is in docs/how-to/frigate.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What goes to which topic: values of the pipeline in, messages out. Pure functions over one topic root.
 
-docs/topics.md is the reference; a test compares it with this file.
+docs/reference/topics.md is the reference; a test compares it with this file.
 
 What is published about: the node, its cameras and their labels.
 """

@@ -1,4 +1,4 @@
-"""docs/config.md names every key, and names no key that is not there."""
+"""docs/reference/config.md names every key, and names no key that is not there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge.config.values import VARIABLE
 from edge.engine.manifest import find_folder, load_folder
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DOC = ROOT / "docs" / "config.md"
+DOC = ROOT / "docs" / "reference" / "config.md"
 SMALLEST = "cameras: {yard: {source: {type: file, path: a.mp4}}}\n"
 OF_THEIR_OWN = {"rules.md"}  # its examples share their cameras: tests/detect/test_rules_docs.py
 
@@ -62,7 +62,7 @@ def test_every_sensor_of_the_model_is_documented_with_its_unit() -> None:
 def examples() -> list[tuple[str, str]]:
     """Every piece of a configuration in the documentation, by where it stands."""
     found = []
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         if path.name in OF_THEIR_OWN:
             continue
         blocks = re.findall(r"^ *```yaml\n(.*?)^ *```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)

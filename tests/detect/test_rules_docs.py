@@ -1,4 +1,4 @@
-"""The examples of docs/rules.md are right."""
+"""The examples of docs/how-to/rules.md are right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.config.schedule import parse_schedule
 from edge.detect.thresholds import validate
 from edge.engine.manifest import find_folder, load_folder
 
-TEXT = (Path(__file__).resolve().parent.parent.parent / "docs" / "rules.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parent.parent.parent / "docs" / "how-to" / "rules.md").read_text(encoding="utf-8")
 PLACES, *EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 HOURS = TEXT.split("## Hours")[1].split("\n- ")[0]
 WRITTEN = [text for line in HOURS.splitlines() if line.startswith("| `") for text in re.findall(r"`([^`\[]+)`", line)]

@@ -76,7 +76,7 @@ def test_the_units_and_accounts_are_the_repositorys(content: Content) -> None:
         ("systemd/edge.sysusers", "./usr/lib/sysusers.d/edge.conf"),
         ("systemd/edge.tmpfiles", "./usr/lib/tmpfiles.d/edge.conf"),
         ("packaging/config.yaml", "./etc/edge/config.yaml"),
-        ("docs/systemd.md", f"{DOC}systemd.md"),
+        ("docs/how-to/systemd.md", f"{DOC}how-to/systemd.md"),
     ):
         assert content.data[place] == (TOP / source).read_bytes(), place
     unit = content.text("./usr/lib/systemd/system/edge.service")

@@ -37,7 +37,7 @@ from edge.types import EvidenceFiles
 
 pytestmark = [pytest.mark.broker, pytest.mark.homeassistant, pytest.mark.slow]
 CHILD = Path(__file__).with_name("home_assistant_child.py")
-DOCS = Path(__file__).parents[2] / "docs" / "home-assistant.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "home-assistant.md"
 DEFAULT = Path(__file__).parents[2] / ".venv-homeassistant" / "bin" / "python"
 IDENTITY = "edge_site_node"
 KEPT = EvidenceFiles("e1", "gate", "fire", WALL_NS, {"snapshot": "e1/snapshot.jpg"}, "Flames at the gate.")

@@ -157,7 +157,7 @@ def test_what_is_held_back_is_an_object_of_its_own() -> None:
 
 
 def test_every_reason_is_documented() -> None:
-    text = (DOCS / "topics.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "topics.md").read_text(encoding="utf-8")
     assert [reason.value for reason in HoldReason if f"`{reason.value}`" not in text] == []
 
 
@@ -238,7 +238,7 @@ def test_schemas_are_valid_and_closed_enough_to_fail(tmp_path: Path) -> None:
 
 
 def test_every_topic_is_documented() -> None:
-    text = (DOCS / "topics.md").read_text()
+    text = (DOCS / "reference" / "topics.md").read_text()
     tops = [TOPICS.status, TOPICS.health, TOPICS.command, TOPICS.reply, TOPICS.event("<camera>"),
             TOPICS.state("<camera>", "<label>"), TOPICS.score("<camera>"), TOPICS.thresholds("<camera>"),
             TOPICS.threshold("<camera>", "<label>") + "/set", TOPICS.threshold("<camera>", "<label>") + "/state",

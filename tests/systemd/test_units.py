@@ -21,5 +21,5 @@ def test_the_template_differs_only_where_a_shard_must() -> None:
 
 
 def test_every_drop_in_is_documented() -> None:
-    text = (DOCS / "systemd.md").read_text()
+    text = (DOCS / "how-to" / "systemd.md").read_text()
     assert [p.name for p in (UNITS / "drop-ins").iterdir() if p.name not in text] == []

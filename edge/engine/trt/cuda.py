@@ -102,7 +102,7 @@ class CudaContext:
         except (ImportError, OSError) as error:
             raise RuntimeUnavailable(
                 f"pycuda cannot be loaded ({error}); on a Jetson: pip install pycuda with nvcc on the PATH "
-                f"(docs/jetson.md), on a PC: {install_command('gpu')}, beside NVIDIA's driver"
+                f"(docs/how-to/jetson.md), on a PC: {install_command('gpu')}, beside NVIDIA's driver"
             ) from error
         self._driver = driver
         self._pinned: list[Any] = []

@@ -98,7 +98,7 @@ class ExecutionContexts:
         return self._library.unavailable(f"{self._library} refused {what}", "build the engine again: edge engine build")
 
 
-_AUTO = ("fp16", "fp32", "int8")  # 8 bits ahead of the others only by name: some labels lose by them (docs/engines.md)
+_AUTO = ("fp16", "fp32", "int8")  # 8 bits ahead of the others only by name: some labels lose by them (docs/reference/engines.md)
 
 
 class TensorRtRuntime:

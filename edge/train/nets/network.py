@@ -31,7 +31,7 @@ from edge.train.nets.motion import MotionNet
 
 
 class NetworkOutputs(NamedTuple):
-    """The graph's answers; shapes as in docs/model.md."""
+    """The graph's answers; shapes as in docs/reference/model.md."""
 
     logits: Tensor
     contribution: Tensor
