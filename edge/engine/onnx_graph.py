@@ -35,8 +35,9 @@ _CPU = "CPUExecutionProvider"
 def open_whole_graph(folder: ModelFolder, threads: int, max_batch: int, *, cuda: bool = True) -> WholeRuntime:
     """The whole graph of ``folder``, on CUDA where that provider loads; ModelError when it does not load or fit.
 
-    On the CPU each row is a call of its own: a batch is no faster there and needs far more memory (docs/reference/engines.md),
-    and so a camera's scores never depend on which others happened to be due. CUDA takes the whole batch.
+    On the CPU each row is a call of its own: a batch is no faster there and needs far more memory
+    (docs/reference/engines.md), and so a camera's scores never depend on which others happened to be due. CUDA takes
+    the whole batch.
     """
     return WholeRuntime(folder, OnnxGraph(folder.graph, threads, cuda_rows=max_batch if cuda else 0), max_batch)
 

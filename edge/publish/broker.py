@@ -1,7 +1,7 @@
 """The MQTT broker inside the daemon, for boxes that have none: rumqttd from the package `iotcore` (extra `broker`).
 
-It runs as a child process that ends with this one, speaks MQTT 3.1.1 without TLS or logins, and keeps retained
-messages in memory only: after its restart the node tells its state again. docs/reference/topics.md says what that means.
+It runs as a child process that ends with this one, speaks MQTT 3.1.1 without TLS or logins, and keeps retained messages
+in memory only: after its restart the node tells its state again. docs/reference/topics.md says what that means.
 """
 
 from __future__ import annotations

@@ -87,7 +87,9 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--essential", action="store_true", help="what docs/measurements/benchmarks.md shows, under 12 minutes")
+    parser.add_argument(
+        "--essential", action="store_true", help="what docs/measurements/benchmarks.md shows, under 12 minutes"
+    )
     parser.add_argument("--quick", action="store_true", help="everything once and short: a look, not to be quoted")
     parser.add_argument("--only", nargs="+", choices=(*SECTIONS, "hour"), help="default: all but the hour")
     parser.add_argument("--hour", nargs="?", type=float, const=60.0, metavar="MINUTES", help="growth over an hour")

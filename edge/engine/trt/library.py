@@ -157,7 +157,9 @@ def wrap_library(name: str, module: Any) -> TensorRtLibrary:
     version = str(module.__version__)
     numbers = version_numbers(version)
     if name == "tensorrt" and numbers < _OLDEST:
-        raise RuntimeUnavailable(f"TensorRT {version} is too old; 8.6 or newer is needed (JetPack 6, docs/how-to/jetson.md)")
+        raise RuntimeUnavailable(
+            f"TensorRT {version} is too old; 8.6 or newer is needed (JetPack 6, docs/how-to/jetson.md)"
+        )
     has_flags = hasattr(module.BuilderFlag, "FP16")
     return TensorRtLibrary(module, name, version, has_flags and numbers < _STRONGLY_TYPED)
 

@@ -98,7 +98,8 @@ class ExecutionContexts:
         return self._library.unavailable(f"{self._library} refused {what}", "build the engine again: edge engine build")
 
 
-_AUTO = ("fp16", "fp32", "int8")  # 8 bits ahead of the others only by name: some labels lose by them (docs/reference/engines.md)
+# 8 bits come before the others only when asked for by name: some labels lose by them (docs/reference/engines.md)
+_AUTO = ("fp16", "fp32", "int8")
 
 
 class TensorRtRuntime:

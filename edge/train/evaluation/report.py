@@ -155,7 +155,8 @@ def _introduction(findings: EvaluationResults) -> str:
         f"Model {findings.model} (`{findings.digest}`), {len(findings.whole)} recordings, {minutes:.0f} minutes, at "
         f"most {findings.most} of each class of each set (all of {whole}), evenly by "
         "name. All went through the pipeline of "
-        "[`edge replay`](../how-to/replay.md), which is the daemon's, with the shipped thresholds and nothing learned of a site "
+        "[`edge replay`](../how-to/replay.md), which is the daemon's, with the shipped thresholds and "
+        "nothing learned of a site "
         f"unless a line says so. {trained} of the recordings come from sources that training could use; nothing was "
         f"chosen by results. Made by `{findings.command}`."
     )
