@@ -73,6 +73,10 @@ class VirtualClock:
         with self._lock:
             self._now_ns = max(self._now_ns, t_ns)
 
+    def step_wall(self, delta_ns: int) -> None:
+        """Set wall time forward or back, as a time server does; monotonic time goes on."""
+        self._wall_start_ns += delta_ns
+
     def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
         """Let the time pass at once."""
         if not cancel.is_set():

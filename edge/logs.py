@@ -69,6 +69,11 @@ class ThreadedLogHandler(logging.Handler):
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Lines that wait to be written."""
+        return self._lines.qsize()
+
     def emit(self, record: logging.LogRecord) -> None:
         """Queue one line; never waits."""
         try:

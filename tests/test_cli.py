@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ COMMANDS = {
         "--mark",
         "--export",
         "--digest",
+        "--near",
     },
     "bench": {"--quick", "--cameras", "--clip", "--json"},
     "engine": set(),
@@ -51,18 +53,26 @@ def _logging_as_it_was() -> Iterator[None]:
     logging.root.handlers[:] = handlers
 
 
-def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return dict(actions[0].choices)
+def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        cli.build_parser().parse_args([*words, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
 
 
-def test_commands_and_options() -> None:
-    found = subcommands(cli.build_parser())
-    assert set(found) == set(COMMANDS)
+def subcommands(text: str) -> set[str]:
+    """The commands that a help text lists."""
+    return set(re.findall(r"^    ([a-z][a-z-]*)(?=\s)", text, re.MULTILINE))
+
+
+def test_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert subcommands(help_of(capsys)) == set(COMMANDS)
     for name, options in COMMANDS.items():
-        assert options <= {option for action in found[name]._actions for option in action.option_strings}
-    assert {"list", "verify", "build"} <= set(subcommands(found["engine"]))
-    assert {"train", "export", "evaluate"} <= set(subcommands(found["learn"]))
+        assert options <= set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_of(capsys, name)))
+    assert {"list", "verify", "build"} <= subcommands(help_of(capsys, "engine"))
+    assert {"train", "export", "evaluate", "events", "normal", "versions", "rollback"} <= subcommands(
+        help_of(capsys, "learn")
+    )
 
 
 def caused_by(cause: Exception, error: Exception) -> Exception:

@@ -45,13 +45,13 @@ def test_what_is_logged_while_nobody_reads_comes_later_in_order(
     handler = ThreadedLogHandler(stream)
     log = log_of(handler)
     log.info("first")
-    while handler._lines.qsize():  # the thread has it, and waits for the reader
+    while handler.waiting:  # the thread has it, and waits for the reader
         pass
     for n in range(8):
         log.info("line %d", n)
     assert stream.getvalue() == ""
     stream.reads.set()
-    while handler._lines.qsize():
+    while handler.waiting:
         pass
     log.info("last")
     handler.close()

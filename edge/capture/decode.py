@@ -98,7 +98,7 @@ class ContainerDecoder:
         yield from self._normaliser.flush()
 
     def _pictures(self, packet: Any, started_ns: int) -> Iterator[MediaItem]:
-        frames = self._decode(packet)
+        frames = self.decode_packet(packet)
         if self._on_device and self._failed >= _MAX_FAILED_PACKETS:
             raise no_picture_error(self._name)
         for frame in frames:
@@ -117,7 +117,7 @@ class ContainerDecoder:
             self._deferred.append(packet)
             return
         yield from self._decode_deferred()
-        for frame in self._decode(packet):
+        for frame in self.decode_packet(packet):
             yield from self._normaliser.add_sound(frame, self._pts_of(frame, Stream.AUDIO))
 
     def _can_defer(self, packet: Any) -> bool:
@@ -142,10 +142,10 @@ class ContainerDecoder:
     def _decode_deferred(self) -> Iterator[MediaItem]:
         packets, self._deferred = self._deferred, []
         for packet in packets:
-            for frame in self._decode(packet):
+            for frame in self.decode_packet(packet):
                 yield from self._normaliser.add_sound(frame, self._pts_of(frame, Stream.AUDIO), has_arrived=True)
 
-    def _decode(self, packet: Any) -> list[Any]:
+    def decode_packet(self, packet: Any) -> list[Any]:
         import av
 
         try:
@@ -253,7 +253,7 @@ def _open_on_device(opener: Callable[[Any], Any], kind: str, device: str | None,
             f"camera {name}: decoder {kind}: this PyAV was built without it (it has {', '.join(built) or 'none'}); "
             "PyAV built against the system's FFmpeg may have it: pip install --no-binary av av"
         )
-    accel = _open_device(lambda: HWAccel(kind, device=device, allow_software_fallback=False), kind, name)
+    accel = open_device(lambda: HWAccel(kind, device=device, allow_software_fallback=False), kind, name)
     container = opener(accel)
     if not is_accelerated(container):
         codec = next((stream.codec_context.name for stream in _pictures(container)), None)
@@ -264,7 +264,7 @@ def _open_on_device(opener: Callable[[Any], Any], kind: str, device: str | None,
     return container
 
 
-def _open_device(make: Callable[[], Any], kind: str, name: str) -> Any:
+def open_device(make: Callable[[], Any], kind: str, name: str) -> Any:
     """Open the device alone first, so that its errors are not taken for the source's."""
     import av
 

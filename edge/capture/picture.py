@@ -72,7 +72,7 @@ class FrameScaler:
         self._g = geometry
         self._mask = PrivacyMask(masks)
         self._shrinker = VideoReformatter()
-        self._reformatter = VideoReformatter()
+        self.reformatter = VideoReformatter()
         self._luma_reformatter = VideoReformatter()
         # A camera is one thread; newer PyAV would have libswscale take all cores for each picture.
         can_limit = "threads" in (VideoReformatter.reformat.__doc__ or "")
@@ -119,7 +119,7 @@ class FrameScaler:
         """At ``width`` x ``height`` in RGB: planes first where there are some, colour at the small size."""
         if frame.format.name in _PLANES and frame.color_range != _FULL_RANGE:
             frame = self._shrinker.reformat(frame, width, height, "yuv420p", interpolation="AREA", **self._options)
-        return self._reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **self._options)
+        return self.reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **self._options)
 
     def _fit(self, width: int, height: int, rotation: int, aspect: float) -> None:
         self._key = (width, height, rotation, aspect)

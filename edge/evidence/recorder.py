@@ -105,6 +105,11 @@ class Recorder:
         if left:
             log.info("%s: removed %d files that were being written when the last run ended", store.folder, left)
 
+    @property
+    def pending(self) -> int:
+        """Events that still wait for their end or for files."""
+        return len(self._pending)
+
     def reconfigure(self, config: Config, settings: EvidenceConfig) -> None:
         """Take over other settings; on the thread that calls `step`."""
         self._config, self._settings = config, settings

@@ -247,7 +247,7 @@ class Daemon:
             return None
         model = f"{self._manifest.name} {self._manifest.version}"
         publisher = self._outputs.publisher
-        keeping = EvidenceWorker(
+        keeping = EvidenceWorker.open(
             loaded,
             loaded.config.evidence,
             inputs.packet_rings,

@@ -45,6 +45,27 @@ class EvidenceWorker:
 
     def __init__(
         self,
+        recorder: Recorder,
+        store: EventStore,
+        traces: TraceStore,
+        publisher: EventPublisher,
+        metrics: Metrics,
+        *,
+        describer: Captioner | None = None,
+        enter: dict[tuple[str, str], float] | None = None,
+    ) -> None:
+        """``enter`` is where the recorder reads the thresholds in force from; see `open`."""
+        self.store, self.traces, self.describer = store, traces, describer
+        self.folder = store.folder
+        self.closing_s = self.CLOSING_S
+        self._recorder, self._publisher, self._metrics = recorder, publisher, metrics
+        self._failed = ""
+        self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._enter = {} if enter is None else enter
+
+    @classmethod
+    def open(
+        cls,
         loaded: LoadedConfig,
         settings: EvidenceConfig,
         packet_rings: Mapping[str, PacketRing],
@@ -53,32 +74,37 @@ class EvidenceWorker:
         clock: Clock,
         metrics: Metrics,
         model: str,
-    ) -> None:
-        self.folder = loaded.resolve(loaded.config.node.data_dir) / EVIDENCE_DIR
-        self._publisher = publisher
-        self._metrics = metrics
-        self._failed = ""
-        self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self.closing_s = self.CLOSING_S
-        self._enter: Mapping[tuple[str, str], float] = {}
-        self.store = EventStore(self.folder, clock)
-        self.traces = TraceStore(self.folder, clock)
-        self._recorder = Recorder(
+    ) -> EvidenceWorker:
+        """The evidence that the configuration describes."""
+        folder = loaded.resolve(loaded.config.node.data_dir) / EVIDENCE_DIR
+        store, traces = EventStore(folder, clock), TraceStore(folder, clock)
+        enter: dict[tuple[str, str], float] = {}
+
+        def publish_digest(digest: Digest) -> None:
+            publisher.publish_digest(as_json(digest))
+            log.info("digest of %s: %s", digest.day, digest.text)
+
+        recorder = Recorder(
             loaded.config,
             settings,
-            self.store,
-            self.traces,
+            store,
+            traces,
             packet_rings,
             clock,
             metrics,
             model,
             live=picture,
-            enter=lambda camera, label: self._enter.get((camera, label)),
-            on_digest=self._publish_digest,
+            enter=lambda camera, label: enter.get((camera, label)),
+            on_digest=publish_digest,
             on_recorded=publisher.recorded,
         )
         spec = loaded.config.describer
-        self.describer = Captioner(spec, clock, metrics, loaded.resolve) if spec is not None else None
+        describer = Captioner(spec, clock, metrics, loaded.resolve) if spec is not None else None
+        return cls(recorder, store, traces, publisher, metrics, describer=describer, enter=enter)
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have ``work`` done on the evidence thread, soon."""
+        self._requests.put(work)
 
     def observe(self, step: StepResult) -> None:
         """Take note of what a step brought forth; never blocks."""
@@ -90,12 +116,15 @@ class EvidenceWorker:
 
     def set_thresholds(self, thresholds: Iterable[EffectiveThreshold]) -> None:
         """Take note of what is in force: what comes near it is a candidate."""
-        self._enter = {(one.camera, one.label): one.enter for one in thresholds if one.enabled}
+        now = {(one.camera, one.label): one.enter for one in thresholds if one.enabled}
+        self._enter.update(now)
+        for key in self._enter.keys() - now.keys():
+            del self._enter[key]
 
     def reconfigure(self, config: Config) -> None:
         """Take over what can change live, soon."""
         if config.evidence is not None:
-            self._requests.put(partial(self._recorder.reconfigure, config, config.evidence))
+            self.submit(partial(self._recorder.reconfigure, config, config.evidence))
 
     def mark(self, command: MarkEvent, by: str) -> str:
         """Judge an event, from any thread; a sentence on what was done. InputError when there is no such event."""
@@ -111,7 +140,7 @@ class EvidenceWorker:
 
     def snapshot(self, command: TakeSnapshot, answer: Callable[[str | None], None]) -> None:
         """Publish a fresh picture of a camera, soon; ``answer`` is told None when it was, else why not."""
-        self._requests.put(partial(self._take_snapshot, command.camera, answer))
+        self.submit(partial(self._take_snapshot, command.camera, answer))
 
     @property
     def trouble(self) -> str:
@@ -182,7 +211,3 @@ class EvidenceWorker:
             return
         self._publisher.publish_snapshot(camera, picture)
         answer(None)
-
-    def _publish_digest(self, made: Digest) -> None:
-        self._publisher.publish_digest(as_json(made))
-        log.info("digest of %s: %s", made.day, made.text)

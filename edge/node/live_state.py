@@ -56,6 +56,11 @@ class LiveAudio:
             self._windows.clear()  # the sound began anew
         self._windows.append((end, may_be_speech(scores)))
 
+    @property
+    def windows_noted(self) -> int:
+        """Windows of which it is noted whether somebody may speak: none while nobody listens."""
+        return len(self._windows)
+
     def samples_after(self, after: int, *, speech: bool) -> LiveSamples:
         """The samples from number ``after`` on, at most two seconds; the newest ones where that is none of them."""
         self._requested_ns = self._clock.mono_ns()

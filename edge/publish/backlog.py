@@ -67,7 +67,7 @@ class OutboxBacklog:
         self._dirty: set[Fact] = set()
         self._tried: set[int] = set()  # of the fresh: perhaps on the disk all the same
         self._reserved = 0
-        self._bytes = self._fresh_bytes = 0
+        self.cached_bytes = self._fresh_bytes = 0
 
     def append(self, message: Message, now_ns: int, wall_ns: int) -> int:
         """Add a message at the end, in the place of one with the same non-empty key; its number."""
@@ -77,7 +77,7 @@ class OutboxBacklog:
             self._keys[message.key] = seq
         self._pending[seq] = QueuedMessage(seq, message, wall_ns)
         self._fresh[seq] = now_ns
-        self._bytes += _size(message)
+        self.cached_bytes += _size(message)
         self._fresh_bytes += _size(message)
         return seq
 
@@ -99,7 +99,7 @@ class OutboxBacklog:
         self._pending.pop(seq, None)
         self._parked.pop(seq, None)
         if isinstance(waiting, QueuedMessage):
-            self._bytes -= _size(waiting.message)
+            self.cached_bytes -= _size(waiting.message)
             if self._keys.get(waiting.message.key) == seq:
                 del self._keys[waiting.message.key]
         if is_maybe_on_disk:
@@ -195,7 +195,7 @@ class OutboxBacklog:
                 self._leave_to_disk(self._parked, seq)
         self._reserved = max(self._reserved, change.reserved or 0)
         for seq in reversed(list(change.added)):
-            if self._bytes - self._fresh_bytes <= self.CACHED_BYTES:
+            if self.cached_bytes - self._fresh_bytes <= self.CACHED_BYTES:
                 break
             self._leave_to_disk(self._pending, seq)
 
@@ -214,7 +214,7 @@ class OutboxBacklog:
                 continue  # removed, or set aside, meanwhile
             if seq in there:
                 self._pending[seq] = there[seq]
-                self._bytes += _size(there[seq].message)
+                self.cached_bytes += _size(there[seq].message)
             else:
                 self.remove(seq)
                 lost += 1
@@ -233,7 +233,7 @@ class OutboxBacklog:
                 self._keys[key] = seq
             waiting = wall_ns if message is None else QueuedMessage(seq, message, wall_ns)
             (self._parked if is_parked else pending)[seq] = waiting
-            self._bytes += 0 if message is None else _size(message)
+            self.cached_bytes += 0 if message is None else _size(message)
         self._pending = pending | self._pending
         self._reserved = last
 
@@ -251,7 +251,7 @@ class OutboxBacklog:
         known = {**self._pending, **self._parked}
         self._keys = {w.message.key: seq for seq, w in known.items() if isinstance(w, QueuedMessage) and w.message.key}
         self._fresh = {seq: self._fresh.get(seq, now_ns) for seq in sorted(known)}
-        self._fresh_bytes = self._bytes
+        self._fresh_bytes = self.cached_bytes
         self._tried = set(self._fresh)
         self._park_changes.clear()
         self._dirty.update(self.facts)
@@ -273,7 +273,7 @@ class OutboxBacklog:
     def _leave_to_disk(self, where: dict[int, QueuedMessage | int], seq: int) -> None:
         waiting = where.get(seq)
         if isinstance(waiting, QueuedMessage):
-            self._bytes -= _size(waiting.message)
+            self.cached_bytes -= _size(waiting.message)
             where[seq] = waiting.wall_ns
 
 

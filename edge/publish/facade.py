@@ -116,7 +116,7 @@ class EventPublisher:
         on_sensor: Callable[[IncomingMessage], None] | None = None,
         records: bool = False,
     ) -> None:
-        self._site, self._topics = site, site.topics
+        self.description, self._topics = site, site.topics
         self._outbox, self._clock, self._metrics = outbox, clock, metrics
         self._limit = ScoreRateLimiter()
         self._lock = threading.Lock()
@@ -168,8 +168,8 @@ class EventPublisher:
         their states, and clear those of what is gone. End the events of what is gone before.
         """
         with self._lock:
-            self._site = replace(self._site, cameras=cameras, thresholds=thresholds)
-            self._inbox.describe(self._site)
+            self.description = replace(self.description, cameras=cameras, thresholds=thresholds)
+            self._inbox.describe(self.description)
             self._announce_device()
             self._publish_states(all_of_them=False)
 
@@ -225,8 +225,8 @@ class EventPublisher:
         if self.publisher is not None:
             armed = dict(self._inbox.armed)
             self.publisher.announce(threshold_messages(self._topics, thresholds, armed))
-            if self._site.frigate is not None:
-                self.publisher.announce(self._site.frigate.switches(armed))
+            if self.description.frigate is not None:
+                self.publisher.announce(self.description.frigate.switches(armed))
 
     def poll_commands(self) -> list[Command]:
         """Commands since the last call; answer each with `accept` or `refuse`."""
@@ -296,8 +296,8 @@ class EventPublisher:
         if not self._threads.has_ended("publish", drain_s + 1.0):
             log.warning("the broker connection hangs; what waits stays on the disk for the next start")
             return False
-        if self._site.frigate is not None:
-            publisher.announce([available_message(self._site.frigate, OFFLINE)])
+        if self.description.frigate is not None:
+            publisher.announce([available_message(self.description.frigate, OFFLINE)])
         return publisher.drain(drain_s)
 
     def _flushed(self) -> None:
@@ -325,14 +325,14 @@ class EventPublisher:
 
     def _announce_device(self) -> None:
         if self.publisher is not None:
-            description, removals = device_announcement(self._site, self._outbox)
+            description, removals = device_announcement(self.description, self._outbox)
             self.publisher.announce(description)
             self._append(OutgoingBatch(removals))
 
     def _publish_states(self, *, all_of_them: bool, closed: Collection[str] = ()) -> None:
-        messages, cleared, note = state_messages(self._site, self._outbox, all_of_them=all_of_them)
+        messages, cleared, note = state_messages(self.description, self._outbox, all_of_them=all_of_them)
         if self._frigate is not None:
-            messages += self._frigate.states(self._site.cameras)
+            messages += self._frigate.states(self.description.cameras)
         self._append(OutgoingBatch(messages, closed=list(closed), saved=dict(note)))
         if self.publisher is not None:
             self.publisher.announce(cleared)

@@ -50,7 +50,7 @@ class Outbox:
     SLOW_S = 1.0  # a disk that does not answer for so long is trouble
 
     def __init__(self, path: Path, clock: Clock, metrics: Metrics) -> None:
-        self.path, self._clock, self._metrics = path, clock, metrics
+        self.path, self.clock, self._metrics = path, clock, metrics
         self._lock = threading.Lock()  # memory; never held while the disk is asked
         self._disk = threading.Lock()  # the file
         self._backlog = OutboxBacklog()
@@ -81,7 +81,7 @@ class Outbox:
         ``saved`` is kept as `save` would. All of it goes to the disk in one transaction. A waiting message with the
         same non-empty key is replaced: the new one stands at the end.
         """
-        now_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
+        now_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
         with self._lock:
             seqs = [self._backlog.append(message, now_ns, wall_ns) for message in messages]
             facts = [((_OPEN, name), value) for name, value in (opened or {}).items()]
@@ -99,7 +99,7 @@ class Outbox:
 
         Those whose content is on the disk alone are waited for, unless the disk is in trouble: then they are passed by.
         """
-        now_ns, may_pass = self._clock.mono_ns(), bool(self.trouble)
+        now_ns, may_pass = self.clock.mono_ns(), bool(self.trouble)
         found: list[QueuedMessage] = []
         with self._lock:
             for waiting in self._backlog.pending():
@@ -119,7 +119,7 @@ class Outbox:
     @property
     def next_s(self) -> float | None:
         """Seconds until the first message that waits for the disk may leave without it; None when none does."""
-        now_ns, grace_ns = self._clock.mono_ns(), nanoseconds(self.GRACE_S)
+        now_ns, grace_ns = self.clock.mono_ns(), nanoseconds(self.GRACE_S)
         with self._lock:
             leaves_ns = next((ns + grace_ns for ns in self._backlog.held_since() if ns + grace_ns > now_ns), None)
         return None if leaves_ns is None else seconds(leaves_ns - now_ns)
@@ -164,6 +164,12 @@ class Outbox:
         self.wake()
 
     @property
+    def cached_bytes(self) -> int:
+        """Bytes of the messages whose content is in memory."""
+        with self._lock:
+            return self._backlog.cached_bytes
+
+    @property
     def depth(self) -> int:
         """Messages waiting, parked ones included."""
         with self._lock:
@@ -186,7 +192,7 @@ class Outbox:
         """Seconds that the oldest message has waited; 0 when there is none."""
         with self._lock:
             oldest_ns = self._backlog.oldest_ns()
-        return 0.0 if oldest_ns is None else max(0.0, seconds(self._clock.wall_ns() - oldest_ns))
+        return 0.0 if oldest_ns is None else max(0.0, seconds(self.clock.wall_ns() - oldest_ns))
 
     @property
     def is_read(self) -> bool:
@@ -197,7 +203,7 @@ class Outbox:
     def trouble(self) -> str:
         """What the disk does not do, as a sentence; empty when nothing is wrong."""
         writing_since_ns = self._writing_since_ns
-        takes_s = 0.0 if writing_since_ns is None else seconds(self._clock.mono_ns() - writing_since_ns)
+        takes_s = 0.0 if writing_since_ns is None else seconds(self.clock.mono_ns() - writing_since_ns)
         if self._refusal or not (self._is_slow or takes_s >= self.SLOW_S):
             return self._refusal
         return f"{self.path}: the disk takes seconds to write; alerts leave from memory and are written when it does"
@@ -252,7 +258,7 @@ class Outbox:
         with self._lock:
             if self._generation != self.file.generation:
                 self._generation = self.file.generation
-                lost = self._backlog.reset(self._clock.mono_ns())
+                lost = self._backlog.reset(self.clock.mono_ns())
                 self._metrics.drops.labels("outbox", "corrupt").inc(max(1, lost))
             return self._backlog.change()
 
@@ -267,12 +273,12 @@ class Outbox:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        self._writing_since_ns = begun_ns = self._clock.mono_ns()
+        self._writing_since_ns = begun_ns = self.clock.mono_ns()
         try:
             yield
         finally:
             self._writing_since_ns = None
-            self._is_slow = seconds(self._clock.mono_ns() - begun_ns) >= self.SLOW_S
+            self._is_slow = seconds(self.clock.mono_ns() - begun_ns) >= self.SLOW_S
 
     def _transact(self, change: OutboxChange) -> None:
         with self._timed():
@@ -309,7 +315,7 @@ class Outbox:
             self._loaded([(row[0], row[7], row[5], row[6], to_waiting(row[:7]).message) for row in rows], last, facts)
         elif self.file.exists:
             with self._lock:
-                self._backlog.next_seq = max(self._backlog.next_seq, _UNREAD_SEQ + self._clock.wall_ns() // 1000)
+                self._backlog.next_seq = max(self._backlog.next_seq, _UNREAD_SEQ + self.clock.wall_ns() // 1000)
 
     def _loaded(self, rows: Iterable[Row], last: list[tuple[Any, ...]], facts: list[tuple[Any, ...]]) -> None:
         with self._lock:

@@ -158,6 +158,9 @@ class TokenBucket:
         with self._lock:
             return self._now(key, now_ns) >= 1.0
 
+    def __len__(self) -> int:
+        return len(self._left)
+
     def take(self, key: str, now_ns: int) -> bool:
         """Take one; False when none was left."""
         with self._lock:

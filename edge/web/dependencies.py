@@ -59,6 +59,11 @@ class AppState:
         self._digest: tuple[tuple[int, int], int, Digest] | None = None
         self._lock = threading.Lock()
 
+    @property
+    def cached_traces(self) -> list[LabelTrace]:
+        """What is remembered of traces that were read."""
+        return [trace for _, trace in self._traces.values()]
+
     def jpeg_cache(self, camera: str) -> JpegCache:
         """The camera's picture."""
         with self._lock:

@@ -78,11 +78,6 @@ class Hub:
         self._lock = threading.Lock()
         self.is_closed = False
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether anybody listens; nothing needs to be made for nobody."""
-        return bool(self._listeners)
-
     def publish(self, kind: str, make: Callable[[], object], key: str = "") -> None:
         """Tell all listeners; ``make`` is called only when there are any."""
         listeners = self._listeners

@@ -33,7 +33,7 @@ from edge.metrics import Metrics
 from edge.types import NS_PER_S, MediaItem
 
 GEOMETRY = load_folder(find_folder("fused")).manifest.geometry
-_DECODE = ContainerDecoder._decode
+_DECODE = ContainerDecoder.decode_packet
 spent = {"video": 0, "audio": 0}
 
 

@@ -300,14 +300,14 @@ def test_rotation_is_respected() -> None:
         """A decoded picture whose container says that it is to be shown turned by 90 degrees to the left."""
 
         def __init__(self, frame: av.VideoFrame) -> None:
-            self._frame = frame
+            self.frame = frame
             self.rotation = 90
 
         def __getattr__(self, name: str) -> object:
-            return getattr(self._frame, name)
+            return getattr(self.frame, name)
 
     scaler = FrameScaler(GEOMETRY.video)
-    scaler._reformatter = type("Unwrapping", (), {"reformat": lambda _, f, *a, **k: f._frame.reformat(*a, **k)})()
+    scaler.reformatter = type("Unwrapping", (), {"reformat": lambda _, f, *a, **k: f.frame.reformat(*a, **k)})()
     image = scaler.scale(Turned(av.VideoFrame.from_ndarray(media.moving(320, 180)(0.0), format="rgb24")))
     x1, y1, x2, y2 = scaler.content
     assert (x2 - x1) * 112 < (y2 - y1) * 64, "upright"

@@ -59,7 +59,7 @@ def test_auto_takes_the_processor_where_nothing_else_works(tmp_path: Path, caplo
 
 
 def test_a_device_without_this_codec_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "_open_device", lambda *_: None)
+    monkeypatch.setattr(decode, "open_device", lambda *_: None)
     monkeypatch.setattr(av.codec.hwaccel, "hwdevices_available", lambda: ["cuda"])
     with pytest.raises(HardwareDecoderError, match="cannot decode h264"):
         play(media.write(tmp_path / "a.mp4", 1.0), decoder="cuda")
@@ -67,9 +67,9 @@ def test_a_device_without_this_codec_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_a_device_that_gives_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing(ContainerDecoder):
-        def _decode(self, packet: object) -> list[object]:
+        def decode_packet(self, packet: object) -> list[object]:
             broken = SimpleNamespace(decode=self._fail)
-            return super()._decode(broken)
+            return super().decode_packet(broken)
 
         def _fail(self) -> None:
             raise av.error.InvalidDataError(1, "the device says no")

@@ -54,9 +54,9 @@ def test_most_packets_are_decoded_together(tmp_path: Path) -> None:
     calls: list[str] = []
 
     class Watched(ContainerDecoder):
-        def _decode(self, packet: object) -> list[object]:
+        def decode_packet(self, packet: object) -> list[object]:
             calls.append(packet.stream.type)  # type: ignore[attr-defined]
-            return super()._decode(packet)
+            return super().decode_packet(packet)
 
     told(media.write(tmp_path / "a.mp4", 6.0), Watched)
     sound = "".join(kind[0] for kind in calls)

@@ -108,7 +108,7 @@ def test_it_is_saved_now_and_then() -> None:
 
 
 def test_what_lasts_becomes_normal_slowly(learned: SiteNormal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.detect.anomaly.site._LASTING", 5)
+    monkeypatch.setattr("edge.detect.anomaly.site.LEARN_UNUSUAL_ONE_IN", 5)
     save_part(tmp_path / "normal.npz", learned.part())
     site = SiteNormal(HOP_S, LEARN_H, load_part(tmp_path / "normal.npz"))
     rng = np.random.default_rng(6)

@@ -151,7 +151,7 @@ def test_evidence_outlives_a_step_of_the_clock(tmp_path: Path) -> None:
         "model 1",
     )
     clock.advance(60 * NS_PER_S)
-    clock._wall_start_ns += 365 * DAY_NS
+    clock.step_wall(365 * DAY_NS)
     for _ in range(3):
         clock.advance(60 * NS_PER_S)
         retention.sweep()
@@ -181,7 +181,7 @@ def test_while_the_disk_does_not_say_what_the_clock_went_through_nothing_is_old(
     )
     settings = EvidenceConfig(keep_days=14, keep_free_gb=0)
     Retention(settings, store, tmp_path, clock).sweep()
-    clock._wall_start_ns += 365 * DAY_NS  # wrong at the next boot, whose disk answers late
+    clock.step_wall(365 * DAY_NS)  # wrong at the next boot, whose disk answers late
     rows = store.rows
 
     def refusing(sql: str, args: Any = ()) -> Any:

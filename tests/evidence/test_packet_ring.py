@@ -92,8 +92,7 @@ def test_memory_is_bounded_also_when_everything_is_held(most: int, seconds: int)
     tape = opened(most_bytes=most)
     tape.hold(0)
     filled(seconds, tape)
-    kept = sum(len(p.data) for run in tape._runs for p in run.packets)
-    assert kept == tape._bytes <= most
+    assert sum(len(packet.data) for packet in tape.packets) == tape.size_bytes <= most
 
 
 def test_a_clock_that_starts_over_is_another_run() -> None:

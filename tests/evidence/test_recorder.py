@@ -22,6 +22,7 @@ from edge.evidence.archive.traces import TraceStore
 from edge.evidence.clips.packet_ring import PacketRing, shifted
 from edge.evidence.digest import Digest
 from edge.evidence.recorder import Recorder
+from edge.evidence.snapshot import SnapshotTaker
 from edge.metrics import Metrics
 from edge.types import NS_PER_S, Box, EpochStart, Event, EventKind, EvidenceFiles, Features, Phase, RuleValues, Scores
 
@@ -452,19 +453,19 @@ def test_in_a_storm_every_event_has_a_row_and_what_matters_less_no_clip(box: Cal
     assert len(clips) == 8
     assert all("too many events at once" in records[name].missing["clip"] for name in set(records) - clips)
     assert b.metrics.registry.get_sample_value("edge_drops_total", {"source": "yard", "place": "evidence_shed"}) == 22
-    assert not b.recorder._pending
+    assert b.recorder.pending == 0
 
 
 def test_rows_wait_for_no_picture(box: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take a second each here: the rows of all are there after one turn, and one picture."""
     b = box()
-    plain = b.recorder._snapshots.picture
+    plain = SnapshotTaker.picture
 
     def slow(*given: Any) -> Any:
         b.clock.advance(NS_PER_S)
         return plain(*given)
 
-    monkeypatch.setattr(b.recorder._snapshots, "picture", slow)
+    monkeypatch.setattr(SnapshotTaker, "picture", slow)
     b.play(4.0, work=False)
     b.recorder.observe((), (), many(20, 4, lambda _n: "alert"))
     told = b.recorder.step()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 import threading
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from edge.errors import InputError, MediaError, SinkError
-from edge.evidence.recorder import Recorder
 from edge.metrics import Metrics
 from edge.node.evidence_worker import EvidenceWorker
 from edge.types import EvidenceFiles
@@ -46,17 +45,15 @@ class Told:
 
 
 class Well:
+    """A store without trouble."""
+
     trouble = ""
+    folder = Path()
 
 
-def keeping(recorder: Script, told: Told, metrics: Metrics) -> EvidenceWorker:
-    made = EvidenceWorker.__new__(EvidenceWorker)
-    made.TURN_S = 0.0  # type: ignore[misc]
-    made.closing_s, made.describer, made._failed = 0.0, None, ""
-    made._recorder, made._publisher = cast("Recorder", recorder), cast("Any", told)
-    made._metrics, made.store = metrics, cast("Any", Well())
-    made._requests = queue.SimpleQueue()
-    return made
+def keeping(recorder: Script, told: Told, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> EvidenceWorker:
+    monkeypatch.setattr(EvidenceWorker, "TURN_S", 0.0)
+    return EvidenceWorker(cast("Any", recorder), cast("Any", Well()), cast("Any", None), cast("Any", told), metrics)
 
 
 @pytest.mark.parametrize(
@@ -68,16 +65,18 @@ def keeping(recorder: Script, told: Told, metrics: Metrics) -> EvidenceWorker:
         MediaError("clip: cannot be read"),
     ],
 )
-def test_what_the_disk_refuses_is_counted_and_the_next_turn_goes_on(error: Exception) -> None:
+def test_what_the_disk_refuses_is_counted_and_the_next_turn_goes_on(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stop, told, metrics = threading.Event(), Told(), Metrics()
-    one = keeping(Script(stop, error, error, [KEPT]), told, metrics)
+    one = keeping(Script(stop, error, error, [KEPT]), told, metrics, monkeypatch)
     asked: list[str] = []
 
     def refused() -> None:
         asked.append("snapshot")
         raise error
 
-    one._requests.put(refused)
+    one.submit(refused)
     one.run(stop)
     assert told.kept == [KEPT]
     assert asked == ["snapshot"]
@@ -86,7 +85,7 @@ def test_what_the_disk_refuses_is_counted_and_the_next_turn_goes_on(error: Excep
     assert "Input/output error" in one.trouble
 
 
-def test_a_bug_still_ends_the_thread() -> None:
+def test_a_bug_still_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     stop = threading.Event()
     with pytest.raises(ZeroDivisionError):
-        keeping(Script(stop, ZeroDivisionError(), [KEPT]), Told(), Metrics()).run(stop)
+        keeping(Script(stop, ZeroDivisionError(), [KEPT]), Told(), Metrics(), monkeypatch).run(stop)

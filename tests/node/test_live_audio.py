@@ -105,12 +105,12 @@ def test_what_the_model_did_not_listen_to_is_not_given() -> None:
 def test_nothing_is_noted_while_nobody_listens() -> None:
     site = Site()
     site.run(20, asks=False)
-    assert len(site.live._windows) == 0
+    assert site.live.windows_noted == 0
     site.run(30)
-    assert len(site.live._windows) > 10
+    assert site.live.windows_noted > 10
     site.clock.advance(LISTENER_TIMEOUT_NS)
     site.run(60, asks=False)
-    assert len(site.live._windows) == 0
+    assert site.live.windows_noted == 0
 
 
 def test_a_source_that_begins_anew_is_listened_to_anew() -> None:

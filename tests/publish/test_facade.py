@@ -571,7 +571,7 @@ def test_opening_from_a_configuration_puts_files_beside_it(tmp_path: Path) -> No
 
 def test_a_configuration_with_everything_on(tmp_path: Path) -> None:
     publisher = opened(tmp_path, "{home_assistant: true, frigate: true, frigate_prefix: cameras/frigate}")
-    about = publisher._site
+    about = publisher.description
     assert about.frigate is not None
     assert about.frigate.prefix == "cameras/frigate"
     assert about.links.kept == {"gate": frozenset({"clip", "snapshot", "thumbnail", "spectrogram"})}

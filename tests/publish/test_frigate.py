@@ -204,7 +204,8 @@ STEP = st.tuples(
 @given(st.lists(STEP, max_size=12))
 def test_whatever_happens_changes_chain_up_and_end_at_nothing(steps: list[Any]) -> None:
     """Any course of events: schemas hold, ``before`` is the last ``after``, and after all ends all counts are zero."""
-    broker = Broker(FrigateEvents(FrigateTopics("frigate", {"gate": frozenset(), "yard": frozenset()})))
+    topics = FrigateTopics("frigate", {"gate": frozenset(), "yard": frozenset()})
+    broker = Broker(FrigateEvents(topics))
     there: dict[str, Event] = {}
     for number, camera, phase, label, zones, severity, is_killed in steps:
         name = f"e{number}{camera}"
@@ -213,7 +214,7 @@ def test_whatever_happens_changes_chain_up_and_end_at_nothing(steps: list[Any]) 
         there[name] = replace(known, phase=phase, zones=tuple(zones), severity=severity, end_ns=end_ns)
         broker.tell(there[name])
         if is_killed:
-            broker.frigate = FrigateEvents(broker.frigate._site)
+            broker.frigate = FrigateEvents(topics)
             broker.frigate.restore(broker.notes)
     for event in there.values():
         broker.tell(replace(event, phase=Phase.END, end_ns=9 * NS_PER_S))

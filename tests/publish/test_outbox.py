@@ -50,7 +50,7 @@ def message(n: int, key: str = "") -> Message:
 
 def waiting(box: Outbox) -> list[bytes]:
     """What may leave when the disk had its time."""
-    box._clock.advance(NS_PER_S)  # type: ignore[attr-defined]
+    box.clock.advance(NS_PER_S)  # type: ignore[attr-defined]
     return [w.message.payload for w in box.pending(1000)]
 
 
@@ -328,7 +328,7 @@ def test_much_that_waits_is_on_the_disk_alone_and_comes_in_order(path: Path, mon
             box.append([message(n, key="k" if n == 17 else "") for n in range(30)])
             box.park(12)
         box.flush()
-        assert box._backlog._bytes < 400
+        assert box.cached_bytes < 400
         assert box.depth == 30
         if begun is not None:
             box.file.close()
@@ -631,7 +631,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def much_happens_while_the_disk_writes(self, refused: bool, count: int) -> None:
         def busy(write: Callable[[], None]) -> None:
             self.append(["", "a"], 1, "e", "f")
-            self._box._clock.advance(NS_PER_S)  # type: ignore[attr-defined]
+            self._box.clock.advance(NS_PER_S)  # type: ignore[attr-defined]
             self.acknowledge(count)
             self.park_the_first()
             self.append(["b"], 1, "f", "e")
@@ -686,7 +686,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def same_as_the_model(self) -> None:
-        self._box._clock.advance(NS_PER_S)  # type: ignore[attr-defined]
+        self._box.clock.advance(NS_PER_S)  # type: ignore[attr-defined]
         known = self._known
         expected = [m for seq, m in sorted(known.waiting.items()) if seq not in known.parked]
         assert [w.message for w in self._box.pending(10_000)] == expected

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from media_times import at
 from starlette.testclient import TestClient
-from web_parts import NOON_NS, ScriptedBackend, event, keep, scores_of_a_day
+from web_parts import NOON_NS, ScriptedBackend, event, is_listened_to, keep, scores_of_a_day
 
 from edge.config import load, parse
 from edge.errors import SinkError
@@ -375,7 +375,7 @@ def test_the_scores_that_are_remembered_are_one_labels(box: ScriptedBackend, cli
     ).json()
     assert asked == [6 * 3600.0] * 4, "some hours at a time"
     assert max(v for v in day["high"] if v is not None) == pytest.approx(0.9, abs=0.005)
-    kept = [trace for _, trace in rooms._traces.values()]
+    kept = rooms.cached_traces
     assert [(trace.names, trace.values.shape) for trace in kept] == [
         (("glass_break",), (3600, 1)),
         (("person",), (3600, 1)),
@@ -456,7 +456,7 @@ def test_nothing_is_made_while_nobody_looks(box: ScriptedBackend, client: TestCl
     client.get("/api/node")
     made: list[int] = []
     box.hub.publish("scores", lambda: made.append(1))
-    assert (made, box.asked, box.hub.is_heard) == ([], [], False)
+    assert (made, box.asked, is_listened_to(box.hub)) == ([], [], False)
 
 
 def test_recent_scores_have_holes_and_not_zeros(box: ScriptedBackend, client: TestClient) -> None:

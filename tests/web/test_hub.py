@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from web_parts import is_listened_to
+
 from edge.web.hub import Hub, Subscriber
 
 
@@ -51,7 +53,7 @@ def test_listeners_are_bounded_and_leave() -> None:
         for listener in all_of_them:
             assert listener is not None
             hub.unsubscribe(listener)
-        assert not hub.is_heard
+        assert not is_listened_to(hub)
 
     asyncio.run(run())
 
@@ -72,7 +74,8 @@ def test_closing_lets_a_waiting_listener_go_at_once() -> None:
 def test_a_listener_whose_loop_is_gone_does_not_disturb_the_node() -> None:
     hub = Hub()
     loop = asyncio.new_event_loop()
-    hub.subscribe(loop)
+    listener = hub.subscribe(loop)
     loop.close()
     hub.publish("event", lambda: 1)
-    assert hub._listeners[0].closed
+    assert listener is not None
+    assert listener.closed

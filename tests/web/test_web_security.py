@@ -309,7 +309,7 @@ def test_pace_gives_back_with_time_and_forgets_strangers() -> None:
     assert pace.take("a", NS_PER_S)
     for i in range(5000):
         pace.take(f"x{i}", NS_PER_S)
-    assert len(pace._left) == TokenBucket.MOST_KEYS
+    assert len(pace) == TokenBucket.MOST_KEYS
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:

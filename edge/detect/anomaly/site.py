@@ -31,7 +31,9 @@ LEARN_EVERY: Final = 4
 DELAY_S: Final = 300.0
 SAVE_EVERY_S: Final = 600.0
 _BEFORE_EVENT_S: Final = 10.0  # what came right before an event is not learned either
-_LASTING: Final = 300  # of so many unusual windows that were to be learned, one is: what stays becomes normal
+LEARN_UNUSUAL_ONE_IN: Final = (
+    300  # of so many unusual windows that were to be learned, one is: what stays becomes normal
+)
 _UNUSUAL: Final = LABEL.leave
 _FADE_S: Final = 3600.0
 _HALF_LIFE_S: Final = 14 * 86_400.0
@@ -151,7 +153,7 @@ class SiteNormal:
         if not is_open and (own.value is None or own.value < _UNUSUAL):
             return True
         own.unusual += 1
-        return own.unusual % _LASTING == 0
+        return own.unusual % LEARN_UNUSUAL_ONE_IN == 0
 
     def _learn(self, camera: str, own: _CameraNormal) -> None:
         _, views, strange = own.waiting.popleft()

@@ -172,6 +172,16 @@ class PacketRing:
                 return None
             return MediaTime(near.epoch, newest_ns - self._shift_ns(run, near, local_ns))
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the packets that are kept."""
+        return self._bytes
+
+    @property
+    def packets(self) -> list[Packet]:
+        """The packets that are kept, oldest first in each run."""
+        return [packet for run in self._runs for packet in run.packets]
+
     def extract(self, begin: MediaTime, end: MediaTime, local_ns: int) -> PacketRange | None:
         """What there is from ``begin`` to ``end`` of the source's media; None when there is nothing.
 
