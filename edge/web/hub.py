@@ -78,6 +78,10 @@ class Hub:
         self._lock = threading.Lock()
         self.is_closed = False
 
+    def __len__(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     def publish(self, kind: str, make: Callable[[], object], key: str = "") -> None:
         """Tell all listeners; ``make`` is called only when there are any."""
         listeners = self._listeners

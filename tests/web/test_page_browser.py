@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser_parts import CHROMIUM, Watched, chromium, fill, served
 from playwright.sync_api import Browser, expect
-from web_parts import NOON_NS, ScriptedBackend, event, frame_of, is_listened_to, jpeg_of
+from web_parts import NOON_NS, ScriptedBackend, event, frame_of, jpeg_of
 
 from edge.config import load
 from edge.config.services import WebConfig
@@ -78,7 +78,7 @@ def test_the_live_page_shows_what_happens_and_says_nothing_to_nobody(
     )
     assert heard > 20, "the spectrogram has structure"
     watched.until("document.querySelector('.pill.up') !== null")
-    assert is_listened_to(box.hub)
+    assert len(box.hub) > 0
     box.pictures["yard"] = LiveFrame(2, frame_of(2.0)[:180, :320])
     watched.until("document.querySelector('.picture img').naturalWidth === 320")
     box.hub.publish("scores", lambda: LiveScores("yard", NOON_NS + NS_PER_S, {"person": 0.77}), key="yard")
@@ -507,7 +507,7 @@ def test_the_node_stops_while_pages_are_open(browser: Browser, tmp_path: Path) -
         one = Watched(context.new_page(), origin)
         one.open("/")
         expect(one.page.locator(".pill.up")).to_be_visible()
-        assert is_listened_to(box.hub)
+        assert len(box.hub) > 0
     one.until("!document.querySelector('.lost').hidden")
     assert sum(thread.name == "web" for thread in threading.enumerate()) == others
     context.close()

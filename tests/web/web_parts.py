@@ -254,10 +254,3 @@ def jpeg_of(image: np.ndarray[Any, Any]) -> bytes:
     import cv2
 
     return bytes(cv2.imencode(".jpg", image[..., ::-1])[1])
-
-
-def is_listened_to(hub: Hub) -> bool:
-    """Whether anybody gets what is published; pages ignore a kind that they do not know."""
-    made: list[bool] = []
-    hub.publish("probe", lambda: made.append(True))
-    return bool(made)
