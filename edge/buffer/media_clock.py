@@ -16,6 +16,7 @@ SLEW = 500e-6
 _BUCKET_NS = NS_PER_S
 _COARSE = 10  # buckets in one step of the drift's line
 _DRIFT_BUCKETS = 16
+_MOST = 128
 
 
 class MediaClock:
@@ -137,9 +138,6 @@ class MediaClock:
             return
         most_ns = int(step_ns * SLEW)
         self._offset_ns += max(-most_ns, min(most_ns, target_ns - self._offset_ns))
-
-
-_MOST = 128
 
 
 class WatermarkLog:

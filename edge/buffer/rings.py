@@ -17,6 +17,9 @@ import numpy as np
 from edge.media_time import MediaTime
 from edge.types import F32, NS_PER_MS, NS_PER_S, U8, Rect
 
+_TOLERANCE_NS = 10 * NS_PER_MS
+_EPOCHS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class NewestPicture:
@@ -199,10 +202,6 @@ class AudioRing:
         head = min(high - low, self._capacity - at)
         out[:head] = self._samples[at : at + head]
         out[head:] = self._samples[: high - low - head]
-
-
-_TOLERANCE_NS = 10 * NS_PER_MS
-_EPOCHS = 4
 
 
 @dataclass(slots=True)

@@ -67,11 +67,11 @@ class NodeInputs:
         for camera, reading in self._sensors.parse(incoming.topic, incoming.payload, arrival_ns):
             self.buffers[camera].push_sensor(reading)
 
-    def start(self, crew: ThreadGroup, wake: Callable[[], None]) -> None:
+    def start(self, group: ThreadGroup, wake: Callable[[], None]) -> None:
         """Start one capture thread for each source; ``wake`` is called when a window came due."""
         self._wake = wake
         for k, (name, supervisor) in enumerate(self._supervisors.items()):
-            crew.start(f"capture:{name}", self._delayed(supervisor, k * self._geometry.hop_s / len(self._supervisors)))
+            group.start(f"capture:{name}", self._delayed(supervisor, k * self._geometry.hop_s / len(self._supervisors)))
 
     def close(self) -> None:
         """Let every capture thread end soon."""
