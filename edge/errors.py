@@ -25,6 +25,7 @@ _DISK = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ESTALE, errno
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _NO_MEMORY = ("cannot allocate memory", "insufficient memory", "bad_alloc", "out of memory", "failed to map segment",
               "failed to allocate memory")  # fmt: skip
+PACKAGE = "edge-monitor"
 
 
 class EdgeError(Exception):
@@ -89,9 +90,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             return
         yield at
         at = at.__cause__ or at.__context__
-
-
-PACKAGE = "edge-monitor"
 
 
 def install_command(extra: str) -> str:

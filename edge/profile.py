@@ -31,6 +31,8 @@ from edge.errors import InputError, SinkError
 from edge.files import atomic_write, sync_folder
 
 _FACTS = "__facts__"
+SCHEMA = 1
+VERSIONS_KEPT = 20  # versions kept; older ones go when a new one is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,6 @@ def load_part(path: Path) -> ProfilePart:
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: is damaged ({error}); learn again, or `edge learn rollback`") from error
     return ProfilePart(arrays, facts)
-
-
-SCHEMA = 1
-VERSIONS_KEPT = 20  # versions kept; older ones go when a new one is written
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ F32: TypeAlias = NDArray[np.float32]
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+Rect: TypeAlias = tuple[float, float, float, float]  # x1, y1, x2, y2 in 0..1
 
 
 def seconds(ns: int) -> float:
@@ -31,9 +32,6 @@ def seconds(ns: int) -> float:
 def nanoseconds(s: float) -> int:
     """Seconds as whole nanoseconds, rounded to the nearest."""
     return round(s * NS_PER_S)
-
-
-Rect: TypeAlias = tuple[float, float, float, float]  # x1, y1, x2, y2 in 0..1
 
 
 class Stream(str, Enum):

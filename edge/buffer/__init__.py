@@ -1,1 +1,1 @@
-"""Media time to local time, rings, and the windows that the model looks at."""
+"""Media time to local time, rings, and the windows that the model scores."""

@@ -1,4 +1,4 @@
-"""Sound minus picture, measured: a sharp flash with a sharp bang close to it is one event in the world."""
+"""Measures the a/v offset: a sharp flash and a sharp onset of sound close to it are taken as one event."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _RISE = 0.3
 
 
 class FlashDetector:
-    """Sharp jumps of mean luma at the full frame rate; gives the pts of the first bright picture."""
+    """Detects sharp jumps of mean luma at the full frame rate; returns the pts of the first bright picture."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=_RECENT_PICTURES)
         self._last_ns: int | None = None
 
     def push(self, pts_ns: int, luma: float) -> int | None:
-        """A decoded picture; its pts when it is the first of a flash."""
+        """Add a decoded picture; its pts when it is the first of a flash."""
         is_flash = len(self._recent) >= 3 and luma - max(self._recent) >= _FLASH_STEP
         self._recent.append(luma)
         if not is_flash or (self._last_ns is not None and 0 <= pts_ns - self._last_ns < _REFRACTORY_NS):
@@ -38,7 +38,7 @@ class FlashDetector:
 
 
 class OnsetDetector:
-    """Sharp onsets of sound: a block of 5 ms far above what came before; gives the pts of its rise."""
+    """Detects onsets: a block of 5 ms far above what came before; returns the pts of its rise."""
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
@@ -48,7 +48,7 @@ class OnsetDetector:
         self._last_ns: int | None = None
 
     def push(self, pts_ns: int, samples: F32) -> list[int]:
-        """A chunk; pts of the onsets in it."""
+        """Add a chunk; the pts of the onsets in it."""
         blocks = len(samples) // self._n
         if not blocks:
             return []
@@ -69,7 +69,7 @@ class OnsetDetector:
 
 
 class AvOffsetEstimator:
-    """Pairs flashes with bangs on one axis; either alone means nothing."""
+    """Pairs flashes with onsets on one axis; either alone is ignored."""
 
     def __init__(self) -> None:
         self._flashes: deque[int] = deque(maxlen=8)
@@ -82,17 +82,17 @@ class AvOffsetEstimator:
         return seconds(round(statistics.median(self._offsets_ns))) if self._offsets_ns else None
 
     def add_flash(self, t_ns: int) -> None:
-        """A flash at ``t_ns`` on the common axis."""
+        """Add a flash at ``t_ns`` on the common axis."""
         self._flashes.append(t_ns)
         self._pair()
 
     def add_onset(self, t_ns: int) -> None:
-        """A bang at ``t_ns`` on the common axis."""
+        """Add an onset at ``t_ns`` on the common axis."""
         self._onsets.append(t_ns)
         self._pair()
 
     def restart(self) -> None:
-        """Forget what waits for its pair: the axis broke."""
+        """Drop what waits for its pair: the axis broke."""
         self._flashes.clear()
         self._onsets.clear()
 

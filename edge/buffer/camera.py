@@ -1,6 +1,6 @@
-"""One camera's media, and the windows that the model looks at.
+"""One camera's media, and the windows that the model scores.
 
-`push` is called by the capture thread, `take` and `due` by the engine's; neither waits for the other's copying.
+`push` is called by the capture thread, `take` and `due` by the engine thread; neither waits for the other's copying.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from edge.types import (
 )
 
 _FRAMES_S = 4.0  # pictures of a recording kept beyond one window: its sound may lie so far behind in the file
-_SPARE_S = 1.0  # pictures of a live source kept beyond the longest wait: the engine's turn may come later
+_SPARE_S = 1.0  # pictures of a live source kept beyond the longest wait, in case the engine is late
 
 
 class CameraBuffer:
     """Media, windows and health of one camera.
 
-    ``live``: windows are also due when they are late by the clock, and what comes overwrites what is oldest. Otherwise
+    ``live``: windows are also due when they are late by the clock, and new media overwrites the oldest. Otherwise
     nothing is lost: `push` waits until `take` has made room. ``microphone``: sound comes from there, not from the
     camera's own stream; without ``video`` the camera is that microphone alone, on the microphone's own axis.
-    ``sensors``: which of the model's channels there are, and after how many seconds a reading is stale.
+    ``sensors``: the configured ones of the model's channels, and after how many seconds a reading is stale.
     ``wake`` is called (on the pushing thread, without a lock) when a window came due, ``on_epoch`` (on that thread)
     for the first picture and the first sound of every epoch.
     """
@@ -95,12 +95,12 @@ class CameraBuffer:
         self._attach_microphone(microphone)
 
     def expect(self, *, video: bool, audio: bool) -> None:
-        """Say what the opened source delivers, so that an absent stream is not waited for."""
+        """Set what the opened source delivers, so that an absent stream is not waited for."""
         with self._lock:
             self.schedule.expect({s for s, is_there in ((Stream.VIDEO, video), (Stream.AUDIO, audio)) if is_there})
 
     def push(self, item: MediaItem, cancel: threading.Event | None = None) -> None:
-        """Take one item from the source. For a recording it waits for room, until ``cancel`` or `close`."""
+        """Add one item from the source. For a recording it waits for room, until ``cancel`` or `close`."""
         match item:
             case Frame():
                 self._push_frame(item, cancel)
@@ -116,33 +116,33 @@ class CameraBuffer:
         self._wake_if_due()
 
     def push_sensor(self, reading: SensorReading) -> None:
-        """Take one sensor reading, from any thread; names that the model does not know are ignored."""
+        """Add one sensor reading, from any thread; channels that the model does not have are ignored."""
         self.media.push_sensor(reading)
 
     def set_stride(self, stride: int, phase: int = 0) -> None:
-        """Have only every so many windows due, those whose number is ``phase`` modulo ``stride``; 1 for all."""
+        """Make only those windows due whose number is ``phase`` modulo ``stride``; 1 for all."""
         with self._lock:
             self.schedule.set_stride(stride, phase)
         self._hop_s.set(self.schedule.hop_s)
 
     @property
     def skipped(self) -> int:
-        """Due windows that the engine did not come to, so far."""
+        """Due windows that the engine has skipped so far."""
         return self._drops["engine"]
 
     def finish(self) -> None:
-        """The media has ended: what remains of it is due."""
+        """Note the end of the media: its remaining windows are due."""
         with self._lock:
             self.schedule.timeline.finish()
         if self._wake is not None:
             self._wake()
 
     def close(self) -> None:
-        """Let a waiting `push` return; for shutdown."""
+        """Make a waiting `push` return; for shutdown."""
         self._backpressure.close()
 
     def due(self, now_ns: int) -> int:
-        """How many windows are due."""
+        """The number of windows that are due."""
         heard_ns = self._microphone_until_ns()
         with self._lock:
             return self.schedule.count_due(now_ns, heard_ns)
@@ -171,7 +171,7 @@ class CameraBuffer:
                 return window
 
     def status(self, now_ns: int, state: SourceState = SourceState.UP, detail: str = "") -> CameraStatus:
-        """Health at ``now_ns``; ``state`` and ``detail`` are its source's."""
+        """Health at ``now_ns``; ``state`` and ``detail`` are those of the source."""
         microphone_status = self._microphone.status(now_ns) if self._microphone is not None else None
         with self._lock:
             drift = self.schedule.drift_ppm
@@ -241,23 +241,23 @@ class CameraBuffer:
             self._meters.add_onset(mono_ns)
 
     def _on_sync_axis(self, pts_ns: int) -> int:
-        """Media time where picture and sound share it; local time with an outer microphone."""
+        """Media time when picture and sound share a clock; local time with an external microphone."""
         clock = self.schedule.timeline.epoch.clock
         return pts_ns if self._microphone is None or clock is None else clock.mono_of(pts_ns)
 
     def _microphone_until_ns(self) -> int | None:
-        """Up to when the outer microphone was heard; a silent one is waited for by lateness alone."""
+        """Up to when the external microphone has delivered; one that stalls is only waited for up to lateness."""
         if self._microphone is None:
             return None
         heard_ns = self._microphone.available_until_ns()
         return -(1 << 62) if heard_ns is None else heard_ns
 
     def _can_take(self) -> bool:
-        """Whether a window will be taken: one is due, or waits for an outer microphone."""
+        """Whether a window will be taken: one is due, or waits for an external microphone."""
         return self._microphone is not None or self.due(self._clock.mono_ns()) > 0
 
     def _wake_if_due(self) -> None:
-        """Call ``wake`` when a window came due that it was not called for."""
+        """Call ``wake`` once for each newly due window."""
         if self._wake is None:
             return
         heard_ns, now_ns = self._microphone_until_ns(), self._clock.mono_ns()

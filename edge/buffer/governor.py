@@ -1,7 +1,7 @@
-"""How often each camera is looked at, so that the engine keeps up: longer hops under load, and back. Pure.
+"""Sets how often each camera is scored, so that the engine keeps up: longer hops under load, shorter ones again later.
 
-Fed with what was measured since the last time; tells which cameras to thin out. A camera looked at less often still has
-every look on time, where skipping would leave it to chance what is missed.
+Pure: it gets the load measured since the last call and returns the cameras whose hop changes. A camera with a longer
+hop is still scored on time, while skipping windows would leave it to chance what is missed.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from typing import Final
 
 STRIDES: Final = (1, 2, 4)
-"""Every how many of the model's hops a camera is looked at: 0.5, 1 and 2 seconds."""
+"""Every how many of the model's hops a camera is scored: 0.5, 1 and 2 seconds."""
 SKIPPED_SHARE: Final = 0.02
-"""Share of due windows skipped from which the engine counts as behind."""
+"""Share of skipped due windows from which the engine counts as behind."""
 BEHIND_ROUNDS: Final = 2
-"""Looks in a row at which it must be behind before anything is done: a short rush is none of that."""
+"""Rounds in a row in which it must be behind before a hop gets longer, so that a short peak changes nothing."""
 TARGET_UTILISATION: Final = 0.9
-"""Share of what the engine can do that is asked of it after a camera was slowed down."""
+"""Share of the engine's capacity that is used after a camera was slowed down."""
 RECOVERY_UTILISATION: Final = 0.75
-"""Share of what the engine can do up to which a camera is given its shorter hop back."""
+"""Share of the engine's capacity up to which a camera gets its shorter hop back."""
 CALM_ROUNDS: Final = 5
-"""Looks in a row without a skipped window before the first is; then one camera a look."""
+"""Rounds in a row without a skipped window before the first camera is sped up; then one camera a round."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """What was measured over ``wall_s``: windows scored and skipped, and for how long the engine worked on them."""
+    """Load over ``wall_s`` seconds: windows scored and skipped, and how long the engine was busy with them."""
 
     wall_s: float
     busy_s: float
@@ -35,7 +35,7 @@ class EngineLoad:
 
 
 class Governor:
-    """The hops of some cameras, ``hop_s`` seconds at their shortest."""
+    """The hops of some cameras; the shortest is ``hop_s`` seconds."""
 
     def __init__(self, cameras: Sequence[str], hop_s: float) -> None:
         self._strides = dict.fromkeys(cameras, STRIDES[0])
@@ -44,13 +44,13 @@ class Governor:
 
     @property
     def strides(self) -> Mapping[str, int]:
-        """By camera: every how many hops it is looked at."""
+        """By camera: every how many hops it is scored."""
         return self._strides
 
     def advance(self, load: EngineLoad, open_cameras: Collection[str] = ()) -> list[str]:
-        """Take in what was measured; the cameras whose hop changed.
+        """Process the measured load; the cameras whose hop changed.
 
-        Cameras with an open event (``open_cameras``) are slowed down last and given back first.
+        Cameras with an open event (``open_cameras``) are slowed down last and sped up first.
         """
         due = load.scored + load.skipped
         if not due:
@@ -59,7 +59,7 @@ class Governor:
         self._behind = self._behind + 1 if is_behind else 0
         self._calm = 0 if load.skipped else self._calm + 1
         can = load.scored / min(max(load.busy_s, 1e-9), load.wall_s)
-        delivering = min(1.0, due / load.wall_s / self._demand_hz())  # cameras that are off ask for nothing
+        delivering = min(1.0, due / load.wall_s / self._demand_hz())  # cameras that are off have no due windows
         if self._behind >= BEHIND_ROUNDS:
             self._behind = 0
             return self._slow_down(can * TARGET_UTILISATION / delivering, open_cameras)
@@ -68,11 +68,11 @@ class Governor:
         return []
 
     def _demand_hz(self) -> float:
-        """Windows a second that are due."""
+        """Windows due per second."""
         return sum(1 / (self._hop_s * every) for every in self._strides.values())
 
     def _slow_down(self, most: float, open_cameras: Collection[str]) -> list[str]:
-        """One step longer, the shortest hops first, until no more than ``most`` is asked; at least one camera."""
+        """One step longer, the shortest hops first, until the demand is at most ``most``; at least one camera."""
         changed: dict[str, None] = {}
         while not changed or self._demand_hz() > most:
             can = [name for name, every in self._strides.items() if every != STRIDES[-1]]
@@ -84,7 +84,7 @@ class Governor:
         return list(changed)
 
     def _speed_up(self, most: float, open_cameras: Collection[str]) -> list[str]:
-        """One camera a step shorter, of the longest hops, if no more than ``most`` is asked then."""
+        """One camera a step shorter, of the longest hops, if the demand then is at most ``most``."""
         slowed = [name for name, every in self._strides.items() if every != STRIDES[0]]
         if not slowed:
             return []

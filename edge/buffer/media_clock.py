@@ -1,6 +1,6 @@
-"""One stream's media time as local time: the least delayed packet of the last minute says how they relate.
+"""Maps one stream's media time to local time, by the least delayed packet of the last minute.
 
-When a stream had come how far. Not thread-safe; the owner holds its lock.
+`WatermarkLog` remembers which arrival completed the media up to where. Not thread-safe; the owner holds its lock.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ SLEW = 500e-6
 _BUCKET_NS = NS_PER_S
 _COARSE = 10  # buckets in one step of the drift's line
 _DRIFT_BUCKETS = 16
+_MOST = 128
 
 
 class MediaClock:
@@ -37,19 +38,20 @@ class MediaClock:
 
     @property
     def offset_ns(self) -> int | None:
-        """What is added to pts now; None before the first packet."""
+        """The current offset from pts to local time; None before the first packet."""
         return self._offset_ns
 
     @property
     def settled(self) -> bool:
-        """Whether the stream was watched for two seconds in this epoch."""
+        """Whether the stream has run for two seconds in this epoch."""
         return self._first_arrival_ns is not None and self._last_arrival_ns - self._first_arrival_ns >= SETTLE_NS
 
     @property
     def drift_ppm(self) -> float | None:
-        """How much faster the source's clock runs than ours, over up to ten minutes; None until three were seen.
+        """How much faster the source's clock runs than ours, over up to ten minutes; None in the first three.
 
-        A least-squares line through the least delays of every ten seconds: jitter of 20 ms stays below 100 ppm.
+        The slope of a least-squares line through the least delays of every ten seconds. Jitter of 20 ms gives an
+        error below 100 ppm.
         """
         whole = [m for m in self._coarse if m[0] > self._settled_bucket // _COARSE][:-1]
         if len(whole) < _DRIFT_BUCKETS:
@@ -81,7 +83,7 @@ class MediaClock:
         return ((self._first_arrival_ns or 0) + SETTLE_NS) // _BUCKET_NS
 
     def jumps(self, pts_ns: int, arrival_ns: int) -> bool:
-        """Whether a packet is no continuation of the epoch: 0.5 s back, or 0.5 s further than time went on."""
+        """Whether a packet breaks the epoch: its pts is 0.5 s back, or advanced by 0.5 s more than local time."""
         if self._first_arrival_ns is None:
             return False
         step_ns = pts_ns - self._last_pts_ns
@@ -90,7 +92,7 @@ class MediaClock:
         return step_ns > JUMP_NS and step_ns - (arrival_ns - self._last_arrival_ns) > JUMP_NS
 
     def mono_of(self, pts_ns: int) -> int:
-        """Map without noting anything; ValueError before the first packet."""
+        """Map without noting a packet; ValueError before the first one."""
         if self._offset_ns is None:
             raise ValueError("nothing has arrived yet")
         return pts_ns + self._offset_ns
@@ -138,13 +140,10 @@ class MediaClock:
         self._offset_ns += max(-most_ns, min(most_ns, target_ns - self._offset_ns))
 
 
-_MOST = 128
-
-
 class WatermarkLog:
-    """What each arrival completed: media up to so much.
+    """Which arrival completed the media up to where.
 
-    The newest 128 arrivals are known; what came before them counts as completed by the oldest of these.
+    The newest 128 arrivals are kept; earlier media counts as completed by the oldest of them.
     """
 
     __slots__ = ("_marks", "_upto_ns")
@@ -154,7 +153,8 @@ class WatermarkLog:
         self._upto_ns: int | None = None
 
     def add(self, upto_ns: int, arrival_ns: int) -> None:
-        """What arrived at ``arrival_ns`` completed the media up to ``upto_ns``; less than before changes nothing."""
+        """Note that the arrival at ``arrival_ns`` completed the media up to ``upto_ns``; ignored when that is no
+        advance."""
         if self._upto_ns is None or upto_ns > self._upto_ns:
             self._upto_ns = upto_ns
             self._marks.append((upto_ns, arrival_ns))

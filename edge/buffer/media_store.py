@@ -1,6 +1,6 @@
 """One camera's media in memory: rings of pictures and sound, newest sensor readings, windows copied out of them.
 
-Recordings are held back (`Backpressure`): whoever pushes waits until nothing is overwritten that a window still needs.
+The reader of a recording waits (`Backpressure`) until it overwrites nothing that a window still needs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _KEPT_READINGS = 16
 class MediaStore:
     """Rings for ``kept_s`` seconds of pictures and for sound, and the readings of ``sensors``.
 
-    A ``microphone`` stands in for the camera's own sound. Rings copy in and out without a lock of their owner;
-    ``lock`` guards the sensors' readings.
+    A ``microphone`` replaces the camera's own sound. Rings copy in and out without the owner's lock; ``lock`` guards
+    the sensor readings.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MediaStore:
         return self.frames.torn + self.sound.ring.torn
 
     def push_sensor(self, reading: SensorReading) -> None:
-        """Keep a reading, from any thread; names that the model does not know are ignored."""
+        """Keep a reading, from any thread; channels that the model does not have are ignored."""
         with self._lock:
             self._sensors.push(reading)
 
@@ -70,21 +70,21 @@ class MediaStore:
         return self._microphone.newest(out) if self._microphone is not None else self.sound.ring.newest(out)
 
     def fill_sensors(self, t_ns: int, values: F32, ok: F32) -> tuple[bool, ...]:
-        """Write what the model sees of the sensors at ``t_ns``, as `SensorCache.fill`; which channels there are."""
+        """Write the model's sensor inputs at ``t_ns``, as `SensorCache.fill`; which channels are configured."""
         with self._lock:
             return self._sensors.fill(t_ns, values, ok)
 
     def _ready_ns(self, due: DueWindow) -> int:
-        """When the last of the window's media came; with an outer microphone its sound is part of that."""
+        """When the last of the window's media arrived, with the sound of an external microphone."""
         heard_at_ns = self._microphone.completed_at_ns(due.t_end_ns) if self._microphone is not None else None
         return due.ready_ns if heard_at_ns is None else max(due.ready_ns, heard_at_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowAssembler:
-    """Where one camera's windows come from; a ``microphone`` stands in for the camera's own ``sound``.
+    """Assembles one camera's windows; a ``microphone`` replaces the camera's own ``sound``.
 
-    ``sensors`` fills the readings known at a local time and says which channels there are.
+    ``sensors`` fills in the readings at a local time and returns which channels are configured.
     """
 
     camera: str
@@ -95,9 +95,9 @@ class WindowAssembler:
     sensors: Callable[[int, F32, F32], tuple[bool, ...]]
 
     def assemble(self, due: DueWindow, batch: Batch, row: int, ready_ns: int) -> Window:
-        """Fill ``row``; what is missing is masked (pictures) or zero with its share stated (sound).
+        """Fill ``row``. Missing pictures are masked; missing sound is zero, and the window states its coverage.
 
-        ``ready_ns`` is when the last of it came.
+        ``ready_ns`` is when the last of the media arrived.
         """
         g = self.geometry
         last_ns, n = due.end_ns + g.slack_ns, g.video.frames
@@ -126,7 +126,7 @@ class WindowAssembler:
 
 
 class SensorCache:
-    """Readings by channel; ``stale_s`` says which channels there are and how old their readings may be."""
+    """Readings by channel; ``stale_s`` names the configured channels and how old their readings may be, seconds."""
 
     def __init__(self, channels: Sequence[SensorChannel], stale_s: Mapping[str, float]) -> None:
         self._channels = tuple(channels)
@@ -134,7 +134,7 @@ class SensorCache:
         self._readings: dict[str, deque[SensorReading]] = {c.name: deque(maxlen=_KEPT_READINGS) for c in channels}
 
     def push(self, reading: SensorReading) -> None:
-        """Keep a reading; names that are no channel are ignored."""
+        """Keep a reading; unknown channels are ignored."""
         if reading.name in self._readings:
             self._readings[reading.name].append(reading)
 
@@ -170,7 +170,8 @@ class SensorCache:
 
 @dataclass(slots=True)
 class Backpressure:
-    """``lock`` guards the timeline. ``can_wait`` says whether somebody will take something, ``wake`` rouses them."""
+    """Makes the reader of a recording wait for room. ``lock`` guards the timeline. ``can_wait`` returns whether a
+    window will be taken; ``wake`` wakes the thread that takes it."""
 
     camera: str
     geometry: Geometry
@@ -185,24 +186,24 @@ class Backpressure:
     _taker: int | None = None
 
     def register_taker(self) -> None:
-        """The calling thread takes windows: it must not wait for itself."""
+        """Note that the calling thread takes windows: it must not wait for itself."""
         self._taker = threading.get_ident()
 
     def notify_room(self) -> None:
-        """A window was taken."""
+        """Note that a window was taken."""
         self._room.set()
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """End all waiting."""
         self._closed.set()
         self._room.set()
 
     def wait_for_frame(self, cancel: threading.Event | None) -> None:
-        """Until a picture may come in, ``cancel`` or `close`; RuntimeError where the taker itself pushes."""
+        """Wait until there is room for a picture, or ``cancel`` or `close`; RuntimeError when the taker pushes."""
         self._wait(self._needs_oldest_frame, cancel)
 
     def wait_for_sound(self, n: int, cancel: threading.Event | None) -> None:
-        """Until ``n`` samples may come in, as above."""
+        """Wait until there is room for ``n`` samples, as above."""
         self._wait(lambda: self._needs_oldest_sound(n), cancel)
 
     def _wait(self, is_full: Callable[[], bool], cancel: threading.Event | None) -> None:

@@ -1,4 +1,4 @@
-"""A microphone with a clock of its own, heard by the cameras that name it."""
+"""A microphone with a clock of its own, whose sound goes to the cameras that name it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ RING_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneListener:
-    """Who is told of what comes: every item, and the local time of every bang."""
+    """Callbacks of a microphone: every item, and the local time of every onset."""
 
     item: Callable[[MediaItem], None]
     onset: Callable[[int], None]
 
 
 class MicrophoneBuffer:
-    """Pushed by the microphone's thread, read by the engine's through its cameras."""
+    """Sound of one microphone. Written by its capture thread, read by the engine thread through the cameras."""
 
     def __init__(self, name: str, geometry: Geometry, health: HealthConfig) -> None:
         self.name = name
@@ -44,11 +44,11 @@ class MicrophoneBuffer:
         self._listeners: list[MicrophoneListener] = []
 
     def add_listener(self, listener: MicrophoneListener) -> None:
-        """Tell ``listener`` of what comes from now on; called while the pipeline is put together."""
+        """Call ``listener`` for what comes from now on; only while the pipeline is being built."""
         self._listeners.append(listener)
 
     def push(self, item: MediaItem) -> None:
-        """Take a chunk or a gap; pictures are ignored."""
+        """Add a chunk or a gap; pictures are ignored."""
         bangs: list[int] = []
         if isinstance(item, AudioChunk):
             bangs = self._chunk(item)
@@ -66,7 +66,7 @@ class MicrophoneBuffer:
             return None if self._end_pts_ns is None else self._clock.mono_of(self._end_pts_ns)
 
     def completed_at_ns(self, mono_ns: int) -> int | None:
-        """When the sound up to local time ``mono_ns`` had come; None while it has not."""
+        """When the sound up to local time ``mono_ns`` had arrived; None when it has not."""
         with self._lock:
             return None if self._end_pts_ns is None else self._watermarks.arrival_ns(self._clock.pts_of(mono_ns))
 
@@ -80,7 +80,7 @@ class MicrophoneBuffer:
         return self._track.read(epoch, end_ns, out)
 
     def newest(self, out: F32) -> int:
-        """Fill f32[n] with the newest samples, for people to look at; the position after them."""
+        """Fill f32[n] with the newest samples, for display; the position after them."""
         return self._track.ring.newest(out)
 
     def status(self, now_ns: int) -> StreamStatus:

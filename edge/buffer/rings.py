@@ -1,9 +1,8 @@
 """Preallocated rings for pictures and sound: one writer, one reader, copy in and copy out.
 
-The index is guarded by a lock, pixels and samples are copied outside it. What the writer overtook while it was copied
-out is found afterwards and counted as missing (`torn`).
-
-Sound by media time: places chunks on a ring of samples, epoch after epoch.
+A lock guards the index; pixels and samples are copied outside it. What the writer overwrote during a read is found
+afterwards and counted as missing (`torn`). `AudioTrack` places chunks of sound on a ring by media time, one epoch
+after the other.
 """
 
 from __future__ import annotations
@@ -18,10 +17,13 @@ import numpy as np
 from edge.media_time import MediaTime
 from edge.types import F32, NS_PER_MS, NS_PER_S, U8, Rect
 
+_TOLERANCE_NS = 10 * NS_PER_MS
+_EPOCHS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class NewestPicture:
-    """When the newest of some pictures was taken, and where on its canvas the camera's own picture lies."""
+    """When the newest picture of a window was taken, and where the camera's own picture lies on the canvas."""
 
     pts_ns: int
     content: Rect
@@ -29,7 +31,7 @@ class NewestPicture:
 
 @dataclass(frozen=True, slots=True)
 class RingPicture:
-    """A copy of one picture u8[H,W,3] of the ring: when it was taken, and where on it the camera's own picture lies;
+    """A copy of one picture u8[H,W,3] of the ring: when it was taken, and where the camera's own picture lies on it.
     ``number`` counts all pictures ever pushed."""
 
     number: int
@@ -72,7 +74,7 @@ class FrameRing:
             return self._epoch[slot], self._pts_ns[slot]
 
     def newest(self, up_to: MediaTime | None = None) -> RingPicture | None:
-        """The newest picture, or the newest of its epoch at or before ``up_to``; None when there is none (any more)."""
+        """The newest picture, or the newest of the epoch at or before ``up_to``; None when the ring has none."""
         with self._lock:
             if up_to is None:
                 push = self._pushed - 1
@@ -89,7 +91,7 @@ class FrameRing:
     def gather(
         self, epoch: int, spans: Sequence[tuple[int, int]], out: U8
     ) -> tuple[tuple[bool, ...], NewestPicture | None]:
-        """For each span (after, up to] copy its newest picture into ``out[i]``; which were there, and the newest."""
+        """Copy the newest picture of each span (after, up to] into ``out[i]``; which were there, and the newest."""
         slots = self._find(epoch, spans)
         newest: NewestPicture | None = None
         for i, (slot, _) in enumerate(slots):
@@ -118,7 +120,7 @@ class FrameRing:
 
 
 class AudioRing:
-    """The last ``capacity`` samples on an endless axis of sample positions; what was never pushed is missing."""
+    """The last ``capacity`` samples on an endless axis of positions; positions never pushed count as missing."""
 
     def __init__(self, capacity: int) -> None:
         self._samples: F32 = np.zeros(capacity, np.float32)
@@ -146,7 +148,7 @@ class AudioRing:
         return end
 
     def push(self, position: int, samples: F32) -> int:
-        """Copy in f32[n] from ``position`` on; what overlaps older samples is left out. Samples written."""
+        """Copy in f32[n] from ``position`` on, without what overlaps older samples; how many were written."""
         start = max(position, self._next)
         samples = samples[start - position :]
         end = start + len(samples)
@@ -202,10 +204,6 @@ class AudioRing:
         out[head:] = self._samples[: high - low - head]
 
 
-_TOLERANCE_NS = 10 * NS_PER_MS
-_EPOCHS = 4
-
-
 @dataclass(slots=True)
 class _EpochSegment:
     """Where an epoch's sound lies on the ring."""
@@ -226,7 +224,7 @@ class AudioTrack:
         self._lock = threading.Lock()
 
     def push(self, epoch: int, pts_ns: int, samples: F32) -> int:
-        """Add f32[n]; the pts where the sound known so far ends. Samples before the newest one are left out."""
+        """Add f32[n], without samples before the newest one; the pts at which the sound now ends."""
         part = self._segments[-1] if self._segments else None
         if part is None or part.epoch != epoch:
             if part is not None:

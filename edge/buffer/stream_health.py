@@ -1,4 +1,4 @@
-"""Health of a camera's streams, measured as they pass: rate, age, level, time dark, silent or frozen; a/v offset.
+"""Health of a camera's streams: rate, age, level, time dark, silent or frozen, and a/v offset.
 
 Not thread-safe; the owner holds its lock.
 """
@@ -18,7 +18,7 @@ from edge.types import F32, NS_PER_S, U8, LumaSample, Stream, seconds
 
 _RATE_NS = 5 * NS_PER_S
 _BUCKET_NS = NS_PER_S // 2
-_SAME = 0.02  # mean difference (0..255) up to which two pictures are one; sensor noise alone gives more
+_SAME = 0.02  # mean difference (0..255) up to which two pictures are the same; sensor noise alone gives more
 _REPEATS = 8  # a frozen encoder repeats its last group of pictures
 _GRID = 4
 _SILENCE_DBFS = -120.0
@@ -26,14 +26,14 @@ _LOUDEST_OF = 4  # buckets
 
 
 class RateMeter:
-    """Things a second, over the last five seconds."""
+    """Rate per second, over the last five seconds."""
 
     def __init__(self) -> None:
         self._buckets: deque[tuple[int, int]] = deque()
         self._first_ns: int | None = None
 
     def add(self, now_ns: int, n: int = 1) -> None:
-        """Count ``n`` things."""
+        """Count ``n`` items."""
         self._first_ns = now_ns if self._first_ns is None else self._first_ns
         bucket = now_ns // _BUCKET_NS
         if self._buckets and self._buckets[-1][0] >= bucket:
@@ -54,14 +54,14 @@ class RateMeter:
 
 
 class ConditionTimer:
-    """For how long something has been so, by arrival."""
+    """For how long a condition has held, by arrival."""
 
     def __init__(self) -> None:
         self._since_ns: int | None = None
         self._last_ns = 0
 
     def update(self, is_so: bool, now_ns: int) -> None:
-        """What is seen at ``now_ns``."""
+        """Set whether the condition holds at ``now_ns``."""
         self._last_ns = now_ns
         if not is_so:
             self._since_ns = None
@@ -70,12 +70,12 @@ class ConditionTimer:
 
     @property
     def duration_s(self) -> float:
-        """Seconds up to the last look."""
+        """Seconds up to the last update."""
         return 0.0 if self._since_ns is None else seconds(self._last_ns - self._since_ns)
 
 
 class VideoMeter:
-    """Looks at every decoded picture's luma, and at every picture of the model's size for change."""
+    """Measures the luma of every decoded picture, and the change between pictures of the model's size."""
 
     def __init__(self, dark_luma: float, height: int, width: int) -> None:
         self._dark_luma = dark_luma
@@ -121,7 +121,7 @@ class VideoMeter:
 
 
 class AudioMeter:
-    """Looks at every chunk's peak."""
+    """Measures every chunk's peak."""
 
     def __init__(self, silent_dbfs: float) -> None:
         self._silent_dbfs = silent_dbfs
@@ -132,7 +132,7 @@ class AudioMeter:
         self._peaks: deque[tuple[int, float]] = deque(maxlen=_LOUDEST_OF)
 
     def add_chunk(self, samples: F32, arrival_ns: int) -> None:
-        """Sound f32[n] that came."""
+        """Add sound f32[n]."""
         self._last_ns = arrival_ns
         self._rate.add(arrival_ns, len(samples))
         if not len(samples):
@@ -164,9 +164,9 @@ def _dbfs(amplitude: float) -> float:
 
 
 class CameraMeters:
-    """All that is measured of one camera: its streams, and how far sound lies from the pictures.
+    """All measurements of one camera: its streams and the a/v offset.
 
-    ``on_axis`` of its methods maps a pts to the axis that pictures and sound share.
+    ``on_axis`` maps a pts to the axis that pictures and sound share.
     """
 
     def __init__(self, geometry: Geometry, health: HealthConfig) -> None:
@@ -193,17 +193,17 @@ class CameraMeters:
             self._offset.add_flash(on_axis(flash_ns))
 
     def add_sound(self, pts_ns: int, samples: F32, arrival_ns: int, on_axis: Callable[[int], int]) -> None:
-        """Sound f32[n] from ``pts_ns`` on."""
+        """Add sound f32[n] that begins at ``pts_ns``."""
         self._audio.add_chunk(samples, arrival_ns)
         for onset_ns in self._onsets.push(pts_ns, samples):
             self._offset.add_onset(on_axis(onset_ns))
 
     def add_onset(self, mono_ns: int) -> None:
-        """A sudden sound at an outer microphone, in local time."""
+        """Add an onset at an external microphone, in local time."""
         self._offset.add_onset(mono_ns)
 
     def restart(self) -> None:
-        """The media clock broke."""
+        """Start over after a break of the media clock."""
         self._offset.restart()
 
     def status(self, stream: Stream, now_ns: int, drift_ppm: float | None) -> StreamStatus:

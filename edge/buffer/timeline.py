@@ -1,10 +1,8 @@
-"""One camera's time: epochs, how far each stream has come, and which windows are due.
+"""One camera's timeline: epochs, the progress of each stream, and which windows are due.
 
 The axis is the container's own media time: per epoch, window k ends at the first picture's pts + k hops (the first
 sample's where there is no picture), so the windows over a recording do not depend on when its packets arrived. Local
 time is used for lateness and for ``t_end_ns`` alone. Not thread-safe; the owner holds its lock.
-
-How far apart a source's pictures are, and up to where windows have theirs once one came.
 """
 
 from __future__ import annotations
@@ -17,12 +15,12 @@ from edge.engine.manifest import Geometry
 from edge.types import NS_PER_S, Stream
 
 SKEW_NS = 3 * NS_PER_S
-"""A stream further behind the other one than this is not waited for until it delivers again."""
+"""A stream that lags the other by more than this is not waited for until it delivers again."""
 
 
 @dataclass(frozen=True, slots=True)
 class DueWindow:
-    """A window that can be gathered: it ends at ``end_ns`` on the epoch's pts axis.
+    """A window that can be assembled: it ends at ``end_ns`` on the epoch's pts axis.
 
     ``ready_ns`` is the local time at which it came due: the arrival of the media that completed it, or the moment from
     which it was late.
@@ -37,7 +35,7 @@ class DueWindow:
 
 @dataclass(slots=True)
 class StreamProgress:
-    """How far one stream has come in one epoch, in pts."""
+    """The progress of one stream in one epoch, in pts."""
 
     first_ns: int
     first_arrival_ns: int
@@ -63,7 +61,7 @@ class Epoch:
 
     @property
     def clock(self) -> MediaClock | None:
-        """The picture's clock, or the sound's where there is no picture."""
+        """The clock of the picture, or of the sound when there is no picture."""
         track = self.tracks.get(Stream.VIDEO) or self.tracks.get(Stream.AUDIO)
         return track.clock if track else None
 
@@ -89,17 +87,17 @@ class Timeline:
 
     @property
     def oldest(self) -> Epoch:
-        """The epoch of the oldest window that was not taken yet."""
+        """The epoch of the oldest window that is not taken yet."""
         return self._epochs[0]
 
     @property
     def expected(self) -> frozenset[Stream]:
-        """The streams that there are, as far as known."""
+        """The known streams."""
         return frozenset(self._expected)
 
     @property
     def next_end_ns(self) -> int:
-        """Where the oldest window that was not taken yet ends, in its epoch's pts."""
+        """The end of the oldest window that is not taken yet, in its epoch's pts."""
         epoch = self.oldest
         origin_ns = epoch.origin_ns
         if origin_ns is None:
@@ -107,11 +105,11 @@ class Timeline:
         return origin_ns + epoch.next_k * self._hop_ns
 
     def set_stride(self, stride: int, phase: int = 0) -> None:
-        """From now on only windows whose number is ``phase`` modulo ``stride`` are due; the others are left out."""
+        """From now on make only windows due whose number is ``phase`` modulo ``stride``; the others are left out."""
         self._stride, self._phase = stride, phase % stride
 
     def expect(self, streams: set[Stream]) -> None:
-        """Say which streams there are; others are not waited for unless they deliver."""
+        """Set which streams there are; others are not waited for unless they deliver."""
         self._waited = (self._waited & streams) | (streams - self._expected)
         self._expected = set(streams)
         self._fix_origin()
@@ -119,7 +117,7 @@ class Timeline:
     def advance(
         self, stream: Stream, pts_ns: int, passed_ns: int, end_ns: int, arrival_ns: int, arrived_ns: int | None = None
     ) -> None:
-        """Note that ``stream`` delivered up to ``end_ns``: all windows up to ``passed_ns`` have what it gives them.
+        """Note that ``stream`` delivered up to ``end_ns``: it is complete for all windows up to ``passed_ns``.
 
         ``arrived_ns`` is the pts that ``arrival_ns`` belongs to, where that is not ``pts_ns``.
         """
@@ -138,7 +136,7 @@ class Timeline:
         self._fix_origin()
 
     def begin_epoch(self, until: Stream | None = None) -> None:
-        """Close the epoch, at the end of stream ``until`` or of what came last; what comes next is on a new axis."""
+        """Close the epoch, at the end of stream ``until`` or of the last media; what follows is on a new axis."""
         if not self.epoch.tracks:
             return
         hops = self._close(until)
@@ -146,15 +144,16 @@ class Timeline:
         self._drop_exhausted()
 
     def finish(self) -> None:
-        """The media has ended: all windows that it covers are due."""
+        """Note the end of the media: all windows that it covers are due."""
         self._close()
 
     def count_due(self, now_ns: int, also_until_ns: int | None = None) -> int:
-        """Windows due now. ``also_until_ns``: local time that an outer stream (a microphone) has come to."""
+        """The number of windows due now. ``also_until_ns``: local time up to which an external microphone has
+        delivered."""
         return sum(self._count_kept(e, e.next_k, self._last_k(e, now_ns, also_until_ns)) for e in self._epochs)
 
     def newest_due(self, now_ns: int, also_until_ns: int | None = None) -> int:
-        """The number of the newest window that is due or was."""
+        """The number of the newest window that is or was due."""
         epoch = self._epochs[-1]
         return self._latest_kept(epoch.hops_before + max(self._last_k(epoch, now_ns, also_until_ns), epoch.next_k - 1))
 
@@ -177,7 +176,7 @@ class Timeline:
         return DueWindow(epoch.index, epoch.hops_before + k, end_ns, t_end_ns, ready_ns)
 
     def commit(self, due: DueWindow) -> tuple[int, int]:
-        """Mark ``due`` and all before it as done; how many due ones before it were skipped, how many left out."""
+        """Mark ``due`` and all before it as done; how many due windows before it were skipped, how many left out."""
         passed = skipped = 0
         while self._epochs[0].index < due.epoch:
             epoch = self._epochs.popleft()
@@ -204,8 +203,8 @@ class Timeline:
         return (self._latest_kept(last) - self._latest_kept(first - 1)) // self._stride
 
     def _ready_ns(self, epoch: Epoch, end_ns: int, t_end_ns: int) -> int:
-        """The arrival that completed the last of the streams that are waited for; the epoch's end or lateness where
-        nothing did."""
+        """The arrival that completed the last of the streams that are waited for; otherwise the epoch's end or the
+        moment of lateness."""
         if epoch.closed:
             otherwise_ns = max(track.arrival_ns for track in epoch.tracks.values())
         else:
@@ -234,7 +233,8 @@ class Timeline:
         return max(until_ns, late_ns) if self._live else until_ns
 
     def _hops(self, epoch: Epoch) -> int:
-        """Windows of a closed epoch: all of whose last hop the media reached half, and those done by lateness."""
+        """The number of windows of a closed epoch: those whose last hop is at least half covered by media, and those
+        already taken as late."""
         if epoch.origin_ns is None:
             return epoch.next_k - 1
         tail_ns = max(self._slack_ns, self._hop_ns // 2)
@@ -255,7 +255,7 @@ class Timeline:
             self._epochs.popleft()
 
     def _update_waited(self) -> None:
-        """Streams far behind the other are not waited for: by arrival when live, by media time in a recording."""
+        """Stop waiting for streams that lag far behind: by arrival when live, by media time in a recording."""
         tracks = self.epoch.tracks
         came = {s: t.arrival_ns if self._live else t.passed_ns for s, t in tracks.items()}
         began_ns = min(t.first_arrival_ns if self._live else t.first_ns for t in tracks.values())
@@ -267,7 +267,7 @@ class Timeline:
                 self._waited.add(stream)
 
     def _fix_origin(self) -> None:
-        """Windows lie on the grid of the first picture, so that capture's choice of pictures fits their slots."""
+        """Put windows on the grid of the first picture, so that decimated pictures fit their slots."""
         epoch = self.epoch
         video = epoch.tracks.get(Stream.VIDEO)
         if epoch.origin_ns is None:
@@ -285,30 +285,32 @@ class Timeline:
 
 
 class FrameIntervalTracker:
-    """Follows every decoded picture, also those that the model does not look at."""
+    """Tracks the time between decoded pictures, also those that decimation drops.
+
+    From it follows up to where windows have their pictures.
+    """
 
     def __init__(self, geometry: Geometry) -> None:
         self._g = geometry
         self._last_ns: int | None = None
         self.interval_ns = 0
-        """From one picture to the next, as last seen."""
+        """Time between the last two pictures; 0 before them."""
 
     def add(self, pts_ns: int) -> None:
-        """A picture was decoded."""
+        """Note a decoded picture."""
         if self._last_ns is not None and 0 < pts_ns - self._last_ns < NS_PER_S:
             self.interval_ns = pts_ns - self._last_ns
         self._last_ns = pts_ns
 
     def restart(self) -> None:
-        """The media clock broke."""
+        """Start over after a break of the media clock."""
         self._last_ns = None
 
     def complete_until_ns(self, pts_ns: int, first_ns: int) -> int:
-        """Up to where windows have their pictures once the one at ``pts_ns`` came; the epoch's first lay at
-        ``first_ns``.
+        """Up to where windows have their pictures after the one at ``pts_ns``; ``first_ns`` is the epoch's first.
 
-        A source chooses one picture for each point of the model's grid, so with it that point is complete; not so when
-        by the distance of the last pictures another one would still come before the point.
+        A source keeps one picture for each point of the model's grid, so that point is then complete. It is not while,
+        judged by the last interval, another picture can still come before the point.
         """
         g = self._g
         point_ns = first_ns - (first_ns + g.slack_ns - pts_ns) // g.frame_ns * g.frame_ns

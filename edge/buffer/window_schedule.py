@@ -1,4 +1,4 @@
-"""When one camera's windows are due: its streams' clocks and epochs, the hop that is used, and what was announced.
+"""When one camera's windows are due: its streams' clocks and epochs, its hop, and the announced epochs.
 
 Not thread-safe; the owner holds its lock.
 """
@@ -17,12 +17,12 @@ _UNRELATED_NS = NS_PER_S // 2
 
 
 class WindowSchedule:
-    """The timeline of one camera with the ``streams`` that it may have.
+    """The timeline of one camera over its possible ``streams``.
 
     With ``live`` windows are also due when they are late by the clock, and a clock that jumps opens a new epoch.
-    ``on_epoch`` is called for the first picture and the first sound of every epoch, before they are taken in;
-    ``on_break`` whenever an epoch ends. ``also_until_ns`` of its methods is the local time up to which an outer
-    microphone was heard, None where there is none.
+    ``on_epoch`` is called for the first picture and the first sound of every epoch, before they are added;
+    ``on_break`` whenever an epoch ends. ``also_until_ns`` is the local time up to which an external microphone has
+    delivered, None when there is none.
     """
 
     def __init__(
@@ -53,36 +53,36 @@ class WindowSchedule:
 
     @property
     def hop_s(self) -> float:
-        """Seconds from one window that is due to the next."""
+        """Seconds between due windows."""
         return self.stride * self.geometry.hop_s
 
     @property
     def drift_ppm(self) -> dict[Stream, float | None]:
-        """How fast each live stream's clock runs against local time."""
+        """Drift of each live stream's clock against local time."""
         tracks = self.timeline.epoch.tracks
         return {stream: track.clock.drift_ppm for stream, track in tracks.items()} if self._live else {}
 
     def expect(self, streams: set[Stream]) -> None:
-        """Say what the opened source delivers, so that an absent stream is not waited for."""
+        """Set what the opened source delivers, so that an absent stream is not waited for."""
         self.timeline.expect(streams & self._streams)
 
     def set_stride(self, stride: int, phase: int) -> None:
-        """Have only windows due whose number is ``phase`` modulo ``stride``."""
+        """Make only those windows due whose number is ``phase`` modulo ``stride``."""
         self.timeline.set_stride(stride, phase)
         self.stride = stride
 
     def begin_epoch(self, audio_shift_ns: int = 0, until: Stream | None = None) -> None:
-        """The media clock broke: what comes next lies on a new axis."""
+        """Begin a new epoch after a break of the media clock."""
         self.timeline.begin_epoch(until)
         self._frame_interval.restart()
         self._audio_shift_ns = audio_shift_ns
         self._on_break()
 
     def enter(self, stream: Stream, pts_ns: int, arrival_ns: int, length_ns: int = 0) -> tuple[int, int]:
-        """Where an item of ``length_ns`` that arrived belongs: its epoch and its pts there.
+        """Place an item of ``length_ns`` that arrived: its epoch and its pts there.
 
-        A live stream's clock that jumped unannounced opens a new epoch. What arrives is the end of an item, so that is
-        what the clock is about. The first item of a stream in an epoch is announced.
+        An unannounced jump of a live stream's clock opens a new epoch. An item arrives when its end does, so the clock
+        follows its end. The first item of a stream in an epoch is announced.
         """
         shift_ns = self._audio_shift_ns if stream is Stream.AUDIO else 0
         track = self.timeline.epoch.tracks.get(stream)
@@ -96,21 +96,21 @@ class WindowSchedule:
         return epoch.index, pts_ns + shift_ns
 
     def add_picture(self, pts_ns: int, arrival_ns: int) -> None:
-        """A picture of the model's size lies in its ring."""
+        """Note that a picture of the model's size is in its ring."""
         track = self.timeline.epoch.tracks.get(Stream.VIDEO)
         first_ns = pts_ns if track is None else track.first_ns
         passed_ns = self._frame_interval.complete_until_ns(pts_ns, first_ns)
         self.timeline.advance(Stream.VIDEO, pts_ns, passed_ns, pts_ns, arrival_ns)
 
     def add_luma(self, pts_ns: int, arrival_ns: int) -> None:
-        """A picture was decoded, whether or not the model looks at it."""
+        """Note a decoded picture, also one that decimation drops."""
         self._frame_interval.add(pts_ns)
         passed_ns = pts_ns - self.geometry.slack_ns - 1
         end_ns = pts_ns + self._frame_interval.interval_ns
         self.timeline.advance(Stream.VIDEO, pts_ns, passed_ns, end_ns, arrival_ns)
 
     def add_sound(self, pts_ns: int, end_ns: int, arrived_ns: int, arrival_ns: int) -> None:
-        """Sound lies in its ring up to ``end_ns``; ``arrived_ns`` is the pts that ``arrival_ns`` belongs to."""
+        """Note that sound up to ``end_ns`` is in its ring; ``arrived_ns`` is the pts that arrived at ``arrival_ns``."""
         passed_ns = end_ns + NS_PER_S // (2 * self.geometry.audio.rate_hz)
         self.timeline.advance(Stream.AUDIO, pts_ns, passed_ns, end_ns, arrival_ns, arrived_ns)
         if self._live:
@@ -121,17 +121,17 @@ class WindowSchedule:
         return self.timeline.next_due(now_ns, newest, also_until_ns)
 
     def count_due(self, now_ns: int, also_until_ns: int | None) -> int:
-        """Windows due now."""
+        """The number of windows due now."""
         return self.timeline.count_due(now_ns, also_until_ns)
 
     def is_news(self, now_ns: int, also_until_ns: int | None) -> bool:
-        """Whether a window came due since this said so last."""
+        """Whether a window came due since this last returned True."""
         newest = self.timeline.newest_due(now_ns, also_until_ns)
         is_news, self._notified_seq = newest > self._notified_seq, max(newest, self._notified_seq)
         return is_news
 
     def _relate_streams(self) -> None:
-        """Two streams of one source whose pts have nothing to do with each other are joined by arrival."""
+        """Align two streams of one source by arrival when their pts are unrelated."""
         tracks = self.timeline.epoch.tracks
         video, audio = tracks.get(Stream.VIDEO), tracks.get(Stream.AUDIO)
         if video is None or audio is None or not (video.clock.settled and audio.clock.settled):

@@ -28,6 +28,11 @@ from edge.types import NS_PER_S, MediaItem, Stream
 _log = logging.getLogger(__name__)
 _MAX_FAILED_PACKETS = 60  # packets in a row that a device could not decode
 _BATCHED_PACKETS = 2  # packets of sound are decoded that many of their lengths before their chunk is due
+_AUTO = ("cuda", "vaapi")
+_ADVICE = {
+    "cuda": "it needs NVIDIA's driver (`nvidia-smi` shows the card); on a Jetson use a source of `type: gstreamer`",
+    "vaapi": "it needs a device such as /dev/dri/renderD128 that this user may open, and its driver (`vainfo`)",
+}
 
 
 class ContainerDecoder:
@@ -188,13 +193,6 @@ def _nominal_step_ns(stream: Any) -> int:
 def _ns(ticks: int, time_base: Any) -> int:
     numerator: int = ticks * NS_PER_S * time_base.numerator
     return numerator // int(time_base.denominator)
-
-
-_AUTO = ("cuda", "vaapi")
-_ADVICE = {
-    "cuda": "it needs NVIDIA's driver (`nvidia-smi` shows the card); on a Jetson use a source of `type: gstreamer`",
-    "vaapi": "it needs a device such as /dev/dri/renderD128 that this user may open, and its driver (`vainfo`)",
-}
 
 
 class HardwareDecoderError(SourceError):

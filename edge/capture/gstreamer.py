@@ -35,6 +35,16 @@ from edge.types import NS_PER_MS, MediaItem, Stream, seconds
 _WAIT_NS = 20 * NS_PER_MS  # sound is looked for at least that often
 _PICTURES = 4  # that wait here before the pipeline is held up
 _ADVICE = "try the pipeline with gst-launch-1.0, its appsinks replaced by fakesink"
+_NAMESPACES = ("GLib", "Gst", "GstApp", "GstAudio", "GstVideo")
+_SYSTEM = Path("/usr/lib/python3/dist-packages")
+_MISSING = (
+    "GStreamer's Python binding is missing: apt install python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 "
+    "gstreamer1.0-plugins-good, and use the same Python version as the system's"
+)
+VIDEO_CAPS = "video/x-raw, format=(string){ NV12, I420 }"
+AUDIO_CAPS = "audio/x-raw, format=(string)F32LE, layout=(string)interleaved"
+_PIXELS = {"NV12": "nv12", "I420": "yuv420p"}
+_FULL = {1: 2}  # GStreamer's 0..255 -> libav's full range
 
 
 class GstreamerCamera:
@@ -163,18 +173,6 @@ class GstreamerCamera:
 def _without_urls(text: str) -> str:
     """A message without addresses: they may hold a password."""
     return re.sub(r"\S*://\S*", "(address)", text).rstrip(".")
-
-
-_NAMESPACES = ("GLib", "Gst", "GstApp", "GstAudio", "GstVideo")
-_SYSTEM = Path("/usr/lib/python3/dist-packages")
-_MISSING = (
-    "GStreamer's Python binding is missing: apt install python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 "
-    "gstreamer1.0-plugins-good, and use the same Python version as the system's"
-)
-VIDEO_CAPS = "video/x-raw, format=(string){ NV12, I420 }"
-AUDIO_CAPS = "audio/x-raw, format=(string)F32LE, layout=(string)interleaved"
-_PIXELS = {"NV12": "nv12", "I420": "yuv420p"}
-_FULL = {1: 2}  # GStreamer's 0..255 -> libav's full range
 
 
 def load_gstreamer() -> Any:

@@ -31,6 +31,9 @@ _RING_S = 4.0
 _OPEN_S = 10.0
 _CLOSE_S = 1.0
 _STALL_S = 3.0
+_LOST_NS = 100 * NS_PER_MS
+_LASTING_NS = NS_PER_S
+_CREEP = 1000e-6  # a sound card's clock is never that far off
 
 
 class CallbackRing:
@@ -190,11 +193,6 @@ class MicrophoneSource:
             _log.debug("%s: closing the input hangs; left behind", self.name)
             call_thread.end()
             self._call_thread = None
-
-
-_LOST_NS = 100 * NS_PER_MS
-_LASTING_NS = NS_PER_S
-_CREEP = 1000e-6  # a sound card's clock is never that far off
 
 
 class SampleCounter:

@@ -19,6 +19,9 @@ from edge.types import NS_PER_S, AudioChunk, Frame, Gap, LumaSample, MediaItem, 
 
 ArrivalPacer = Callable[[int], int]
 """Media time of a frame or block -> when it is to be taken as arrived, local monotonic ns; may wait."""
+JUMP_NS = NS_PER_S // 2
+_STALE_NS = NS_PER_S
+_SPARSE = 3  # steps of a slow stream that may pass before a step counts as a jump
 
 
 class MediaNormaliser:
@@ -156,11 +159,6 @@ class MediaNormaliser:
         ratio = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
         image = self._scaler.scale(frame, float(ratio) if ratio else 1.0)
         return Frame(pts_ns, arrival_ns, image, self._scaler.content)
-
-
-JUMP_NS = NS_PER_S // 2
-_STALE_NS = NS_PER_S
-_SPARSE = 3  # steps of a slow stream that may pass before a step counts as a jump
 
 
 class PtsContinuity(Enum):

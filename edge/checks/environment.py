@@ -38,6 +38,10 @@ from edge.web.access import Authenticator
 OK: Literal["ok"] = "ok"
 WARNING: Literal["warning"] = "warning"
 ERROR: Literal["error"] = "error"
+LOW_DISK_BYTES = 200_000_000
+WAIT_S = 5.0
+Subscribe = Callable[[LoadedConfig, Sequence[str], Callable[[str, bytes], None]], AbstractContextManager[None]]
+ITEMS_AT_MOST = 2000  # looked at before a source that yields no picture or sound is called empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,6 @@ class CheckFinding:
     area: str
     level: Literal["ok", "warning", "error"]
     text: str
-
-
-LOW_DISK_BYTES = 200_000_000
 
 
 def check_disk(loaded: LoadedConfig) -> CheckFinding:
@@ -155,10 +156,6 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-WAIT_S = 5.0
-Subscribe = Callable[[LoadedConfig, Sequence[str], Callable[[str, bytes], None]], AbstractContextManager[None]]
-
-
 def check_sensors(
     loaded: LoadedConfig, manifest: Manifest, subscribe: Subscribe | None = None, clock: Clock | None = None
 ) -> Iterator[CheckFinding]:
@@ -221,9 +218,6 @@ def _mqtt_subscribe() -> Subscribe:
     from edge.publish.mqtt import subscribe
 
     return subscribe
-
-
-ITEMS_AT_MOST = 2000  # looked at before a source that yields no picture or sound is called empty
 
 
 def check_sources(loaded: LoadedConfig, manifest: Manifest) -> Iterator[CheckFinding]:

@@ -21,6 +21,13 @@ _NAMED = re.compile(r"([A-Za-z0-9_.-]+): (.*)", re.DOTALL)
 _LONGEST_NAME = 64
 _TYPED_TOO_MUCH = 3  # letters
 _KINDS = frozenset({"file", "rtsp", "v4l2", "gstreamer", "device", "SensorTopic"})  # pydantic's tags of a union
+LONGEST_MESSAGE = 400
+HIDDEN = "…"
+_LONGEST_KEY = 64
+_SHORTEST_SECRET = 4  # shorter ones are parts of ordinary words
+_SECRET_KEY = re.compile(r"(pass|pwd|secret|token|api.?key|credential|pipeline|\burl)(?!.*_file$)", re.IGNORECASE)
+_LOGIN = re.compile(r"://(.*)@", re.DOTALL)
+_PLAIN_KEY = re.compile(r"[\w .-]+")
 
 
 def name_hint(name: str, valid: Sequence[str]) -> str:
@@ -156,15 +163,6 @@ def _models(kind: Any) -> list[type[BaseModel]]:
 def _flat(kind: Any) -> list[Any]:
     """A type and everything inside its unions, dicts and annotations."""
     return [kind, *(inner for arg in get_args(kind) for inner in _flat(arg))]
-
-
-LONGEST_MESSAGE = 400
-HIDDEN = "…"
-_LONGEST_KEY = 64
-_SHORTEST_SECRET = 4  # shorter ones are parts of ordinary words
-_SECRET_KEY = re.compile(r"(pass|pwd|secret|token|api.?key|credential|pipeline|\burl)(?!.*_file$)", re.IGNORECASE)
-_LOGIN = re.compile(r"://(.*)@", re.DOTALL)
-_PLAIN_KEY = re.compile(r"[\w .-]+")
 
 
 def find_credentials(value: Any, key: str = "") -> frozenset[str]:

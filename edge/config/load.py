@@ -36,6 +36,8 @@ _OF_SYSTEMD = (
     ": systemd sets it for the service alone. Elsewhere set it to the folder that holds the file, as in "
     f"`sudo {_CREDENTIALS}=/etc/edge edge watch`"
 )
+FILE = "drawn.yaml"
+_DRAWN_KINDS = ("zones", "lines")
 
 
 @dataclass(frozen=True)
@@ -173,10 +175,6 @@ def _unusable(text: str) -> str:
     except UnicodeEncodeError:
         return "holds half a character (a surrogate); write the character itself"
     return ""
-
-
-FILE = "drawn.yaml"
-_DRAWN_KINDS = ("zones", "lines")
 
 
 def drawn_path(raw: Mapping[str, Any], base: Path) -> Path:

@@ -31,6 +31,8 @@ from edge.config.sources import (
 from edge.config.values import VARIABLE, AboveZero, Duration, EventName
 from edge.config.yaml_reader import KeyPath
 
+RTSP_PORTS = {"rtsp": 554, "rtsps": 322}
+
 
 class EvidenceConfig(ConfigSection):
     """Clips and snapshots of events, kept on this box alone until age or size takes them."""
@@ -176,9 +178,6 @@ class Config(ConfigSection):
     def topic_root(self) -> str:
         """Where all topics of this node start."""
         return f"edge/{self.node.site}/{self.node.id}"
-
-
-RTSP_PORTS = {"rtsp": 554, "rtsps": 322}
 
 
 def duplicate_streams(config: Config) -> Iterator[tuple[KeyPath, str]]:

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """How the environment variable NAME is written: ``${NAME}``."""
 MOST_CORNERS = 64
+Duration = Annotated[float, Field(ge=0)]
+EventName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Severity = Literal["info", "warning", "alert"]
 
 
 def _probability(value: Any) -> Any:
@@ -26,9 +29,6 @@ def percent_hint(value: float) -> str:
 
 Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(_probability)]
 AboveZero = Annotated[float, Field(gt=0, le=1), BeforeValidator(_probability)]
-Duration = Annotated[float, Field(ge=0)]
-EventName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-Severity = Literal["info", "warning", "alert"]
 Point = tuple[Probability, Probability]
 """x and y in 0..1 of the camera's picture, from its top left corner."""
 

@@ -28,6 +28,8 @@ SAME_OBJECT_IOU = 0.3
 NEW_PEAK_RISE = 0.1
 """A score this much above all that were told is no repetition of them."""
 MOST_OBJECTS = 256
+MINUTE_NS = 60 * NS_PER_S
+_RANK = {reason: rank for rank, reason in enumerate(HoldReason)}
 
 
 class LimitKind(str, Enum):
@@ -158,10 +160,6 @@ class RepetitionLimit:
             del self._zones[zone]
         for track in [track for track, (seen, _, _) in self._objects.items() if elapsed_ns(seen, now) >= HOUR_NS]:
             del self._objects[track]
-
-
-MINUTE_NS = 60 * NS_PER_S
-_RANK = {reason: rank for rank, reason in enumerate(HoldReason)}
 
 
 @dataclass(frozen=True, slots=True)

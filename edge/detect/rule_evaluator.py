@@ -24,6 +24,11 @@ from edge.engine.manifest import Label, Manifest
 from edge.types import Contribution, Scores, nanoseconds
 
 _ANYWHERE = PlaceCondition()
+LEAST_AGREEMENT = 0.2
+"""What picture alone and sound alone must each come to. In the sample clip fire's sound alone comes to at most 0.06 in
+ordinary windows and to 0.66 in those of a fire."""
+_SURE = 1e-9
+_MOST = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +201,6 @@ def _matcher(rule: RuleConfig) -> CompositeMatcher | None:
     if rule.sequence is not None:
         return SequenceMatcher(len(rule.sequence), within_ns, repeats=len(set(rule.sequence)) < len(rule.sequence))
     return AllOfMatcher(len(rule.all_of), within_ns) if rule.all_of is not None else None
-
-
-LEAST_AGREEMENT = 0.2
-"""What picture alone and sound alone must each come to. In the sample clip fire's sound alone comes to at most 0.06 in
-ordinary windows and to 0.66 in those of a fire."""
-_SURE = 1e-9
-_MOST = 50.0
 
 
 def modality_probabilities(value: float, added: Contribution) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from edge.engine.manifest import CLASSES_BY_LABEL, MODALITIES, Label, Manifest
 DEFAULTS = "defaults"
 DEFAULT_WITHIN_S = 30.0
 NAME_PATTERN = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
+_T = TypeVar("_T")
 
 
 def objects_of(label: str, manifest: Manifest) -> frozenset[str]:
@@ -80,9 +81,6 @@ def _composed(name: str, rule: RuleConfig, parts: Sequence[Label]) -> Label:
         min_s=choose(part.min_s for part in parts),
     )
     return adjusted_advice(rule, label)
-
-
-_T = TypeVar("_T")
 
 
 class ValueOrigin(str, Enum):

@@ -28,6 +28,7 @@ MODALITY_CASES: Final = ("both", AUDIO, VIDEO)
 
 SILENCE_TOLERANCE: Final = 1e-3  # relative distance from the embedding of silence below which nothing is heard
 _NONE: Final = 0
+SILENT_PROBABILITY: Final = 1e-4  # the probability of a taught event where all that could tell of it is a silent track
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +159,6 @@ def load_head(part: ProfilePart, version: int) -> TaughtHead:
         return TaughtHead(tuple(labels), sources, reliability, part.arrays["silence"])
     except (KeyError, TypeError) as error:
         raise InputError(f"the profile's part `events` is damaged ({error}); learn again or roll back") from error
-
-
-SILENT_PROBABILITY: Final = 1e-4  # the probability of a taught event where all that could tell of it is a silent track
 
 
 class TaughtEvents:

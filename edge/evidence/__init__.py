@@ -1,4 +1,4 @@
-"""What is kept of events: rows, clips, snapshots, score traces; and how it is found again and thrown away in time.
+"""Evidence of events: rows, clips, snapshots and score traces, with search and retention.
 
-Everything lies in ``data_dir/evidence`` of this box alone.
+Everything is kept in ``data_dir/evidence`` of this machine.
 """

@@ -1,8 +1,8 @@
-"""Captions for alerts that were sent already, from an OpenAI-compatible endpoint; never in an alert's way.
+"""Captions for events from an OpenAI-compatible endpoint, after the alert was sent.
 
-`offer` only queues; `work` asks, one request at a time, and belongs on a thread of its own, for it blocks as long as
-the endpoint takes. What is not described in time (queue full, endpoint down, hour used up) is left without a caption:
-the alert, its clip and its snapshot do not depend on it. Pictures go to the configured endpoint and nowhere else.
+`enqueue` only queues. `step` sends one request at a time and runs on the describer thread, because it blocks as long
+as the endpoint takes. An event that is not described in time (queue full, endpoint down, hourly limit reached) has no
+caption; the alert, its clip and its snapshot do not depend on it. Pictures go only to the configured endpoint.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class _CaptionRequest:
 
 
 class Captioner:
-    """Asks ``settings.url`` for captions; ``resolve`` makes ``api_key_file`` absolute.
+    """Requests captions from ``settings.url``; ``resolve`` makes ``api_key_file`` absolute.
 
     InputError when that file cannot be read.
     """
 
     QUEUE = 16
-    TRIES = 3  # for one picture: an endpoint may be well and refuse this one
+    TRIES = 3  # for one picture: a working endpoint may refuse this one
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Captioner:
         self.trouble = ""
 
     def enqueue(self, kept: EvidenceFiles, jpeg: bytes) -> None:
-        """Have a kept event described by its snapshot, some time. Of too many the oldest go, and are counted."""
+        """Queue a kept event with its snapshot. When too many wait, the oldest are dropped and counted."""
         waiting = _CaptionRequest(kept, jpeg, self._clock.mono_ns())
         with self._lock:
             same = [w for w in self._queue if w.kept.event_id == kept.event_id]
@@ -81,7 +81,7 @@ class Captioner:
                 self._count("queue_full")
 
     def step(self) -> list[EvidenceFiles]:
-        """Ask for the newest that waits, if it is time; what was captioned, as it was kept and with its caption."""
+        """Request a caption for the newest that waits, if one is due; the captioned events, as before and after."""
         waiting = self._take()
         if waiting is None:
             return []
@@ -115,7 +115,7 @@ class Captioner:
             return self._queue.pop()
 
     def _put_back(self, waiting: _CaptionRequest) -> None:
-        """Behind the others, which are newer, unless it was tried often enough or offered anew meanwhile."""
+        """Put back behind the newer ones, unless it was tried often enough or queued again meanwhile."""
         with self._lock:
             if waiting.tries >= self.TRIES or len(self._queue) >= self.QUEUE:
                 self._count("given_up")
@@ -138,7 +138,7 @@ class Captioner:
             raise SinkError(f"describer.url: {_error_text(error)}") from None
 
     def _fetch(self, request: urllib.request.Request) -> bytes:
-        """The body, read until it ends, is too large, or the time is over: an endpoint may also answer drop by drop."""
+        """The body, read until it ends, is too large, or the time is up: an endpoint may answer very slowly."""
         deadline_ns = self._clock.mono_ns() + nanoseconds(self._settings.timeout_s)
         body = bytearray()
         with self._open(request, timeout=self._settings.timeout_s) as answer:
@@ -181,10 +181,10 @@ class Captioner:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Pictures and keys go to the configured endpoint and nowhere else."""
+    """Sends pictures and keys to no other address than the configured one."""
 
     def redirect_request(self, *_args: Any, **_more: Any) -> None:
-        """Follow none: the redirect then counts as the error that it is."""
+        """Follow no redirect: it then counts as an HTTP error."""
         return
 
 

@@ -1,8 +1,7 @@
-"""A day in a few lines: what happened on each camera, what stood out, and a sheet of small pictures. Plain functions.
+"""The digest of a day: counts for each camera and label, the most notable events, a few sentences, and storyboards.
 
-Kept as ``digests/<day>.json`` and ``digests/<day>-<camera>.jpg`` below the evidence folder, under retention like all.
-
-When the day is summed up: once, at the hour that the configuration names, in the box's local time.
+Kept as ``digests/<day>.json`` and ``digests/<day>-<camera>.jpg`` below the evidence folder, under retention.
+`DigestSchedule` makes it on the evidence thread, once a day at the configured hour of local time.
 """
 
 from __future__ import annotations
@@ -30,11 +29,12 @@ from edge.types import NS_PER_S, EventKind
 FOLDER = "digests"
 MAX_NOTABLE, MAX_TILES, MAX_EVENTS, MAX_KINDS = 6, 12, 20_000, 12
 UTC = timezone.utc
+_FAR_NS = 48 * 3600 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSummary:
-    """One label on one camera: how often, when first and last, its highest value, and what people said of it."""
+    """One label on one camera: how often, when first and last, its highest value, and how users marked it."""
 
     camera: str
     label: str
@@ -49,8 +49,9 @@ class LabelSummary:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What began in ``since_ns`` <= t < ``until_ns``: by camera and label, the most notable events (most notable
-    first), a few sentences, and a JPEG for each camera that had pictures. ``day`` is the date where it begins."""
+    """Events that began in ``since_ns`` <= t < ``until_ns``: counts by camera and label, the most notable events
+    (most notable first), a few sentences, and a JPEG for each camera that had pictures. ``day`` is the date of
+    ``since_ns``."""
 
     day: str
     since_ns: int
@@ -62,13 +63,13 @@ class Digest:
 
 
 def day_span(day: date, tz: tzinfo) -> tuple[int, int]:
-    """The first instant of a day at a place and of the next, as Unix nanoseconds; a day may have 23 or 25 hours."""
+    """The first instant of a day in ``tz`` and of the next, as Unix nanoseconds; a day may have 23 or 25 hours."""
     begins = [datetime.combine(d, time(), tz) for d in (day, day + timedelta(days=1))]
     return round(begins[0].timestamp()) * NS_PER_S, round(begins[1].timestamp()) * NS_PER_S
 
 
 def make_digest(store: EventStore, since_ns: int, until_ns: int, cameras: Sequence[str], tz: tzinfo = UTC) -> Digest:
-    """What began in a span on ``cameras`` (none given: on all); times in words are those of ``tz``."""
+    """The digest of a span on ``cameras`` (empty: all); times in its sentences are in ``tz``."""
     found = store.find(EventQuery(cameras=tuple(cameras), since_ns=since_ns, until_ns=until_ns, limit=MAX_EVENTS))
     records = [one.record for one in reversed(found) if one.record.begin_ns >= since_ns]
     happened = _happened(records)
@@ -88,7 +89,7 @@ def make_digest(store: EventStore, since_ns: int, until_ns: int, cameras: Sequen
 
 
 def as_json(made: Digest) -> dict[str, Any]:
-    """For a topic or a page: everything but the pictures, which it names; times as ISO 8601 in UTC."""
+    """The digest for a topic or a page: file names instead of pictures, times as ISO 8601 in UTC."""
     return {
         "day": made.day,
         "since": iso8601(made.since_ns),
@@ -130,7 +131,7 @@ def as_json(made: Digest) -> dict[str, Any]:
 
 
 def write_digest(store: EventStore, made: Digest) -> Path:
-    """Keep a digest below the store's folder, the pictures first; the path of the JSON. SinkError when the disk or
+    """Write a digest below the store's folder, the pictures first; the path of the JSON. SinkError when the disk or
     retention has no room for it."""
     files = {f"{made.day}-{camera}.jpg": jpeg for camera, jpeg in made.storyboards.items()}
     files[f"{made.day}.json"] = json.dumps(as_json(made), ensure_ascii=False, indent=1).encode()
@@ -159,7 +160,7 @@ def _happened(records: Sequence[EventRecord]) -> tuple[LabelSummary, ...]:
 
 
 def _notability(record: EventRecord) -> tuple[bool, int, float, int]:
-    """What a person said counts before severity, severity before certainty, certainty before time."""
+    """Sort key: a user's mark first, then severity, then score, then time."""
     severity = SEVERITIES.index(record.severity) if record.severity in SEVERITIES else 0
     return record.mark is not None, severity, record.peak, record.begin_ns
 
@@ -193,7 +194,7 @@ def _in_words(
 
 
 def _kinds(labels: Counter[str]) -> str:
-    """Every kind with its count, most frequent first; of very many the last ones together."""
+    """Every label with its count, most frequent first; the rarest of very many are summed up."""
     ordered = labels.most_common()
     named, rest = (ordered, []) if len(ordered) <= MAX_KINDS else (ordered[: MAX_KINDS - 1], ordered[MAX_KINDS - 1 :])
     parts = [f"{name.replace('_', ' ')} {count}" for name, count in named]
@@ -216,7 +217,7 @@ def _clock(ns: int, tz: tzinfo) -> str:
 
 
 def _board(folder: Path, records: Sequence[EventRecord], tz: tzinfo) -> bytes | None:
-    """The sheet of one camera: the notable of each label in turns, with a thumbnail, in the order of time."""
+    """The storyboard of one camera: the notable events of each label in turn that have a thumbnail, by time."""
     by_label: dict[str, list[EventRecord]] = {}
     for record in sorted(records, key=_notability, reverse=True):
         if "thumbnail" in record.files:
@@ -234,11 +235,8 @@ def _board(folder: Path, records: Sequence[EventRecord], tz: tzinfo) -> bytes | 
     return make_storyboard(tiles)
 
 
-_FAR_NS = 48 * 3600 * NS_PER_S
-
-
 class DigestSchedule:
-    """Makes the digest of the day that ends at its hour, keeps it, and hands it to ``on_digest``."""
+    """Makes the digest of the day that ends at the configured hour, writes it, and passes it to ``on_digest``."""
 
     def __init__(self, store: EventStore, clock: Clock, on_digest: Callable[[Digest], None] | None) -> None:
         self._store = store
@@ -250,7 +248,7 @@ class DigestSchedule:
         self._due_ns: int | None = None
 
     def reconfigure(self, config: Config, settings: EvidenceConfig) -> None:
-        """Take over other settings: the next digest is at the next time that the hour strikes."""
+        """Apply new settings: the next digest is due the next time that it is the configured hour."""
         at = time.fromisoformat(settings.digest) if settings.digest is not None else None
         self._cameras = tuple(config.cameras)
         if (at, config.location.timezone) != (self._at, self._zone) or self._due_ns is None:
@@ -258,7 +256,7 @@ class DigestSchedule:
             self._due_ns = self._next(self._clock.wall_ns())
 
     def run_if_due(self) -> bool:
-        """Make the digest if its hour has come; whether it was. SinkError when it cannot be kept: it is told anyway."""
+        """Make the digest if it is due; whether it was. SinkError when it cannot be written; it is published anyway."""
         now_ns = self._clock.wall_ns()
         if self._due_ns is not None and self._due_ns - now_ns > _FAR_NS:  # the clock was set back meanwhile
             self._due_ns = self._next(now_ns)
@@ -274,7 +272,7 @@ class DigestSchedule:
         return True
 
     def _next(self, now_ns: int) -> int | None:
-        """The next time after ``now_ns`` at which it is that hour."""
+        """The next time after ``now_ns`` at which it is the configured hour."""
         if self._at is None:
             return None
         today = datetime.fromtimestamp(now_ns // NS_PER_S, self._tz(now_ns)).date()
@@ -282,7 +280,7 @@ class DigestSchedule:
         return next(t for t in struck if t > now_ns)
 
     def _tz(self, now_ns: int) -> tzinfo:
-        """That of the configuration, else the machine's with its offset at that time."""
+        """The configured time zone, else the machine's with its offset at that time."""
         if self._zone is not None:
             return ZoneInfo(self._zone)
         here = datetime.fromtimestamp(now_ns // NS_PER_S, timezone.utc).astimezone().tzinfo

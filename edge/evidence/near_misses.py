@@ -1,4 +1,4 @@
-"""Moments that came near an event and were none: what a person may want to look at when setting thresholds."""
+"""Near misses: rises of a score that ended below the threshold, kept for users who set thresholds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EnterThreshold = Callable[[str, str], float | None]
 class NearMiss:
     """A rise of ``label`` that ended below ``enter``, and the window at its top."""
 
-    sight: RecentWindow
+    window: RecentWindow
     label: str
     value: float
     enter: float
@@ -36,37 +36,37 @@ class _Rise:
 
 
 class NearMissDetector:
-    """Follows the values of all labels; a rise that stayed between half of the threshold and the threshold is told once
-    it is over, at most four an hour for each label of a camera, a minute apart."""
+    """Follows the values of all labels. A rise that peaks between half of the threshold and the threshold is reported
+    when it is over, at most four an hour for each label of a camera, a minute apart."""
 
     def __init__(self, enter: EnterThreshold) -> None:
         self._enter = enter
         self._rises: dict[tuple[str, str], _Rise] = {}
         self._reported_ns: dict[tuple[str, str], deque[int]] = {}
 
-    def observe(self, sight: RecentWindow, open_labels: Collection[str]) -> list[NearMiss]:
-        """What is over with this window; ``open_labels`` are those of the camera's open events."""
-        over = (self._follow(sight, label, value, label in open_labels) for label, value in sight.values.items())
+    def observe(self, window: RecentWindow, open_labels: Collection[str]) -> list[NearMiss]:
+        """Near misses that end with this window; ``open_labels`` are the labels of the camera's open events."""
+        over = (self._follow(window, label, value, label in open_labels) for label, value in window.values.items())
         return [near for near in over if near is not None]
 
-    def _follow(self, sight: RecentWindow, label: str, value: float | None, is_open: bool) -> NearMiss | None:
-        key = (sight.camera, label)
+    def _follow(self, window: RecentWindow, label: str, value: float | None, is_open: bool) -> NearMiss | None:
+        key = (window.camera, label)
         rise = self._rises.get(key)
-        enter = self._enter(sight.camera, label)
+        enter = self._enter(window.camera, label)
         if rise is not None:
             rise.became_event |= is_open
         if value is not None and enter is not None and value >= enter / 2:
             if rise is None:
-                self._rises[key] = _Rise(NearMiss(sight, label, value, enter), is_open)
+                self._rises[key] = _Rise(NearMiss(window, label, value, enter), is_open)
             elif value > rise.top.value:
-                rise.top = NearMiss(sight, label, value, enter)
+                rise.top = NearMiss(window, label, value, enter)
             if rise is None or value >= rise.top.value * _FALLEN:
                 return None
         if rise is None:
             return None
         del self._rises[key]
         is_near = not rise.became_event and rise.top.value < rise.top.enter
-        return rise.top if is_near and self._may_report(key, sight.t_end_ns) else None
+        return rise.top if is_near and self._may_report(key, window.t_end_ns) else None
 
     def _may_report(self, key: tuple[str, str], now_ns: int) -> bool:
         reported = self._reported_ns.setdefault(key, deque())
@@ -79,7 +79,7 @@ class NearMissDetector:
 
 
 class NearMissQueue:
-    """Near misses on their way to the store: ``keep`` takes one, which costs a picture, so not all at once."""
+    """Near misses that wait for the store. ``keep`` stores one; that costs a picture, so they are spread over turns."""
 
     MOST_WAITING = 50
 
@@ -88,12 +88,12 @@ class NearMissQueue:
         self._keep = keep
         self._waiting: deque[NearMiss] = deque(maxlen=self.MOST_WAITING)
 
-    def observe(self, sight: RecentWindow, open_labels: Collection[str]) -> None:
-        """Another window; the oldest that waits gives way where too many do."""
-        self._waiting.extend(self._detector.observe(sight, open_labels))
+    def observe(self, window: RecentWindow, open_labels: Collection[str]) -> None:
+        """Add a window; when too many near misses wait, the oldest is dropped."""
+        self._waiting.extend(self._detector.observe(window, open_labels))
 
     def step(self, clock: Clock, turn_ns: int) -> None:
-        """Keep what waits, for as long as a turn may take."""
+        """Keep waiting near misses for at most ``turn_ns``."""
         until_ns = clock.mono_ns() + turn_ns
         while self._waiting and clock.mono_ns() < until_ns:
             self._keep(self._waiting.popleft())

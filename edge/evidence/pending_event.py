@@ -1,8 +1,7 @@
-"""One event while its evidence is gathered: what its clip spans, and when it can be cut. Pure; no files here.
+"""Pending events: what the clip of each spans, when it can be cut, and which clip is written next. Pure; no files.
 
-Which waiting clip is written next, and which are given up when there are too many. Pure.
-
-A clip that waits holds packets in memory. What matters more comes first; of equals, what began first.
+A clip that waits holds packets in memory, so `ClipBacklog` gives up clips when there are too many. Higher severity
+comes first; of equals, the event that began first.
 """
 
 from __future__ import annotations
@@ -19,13 +18,19 @@ from edge.types import NS_PER_S, Event, EvidenceFiles, Phase, nanoseconds
 
 MEDIA_TIMEOUT_NS = 5 * NS_PER_S
 """How long to wait for media that does not come."""
-_SLACK_NS = NS_PER_S // 4  # the last picture may end after what was asked for, and its sound must have been judged
-_BETTER = 0.02  # by so much a later moment must be stronger for the picture to be taken again
+_SLACK_NS = NS_PER_S // 4  # the last picture may end after the requested end, and its sound must have been scored
+_BETTER = 0.02  # a later window must be stronger by this much for the picture to be taken again
+MOST_OF_A_CAMERA = 8
+OVERDUE_NS = 180 * NS_PER_S
+TOO_MANY_CLIPS = (
+    f"too many events at once: at most {MOST_OF_A_CAMERA} clips of a camera wait to be written, for "
+    f"{OVERDUE_NS // NS_PER_S} s at most; the ones that matter less are left out"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ClipMargins:
-    """How far clips go around an event."""
+    """How far clips extend around an event."""
 
     before_ns: int
     after_ns: int
@@ -39,7 +44,8 @@ class ClipMargins:
 
 @dataclass(slots=True)
 class PendingEvent:
-    """``event`` is its newest phase, ``best`` the window where it was strongest, ``shown`` the one on its picture."""
+    """An event whose evidence is being gathered: ``event`` is its newest phase, ``best`` the window in which it was
+    strongest, ``shown`` the window that its picture shows."""
 
     event: Event
     best: RecentWindow | None = None
@@ -56,35 +62,35 @@ class PendingEvent:
 
     @property
     def has_media(self) -> bool:
-        """Whether it lies on the camera's media clock; trouble with equipment does not."""
+        """Whether it lies on the camera's media clock; health events do not."""
         return self.event.media_begin is not None
 
     @property
     def begin(self) -> MediaTime:
-        """When it began; ValueError where `has_media` says no."""
+        """When it began; ValueError without `has_media`."""
         if self.event.media_begin is None:
             raise ValueError(f"event {self.event.id} lies on no media clock")
         return self.event.media_begin
 
     def to_kept(self) -> EvidenceFiles:
-        """What of it is kept so far, and what is missing."""
+        """The files that are kept so far, and which are missing."""
         files: dict[str, str] = {kind: file.path for kind, file in self.files.items()}
         event = self.event
         return EvidenceFiles(
             event.id, event.camera, event.label, event.wall_begin_ns, files, missing=dict(self.missing)
         )
 
-    def observe(self, sight: RecentWindow) -> None:
-        """Another window of its camera."""
-        if sight.camera != self.event.camera or self.is_over:
+    def observe(self, window: RecentWindow) -> None:
+        """Add a window of its camera."""
+        if window.camera != self.event.camera or self.is_over:
             return
-        if not self.has_media or not sight.media_end.is_on(self.begin):
+        if not self.has_media or not window.media_end.is_on(self.begin):
             return
-        if self.best is None or _value(sight, self.event.label) > _value(self.best, self.event.label):
-            self.best = sight
+        if self.best is None or _value(window, self.event.label) > _value(self.best, self.event.label):
+            self.best = window
 
     def wants_picture(self) -> bool:
-        """Whether there is a better moment than the one shown: at once for the first, at the end for a later one."""
+        """Whether there is a better window than the one shown: at once for the first, at the end for a later one."""
         if self.best is None or self.shown is self.best:
             return False
         if self.shown is None:
@@ -92,30 +98,30 @@ class PendingEvent:
         label = self.event.label
         return self.is_over and _value(self.best, label) >= _value(self.shown, label) + _BETTER
 
-    def span(self, reach: ClipMargins) -> MediaSpan:
-        """What the clip is to show: never longer than allowed, from before the event on."""
-        begin = self.begin + -reach.before_ns
-        longest = begin + max(reach.longest_ns, reach.before_ns + NS_PER_S)
+    def span(self, margins: ClipMargins) -> MediaSpan:
+        """The span of the clip: begins before the event, and is never longer than allowed."""
+        begin = self.begin + -margins.before_ns
+        longest = begin + max(margins.longest_ns, margins.before_ns + NS_PER_S)
         if not self.is_over:
             return begin, longest
-        return begin, min(self.end + reach.after_ns, longest)
+        return begin, min(self.end + margins.after_ns, longest)
 
-    def is_shortened(self, reach: ClipMargins) -> bool:
-        """Whether the event went on for longer than its clip may."""
-        return not self.is_over or self.end + reach.after_ns > self.span(reach)[1]
+    def is_shortened(self, margins: ClipMargins) -> bool:
+        """Whether the event lasts longer than its clip may."""
+        return not self.is_over or self.end + margins.after_ns > self.span(margins)[1]
 
     def local_ns(self, time: MediaTime) -> int:
         """Local time of a media time near the event."""
         return self.event.begin_ns + time.since(self.begin)
 
-    def is_due(self, reach: ClipMargins, now_ns: int, newest: RecentWindow | None, kept: MediaTime | None) -> bool:
-        """Whether all that the clip shows has come, was judged, or will not come.
+    def is_due(self, margins: ClipMargins, now_ns: int, newest: RecentWindow | None, kept: MediaTime | None) -> bool:
+        """Whether all media of the clip has arrived and was scored, or will not arrive.
 
-        ``newest`` is the camera's last window, ``to_kept`` up to when its tape reaches; None: not known.
+        ``newest`` is the camera's last window, ``kept`` the end of its packet ring; None: not known.
         """
         if self.has_clip_begun or not self.has_media:
             return False
-        end = self.span(reach)[1]
+        end = self.span(margins)[1]
         if now_ns >= self.local_ns(end) + MEDIA_TIMEOUT_NS:
             return True
         if newest is None or not newest.media_end.is_on(end):
@@ -125,7 +131,7 @@ class PendingEvent:
 
     @property
     def end(self) -> MediaTime:
-        """When it ended, as far as that is known; ValueError where `has_media` says no."""
+        """When it ended, as far as known; ValueError without `has_media`."""
         event = self.event
         if event.media_end is not None:
             return event.media_end
@@ -133,22 +139,14 @@ class PendingEvent:
 
 
 def with_begin_reason(event: Event, before: EventRecord | None) -> Event:
-    """An ended event with what was said of it while it was open, as its row has it."""
+    """An ended event with the ``why`` of its begin in front, as its row has it."""
     if before is None or event.why.startswith(before.why):
         return event
     return replace(event, why=f"{before.why}. {event.why}")
 
 
-def _value(sight: RecentWindow, label: str) -> float:
-    return sight.values.get(label) or 0.0
-
-
-MOST_OF_A_CAMERA = 8
-OVERDUE_NS = 180 * NS_PER_S
-TOO_MANY_CLIPS = (
-    f"too many events at once: at most {MOST_OF_A_CAMERA} clips of a camera wait to be written, for "
-    f"{OVERDUE_NS // NS_PER_S} s at most; the ones that matter less are left out"
-)
+def _value(window: RecentWindow, label: str) -> float:
+    return window.values.get(label) or 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,36 +156,36 @@ class ClipBacklog:
     waiting: tuple[PendingEvent, ...]
 
     @classmethod
-    def of(cls, cases: Iterable[PendingEvent]) -> ClipBacklog:
-        """All that have media and were not begun yet."""
-        return cls(tuple(by_priority(c for c in cases if c.has_media and not c.has_clip_begun)))
+    def of(cls, pending_events: Iterable[PendingEvent]) -> ClipBacklog:
+        """All that have media and whose clip has not begun."""
+        return cls(tuple(by_priority(c for c in pending_events if c.has_media and not c.has_clip_begun)))
 
-    def since_ns(self, reach: ClipMargins) -> dict[str, int]:
-        """By camera: the local time from which on its packets are needed."""
+    def since_ns(self, margins: ClipMargins) -> dict[str, int]:
+        """By camera: the local time from which its packets are needed."""
         needed: dict[str, int] = {}
-        for case in self.waiting:
-            camera, begin_ns = case.event.camera, case.local_ns(case.span(reach)[0])
+        for pending in self.waiting:
+            camera, begin_ns = pending.event.camera, pending.local_ns(pending.span(margins)[0])
             needed[camera] = min(begin_ns, needed.get(camera, begin_ns))
         return needed
 
-    def surplus(self, reach: ClipMargins, now_ns: int) -> list[PendingEvent]:
+    def surplus(self, margins: ClipMargins, now_ns: int) -> list[PendingEvent]:
         """Those to give up: beyond the most of a camera, or due for too long."""
         counted: Counter[str] = Counter()
         found = []
-        for case in self.waiting:
-            counted[case.event.camera] += 1
-            is_late = now_ns - case.local_ns(case.span(reach)[1]) > OVERDUE_NS
-            if is_late or counted[case.event.camera] > MOST_OF_A_CAMERA:
-                found.append(case)
+        for pending in self.waiting:
+            counted[pending.event.camera] += 1
+            is_late = now_ns - pending.local_ns(pending.span(margins)[1]) > OVERDUE_NS
+            if is_late or counted[pending.event.camera] > MOST_OF_A_CAMERA:
+                found.append(pending)
         return found
 
 
-def by_priority(cases: Iterable[PendingEvent]) -> list[PendingEvent]:
-    """What matters more first; of equals, what began first."""
-    return sorted(cases, key=_order)
+def by_priority(pending_events: Iterable[PendingEvent]) -> list[PendingEvent]:
+    """Higher severity first; of equals, the one that began first."""
+    return sorted(pending_events, key=_order)
 
 
-def _order(case: PendingEvent) -> tuple[int, int, str]:
-    severity = case.event.severity
+def _order(pending: PendingEvent) -> tuple[int, int, str]:
+    severity = pending.event.severity
     rank = SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
-    return -rank, case.event.begin_ns, case.event.id
+    return -rank, pending.event.begin_ns, pending.event.id

@@ -1,8 +1,7 @@
-"""Making people (or what else is asked) unrecognisable: in pictures that are stored, and in the live one.
+"""Blurring of people or other classes, in stored and live pictures, and privacy masks in stored ones.
 
-Privacy masks in pictures that are stored: black before anything is written.
-
-A packet holds what the camera sent, so every picture of a masked camera is decoded, covered here and encoded again.
+A packet holds what the camera sent, so every picture of a masked camera is decoded, blackened here before anything is
+written, and encoded again.
 """
 
 from __future__ import annotations
@@ -19,19 +18,21 @@ from edge.media_time import MediaTime
 from edge.types import NS_PER_S, U8, Box, Rect
 
 CELLS = 6
-"""What is left of the longer side of a blurred box: so many mean values, from which no face comes back."""
-LEAST_SCORE = 0.2  # lower than for showing a box: a box too many costs less than a face
+"""Mean values that are left along the longer side of a blurred box: too few to recognise a face."""
+LEAST_SCORE = 0.2  # lower than for drawing a box: blurring too much costs less than showing a face
 _AROUND = 0.2  # of the box's size, on each side
 _HOLD_BEFORE_NS = NS_PER_S
 _HOLD_AFTER_NS = 3 * NS_PER_S // 2
 _BLIND_NS = 3 * NS_PER_S // 2
-_SAME_NS = 3 * NS_PER_S  # a box that was gone for longer is another's
-_SAME_WAY = 1.5  # how far it may have gone meanwhile, in its own sizes
+_SAME_NS = 3 * NS_PER_S  # a box that was gone for longer is another object
+_SAME_WAY = 1.5  # how far it may have moved meanwhile, in its own sizes
 
-_FURTHER = 3.0  # how often the last step is taken again, at most
+_FURTHER = 3.0  # for at most how many steps the last motion is continued
 
 TimedBoxes = tuple[MediaTime, Sequence[Box]]
-"""Which boxes were seen when."""
+"""A time and the boxes detected then."""
+Polygons = Sequence[Sequence[Point]]
+_BLACK, _NO_COLOUR = 16, 128  # of luma and of both chroma planes, limited range
 
 
 def blur_boxes(image: U8, boxes: Sequence[Box], classes: Collection[str]) -> U8:
@@ -43,13 +44,13 @@ def blur_boxes(image: U8, boxes: Sequence[Box], classes: Collection[str]) -> U8:
 
 
 def rects_of(boxes: Sequence[Box], classes: Collection[str]) -> list[Rect]:
-    """The boxes of ``classes`` (or of labels that stand for several, as ``vehicle``), enlarged."""
+    """The boxes of ``classes`` (or of labels that cover several, as ``vehicle``), enlarged."""
     classes = object_classes_of(classes)
     return [_around((b.x1, b.y1, b.x2, b.y2)) for b in boxes if b.label in classes and b.score >= LEAST_SCORE]
 
 
 def blur(plane: U8, rect: Rect) -> None:
-    """Leave of ``rect`` of ``plane`` u8[H,W] or u8[H,W,3] only the means of a few cells, smoothed; in place."""
+    """Replace ``rect`` of ``plane`` u8[H,W] or u8[H,W,3] by the smoothed means of a few cells, in place."""
     import cv2
 
     height, width = plane.shape[:2]
@@ -66,7 +67,7 @@ def blur(plane: U8, rect: Rect) -> None:
 
 @dataclass(slots=True)
 class _BlurTrack:
-    """One thing over time: its corners at the moments at which it was seen."""
+    """One object over time: its corners at the times at which it was detected."""
 
     label: str
     times: list[int] = field(default_factory=list)
@@ -76,9 +77,9 @@ class _BlurTrack:
 class BlurTracks:
     """Where to blur at any time of one epoch, from boxes that come once a window.
 
-    Between two sights all that either covers is blurred; before the first a box is held for 1 s, after the last for
-    1.5 s, and so is where it goes on to at its pace. Where nobody looked for 1.5 s, and in any other epoch, the whole
-    picture is blurred.
+    Between two detections the area of both is blurred. A box is also blurred for 1 s before its first detection and
+    for 1.5 s after its last, there together with where its motion leads. More than 1.5 s from any scored window, and
+    in any other epoch, the whole picture is blurred.
     """
 
     def __init__(self, moments: Sequence[TimedBoxes], classes: Collection[str]) -> None:
@@ -101,14 +102,14 @@ class BlurTracks:
         )
 
     def rects(self, time: MediaTime) -> list[Rect]:
-        """What is to be blurred at ``time``, enlarged; may reach beyond 0..1."""
+        """The areas to blur at ``time``, enlarged; may reach beyond 0..1."""
         if self._is_blind(time, time):
             return [(0.0, 0.0, 1.0, 1.0)]
         t_ns = time.pts_ns
         return [_around(corners) for track in self._tracks if (corners := _at(track, t_ns)) is not None]
 
     def _is_blind(self, begin: MediaTime, end: MediaTime) -> bool:
-        """Whether there is a time between the two that is further than 1.5 s from any look."""
+        """Whether a time between the two is further than 1.5 s from any scored window."""
         if begin.epoch != self._epoch or end.epoch != self._epoch:
             return True
         begin_ns, end_ns = begin.pts_ns, end.pts_ns
@@ -154,13 +155,13 @@ def _at(track: _BlurTrack, t_ns: int) -> Rect | None:
 
 
 def _hull(corners: Sequence[Rect]) -> Rect:
-    """The rectangle around all."""
+    """The bounding rectangle."""
     x1, y1, x2, y2 = zip(*corners, strict=True)
     return min(x1), min(y1), max(x2), max(y2)
 
 
 def _centre_distance(corners: Rect, box: Box) -> float:
-    """How far apart two boxes' middles are, in the size of the larger one."""
+    """The distance of two boxes' centres, in sizes of the larger one."""
     size = max(corners[2] - corners[0], corners[3] - corners[1], box.x2 - box.x1, box.y2 - box.y1, 1e-6)
     dx = (corners[0] + corners[2] - box.x1 - box.x2) / 2
     dy = (corners[1] + corners[3] - box.y1 - box.y2) / 2
@@ -173,12 +174,8 @@ def _around(corners: Rect) -> Rect:
     return x1 - dx, y1 - dy, x2 + dx, y2 + dy
 
 
-Polygons = Sequence[Sequence[Point]]
-_BLACK, _NO_COLOUR = 16, 128  # of luma and of both chroma planes, limited range
-
-
 class MaskOverlay:
-    """Polygons in 0..1 of the camera's picture; every pixel that they touch, and one more around, is black."""
+    """Polygons in 0..1 of the camera's picture. Every pixel that they touch, and one more around, becomes black."""
 
     def __init__(self, polygons: Polygons) -> None:
         self._polygons = tuple(polygons)

@@ -1,4 +1,4 @@
-"""What is remembered of a camera's last windows: as much as clips, snapshots and candidates need, and no more."""
+"""A camera's recent windows, with what clips, snapshots and near misses need of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edge.types import F32, Box, Rect, RuleValues, Scores
 
 @dataclass(frozen=True, slots=True)
 class RecentWindow:
-    """One window. ``values`` are what the rules looked at, else the scores; ``meaning`` f32[2,D] as in `Features`.
+    """One window. ``values`` are the inputs of the rules, else the scores; ``meaning`` f32[2,D] as in `Features`.
 
-    ``boxes`` and ``heat`` are of the picture taken at ``picture``, the newest in the window.
+    ``boxes`` and ``heat`` belong to the picture taken at ``picture``, the newest in the window.
     """
 
     camera: str
@@ -32,12 +32,12 @@ class RecentWindow:
 
     @property
     def moment(self) -> MediaTime:
-        """What the window shows best: its newest picture, its end where it has none."""
+        """The time of its newest picture, or its end when it has none."""
         return self.picture or self.media_end
 
     @classmethod
     def of(cls, scores: Scores, rules: RuleValues | None) -> RecentWindow:
-        """What is worth remembering of a window."""
+        """The parts of a window that are kept."""
         return cls(
             scores.camera,
             scores.t_end_ns,
@@ -60,10 +60,10 @@ class RecentWindows:
         self._keep_ns = keep_ns
         self._all: deque[RecentWindow] = deque()
 
-    def add(self, sight: RecentWindow) -> None:
-        """Remember the newest window."""
-        self._all.append(sight)
-        while self._all[0].t_end_ns < sight.t_end_ns - self._keep_ns:
+    def add(self, window: RecentWindow) -> None:
+        """Add the newest window."""
+        self._all.append(window)
+        while self._all[0].t_end_ns < window.t_end_ns - self._keep_ns:
             self._all.popleft()
 
     @property
@@ -72,7 +72,7 @@ class RecentWindows:
         return self._all[-1] if self._all else None
 
     def strongest(self, label: str, since: MediaTime) -> RecentWindow | None:
-        """The window since ``since``, of its epoch, in which ``label`` was highest; else the newest of them."""
+        """The window since ``since``, of its epoch, in which ``label`` was highest; else the newest."""
         there = [s for s in self._all if s.media_end.is_on(since) and s.media_end >= since]
         valued = [s for s in there if s.values.get(label) is not None]
         if valued:

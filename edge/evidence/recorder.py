@@ -1,7 +1,7 @@
-"""Keeps what happened: rows, snapshots, clips, score traces, candidates; sweeps what is old, and sums up the day.
+"""Keeps evidence: rows, snapshots, clips, score traces and near misses; runs retention and the daily digest.
 
-Thread-free: `observe` (engine thread) only queues, `work` (evidence thread) does what is due and returns soon. What the
-disk or a decoder refuses is told once, counted and left out; events go on.
+Starts no thread: `observe` (engine thread) only queues, `step` (evidence thread) does what is due and returns soon.
+Errors of the disk or a decoder are logged once and counted, and that evidence is left out; events go on.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _StepRecord:
-    """What one step brought, ready to be remembered."""
+    """The result of one step, ready to be recorded."""
 
-    sights: tuple[RecentWindow, ...]
+    windows: tuple[RecentWindow, ...]
     rules: tuple[RuleValues, ...]
     events: tuple[Event, ...]
 
 
 class Recorder:
-    """Evidence of all cameras in ``store``'s folder; ``model`` is the name and version that runs.
+    """Evidence of all cameras in the folder of ``store``; ``model`` is the name and version of the running model.
 
-    ``live`` gives a picture where a camera's tape has none, ``enter`` the thresholds in force (without it there are no
-    candidates), ``on_digest`` takes the day's digest, ``on_recorded`` the phases whose rows are on the disk;
-    ``window_s`` is how much sound the model hears at once.
+    ``live`` returns a picture when a camera's packet ring has none; ``enter`` the thresholds in force (without it
+    there are no near misses). ``on_digest`` is called with the day's digest, ``on_recorded`` with the phases whose
+    rows are on disk. ``window_s`` is the length of a window's sound.
     """
 
     MOST_WAITING = 10_000
@@ -69,7 +69,7 @@ class Recorder:
         settings: EvidenceConfig,
         store: EventStore,
         traces: TraceStore,
-        tapes: Mapping[str, PacketRing],
+        packet_rings: Mapping[str, PacketRing],
         clock: Clock,
         metrics: Metrics,
         model: str,
@@ -82,7 +82,7 @@ class Recorder:
     ) -> None:
         self._store = store
         self._traces = traces
-        self._rings = dict(tapes)
+        self._rings = dict(packet_rings)
         self._clock = clock
         self._metrics = metrics
         self._model = model
@@ -111,31 +111,33 @@ class Recorder:
         return len(self._pending)
 
     def reconfigure(self, config: Config, settings: EvidenceConfig) -> None:
-        """Take over other settings; on the thread that calls `step`."""
+        """Apply new settings; on the thread that calls `step`."""
         self._config, self._settings = config, settings
-        self._reach = ClipMargins.of(settings)
+        self._margins = ClipMargins.of(settings)
         self._snapshots.reconfigure(config, settings)
         self._cutter.reconfigure(config, settings)
         self._daily.reconfigure(config, settings)
         self._retention.reconfigure(settings)
-        self._pending = {key: case for key, case in self._pending.items() if case.event.camera in config.cameras}
+        self._pending = {
+            key: pending for key, pending in self._pending.items() if pending.event.camera in config.cameras
+        }
 
     def observe(self, scores: Sequence[Scores], rules: Sequence[RuleValues], events: Sequence[Event]) -> None:
-        """Queue what a step brought forth; never blocks. Windows without room are counted, events always have it."""
+        """Queue the result of a step; never blocks. Windows are dropped and counted when full, events never."""
         by_rule = rules if len(rules) == len(scores) else [None] * len(scores)
-        sights = tuple(RecentWindow.of(one, rule) for one, rule in zip(scores, by_rule, strict=True))
+        windows = tuple(RecentWindow.of(one, rule) for one, rule in zip(scores, by_rule, strict=True))
         with self._lock:
             if len(self._waiting) >= self.MOST_WAITING:
                 for one in scores:
                     self._metrics.drops.labels(one.camera, "evidence_queue").inc()
-                sights, rules = (), ()
-            if sights or rules or events:
-                self._waiting.append(_StepRecord(sights, tuple(rules), tuple(events)))
+                windows, rules = (), ()
+            if windows or rules or events:
+                self._waiting.append(_StepRecord(windows, tuple(rules), tuple(events)))
 
     def step(self) -> list[EvidenceFiles]:
-        """Do what is due, for about half a second; what was kept. Never raises for the disk or media.
+        """Do what is due, for about half a second; the evidence that was kept. Never raises for the disk or media.
 
-        Rows come first, all of them; then pictures and clips, as far as the time goes.
+        All rows are written first, then pictures and clips while there is time.
         """
         with self._store.batch():
             while (record := self._next()) is not None:
@@ -150,33 +152,36 @@ class Recorder:
         return kept
 
     def picture_of(self, camera: str) -> bytes | None:
-        """What ``camera`` shows now as a JPEG, fit to be shown; on the thread that calls `step`. MediaError when it
-        cannot be read."""
-        sights = self._windows_of(camera)
-        picture = self._snapshots.picture(camera, sights.newest, sights) if sights.newest is not None else None
+        """The current picture of ``camera`` as a JPEG, masked and blurred; on the thread that calls `step`. MediaError
+        when it cannot be read."""
+        windows = self._windows_of(camera)
+        picture = self._snapshots.picture(camera, windows.newest, windows) if windows.newest is not None else None
         return encode_jpeg(picture) if picture is not None else None
 
     def close(self, limit_s: float = 5.0) -> list[EvidenceFiles]:
-        """Write what waits: rows, pictures, and clips of what is there, ``limit_s`` at most. The store stays open."""
+        """Write what waits, for at most ``limit_s``: rows, pictures, and clips as far as there is media. The store
+        stays open."""
         until_ns = self._clock.mono_ns() + nanoseconds(limit_s)
         kept = self.step()
         while self._clock.mono_ns() < until_ns:
-            waiting = [case for case in self._pending.values() if case.has_media and not case.has_clip_begun]
+            waiting = [
+                pending for pending in self._pending.values() if pending.has_media and not pending.has_clip_begun
+            ]
             if self._cutting is None and not waiting:
                 break
             if self._cutting is None:
                 self._begin_cutting(waiting[0])
             kept += self._go_on_cutting()
-        lost = [case for case in self._pending.values() if case.has_media and not case.has_clip_begun]
+        lost = [pending for pending in self._pending.values() if pending.has_media and not pending.has_clip_begun]
         if self._cutting is not None:
             lost.append(self._cutting[0])
             self._cutting[1].close()
             self._cutting = None
-        for case in lost:
-            event = case.event
+        for pending in lost:
+            event = pending.event
             self._metrics.drops.labels(event.camera, "evidence_clip").inc()
             log.warning("%s: no time was left for the clip of %s (event %s)", event.camera, event.label, event.id)
-            kept += self._miss(case, "clip", "the program stopped before its clip was written")
+            kept += self._miss(pending, "clip", "the program stopped before its clip was written")
         return kept
 
     def _next(self) -> _StepRecord | None:
@@ -184,34 +189,38 @@ class Recorder:
             return self._waiting.popleft() if self._waiting else None
 
     def _take(self, record: _StepRecord) -> None:
-        for sight in record.sights:
-            self._windows_of(sight.camera).add(sight)
-            for case in self._pending.values():
-                case.observe(sight)
+        for window in record.windows:
+            self._windows_of(window.camera).add(window)
+            for pending in self._pending.values():
+                pending.observe(window)
         for rule in record.rules:
             self._traces.append(rule, self._wall_ns(rule.t_end_ns))
         for event in record.events:
             self._event(event)
         if self._near_misses is not None and self._settings.candidates:
-            for sight in (one for one in record.sights if one.camera in self._config.cameras):
-                open_labels = {c.event.label for c in self._pending.values() if c.event.camera == sight.camera}
-                self._near_misses.observe(sight, open_labels)
+            for window in (one for one in record.windows if one.camera in self._config.cameras):
+                open_labels = {c.event.label for c in self._pending.values() if c.event.camera == window.camera}
+                self._near_misses.observe(window, open_labels)
 
     def _event(self, event: Event) -> None:
-        case = self._pending.get(event.id)
-        if case is None and event.phase is Phase.BEGIN and event.camera in self._config.cameras:
-            sights = self._windows_of(event.camera)
-            best = sights.strongest(event.label, event.media_begin) if event.media_begin is not None else sights.newest
-            case = self._pending[event.id] = PendingEvent(event, best)
-        if case is not None:
-            case.event = event
-        meaning = case.best.meaning if case is not None and case.has_media and case.best is not None else None
+        pending = self._pending.get(event.id)
+        if pending is None and event.phase is Phase.BEGIN and event.camera in self._config.cameras:
+            windows = self._windows_of(event.camera)
+            best = (
+                windows.strongest(event.label, event.media_begin) if event.media_begin is not None else windows.newest
+            )
+            pending = self._pending[event.id] = PendingEvent(event, best)
+        if pending is not None:
+            pending.event = event
+        meaning = (
+            pending.best.meaning if pending is not None and pending.has_media and pending.best is not None else None
+        )
         before = self._store.get_if_readable(event.id) if event.phase is Phase.END else None
         self._store.put(with_begin_reason(event, before), self._model, meaning)
         self._unrecorded.append(event)
 
     def _report_recorded(self) -> None:
-        """Say which phases have their rows on the disk; while it takes nothing they wait, the newest of each event."""
+        """Report the phases whose rows are on disk; the others wait, the newest of each event."""
         if self._store.held:
             self._unrecorded = list({event.id: event for event in self._unrecorded}.values())[-self.MOST_WAITING :]
         elif self._unrecorded:
@@ -219,90 +228,95 @@ class Recorder:
             self._unrecorded = []
 
     def _pictures(self) -> list[EvidenceFiles]:
-        """The pictures of all cases, what matters most first, for as long as a turn may take."""
+        """The pictures of all pending events, by priority, while the turn lasts."""
         kept: list[EvidenceFiles] = []
         until_ns = self._clock.mono_ns() + self.TURN_NS
         with self._store.batch():
-            for case in by_priority(self._pending.values()):
+            for pending in by_priority(self._pending.values()):
                 if self._clock.mono_ns() >= until_ns:
                     break
-                kept += self._picture(case)
+                kept += self._picture(pending)
         return kept
 
-    def _picture(self, case: PendingEvent) -> list[EvidenceFiles]:
-        """The case's picture, the first at once and a better one at its end; closes cases that need no clip."""
-        event, kept = case.event, []
-        is_first = case.shown is None and not case.has_tried_picture
-        if is_first or case.wants_picture():
-            case.has_tried_picture, case.shown = True, case.best
+    def _picture(self, pending: PendingEvent) -> list[EvidenceFiles]:
+        """The picture of an event, the first at once and a better one at its end; closes events that need no clip."""
+        event, kept = pending.event, []
+        is_first = pending.shown is None and not pending.has_tried_picture
+        if is_first or pending.wants_picture():
+            pending.has_tried_picture, pending.shown = True, pending.best
             try:
-                kept = self._take_snapshot(case)
+                kept = self._take_snapshot(pending)
                 self._failures.succeeded("picture")
             except (EdgeError, OSError) as error:
                 self._failures.failed(event.camera, "picture", error)
-                kept = self._miss(case, "snapshot", str(error)) if is_first else []
-        if not case.has_media or (case.has_clip_begun and case.is_over):
+                kept = self._miss(pending, "snapshot", str(error)) if is_first else []
+        if not pending.has_media or (pending.has_clip_begun and pending.is_over):
             del self._pending[event.id]
         return kept
 
-    def _take_snapshot(self, case: PendingEvent) -> list[EvidenceFiles]:
-        event = case.event
-        sights = self._windows_of(event.camera)
-        picture = self._snapshots.picture(event.camera, case.best, sights) if case.best is not None else None
+    def _take_snapshot(self, pending: PendingEvent) -> list[EvidenceFiles]:
+        event = pending.event
+        windows = self._windows_of(event.camera)
+        picture = self._snapshots.picture(event.camera, pending.best, windows) if pending.best is not None else None
         if picture is None:
-            if case.best is not None and case.best.has_picture:
+            if pending.best is not None and pending.best.has_picture:
                 raise MediaError("the picture of that moment is not there any more")
             return []
         folder = self._store.folder_of(event)
         room_or_raise(self._store.room_for(picture.size // 4), folder)
-        return self._attach(case, self._snapshots.save(folder, self._store.folder, event, case.best, picture))
+        return self._attach(pending, self._snapshots.save(folder, self._store.folder, event, pending.best, picture))
 
-    def _attach(self, case: PendingEvent, made: Mapping[FileKind, EvidenceFile]) -> list[EvidenceFiles]:
-        event = case.event
+    def _attach(self, pending: PendingEvent, made: Mapping[FileKind, EvidenceFile]) -> list[EvidenceFiles]:
+        event = pending.event
         for kind, file in made.items():
-            case.files[kind] = file
+            pending.files[kind] = file
             self._store.attach(event.id, kind, file)
-            case.missing.pop(kind, None)
-        return [case.to_kept()] if made else []
+            pending.missing.pop(kind, None)
+        return [pending.to_kept()] if made else []
 
-    def _miss(self, case: PendingEvent, kind: FileKind, reason: str) -> list[EvidenceFiles]:
-        """Note with the event why something of it is not kept."""
-        case.missing[kind] = reason
-        self._store.note_missing(case.event.id, kind, reason)
-        return [case.to_kept()]
+    def _miss(self, pending: PendingEvent, kind: FileKind, reason: str) -> list[EvidenceFiles]:
+        """Note with the event why a file is not kept."""
+        pending.missing[kind] = reason
+        self._store.note_missing(pending.event.id, kind, reason)
+        return [pending.to_kept()]
 
     def _clips(self) -> list[EvidenceFiles]:
-        """Go on with the clip that is being written, or begin the next that is due; give up what is too much."""
+        """Go on with the clip that is being written, or begin the next that is due; give up surplus clips."""
         now_ns = self._clock.mono_ns()
         backlog = ClipBacklog.of(self._pending.values())
-        kept = [one for case in backlog.surplus(self._reach, now_ns) for one in self._give_up(case)]
+        kept = [one for pending in backlog.surplus(self._margins, now_ns) for one in self._give_up(pending)]
         if self._cutting is None:
             due = next(
-                (case for case in backlog.waiting if not case.has_clip_begun and self._is_due(case, now_ns)), None
+                (
+                    pending
+                    for pending in backlog.waiting
+                    if not pending.has_clip_begun and self._is_due(pending, now_ns)
+                ),
+                None,
             )
             if due is None:
                 return kept
             self._begin_cutting(due)
         return [*kept, *self._go_on_cutting()]
 
-    def _give_up(self, case: PendingEvent) -> list[EvidenceFiles]:
-        """No clip of a case; its row and picture stay."""
-        case.has_clip_begun = True
-        self._metrics.drops.labels(case.event.camera, "evidence_shed").inc()
-        return self._miss(case, "clip", TOO_MANY_CLIPS)
+    def _give_up(self, pending: PendingEvent) -> list[EvidenceFiles]:
+        """Give up the clip of an event; its row and picture stay."""
+        pending.has_clip_begun = True
+        self._metrics.drops.labels(pending.event.camera, "evidence_shed").inc()
+        return self._miss(pending, "clip", TOO_MANY_CLIPS)
 
-    def _is_due(self, case: PendingEvent, now_ns: int) -> bool:
-        newest = self._windows_of(case.event.camera).newest
-        return case.is_due(self._reach, now_ns, newest, self._cutter.newest_media(case))
+    def _is_due(self, pending: PendingEvent, now_ns: int) -> bool:
+        newest = self._windows_of(pending.event.camera).newest
+        return pending.is_due(self._margins, now_ns, newest, self._cutter.newest_media(pending))
 
-    def _begin_cutting(self, case: PendingEvent) -> None:
-        case.has_clip_begun = True
-        self._cutting = (case, self._cutter.steps(case, self._windows_of(case.event.camera)))
+    def _begin_cutting(self, pending: PendingEvent) -> None:
+        pending.has_clip_begun = True
+        self._cutting = (pending, self._cutter.steps(pending, self._windows_of(pending.event.camera)))
 
     def _go_on_cutting(self) -> list[EvidenceFiles]:
         if self._cutting is None:
             return []
-        case, job = self._cutting
+        pending, job = self._cutting
         made: dict[FileKind, EvidenceFile] = {}
         until_ns = self._clock.mono_ns() + self.TURN_NS
         try:
@@ -316,31 +330,31 @@ class Recorder:
                 self._failures.succeeded("clip")
         except (EdgeError, OSError) as error:
             self._cutting = None
-            self._failures.failed(case.event.camera, "clip", error)
-            return [*self._attach(case, made), *self._miss(case, "clip", str(error))]
-        return self._attach(case, made)
+            self._failures.failed(pending.event.camera, "clip", error)
+            return [*self._attach(pending, made), *self._miss(pending, "clip", str(error))]
+        return self._attach(pending, made)
 
     def _keep_near_miss(self, near: NearMiss) -> None:
-        """Keep a moment that came near an event, with a small picture where there is one."""
-        camera, picture = near.sight.camera, None
+        """Keep a near miss, with a thumbnail when there is a picture."""
+        camera, picture = near.window.camera, None
         if camera not in self._config.cameras:
             return
         try:
-            picture = self._snapshots.picture(camera, near.sight, self._windows_of(camera))
+            picture = self._snapshots.picture(camera, near.window, self._windows_of(camera))
         except EdgeError as error:
             self._failures.failed(camera, "picture", error)
         small = thumbnail(picture) if picture is not None else b""
-        wall_ns = self._wall_ns(near.sight.t_end_ns)
+        wall_ns = self._wall_ns(near.window.t_end_ns)
         self._store.add_near_miss(StoredNearMiss(camera, near.label, wall_ns, near.value, near.enter, small))
 
     def _hold(self) -> None:
-        """Let the tapes keep what clips to come will need."""
-        since_ns = ClipBacklog.of(self._pending.values()).since_ns(self._reach)
-        for camera, tape in self._rings.items():
-            tape.hold(since_ns[camera] - PAD_NS if camera in since_ns else None)
+        """Make the packet rings keep what pending clips need."""
+        since_ns = ClipBacklog.of(self._pending.values()).since_ns(self._margins)
+        for camera, ring in self._rings.items():
+            ring.hold(since_ns[camera] - PAD_NS if camera in since_ns else None)
 
     def _maintain(self) -> None:
-        """Once a minute what is too old goes; once a day the digest."""
+        """Run retention once a minute, and the digest once a day."""
         now_ns = self._clock.mono_ns()
         if now_ns >= self._sweep_due_ns:
             self._sweep_due_ns = now_ns + self.SWEEP_NS
@@ -351,7 +365,7 @@ class Recorder:
             log.warning("the day's digest: %s", error)
 
     def _windows_of(self, camera: str) -> RecentWindows:
-        keep_ns = self._reach.before_ns + self._reach.after_ns + self._reach.longest_ns + 30 * NS_PER_S
+        keep_ns = self._margins.before_ns + self._margins.after_ns + self._margins.longest_ns + 30 * NS_PER_S
         return self._windows.setdefault(camera, RecentWindows(keep_ns))
 
     def _wall_ns(self, t_ns: int) -> int:

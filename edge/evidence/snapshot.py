@@ -1,8 +1,7 @@
-"""The picture of an event: at its strongest moment, with what was found drawn in; and the small one beside it.
+"""Pictures of events: the snapshot at the strongest moment with an overlay, its thumbnail, and storyboards.
 
-Pictures of events: from the tape at full size, else the live one; masked and blurred, then drawn onto.
-
-Small pictures side by side on one sheet, each with a few words under it.
+The picture comes from the packet ring at full size, else from the live one; it is masked and blurred, then the overlay
+is drawn onto it. Runs on the evidence thread.
 """
 
 from __future__ import annotations
@@ -36,11 +35,20 @@ _BOX = (255, 196, 0)  # RGB: amber stands out by day and in the grey of night
 _ZONE = (64, 200, 255)
 _TEXT_COLOUR = (16, 18, 22)
 _FAINT = 0.25  # evidence below this share of the strongest is not shown
+PictureSource = Callable[[str, MediaTime | None], U8 | None]
+"""(camera, time) -> its picture u8[H,W,3] RGB without letterbox, taken at that time, or the newest for None. Returns
+None when there is none."""
+CLEAR_BOX = 0.4
+_BOXED = {"person", "vehicle", "animal"}  # labels that boxes explain better than a map does
+COLUMNS, TILE_WIDTH, TILE_HEIGHT, CAPTION, GAP = 4, 240, 135, 24, 4
+STORYBOARD_QUALITY = 80
+_BACKGROUND, _CAPTION_COLOUR = (28, 24, 22), (230, 230, 230)
+_VERDICT_COLOURS = {"true": (96, 196, 96), "false": (150, 150, 150)}  # BGR
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOverlay:
-    """What goes onto a picture; all corners in 0..1 of it.
+    """What is drawn onto a picture; all corners in 0..1 of it.
 
     ``heat`` f32[h,w] lies on the letterboxed canvas, of which ``content`` is the picture; None: not drawn.
     """
@@ -53,10 +61,10 @@ class SnapshotOverlay:
 
 
 def picture_at(cut: PacketRange, time: MediaTime) -> U8 | None:
-    """The picture u8[H,W,3] RGB shown at ``time``, whole and as the camera sent it; None where the cut begins later."""
-    with closing(ClipSource(cut)) as reel:
+    """The picture u8[H,W,3] RGB shown at ``time``, as the camera sent it; None when ``cut`` begins later."""
+    with closing(ClipSource(cut)) as clip_source:
         last: Any = None
-        for shown_ns, frame in reel.pictures(-(2**62), 2**62):
+        for shown_ns, frame in clip_source.pictures(-(2**62), 2**62):
             if shown_ns > cut.pts_of(time):
                 break
             last = frame
@@ -67,7 +75,7 @@ def picture_at(cut: PacketRange, time: MediaTime) -> U8 | None:
 
 
 def draw_overlay(picture: U8, drawing: SnapshotOverlay) -> U8:
-    """A copy of ``picture`` u8[H,W,3] RGB with everything drawn onto it, faint things below, words above."""
+    """A copy of ``picture`` u8[H,W,3] RGB with the overlay: evidence and zones below, boxes and text above."""
     image: U8 = np.array(picture)
     if drawing.heat is not None:
         _heat(image, drawing.heat, drawing.content)
@@ -103,7 +111,7 @@ def thumbnail(image: U8) -> bytes:
 
 
 def _heat(image: U8, heat: F32, content: Rect) -> None:
-    """Lay the evidence over the picture: the stronger, the less of the picture is seen through it."""
+    """Blend the evidence over the picture: the stronger, the more opaque."""
     import cv2
 
     rows, columns = heat.shape
@@ -152,7 +160,7 @@ def _box(image: U8, box: Box, scale: float) -> None:
 def _draw_text(
     image: U8, text: str, place: tuple[int, int], scale: float, ground: tuple[int, int, int], ink: tuple[int, int, int]
 ) -> None:
-    """Words on a plate whose top left corner is ``place``, moved into the picture."""
+    """Text on a filled box whose top left corner is ``place``, moved into the picture."""
     import cv2
 
     size, line = max(0.35, 0.6 * scale), max(1, round(1.2 * scale))
@@ -164,56 +172,50 @@ def _draw_text(
     cv2.putText(image, text, (x + pad, y + pad + height), cv2.FONT_HERSHEY_SIMPLEX, size, ink, line, cv2.LINE_AA)
 
 
-PictureSource = Callable[[str, MediaTime | None], U8 | None]
-"""A camera's picture u8[H,W,3] RGB, without a letterbox: the one taken then, the newest for None; None if not there."""
-CLEAR_BOX = 0.4
-_BOXED = {"person", "vehicle", "animal"}  # labels that boxes explain better than a map does
-
-
 class SnapshotTaker:
-    """Takes pictures of what cameras showed. ``live`` is asked where the tape does not have it."""
+    """Takes pictures of cameras from their packet rings, else from ``live``."""
 
     def __init__(
         self,
         config: Config,
         settings: EvidenceConfig,
-        tapes: Mapping[str, PacketRing],
+        packet_rings: Mapping[str, PacketRing],
         live: PictureSource | None = None,
     ) -> None:
         self._config = config
         self._settings = settings
-        self._tapes = tapes
+        self._packet_rings = packet_rings
         self._live = live
 
     def reconfigure(self, config: Config, settings: EvidenceConfig) -> None:
-        """Take over other settings."""
+        """Apply new settings."""
         self._config, self._settings = config, settings
 
-    def picture(self, camera: str, sight: RecentWindow, sights: RecentWindows) -> U8 | None:
+    def picture(self, camera: str, window: RecentWindow, windows: RecentWindows) -> U8 | None:
         """What ``camera`` showed in the newest picture of ``sight``, fit to be stored; None where it is not there any
         more: never another moment's.
 
         MediaError when what the camera sent cannot be read.
         """
-        picture = self._from_tape(camera, sight)
-        if picture is None and self._live is not None and sight.picture is not None:
-            picture = self._live(camera, sight.picture)
+        picture = self._from_ring(camera, window)
+        if picture is None and self._live is not None and window.picture is not None:
+            picture = self._live(camera, window.picture)
         if picture is None:
             return None
         if self._settings.blur:
-            for rect in BlurTracks(sights.timed_boxes(sight.moment.epoch), self._settings.blur).rects(sight.moment):
+            for rect in BlurTracks(windows.timed_boxes(window.moment.epoch), self._settings.blur).rects(window.moment):
                 blur(picture, rect)
         MaskOverlay(self._config.cameras[camera].privacy_masks).apply(picture)
         return picture
 
     def save(
-        self, folder: Path, root: Path, event: Event, sight: RecentWindow | None, picture: U8
+        self, folder: Path, root: Path, event: Event, window: RecentWindow | None, picture: U8
     ) -> dict[FileKind, EvidenceFile]:
-        """Write snapshot and thumbnail into ``folder``, which is below ``root``; SinkError when the disk refuses."""
-        shown = draw_overlay(picture, self._drawing(event, sight))
+        """Write snapshot and thumbnail into ``folder``, which is below ``root``; SinkError when that fails."""
+        shown = draw_overlay(picture, self._drawing(event, window))
         facts: dict[str, float | str] = {"width": shown.shape[1], "height": shown.shape[0], "type": "image/jpeg"}
-        if sight is not None and event.label in sight.values:
-            facts["value"] = round(sight.values[event.label] or 0.0, 4)
+        if window is not None and event.label in window.values:
+            facts["value"] = round(window.values[event.label] or 0.0, 4)
         made: dict[FileKind, EvidenceFile] = {}
         data: dict[FileKind, bytes] = {"snapshot": encode_jpeg(shown), "thumbnail": thumbnail(picture)}
         for kind, content in data.items():
@@ -224,25 +226,25 @@ class SnapshotTaker:
             )
         return made
 
-    def _from_tape(self, camera: str, sight: RecentWindow) -> U8 | None:
-        tape = self._tapes.get(camera)
-        if tape is None:
+    def _from_ring(self, camera: str, window: RecentWindow) -> U8 | None:
+        ring = self._packet_rings.get(camera)
+        if ring is None:
             return None
-        time = sight.moment
-        cut = tape.extract(time + -1, time + 1, sight.t_end_ns + time.since(sight.media_end))
+        time = window.moment
+        cut = ring.extract(time + -1, time + 1, window.t_end_ns + time.since(window.media_end))
         return picture_at(cut, time) if cut is not None else None
 
-    def _drawing(self, event: Event, sight: RecentWindow | None) -> SnapshotOverlay:
+    def _drawing(self, event: Event, window: RecentWindow | None) -> SnapshotOverlay:
         camera = self._config.cameras[event.camera]
         zones = {name: camera.zones[name] for name in event.zones if name in camera.zones}
         title = event.label.replace("_", " ")
-        if sight is None:
+        if window is None:
             return SnapshotOverlay(title, zones=zones)
-        value = sight.values.get(event.label)
-        boxes = [box for box in sight.boxes if _is_shown(box)]
-        heat = sight.heat if self._is_visual(event) and not self._is_boxed(event.label, boxes) else None
+        value = window.values.get(event.label)
+        boxes = [box for box in window.boxes if _is_shown(box)]
+        heat = window.heat if self._is_visual(event) and not self._is_boxed(event.label, boxes) else None
         return SnapshotOverlay(
-            f"{title}  {value:.0%}" if value is not None else title, boxes, zones, heat, sight.content
+            f"{title}  {value:.0%}" if value is not None else title, boxes, zones, heat, window.content
         )
 
     def _is_boxed(self, label: str, boxes: list[Box]) -> bool:
@@ -252,7 +254,7 @@ class SnapshotTaker:
 
     @staticmethod
     def _is_visual(event: Event) -> bool:
-        """Whether the picture said more for the event than the rest did."""
+        """Whether the picture contributed more to the event than the other modalities."""
         contribution = event.contribution
         return contribution is not None and contribution.video > max(0.0, contribution.audio, contribution.sensors)
 
@@ -267,15 +269,9 @@ def _is_shown(box: Box) -> bool:
     return box.score >= CLEAR_BOX and box.label in SHOWN_CLASSES
 
 
-COLUMNS, TILE_WIDTH, TILE_HEIGHT, CAPTION, GAP = 4, 240, 135, 24, 4
-STORYBOARD_QUALITY = 80
-_BACKGROUND, _CAPTION_COLOUR = (28, 24, 22), (230, 230, 230)
-_VERDICT_COLOURS = {"true": (96, 196, 96), "false": (150, 150, 150)}  # BGR
-
-
 @dataclass(frozen=True, slots=True)
 class StoryboardTile:
-    """One picture (JPEG) with the words under it, and what a person said of it."""
+    """One picture (JPEG) with the text under it, and the verdict of a user."""
 
     jpeg: bytes
     words: str
@@ -283,7 +279,7 @@ class StoryboardTile:
 
 
 def make_storyboard(tiles: Sequence[StoryboardTile]) -> bytes | None:
-    """A JPEG of `COLUMNS` columns in the order given; pictures keep their shape. None where none can be read."""
+    """A JPEG with `COLUMNS` columns, in order; pictures keep their aspect. None when no picture can be read."""
     import cv2
 
     pictures = [

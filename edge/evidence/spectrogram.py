@@ -1,4 +1,4 @@
-"""What a clip's sound looks like: a mel spectrogram with time, pitch, and the event's span, in numpy."""
+"""The mel spectrogram of a clip's sound, with axes of time and pitch and the event's span, in numpy."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _MARK = (255, 196, 0)
 
 @dataclass(frozen=True, slots=True)
 class SpectrogramMarks:
-    """What is marked, on the sound's own axis: the event's ``span``, and the parts that were made ``silent``."""
+    """Marks on the sound's own axis: the event's ``span``, and the parts that were muted (``silent``)."""
 
     span: Span
     silent: Sequence[Span] = ()
 
 
 def render_spectrogram(sound: ClipAudio, marks: SpectrogramMarks) -> bytes:
-    """PNG of ``sound``; 0 s on its axis is the event's beginning. MediaError when there is less than a moment of it."""
+    """PNG of ``sound``; 0 s on its axis is the event's beginning. MediaError when the sound is too short."""
     import cv2
 
     if sound.samples.shape[1] < sound.rate_hz // 10:

@@ -1,4 +1,4 @@
-"""The running daemon: what comes in, what scores it, what goes out, and who watches over all three."""
+"""The running daemon: inputs, the engine loop, outputs, and the supervisor of all three."""
 
 from edge.node.daemon import run
 

@@ -1,5 +1,7 @@
-"""Commands and reloads: taken on the main thread, carried out on the engine's or, where files are touched, on the one
-for that; answered when done. What can change while running is told from what needs a restart.
+"""Commands and configuration reloads of the running node.
+
+Commands are polled on the main thread. They run on the engine thread, or on the file worker's thread when they touch
+files, and are answered when done. `merge_live` separates what can change live from what needs a restart.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from edge.publish.commands import Command, MarkEvent, Reload, SetArmed, SetThres
 
 log = logging.getLogger(__name__)
 
+LIVE_SECTIONS = ("events", "health", "location")  # and the zones and lines of cameras
+
 
 class CommandHandler:
-    """What people and files ask of the running node."""
+    """Carries out commands and reloads the configuration."""
 
     def __init__(self, node: NodeContext) -> None:
         self._path = node.loaded.path
@@ -42,9 +46,9 @@ class CommandHandler:
                     self._engine.submit(partial(self._execute, command))
 
     def reload(self) -> str:
-        """Read the configuration again and take over what can change live; a sentence on what was done. Reads files.
+        """Read the configuration again and apply what can change live. Reads files.
 
-        ConfigError when it is wrong: the running configuration stays.
+        Returns a sentence on what was done. ConfigError when the file is wrong: the running configuration stays.
         """
         loaded = load(self._path)
         faults = validate(loaded.config, self._manifest)
@@ -74,7 +78,7 @@ class CommandHandler:
         return self._running
 
     def publish_thresholds(self, thresholds: Sequence[EffectiveThreshold]) -> None:
-        """On the engine thread: say what is in force, to subscribers and to who keeps what comes near it."""
+        """Publish the thresholds in force, and set them for near misses. Called on the engine thread."""
         self._outputs.publish_thresholds(thresholds)
         if self._evidence is not None:
             self._evidence.set_thresholds(thresholds)
@@ -117,11 +121,8 @@ class CommandHandler:
             self._outputs.publisher.refuse(command, refusal)
 
 
-LIVE_SECTIONS = ("events", "health", "location")  # and what is drawn on cameras
-
-
 class FileWatch:
-    """Says once for every saved change of a file. Reads the file's state only, never its content."""
+    """Notices when a file was saved. Reads only the file's state, never its content."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -144,7 +145,7 @@ class FileWatch:
 
 
 def merge_live(running: Config, requested: Config) -> tuple[Config, list[str]]:
-    """The running configuration with what may change live taken over, and the sections that need a restart."""
+    """The running configuration with the live changes applied, and the sections that need a restart."""
     cameras = {
         name: _with_drawn(camera, requested.cameras.get(name, camera)) for name, camera in running.cameras.items()
     }

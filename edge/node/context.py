@@ -1,4 +1,4 @@
-"""The parts of a running node, for those of them that act on several others."""
+"""The parts of a running node, as one value for the parts that use several others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edge.node.outputs import NodeOutputs
 
 @dataclass(frozen=True, slots=True)
 class NodeContext:
-    """``manifest`` is the model's with what is derived but without the events that rules make; ``evidence`` is None
-    where nothing is kept."""
+    """``manifest`` is the model's with derived labels added, without the events of rules. ``evidence`` is None when
+    evidence is switched off."""
 
     loaded: LoadedConfig
     folder: ModelFolder

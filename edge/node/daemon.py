@@ -1,7 +1,7 @@
 """`edge run`: start order, signals, watchdog, live reload, and shutdown in order.
 
 The main thread supervises and touches no file; see `inputs` (capture threads), `engine_loop` (the engine thread),
-`outputs` (the publisher's threads and the broker's) and `files` (what reads and writes files for others).
+`outputs` (threads of the publisher and the broker) and `files` (the thread that reads and writes files).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CLIPS_OF_RECORDINGS_S = 120.0
 JOIN_DESCRIBER_S = 1.0
 DRAIN_S = 3.0
 STATUS_EVERY_NS = 2 * NS_PER_S
-STUCK_NS = 10 * NS_PER_S  # an engine thread that has not turned for this long is not reported alive
+STUCK_NS = 10 * NS_PER_S  # without a turn of the engine thread for this long, the watchdog is not notified
 EXIT_OK, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 130
 
 
@@ -74,8 +74,8 @@ def run(path: Path) -> int:
 
 
 def exit_code(failure: BaseException | None, *, has_begun: bool) -> int:
-    """The exit code. What was expected to go wrong is raised, for `edge.cli` to tell; but once a node has begun, a
-    fault is no longer what a person wrote, whatever its type: it is tried again."""
+    """The exit code. Expected errors are raised, and `edge.cli` reports them. An InputError after the start is no user
+    mistake, so it counts as a fault and the service is restarted."""
     if failure is None:
         log.info("stopped")
         return EXIT_OK
@@ -144,13 +144,13 @@ class Daemon:
             has_begun = True
             while not self._stopping:
                 self._supervise()
-        except Exception as error:  # noqa: BLE001 - noted as any thread's, and told by its exit code
+        except Exception as error:  # noqa: BLE001 - noted like any thread's failure; the exit code reports it
             self._threads.note_failure(threading.current_thread().name, error)
         self._shut_down()
         return exit_code(self._failure, has_begun=has_begun)
 
     def _start(self) -> None:
-        """The model first, then what is fed by it; nothing more where that is stopped or fails."""
+        """Open the model first, then start the rest; start nothing more when that is stopped or fails."""
         self._threads.start("files", self._files.run)
         self._threads.start("engine", self._engine.run)
         while not self._stopping and not self._engine.ready.wait(TURN_S):
@@ -177,7 +177,7 @@ class Daemon:
         return self._threads.failure or self._outputs.publisher.fault or page
 
     def _supervise(self) -> None:
-        """One look around, a few times a second."""
+        """One turn of the main thread, a few times a second."""
         self._clock.wait(self._wake, TURN_S)
         self._wake.clear()
         if self._clock.mono_ns() - self._engine.last_turn_ns < STUCK_NS:
@@ -189,7 +189,7 @@ class Daemon:
             self._stop.set()
 
     def _publish_status(self) -> None:
-        """Now and then, and only what changed."""
+        """Every two seconds, if the status changed."""
         now_ns = self._clock.mono_ns()
         if now_ns < self._status_due_ns:
             return
@@ -200,7 +200,7 @@ class Daemon:
             sd_notify.status(status)
 
     def _poll_files(self) -> None:
-        """On the thread for files: a changed configuration."""
+        """On the file worker's thread: notice a changed configuration."""
         if self._reload.is_set() or self._watch.changed():
             self._reload.clear()
             self._reload_config()
@@ -214,7 +214,7 @@ class Daemon:
         sd_notify.ready(self._status())
 
     def _shut_down(self) -> None:
-        """Capture, then the engine (open events end), then the outbox; what was in it stays if time is short."""
+        """Stop capture, then the engine (open events end), then drain the outbox; what is left in it stays on disk."""
         sd_notify.stopping()
         self._inputs.close()
         for name in self._threads.stop("capture:", JOIN_CAPTURE_S):
@@ -228,7 +228,7 @@ class Daemon:
         self._outputs.close(DRAIN_S)
 
     def _close_evidence(self) -> None:
-        """What waits is written; after recordings, which nobody stopped, with all the time that it takes."""
+        """Write what waits. After recordings have ended by themselves, wait as long as clips may take."""
         if self._evidence is None:
             return
         if self._inputs.all_ended():
@@ -241,7 +241,7 @@ class Daemon:
             self._evidence.close()
 
     def _open_evidence(self) -> EvidenceWorker | None:
-        """The evidence of this node; None where nothing is kept."""
+        """The evidence worker; None when evidence is switched off."""
         loaded, inputs = self._loaded, self._inputs
         if loaded.config.evidence is None:
             return None
@@ -262,7 +262,7 @@ class Daemon:
         return keeping
 
     def _open_page(self, context: NodeContext) -> WebServer | None:
-        """The page, not started; None where none is configured."""
+        """The page, not started; None when none is configured."""
         web = self._loaded.config.web
         if web is None:
             return None
@@ -271,7 +271,7 @@ class Daemon:
         return WebServer(page, web)
 
     def _open_pipeline(self) -> OpenedPipeline:
-        """On the engine thread: the model proves itself, and what an earlier run left open is ended."""
+        """On the engine thread: run the model's self-test, and end the events that an earlier run left open."""
         config = self._loaded.config
         model = Model.open(self._folder, config.model, len(config.cameras), self._metrics)
         self._outputs.runtime = str(model.info)

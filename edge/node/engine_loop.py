@@ -1,6 +1,6 @@
-"""The engine thread's work: open the model, then gather -> infer -> detect -> hand over, until told to stop.
+"""The engine thread's work: open the model, then gather -> infer -> detect -> deliver, until cancelled.
 
-It alone touches the model and the detector; everything else asks through `EngineLoop.ask`.
+Only this thread touches the model and the detector; others call `EngineLoop.submit`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class SaveLearned(Protocol):
     """Saves what was learned."""
 
     def __call__(self, *, at_once: bool = False) -> None:
-        """When it is time, or ``at_once``."""
+        """Save when it is due, or ``at_once``."""
         ...
 
 
 class StepSink(Protocol):
-    """Who takes what a step brought forth."""
+    """Takes the result of a step."""
 
     def deliver(self, step: StepResult) -> None:
         """Take a step's scores, events and facts; must not block for long."""
@@ -38,7 +38,7 @@ class StepSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenedPipeline:
-    """A pipeline, what frees its model, and what keeps the learned; all on the thread that made it."""
+    """A pipeline, how to close its model, and how to save what was learned; all on the thread that made it."""
 
     pipeline: Pipeline
     close: Callable[[], None]
@@ -48,7 +48,7 @@ class OpenedPipeline:
 class EngineLoop:
     """``open_pipeline`` is called on the engine thread."""
 
-    IDLE_S = 0.1  # how often lateness and health are looked at when no media arrives
+    IDLE_S = 0.1  # how often lateness and health are checked when no media arrives
 
     def __init__(self, open_pipeline: Callable[[], OpenedPipeline], sink: StepSink, clock: Clock) -> None:
         self._open_pipeline = open_pipeline
@@ -90,6 +90,6 @@ class EngineLoop:
             step = pipeline.step()
             self._sink.deliver(step)
             self.last_turn_ns = self._clock.mono_ns()
-            if not step.scores and step.ready_ns is None:  # a window may be looked at and give none
+            if not step.scores and step.ready_ns is None:  # a window may be taken and give no scores
                 break
         self.idle.set()

@@ -1,7 +1,7 @@
-"""What is kept of events while the node runs: the evidence thread, and the describer's beside it.
+"""Keeps evidence of events while the node runs, on the evidence thread and the describer thread.
 
-`observe` is called on the engine thread and only queues; `run` is the evidence thread's loop, `describe` the
-describer's. Neither is ever in an alert's way, and what the disk does to them stops nothing but themselves.
+`observe` is called on the engine thread and only queues; `run` is the evidence thread's loop, `run_describer` the
+describer's. Neither delays an alert, and a failing disk stops nothing but these two.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EVIDENCE_DIR = "evidence"
 
 
 class EvidenceWorker:
-    """Evidence of one node, in ``data_dir/evidence``. What that folder's disk refuses is `trouble`."""
+    """Evidence of one node, in ``data_dir/evidence``. `trouble` reports errors of that folder's disk."""
 
     TURN_S = 0.25
     NICE = 10
@@ -107,27 +107,27 @@ class EvidenceWorker:
         self._requests.put(work)
 
     def observe(self, step: StepResult) -> None:
-        """Take note of what a step brought forth; never blocks."""
+        """Queue the result of a step; never blocks."""
         self._recorder.observe(step.scores, step.rules, step.events)
 
     def observe_resumed(self, events: Sequence[Event]) -> None:
-        """Take note of events that an earlier run left without a row, or open and that were ended now."""
+        """Queue events of an earlier run that have no row, or that were still open and have been ended now."""
         self._recorder.observe((), (), events)
 
     def set_thresholds(self, thresholds: Iterable[EffectiveThreshold]) -> None:
-        """Take note of what is in force: what comes near it is a candidate."""
+        """Set the thresholds in force: scores that come near them are near misses."""
         now = {(one.camera, one.label): one.enter for one in thresholds if one.enabled}
         self._enter.update(now)
         for key in self._enter.keys() - now.keys():
             del self._enter[key]
 
     def reconfigure(self, config: Config) -> None:
-        """Take over what can change live, soon."""
+        """Apply what can change live, soon."""
         if config.evidence is not None:
             self.submit(partial(self._recorder.reconfigure, config, config.evidence))
 
     def mark(self, command: MarkEvent, by: str) -> str:
-        """Judge an event, from any thread; a sentence on what was done. InputError when there is no such event."""
+        """Mark an event, from any thread; a sentence on what was done. InputError when there is no such event."""
         event_id = command.event
         if event_id is None:
             newest = self.store.newest(command.camera or "", command.label)
@@ -139,17 +139,17 @@ class EvidenceWorker:
         return f"{record.label} at {record.camera} ({record.id}) is {result}"
 
     def snapshot(self, command: TakeSnapshot, answer: Callable[[str | None], None]) -> None:
-        """Publish a fresh picture of a camera, soon; ``answer`` is told None when it was, else why not."""
+        """Publish a new picture of a camera, soon; ``answer`` is called with None, or with the reason why not."""
         self.submit(partial(self._take_snapshot, command.camera, answer))
 
     @property
     def trouble(self) -> str:
-        """What is wrong with the evidence, as a sentence; empty when nothing is."""
+        """What is wrong with the evidence, as a sentence; empty when all is well."""
         return self.store.trouble or self._failed
 
     def run(self, cancel: threading.Event) -> None:
-        """The evidence thread's loop; what waits is written before it ends."""
-        with contextlib.suppress(OSError):  # encoding clips comes after looking and alerting
+        """The evidence thread's loop; queued work is written before it ends."""
+        with contextlib.suppress(OSError):  # encoding clips must not slow down scoring and alerting
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.NICE)
         while not cancel.is_set():
             while not self._requests.empty():
@@ -159,7 +159,7 @@ class EvidenceWorker:
         self._run_guarded(lambda: self._publish(self._recorder.close(self.closing_s)))
 
     def _run_guarded(self, work: Callable[[], None]) -> None:
-        """Do ``work``; what the disk or media refuse is told once and counted, and the next piece of work goes on."""
+        """Do ``work``. Errors of the disk or of media are counted and logged once; the next work goes on."""
         try:
             work()
         except (EdgeError, OSError) as error:
@@ -170,7 +170,7 @@ class EvidenceWorker:
             self._failed = ""
 
     def close(self) -> None:
-        """Close the files, when the threads and all who read have ended."""
+        """Close the files, after the threads and all readers have ended."""
         self.traces.close()
         self.store.close()
 
@@ -198,7 +198,7 @@ class EvidenceWorker:
         try:
             return (self.folder / path).read_bytes() if path is not None else None
         except OSError:
-            return None  # retention was faster
+            return None  # retention has deleted it
 
     def _take_snapshot(self, camera: str, answer: Callable[[str | None], None]) -> None:
         try:

@@ -1,9 +1,8 @@
-"""What touches files for the main and the engine's thread, done on a thread of its own, ``files``.
+"""The file worker's thread, and the lock of the data folder.
 
-A disk that hangs holds up this thread: reloading, what is drawn, marks, and saving what was learned wait; looking,
-alerting and the watchdog do not.
-
-The node's data folder: made, checked for writing, and held by one daemon at a time.
+The thread ``files`` reads and writes files for the main thread and the engine thread. A disk that hangs delays only
+reloads, drawings, marks and saving what was learned; scoring, alerting and the watchdog go on. `lock_data_dir` makes
+the data folder, checks that it can be written, and keeps a second daemon out.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ LOCK = "edge.lock"
 
 @contextmanager
 def lock_data_dir(path: Path) -> Iterator[None]:
-    """Make ``path`` and hold its lock file meanwhile. InputError when another daemon does, or when it is no folder.
+    """Make ``path`` and hold its lock file meanwhile. InputError when another daemon holds it, or it is no folder.
 
-    A disk on which nothing can be written is no reason not to look and alert: that is said, and nothing is held.
+    A folder that cannot be written is logged and not locked: the node still scores and alerts.
     """
     with _open_lock_file(path) as lock:
         if lock is not None:
@@ -59,7 +58,7 @@ def _acquire(lock: TextIO, path: Path) -> None:
 
 @contextmanager
 def _open_lock_file(path: Path) -> Iterator[TextIO | None]:
-    """The lock file; only for reading, or none at all, where the disk gives no more."""
+    """The lock file; opened for reading only, or None, when the disk allows no more."""
     file: TextIO | None = None
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -69,7 +68,7 @@ def _open_lock_file(path: Path) -> Iterator[TextIO | None]:
             f"{path}: the data folder cannot be written ({error.strerror}); set node.data_dir to a folder"
         ) from error
     except OSError as error:
-        log.error(  # noqa: TRY400 - a sentence, no bug
+        log.error(  # noqa: TRY400 - expected, so no traceback
             "%s: the data folder cannot be written (%s); make room, or make it writable for user id %d, or set "
             "node.data_dir. Until then everything is held in memory",
             *(path, error.strerror, os.getuid()),
@@ -85,7 +84,7 @@ def _open_lock_file(path: Path) -> Iterator[TextIO | None]:
 
 
 class FileWorker:
-    """``folder`` is the node's own, whose free space is measured now and then."""
+    """Runs submitted work in order. ``folder`` is the node's data folder, whose free space is measured."""
 
     TURN_S = 0.25
     MEASURE_NS = 10 * NS_PER_S
@@ -106,18 +105,18 @@ class FileWorker:
         self._wake_event.set()
 
     def wake(self) -> None:
-        """Have the next turn now."""
+        """Begin the next turn now."""
         self._wake_event.set()
 
     def run(self, cancel: threading.Event) -> None:
-        """The thread's loop; what waits is done before it ends."""
+        """The thread's loop; queued work is done before it ends."""
         while not cancel.is_set():
             self.step()
             self._clock.wait(self._wake_event, self.TURN_S)
         self.step()
 
     def step(self) -> None:
-        """Do what waits, and what is done every turn. What a disk refuses is logged; it is no reason to stop."""
+        """Do the queued work and the work of every turn. Errors of the disk are logged; the loop goes on."""
         self._wake_event.clear()
         while not self._waiting.empty():
             self._do(self._waiting.get())
@@ -128,7 +127,7 @@ class FileWorker:
             self._measure()
 
     def free_bytes(self) -> int | None:
-        """Free bytes of the disk, as measured last; None where it has not answered for a minute."""
+        """Free bytes of the disk, as last measured; None when it has not answered for a minute."""
         if self._free is None or self._clock.mono_ns() - self._free[0] > self.STALE_NS:
             return None
         return self._free[1]

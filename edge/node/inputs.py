@@ -1,4 +1,4 @@
-"""What comes in: a supervised capture thread a source, the buffers they fill, and sensor readings from the broker."""
+"""Inputs of the node: one supervised capture thread for each source, camera buffers, and sensor readings over MQTT."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FAST_PREROLL_S = 600.0
 
 
 class NodeInputs:
-    """Sources and buffers of all cameras. Built on the main thread; each source is read by its own."""
+    """Sources and buffers of all cameras. Built on the main thread; each source is read by its own thread."""
 
     def __init__(self, loaded: LoadedConfig, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
         self._loaded, self._geometry, self._clock, self._metrics = loaded, geometry, clock, metrics
@@ -67,11 +67,11 @@ class NodeInputs:
         for camera, reading in self._sensors.parse(incoming.topic, incoming.payload, arrival_ns):
             self.buffers[camera].push_sensor(reading)
 
-    def start(self, crew: ThreadGroup, wake: Callable[[], None]) -> None:
-        """Start one capture thread a source; ``wake`` is called when a window came due."""
+    def start(self, group: ThreadGroup, wake: Callable[[], None]) -> None:
+        """Start one capture thread for each source; ``wake`` is called when a window came due."""
         self._wake = wake
         for k, (name, supervisor) in enumerate(self._supervisors.items()):
-            crew.start(f"capture:{name}", self._delayed(supervisor, k * self._geometry.hop_s / len(self._supervisors)))
+            group.start(f"capture:{name}", self._delayed(supervisor, k * self._geometry.hop_s / len(self._supervisors)))
 
     def close(self) -> None:
         """Let every capture thread end soon."""
@@ -81,30 +81,30 @@ class NodeInputs:
             buffer.close()
 
     def state(self, camera: str) -> tuple[SourceState, str]:
-        """What a camera's source is doing, and a few words on it."""
+        """The state of a camera's source, and a few words on it."""
         spec = self._loaded.config.cameras[camera]
         supervisor = self._supervisors[camera if spec.source is not None else f"microphone:{spec.microphone}"]
         return supervisor.state, supervisor.detail
 
     def picture(self, camera: str, taken: MediaTime | None) -> U8 | None:
-        """The camera's picture u8[h,w,3] RGB as the model sees it, without the letterbox: the one taken then, or the
-        newest for None; None where it is not there (any more)."""
+        """The camera's picture u8[h,w,3] RGB as the model gets it, without the letterbox: the one taken at ``taken``,
+        or the newest for None. Returns None when it is not in the ring."""
         copy = self.buffers[camera].newest_picture(taken)
         if copy is None or (taken is not None and copy.taken_at != taken):
             return None
         return without_letterbox(copy.image, copy.content)
 
     def all_ended(self) -> bool:
-        """Whether every source was a recording and has come to its end."""
+        """Whether every source is a recording that has ended."""
         return all(supervisor.state is SourceState.ENDED for supervisor in self._supervisors.values())
 
     def summary(self) -> str:
-        """One line for people: how many sources are in which state."""
+        """One line for users: how many sources are in which state."""
         counts = Counter(supervisor.state.value for supervisor in self._supervisors.values())
         return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
     def _delayed(self, supervisor: SourceSupervisor, delay_s: float) -> Callable[[threading.Event], None]:
-        """Sources begin spread over one hop: the windows of recordings would all be due at the same moment else."""
+        """Spread the starts of sources over one hop, so that windows of recordings are not all due at once."""
 
         def run(cancel: threading.Event) -> None:
             if delay_s:
@@ -114,7 +114,7 @@ class NodeInputs:
         return run
 
     def _microphone_push(self, name: str) -> Callable[[MediaItem], None]:
-        """Where a microphone's sound goes: to its buffer, and to the tape where one is kept."""
+        """Where a microphone's sound goes: to its buffer, and to a packet ring when clips are kept."""
         push, ring = self._microphones[name].push, self._microphone_rings[name]
         if ring is None:
             return push
@@ -129,8 +129,8 @@ class NodeInputs:
     def _packet_ring(
         self, *, own_axis: bool = False, sound: PacketRing | None = None, is_fast: bool = False
     ) -> PacketRing | None:
-        """A tape as the configuration wants it; None where no clips are kept. ``is_fast``: of a recording that is read
-        faster than it was made, so that evidence may be further behind in its time."""
+        """A packet ring as configured; None when no clips are kept. ``is_fast``: for a recording that is read faster
+        than real time, where evidence may lag further behind in media time."""
         evidence = self._loaded.config.evidence
         if evidence is None:
             return None
@@ -138,7 +138,7 @@ class NodeInputs:
         return PacketRing(before_s, round(evidence.ring_mb * 1e6), own_axis=own_axis, sound=sound)
 
     def _source_options(self, name: str, camera: CameraConfig) -> SourceOptions:
-        """The tape and masks of a camera; its main stream is read by a thread of its own."""
+        """The packet ring and masks of a camera; its main stream is read by a thread of its own."""
         sound = self._microphone_rings.get(camera.microphone)
         is_fast = isinstance(camera.source, FileSourceConfig) and camera.source.pace == "fast"
         ring = sound

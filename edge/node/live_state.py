@@ -1,4 +1,4 @@
-"""What the page shows of the running node: noted on the engine thread, read from any, never waited for."""
+"""Live state for the page: written on the engine thread, read from any thread, never waited for."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ _NO_SAMPLES = np.zeros(0, np.float32)
 
 
 class LiveAudio:
-    """One camera's sound as people at the page may hear it: silent where somebody may be speaking, as clips are.
+    """One camera's live sound for the page, muted where somebody may be speaking, as in clips.
 
-    Without leave to hear speech a sample is given only when every window that can tell of it was scored: about three
-    seconds late, and nothing at all while the model does not listen. ``newest(out)`` fills f32[n] with the newest
-    samples at ``rate_hz`` and says how many were heard so far; ``window_ns`` is how much sound a window has. `observe`
-    on the engine thread, `samples_after` on any.
+    Unless speech is allowed, a sample is returned only after every window that contains it was scored: about three
+    seconds late, and never while sound is not scored. ``newest(out)`` fills f32[n] with the newest samples at
+    ``rate_hz`` and returns how many there have been; ``window_ns`` is the length of a window's sound. `observe` is
+    called on the engine thread, `samples_after` on any.
     """
 
     def __init__(self, newest: Callable[[F32], int], rate_hz: int, window_ns: int, clock: Clock) -> None:
         self._newest, self._rate, self._window_ns, self._clock = newest, rate_hz, window_ns, clock
-        self._windows: deque[SpeechFlag] = deque(maxlen=64)  # on the axis of the samples heard so far
+        self._windows: deque[SpeechFlag] = deque(maxlen=64)  # on the axis of sample positions
         self._requested_ns: int | None = None
 
     def observe(self, scores: Scores) -> None:
-        """Note whether somebody may speak in a window that was just scored; nothing while nobody listens."""
+        """Note whether somebody may speak in a window that was just scored; does nothing without listeners."""
         now_ns = self._clock.mono_ns()
         if self._requested_ns is None or now_ns - self._requested_ns > LISTENER_TIMEOUT_NS:
             self._windows.clear()
@@ -62,7 +62,7 @@ class LiveAudio:
         return len(self._windows)
 
     def samples_after(self, after: int, *, speech: bool) -> LiveSamples:
-        """The samples from number ``after`` on, at most two seconds; the newest ones where that is none of them."""
+        """The samples from position ``after`` on, at most two seconds; the newest when ``after`` is out of range."""
         self._requested_ns = self._clock.mono_ns()
         windows = tuple(self._windows.copy())
         end = self._newest(_NO_SAMPLES)
@@ -79,7 +79,7 @@ class LiveAudio:
         return LiveSamples(begin + len(samples), samples)
 
     def _scored_until(self, windows: Sequence[SpeechFlag]) -> int:
-        """Up to which sample every window is scored that may tell of speech there."""
+        """The position up to which every window that covers a sample was scored."""
         if not windows:
             return 0
         return max(0, (windows[-1][0].pts_ns - self._window_ns - MARGIN_NS) * self._rate // NS_PER_S)
@@ -91,12 +91,12 @@ class LiveAudio:
             samples[max(0, first) : max(0, last)] = 0.0
 
     def _time(self, position: int) -> MediaTime:
-        """A sample's time on the axis of the samples heard so far."""
+        """A sample's time on the axis of sample positions."""
         return MediaTime(0, position * NS_PER_S // self._rate)
 
 
 class LiveState:
-    """The newest of every camera. ``hub`` is told of what changes."""
+    """The newest state of every camera. Changes are published to ``hub``."""
 
     def __init__(self, buffers: Mapping[str, CameraBuffer], geometry: Geometry, clock: Clock, hub: Hub) -> None:
         self.status: tuple[CameraStatus, ...] = ()
@@ -113,7 +113,7 @@ class LiveState:
         self._open: dict[str, Event] = {}
 
     def observe(self, step: StepResult) -> None:
-        """Note what a step brought forth and tell whoever looks; on the engine thread, never blocks."""
+        """Note the result of a step and publish it to the hub; on the engine thread, never blocks."""
         shift_ns = self._clock.wall_ns() - self._clock.mono_ns()
         for scores, rules in zip(step.scores, step.rules, strict=False):
             self._note_scores(scores, rules.values, scores.t_end_ns + shift_ns)
@@ -140,8 +140,8 @@ class LiveState:
         return tuple(self._recent[camera].copy())
 
     def frame(self, camera: str, evidence: EvidenceConfig | None) -> LiveFrame | None:
-        """The newest picture; where there are boxes, the one that they were found in. Where ``evidence`` has something
-        blurred, always one that was scored: before that nobody knows what is in it."""
+        """The newest picture; when there are boxes, the picture that they belong to. When ``evidence`` blurs
+        anything, always a scored picture: before scoring it is not known what to blur."""
         classes = evidence.blur if evidence is not None else ()
         scored = tuple(self._scored[camera].copy())
         newest = scored[-1] if scored else None
@@ -159,11 +159,12 @@ class LiveState:
         return LiveFrame(copy.number, without_letterbox(copy.image, copy.content)) if copy is not None else None
 
     def sound(self, camera: str, out: F32) -> int:
-        """Fill f32[n] with the newest sound; the samples heard so far."""
+        """Fill f32[n] with the newest sound; the position after its last sample."""
         return self._buffers[camera].newest_sound(out)
 
     def audio(self, camera: str, after: int, evidence: EvidenceConfig | None) -> LiveSamples:
-        """The newest sound for people: none where ``evidence`` lets none out, and no speech where it lets that not."""
+        """The newest sound for the page, without speech unless ``evidence`` allows it. InputError when ``evidence``
+        allows no sound."""
         if evidence is not None and not evidence.audio:
             raise InputError("evidence.audio is false in config.yaml: the sound is analysed and let out nowhere")
         return self._audio[camera].samples_after(after, speech=evidence is not None and evidence.speech)
@@ -177,7 +178,7 @@ class LiveState:
 
 
 def _recent_boxes(scored: Sequence[Scores], newest: Scores) -> list[Box]:
-    """The newest boxes, and those shortly before: what moved is blurred where it was and where it is."""
+    """The newest boxes and those shortly before, so that moving objects are blurred where they were, too."""
     return [
         box
         for scores in scored

@@ -1,6 +1,6 @@
-"""What goes out: events, scores, health and thresholds to the publisher; metrics over HTTP; the broker inside.
+"""Outputs of the node: events, scores, health and thresholds to the publisher, metrics over HTTP, embedded broker.
 
-What is held back, told: as a state of each camera, and once in the log when it begins.
+Also reports what is held back: as a state of each camera, and in the log when it begins.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ _EXPLANATIONS = {
 
 
 class HeldBackReporter:
-    """``publish(cameras, held)`` is called for cameras whose state changed, at most every five seconds each. Each
-    camera's label and reason is logged at most once an hour; what only waits for its time is not."""
+    """Reports scores that are held back. ``publish(cameras, held)`` is called for cameras whose state changed, for
+    each at most every five seconds. Each camera's label and reason is logged at most once an hour; an event that only
+    waits for its minimum duration is not."""
 
     def __init__(self, cameras: Sequence[str], publish: Callable[[Sequence[str], Sequence[HeldBack]], None]) -> None:
         self._cameras, self._publish = tuple(cameras), publish
@@ -51,7 +52,7 @@ class HeldBackReporter:
         self._logged_ns: dict[tuple[str, str, HoldReason], int] = {}
 
     def report(self, held: Sequence[HeldBack], now_ns: int) -> None:
-        """Take in everything that is held back at local time ``now_ns``."""
+        """Process everything that is held back at local time ``now_ns``."""
         self._log(held, now_ns)
         changed = []
         for camera in self._cameras:
@@ -76,8 +77,8 @@ class HeldBackReporter:
 class NodeOutputs:
     """Everything that leaves the node. `deliver` is called on the engine thread, the rest on the main thread.
 
-    Nothing here waits for a disk. ``labels`` are the names of all events of the scene; ``observers`` are shown every
-    step after it was published; ``problems`` say what is wrong with a part of the node, by its name, or nothing.
+    Nothing here waits for a disk. ``labels`` are the names of all events of the scene. ``observers`` get every step
+    after it was published. ``problems`` return what is wrong with a part of the node, by its name, or nothing.
     """
 
     HEALTH_EVERY_NS = 10 * NS_PER_S
@@ -126,7 +127,7 @@ class NodeOutputs:
         self.problems["outbox"] = lambda: self.publisher.disk_trouble
 
     def deliver(self, step: StepResult) -> None:
-        """Put a step's events on their way, and its scores and facts where they are followed."""
+        """Publish a step's events, and its scores and status when they are due."""
         if step.events:
             self.publisher.publish_events(step.events, step.ready_ns, step.infer_ns)
             for event in step.events:
@@ -139,23 +140,23 @@ class NodeOutputs:
             follow(step)
 
     def publish_thresholds(self, thresholds: Sequence[EffectiveThreshold]) -> None:
-        """Tell subscribers what is in force."""
+        """Publish the thresholds in force."""
         self.publisher.publish_thresholds(
             [ThresholdState(t.camera, t.label, t.enter, t.leave, t.origins["enter"].value) for t in thresholds]
         )
 
     def publish_labels(self, labels: Sequence[str]) -> None:
-        """Tell subscribers which events there can be from now on, where that changed."""
+        """Publish which labels there are from now on, if that changed."""
         if list(labels) != list(self._labels):
             self._labels = labels
             self.publisher.describe(dict.fromkeys(self._cameras, (*labels, *HEALTH_LABELS)), labels)
 
     def details(self) -> dict[str, str]:
-        """What is wrong, as a sentence by part of the node; empty when nothing is."""
+        """What is wrong, as a sentence by part of the node; empty when all is well."""
         return {name: text for name, problem in self.problems.items() if (text := problem())}
 
     def close(self, drain_s: float) -> None:
-        """Drain the outbox, say goodbye to the broker, and stop what was started."""
+        """Drain the outbox, disconnect from the broker, and stop what was started."""
         if not self.publisher.stop(drain_s):
             log.warning("not everything reached the broker; the rest waits on the disk for the next start")
         self._closers.close()

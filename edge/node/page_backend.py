@@ -1,7 +1,7 @@
-"""The running node as the page sees it (`edge.web.backend.NodeBackend`): what is there now, what people may change.
+"""The running node behind the page (`edge.web.backend.NodeBackend`): its live state, and what users may change.
 
 `observe` is called on the engine thread and only notes. Everything else is called by the web server's threads, which
-wait for the engine or the thread for files at most `RESULT_TIMEOUT_S`.
+wait for the engine thread or the file worker for at most `RESULT_TIMEOUT_S`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 
 class PageBackend:
-    """The page's view of the parts in ``node``; ``commands`` has the configuration in force and reloads it."""
+    """Serves the page from the parts in ``node``; ``commands`` holds the configuration in force and reloads it."""
 
     def __init__(self, node: NodeContext, commands: CommandHandler) -> None:
         self._node, self._commands = node, commands
@@ -63,11 +63,11 @@ class PageBackend:
         return replace(self._node.loaded, config=self._commands.config)
 
     def observe(self, step: StepResult) -> None:
-        """Note what a step brought forth and tell whoever looks; on the engine thread, never blocks."""
+        """Note the result of a step and publish it to the page; on the engine thread, never blocks."""
         self._live.observe(step)
 
     def labels(self) -> Sequence[str]:
-        """Of the model, of what is derived, and of the rules."""
+        """Labels of the model, derived labels, and events of rules."""
         manifest = self._node.manifest
         rule_events = custom_labels(self._commands.config, manifest)
         return tuple(dict.fromkeys([*manifest.label_names, *(label.name for label in rule_events)]))
@@ -89,7 +89,7 @@ class PageBackend:
         )
 
     def facts(self) -> Sequence[CameraStatus]:
-        """Every camera's health, as measured last."""
+        """Every camera's health, as last measured."""
         return self._live.status
 
     def open_events(self) -> Sequence[Event]:
@@ -105,7 +105,7 @@ class PageBackend:
         return self._live.frame(camera, self._commands.config.evidence)
 
     def sound(self, camera: str, out: F32) -> int:
-        """Fill f32[n] with the newest sound; the samples heard so far."""
+        """Fill f32[n] with the newest sound; the position after its last sample."""
         return self._live.sound(camera, out)
 
     def live_audio(self, camera: str, after: int) -> LiveSamples:
@@ -113,11 +113,11 @@ class PageBackend:
         return self._live.audio(camera, after, self._commands.config.evidence)
 
     def held_back(self) -> Sequence[HeldBack]:
-        """As it was a second ago at most."""
+        """What is held back, at most a second old."""
         return self._live.held_back
 
     def thresholds(self) -> Sequence[EffectiveThreshold]:
-        """All thresholds in force, two seconds old at most; older ones while the engine is too busy to say."""
+        """All thresholds in force, at most two seconds old; older while the engine is too busy to answer."""
         held, now_ns = self._thresholds, self.clock.mono_ns()
         if held is not None and now_ns - held[0] < FRESH_NS:
             return held[1]
@@ -135,7 +135,7 @@ class PageBackend:
         return {camera: self._node.outputs.publisher.is_armed(camera) for camera in self._node.buffers}
 
     def set_threshold(self, camera: str, label: str, enter: float | None) -> None:
-        """As the MQTT command; InputError when it cannot be."""
+        """Like the MQTT command; InputError when the value or the label is not valid."""
 
         def work(pipeline: Pipeline) -> None:
             pipeline.set_threshold(camera, label, enter)
@@ -146,7 +146,7 @@ class PageBackend:
         self._changed()
 
     def set_armed(self, camera: str, armed: bool) -> None:
-        """As the MQTT command."""
+        """Like the MQTT command."""
 
         def work(pipeline: Pipeline) -> None:
             self._node.outputs.deliver(StepResult(events=pipeline.set_armed(camera, armed)))
@@ -157,17 +157,17 @@ class PageBackend:
         self._changed()
 
     def drawn(self) -> Mapping[str, Any]:
-        """What was drawn so far."""
+        """The zones, lines and events that were drawn on the page."""
         return read_drawn(self._data / FILE)
 
     def draw(self, drawn: Mapping[str, Any]) -> str:
-        """Keep what was drawn if the configuration and the model take it, and have it in force at once."""
+        """Save a drawing if the configuration with it is valid, and reload at once; a sentence on what was done."""
         result = self._run_on_files(lambda: self._draw(drawn))
         self._changed()
         return result
 
     def sentence_embedder(self) -> SentenceEmbedder | None:
-        """What sentences mean; opened with the first search."""
+        """Embeds sentences for the search; opened with the first search."""
         with self._lock:
             if not self._meaning_is_open:
                 self._meaning_is_open = True
@@ -187,7 +187,7 @@ class PageBackend:
         return self._commands.reload()
 
     def _disk_free(self) -> int:
-        """Free bytes; 0 where the disk does not say."""
+        """Free bytes; 0 when the disk cannot be read."""
         try:
             return shutil.disk_usage(self._data).free
         except OSError:
@@ -209,13 +209,13 @@ class PageBackend:
 
 
 class _CrossThreadCall(Generic[_T]):
-    """A call that runs on another thread. Its errors are raised where it was asked for: no page ends the node."""
+    """A call that runs on another thread. Its errors are raised by `result`, so that no request ends the node."""
 
     def __init__(self) -> None:
         self._future: Future[_T] = Future()
 
     def run(self, work: Callable[[], _T]) -> None:
-        """On the other thread; nothing happens when nobody waits any more."""
+        """Run on the other thread; does nothing when the caller has given up."""
         if not self._future.set_running_or_notify_cancel():
             return
         try:
@@ -224,7 +224,7 @@ class _CrossThreadCall(Generic[_T]):
             self._future.set_exception(error)
 
     def result(self) -> _T:
-        """What came of it; SinkError when it takes too long."""
+        """The result of the call, or its error; SinkError when it takes too long."""
         try:
             return self._future.result(RESULT_TIMEOUT_S)
         except (FutureTimeout, TimeoutError):

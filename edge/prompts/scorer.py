@@ -30,6 +30,9 @@ OBJECT_SCALE, OBJECT_SCORE = 2.0, 0.4  # box scores as probabilities, as the mod
 MAX_LIKENESS = 0.3  # the most that a picture's cosine to the sentence gives: nothing open was there to calibrate it on
 BASELINE = -7.0  # about what ordinary windows get: what a modality adds is counted from there
 _EDGE = 1e-7
+_ALONE = (np.array([True, False]), np.array([False, True]))  # without the picture, without the sound
+WINDOWS = 4
+SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,6 @@ class PromptScorer:
         return f"{found} {names[best][0].split(',')[0].lower()}"
 
 
-_ALONE = (np.array([True, False]), np.array([False, True]))  # without the picture, without the sound
-
-
 def probability(logit: float) -> float:
     """The logistic function."""
     return float(0.5 * (1 + np.tanh(0.5 * logit)))
@@ -187,10 +187,6 @@ def _distance(nears: Sequence[ConceptMatch]) -> float:
 def _by_sound(scores: Scores, label: str) -> float:
     added = scores.contribution.get(label)
     return added.audio if added is not None else 0.0
-
-
-WINDOWS = 4
-SHARE = 0.5
 
 
 class EvidenceSmoother:

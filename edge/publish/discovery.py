@@ -21,6 +21,26 @@ from edge.publish.payloads import json_message
 from edge.publish.topics import OFFLINE, ONLINE, NodeDescription, Topics, state_message
 from edge.types import Message
 
+Entity = dict[str, Any]
+_DEVICE_CLASSES = {
+    "smoke": "smoke", "fire": "safety", "explosion": "safety", "gunshot": "safety", "glass_break": "safety",
+    "scream": "safety", "fight": "safety", "fall": "safety", "crowd_panic": "safety", "alarm": "safety",
+    "person": "occupancy", "vehicle": "occupancy", "animal": "occupancy", "anomaly": "problem",
+}  # fmt: skip
+_EVENT_TEMPLATE = (
+    "{{ {'event_type': value_json.label ~ '_' ~ value_json.phase, 'id': value_json.id, 'score': value_json.score, "
+    "'why': value_json.why, 'begin': value_json.begin, 'severity': value_json.severity, 'label': value_json.label, "
+    "'camera': value_json.camera, 'zones': value_json.zones, 'evidence': value_json.evidence} | tojson }}"
+)
+_LAST_ATTRIBUTES = (
+    "{{ {'id': value_json.id, 'label': value_json.label, 'phase': value_json.phase, 'severity': value_json.severity, "
+    "'begin': value_json.begin, 'end': value_json.end, 'score': value_json.score, 'peak': value_json.peak, "
+    "'threshold': value_json.threshold, 'why': value_json.why, 'caption': value_json.caption, "
+    "'zones': value_json.zones, 'tags': value_json.tags, 'evidence': value_json.evidence} | tojson }}"
+)
+_LONGEST_STATE = 255  # characters; Home Assistant takes no longer state
+_DISCOVERY, _STATES = "home_assistant", "states"
+
 
 def birth_topic(prefix: str) -> str:
     """Where Home Assistant says ``online`` when it starts."""
@@ -82,27 +102,6 @@ def _components(site: NodeDescription) -> dict[str, dict[str, Any]]:
 def _identity(topics: Topics) -> str:
     """The node's id in Home Assistant: letters, digits, - and _ alone."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", f"edge_{topics.site}_{topics.node}")
-
-
-Entity = dict[str, Any]
-
-_DEVICE_CLASSES = {
-    "smoke": "smoke", "fire": "safety", "explosion": "safety", "gunshot": "safety", "glass_break": "safety",
-    "scream": "safety", "fight": "safety", "fall": "safety", "crowd_panic": "safety", "alarm": "safety",
-    "person": "occupancy", "vehicle": "occupancy", "animal": "occupancy", "anomaly": "problem",
-}  # fmt: skip
-_EVENT_TEMPLATE = (
-    "{{ {'event_type': value_json.label ~ '_' ~ value_json.phase, 'id': value_json.id, 'score': value_json.score, "
-    "'why': value_json.why, 'begin': value_json.begin, 'severity': value_json.severity, 'label': value_json.label, "
-    "'camera': value_json.camera, 'zones': value_json.zones, 'evidence': value_json.evidence} | tojson }}"
-)
-_LAST_ATTRIBUTES = (
-    "{{ {'id': value_json.id, 'label': value_json.label, 'phase': value_json.phase, 'severity': value_json.severity, "
-    "'begin': value_json.begin, 'end': value_json.end, 'score': value_json.score, 'peak': value_json.peak, "
-    "'threshold': value_json.threshold, 'why': value_json.why, 'caption': value_json.caption, "
-    "'zones': value_json.zones, 'tags': value_json.tags, 'evidence': value_json.evidence} | tojson }}"
-)
-_LONGEST_STATE = 255  # characters; Home Assistant takes no longer state
 
 
 def camera_entities(site: NodeDescription, camera: str) -> dict[str, Entity]:
@@ -243,9 +242,6 @@ def _digest(topics: Topics) -> Entity:
         "p": "sensor", "name": "Digest", "stat_t": topics.digest, "val_tpl": "{{ value_json.events }}",
         "json_attr_t": topics.digest, "unit_of_meas": "alerts", "ic": "mdi:newspaper-variant-outline",
     }  # fmt: skip
-
-
-_DISCOVERY, _STATES = "home_assistant", "states"
 
 
 def device_announcement(site: NodeDescription, outbox: Outbox) -> tuple[list[Message], list[Message]]:

@@ -27,6 +27,8 @@ from edge.types import Box, Contribution, Event, EventKind, EvidenceFiles, Messa
 log = logging.getLogger(__name__)
 _MEDIA = ("media_begin", "media_end")
 _FORMER = ("media_begin_ns", "media_end_ns", "epoch")  # as earlier versions wrote them
+_LAST = "last/"
+_PREFIX = "row/"
 
 
 def pack_event(event: Event, seq: int) -> bytes:
@@ -68,9 +70,6 @@ def end_at_restart(event: Event, wall_ns: int) -> Event:
         end_ns=event.begin_ns + lasted_ns,
         why=f"{event.why}; ended at restart: the daemon stopped without notice while this event was open",
     )
-
-
-_LAST = "last/"
 
 
 @dataclass(slots=True)
@@ -171,9 +170,6 @@ class EventPhases:
             other.id != event.id and (other.camera, other.label) == (event.camera, event.label)
             for other, _ in self._open.values()
         )
-
-
-_PREFIX = "row/"
 
 
 class UnrecordedEvents:

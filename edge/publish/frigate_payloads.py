@@ -30,6 +30,8 @@ _TAGS = {
     "alarm": {"smoke detector, smoke alarm": "smoke_detector", "fire alarm": "fire_alarm", "car alarm": "car_alarm"},
     "siren": {"police car (siren)": "police_car", "ambulance (siren)": "ambulance"},
 }
+WIDTH, HEIGHT = 1280, 720
+WHOLE = [0, 0, WIDTH, HEIGHT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,6 @@ def frigate_name(event: Event) -> FrigateName:
         if tags:
             return FrigateName(_TAGS[event.label][max(tags)[1]], True)
     return default_name(event.label)
-
-
-WIDTH, HEIGHT = 1280, 720
-WHOLE = [0, 0, WIDTH, HEIGHT]
 
 
 def frigate_id(event: Event) -> str:

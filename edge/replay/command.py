@@ -30,6 +30,7 @@ from edge.types import NS_PER_S, Contribution, Event, Scores, seconds
 log = logging.getLogger(__name__)
 ANOMALY_COLUMN = "anomaly"
 CONTRIBUTION_COLUMNS = ("contribution_video", "contribution_audio")
+_DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
 
 
 class ScoresCsv:
@@ -88,9 +89,6 @@ class EventJsonLines:
         begin_ns = 0 if event.media_begin is None else event.media_begin.position_ns
         line = {"file": str(path), "t_s": round(seconds(begin_ns), 3), **payload}
         print(json.dumps(line, ensure_ascii=False, allow_nan=False), file=self._out, flush=True)
-
-
-_DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
 
 
 def run(

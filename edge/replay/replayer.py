@@ -34,6 +34,9 @@ from edge.types import U8, Event, Frame, MediaItem, Phase, Scores, seconds
 
 DECODE_THREADS = 2
 """A recording's pictures are decoded on so many, beside the thread that looks at them."""
+PREFETCHED_ITEMS = 48
+"""Items decoded ahead: two to three seconds of a recording with sound."""
+_PUT_TIMEOUT_S = 0.2
 
 
 class ReplayListener(Protocol):
@@ -158,11 +161,6 @@ class _CountingListener:
 def _run_due(pipeline: Pipeline, clock: VirtualClock) -> Iterator[ReplayStep]:
     while pipeline.has_due():
         yield ReplayStep(clock.mono_ns(), pipeline.step())
-
-
-PREFETCHED_ITEMS = 48
-"""Items decoded ahead: two to three seconds of a recording with sound."""
-_PUT_TIMEOUT_S = 0.2
 
 
 class _EndOfItems:

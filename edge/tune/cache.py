@@ -38,6 +38,11 @@ from edge.types import Box, Contribution, Scores
 STEPS_PER_FILE = 2400  # steps in one file: what bounds the memory
 _DONE = "done.json"
 _SETTINGS = ("prompts", "anomaly", "windows", "health")
+Arrays = dict[str, NDArray[Any]]
+SCHEMA = 2
+_NOTHING = np.zeros(0, np.float32)
+_PLACE = ("seq", "t_end_ns")
+_MEDIA = ("epoch", "pts_ns", "position_ns")
 
 
 def scoring_key(config: Config, manifest: Manifest, version: ProfileVersion | None) -> str:
@@ -119,13 +124,6 @@ class ScoreCache:
     def _aside(self, path: Path) -> Path:
         place = self._place(path)
         return place.with_name(place.name + ".new")
-
-
-Arrays = dict[str, NDArray[Any]]
-SCHEMA = 2
-_NOTHING = np.zeros(0, np.float32)
-_PLACE = ("seq", "t_end_ns")
-_MEDIA = ("epoch", "pts_ns", "position_ns")
 
 
 def pack_moments(moments: Sequence[ReplayStep]) -> Arrays:

@@ -37,6 +37,9 @@ _log = logging.getLogger(__name__)
 LOGGER_NAME = "edge.tune"
 OnProgress = Callable[[float], None]
 OnFinished = Callable[[str], None]
+DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
+POLL_S = 0.5
+_NOTHING = np.zeros(0, np.float32)
 
 
 @contextmanager
@@ -81,11 +84,6 @@ def scoring_progress(total_s: float, count: int) -> Iterator[tuple[OnProgress, O
             progress.console.print(line(text), highlight=False, markup=False)
 
         yield advance, ended
-
-
-DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
-POLL_S = 0.5
-_NOTHING = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ DAY_S = 86400.0
 _DRAWS = 400
 _INTO = 0.25
 Method = Literal["labelled", "quiet", "none"]
+_NOTHING = np.zeros(0, np.float32)
+_ALL = Contribution(1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +227,6 @@ def _percentiles(part: F64, whole: F64) -> F64:
     if defined.any():
         out[:, defined] = np.nanpercentile(ratio[:, defined], [5, 95], axis=0)
     return out
-
-
-_NOTHING = np.zeros(0, np.float32)
-_ALL = Contribution(1.0, 1.0, 1.0)
 
 
 def background_thresholds(

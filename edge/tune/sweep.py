@@ -36,6 +36,9 @@ FINE_THRESHOLDS = (0.05, 0.075, *(round(0.1 + 0.025 * k, 3) for k in range(35)),
 COARSE_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 SPANS, FOUND, FALSE, QUIET_S = range(4)
 F64 = NDArray[np.float64]
+TOLERANCE_BEFORE_S = 1.0
+TOLERANCE_AFTER_S = 3.0
+MAX_OUTSIDE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -119,11 +122,6 @@ def quiet_s(recording: TunedRecording, label: str, hop_ns: int) -> float:
 def _count(events: Sequence[EventInterval], spans: Sequence[LabelledSpan]) -> tuple[int, int, int]:
     matched = match_events(events, spans)
     return len(spans), matched.found, len(matched.false)
-
-
-TOLERANCE_BEFORE_S = 1.0
-TOLERANCE_AFTER_S = 3.0
-MAX_OUTSIDE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,15 @@ from edge.web.live_media import JpegCache, LiveSpectrogram
 from edge.web.responses import ErrorResponse
 
 READ_SPAN_NS = 6 * 3600 * NS_PER_S
+MOST_S = 9_000_000_000.0  # Unix seconds that fit 64 bits of nanoseconds
+EVENT_ID = r"^[A-Za-z0-9_-]{1,64}$"
+LABEL = r"^[a-z][a-z0-9_]{0,63}$"
+EventId = Annotated[str, Path(pattern=EVENT_ID)]
+PlaceName = Annotated[str, Path(pattern=NAME, max_length=64)]
+LabelName = Annotated[str, Path(pattern=LABEL)]
+LabelQuery = Annotated[str, Query(pattern=LABEL)]
+Since = Annotated[float | None, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
+UnixTime = Annotated[float, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +129,6 @@ def _of_label(traces: TraceStore, camera: str, label: str, since_ns: int, until_
     return LabelTrace(np.concatenate(times), names, values, tuple(labels))
 
 
-MOST_S = 9_000_000_000.0  # Unix seconds that fit 64 bits of nanoseconds
-EVENT_ID = r"^[A-Za-z0-9_-]{1,64}$"
-LABEL = r"^[a-z][a-z0-9_]{0,63}$"
-
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": text}
     for status, text in {
@@ -174,12 +179,6 @@ BackendDep = Annotated[NodeBackend, Depends(_box)]
 CameraName = Annotated[str, Depends(_camera)]
 StoreDep = Annotated[EventStore, Depends(_store)]
 TracesDep = Annotated[TraceStore, Depends(_traces)]
-EventId = Annotated[str, Path(pattern=EVENT_ID)]
-PlaceName = Annotated[str, Path(pattern=NAME, max_length=64)]
-LabelName = Annotated[str, Path(pattern=LABEL)]
-LabelQuery = Annotated[str, Query(pattern=LABEL)]
-Since = Annotated[float | None, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
-UnixTime = Annotated[float, Query(ge=0, le=MOST_S, allow_inf_nan=False, description="Unix seconds")]
 
 
 def local_timezone(box: NodeBackend) -> tzinfo:

@@ -23,6 +23,7 @@ SPAN_S = 4.0
 LOWEST_HZ, HIGHEST_HZ = 60.0, 14000.0
 FLOOR_DB = -100.0
 _FFT = 1024
+QUALITY = 82
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,6 @@ class LiveSpectrogram:
 def band_edges(rate_hz: int) -> NDArray[np.float64]:
     """The bands' edges in Hz [65], evenly spaced as ears hear, up to half the rate."""
     return np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, rate_hz / 2.2), BANDS + 1)
-
-
-QUALITY = 82
 
 
 @dataclass(frozen=True, slots=True)

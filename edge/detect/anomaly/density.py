@@ -34,6 +34,12 @@ _LEAST_TAIL: Final = 10
 _REFIT: Final = 256
 _MOST_SHAPE: Final = 0.3
 _BEYOND: Final = 0.3  # how far a rarity is believed that is beyond one in all the windows seen
+LEAST_COUNT: Final = 3.0
+"""How many points must have been seen within the distance."""
+MAX_DISTANCE: Final = 50.0
+"""The distance where nothing was ever seen."""
+_COARSER: Final = 1.25
+_FORGOTTEN: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +128,6 @@ def _rarity(tail: GeneralisedPareto, excess: float) -> float:
     if tail.shape < 1e-6:
         return float(excess / tail.scale / np.log(10))
     return float(np.log10(1 + tail.shape * excess / tail.scale) / tail.shape)
-
-
-LEAST_COUNT: Final = 3.0
-"""How many points must have been seen within the distance."""
-MAX_DISTANCE: Final = 50.0
-"""The distance where nothing was ever seen."""
-_COARSER: Final = 1.25
-_FORGOTTEN: Final = 0.25
 
 
 class FeatureBank:

@@ -21,6 +21,10 @@ HALF: Final = 3.0
 """Rarity (one window in a thousand quiet ones) at which the value is one half."""
 _SECOND: Final = 0.5  # how much of the second rarest part's rarity counts: parts are not independent
 _NEIGHBOUR: Final = 0.07  # of the canvas: cells whose middles are nearer, either way, support each other
+F64 = NDArray[np.float64]
+FOLDS: Final = 4
+MAX_WINDOWS: Final = 16_384
+"""Windows kept; of longer recordings every second, fourth, ... window is learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +176,6 @@ def _supported(distances: F32, places: F32, support: int) -> F32:
     if len(distances) < support:
         return np.zeros_like(distances)
     return np.asarray(np.minimum(np.sort(around, axis=1)[:, -support], distances), np.float32)
-
-
-F64 = NDArray[np.float64]
-FOLDS: Final = 4
-MAX_WINDOWS: Final = 16_384
-"""Windows kept; of longer recordings every second, fourth, ... window is learned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ LABEL: Final = Label(name=ANOMALY, modalities=("video", "audio", "sensors"), ent
 _SCHEMA: Final = 1
 _WORTH_WORDS: Final = 0.2  # a value below which nobody asks why
 _LEAST: Final = 0.1  # rarity below which a logit would say more than is known
+_NEAR = 2.0  # units: what counts as the same place
+_FASTER = 1.25
 
 
 class AnomalyScorer:
@@ -99,10 +101,6 @@ def load_normals(part: ProfilePart) -> dict[str, NormalModel]:
 def _logit(rarity: float) -> float:
     value = value_of(max(rarity, _LEAST))
     return float(np.log(value / (1 - value)))
-
-
-_NEAR = 2.0  # units: what counts as the same place
-_FASTER = 1.25
 
 
 def anomaly_reason(one: PartAnomaly, bank: FeatureBank, scores: Scores) -> str:

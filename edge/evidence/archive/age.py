@@ -1,8 +1,8 @@
-"""How old things are by time that passed, whatever the wall clock was told meanwhile.
+"""The age of evidence by elapsed time, independent of steps of the wall clock.
 
 A clock that is set from 1970 to today, or a year ahead and back, makes nothing older. While the program runs, the
-monotonic clock shows every step. Over a restart a step back is certain too; a long step ahead may be a box that was
-switched off or a clock that is wrong, so it is believed only after the program ran for some hours without correction.
+monotonic clock shows every step. Over a restart a step back is certain, too. A long step ahead may mean a machine that
+was off or a wrong clock, so it counts only after the program ran for some hours without a correction.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from edge.types import NS_PER_S
 
 HOUR_NS = 3600 * NS_PER_S
 LEAST_STEP_NS = HOUR_NS
-"""Smaller steps are no matter: no more than an hour's worth of evidence goes early."""
+"""Smaller steps are ignored: at most an hour's worth of evidence is deleted early."""
 MAX_OFF_NS = 48 * HOUR_NS
-"""A box may have been off for so long without doubt."""
+"""A machine may have been off for this long: a shorter absence counts at once."""
 CONFIRM_NS = 6 * HOUR_NS
-"""For so long the program runs before a longer absence is believed: time servers answer sooner."""
+"""How long the program must run before a longer absence counts: time servers answer sooner."""
 MOST_ERAS = 32
 _FOREVER_NS = 1 << 62
 
@@ -29,7 +29,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class ClockEra:
-    """What the wall clock went through, from ``begin_ns`` to ``end_ns``, before it stepped by ``step_ns``."""
+    """A span of wall time without a step, from ``begin_ns`` to ``end_ns``, before the clock stepped by ``step_ns``."""
 
     begin_ns: int
     end_ns: int
@@ -38,9 +38,9 @@ class ClockEra:
 
 
 class AgeClock:
-    """The eras of a box's wall clock. ``saved`` is what `dump` gave in an earlier run, None for the first.
+    """The eras of a machine's wall clock. ``saved`` is the result of `dump` in an earlier run, None for the first.
 
-    Pure: it is told the time by `note`. ValueError, TypeError or KeyError for a ``saved`` that is not `dump`'s.
+    Pure: `note` sets the time. ValueError, TypeError or KeyError for a ``saved`` that `dump` did not make.
     """
 
     def __init__(self, wall_ns: int, mono_ns: int, saved: str | None = None) -> None:
@@ -52,7 +52,7 @@ class AgeClock:
             self._resume(json.loads(saved), wall_ns)
 
     def note(self, wall_ns: int, mono_ns: int) -> bool:
-        """What the clocks say now; whether the wall clock stepped since the last time."""
+        """Set the time of both clocks; whether the wall clock stepped since the last call."""
         passed_ns = mono_ns - self._mono_ns
         expected_ns = self._wall_ns + passed_ns
         stepped = abs(wall_ns - expected_ns) > LEAST_STEP_NS
@@ -66,11 +66,11 @@ class AgeClock:
         return stepped
 
     def older_than(self, age_ns: int) -> list[Span]:
-        """The wall times (from, before) that lie further back than ``age_ns``, in order and apart."""
+        """The spans (from, before) of wall time that are older than ``age_ns``, in order, without overlaps."""
         return [(lo, min(hi, before)) for lo, hi, before in self._limits(age_ns) if lo < min(hi, before)]
 
     def dump(self) -> str:
-        """Everything, for `saved`."""
+        """The whole state, to be passed as ``saved``."""
         eras = [asdict(era) for era in self._eras]
         return json.dumps({"eras": eras, "begin_ns": self._begin_ns, "wall_ns": self._wall_ns})
 
@@ -91,7 +91,7 @@ class AgeClock:
         self._ran_ns = 0
 
     def _limits(self, age_ns: int) -> list[tuple[int, int, int]]:
-        """(from, to, before): wall times from..to are of one era, and those before ``before`` are too old."""
+        """(from, to, before): wall times from..to are one era, and those before ``before`` are too old."""
         eras = [*self._eras, ClockEra(self._begin_ns, self._wall_ns, 0)]
         before = [self._wall_ns - age_ns - sum(era.step_ns for era in eras[i:]) for i in range(len(eras))]
         edges = sorted({-_FOREVER_NS, _FOREVER_NS, *(t for era in eras for t in (era.begin_ns, era.end_ns))})

@@ -1,8 +1,7 @@
-"""Removing below a folder and nowhere else: no symbolic link is followed, neither on the way nor inside.
+"""Lists and removes files below the evidence folder and nowhere else; no symbolic link is followed.
 
-Every step is relative to an open folder (``dir_fd``), so that swapping a folder for a link meanwhile leads nowhere.
-
-What lies in the evidence folder, and how old each thing is: from names alone, so that it holds for any file.
+Every step is relative to an open folder (``dir_fd``), so that swapping a folder for a link meanwhile has no effect.
+The age of each item follows from names alone, so that it is known for any file.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from edge.evidence.archive.traces import day_begin_ns
 from edge.types import NS_PER_S
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DAY_NS = 86_400 * NS_PER_S
+_ASIDE = re.compile(r"^events\.db\.corrupt-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,9 @@ class FolderEntry:
 
 
 def remove(folder: Path, path: str) -> bool:
-    """Remove a file or a whole folder at ``path`` below ``folder``, then parents that are empty by it.
+    """Remove a file or a whole folder at ``path`` below ``folder``, then parents that this left empty.
 
-    True when it is gone (also when it never was there); False when a link stands in the way or the system refuses.
+    True when it is gone (also when it never existed); False when a link is in the way or the system refuses.
     """
     parts = safe_parts(path)
     if not parts:
@@ -55,9 +56,9 @@ def remove(folder: Path, path: str) -> bool:
 
 
 def safe_parts(path: str) -> tuple[str, ...]:
-    """The names of a path that leads below a folder; empty for one that may lead elsewhere, absolute ones above all.
+    """The parts of a path below a folder; empty for a path that may lead elsewhere, such as an absolute one.
 
-    An absolute name given to the system with an open folder ignores the folder, so that not one may pass.
+    The system ignores the open folder for an absolute name, so none may pass.
     """
     parts = PurePosixPath(path).parts
     if path.startswith("/") or "\0" in path or any("/" in part or part in {"", ".", ".."} for part in parts):
@@ -66,7 +67,7 @@ def safe_parts(path: str) -> tuple[str, ...]:
 
 
 def files_below(folder: Path, under: str = "") -> Iterator[FolderEntry]:
-    """Every plain file below ``folder/under``; links are neither followed nor told. Vanishing files are left out."""
+    """Every plain file below ``folder/under``. Links are not followed or listed; vanishing files are left out."""
     try:
         entries = sorted(os.scandir(folder / under), key=lambda entry: entry.name)
     except OSError:
@@ -82,10 +83,10 @@ def files_below(folder: Path, under: str = "") -> Iterator[FolderEntry]:
 
 
 def _remove_at(parent: int, name: str) -> None:
-    if safe_parts(name) != (name,):  # a second lock: the system ignores ``parent`` for an absolute name
+    if safe_parts(name) != (name,):  # checked again: the system ignores ``parent`` for an absolute name
         raise OSError(f"{name!r}: not a name in a folder")
     try:
-        os.unlink(name, dir_fd=parent)  # a link goes itself, not what it leads to
+        os.unlink(name, dir_fd=parent)  # removes a link itself, not its target
     except (IsADirectoryError, PermissionError):
         inner = os.open(name, _FOLDER, dir_fd=parent)
         try:
@@ -111,16 +112,12 @@ def _opened(stack: contextlib.ExitStack, fd: int) -> int:
     return fd
 
 
-DAY_NS = 86_400 * NS_PER_S
-_ASIDE = re.compile(r"^events\.db\.corrupt-(\d+)")
-
-
 @dataclass(frozen=True, slots=True)
 class RetentionItem:
-    """What is removed as one: an event's folder, a day's trace or digest, a damaged database that was moved aside.
+    """A unit of removal: an event's folder, a day's trace or digest, or a damaged database that was put aside.
 
-    ``begin_ns`` is the earliest that anything in it can be of, ``end_ns`` the latest. ``listed`` says whether it is an
-    event's folder, of which rows may know.
+    Its content is from ``begin_ns`` at the earliest to ``end_ns`` at the latest. ``is_event``: it is an event's
+    folder, whose files may have rows.
     """
 
     path: str
@@ -138,13 +135,13 @@ class _ItemFiles:
 
 
 def list_items(folder: Path) -> tuple[int, list[RetentionItem]]:
-    """All bytes below ``folder``, and the things that may be removed; what belongs to nothing known is only counted."""
+    """The bytes of all files below ``folder``, and the items that may be removed; unknown files are only counted."""
     found = list(files_below(folder))
     return sum(file.size for file in found), group_items(found)
 
 
 def group_items(found: Iterable[FolderEntry]) -> list[RetentionItem]:
-    """Files put together to things, oldest first."""
+    """Files grouped into items, oldest first."""
     piles: dict[tuple[str, int, int, bool], _ItemFiles] = {}
     for file in found:
         key = _belongs(file.path)
@@ -160,12 +157,12 @@ def group_items(found: Iterable[FolderEntry]) -> list[RetentionItem]:
 
 
 def last_damage_ns(names: Iterable[str]) -> int:
-    """When a database was last moved aside, from the names in the folder; 0 if never."""
+    """When a database was last put aside, from the names in the folder; 0 if never."""
     return max((int(match[1]) for name in names if (match := _ASIDE.match(name))), default=0)
 
 
 def _belongs(path: str) -> tuple[str, int, int, bool] | None:
-    """The path, span and kind of the thing that a file is part of."""
+    """The path, span and kind of the item that a file belongs to."""
     parts = path.split("/")
     if aside := _ASIDE.match(parts[0]):
         return path, int(aside[1]), int(aside[1]), False

@@ -1,11 +1,8 @@
-"""Reading the evidence's database: by id, by what restricts, and by what is searched for. Thread-safe.
+"""Reads the evidence database: by id, by restrictions (in SQL), and by search (ranked). Thread-safe.
 
-From a query to events: what restricts goes to SQL, what is searched for is ranked.
-
-Ranking. Words give a rank by BM25 (a hit in the label or the caption counts most), meaning gives a rank by closeness;
-the two are joined by reciprocal rank fusion (Cormack, Clarke, Buettcher 2009: the sum of 1 / (60 + rank)), which needs
-no common scale of two numbers that have none. An event without a hit in words counts only when its meaning stands
-out: closeness alone always names somebody as the closest.
+Words are ranked by BM25 (a hit in the label or the caption counts most), meaning by cosine. Reciprocal rank fusion
+joins both ranks (Cormack, Clarke, Buettcher 2009: the sum of 1 / (60 + rank)), because their numbers have no common
+scale. An event without a word hit counts only when its cosine stands out: some event is always the closest.
 """
 
 from __future__ import annotations
@@ -28,13 +25,18 @@ from edge.types import F32
 
 log = logging.getLogger(__name__)
 WEIGHTS = "8.0, 1.0, 3.0, 2.0, 1.0, 6.0"  # of label, why, tags, zones, camera, caption
-DEPTH = 400  # how far down each of the two rankings is looked
+DEPTH = 400  # entries that are used of each of the two rankings
 RRF_K = 60.0
-LEAST_Z_SCORE = 2.0  # spreads above what is ordinary, from which a meaning counts without a word
-LEAST_COSINE = 0.35  # the same where nothing is known of what is ordinary
-WORDS_BATCH = 10_000  # events that are ranked by words at once
+LEAST_Z_SCORE = 2.0  # standard deviations above the baseline from which a meaning counts without a word hit
+LEAST_COSINE = 0.35  # the same when there is no baseline
+WORDS_BATCH = 10_000  # events that are ranked by words at a time
 NO_RESTRICTION = "1"  # no restriction
 _WORD = re.compile(r"\w+")
+_COLUMNS = ", ".join(f"e.{name}" for name in EVENT)
+_SEARCHED = (
+    "SELECT e.n FROM words w JOIN events e ON e.n = w.rowid WHERE words MATCH ? AND w.rowid BETWEEN ? AND ? AND {} "  # noqa: S608
+    f"ORDER BY bm25(words, {WEIGHTS}), e.n DESC LIMIT ?"
+)
 
 
 def where_clause(query: EventQuery) -> tuple[str, list[object]]:
@@ -77,7 +79,7 @@ def near_miss_clause(query: EventQuery) -> tuple[str, list[object]]:
 
 
 def matches(record: EventRecord, query: EventQuery) -> bool:
-    """What `where_clause` says, of a record that is not in the database (yet)."""
+    """`where_clause` for a record that is not in the database yet."""
     end_ns = record.begin_ns if record.end_ns is None else record.end_ns
     verdict = "none" if record.mark is None else record.mark.verdict
     return all(
@@ -95,14 +97,14 @@ def matches(record: EventRecord, query: EventQuery) -> bool:
 
 
 def match_expression(text: str) -> str:
-    """Words as a full-text expression that any of them fulfils; "" when there is none. Nothing in it is syntax."""
+    """A full-text expression that matches any of the words; "" without words. Nothing in ``text`` acts as syntax."""
     return " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(text.lower())))
 
 
 def reciprocal_rank_fusion(
     words: Sequence[int], meaning: Sequence[tuple[int, float]], least: float
 ) -> dict[int, float]:
-    """Reciprocal rank fusion of two rankings, best first; ``least`` is what a meaning without a word must reach."""
+    """Reciprocal rank fusion of two rankings, best first; a meaning without a word hit must reach ``least``."""
     scores: dict[int, float] = {n: 1.0 / (RRF_K + rank) for rank, n in enumerate(words, 1)}
     hits = set(scores)
     for rank, (n, closeness) in enumerate(meaning, 1):
@@ -112,21 +114,14 @@ def reciprocal_rank_fusion(
 
 
 def by_score(scores: Mapping[int, float]) -> list[tuple[int, float]]:
-    """By score, the newer of equals first."""
+    """Sorted by score, the newer of equals first."""
     return sorted(scores.items(), key=lambda item: (-item[1], -item[0]))
-
-
-_COLUMNS = ", ".join(f"e.{name}" for name in EVENT)
-_SEARCHED = (
-    "SELECT e.n FROM words w JOIN events e ON e.n = w.rowid WHERE words MATCH ? AND w.rowid BETWEEN ? AND ? AND {} "  # noqa: S608
-    f"ORDER BY bm25(words, {WEIGHTS}), e.n DESC LIMIT ?"
-)
 
 
 class EventReader:
     """A connection of its own to the file at ``path``. InputError when it is missing or damaged, SinkError when the
-    disk does not give it. With ``at_once`` so at the start, else from each method until it is there. The first search
-    by meaning reads all vectors into memory, later ones what is new."""
+    disk cannot read it: from the constructor with ``at_once``, else from each method until the file is there. The
+    first search by meaning reads all vectors into memory, later ones only new vectors."""
 
     def __init__(self, path: Path, clock: Clock, *, at_once: bool = True) -> None:
         self._path = path
@@ -139,7 +134,7 @@ class EventReader:
             self._db  # noqa: B018 - opens it
 
     def rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
-        """Plain rows."""
+        """The rows of a statement."""
         return self._db.read(sql, args)
 
     def get(self, event_id: str) -> EventRecord | None:
@@ -147,7 +142,7 @@ class EventReader:
         return next(iter(self._records("WHERE e.id = ?", (event_id,)).values()), None)
 
     def find(self, query: EventQuery) -> list[SearchHit]:
-        """Newest first, or best first where the query searches."""
+        """Events that match, newest first, or best first when the query searches."""
         restriction, args = where_clause(query)
         text = match_expression(query.text)
         if text or query.vector is not None:
@@ -156,7 +151,7 @@ class EventReader:
         return [SearchHit(record, 0.0) for record in self._records(rest, (*args, query.limit)).values()]
 
     def reopen(self) -> None:
-        """The file was replaced: read the new one."""
+        """Open the file again after it was replaced."""
         with self._searching:
             self.close()
             self._vectors = VectorIndex()
@@ -178,7 +173,7 @@ class EventReader:
             return self._opened
 
     def _records(self, rest: str, args: Sequence[object]) -> dict[int, EventRecord]:
-        """Events by number, in the order of the query."""
+        """Events by row number, in the order of the query."""
         rows = self._db.read(f"SELECT e.n, {_COLUMNS} FROM events e {rest}", args)  # noqa: S608
         numbers = [row[0] for row in rows]
         sql = f"SELECT n, kind, path, size, facts FROM files WHERE n IN ({_marks(numbers)})"  # noqa: S608
@@ -193,7 +188,7 @@ class EventReader:
         return found
 
     def _missing(self, numbers: Sequence[object]) -> dict[int, dict[str, str]]:
-        """Why files are not there, by event; nothing in a file that an older version wrote."""
+        """Why files are missing, by event; empty for a database of an older version."""
         found: dict[int, dict[str, str]] = {}
         if self._db.read("SELECT 1 FROM sqlite_master WHERE name = 'missing'"):
             sql = f"SELECT n, kind, reason FROM missing WHERE n IN ({_marks(numbers)})"  # noqa: S608
@@ -213,15 +208,15 @@ class EventReader:
         return [SearchHit(records[n], score) for n, score in ranked if n in records]
 
     def _allowed(self, restriction: str, args: Sequence[object]) -> NDArray[np.int64]:
-        """The numbers of the events that the restrictions leave."""
+        """The row numbers of the events that match the restrictions."""
         sql = f"SELECT e.n FROM events e WHERE {restriction}"  # noqa: S608
         return np.array([row[0] for row in self._db.read(sql, args)], np.int64)
 
     def _word_hits(
         self, text: str, restriction: str, args: Sequence[object], allowed: NDArray[np.int64] | None
     ) -> list[int]:
-        """The best `finding.DEPTH` by words: among the newest `finding.STRETCH` events, and further back only while
-        those have not that many hits, since ranking every event that has a common word would take long."""
+        """The best `DEPTH` events by words among the newest `WORDS_BATCH`; older ones only while there are fewer
+        hits, because ranking every event with a common word would take long."""
         if allowed is not None:
             first, last = int(allowed.min()), int(allowed.max())
         else:
@@ -237,7 +232,7 @@ class EventReader:
     def _vector_hits(
         self, vector: F32, ordinary: F32 | None, allowed: NDArray[np.int64] | None
     ) -> list[tuple[int, float]]:
-        """The events closest in meaning first, `finding.DEPTH` at most."""
+        """The events with the closest meaning, at most `DEPTH`, closest first."""
         with self._searching:
             self._vectors.add(self._db.read("SELECT seq, n, data FROM vectors WHERE seq > ?", (self._vectors.seq,)))
             return self._vectors.closest(np.asarray(vector, np.float32), ordinary, allowed, DEPTH)

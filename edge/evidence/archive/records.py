@@ -1,4 +1,4 @@
-"""What is kept of events, as values. All times are wall (Unix) nanoseconds; paths are below the evidence folder."""
+"""Records of kept events. All times are wall (Unix) nanoseconds; paths are relative to the evidence folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEVERITIES = ("info", "warning", "alert")  # from the least to the most
 class EvidenceFile:
     """One kept file: ``path`` below the evidence folder (with forward slashes), ``size`` in bytes.
 
-    ``facts`` says what whoever wrote it knows of it, as in ``{"begin_ns": ..., "seconds": 15.2, "width": 1920}``.
+    ``facts`` holds what its writer knows, such as ``{"begin_ns": ..., "seconds": 15.2, "width": 1920}``.
     """
 
     path: str
@@ -29,7 +29,7 @@ class EvidenceFile:
 
 @dataclass(frozen=True, slots=True)
 class EventMark:
-    """What a person said of an event: ``true`` (it was that) or ``false`` (a false alarm)."""
+    """A user's verdict on an event: ``true`` (correct) or ``false`` (a false alarm)."""
 
     verdict: Verdict
     by: str
@@ -39,9 +39,9 @@ class EventMark:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One event as kept; ``end_ns`` is None until it ended. ``model`` is the name and version that was running.
+    """One kept event; ``end_ns`` is None until it ended. ``model`` is the name and version that was running.
 
-    ``missing`` says of files that should be there why they are not.
+    ``missing`` has the reason for each file that should exist and does not.
     """
 
     id: str
@@ -67,13 +67,13 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Which events are wanted; what is empty or None does not restrict.
+    """A query for events; fields that are empty or None do not restrict it.
 
-    ``text`` is words of which any may match (full text); ``vector`` f32[D] is what a sentence means, a unit vector in
-    the space of `Features.aligned`, and ``baseline`` f32[2,2] the mean and spread of its cosine to ordinary pictures
-    and to ordinary sounds. With either, the best come first, else the newest. An event is in the span when
-    any part of it lies in ``since_ns`` <= t < ``until_ns``. ``before_ns`` pages on: only events that began before it.
-    ``marked`` "none" asks for those that nobody judged yet; ``zones`` matches an event that was in any of them.
+    ``text`` is words of which any may match (full text). ``vector`` f32[D] is the embedding of a sentence, a unit
+    vector in the space of `Features.aligned`; ``baseline`` f32[2,2] has the mean and standard deviation of its cosine
+    to ordinary pictures and to ordinary sounds. With either, the best come first, else the newest. An event is in the
+    span when any part of it lies in ``since_ns`` <= t < ``until_ns``. ``before_ns`` is for paging: only events that
+    began before it. ``marked`` "none" selects events without a mark; ``zones`` matches an event that was in any.
     """
 
     text: str = ""
@@ -92,7 +92,7 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """One event that a query found; ``score`` is 0 where nothing was searched for, else higher is better."""
+    """One event that a query found; ``score`` is 0 without a search, else higher is better."""
 
     record: EventRecord
     score: float
@@ -100,8 +100,8 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class StoredNearMiss:
-    """A moment that came near an event and was none: ``value`` stayed below ``enter``. ``thumbnail`` is a JPEG, empty
-    where there was no picture; ``number`` is the store's, 0 before it is kept."""
+    """A near miss: ``value`` stayed below ``enter``. ``thumbnail`` is a JPEG, empty without a picture; ``number`` is
+    its row number, 0 before it is stored."""
 
     camera: str
     label: str

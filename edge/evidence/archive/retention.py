@@ -1,10 +1,9 @@
-"""Throws evidence away in time: by age, by size, and where the disk gets full. Exact, and safe to kill at any step.
+"""Deletes evidence by age, by size, and when the disk gets full. Exact, and safe to kill at any step.
 
-By age the whole event goes, row and mark included; age is time that passed, not a date (`age`). By size the oldest
-files go first, and their events stay as rows until their age takes them. What is to be unlinked is noted in the
-database in the same transaction that forgets it, and crossed out when it is gone; so a kill leaves neither files that
-nobody knows nor rows whose files are missing, once `sweep` has run again. One thread at a time: calls wait for each
-other.
+By age the whole event is deleted, with row and mark; age is elapsed time, not a date (`age`). By size the oldest files
+are deleted first, and their rows stay until they are too old. The transaction that deletes a file's row also notes its
+path as doomed; the note is removed when the file is gone. So after a kill and the next `sweep` there are neither
+files without rows nor rows without files. Calls from several threads wait for each other.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ GB = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What one sweep removed: rows of events, things on the disk (folders of events, days of traces), their bytes."""
+    """What one sweep removed: rows of events, items on disk (folders of events, days of traces), and their bytes."""
 
     events: int = 0
     things: int = 0
@@ -40,15 +39,15 @@ class SweepResult:
 
 
 class Retention:
-    """Governs what may be written to ``folder`` and what must go. Make it before anything is written: files that no
-    row knows by then are what a kill left, and go with the first sweep.
+    """Decides what may be written to ``folder`` and what must be deleted. Create it before anything is written: files
+    without a row at that time were left by a kill, and the first sweep deletes them.
 
-    ``free`` gives the free bytes of the disk.
+    ``free`` returns the free bytes of the disk.
     """
 
     BATCH = 200
-    SCAN_NS = 600 * NS_PER_S  # between two looks at every file; what is granted is counted in between
-    STRAY_NS = 3600 * NS_PER_S  # a file may be without a row for so long: it is being written
+    SCAN_NS = 600 * NS_PER_S  # between two scans of every file; bytes granted in between are counted
+    STRAY_NS = 3600 * NS_PER_S  # a file may have no row for this long, while it is being written
 
     def __init__(
         self,
@@ -77,15 +76,15 @@ class Retention:
             log.warning("%s", error)
 
     def reconfigure(self, settings: EvidenceConfig) -> None:
-        """Take over other settings."""
+        """Apply new settings."""
         self._keep_ns = nanoseconds(settings.keep_days * 86_400)
         self._keep_bytes = round(settings.keep_gb * GB)
         self._keep_free = round(settings.keep_free_gb * GB)
 
     def sweep(self) -> SweepResult:
-        """Remove what has to go now; call it about once a minute. What the disk refuses is tried again next time.
+        """Delete what is due; call it about once a minute. Failed deletions are tried again next time.
 
-        Events and room are looked after every time, every file is looked at each ten minutes.
+        Events and free space are checked every time, every file each ten minutes.
         """
         with self._lock:
             self._store.write_held()
@@ -108,7 +107,7 @@ class Retention:
             return SweepResult(rows, sum(one.things for one in gone), sum(one.size for one in gone))
 
     def room_for(self, size: int) -> bool:
-        """Whether ``size`` bytes may be written now; takes the oldest away where that makes room for them."""
+        """Whether ``size`` bytes may be written now; deletes the oldest evidence when that makes room."""
         with self._lock:
             if size > self._keep_bytes:
                 return False
@@ -124,7 +123,7 @@ class Retention:
             return True
 
     def _is_due(self) -> bool:
-        """Whether it is time to look at every file."""
+        """Whether a scan of every file is due."""
         now_ns = self._clock.mono_ns()
         if now_ns < self._scan_due_ns:
             return False
@@ -132,7 +131,7 @@ class Retention:
         return True
 
     def _lacking(self, size: int) -> int:
-        """How many bytes have to go before ``size`` more may come."""
+        """How many bytes must be deleted before ``size`` more can be written."""
         try:
             free = self._free()
         except OSError:
@@ -140,9 +139,9 @@ class Retention:
         return max(self._used + size - self._keep_bytes, self._keep_free + size - free)
 
     def _note_time(self) -> AgeClock:
-        """Note what the clocks say: at once on the disk when the wall clock stepped, else now and then.
+        """Note the time of the clocks; written at once when the wall clock stepped, else now and then.
 
-        SinkError while the disk does not say what the clock went through before: then nothing is old.
+        SinkError while the earlier eras cannot be read: nothing counts as old then.
         """
         wall_ns, now_ns = self._clock.wall_ns(), self._clock.mono_ns()
         if self._ages is None:
@@ -164,11 +163,11 @@ class Retention:
             return AgeClock(wall_ns, mono_ns)
 
     def _unlink_doomed(self) -> None:
-        """Unlink what was noted before and not crossed out."""
+        """Unlink the files that are still noted as doomed."""
         self._unlink([str(path) for (path,) in self._store.rows("SELECT path FROM doomed")])
 
     def _events_by_age(self, spans: Sequence[Span]) -> int:
-        """Events and candidates that are older than they may be, with all that belongs to them; how many events."""
+        """Delete events and near misses that are too old, with all their files; how many events."""
         rows = 0
         for span in spans:
             while batch := self._store.rows(
@@ -186,14 +185,14 @@ class Retention:
     def _sweep_items_by_age(
         self, there: Sequence[RetentionItem], spans: Sequence[Span]
     ) -> tuple[SweepResult, list[RetentionItem]]:
-        """Days of traces when all of them is too old, digests when any of them is; and what is left."""
+        """Delete days of traces that are wholly too old, and digests that are partly; returns also the rest."""
         old = [t for t in there if is_in_spans((t.begin_ns if t.path.startswith("digests/") else t.end_ns) - 1, spans)]
         gone = {thing.path: thing.size for thing in old if remove(self._folder, thing.path)}
         self._used -= sum(gone.values())
         return SweepResult(0, len(gone), sum(gone.values())), [t for t in there if t.path not in gone]
 
     def _sweep_strays(self, there: Sequence[RetentionItem]) -> SweepResult:
-        """Files that no row has known for long: of a recording that was cut short."""
+        """Delete files that have had no row for long, such as those of an interrupted recording."""
         now_ns = self._clock.mono_ns()
         unlisted = self._unlisted(there)
         self._strays = {path: self._strays.get(path, now_ns) for path in unlisted}
@@ -204,7 +203,7 @@ class Retention:
         return SweepResult(0, len(gone), size)
 
     def _by_size(self, there: Sequence[RetentionItem], size: int) -> SweepResult:
-        """The oldest, until ``size`` more bytes have room."""
+        """Delete the oldest, until there is room for ``size`` more bytes."""
         events = things = removed = 0
         while (lacking := self._lacking(size)) > 0:
             batch = _enough(self._in_order(there), lacking, self.BATCH)
@@ -221,7 +220,7 @@ class Retention:
         return SweepResult(events, things, removed)
 
     def _in_order(self, there: Sequence[RetentionItem]) -> list[RetentionItem]:
-        """Oldest first: events by when they began, not only by their day."""
+        """Oldest first: events by their begin, not only by day."""
         begun = {
             event_folder_name(begin_ns, camera, event_id): begin_ns
             for event_id, camera, begin_ns in self._store.rows(
@@ -241,7 +240,7 @@ class Retention:
         return sorted(found)
 
     def _forget(self, numbers: Sequence[int], paths: Sequence[str], *, rows_too: bool) -> None:
-        """Note ``paths`` as doomed and forget the files (and the rows) of events, in one; then unlink."""
+        """Note ``paths`` as doomed and delete the files (and rows) of events in one transaction; then unlink."""
         tables = [("files", "n"), ("missing", "n"), ("words", "rowid"), ("vectors", "n"), ("events", "n")]
         statements: list[Statement] = [("INSERT OR IGNORE INTO doomed (path) VALUES (?)", (path,)) for path in paths]
         for n in numbers:
@@ -262,9 +261,9 @@ class Retention:
         self._refused = refused
 
     def _unlisted(self, there: Sequence[RetentionItem]) -> dict[str, int]:
-        """Files in events' folders that no row knows, with a share of the size; and rows lose files that are gone.
+        """Files in events' folders without a row, with a share of the size; also deletes rows of missing files.
 
-        Those of days up to when a damaged database was replaced are not told: their rows may be lost, they are not.
+        Files of days up to the replacement of a damaged database are left out: their rows may be lost.
         """
         spared_ns = last_damage_ns(path.name for path in self._folder.iterdir())
         listed = {str(path): (n, kind) for path, n, kind in self._store.rows("SELECT path, n, kind FROM files")}
@@ -284,7 +283,7 @@ class Retention:
 
 
 def _enough(there: Sequence[RetentionItem], size: int, most: int) -> list[RetentionItem]:
-    """The first of ``there`` that together have ``size`` bytes, ``most`` at most."""
+    """The first of ``there`` that together have ``size`` bytes, at most ``most``."""
     batch: list[RetentionItem] = []
     total = 0
     for thing in there[:most]:

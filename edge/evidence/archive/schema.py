@@ -1,7 +1,4 @@
-"""What the evidence's SQLite file holds, and in which version.
-
-Records to rows of the database and back. Plain functions.
-"""
+"""The schema of the evidence database with its version, and the conversion of records to rows and back. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +14,10 @@ from edge.evidence.archive.records import EventMark, EventRecord, EvidenceFile, 
 from edge.sqlite import SqliteSchema, connect
 from edge.types import Box, Contribution, Event, EventKind
 
-# `n` numbers never come back, so that what is kept of a removed event elsewhere cannot be taken for another's.
-# `missing` says why a file that an event should have is not there.
-# `words` is what is searched; `vectors.seq` grows with every change, so that a reader knows what is new to it.
-# `doomed` is what is about to be unlinked: noted before it is, crossed out after.
+# `n` numbers are never used again, so that data kept elsewhere of a removed event is not taken for another's.
+# `missing` has the reason why a file of an event does not exist.
+# `words` is the full-text index; `vectors.seq` grows with every change, so that a reader finds what is new to it.
+# `doomed` lists files that are about to be unlinked: noted before, deleted after.
 _SQL = """
 CREATE TABLE IF NOT EXISTS events (
     n INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -60,13 +57,13 @@ EVENT = (
     *("id", "camera", "kind", "label", "severity", "begin_ns", "end_ns", "peak", "threshold", "why", "zones"),
     *("contribution", "boxes", "tags", "model", "caption", "verdict", "marked_by", "marked_ns", "mark_note"),
 )
-"""The columns that make a record, in their order."""
+"""The columns of a record, in order."""
 
 INDEXED = (
     "INSERT OR REPLACE INTO words (rowid, label, why, tags, zones, camera, caption) "
     "SELECT n, label, why, names_in(tags) || ' ' || names_in(boxes), zones, camera, caption FROM events"
 )
-"""Makes events findable by their words; goes on with WHERE."""
+"""Adds events to the full-text index; a WHERE clause follows."""
 
 _SALVAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "events": ("n", ("n", *EVENT)),
@@ -77,7 +74,23 @@ _SALVAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "doomed": ("path", ("path",)),
     "ages": ("n", ("n", "eras")),
 }
-"""What is taken over from a damaged file: the table, its key, its columns."""
+"""What is salvaged from a damaged file: the table, its key, its columns."""
+Row = tuple[Any, ...]
+_KEPT = {
+    "id",
+    "caption",
+    "verdict",
+    "marked_by",
+    "marked_ns",
+    "mark_note",
+}  # columns that a later phase does not change
+PUT_EVENT = (
+    f"INSERT INTO events ({', '.join(EVENT)}) VALUES ({', '.join('?' * len(EVENT))}) "  # noqa: S608
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in EVENT if c not in _KEPT)}"
+)
+ATTACH_FILE = "INSERT OR REPLACE INTO files (n, kind, path, size, facts) SELECT n, ?, ?, ?, ? FROM events WHERE id = ?"
+NOTE_MISSING = "INSERT OR REPLACE INTO missing (n, kind, reason) SELECT n, ?, ? FROM events WHERE id = ?"
+CLEAR_MISSING = "DELETE FROM missing WHERE kind = ? AND n IN (SELECT n FROM events WHERE id = ?)"
 
 
 def _names_in(tags: str) -> str:
@@ -120,20 +133,8 @@ EVENTS_SCHEMA = SqliteSchema(
 )
 
 
-Row = tuple[Any, ...]
-
-_KEPT = {"id", "caption", "verdict", "marked_by", "marked_ns", "mark_note"}  # what a later phase does not touch
-PUT_EVENT = (
-    f"INSERT INTO events ({', '.join(EVENT)}) VALUES ({', '.join('?' * len(EVENT))}) "  # noqa: S608
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in EVENT if c not in _KEPT)}"
-)
-ATTACH_FILE = "INSERT OR REPLACE INTO files (n, kind, path, size, facts) SELECT n, ?, ?, ?, ? FROM events WHERE id = ?"
-NOTE_MISSING = "INSERT OR REPLACE INTO missing (n, kind, reason) SELECT n, ?, ? FROM events WHERE id = ?"
-CLEAR_MISSING = "DELETE FROM missing WHERE kind = ? AND n IN (SELECT n FROM events WHERE id = ?)"
-
-
 def to_event_record(event: Event, model: str) -> EventRecord:
-    """An event's newest phase as it is kept."""
+    """The record of an event's newest phase."""
     end_ns = None if event.end_ns is None else event.wall_begin_ns + event.end_ns - event.begin_ns
     return EventRecord(
         id=event.id,
@@ -197,7 +198,7 @@ def files_of(rows: Iterable[Row]) -> dict[int, dict[FileKind, EvidenceFile]]:
     """Rows of (n, kind, path, size, facts) by event."""
     found: dict[int, dict[FileKind, EvidenceFile]] = {}
     for n, kind, path, size, facts in rows:
-        with contextlib.suppress(ValueError):  # of a damaged file: one left out
+        with contextlib.suppress(ValueError):  # in a damaged file: left out
             found.setdefault(n, {})[kind] = EvidenceFile(path, size, json.loads(facts))
     return found
 

@@ -1,8 +1,8 @@
-"""The events of a box, kept: what happened, what was found, said and marked, and which files belong to it.
+"""The event store: events with captions, marks, near misses and their files, in SQLite.
 
-Thread-safe. Writing never raises for a disk: what cannot be written is held in memory, is read as if it were written,
-and is written with the next call that can, also where the file cannot even be opened. Reading has a connection of its
-own and waits for no writing; SinkError when the disk does not give what is asked for.
+Thread-safe. Writing never raises for a disk: a failed write is held in memory, is read as if it were written, and is
+written with the next call that can, even when the file cannot be opened at first. Reading has a connection of its own
+and does not wait for writes; SinkError when the disk cannot read.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ _T = TypeVar("_T")
 
 
 def event_folder_name(begin_ns: int, camera: str, event_id: str) -> str:
-    """Where an event's files lie below the evidence folder; the day is that of UTC."""
+    """The folder of an event's files below the evidence folder; the day is in UTC."""
     return f"{iso8601(begin_ns)[:10]}/{camera}/{event_id}"
 
 
 class EventStore:
-    """The events in ``folder`` (``data_dir/evidence``), which this process keeps unless ``read_only``.
+    """The events in ``folder`` (``data_dir/evidence``), owned by this process unless ``read_only``.
 
-    ``keeps=False`` writes into what another process keeps: for marks beside a running daemon. InputError when there is
-    nothing to read, or it is damaged and not ours to mend; SinkError when the disk does not give it. One that keeps it
-    always starts: what the disk does not do is `trouble`.
+    ``keeps=False`` writes into the store of another process, for marks beside a running daemon. InputError when there
+    is no store, or it is damaged and another process owns it; SinkError when the disk cannot read it. The owner always
+    starts, and reports errors of the disk as `trouble`.
     """
 
     MAX_NEAR_MISSES = 2_000
@@ -86,10 +86,10 @@ class EventStore:
         self._room: Callable[[int], bool] = self._disk_has_room
 
     def put(self, event: Event, model: str, vector: F32 | None = None) -> None:
-        """Keep a phase of an event; a later one takes an earlier one's place, and leaves files, caption and mark.
+        """Keep a phase of an event; it replaces an earlier phase but keeps its files, caption and mark.
 
-        ``vector`` f32[2,D] (as `Features.aligned`) or f32[D] is what it means; None, or one that is not finite,
-        leaves what was there.
+        ``vector`` f32[2,D] (as `Features.aligned`) or f32[D] is its embedding; None, or one that is not finite, leaves
+        the stored one.
         """
         record = to_event_record(event, model)
         statements: list[Statement] = [(PUT_EVENT, to_row(record)), (f"{INDEXED} WHERE id = ?", (event.id,))]
@@ -105,20 +105,20 @@ class EventStore:
                 self._buffer.write(("meaning", event.id), [(sql, (pack_vector(vector), event.id))])
 
     def attach(self, event_id: str, kind: FileKind, file: EvidenceFile) -> None:
-        """Note that ``file`` belongs to an event; one of the same kind takes an earlier one's place."""
+        """Add ``file`` to an event; it replaces an earlier one of the same kind."""
         with self._lock:
             statements = [(ATTACH_FILE, file_row(kind, file, event_id)), (CLEAR_MISSING, (kind, event_id))]
             if not self._buffer.write((f"attach {kind}", event_id), statements):
                 self._overlay(event_id, lambda record: replace(record, files={**record.files, kind: file}))
 
     def note_missing(self, event_id: str, kind: FileKind, reason: str) -> None:
-        """Note why a file that an event should have is not there."""
+        """Note why a file of an event does not exist."""
         with self._lock:
             if not self._buffer.write((f"miss {kind}", event_id), [(NOTE_MISSING, (kind, reason, event_id))]):
                 self._overlay(event_id, lambda record: replace(record, missing={**record.missing, kind: reason}))
 
     def caption(self, event_id: str, text: str) -> None:
-        """What a describer said of an event."""
+        """Set the caption of an event."""
         statements: list[Statement] = [
             ("UPDATE events SET caption = ? WHERE id = ?", (text, event_id)),
             (f"{INDEXED} WHERE id = ?", (event_id,)),
@@ -128,7 +128,7 @@ class EventStore:
                 self._overlay(event_id, lambda record: replace(record, caption=text))
 
     def mark(self, event_id: str, verdict: Verdict | None, *, by: str, note: str = "") -> EventRecord:
-        """Note what a person said of an event, None to take it back; InputError when there is no such event."""
+        """Set the mark of an event, None to remove it; InputError when there is no such event."""
         if self.get(event_id) is None:
             raise InputError(f"no event {event_id!r} is kept here; it may be older than evidence.keep_days")
         mark = None if verdict is None else EventMark(verdict, by, self._clock.wall_ns(), note)
@@ -150,7 +150,7 @@ class EventStore:
         return self._mending(lambda: self._reader.get(event_id))
 
     def get_if_readable(self, event_id: str) -> EventRecord | None:
-        """As `get`, and None where the disk does not say."""
+        """Like `get`, but None when the disk cannot be read."""
         try:
             return self.get(event_id)
         except SinkError as error:
@@ -158,7 +158,7 @@ class EventStore:
             return None
 
     def find(self, query: EventQuery) -> list[SearchHit]:
-        """The events that a query wants: newest first, or best first where it searches."""
+        """The events that match a query: newest first, or best first when it searches."""
         found = self._mending(lambda: self._reader.find(query))
         if query.text or query.vector is not None:
             return found
@@ -171,7 +171,7 @@ class EventStore:
         return found[: query.limit]
 
     def count(self, query: EventQuery) -> int:
-        """How many events a query's restrictions leave; what it searches for, its limit and its page do not matter."""
+        """How many events match the query's restrictions; its search, limit and page are ignored."""
         restriction, args = reader.where_clause(replace(query, before_ns=None))
         return int(self._rows(f"SELECT count(*) FROM events e WHERE {restriction}", args)[0][0])  # noqa: S608
 
@@ -181,11 +181,11 @@ class EventStore:
         return found[0].record if found else None
 
     def names(self, of: Literal["camera", "label"]) -> tuple[str, ...]:
-        """The cameras or labels that events are kept of."""
+        """The cameras or labels of the kept events."""
         return tuple(str(row[0]) for row in self._rows(f"SELECT DISTINCT {of} FROM events ORDER BY 1"))  # noqa: S608
 
     def folder_of(self, event: Event) -> Path:
-        """``<day>/<camera>/<id>`` below the evidence folder (the day in UTC), made when it is not there."""
+        """``<day>/<camera>/<id>`` below the evidence folder (the day in UTC), created when missing."""
         if not _SAFE.match(event.camera) or not _SAFE.match(event.id):
             raise InputError(f"{event.camera!r} / {event.id!r}: not fit for the name of a folder")
         path = self.folder / event_folder_name(event.wall_begin_ns, event.camera, event.id)
@@ -196,15 +196,15 @@ class EventStore:
         return path
 
     def room_for(self, size: int) -> bool:
-        """Whether so many bytes may be written now; makes room first where retention governs."""
+        """Whether ``size`` bytes may be written now; retention, if set, makes room first."""
         return self._room(size)
 
     def set_room_policy(self, room_for: Callable[[int], bool]) -> None:
-        """Let retention answer `room_for`."""
+        """Use ``room_for`` of retention from now on."""
         self._room = room_for
 
     def add_near_miss(self, near_miss: StoredNearMiss) -> None:
-        """Keep a moment that came near an event; the newest `MAX_NEAR_MISSES` stay. Dropped when the disk is full."""
+        """Keep a near miss; the newest `MAX_NEAR_MISSES` stay. Dropped when the disk is full."""
         n = near_miss
         sql = "INSERT INTO candidates (camera, label, wall_ns, value, enter, thumbnail) VALUES (?, ?, ?, ?, ?, ?)"
         oldest = "SELECT n FROM candidates ORDER BY wall_ns DESC, n DESC LIMIT -1 OFFSET ?"
@@ -216,7 +216,7 @@ class EventStore:
             log.debug("a near miss was not kept: %s", error)
 
     def near_misses(self, query: EventQuery) -> list[StoredNearMiss]:
-        """Moments that came near an event, newest first, by the query's cameras, labels, span and limit."""
+        """Near misses, newest first, by the query's cameras, labels, span and limit."""
         restriction, args = reader.near_miss_clause(query)
         rows = self._rows(
             "SELECT camera, label, wall_ns, value, enter, thumbnail, n FROM candidates "  # noqa: S608
@@ -226,13 +226,13 @@ class EventStore:
         return [StoredNearMiss(*row) for row in rows]
 
     def near_miss_thumbnail(self, number: int) -> bytes | None:
-        """The JPEG of a near miss; None where it, or its picture, is not there (any more)."""
+        """The JPEG of a near miss; None when it has no picture or was deleted."""
         rows = self._rows("SELECT thumbnail FROM candidates WHERE n = ?", (number,))
         return (rows[0][0] or None) if rows else None
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
-        """What is written inside goes to the disk at the end, in one transaction; it is read as if it were there."""
+        """Collect writes and write them at the end, in one transaction; reads see them at once."""
         with contextlib.ExitStack() as stack:
             with self._lock:
                 stack.enter_context(self._buffer.batch())
@@ -245,23 +245,23 @@ class EventStore:
                         self._buffer.flush()
 
     def write_held(self) -> None:
-        """Write what is held in memory, if the disk takes it now."""
+        """Write what is held in memory, if the disk accepts it."""
         with self._lock:
             self._buffer.flush()
 
     @property
     def trouble(self) -> str:
-        """What the disk does not do, as a sentence; empty when nothing is wrong."""
+        """What is wrong with the disk, as a sentence; empty when all is well."""
         return self._buffer.trouble
 
     @property
     def held(self) -> int:
-        """How many writes wait in memory for the disk."""
+        """How many writes are held in memory."""
         return len(self._buffer)
 
     @property
     def held_events(self) -> frozenset[str]:
-        """The events that writes wait of."""
+        """The events with writes held in memory."""
         return frozenset(self._buffer.event_ids)
 
     def transact(self, statements: Sequence[Statement]) -> None:
@@ -274,16 +274,16 @@ class EventStore:
             self._reader.reopen()
 
     def rows(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
-        """Plain rows: for retention."""
+        """The rows of a statement: for retention."""
         return self._rows(sql, args)
 
     def shrink(self) -> None:
-        """Give room that was freed in the database back to the disk."""
+        """Return freed pages of the database to the disk."""
         if self._writing is not None:
             self._writing.shrink()
 
     def close(self) -> None:
-        """Write what is held, as far as the disk takes it, and close."""
+        """Write what is held, as far as the disk accepts it, and close."""
         if self._writing is not None:
             with self._lock:
                 self._buffer.close()
@@ -291,7 +291,7 @@ class EventStore:
         self._reader.close()
 
     def _open(self) -> None:
-        """Where the disk does not give the file of the process that keeps it, it is opened when it does."""
+        """Open the files; the owner tries again later when the disk fails."""
         if self._writing is None:
             return
         try:
@@ -299,7 +299,7 @@ class EventStore:
         except SinkError as error:
             if not self._keeps:
                 raise
-            log.error("%s", error)  # noqa: TRY400 - a sentence, no bug
+            log.error("%s", error)  # noqa: TRY400 - expected, so no traceback
 
     def _overlay(self, event_id: str, change: Callable[[EventRecord], EventRecord]) -> None:
         record = self.get_if_readable(event_id)
@@ -310,7 +310,7 @@ class EventStore:
         return self._mending(lambda: self._reader.rows(sql, args))
 
     def _mending(self, read: Callable[[], _T]) -> _T:
-        """Read; where the file turns out to be damaged or missing and is ours, mend it first."""
+        """Read; when the file is damaged or missing and this process owns it, repair it first."""
         try:
             return read()
         except InputError:

@@ -1,10 +1,8 @@
-"""What every rule looked at, kept for each camera and day: compact, append-only, readable while it is written.
+"""Score traces of each camera and day: compact, append-only, readable while they are written.
 
 ``traces/<camera>/<day>.trace`` holds finished blocks of a few minutes, compressed by columns; ``<day>.tail`` the rows
-since. A block is appended before the tail is emptied, so a kill at any point loses at most the row that was being
-written; rows that are in both are read once. Days are UTC. Values have 255 steps, times whole milliseconds.
-
-The bytes of traces: blocks of finished rows, and the tail of rows since. Pure functions; no file is opened here.
+since. A block is appended before the tail is emptied, so a kill loses at most the row that was being written; rows in
+both are read once. Days are UTC. Values have 255 steps, times whole milliseconds.
 
 Block: ``T1``, u32 length and u32 CRC-32 of what follows, i64 first and i64 last time in ms, then zlib of: u16 length of
 the names as JSON, the names, u32 rows, times as u32 differences in ms [n], values u8[k,n].
@@ -36,6 +34,8 @@ log = logging.getLogger(__name__)
 STEPS, NO_VALUE = 254, 255
 _BLOCK, _SPAN, _TAIL = struct.Struct("<2sII"), struct.Struct("<qq"), struct.Struct("<2sqHI")
 _ROW = 0xA5
+FOLDER, BLOCKS, TAIL = "traces", ".trace", ".tail"
+DAY_NS = 86_400 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def pack_block(part: TraceBlock) -> bytes:
 
 
 def read_blocks(data: bytes, since_ns: int, until_ns: int) -> list[TraceBlock]:
-    """The blocks that touch a span; what a kill or a bad disk left unreadable ends the list."""
+    """The blocks that overlap a span, up to the first that cannot be read."""
     found = []
     for start, stop in _spans(data):
         first_ms, last_ms = _SPAN.unpack_from(data, start)
@@ -80,12 +80,12 @@ def read_blocks(data: bytes, since_ns: int, until_ns: int) -> list[TraceBlock]:
 
 
 def intact_size(data: bytes) -> int:
-    """Up to where a file of blocks is whole."""
+    """The size up to which a file of blocks is intact."""
     return max((stop for _, stop in _spans(data)), default=0)
 
 
 def tail_header(base_ms: int, names: Sequence[str]) -> bytes:
-    """How a tail begins."""
+    """The header of a tail."""
     text = json.dumps(names).encode()
     return _TAIL.pack(b"T0", base_ms, len(text), zlib.crc32(struct.pack("<q", base_ms) + text)) + text
 
@@ -96,7 +96,7 @@ def tail_row(ms: int, steps: Sequence[int]) -> bytes:
 
 
 def read_tail(data: bytes) -> TraceBlock | None:
-    """The whole rows of a tail; None when it has none. A torn or zeroed end is left out."""
+    """The complete rows of a tail; None when it has none. A torn or zeroed end is left out."""
     if len(data) < _TAIL.size:
         return None
     sign, base_ms, size, crc = _TAIL.unpack_from(data)
@@ -114,7 +114,7 @@ def read_tail(data: bytes) -> TraceBlock | None:
 
 
 def day_begin_ns(day: str) -> int:
-    """The first instant of a day (UTC) written as 2026-01-31; 0 for anything else."""
+    """The first instant of a day (UTC) written as 2026-01-31; 0 for any other text."""
     try:
         return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()) * NS_PER_S
     except ValueError:
@@ -122,7 +122,7 @@ def day_begin_ns(day: str) -> int:
 
 
 def _spans(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where the bodies of whole blocks begin and end."""
+    """Where the bodies of intact blocks begin and end."""
     at = 0
     while at + _BLOCK.size <= len(data):
         sign, size, crc = _BLOCK.unpack_from(data, at)
@@ -143,13 +143,9 @@ def _unpacked(first_ms: int, raw: bytes) -> TraceBlock:
     return TraceBlock(names, np.cumsum(deltas, dtype=np.int64) + first_ms, np.ascontiguousarray(steps.T))
 
 
-FOLDER, BLOCKS, TAIL = "traces", ".trace", ".tail"
-DAY_NS = 86_400 * NS_PER_S
-
-
 @dataclass(frozen=True, slots=True)
 class ScoreTrace:
-    """``times_ns`` i64[n] wall times, ascending; ``names`` [k]; ``values`` f32[n,k], NaN where nothing could tell."""
+    """``times_ns`` i64[n] wall times, ascending; ``names`` [k]; ``values`` f32[n,k], NaN for no value."""
 
     times_ns: NDArray[np.int64]
     names: tuple[str, ...]
@@ -169,7 +165,7 @@ class TraceStore:
         self._has_warned = False
 
     def append(self, values: RuleValues, wall_ns: int) -> None:
-        """Add one window's values at ``wall_ns``. A full disk loses them, and says so once."""
+        """Add one window's values at ``wall_ns``. On a full disk they are lost, and that is logged once."""
         names = tuple(values.values)
         if not names:
             return
@@ -187,7 +183,7 @@ class TraceStore:
             self._has_warned = False
 
     def read(self, camera: str, since_ns: int, until_ns: int) -> ScoreTrace:
-        """What was kept of ``since_ns`` <= t < ``until_ns``; empty where nothing was."""
+        """The rows in ``since_ns`` <= t < ``until_ns``; empty when there are none."""
         parts: list[TraceBlock] = []
         for day in self.days(camera):
             begin_ns = day_begin_ns(day)
@@ -196,14 +192,14 @@ class TraceStore:
         return _merged(parts, since_ns, until_ns)
 
     def days(self, camera: str) -> tuple[str, ...]:
-        """The days (UTC, as in 2026-01-31) of which there is something, in order."""
+        """The days (UTC, such as 2026-01-31) that have rows, in order."""
         folder = self._folder / _safe(camera)
         if not folder.is_dir():
             return ()
         return tuple(sorted({path.stem for path in folder.iterdir() if path.suffix in {BLOCKS, TAIL}}))
 
     def close(self) -> None:
-        """Nothing is lost without it: rows are written as they come."""
+        """Close the files. Optional: rows are written as they come."""
         for tail in self._open.values():
             tail.close()
         self._open.clear()
@@ -225,20 +221,22 @@ class TraceStore:
         return tail
 
     def _finish_earlier(self, folder: Path, day: str) -> None:
-        """Days that a kill left with a tail become blocks."""
+        """Turn the tails of earlier days, left by a kill, into blocks."""
         for path in folder.glob(f"*{TAIL}"):
             if path.stem != day and path.stat().st_size:
                 _OpenTail(folder, path.stem).flush_block(last=True)
 
     def _parts(self, camera: str, day: str, since_ns: int, until_ns: int) -> list[TraceBlock]:
         base = self._folder / _safe(camera) / day
-        tail = read_tail(_bytes(base.with_name(day + TAIL)))  # first: what leaves it meanwhile is in a block then
+        tail = read_tail(
+            _bytes(base.with_name(day + TAIL))
+        )  # before the blocks: rows that leave it meanwhile are then in a block
         found = read_blocks(_bytes(base.with_name(day + BLOCKS)), since_ns, until_ns)
         return [*found, tail] if tail is not None else found
 
 
 class _OpenTail:
-    """The rows of one camera's day that are not in a block yet."""
+    """The rows of one camera and day that are not in a block yet."""
 
     def __init__(self, folder: Path, day: str) -> None:
         self.day = day
@@ -252,19 +250,19 @@ class _OpenTail:
             self.flush_block()
 
     def takes(self, names: tuple[str, ...], wall_ns: int) -> bool:
-        """Whether a row of these names at this time can follow."""
+        """Whether a row with these names can follow at this time."""
         ms = wall_ns // NS_PER_MS
         return self.rows > 0 and names == self._names and self._last_ms <= ms < self._base_ms + 2**32
 
     def begin(self, names: tuple[str, ...], wall_ns: int) -> None:
-        """What was there becomes a block; what follows has these names."""
+        """Flush the rows as a block, and begin a tail with these names."""
         if self.rows:
             self.flush_block()
         self._names, self._base_ms = names, wall_ns // NS_PER_MS
         self._file.write(tail_header(self._base_ms, names))
 
     def append(self, wall_ns: int, steps: Sequence[int]) -> None:
-        """One row, in one write."""
+        """Write one row, in one write."""
         self._last_ms = wall_ns // NS_PER_MS
         self._file.write(tail_row(self._last_ms - self._base_ms, steps))
         self.rows += 1
@@ -290,7 +288,7 @@ class _OpenTail:
 
 
 def _merged(parts: Sequence[TraceBlock], since_ns: int, until_ns: int) -> ScoreTrace:
-    """Parts with names of their own as one table, ascending, each time once."""
+    """Blocks with different names merged into one table, ascending, each time once."""
     names = tuple(dict.fromkeys(name for part in parts for name in part.names))
     place = {name: n for n, name in enumerate(names)}
     times = np.concatenate([part.times_ms for part in parts]) if parts else np.zeros(0, np.int64)

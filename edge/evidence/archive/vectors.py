@@ -1,4 +1,4 @@
-"""What events mean, as numbers: a byte a value on the disk and in memory, compared with a sentence in milliseconds."""
+"""The vector index: embeddings of events, one byte a value on disk and in memory, searched in milliseconds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge.types import F32
 
 MODALITIES = 2  # picture and sound, in the order of `Features.aligned`
 I64 = NDArray[np.int64]
+_ONES = np.array([n.bit_count() for n in range(65536)], np.uint8)
 
 
 def pack_vector(vector: F32) -> bytes:
@@ -41,10 +42,10 @@ def unpack_vector(data: bytes) -> F32:
 
 
 class VectorIndex:
-    """The vectors of many events in memory, 220 bytes each: their bytes, and one bit a value to look through all
-    quickly. Not thread-safe."""
+    """The vectors of many events in memory, 220 bytes each: one byte a value, and one sign bit a value for a fast
+    first pass. Not thread-safe."""
 
-    MAX_EXACT = 16_384  # up to so many rows are compared value by value; of more, those with the nearest bits
+    MAX_EXACT = 16_384  # up to so many rows are compared by value; of more, those with the nearest sign bits
     SHORTLIST = 6_000  # of each modality
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class VectorIndex:
         self._bits = np.zeros((0, 0), np.uint64)
 
     def add(self, rows: Sequence[tuple[int, int, bytes]]) -> None:
-        """Take over (seq, n, packed); a later one of the same event takes the earlier one's place."""
+        """Add (seq, n, packed); a later vector of an event replaces its earlier one."""
         if not rows:
             return
         self.seq = max(self.seq, *(seq for seq, _, _ in rows))
@@ -70,15 +71,15 @@ class VectorIndex:
             width = table.shape[2] - 4
             if self._size == 0:
                 self._steps, self._bits = np.zeros((0, width), np.int8), np.zeros((0, -(-width // 64)), np.uint64)
-            if width == self._steps.shape[1]:  # else it is of another model and cannot be compared
+            if width == self._steps.shape[1]:  # else it comes from another model and cannot be compared
                 for modality in range(count):
                     self._append(np.array([n for n, _ in alike], np.int64), modality, table[:, modality])
 
     def closest(self, vector: F32, baseline: F32 | None, allowed: I64 | None, most: int) -> list[tuple[int, float]]:
-        """The ``most`` events that come closest to ``vector`` [D] by their closer modality, closest first.
+        """The ``most`` events closest to ``vector`` [D], each by its closer modality, closest first.
 
-        With ``baseline`` [2,2] (mean and spread of the cosine for picture and for sound) in spreads above the mean,
-        else the cosine. ``allowed``: the only ones that count.
+        The score is the cosine, or with ``baseline`` [2,2] (its mean and standard deviation for picture and for
+        sound) the standard deviations above the mean. ``allowed``: only these events count.
         """
         if self._size == 0 or len(vector) != self._steps.shape[1]:
             return []
@@ -102,7 +103,8 @@ class VectorIndex:
         return np.asarray(np.concatenate([np.zeros(0, np.float32), *found]) * self._scale[rows], np.float32)
 
     def _shortlist(self, rows: I64, vector: F32) -> I64:
-        """Those whose signs differ from the vector's in the fewest places (Charikar 2002: their share is the angle)."""
+        """The rows whose signs differ least from the vector's (Charikar 2002: the share of differences is the
+        angle)."""
         if len(rows) <= self.SHORTLIST:
             return rows
         apart = _count_bits(self._bits[rows] ^ _signs(vector[None])[0])
@@ -133,11 +135,8 @@ def _signs(values: NDArray[Any]) -> NDArray[np.uint64]:
     return padded.view(np.uint64)
 
 
-_ONES = np.array([n.bit_count() for n in range(65536)], np.uint8)
-
-
 def _count_bits(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How many bits of each row are set; numpy counts them itself from 2.0 on."""
+    """The number of set bits of each row; numpy has a function for it from 2.0 on."""
     if hasattr(np, "bitwise_count"):
         return np.asarray(np.bitwise_count(bits).sum(1, dtype=np.int64), np.int64)
     return np.asarray(_ONES[np.ascontiguousarray(bits).view(np.uint16)].sum(1), np.int64)

@@ -1,4 +1,4 @@
-"""What the disk has not taken yet: writes in order, and the records that they make. The owner locks."""
+"""Write-behind buffer of the event store: writes that the disk refused, in order. The owner locks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 
 class WriteBehindBuffer:
-    """``transact`` writes whole transactions or raises SinkError. Order is kept: while anything is held, what follows
-    waits behind it. ``records`` are events as they will be once all is written, by id."""
+    """``transact`` writes whole transactions or raises SinkError. Order is kept: while anything is held, later writes
+    wait behind it. ``records`` are the events, by id, as they will be when all is written."""
 
     MAX_HELD = 10_000
     AT_ONCE = 500
@@ -36,12 +36,12 @@ class WriteBehindBuffer:
 
     @property
     def event_ids(self) -> set[str]:
-        """The events that writes are held of."""
+        """The events with held writes."""
         return {event_id for _, event_id in self._held}
 
     def write(self, key: tuple[str, str], statements: list[Statement]) -> bool:
-        """Write now, or hold and say False. ``key`` is what is written and the event's id: a later write takes the
-        place of one that is held."""
+        """Write now, or hold the write and return False. ``key`` is the kind of write and the event's id: a later
+        write replaces a held one with the same key."""
         if not self._batches:
             self.flush()
         if not self._held and not self._batches:
@@ -60,7 +60,7 @@ class WriteBehindBuffer:
         return False
 
     def flush(self) -> None:
-        """Write what is held, if the disk takes it now."""
+        """Write what is held, if the disk accepts it."""
         while self._held:
             keys = list(itertools.islice(self._held, self.AT_ONCE))
             try:
@@ -76,7 +76,7 @@ class WriteBehindBuffer:
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
-        """What is written inside is held until the end; `flush` then writes it in one transaction."""
+        """Hold the writes inside until the end; `flush` then writes them in one transaction."""
         self._batches += 1
         try:
             yield
@@ -89,13 +89,13 @@ class WriteBehindBuffer:
         return self._batches > 0
 
     def report(self, error: SinkError) -> None:
-        """The disk refused; logged when that is new."""
+        """Note an error of the disk; logged when it is new."""
         if str(error) != self.trouble:
             self.trouble = str(error)
             log.error("%s", error)
 
     def close(self) -> None:
-        """Write what is held, as far as the disk takes it."""
+        """Write what is held, as far as the disk accepts it."""
         self.flush()
         if self._held:
             log.error("%s: %d writes were lost: the disk did not take them", self._path, len(self._held))

@@ -1,4 +1,4 @@
-"""A case's clip and spectrogram: what they may hold, and writing them in small steps."""
+"""Cuts the clip and spectrogram of a pending event: decides what they may contain, and writes them in small steps."""
 
 from __future__ import annotations
 
@@ -24,66 +24,67 @@ from edge.media_time import MediaSpan, MediaTime
 from edge.types import NS_PER_S, seconds
 
 LEAST_LATE_NS = NS_PER_S // 2
-"""A clip that begins later than asked by more than this says so."""
+"""A clip that begins later than requested by more than this states it."""
 PAD_NS = NS_PER_S
-"""What is asked of the tape beyond the clip: its first picture began earlier, its last one ends later."""
+"""Media requested of the packet ring on both sides of the clip, for its first and last picture."""
 
 WrittenFile = tuple[FileKind, EvidenceFile]
 ClipJob = Generator[WrittenFile | None, None, None]
-"""Yields often; each file when it is in its place. Raises MediaError or SinkError."""
+"""Yields often: None, or a file that is complete. Raises MediaError or SinkError."""
 
 
 class ClipCutter:
-    """Writes what is kept of a case beside its picture."""
+    """Writes the files of a pending event except its pictures."""
 
     def __init__(
         self,
         config: Config,
         settings: EvidenceConfig,
         store: EventStore,
-        tapes: Mapping[str, PacketRing],
+        packet_rings: Mapping[str, PacketRing],
         window_ns: int,
     ) -> None:
         self._config = config
         self._settings = settings
         self._store = store
-        self._tapes = tapes
+        self._packet_rings = packet_rings
         self._window_ns = window_ns
         self._writer = ClipWriter(settings.encoder)
 
     def reconfigure(self, config: Config, settings: EvidenceConfig) -> None:
-        """Take over other settings."""
+        """Apply new settings."""
         self._config, self._settings = config, settings
         if settings.encoder != self._writer.encoder_name:
             self._writer = ClipWriter(settings.encoder)
 
-    def newest_media(self, case: PendingEvent) -> MediaTime | None:
-        """Up to when the tape of the case's camera has media of the event's epoch; None where there is none."""
-        tape = self._tapes.get(case.event.camera)
-        return tape.newest(case.begin, case.event.begin_ns) if tape is not None else None
+    def newest_media(self, pending: PendingEvent) -> MediaTime | None:
+        """The end of the media in the camera's packet ring, in the event's epoch; None when there is none."""
+        ring = self._packet_rings.get(pending.event.camera)
+        return ring.newest(pending.begin, pending.event.begin_ns) if ring is not None else None
 
-    def steps(self, case: PendingEvent, sights: RecentWindows) -> ClipJob:
-        """Cut the case's media now and write from it; MediaError where there is none, nothing where none is wanted."""
-        tape, span = self._tapes.get(case.event.camera), case.span(ClipMargins.of(self._settings))
-        if tape is None or not (self._settings.clips or self._settings.audio):
+    def steps(self, pending: PendingEvent, windows: RecentWindows) -> ClipJob:
+        """Take the event's packets now and write files from them. MediaError when there are none; no files when
+        neither clips nor sound are configured."""
+        ring, span = self._packet_rings.get(pending.event.camera), pending.span(ClipMargins.of(self._settings))
+        if ring is None or not (self._settings.clips or self._settings.audio):
             return
         begin, end = _padded(span)
-        cut = tape.extract(begin, end, case.local_ns(begin))
+        cut = ring.extract(begin, end, pending.local_ns(begin))
         if cut is None:
             raise MediaError(NO_MEDIA)
-        yield from self._write(case, cut, self._request(case, sights, span), ClipMargins.of(self._settings))
+        yield from self._write(pending, cut, self._request(pending, windows, span), ClipMargins.of(self._settings))
 
-    def _request(self, case: PendingEvent, sights: RecentWindows, span: MediaSpan) -> ClipRequest:
-        settings, epoch = self._settings, case.begin.epoch
+    def _request(self, pending: PendingEvent, windows: RecentWindows, span: MediaSpan) -> ClipRequest:
+        settings, epoch = self._settings, pending.begin.epoch
         silent: list[MediaSpan] = []
         if settings.audio and not settings.speech:
-            silent = speech_spans(sights.speech_flags(epoch), _padded(span), self._window_ns)
-        veil = BlurTracks(sights.timed_boxes(epoch), settings.blur) if settings.blur else None
-        masks = self._config.cameras[case.event.camera].privacy_masks
+            silent = speech_spans(windows.speech_flags(epoch), _padded(span), self._window_ns)
+        veil = BlurTracks(windows.timed_boxes(epoch), settings.blur) if settings.blur else None
+        masks = self._config.cameras[pending.event.camera].privacy_masks
         return ClipRequest(*span, settings.audio, tuple(silent), masks, veil)
 
-    def _write(self, case: PendingEvent, cut: PacketRange, request: ClipRequest, reach: ClipMargins) -> ClipJob:
-        folder, root = self._store.folder_of(case.event), self._store.folder
+    def _write(self, pending: PendingEvent, cut: PacketRange, request: ClipRequest, margins: ClipMargins) -> ClipJob:
+        folder, root = self._store.folder_of(pending.event), self._store.folder
         shown = (request.begin, request.end)
         if self._settings.clips:
             room_or_raise(self._store.room_for(sum(len(packet.data) for packet in cut.packets)), folder)
@@ -92,20 +93,20 @@ class ClipCutter:
                 clip = yield from job
             if clip is not None:
                 shown = (clip.begin, clip.end)
-                event_at_ns = case.begin.since(clip.begin)
+                event_at_ns = pending.begin.since(clip.begin)
                 facts = {
                     **clip.facts,
-                    "begin_ns": float(case.event.wall_begin_ns - event_at_ns),
+                    "begin_ns": float(pending.event.wall_begin_ns - event_at_ns),
                     "event_at_s": round(seconds(event_at_ns), 3),
                 }
                 late_ns = clip.begin.since(request.begin)
                 if late_ns > LEAST_LATE_NS:
                     facts["begins_late_s"] = round(seconds(late_ns), 3)
-                if case.is_shortened(reach):
+                if pending.is_shortened(margins):
                     facts["shortened"] = "the event went on for longer than evidence.longest_s"
                 path = clip.path.relative_to(root).as_posix()
                 yield "clip", EvidenceFile(path, clip.path.stat().st_size, facts)
-        data = self._spectrogram(case, cut, request, shown)
+        data = self._spectrogram(pending, cut, request, shown)
         if data is not None:
             path_ns = folder / "spectrogram.png"
             room_or_raise(self._store.room_for(len(data)), path_ns)
@@ -113,16 +114,19 @@ class ClipCutter:
             yield "spectrogram", EvidenceFile(path_ns.relative_to(root).as_posix(), len(data), {"type": "image/png"})
 
     def _spectrogram(
-        self, case: PendingEvent, cut: PacketRange, request: ClipRequest, shown: MediaSpan
+        self, pending: PendingEvent, cut: PacketRange, request: ClipRequest, shown: MediaSpan
     ) -> bytes | None:
         if not request.audio:
             return None
-        with closing(ClipSource(cut)) as reel:
-            sound = reel.sound(cut.pts_of(shown[0]), cut.pts_of(shown[1]))
+        with closing(ClipSource(cut)) as clip_source:
+            sound = clip_source.sound(cut.pts_of(shown[0]), cut.pts_of(shown[1]))
         if sound is None:
             return None
         silent = [(cut.pts_of(a), cut.pts_of(b)) for a, b in request.silent]
-        marked = (cut.pts_of(case.begin), cut.pts_of(max(case.begin, case.end) if case.is_over else shown[1]))
+        marked = (
+            cut.pts_of(pending.begin),
+            cut.pts_of(max(pending.begin, pending.end) if pending.is_over else shown[1]),
+        )
         try:
             return render_spectrogram(mute(sound, silent), SpectrogramMarks(marked, silent))
         except MediaError:
@@ -130,5 +134,5 @@ class ClipCutter:
 
 
 def _padded(span: MediaSpan) -> MediaSpan:
-    """A little more on both sides: the first picture began earlier, the last one ends later."""
+    """The span with a margin on both sides: the first picture begins earlier, the last one ends later."""
     return span[0] + -PAD_NS, span[1] + PAD_NS

@@ -1,7 +1,7 @@
-"""What an MP4 file shows of what it holds: the durations in its edit lists, set to the nearest tick.
+"""Sets the durations in an MP4 file's edit lists, to the nearest tick, so that players stop at the clip's end.
 
-A muxer can hide what lies before the beginning (the pictures since the last key picture) but not what lies after the
-end (a picture that an earlier one refers to, the rest of a block of sound). The boxes are those of ISO/IEC 14496-12.
+A muxer can hide media before the beginning (the pictures since the last key picture) but not media after the end (a
+picture that an earlier one refers to, the rest of a block of sound). The boxes are those of ISO/IEC 14496-12.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FOLDERS = (b"moov", b"trak", b"edts")
 
 @dataclass(frozen=True, slots=True)
 class _Mp4Box:
-    """A box inside another: its contents from ``body`` on; ``wide`` where its times have 8 bytes."""
+    """A box inside another: its content begins at ``body``; ``wide`` when its times have 8 bytes."""
 
     kind: bytes
     body: int
@@ -29,7 +29,7 @@ class _Mp4Box:
 
 
 def set_shown_duration(path: Path, length_ns: int) -> None:
-    """Let the file end ``length_ns`` after its beginning; tracks that end earlier stay. SinkError when it is no MP4."""
+    """Make the file end ``length_ns`` after its beginning; shorter tracks stay. SinkError when it is no MP4."""
     with path.open("r+b") as file:
         place, size = _moov(file, path)
         file.seek(place)
@@ -40,7 +40,7 @@ def set_shown_duration(path: Path, length_ns: int) -> None:
 
 
 def _moov(file: BinaryIO, path: Path) -> tuple[int, int]:
-    """Where the box with all times lies, and how long it is."""
+    """Position and size of the box with all times."""
     place = 0
     while head := file.read(_HEAD):
         size, kind = int.from_bytes(head[:4], "big"), head[4:]
@@ -72,7 +72,7 @@ def _shorten(moov: bytearray, length_ns: int) -> None:
 
 
 def _shorten_edits(moov: bytearray, box: _Mp4Box, most: int) -> int:
-    """Shorten a track's edits to ``most`` ticks together; what they come to."""
+    """Shorten a track's edits to ``most`` ticks in total; their new total."""
     each, total = (20 if box.wide else 12), 0
     for i in range(int.from_bytes(moov[box.body + 4 : box.body + 8], "big")):
         at = box.body + 8 + i * each

@@ -1,7 +1,7 @@
-"""Pictures and sound encoded for a clip, where they cannot be copied as they came.
+"""Encodes pictures and sound for a clip when they cannot be copied.
 
-The project brings no encoder. What is tried, in this order, is what the installed libav and the machine have: H.264 in
-hardware, Cisco's OpenH264, then libvpx's VP9; see docs/adr/0005. libx264 only runs where somebody asks for it by name.
+The project ships no encoder. It tries those of the installed libav and the machine, in this order: H.264 in hardware,
+Cisco's OpenH264, then libvpx's VP9; see docs/adr/0005. libx264 is used only when it is configured by name.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ TIME_BASE = Fraction(1, 90_000)
 AAC_BLOCK = 1024
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _BITS_PER_PIXEL = 0.07
+_VP9 = {
+    "deadline": "realtime", "cpu-used": "8", "row-mt": "0", "lag-in-frames": "0", "crf": "34", "b": "0",
+    "auto-alt-ref": "0",
+}  # fmt: skip
+_QUICK = {"preset": "veryfast", "crf": "26"}
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderSpec:
-    """One of libav's encoders of pictures: its name, the pixels it takes, and how it is set."""
+    """One of libav's video encoders: its name, pixel format and options."""
 
     name: str
     pixels: str = "yuv420p"
     options: Mapping[str, str] = field(default_factory=dict)
     most_pixels: int = 3840 * 2160
-    """Larger pictures are made smaller."""
+    """Larger pictures are scaled down."""
     by_rate: bool = True
-    """Whether it wants to be told a bit rate; else its options say the quality."""
+    """Whether it needs a bit rate; else its options set the quality."""
 
 
-_VP9 = {
-    "deadline": "realtime", "cpu-used": "8", "row-mt": "0", "lag-in-frames": "0", "crf": "34", "b": "0",
-    "auto-alt-ref": "0",
-}  # fmt: skip
 ENCODERS = (
     EncoderSpec("h264_nvenc"),
     EncoderSpec("h264_qsv", "nv12"),
@@ -54,11 +55,8 @@ ENCODERS = (
 )
 
 
-_QUICK = {"preset": "veryfast", "crf": "26"}
-
-
 def best_encoder(name: str | None = None) -> EncoderSpec | None:
-    """``name`` for by its name, else the first of `ENCODERS` that encodes a picture here; None: none at all does."""
+    """Encoder ``name`` if it works here, else the first of `ENCODERS` that does; None when none works."""
     known = {encoder.name: encoder for encoder in ENCODERS}
     first = [] if name is None else [known.get(name) or _named(name)]
     found = next((encoder for encoder in (*first, *ENCODERS) if _works(encoder)), None)
@@ -68,7 +66,7 @@ def best_encoder(name: str | None = None) -> EncoderSpec | None:
 
 
 def _named(name: str) -> EncoderSpec:
-    """An encoder that somebody chose: those of x264's kind are told a quality, others a bit rate."""
+    """A configured encoder: x264 and its like get a quality, others a bit rate."""
     return EncoderSpec(name, options=_QUICK, by_rate=False) if name in {"libx264", "libx265"} else EncoderSpec(name)
 
 
@@ -88,7 +86,7 @@ def _works(encoder: EncoderSpec) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What must not be seen: ``mask`` is black, ``blur`` blurred. ``time_of`` gives the media time of a pts."""
+    """What is hidden: ``mask`` becomes black, ``blur`` is blurred. ``time_of`` maps a pts to media time."""
 
     mask: MaskOverlay
     blur: BlurTracks | None
@@ -103,10 +101,10 @@ class Redaction:
 
 
 class VideoEncoder:
-    """Writes what a reel shows into ``out``, changed by ``look``; ``threads`` for the encoder."""
+    """Encodes the pictures of ``clip_source`` into ``out``; the encoder uses ``threads`` threads."""
 
-    def __init__(self, out: Any, reel: ClipSource, encoder: EncoderSpec, step_ns: int, threads: int) -> None:
-        self._reel = reel
+    def __init__(self, out: Any, clip_source: ClipSource, encoder: EncoderSpec, step_ns: int, threads: int) -> None:
+        self._clip_source = clip_source
         self._encoder = encoder
         self._ticks = max(1, round(step_ns * TIME_BASE.denominator / NS_PER_S))
         rate = Fraction(NS_PER_S, step_ns).limit_denominator(1000)
@@ -120,8 +118,8 @@ class VideoEncoder:
         self.size = (0, 0)
 
     def packets(self, begin_ns: int, end_ns: int, redaction: Redaction) -> Iterator[Any]:
-        """Encoded packets of the pictures in ``begin_ns`` <= t < ``end_ns``; time 0 is ``begin_ns``."""
-        for t_ns, frame in self._reel.pictures(begin_ns, end_ns):
+        """Encoded packets of the pictures in ``begin_ns`` <= t < ``end_ns``, redacted; time 0 is ``begin_ns``."""
+        for t_ns, frame in self._clip_source.pictures(begin_ns, end_ns):
             planes = planes_of(frame, self._encoder.most_pixels)
             if self.size == (0, 0):
                 self._open(planes[0])
@@ -149,7 +147,8 @@ class VideoEncoder:
 
 
 def planes_of(frame: Any, most_pixels: int) -> tuple[U8, U8, U8]:
-    """``av.VideoFrame`` -> a copy as luma u8[H,W] and both chroma planes u8[H/2,W/2], upright, at most so large."""
+    """``av.VideoFrame`` -> a copy as luma u8[H,W] and both chroma planes u8[H/2,W/2], upright, of at most
+    ``most_pixels``."""
     width, height = _even(frame.width, frame.height, most_pixels)
     data: U8 = frame.reformat(width, height, "yuv420p", dst_color_range="MPEG").to_ndarray()
     quarter = height * width // 4

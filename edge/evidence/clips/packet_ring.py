@@ -1,7 +1,7 @@
-"""The newest encoded packets of one camera, in memory: what clips with pre-roll are cut from.
+"""The packet ring: the newest encoded packets of one camera, in memory, from which clips with pre-roll are cut.
 
-`begin`, `push` and `start_epoch` are called by capture threads, `cut` and `hold` by the evidence thread. Packets hold
-what the camera sent, privacy masks not applied: they never leave this process but through a clip, which applies them.
+`begin`, `push` and `start_epoch` are called by capture threads, `extract` and `hold` by the evidence thread. Packets
+hold what the camera sent, without privacy masks. They leave this process only through a clip, which applies the masks.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from edge.types import NS_PER_S, EpochStart, Packet, Stream, nanoseconds
 _JUMP_NS = 2 * NS_PER_S
 _BACK_NS = NS_PER_S // 2  # as far as a source's clock may go back before an epoch ends
 _KEY_MARGIN_NS = 12 * NS_PER_S  # cameras send a key picture every 1 to 10 s
-_LATEST_NS = 15 * NS_PER_S  # how much later than it began an event may be told
+_LATEST_NS = 15 * NS_PER_S  # how much later than its begin an event may be reported
 
 
 @dataclass(frozen=True, slots=True)
 class PacketRange:
-    """Packets for a clip from ``begin_ns`` to ``end_ns``, on their own pts axis, in the order in which they came.
+    """Packets for a clip from ``begin_ns`` to ``end_ns``, on their own pts axis, in order of arrival.
 
-    The picture starts at the last key packet at or before the begin. ``begin_ns`` is later than asked where the tape
-    began later. ``template`` opened with PyAV has the streams to copy, picture first; picture packets of codec
+    The picture starts at the last key packet at or before the begin. ``begin_ns`` is later than requested when the
+    ring begins later. ``template``, opened with PyAV, has the streams to copy, picture first. Picture packets of codec
     ``mjpeg`` come from cameras that encode nothing themselves. ``shift_ns`` moves the media times of ``epoch`` onto
     this axis.
     """
@@ -39,7 +39,7 @@ class PacketRange:
     shift_ns: int = 0
 
     def pts_of(self, time: MediaTime) -> int:
-        """Where a media time lies on the packets' axis; ValueError for one of another epoch."""
+        """A media time on the packets' axis; ValueError for another epoch."""
         return self.shift_ns + time.since(MediaTime(self.epoch, 0))
 
     def time_of(self, pts_ns: int) -> MediaTime:
@@ -49,9 +49,9 @@ class PacketRange:
 
 @dataclass(slots=True)
 class _PacketRun:
-    """Packets on one unbroken axis, of one connection: no pts stands twice in it. ``epochs`` are all that lie on it.
+    """Packets of one connection on one unbroken axis, without duplicate pts. ``epochs`` are all epochs on it.
 
-    ``shift_ns`` are what joins a stream to the others, where a source's streams have nothing to do with each other.
+    ``shift_ns`` aligns a stream with the others when the pts of a source's streams are unrelated.
     """
 
     template: bytes
@@ -65,7 +65,7 @@ class _PacketRun:
 
     @property
     def offset_ns(self) -> int:
-        """Local time over pts: the picture's least delayed packet wins, the sound's where there is no picture."""
+        """Local time minus pts, by the least delayed packet of the picture, or of the sound without picture."""
         return self.late_ns.get(Stream.VIDEO, self.late_ns.get(Stream.AUDIO, 0))
 
     @property
@@ -74,7 +74,7 @@ class _PacketRun:
         return max((t + self.shift_ns.get(stream, 0) for stream, t in self.last_ns.items()), default=None)
 
     def continues(self, packet: Packet) -> bool:
-        """Whether a packet goes on from the last of its stream; a stream that has none begins."""
+        """Whether a packet follows the last one of its stream; the first of a stream always does."""
         last_ns = self.last_ns.get(packet.stream)
         if last_ns is None:
             return True
@@ -82,27 +82,27 @@ class _PacketRun:
         return step_ns >= -_BACK_NS and step_ns - max(0, passed_ns) <= _JUMP_NS
 
     def is_near(self, packet: Packet) -> bool:
-        """Whether a packet lies where the run's media is."""
+        """Whether a packet's pts is near the run's media."""
         ends = [*self.first_ns.values(), *self.last_ns.values()]
         return not ends or min(ends) - _JUMP_NS <= packet.dts_ns <= max(ends) + _JUMP_NS
 
     def holds(self, stream: Stream, pts_ns: int) -> bool:
-        """Whether a packet of ``stream`` lies exactly there; looked for from the newest on."""
+        """Whether a packet of ``stream`` has exactly this pts; searched from the newest back."""
         return any(p.pts_ns == pts_ns and p.stream is stream for p in reversed(self.packets))
 
     def spans(self, stream: Stream, pts_ns: int) -> bool:
-        """Whether ``pts_ns`` lies between the first and the last packet of ``stream``, give or take a little."""
+        """Whether ``pts_ns`` lies between the first and the last packet of ``stream``, with some tolerance."""
         if stream not in self.last_ns:
             return False
         return self.first_ns[stream] - _BACK_NS <= pts_ns <= self.last_ns[stream] + _BACK_NS
 
     def append(self, packet: Packet) -> None:
-        """Add what `continues`."""
+        """Add a packet that `continues` the run."""
         self.packets.append(packet)
         self.first_ns.setdefault(packet.stream, packet.dts_ns)
         self.last_ns[packet.stream] = packet.dts_ns
         self.arrival_ns[packet.stream] = packet.arrival_ns
-        lasts_ns = packet.duration_ns if packet.stream is Stream.AUDIO else 0  # sound comes when it is over
+        lasts_ns = packet.duration_ns if packet.stream is Stream.AUDIO else 0  # sound arrives when it ends
         late_ns = packet.arrival_ns - packet.pts_ns - lasts_ns
         self.late_ns[packet.stream] = min(late_ns, self.late_ns.get(packet.stream, late_ns))
 
@@ -114,9 +114,9 @@ class _PacketRun:
 class PacketRing:
     """Keeps at least ``before_s`` seconds and what `hold` asks for, at most ``most_bytes``.
 
-    Media times are found by their epoch, which `start_epoch` says where it begins. ``own_axis``: its packets come from
-    another connection than the frames the model saw (a camera's main stream), so only local time relates the two.
-    ``sound``: the tape of a microphone that is this camera's sound.
+    Media times are found by their epoch; `start_epoch` notes where one begins. ``own_axis``: the packets come from
+    another connection than the pictures of the model (a camera's main stream), so only local time relates the two.
+    ``sound``: the ring of a microphone that is this camera's sound.
     """
 
     def __init__(
@@ -132,13 +132,13 @@ class PacketRing:
         self._lock = threading.Lock()
 
     def begin(self, template: bytes) -> None:
-        """A connection was opened; one with the same streams may go on where the last one ended (a file's loop)."""
+        """Note a new connection; with the same streams it may go on where the last one ended (a file's loop)."""
         with self._lock:
             if not self._runs or self._runs[-1].template != template:
                 self._runs.append(_PacketRun(template))
 
     def push(self, packet: Packet) -> None:
-        """Keep a packet, and let go of what is too old."""
+        """Keep a packet, and drop those that are too old."""
         with self._lock:
             if not self._runs:
                 return
@@ -147,24 +147,24 @@ class PacketRing:
             self._trim(packet.arrival_ns)
 
     def start_epoch(self, start: EpochStart) -> None:
-        """An epoch begins with a picture or sound whose packet was pushed just before."""
+        """Note that an epoch begins with a picture or sound whose packet was pushed just before."""
         with self._lock:
             found = next((run for run in reversed(self._runs) if run.holds(start.stream, start.pts_ns)), None)
-            if found is None:  # sound is put together, and what is damaged left out
+            if found is None:  # sound is assembled from packets, and damaged packets are left out
                 found = next((run for run in reversed(self._runs) if run.spans(start.stream, start.pts_ns)), None)
             if found is not None:
                 found.epochs.add(start.epoch)
                 found.shift_ns[start.stream] = start.shift_ns
 
     def hold(self, since_ns: int | None) -> None:
-        """Let nothing go that came since local time ``since_ns``, as far as the memory holds; None: as usual."""
+        """Keep what arrived since local time ``since_ns``, as far as the memory limit allows; None: as usual."""
         with self._lock:
             self._hold_ns = None if since_ns is None else since_ns - _KEY_MARGIN_NS
         if self._sound is not None:
             self._sound.hold(since_ns)
 
     def newest(self, near: MediaTime, local_ns: int) -> MediaTime | None:
-        """Up to when media of the epoch of ``near`` came, which is local time ``local_ns``; None without any."""
+        """The end of the media in the epoch of ``near``, which is at local time ``local_ns``; None without any."""
         with self._lock:
             run = self._run_at(near, local_ns)
             newest_ns = run.newest_ns if run is not None else None
@@ -183,9 +183,9 @@ class PacketRing:
         return [packet for run in self._runs for packet in run.packets]
 
     def extract(self, begin: MediaTime, end: MediaTime, local_ns: int) -> PacketRange | None:
-        """What there is from ``begin`` to ``end`` of the source's media; None when there is nothing.
+        """The packets from ``begin`` to ``end`` of the source's media; None when there are none.
 
-        ``local_ns`` is the local time of ``begin``: it finds what another connection sent at that time.
+        ``local_ns`` is the local time of ``begin``, by which packets of another connection are found.
         """
         with self._lock:
             run = self._run_at(begin, local_ns)
@@ -200,7 +200,7 @@ class PacketRing:
         return _with_sound(cut, sound)
 
     def _run_for(self, packet: Packet) -> _PacketRun:
-        """Where a packet belongs: it goes on in the newest run, is left over from before its break, or begins one."""
+        """The run of a packet: the newest, the one before its break (for a late packet), or a new one."""
         newest = self._runs[-1]
         if not newest.continues(packet):
             self._runs.append(_PacketRun(newest.template))
@@ -211,7 +211,7 @@ class PacketRing:
         return self._runs[-1]
 
     def _run_at(self, time: MediaTime, local_ns: int) -> _PacketRun | None:
-        """The run that a media time lies in; by local time alone where the axes have nothing to do with each other."""
+        """The run that contains a media time; found by local time alone with ``own_axis``."""
         runs = [run for run in self._runs if run.packets]
         if self._own_axis:
             return next((r for r in reversed(runs) if r.packets[0].arrival_ns <= local_ns), runs[0] if runs else None)
@@ -242,7 +242,7 @@ def shifted(packet: Packet, by_ns: int) -> Packet:
 
 
 def _select(requested: PacketRange, shift_ns: int) -> PacketRange | None:
-    """What of the packets of ``requested`` shows its span, which ``shift_ns`` moves onto their axis."""
+    """The packets of ``requested`` that show its span, which ``shift_ns`` moves onto their axis."""
     packets, begin_ns, end_ns = requested.packets, requested.begin_ns + shift_ns, requested.end_ns + shift_ns
     pictures = [i for i, p in enumerate(packets) if p.stream is Stream.VIDEO]
     keys = [i for i in pictures if packets[i].is_key]
@@ -270,7 +270,7 @@ def _select(requested: PacketRange, shift_ns: int) -> PacketRange | None:
 
 
 def _with_sound(pictures_cut: PacketRange | None, sound_cut: PacketRange | None) -> PacketRange | None:
-    """A picture's cut with the sound of another tape, moved onto the picture's axis."""
+    """Packets of a picture with the sound of another ring, moved onto the picture's axis."""
     if pictures_cut is None or sound_cut is None:
         return pictures_cut or sound_cut
     pictures = [p for p in pictures_cut.packets if p.stream is Stream.VIDEO]
@@ -280,7 +280,7 @@ def _with_sound(pictures_cut: PacketRange | None, sound_cut: PacketRange | None)
 
 
 def _template(picture_template: bytes, sound_template: bytes) -> bytes:
-    """The first one's picture stream and the second one's sound stream, in one file without packets."""
+    """The picture stream of the first and the sound stream of the second, in one file without packets."""
     import av
 
     buffer = io.BytesIO()

@@ -1,6 +1,6 @@
-"""A cut of the tape, opened: its packets as any container takes them, its pictures and its sound decoded.
+"""The source of a clip: a range of packets, opened for muxing, with decoded pictures and sound.
 
-Times are those of the cut's own pts axis. Nothing here writes; runs on the evidence thread.
+Times are on the pts axis of the packets. Writes nothing; runs on the evidence thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edge.evidence.clips.packet_ring import PacketRange
 from edge.types import F32, NS_PER_MS, NS_PER_S, Packet, Stream
 
 NS_TIME_BASE = Fraction(1, NS_PER_S)
-_TOLERANCE_NS = 20 * NS_PER_MS  # containers round to 1 ms or more: within this the count of samples is believed
+_TOLERANCE_NS = 20 * NS_PER_MS  # containers round to 1 ms or more: within this the count of samples is used
 _LENGTHS = {
     "h264": (4, 5),
     "hevc": (21, 22),
@@ -40,7 +40,7 @@ class ClipAudio:
 
 
 class ClipSource:
-    """One cut; close it. ``video`` and ``audio`` are the template's streams, None where there are no packets."""
+    """An opened `PacketRange`; close it. ``video`` and ``audio`` are the template's streams, None without packets."""
 
     def __init__(self, cut: PacketRange) -> None:
         """MediaError when the template is damaged."""
@@ -57,21 +57,21 @@ class ClipSource:
         self._lengths = _needs_lengths(self.video, self.packets_of(Stream.VIDEO))
 
     def close(self) -> None:
-        """Let go of the template."""
+        """Close the template."""
         self._template.close()
 
     @property
     def video_codec(self) -> str:
-        """As libav names it; empty without picture."""
+        """Codec name of libav; empty without picture."""
         return str(self.video.codec_context.name) if self.video is not None else ""
 
     @property
     def audio_codec(self) -> str:
-        """As libav names it; empty without sound."""
+        """Codec name of libav; empty without sound."""
         return str(self.audio.codec_context.name) if self.audio is not None else ""
 
     def packets_of(self, stream: Stream) -> list[Packet]:
-        """The packets of one stream, in the order of decoding."""
+        """The packets of one stream, in decoding order."""
         return [packet for packet in self.cut.packets if packet.stream is stream]
 
     def picture_times(self) -> list[int]:
@@ -79,7 +79,7 @@ class ClipSource:
         return sorted(packet.pts_ns for packet in self.packets_of(Stream.VIDEO))
 
     def packet(self, packet: Packet) -> Any:
-        """As an ``av.Packet`` with times in ns, fit for the template's parameters."""
+        """The packet as ``av.Packet`` with times in ns, in the format of the template's parameters."""
         import av
 
         is_picture = packet.stream is Stream.VIDEO
@@ -90,7 +90,7 @@ class ClipSource:
         return made
 
     def pictures(self, begin_ns: int, end_ns: int) -> Iterator[tuple[int, Any]]:
-        """Decoded pictures shown in ``begin_ns`` <= t < ``end_ns``, as (t, ``av.VideoFrame``), in the order of time."""
+        """Decoded pictures shown in ``begin_ns`` <= t < ``end_ns``, as (t, ``av.VideoFrame``), by time."""
         if self.video is None:
             return
         context = self.video.codec_context
@@ -122,7 +122,7 @@ class ClipSource:
         return ClipAudio(made, rate, begin_ns) if made is not None else None
 
     def _decoded(self, context: Any, packet: Packet | None) -> list[Any]:
-        """What a packet gave; a damaged one gives nothing, as in any player."""
+        """The decoded frames of a packet; none for a damaged one."""
         import av
 
         try:
@@ -145,7 +145,7 @@ def with_length_prefix(data: bytes) -> bytes:
 
 
 def _needs_lengths(stream: Any, packets: list[Packet]) -> bool:
-    """Whether packets have start codes although the stream's parameters speak of lengths."""
+    """Whether packets have start codes although the stream's parameters state lengths."""
     place = _LENGTHS.get(stream.codec_context.name) if stream is not None else None
     if place is None or not packets:
         return False

@@ -1,4 +1,4 @@
-"""Speech out of stored sound: where the model heard it, or could not tell, there is digital silence."""
+"""Removes speech from stored sound: parts in which the model detected it, or could not tell, become silence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edge.types import NS_PER_S, Scores
 
 SPEECH_TAGS = (0, 1, 2, 3, 4, 5, 6, 7, 15, 68, 70)
 """Of AudioSet's 527: speech of any kind, conversation, narration, babbling, whispering, chatter, hubbub. Shouting,
-screaming, crying, laughing and singing are not speech: they are what alarms are about."""
+screaming, crying, laughing and singing do not count as speech: alarms are about them."""
 LEAST_SPEECH = 0.1
-"""From which probability on one of the tags counts; low, since what is kept cannot be unsaid."""
+"""Probability of a tag from which it counts; low, because stored speech cannot be taken back."""
 MARGIN_NS = NS_PER_S // 2
 
 Span = tuple[int, int]
@@ -24,17 +24,17 @@ SpeechFlag = tuple[MediaTime, bool]
 
 
 def may_be_speech(scores: Scores) -> bool:
-    """Whether a window may hold speech: yes too where the model did not listen."""
+    """Whether a window may contain speech; also True when its sound was not scored."""
     if scores.features is None or not scores.audio_ok or len(scores.features.tags) <= max(SPEECH_TAGS):
         return True
     return bool(np.max(scores.features.tags[list(SPEECH_TAGS)]) >= LEAST_SPEECH)
 
 
 def speech_spans(windows: Sequence[SpeechFlag], span: MediaSpan, window_ns: int) -> list[MediaSpan]:
-    """The parts of ``span`` in which speech may be, merged, in order.
+    """The parts of ``span`` that may contain speech, merged, in order.
 
-    That is every window with speech, with a margin on both sides, and whatever no window of its epoch without speech
-    covers.
+    These are every window with speech, with a margin on both sides, and all parts that no window without speech of
+    its epoch covers.
     """
     begin, (begin_ns, end_ns) = span[0], (span[0].pts_ns, span[1].pts_ns)
     ended = [(time.pts_ns, is_speech) for time, is_speech in windows if time.is_on(begin)]
