@@ -20,13 +20,13 @@ from edge.evidence.archive.records import EvidenceFile, FileKind, StoredNearMiss
 from edge.evidence.archive.retention import Retention
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import TraceStore
-from edge.evidence.clips.cutter import PAD_NS, ClipCutter, ClipJob
+from edge.evidence.clips.cutter import PAD_NS, ClipCutter
 from edge.evidence.clips.packet_ring import PacketRing
+from edge.evidence.clips.queue import ClipQueue
 from edge.evidence.digest import Digest, DigestSchedule
 from edge.evidence.failure_log import FailureLog
 from edge.evidence.near_misses import EnterThreshold, NearMiss, NearMissQueue
 from edge.evidence.pending_event import (
-    TOO_MANY_CLIPS,
     ClipBacklog,
     ClipMargins,
     PendingEvent,
@@ -90,13 +90,13 @@ class Recorder:
         self._waiting: deque[_StepRecord] = deque()
         self._windows: dict[str, RecentWindows] = {}
         self._pending: dict[str, PendingEvent] = {}
-        self._cutting: tuple[PendingEvent, ClipJob] | None = None
         self._failures = FailureLog(metrics)
         self._near_misses = None if enter is None else NearMissQueue(enter, self._keep_near_miss)
         self._on_recorded = on_recorded
         self._unrecorded: list[Event] = []
         self._snapshots = SnapshotTaker(config, settings, self._rings, live)
         self._cutter = ClipCutter(config, settings, store, self._rings, nanoseconds(window_s))
+        self._clips = ClipQueue(self._cutter, self, self._windows_of, self._failures, clock, metrics)
         self._daily = DigestSchedule(store, clock, on_digest)
         self._retention = Retention(settings, store, store.folder, clock)
         self.reconfigure(config, settings)
@@ -144,7 +144,7 @@ class Recorder:
                 self._take(record)
         self._report_recorded()
         kept = self._pictures()
-        kept += self._clips()
+        kept += self._clips.step(self._pending.values(), self._margins)
         if self._near_misses is not None:
             self._near_misses.step(self._clock, self.TURN_NS)
         self._hold()
@@ -163,26 +163,21 @@ class Recorder:
         stays open."""
         until_ns = self._clock.mono_ns() + nanoseconds(limit_s)
         kept = self.step()
-        while self._clock.mono_ns() < until_ns:
-            waiting = [
-                pending for pending in self._pending.values() if pending.has_media and not pending.has_clip_begun
-            ]
-            if self._cutting is None and not waiting:
-                break
-            if self._cutting is None:
-                self._begin_cutting(waiting[0])
-            kept += self._go_on_cutting()
-        lost = [pending for pending in self._pending.values() if pending.has_media and not pending.has_clip_begun]
-        if self._cutting is not None:
-            lost.append(self._cutting[0])
-            self._cutting[1].close()
-            self._cutting = None
-        for pending in lost:
-            event = pending.event
-            self._metrics.drops.labels(event.camera, "evidence_clip").inc()
-            log.warning("%s: no time was left for the clip of %s (event %s)", event.camera, event.label, event.id)
-            kept += self._miss(pending, "clip", "the program stopped before its clip was written")
-        return kept
+        return [*kept, *self._clips.finish(self._pending.values(), until_ns)]
+
+    def attach(self, pending: PendingEvent, made: Mapping[FileKind, EvidenceFile]) -> list[EvidenceFiles]:
+        """Note with an event files that were written; what there is of it now."""
+        for kind, file in made.items():
+            pending.files[kind] = file
+            self._store.attach(pending.event.id, kind, file)
+            pending.missing.pop(kind, None)
+        return [pending.to_kept()] if made else []
+
+    def note_missing(self, pending: PendingEvent, kind: FileKind, reason: str) -> list[EvidenceFiles]:
+        """Note with an event why a file is not kept."""
+        pending.missing[kind] = reason
+        self._store.note_missing(pending.event.id, kind, reason)
+        return [pending.to_kept()]
 
     def _next(self) -> _StepRecord | None:
         with self._lock:
@@ -249,7 +244,7 @@ class Recorder:
                 self._failures.succeeded("picture")
             except (EdgeError, OSError) as error:
                 self._failures.failed(event.camera, "picture", error)
-                kept = self._miss(pending, "snapshot", str(error)) if is_first else []
+                kept = self.note_missing(pending, "snapshot", str(error)) if is_first else []
         if not pending.has_media or (pending.has_clip_begun and pending.is_over):
             del self._pending[event.id]
         return kept
@@ -264,75 +259,7 @@ class Recorder:
             return []
         folder = self._store.folder_of(event)
         room_or_raise(self._store.room_for(picture.size // 4), folder)
-        return self._attach(pending, self._snapshots.save(folder, self._store.folder, event, pending.best, picture))
-
-    def _attach(self, pending: PendingEvent, made: Mapping[FileKind, EvidenceFile]) -> list[EvidenceFiles]:
-        event = pending.event
-        for kind, file in made.items():
-            pending.files[kind] = file
-            self._store.attach(event.id, kind, file)
-            pending.missing.pop(kind, None)
-        return [pending.to_kept()] if made else []
-
-    def _miss(self, pending: PendingEvent, kind: FileKind, reason: str) -> list[EvidenceFiles]:
-        """Note with the event why a file is not kept."""
-        pending.missing[kind] = reason
-        self._store.note_missing(pending.event.id, kind, reason)
-        return [pending.to_kept()]
-
-    def _clips(self) -> list[EvidenceFiles]:
-        """Go on with the clip that is being written, or begin the next that is due; give up surplus clips."""
-        now_ns = self._clock.mono_ns()
-        backlog = ClipBacklog.of(self._pending.values())
-        kept = [one for pending in backlog.surplus(self._margins, now_ns) for one in self._give_up(pending)]
-        if self._cutting is None:
-            due = next(
-                (
-                    pending
-                    for pending in backlog.waiting
-                    if not pending.has_clip_begun and self._is_due(pending, now_ns)
-                ),
-                None,
-            )
-            if due is None:
-                return kept
-            self._begin_cutting(due)
-        return [*kept, *self._go_on_cutting()]
-
-    def _give_up(self, pending: PendingEvent) -> list[EvidenceFiles]:
-        """Give up the clip of an event; its row and picture stay."""
-        pending.has_clip_begun = True
-        self._metrics.drops.labels(pending.event.camera, "evidence_shed").inc()
-        return self._miss(pending, "clip", TOO_MANY_CLIPS)
-
-    def _is_due(self, pending: PendingEvent, now_ns: int) -> bool:
-        newest = self._windows_of(pending.event.camera).newest
-        return pending.is_due(self._margins, now_ns, newest, self._cutter.newest_media(pending))
-
-    def _begin_cutting(self, pending: PendingEvent) -> None:
-        pending.has_clip_begun = True
-        self._cutting = (pending, self._cutter.steps(pending, self._windows_of(pending.event.camera)))
-
-    def _go_on_cutting(self) -> list[EvidenceFiles]:
-        if self._cutting is None:
-            return []
-        pending, job = self._cutting
-        made: dict[FileKind, EvidenceFile] = {}
-        until_ns = self._clock.mono_ns() + self.TURN_NS
-        try:
-            for file in job:
-                if file is not None:
-                    made[file[0]] = file[1]
-                if self._clock.mono_ns() >= until_ns:
-                    break
-            else:
-                self._cutting = None
-                self._failures.succeeded("clip")
-        except (EdgeError, OSError) as error:
-            self._cutting = None
-            self._failures.failed(pending.event.camera, "clip", error)
-            return [*self._attach(pending, made), *self._miss(pending, "clip", str(error))]
-        return self._attach(pending, made)
+        return self.attach(pending, self._snapshots.save(folder, self._store.folder, event, pending.best, picture))
 
     def _keep_near_miss(self, near: NearMiss) -> None:
         """Keep a near miss, with a thumbnail when there is a picture."""
