@@ -43,10 +43,11 @@ def open_whole_graph(folder: ModelFolder, threads: int, max_batch: int, *, cuda:
 
 
 class OnnxGraph:
-    """One graph (`parts.Graph`) that reads and writes its rows where they lie."""
+    """One graph (`runtime.InferenceGraph`) that reads and writes its rows where they lie."""
 
     def __init__(self, path: Path, threads: int, precision: str = "fp32", *, cuda_rows: int = 0) -> None:
-        """``threads`` 0 is one a core; ``precision`` is what the graph was made in; with ``cuda_rows`` it runs on CUDA
+        """``threads`` 0 is one a core; ``precision`` is what the graph was made in, for
+        comparing those of TensorRT; with ``cuda_rows`` it runs on CUDA
         where that loads, so many rows a call. ModelError when it does not load."""
         self._session = _session(path, threads, cuda_rows > 0)
         device = "cuda" if _CUDA in self._session.get_providers() else "cpu"
