@@ -82,7 +82,8 @@ class EvidenceWorker:
 
     def observe(self, step: StepResult) -> None:
         """Take note of what a step brought forth; never blocks."""
-        self._recorder.observe(step.scores, step.rules, step.events)
+        with self._metrics.stage("evidence"):
+            self._recorder.observe(step.scores, step.rules, step.events)
 
     def observe_resumed(self, events: Sequence[Event]) -> None:
         """Take note of events that an earlier run left without a row, or open and that were ended now."""

@@ -91,7 +91,7 @@ class Toy:
         for row, (camera, level) in zip(rows, levels.items(), strict=True):
             self.model.batch.frames[row] = level
             windows.append(window(camera, seq=seq, row=row))
-        return {scores.camera: scores for scores in self.model.score(windows)}
+        return {scores.camera: scores for scores in self.model.score(windows).scores}
 
     def count(self, how: str, camera: str, part: str) -> float:
         return self.metrics.registry.get_sample_value(f"edge_{how}_total", {"camera": camera, "part": part}) or 0.0

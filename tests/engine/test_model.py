@@ -64,7 +64,7 @@ def test_scores_are_probabilities_and_belong_to_their_row(model: Model, metrics:
     for row, (picture, sound) in enumerate([(0, 0.5), (255, -1.0)]):
         model.batch.frames[row] = picture
         model.batch.audio[row] = sound
-    yard, gate = model.score([window("yard", row=1), window("gate", row=0, seq=9)])
+    yard, gate = model.score([window("yard", row=1), window("gate", row=0, seq=9)]).scores
     assert (yard.camera, gate.camera, gate.seq, gate.model) == ("yard", "gate", 9, "toy 1.0")
     assert yard.values == pytest.approx({"bright": sigmoid(1), "loud": sigmoid(-1), "remembering": 0.5})
     assert gate.values == pytest.approx({"bright": 0.5, "loud": sigmoid(0.5), "remembering": 0.5})
@@ -75,7 +75,7 @@ def test_scores_are_probabilities_and_belong_to_their_row(model: Model, metrics:
 
 def test_scores_outlive_the_next_run(model: Model) -> None:
     hear(model, 0.5, seq=0)
-    (first,) = model.score([window(seq=1)])
+    (first,) = model.score([window(seq=1)]).scores
     kept = first.embedding.copy()
     model.score([window(seq=2)])
     np.testing.assert_array_equal(first.embedding, kept)
@@ -124,7 +124,7 @@ def test_reset_forgets_one_camera(model: Model) -> None:
 
 def test_boxes_are_in_the_camera_s_own_picture(model: Model) -> None:
     letterboxed = (0.25, 0.0, 0.75, 1.0)
-    (found,) = model.score([window(content=letterboxed)])
+    (found,) = model.score([window(content=letterboxed)]).scores
     person, car = found.boxes
     assert (person.label, person.x1, person.x2) == ("person", 0.0, 1.0)
     assert person.score == pytest.approx(0.8)
@@ -132,7 +132,7 @@ def test_boxes_are_in_the_camera_s_own_picture(model: Model) -> None:
 
 
 def test_tags_are_the_best_five_above_a_tenth(model: Model) -> None:
-    (found,) = model.score([window()])
+    (found,) = model.score([window()]).scores
     assert list(found.tags) == ["tag 2", "tag 6", "tag 5", "tag 4", "tag 1"]
     assert list(found.tags.values()) == pytest.approx([0.9, 0.5, 0.4, 0.3, 0.2])
 
@@ -140,7 +140,7 @@ def test_tags_are_the_best_five_above_a_tenth(model: Model) -> None:
 def test_broken_media_is_left_out_and_counted(model: Model, metrics: Metrics) -> None:
     model.batch.audio[0, 5] = np.nan
     model.batch.audio[1] = 0.1
-    (good,) = model.score([window("gate", row=0), window("yard", row=1)])
+    (good,) = model.score([window("gate", row=0), window("yard", row=1)]).scores
     assert good.camera == "yard"
     place = {"source": "gate", "place": "engine_audio_not_finite"}
     assert metrics.registry.get_sample_value("edge_drops_total", place) == 1
@@ -174,7 +174,7 @@ def test_scoring_leaves_the_thread_s_arithmetic_alone(model: Model) -> None:
 def test_a_batch_takes_one_window_a_camera(model: Model) -> None:
     with pytest.raises(ValueError, match="one window a camera"):
         model.score([window(seq=0), window(seq=1, row=1)])
-    assert model.score([]) == []
+    assert model.score([]) == ModelOutput()
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path, metrics: Metrics) -> None:
