@@ -16,7 +16,7 @@ from edge.config.sources import FileSourceConfig
 from edge.engine import contract
 from edge.engine.contract import Array
 from edge.engine.manifest import ModelFolder
-from edge.engine.model import MemoryBank
+from edge.engine.memory_bank import MemoryBank
 from edge.engine.trt.make_variants import Progress, ReferenceGraph
 from edge.engine.trt.quantise import CalibrationRow, CalibrationSet, split_recordings
 from edge.errors import InputError, MediaError
