@@ -131,10 +131,6 @@ def _as_json(work: Any) -> dict[str, Any]:
     return {"operations": work.operations, "bytes": work.bytes, "ms": work.ms, "ms_by_kind": work.ms_by_kind}
 
 
-if __name__ == "__main__":
-    print(json.dumps(graph_work_by_part() if sys.argv[1] == "asked" else main(*sys.argv[1:])))
-
-
 _PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger", "QLinearMatMul", "QGemm",
              "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}  # fmt: skip
 _CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "QLinearConv"}
@@ -207,3 +203,7 @@ def node_operations(args: Mapping[str, Any]) -> float:
 
 def _shapes(typed: Sequence[Mapping[str, Sequence[int]]]) -> list[Sequence[int]]:
     return [shape for one in typed for shape in one.values() if shape]
+
+
+if __name__ == "__main__":
+    print(json.dumps(graph_work_by_part() if sys.argv[1] == "asked" else main(*sys.argv[1:])))
