@@ -23,7 +23,7 @@ from edge.logs import configure_logging
 if TYPE_CHECKING:
     from edge.engine.commands import Progress
     from edge.engine.manifest import ModelFolder
-    from edge.engine.precision.quantise import CalibrationSet
+    from edge.engine.trt.quantise import CalibrationSet
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 Handler = Callable[[argparse.Namespace], int]
@@ -92,8 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (pipeline, devices, watch, tune, events):
         module.register(subparsers)
-    engine.add_commands(subparsers.add_parser("engine", help="model engines: list, verify, build"), _record_windows)
-    bench.add_command(subparsers)
+    engine.register(subparsers, _record_windows)
+    bench.register(subparsers)
     learn = subparsers.add_parser("learn", help="train, evaluate, export (extra `learn`)")
     learn_subparsers = learn.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
     for module in (adapt, normal, train):

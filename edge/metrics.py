@@ -6,7 +6,9 @@ Names: ``edge_`` prefix, base units, ``_total`` for counters; labels camera, sou
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
@@ -15,21 +17,40 @@ _FINE_S = (0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0
            1.0, 2.5, 5.0)  # fmt: skip
 
 
-class Timed(Histogram):
-    """A histogram without labels that also tells the sum of what it was shown, for use by its one writer."""
+Stage = Literal[
+    "decode",
+    "scale",
+    "sound",
+    "gather",
+    "gate",
+    "vision",
+    "audio",
+    "fusion",
+    "model",
+    "detect",
+    "evidence",
+    "publish",
+]
+"""Stages of the work in the order in which the data flows. ``gate`` decides whether anything changed; ``model`` is a
+graph in one piece, and what is around its parts."""
+StageTimer = Callable[[Stage], AbstractContextManager[object]]
+"""``with timer("decode"):`` accounts what is inside to a stage, without what a stage within it takes."""
+_UNTIMED = nullcontext()
 
-    total_s = 0.0
 
-    def observe(self, amount: float, exemplar: Any = None) -> None:
-        """As the parent, and add it up."""
-        self.total_s += amount
-        super().observe(amount, exemplar)
+def untimed(_stage: Stage) -> AbstractContextManager[object]:
+    """The timer of whoever does not ask where the time goes."""
+    return _UNTIMED
 
 
 class Metrics:
-    """All metrics, registered in a registry of their own."""
+    """All metrics, registered in a registry of their own, and ``stage``, which times stages where somebody asks.
 
-    def __init__(self) -> None:
+    ``latency`` is the class of the histograms of latencies, one that also keeps values for benchmarks.
+    """
+
+    def __init__(self, stage: StageTimer = untimed, latency: type[Histogram] = Histogram) -> None:
+        self.stage = stage
         self.registry = CollectorRegistry()
         r = self.registry
         self.frames = Counter("edge_frames", "Pictures decoded", ["source"], registry=r)
@@ -40,7 +61,7 @@ class Metrics:
         self.decode_s = Histogram(
             "edge_decode_seconds", "Reading, decoding and scaling a picture", ["source"], buckets=_LATENCY_S, registry=r
         )
-        self.infer_s = Timed("edge_infer_seconds", "One call of the model", buckets=_LATENCY_S, registry=r)
+        self.infer_s = latency("edge_infer_seconds", "One call of the model", buckets=_LATENCY_S, registry=r)
         self.encoded = Counter(
             "edge_encoded", "Windows whose pictures or sound went through the model", ["camera", "part"], registry=r
         )
@@ -53,13 +74,13 @@ class Metrics:
         self.publish_s = Histogram(
             "edge_publish_seconds", "Outbox to broker acknowledgement", buckets=_LATENCY_S, registry=r
         )
-        self.end_to_end_s = Histogram(
+        self.end_to_end_s = latency(
             "edge_end_to_end_seconds",
             "Arrival of the media that completed a window to broker acknowledgement",
             buckets=_FINE_S,
             registry=r,
         )
-        self.added_s = Histogram(
+        self.added_s = latency(
             "edge_added_seconds", "The same without the model's own time", buckets=_FINE_S, registry=r
         )
         self.wait_s = Histogram(

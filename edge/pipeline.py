@@ -29,7 +29,6 @@ from edge.types import (
     RuleValues,
     Scores,
     Window,
-    nanoseconds,
     seconds,
 )
 
@@ -138,27 +137,28 @@ class Pipeline:
         began_ns = self._clock.mono_ns()
         windows = self._take_windows(began_ns)
         self._load_meter.begin_step(began_ns, is_work=bool(windows))
-        before_s = self._metrics.infer_s.total_s
-        scores = [self._derivers.enrich(score) for score in self._model.score(windows)]
-        infer_ns = nanoseconds(self._metrics.infer_s.total_s - before_s)
+        output = self._model.score(windows)
+        scores = [self._derivers.enrich(score) for score in output.scores]
         for one in scores:
             self._windows[one.camera].inc()
         self._load_meter.scored += len(scores)
         self._update_learned_thresholds(began_ns)
         events = [event for one in scores for event in self._detect(one)]
         facts = self._statuses()
-        events += [event for one in facts for event in self._detector.health(one)]
+        with self._metrics.stage("detect"):
+            events += [event for one in facts for event in self._detector.health(one)]
         self._count(events)
         rules = [self._detector.rule_values(one) for one in scores]
         self._adapt_strides(began_ns)
         ready_ns = min((window.ready_ns for window in windows), default=None)
         held = self._held_back() if facts else ()
-        return StepResult(scores, rules, events, facts, held, ready_ns, infer_ns)
+        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns)
 
     def has_due(self) -> bool:
         """Whether a window of any camera is waiting now."""
         now_ns = self._clock.mono_ns()
-        return any(buffer.due(now_ns) for buffer in self._buffers.values())
+        with self._metrics.stage("gather"):
+            return any(buffer.due(now_ns) for buffer in self._buffers.values())
 
     def finish(self, reason: str) -> list[Event]:
         """End every open event; ``reason`` goes into its explanation."""
@@ -186,7 +186,8 @@ class Pipeline:
         return self._detector.set_armed(camera, armed)
 
     def _detect(self, scores: Scores) -> list[Event]:
-        events = self._detector.scores(scores)
+        with self._metrics.stage("detect"):
+            events = self._detector.scores(scores)
         for learner in self._learners:
             learner.observe(scores, self._detector.open_labels(scores.camera))
         return events
@@ -200,7 +201,8 @@ class Pipeline:
     def _take_windows(self, now_ns: int) -> list[Window]:
         windows: list[Window] = []
         for turn, name in enumerate(self._order, 1):
-            window = self._buffers[name].take(self._model.batch, len(windows), now_ns, newest=self._newest[name])
+            with self._metrics.stage("gather"):
+                window = self._buffers[name].take(self._model.batch, len(windows), now_ns, newest=self._newest[name])
             if window is None:
                 continue
             self._metrics.wait_s.observe(max(0.0, seconds(window.ready_ns - window.t_end_ns)))

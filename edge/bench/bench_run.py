@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +17,7 @@ from edge.bench.clips import BenchClip, looped_clip
 from edge.bench.daemon import BenchSetup, DaemonMeasurement, MetricsScrape, floor_ms, floor_program, recording_source
 from edge.bench.processes import free_mb, module_command, now_s, pause
 from edge.engine import runtime_choice
-from edge.engine.manifest import find_folder, load_folder
+from edge.engine.manifest import DEFAULT_MODEL, find_folder, load_folder
 from edge.errors import RuntimeUnavailable
 
 MANY_CAMERAS = 4
@@ -38,7 +38,7 @@ class BenchPlan:
 class BenchResults:
     """Everything that was measured; None and empty where it was not.
 
-    ``ways`` are those to run each graph that `edge engine choose` measured, ``chosen`` what the daemon takes here.
+    ``ways`` are the runtimes of each graph that `edge engine choose` measured, ``chosen`` what the daemon takes here.
     """
 
     ways: list[dict[str, Any]] = field(default_factory=list)
@@ -86,7 +86,7 @@ class BenchRun:
         return self.results
 
     def _measure_model(self) -> None:
-        self._measure_modes()
+        self._measure_runtimes()
         self._report("the model alone, on the runtime that the daemon takes")
         self.results.chosen = run_child("edge.bench.model", "auto", "auto")
         if "refused" in self.results.chosen:
@@ -95,28 +95,21 @@ class BenchRun:
         self.results.asked = run_child("edge.bench.model", "asked")
         self.results.peaks = run_child("edge.bench.peaks")
 
-    def _measure_modes(self) -> None:
-        """What was measured of the ways to run the model on this box; measured now, and kept, where nothing was."""
-        folder = load_folder(find_folder("fused"))
-        table = runtime_choice.read_measurements(folder, 1)
-        if table is None and self._plan.full:
-            self._report("which way to run the model is best on this box: edge engine choose, which is kept")
+    def _measure_runtimes(self) -> None:
+        """What was measured of the runtimes on this box; measured now, and kept, where nothing was."""
+        folder = load_folder(find_folder(DEFAULT_MODEL))
+        saved = runtime_choice.read_choice(folder, 1)
+        if saved is None and self._plan.full:
+            self._report("which runtime is best on this box: edge engine choose, which is kept")
             try:
                 run_command(module_command("edge", "engine", "choose"))
             except RuntimeUnavailable as error:
                 self._report(f"not measured: {error}")
-            table = runtime_choice.read_measurements(folder, 1)
-        if table is None:
-            return
-        choice = runtime_choice.choose_modes(
-            table, runtime_choice.graph_parts(folder), "auto", runtime_choice.spare_mb()
-        )
-        if choice is None:
-            return
-        self.results.ways = [
-            {**asdict(row), "how": str(row.how), "taken": choice[row.part] == row.how} for row in table.rows
-        ]
-        self.results.why = runtime_choice.explain_choice(table, choice)
+            saved = runtime_choice.read_choice(folder, 1)
+        if saved is not None:
+            table, choice = saved
+            self.results.ways = [runtime_choice.measurement_json(row, choice, "taken") for row in table.rows]
+            self.results.why = runtime_choice.explain_choice(table, choice)
 
     def _measure_cost(self) -> None:
         """Floor and daemon take turns."""

@@ -12,9 +12,9 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Give the command line its command `bench`."""
-    parser = commands.add_parser("bench", help="how many cameras this box holds, and where its time goes")
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `edge bench`."""
+    parser = subparsers.add_parser("bench", help="how many cameras this box holds, and where its time goes")
     parser.add_argument("--quick", action="store_true", help="the estimate alone, about 20 seconds")
     parser.add_argument("--cameras", type=_count, metavar="N", help="try this many at the end, not the estimate")
     parser.add_argument("--clip", type=Path, metavar="FILE", help="a recording of your own camera to play instead")
@@ -28,11 +28,11 @@ def main(args: argparse.Namespace) -> int:
     from edge.bench.clips import MOVING, STILL, bundled_clip, probe_clip
     from edge.bench.daemon import BenchSetup, embedded_broker
     from edge.bench.report import MachineInfo, as_json, report_text
-    from edge.engine.manifest import find_folder, load_folder
+    from edge.engine.manifest import DEFAULT_MODEL, find_folder, load_folder
 
     box = MachineInfo.current()
     plan = BenchPlan(1, 1.0, 3.0, False) if args.quick else BenchPlan(2, 2.0, 5.0, True, args.cameras)
-    hop_s = load_folder(find_folder("fused")).manifest.geometry.hop_s
+    hop_s = load_folder(find_folder(DEFAULT_MODEL)).manifest.geometry.hop_s
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder, embedded_broker() as port:
         if port is None:
             _print_progress("no broker here (extra `broker`): latency is not measured")

@@ -56,7 +56,6 @@ class MetricsScrape:
         return next((dict(s.labels) for s in self._samples if s.name == name), {})
 
 
-END_TO_END, ADDED, INFERENCE = "edge_end_to_end_seconds", "edge_added_seconds", "edge_infer_seconds"
 WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encoded_total"
 LEFT_OUT, FRAMES = "edge_windows_left_out_total", "edge_frames_total"
 SourceSpec = dict[str, Any]
@@ -156,9 +155,9 @@ class MeasuredDaemon:
                 for stage, spent in time_by_stage(stages_before["stages"], answer["stages"]).items()
             },
             encoded={part: n / max(scored, 1.0) for part, n in later.delta(scrape, ENCODED, "part").items()},
-            end_to_end_s=answer[END_TO_END],
-            added_s=answer[ADDED],
-            infer_s=answer[INFERENCE],
+            end_to_end_s=answer["end_to_end_s"],
+            added_s=answer["added_s"],
+            infer_s=answer["infer_s"],
             runtime=later.labels("edge_runtime_info"),
         )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from edge import sd_notify
 from edge.bench.processes import now_s, pause
-from edge.engine.manifest import ModelFolder, find_folder, load_folder
+from edge.engine.manifest import DEFAULT_MODEL, ModelFolder, find_folder, load_folder
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = argparse.ArgumentParser(prog="edge.bench.floor", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--source", action="append", required=True, help="file or rtsp:// address, one a camera")
-    parser.add_argument("--model", default="fused")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--decode-only", action="store_true")
     args = parser.parse_args()

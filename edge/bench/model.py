@@ -23,14 +23,14 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edge.engine.manifest import DEFAULT_MODEL, GRAPH_PARTS
 from edge.errors import EdgeError
 
-PARTS = ("vision", "audio", "fusion")
 ROWS = 8
 RUNS = 12
 
 
-def main(runtime: str, precision: str, name: str = "fused") -> dict[str, Any]:
+def main(runtime: str, precision: str, name: str = DEFAULT_MODEL) -> dict[str, Any]:
     """Open it as the daemon would and time it; ``refused`` says why where it cannot be used."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edge.bench.floor import fill_with_golden
@@ -65,7 +65,7 @@ def main(runtime: str, precision: str, name: str = "fused") -> dict[str, Any]:
 
 def timed_calls(opened: Any) -> dict[str, Callable[[int], object]]:
     """What there is to time: each part, or the whole where the model is one graph."""
-    if not all(hasattr(opened, f"run_{part}") for part in PARTS):
+    if not all(hasattr(opened, f"run_{part}") for part in GRAPH_PARTS):
         return {"model": opened.run}
     return {
         "vision": lambda rows: opened.run_vision(range(rows)),
@@ -98,19 +98,19 @@ def time_call(call: Callable[[int], object]) -> dict[str, float]:
     }
 
 
-def graph_work_by_part(name: str = "fused") -> dict[str, Any]:
+def graph_work_by_part(name: str = DEFAULT_MODEL) -> dict[str, Any]:
     """Operations and bytes of a row, by part."""
     from edge.engine.manifest import find_folder, load_folder
     from edge.engine.selftest import load_golden
 
     folder = load_folder(find_folder(name))
-    parts = folder.manifest.parts
     golden = {key: value[:1] for key, value in load_golden(folder.golden)[0].items()}
-    if parts is None:
+    if folder.manifest.parts is None:
         return {"model": _as_json(profile_graph(folder.graph, golden))}
-    found, known = {}, dict(golden)
-    for part in PARTS:
-        path = folder.path / getattr(parts, part).file
+    found: dict[str, Any] = {}
+    known = dict(golden)
+    for part in folder.parts:
+        path = folder.graph_of(part)
         feed, answers = _run_graph(path, known)
         found[part] = _as_json(profile_graph(path, feed))
         known.update(answers)
@@ -129,10 +129,6 @@ def _run_graph(graph: Any, known: Mapping[str, Any]) -> tuple[dict[str, Any], di
 
 def _as_json(work: Any) -> dict[str, Any]:
     return {"operations": work.operations, "bytes": work.bytes, "ms": work.ms, "ms_by_kind": work.ms_by_kind}
-
-
-if __name__ == "__main__":
-    print(json.dumps(graph_work_by_part() if sys.argv[1] == "asked" else main(*sys.argv[1:])))
 
 
 _PRODUCTS = {"MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger", "QLinearMatMul", "QGemm",
@@ -207,3 +203,7 @@ def node_operations(args: Mapping[str, Any]) -> float:
 
 def _shapes(typed: Sequence[Mapping[str, Sequence[int]]]) -> list[Sequence[int]]:
     return [shape for one in typed for shape in one.values() if shape]
+
+
+if __name__ == "__main__":
+    print(json.dumps(graph_work_by_part() if sys.argv[1] == "asked" else main(*sys.argv[1:])))

@@ -1,6 +1,6 @@
 """Programs under measurement, seen from outside: CPU time, memory, systemd notifications, a line of questions.
 
-Linux only (/proc).
+Linux only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from edge.clock import SystemClock
 from edge.errors import RuntimeUnavailable
 from edge.types import seconds
 
-TICKS = os.sysconf("SC_CLK_TCK")
 NEVER_READY_S = 120.0
 _CLOCK = SystemClock()
 
@@ -133,43 +132,30 @@ def module_command(name: str, *arguments: str) -> list[str]:
 
 
 def process_usage(pid: int) -> ProcessUsage:
-    """CPU, memory and open files of a process and its descendants, now."""
-    pids = process_tree(pid)
-    return ProcessUsage(
-        now_s(), sum(map(cpu_s, pids)), sum(map(rss_mb, pids)), sum(map(pss_mb, pids)), sum(map(files_of, pids))
-    )
+    """CPU, memory and open files of a process and its descendants, now; RuntimeUnavailable when it has ended."""
+    import psutil
 
-
-def process_tree(pid: int) -> list[int]:
-    """``pid`` and all its descendants."""
-    children = [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
-    return [pid, *(p for child in children for p in process_tree(int(child)))]
-
-
-def cpu_s(pid: int) -> float:
-    """CPU-seconds of all threads of a process, user and system, and of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory in MB."""
-    return _kilobytes(Path(f"/proc/{pid}/status"), "VmRSS:") * 1024 / 1e6
-
-
-def pss_mb(pid: int) -> float:
-    """Resident memory in MB, shared pages divided among those who share them."""
-    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") * 1024 / 1e6
-
-
-def files_of(pid: int) -> int:
-    """How many file descriptors are open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    cpu_s, rss, pss, files = 0.0, 0, 0, 0
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+        for process in processes:
+            with process.oneshot():
+                times, memory = process.cpu_times(), process.memory_full_info()
+                cpu_s += times.user + times.system + times.children_user + times.children_system
+                rss += memory.rss
+                pss += memory.pss
+                files += process.num_fds()
+    except psutil.Error as error:
+        raise RuntimeUnavailable(f"process {pid} cannot be measured: {error}") from error
+    return ProcessUsage(now_s(), cpu_s, rss / 1e6, pss / 1e6, files)
 
 
 def free_mb() -> float:
     """Memory of the machine that programs could still take, in MB."""
-    return _kilobytes(Path("/proc/meminfo"), "MemAvailable:") * 1024 / 1e6
+    import psutil
+
+    return float(psutil.virtual_memory().available) / 1e6
 
 
 def free_port() -> int:
@@ -188,7 +174,3 @@ def now_s() -> float:
 def pause(s: float) -> None:
     """Let time pass."""
     _CLOCK.wait(threading.Event(), s)
-
-
-def _kilobytes(path: Path, key: str) -> int:
-    return next((int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(key)), 0)

@@ -169,7 +169,7 @@ def as_json(box: MachineInfo, clip: str, found: BenchResults) -> dict[str, Any]:
 
 
 def modes_section(found: BenchResults) -> str:
-    """What runs here, and what every way to run each graph measured or why it is none."""
+    """What runs here, and what every runtime measured of each graph or why it cannot be taken."""
     chosen = found.chosen
     summary = "Not measured.\n"
     if chosen:
@@ -187,27 +187,25 @@ def modes_section(found: BenchResults) -> str:
         else [way["part"], way["how"], way["cpu_ms"], way["wall_ms"], way["memory_mb"], "taken" * way["taken"]]
         for way in found.ways
     ]
-    return summary + "\n" + markdown_table(["part", "way", "CPU-ms a row", "ms by the clock", "MB", ""], rows)
+    return summary + "\n" + markdown_table(["part", "runtime", "CPU-ms a row", "ms by the clock", "MB", ""], rows)
 
 
 def parts_section(found: BenchResults) -> str:
     """Each part's cost against what its operations would take at the peak that was measured."""
-    rows = []
+    rows, peak = [], _peak(found)
     for part, timed in found.chosen.get("parts", {}).items():
-        peak, kind = _peak(found, part)
         asked = found.asked.get(part, {})
         operations, best = asked.get("operations", nan), min(timed["best_ms"], timed["full_ms"])
         least_ms = 1000 * operations / peak if peak else nan
         nodes = list(asked.get("ms_by_kind", {}).items())[:3]
         most = ", ".join(f"{name} {ms / asked['ms']:.0%}" for name, ms in nodes)
         share = f"{100 * least_ms / best:.0f} %" if peak and operations == operations else ""  # noqa: PLR0124 - NaN
-        rows.append([part, timed["row_ms"], timed["full_ms"], operations / GIGA, kind, least_ms, share, most])
+        rows.append([part, timed["row_ms"], timed["full_ms"], operations / GIGA, least_ms, share, most])
     head = [
         "part",
         "CPU-ms a row",
         "of 8 at once, each",
         "10^9 operations",
-        "held against",
         "ms at that peak",
         "reached",
     ]
@@ -219,7 +217,7 @@ def peaks_summary(found: BenchResults) -> str:
     lines = []
     for kind, by in found.peaks.items():
         name, value = next(iter(by.items()))
-        unit = {"copy": "GB/s", "int8": "GOP/s"}.get(kind, "GFLOP/s")
+        unit = "GB/s" if kind == "copy" else "GFLOP/s"
         lines.append(f"{kind} {value / GIGA:.0f} {unit} ({name})")
     return f"Peaks of one thread, the best of the probes: {'; '.join(lines)}. The true peaks may be higher.\n"
 
@@ -282,9 +280,8 @@ def conclusions(found: BenchResults) -> Iterator[str]:
     if found.still_holds is not None:
         yield _capacity_text(found.still_holds, "with nothing moving", found.checks.get("still"))
     operations = sum(part["operations"] for part in found.asked.values())
-    least_ms = sum(
-        1000 * asked["operations"] / peak for part, asked in found.asked.items() if (peak := _peak(found, part)[0])
-    )
+    peak = _peak(found)
+    least_ms = 1000 * operations / peak if peak else 0.0
     row_ms = found.chosen.get("row_ms", nan)
     if least_ms:
         yield (
@@ -324,13 +321,10 @@ def _latency(what: str, look: DaemonMeasurement) -> list[Figure]:
     ]
 
 
-def _peak(found: BenchResults, part: str) -> tuple[float, str]:
-    """The peak that a part is held against, that of its precision, and its name; 0 where none was found."""
-    taken = [way["how"].split()[-1] for way in found.ways if way["taken"] and way["part"] in {part, "whole"}]
-    kind = taken[0] if taken and taken[0] in found.peaks else "fp32"
-    values = found.peaks.get(kind, {})
+def _peak(found: BenchResults) -> float:
+    """The operations a second that the model is held against; 0 where none were found, or it runs on no CPU."""
     on_cpu = found.chosen.get("device", "cpu") == "cpu"
-    return (max(values.values()), kind) if values and on_cpu else (0.0, kind)
+    return max(found.peaks.get("fp32", {}).values(), default=0.0) if on_cpu else 0.0
 
 
 def _processor() -> str:

@@ -101,19 +101,8 @@ class CameraBuffer:
 
     def push(self, item: MediaItem, cancel: threading.Event | None = None) -> None:
         """Add one item from the source. For a recording it waits for room, until ``cancel`` or `close`."""
-        match item:
-            case Frame():
-                self._push_frame(item, cancel)
-            case LumaSample():
-                self._push_luma(item)
-            case AudioChunk() if self._use_audio:
-                self._push_audio(item, cancel)
-            case Gap():
-                with self._lock:
-                    self.schedule.begin_epoch()
-            case _:
-                return
-        self._wake_if_due()
+        with self._metrics.stage("gather"):
+            self._push(item, cancel)
 
     def push_sensor(self, reading: SensorReading) -> None:
         """Add one sensor reading, from any thread; channels that the model does not have are ignored."""
@@ -208,6 +197,21 @@ class CameraBuffer:
             microphone.add_listener(MicrophoneListener(item=self.push, onset=lambda _: None))
         else:
             microphone.add_listener(MicrophoneListener(item=lambda _: self._wake_if_due(), onset=self._external_onset))
+
+    def _push(self, item: MediaItem, cancel: threading.Event | None) -> None:
+        match item:
+            case Frame():
+                self._push_frame(item, cancel)
+            case LumaSample():
+                self._push_luma(item)
+            case AudioChunk() if self._use_audio:
+                self._push_audio(item, cancel)
+            case Gap():
+                with self._lock:
+                    self.schedule.begin_epoch()
+            case _:
+                return
+        self._wake_if_due()
 
     def _push_frame(self, frame: Frame, cancel: threading.Event | None) -> None:
         if not self._live:

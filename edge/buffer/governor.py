@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 STRIDES: Final = (1, 2, 4)
-"""Every how many of the model's hops a camera is scored: 0.5, 1 and 2 seconds."""
+"""Every how many of the model's hops a camera is scored."""
 SKIPPED_SHARE: Final = 0.02
 """Share of skipped due windows from which the engine counts as behind."""
 BEHIND_ROUNDS: Final = 2

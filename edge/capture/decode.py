@@ -48,6 +48,7 @@ class ContainerDecoder:
     ) -> None:
         self._name = name
         self._clock = clock
+        self._stage = metrics.stage
         self._normaliser = MediaNormaliser(name, geometry, clock, metrics, options)
         self._feed = (
             ContainerPacketFeed(options.packet_sink, options.keep_sound) if options.packet_sink is not None else None
@@ -154,7 +155,8 @@ class ContainerDecoder:
         import av
 
         try:
-            return list(packet.decode())
+            with self._stage("decode"):
+                return list(packet.decode())
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:

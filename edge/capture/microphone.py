@@ -87,6 +87,7 @@ class MicrophoneSource:
         self._config = config
         self._rate_hz = geometry.audio.rate_hz
         self._clock = clock
+        self._stage = metrics.stage
         self._lost = metrics.drops.labels(name, "samples")
         self._gaps = metrics.gaps.labels(name, "samples")
         self._call_thread: CallThread | None = None
@@ -129,7 +130,9 @@ class MicrophoneSource:
                         self._gaps.inc()
                         yield from resampler.flush(arrival_ns)
                         yield Gap("samples", arrival_ns)
-                yield from resampler.push(samples, rate_hz, pts_ns, arrival_ns)
+                with self._stage("sound"):
+                    chunks = resampler.push(samples, rate_hz, pts_ns, arrival_ns)
+                yield from chunks
             elif ring.finished.is_set():
                 raise SourceError(f"microphone {self.name}: the sound server closed it; is it running?")
             elif seconds(self._clock.mono_ns() - max(opened_ns, ring.last_ns)) > _STALL_S:

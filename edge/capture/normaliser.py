@@ -95,7 +95,8 @@ class MediaNormaliser:
         else:
             self.step_ns = self._epochs.step_ns
         self.decoded += 1
-        luma = self._scaler.mean_luma(frame)
+        with self._metrics.stage("scale"):
+            luma = self._scaler.mean_luma(frame)
         take_held, take_now = self._decimator.choose(pts_ns)
         if take_held and self._held is not None:
             yield self._frame(*self._held)
@@ -121,7 +122,9 @@ class MediaNormaliser:
         self.decoded += 1
         if not self._assembler.fits(rate, pts_ns):
             yield from self._resampled()
-        if self._assembler.add(frame, pts_ns):
+        with self._metrics.stage("sound"):
+            is_complete = self._assembler.add(frame, pts_ns)
+        if is_complete:
             yield from self._resampled()
 
     def flush(self) -> Iterator[MediaItem]:
@@ -138,7 +141,8 @@ class MediaNormaliser:
         block, pts_ns = self._assembler.take()
         if not len(block):
             return []
-        chunks = self._resampler.push(block, self._assembler.rate_hz, pts_ns, self.arrival_ns)
+        with self._metrics.stage("sound"):
+            chunks = self._resampler.push(block, self._assembler.rate_hz, pts_ns, self.arrival_ns)
         self._assembler.lag_ns = max(self._assembler.lag_ns, self._resampler.lag_ns)
         return chunks
 
@@ -157,7 +161,8 @@ class MediaNormaliser:
 
     def _frame(self, frame: Any, pts_ns: int, arrival_ns: int) -> Frame:
         ratio = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-        image = self._scaler.scale(frame, float(ratio) if ratio else 1.0)
+        with self._metrics.stage("scale"):
+            image = self._scaler.scale(frame, float(ratio) if ratio else 1.0)
         return Frame(pts_ns, arrival_ns, image, self._scaler.content)
 
 

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from edge.engine.manifest import DEFAULT_MODEL
+
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Give the command line its commands `run`, `check`, `replay` and `prompts`."""
@@ -43,7 +45,7 @@ def _register_prompts(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
     parser = subparsers.add_parser("prompts", help="what the model would rest a sentence on, before you ask for it")
     parser.add_argument("text", help='what happens, in words: "a dog barking at the gate"')
     parser.add_argument("--unlike", action="append", default=[], metavar="TEXT", help="what it must not be taken for")
-    parser.add_argument("--model", default="fused", help="default: %(default)s")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.set_defaults(handler=_prompts)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge.config.rules import RuleConfig
 from edge.config.schedule import TimeZone, describe_schedule, parse_schedules
@@ -30,6 +30,7 @@ from edge.config.sources import (
 )
 from edge.config.values import VARIABLE, AboveZero, Duration, EventName
 from edge.config.yaml_reader import KeyPath
+from edge.engine.manifest import DEFAULT_MODEL
 
 RTSP_PORTS = {"rtsp": 554, "rtsps": 322}
 
@@ -72,12 +73,19 @@ class NodeConfig(ConfigSection):
 class ModelConfig(ConfigSection):
     """Which model folder runs, and on what."""
 
-    name: str = "fused"
+    name: str = DEFAULT_MODEL
     runtime: Literal["auto", "onnx", "openvino", "tensorrt"] = "auto"
-    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
+    precision: Literal["auto", "fp32", "fp16", "int8"] = "auto"
     threads: Annotated[int, Field(ge=0, le=256)] = 1
     profile: Path | None = None
     gating: Literal["auto", "off"] = "auto"
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_bf16(cls, value: object) -> object:
+        if value == "bf16":
+            raise ValueError("bf16 is no longer there: it gained nothing on CPUs. Set precision: auto")
+        return value
 
 
 class PromptConfig(ConfigSection):

@@ -1,7 +1,4 @@
-"""`edge engine list | verify | choose | build`: thin handlers around what does the work.
-
-What `edge engine build` does before an engine is built, or instead on a CPU: graphs of other precisions.
-"""
+"""`edge engine list | verify | choose | build`: thin handlers around what does the work."""
 
 from __future__ import annotations
 
@@ -12,9 +9,10 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from edge.errors import InputError, RuntimeUnavailable
+from edge.engine.manifest import DEFAULT_MODEL
+from edge.errors import InputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -22,24 +20,43 @@ if TYPE_CHECKING:
 
     from edge.engine.built import BuiltEngine
     from edge.engine.manifest import ModelFolder
-    from edge.engine.precision.quantise import CalibrationSet
-    from edge.engine.precision.variants import GraphVariant, Precision
     from edge.engine.runtime import RuntimeInfo
+    from edge.engine.trt.quantise import CalibrationSet
+    from edge.engine.trt.variants import GraphVariant, Precision
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 Progress = Callable[[str, int, int], bool]
+"""``progress(phase, step, steps)`` is told of each step; False stops."""
 Record = Callable[["ModelFolder", Sequence[Path], int, Progress], "CalibrationSet"]
-"""Recordings as windows: files, how many windows at most, progress (`edge.replay.calibration_windows.record`)."""
+"""Recordings as windows: files, how many at most, progress (`edge.replay.calibration_windows.record_windows`)."""
 RUNTIMES: Final = ("auto", "onnx", "openvino", "tensorrt")
+PRECISIONS: Final = ("auto", "fp32", "fp16", "int8")
 WINDOWS: Final = 256
 MEDIA: Final = frozenset({".mp4", ".mkv", ".mov", ".avi", ".ts", ".webm", ".wav", ".flac", ".ogg", ".mp3"})
 
 
-def add_options(parser: argparse.ArgumentParser, record: Record | None) -> None:
-    """The options of `edge engine build` that say for whom and from what."""
-    parser.add_argument(
-        "--runtime", choices=RUNTIMES, default="auto", help="who is to run it; default: TensorRT where it is installed"
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], record: Record | None = None) -> None:
+    """Add `edge engine` and its subcommands; each sets ``handler``. ``record`` reads recordings, for calibration."""
+    parser = subparsers.add_parser("engine", help="model engines: list, verify, choose, build")
+    commands = parser.add_subparsers(dest="engine_command", required=True, metavar="COMMAND")
+    listed = _add(commands, "list", "engines built here, and what they were built for", _list)
+    listed.add_argument("--json", action="store_true", help="as JSON, for programs")
+    proved = _add(commands, "verify", "check digests and reproduce the golden file on a runtime", _verify)
+    proved.add_argument("--runtime", choices=RUNTIMES, default="auto")
+    proved.add_argument("--precision", choices=PRECISIONS, default="auto")
+    proved.add_argument(
+        "--admit", action="store_true", help="prove and admit engines that were built ahead for this GPU"
     )
+    choice = _add(commands, "choose", "measure the runtimes on this CPU, and remember the best", _choose)
+    choice.add_argument("--threads", type=_threads, default=1, metavar="N", help="as model.threads; default: 1")
+    choice.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_build(commands, record)
+
+
+def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser], record: Record | None) -> None:
+    parser = _add(commands, "build", "build a TensorRT engine for this machine's GPU", _build)
+    parser.add_argument("--runtime", choices=RUNTIMES, default="auto", help="TensorRT alone needs engines")
     parser.add_argument(
         "--from",
         dest="recordings",
@@ -52,41 +69,19 @@ def add_options(parser: argparse.ArgumentParser, record: Record | None) -> None:
     parser.add_argument(
         "--windows", type=_windows, default=WINDOWS, metavar="N", help=f"windows to calibrate on; default: {WINDOWS}"
     )
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    parser.add_argument("--max-batch", type=_batch, default=8, metavar="N", help="cameras in one call; default: 8")
+    parser.add_argument("--target", metavar="SM", help="build ahead for other GPUs, such as sm_86,sm_89 (tensorrt_rtx)")
+    parser.add_argument(
+        "--version-compatible", action="store_true", help="an engine that newer versions of TensorRT take, too"
+    )
     parser.set_defaults(record=record)
 
 
-def runtime_for(args: argparse.Namespace) -> Literal["cpu", "tensorrt"]:
-    """Whom to build for: what was asked for; otherwise TensorRT, but where 8 bits are asked for and it is not there."""
-    if args.runtime != "auto":
-        return "tensorrt" if args.runtime == "tensorrt" else "cpu"
-    if args.precision != "int8" or args.target is not None:
-        return "tensorrt"
-    from edge.engine.trt.library import load_library
-
-    try:
-        load_library()
-    except RuntimeUnavailable as error:
-        _log.info("%s; making graphs for the CPU", str(error).split(";", maxsplit=1)[0])
-        return "cpu"
-    return "tensorrt"
-
-
-def for_cpu(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -> list[GraphVariant]:
-    """The INT8 graphs that runtimes on a CPU read; InputError for precisions that need no graph or that no CPU runs."""
-    if args.precision != "int8":
-        plain = "a CPU runs the graphs as they are"
-        why = {"fp16": "CPUs run no 16-bit graphs"}
-        raise InputError(
-            f"{why.get(args.precision, plain)}: nothing to build. Give --precision int8, or "
-            "measure which runtime and precision is fastest here: edge engine choose"
-        )
-    return _make(args, folder, "int8", "cpu", progress)
-
-
-def make_tensorrt_graphs(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -> list[GraphVariant]:
+def make_graph(args: argparse.Namespace, folder: ModelFolder, progress: Progress) -> GraphVariant | None:
     """The graph that TensorRT's engine is made from, where it is not the model's own and not there yet."""
-    from edge.engine.precision.variants import find_variant
     from edge.engine.trt.library import load_library
+    from edge.engine.trt.variants import find_variant
 
     typed = not load_library().is_weakly_typed
     needed: Precision | None = None
@@ -95,11 +90,11 @@ def make_tensorrt_graphs(args: argparse.Namespace, folder: ModelFolder, progress
     elif typed and (args.precision == "fp16" or (args.precision == "auto" and args.target is None)):
         needed = "fp16"
     if needed is None:
-        return []
+        return None
     there = find_variant(folder, needed)
     if there is not None and there.is_admitted and not args.recordings:
-        return []
-    return _make(args, folder, needed, "tensorrt", progress)
+        return None
+    return _record_and_make(args, folder, needed, progress)
 
 
 def find_recordings(paths: Sequence[Path]) -> list[Path]:
@@ -124,57 +119,25 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
     return recordings
 
 
-def _make(
-    args: argparse.Namespace, folder: ModelFolder, precision: Precision, runtime: str, progress: Progress
-) -> list[GraphVariant]:
-    from edge.engine.precision.make_variants import make_variants, parts_for
-    from edge.engine.precision.onnx_editing import open_onnx
-    from edge.engine.precision.variants import source_graph
+def _record_and_make(
+    args: argparse.Namespace, folder: ModelFolder, precision: Precision, progress: Progress
+) -> GraphVariant:
+    from edge.engine.trt.make_variants import make_variant
+    from edge.engine.trt.onnx_editing import open_onnx
 
     if args.record is None:
         raise InputError("recordings cannot be read here; run `edge engine build`")
-    parts = parts_for(folder, runtime, precision)
-    open_onnx(source_graph(folder, parts[0])[0])  # says what is missing before minutes of reading
+    open_onnx(folder.graph)  # says what is missing before minutes of reading
     files = find_recordings(args.recordings)
     recorded = args.record(folder, files, args.windows, progress)
     origin = ", ".join(path.name for path in files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
-    return make_variants(folder, precision, parts, recorded, origin, progress)
+    return make_variant(folder, precision, recorded, origin, progress)
 
 
 def _windows(text: str) -> int:
     if not text.isdigit() or not 16 <= int(text) <= 4096:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 16 to 4096")
     return int(text)
-
-
-T = TypeVar("T")
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
-
-
-def add_commands(parser: argparse.ArgumentParser, record: Record | None = None) -> None:
-    """Add the subcommands to `edge engine`; each sets ``handler``. ``record`` reads recordings, for calibration."""
-    commands = parser.add_subparsers(dest="engine_command", required=True, metavar="COMMAND")
-    listed = _add(commands, "list", "engines built here, and what they were built for", _list)
-    listed.add_argument("--json", action="store_true", help="as JSON, for programs")
-    proved = _add(commands, "verify", "check digests and reproduce the golden file on a runtime", _verify)
-    proved.add_argument("--runtime", choices=("auto", "onnx", "openvino", "tensorrt"), default="auto")
-    proved.add_argument("--precision", choices=(*PRECISIONS, "bf16"), default="auto")
-    proved.add_argument(
-        "--admit", action="store_true", help="prove and admit engines that were built ahead for this GPU"
-    )
-    choice = _add(commands, "choose", "measure the ways to run the model on this CPU, and remember the best", _choose)
-    choice.add_argument("--threads", type=_threads, default=1, metavar="N", help="as model.threads; default: 1")
-    choice.add_argument("--json", action="store_true", help="as JSON, for programs")
-    built = _add(
-        commands, "build", "build a TensorRT engine for this machine's GPU, or INT8 graphs for its CPU", _build
-    )
-    add_options(built, record)
-    built.add_argument("--precision", choices=PRECISIONS, default="auto")
-    built.add_argument("--max-batch", type=_batch, default=8, metavar="N", help="cameras in one call; default: 8")
-    built.add_argument("--target", metavar="SM", help="build ahead for other GPUs, such as sm_86,sm_89 (tensorrt_rtx)")
-    built.add_argument(
-        "--version-compatible", action="store_true", help="an engine that newer versions of TensorRT take, too"
-    )
 
 
 def built_engines_of(name: str) -> list[BuiltEngine]:
@@ -206,7 +169,7 @@ def build(
 
     folder = _folder(name)
 
-    def work(progress: Callable[[str, int, int], bool]) -> BuiltEngine:
+    def work(progress: Progress) -> BuiltEngine:
         if target is not None:
             return building.build_ahead(folder, target, max_batch, progress, precision=precision)
         return building.build_engine(folder, precision, max_batch, progress, is_version_compatible=version_compatible)
@@ -228,15 +191,15 @@ class LoggedProgress:
         return True
 
 
-def _with_progress(work: Callable[[Callable[[str, int, int], bool]], T]) -> T:
+def _with_progress(work: Callable[[Progress], T]) -> T:
     return _with_bar(work) if sys.stderr.isatty() else work(LoggedProgress())
 
 
-def _with_bar(work: Callable[[Callable[[str, int, int], bool]], T]) -> T:
+def _with_bar(work: Callable[[Progress], T]) -> T:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress as RichProgress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with RichProgress(console=Console(stderr=True), transient=True) as bar:
         bar.add_task("building", total=None)
         return work(_ProgressBars(bar))
 
@@ -297,15 +260,17 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from edge.engine.precision.make_variants import report_lines
+    from edge.engine.trt.make_variants import report_line
 
+    if args.runtime in {"onnx", "openvino"}:
+        raise InputError(
+            f"--runtime {args.runtime}: there is nothing to build, a CPU runs the model's graphs as they are, in 32 "
+            "bits; measure which runtime is fastest here: edge engine choose"
+        )
     folder = _folder(args.model)
-    if runtime_for(args) == "cpu":
-        print("\n".join(report_lines(_with_progress(lambda progress: for_cpu(args, folder, progress)))))
-        return 0
-    made = _with_progress(lambda progress: make_tensorrt_graphs(args, folder, progress))
-    if made:
-        print("\n".join(report_lines(made)))
+    made = _with_progress(lambda progress: make_graph(args, folder, progress))
+    if made is not None:
+        print(report_line(made))
     compatible = args.version_compatible
     engine = build(args.model, args.precision, args.max_batch, args.target, version_compatible=compatible)
     proof = "reproduces the golden file" if engine.is_admitted else "to be admitted on its machine"
@@ -326,7 +291,9 @@ def _add(
     handler: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text)
-    parser.add_argument("--model", default="fused", metavar="NAME", help="model name or folder; default: fused")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="NAME", help="model name or folder; default: %(default)s"
+    )
     parser.set_defaults(handler=handler)
     return parser
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,6 +18,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from edge.errors import ModelError
 from edge.types import nanoseconds
 
+DEFAULT_MODEL: Final = "fused"
+"""The model that runs where none is named."""
 Modality = Literal["video", "audio", "sensors"]
 MODALITIES: tuple[Modality, ...] = ("video", "audio", "sensors")
 SHOWN_CLASSES = frozenset(
@@ -35,6 +37,9 @@ CLASSES_BY_LABEL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Labels whose evidence is boxes, and the object classes that count for each (as in the model's training)."""
+Part = Literal["whole", "vision", "audio", "fusion"]
+"""A graph of the model: all of it in one, or one of its three parts."""
+GRAPH_PARTS: tuple[Part, ...] = ("vision", "audio", "fusion")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -210,6 +215,20 @@ class ModelFolder:
     def graph(self) -> Path:
         """The ONNX file."""
         return self.path / self.manifest.file
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The graphs that make up the model on a CPU: its three parts, or the whole where it has none."""
+        return ("whole",) if self.manifest.parts is None else GRAPH_PARTS
+
+    def graph_of(self, part: Part) -> Path:
+        """The ONNX file of ``part``; ModelError where the model has no parts."""
+        if part == "whole":
+            return self.graph
+        parts = self.manifest.parts
+        if parts is None:
+            raise ModelError(f"{self.path}: the model has no graph for {part!r} alone; use the whole graph")
+        return self.path / {"vision": parts.vision, "audio": parts.audio, "fusion": parts.fusion}[part].file
 
     @property
     def golden(self) -> Path:

@@ -3,8 +3,6 @@
 All calls on one thread, the engine's.
 
 One row of the graph's outputs as `Scores`: probabilities, contributions, boxes in the camera's picture, tags.
-
-What each camera's last hops left behind: the fused tokens that come back as an input of the next hop.
 """
 
 from __future__ import annotations
@@ -16,16 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.clock import Clock, SystemClock
 from edge.engine.contract import Array
 from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS, GateLimits
 from edge.engine.gating.gated_runtime import GatedRuntime
 from edge.engine.manifest import Manifest, ModelFolder
+from edge.engine.memory_bank import MemoryBank
 from edge.engine.runtime import PartsRuntime, Runtime, RuntimeInfo
 from edge.engine.select import open_runtime
 from edge.engine.selftest import NotReproducedError, self_test
 from edge.errors import ModelError, RuntimeUnavailable
 from edge.metrics import Metrics
-from edge.types import F32, Batch, Box, Contribution, Features, Rect, Scores, Window
+from edge.types import F32, Batch, Box, Contribution, Features, Rect, Scores, Window, seconds
 
 if TYPE_CHECKING:
     from edge.config import models
@@ -35,19 +35,33 @@ _log = logging.getLogger(__name__)
 INAUDIBLE = 1e-15  # -300 dBFS; decaying filters reach denormals, which make a CPU call ten times as long
 
 
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """The scores of a call's windows, in their order, and how long the runtime took for all of them."""
+
+    scores: Sequence[Scores] = ()
+    infer_ns: int = 0
+
+
 class Model:
     """A model folder, opened and proven on its golden file."""
 
     def __init__(
-        self, folder: ModelFolder, runtime: Runtime, metrics: Metrics, limits: GateLimits | None = DEFAULT_GATE_LIMITS
+        self,
+        folder: ModelFolder,
+        runtime: Runtime,
+        metrics: Metrics,
+        limits: GateLimits | None = DEFAULT_GATE_LIMITS,
+        clock: Clock | None = None,
     ) -> None:
-        """Take over an open ``runtime``; `open` is the usual way in.
+        """Take over an open ``runtime``; `open` is the usual way in. ``clock`` (the machine's unless given) times it.
 
         Of a runtime in parts, those run whose input changed beyond ``limits``; None: all, always.
         """
         self._manifest = folder.manifest
         self._runtime = runtime
         self._metrics = metrics
+        self._clock = clock or SystemClock()
         self._inputs = runtime.inputs
         memory = folder.manifest.geometry.memory
         self._bank = MemoryBank(memory.tokens, memory.dim)
@@ -60,7 +74,14 @@ class Model:
         )
 
     @classmethod
-    def open(cls, folder: ModelFolder, settings: models.ModelConfig, max_batch: int, metrics: Metrics) -> Model:
+    def open(
+        cls,
+        folder: ModelFolder,
+        settings: models.ModelConfig,
+        max_batch: int,
+        metrics: Metrics,
+        clock: Clock | None = None,
+    ) -> Model:
         """Verify the digests, open the runtime that ``settings`` ask for, and run the self-test.
 
         With ``runtime: auto`` what fails the self-test gives way to ONNX Runtime in 32 bits, with a warning.
@@ -79,7 +100,7 @@ class Model:
                 "precision": info.precision,
             }
         )
-        return cls(folder, runtime, metrics, DEFAULT_GATE_LIMITS if settings.gating == "auto" else None)
+        return cls(folder, runtime, metrics, DEFAULT_GATE_LIMITS if settings.gating == "auto" else None, clock)
 
     @property
     def info(self) -> RuntimeInfo:
@@ -108,21 +129,28 @@ class Model:
             return self._runtime.chunk
         return 1 if self.info.device == "cpu" else self.max_batch
 
-    def score(self, windows: Sequence[Window]) -> list[Scores]:
-        """Run the rows of ``windows`` once; scores in the same order. At most one window a camera, each row once.
+    def score(self, windows: Sequence[Window]) -> ModelOutput:
+        """Run the rows of ``windows`` once. At most one window a camera, each row once.
 
         A window whose own input holds NaN or infinity is left out and counted as a drop; numbers that are not
         finite although the input was are a ModelError.
         """
         if not windows:
-            return []
+            return ModelOutput()
+        with self._metrics.stage("model"):
+            return self._score(windows)
+
+    def _score(self, windows: Sequence[Window]) -> ModelOutput:
         _check_distinct(windows)
         for window in windows:
             _zero_inaudible(self.batch.audio[window.row])
             self._bank.read(window, self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row])
-        with self._metrics.infer_s.time():
-            outputs = self._run(windows)
-        return [scores for window in windows if (scores := self._finish(window, outputs)) is not None]
+        began_ns = self._clock.mono_ns()
+        outputs = self._run(windows)
+        infer_ns = self._clock.mono_ns() - began_ns
+        self._metrics.infer_s.observe(seconds(infer_ns))
+        scores = [scores for window in windows if (scores := self._finish(window, outputs)) is not None]
+        return ModelOutput(scores, infer_ns)
 
     def reset(self, camera: str) -> None:
         """Forget what ``camera`` showed so far."""
@@ -280,47 +308,3 @@ def _class_name(index: int, classes: tuple[str, ...]) -> str:
             "export the graph and model.yaml together"
         )
     return classes[index]
-
-
-@dataclass(slots=True)
-class _CameraMemory:
-    tokens: F32
-    ok: F32
-    seq: int
-    epoch: int
-
-
-class MemoryBank:
-    """One memory a camera: the last ``tokens`` hops, oldest first; hops that were not scored are masked holes."""
-
-    def __init__(self, tokens: int, dim: int) -> None:
-        self._shape = (tokens, dim)
-        self._cameras: dict[str, _CameraMemory] = {}
-
-    def read(self, window: Window, tokens: F32, ok: F32) -> None:
-        """Fill ``tokens`` f32[T,D] and ``ok`` f32[T] with what precedes ``window``; nothing after a new epoch."""
-        camera = self._cameras.get(window.camera)
-        tokens[...] = 0
-        ok[...] = 0
-        if camera is None or camera.epoch != window.media_end.epoch:
-            return
-        missed = window.seq - camera.seq - 1
-        kept = len(ok) - missed
-        if missed < 0 or kept <= 0:
-            return
-        tokens[:kept] = camera.tokens[missed:]
-        ok[:kept] = camera.ok[missed:]
-
-    def append(self, window: Window, tokens: F32, ok: F32, token: F32) -> None:
-        """Keep what `read` gave for ``window``, moved one hop on, and its own ``token`` f32[D] as the newest."""
-        camera = self._cameras.get(window.camera)
-        if camera is None:
-            camera = _CameraMemory(np.zeros(self._shape, np.float32), np.zeros(self._shape[0], np.float32), 0, 0)
-            self._cameras[window.camera] = camera
-        camera.tokens[:-1], camera.ok[:-1] = tokens[1:], ok[1:]
-        camera.tokens[-1], camera.ok[-1] = token, 1
-        camera.seq, camera.epoch = window.seq, window.media_end.epoch
-
-    def forget(self, camera: str) -> None:
-        """Start ``camera`` anew."""
-        self._cameras.pop(camera, None)

@@ -17,7 +17,8 @@ from edge.engine.runtime import RuntimeInfo, WholeRuntime, trim_heap
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
-_MOST_BOUND = 64  # sets of rows; a camera has one or two
+MAX_BINDINGS = 64
+"""Sets of rows that are kept bound; a camera has one or two."""
 _FAILED = (errors.Fail, errors.RuntimeException, errors.InvalidArgument, errors.EPFail, errors.EngineError)
 _UNREADABLE = (
     errors.InvalidProtobuf,
@@ -43,10 +44,11 @@ def open_whole_graph(folder: ModelFolder, threads: int, max_batch: int, *, cuda:
 
 
 class OnnxGraph:
-    """One graph (`parts.Graph`) that reads and writes its rows where they lie."""
+    """One graph (`runtime.InferenceGraph`) that reads and writes its rows where they lie."""
 
     def __init__(self, path: Path, threads: int, precision: str = "fp32", *, cuda_rows: int = 0) -> None:
-        """``threads`` 0 is one a core; ``precision`` is what the graph was made in; with ``cuda_rows`` it runs on CUDA
+        """``threads`` 0 is one a core; ``precision`` is what the graph was made in, for
+        comparing those of TensorRT; with ``cuda_rows`` it runs on CUDA
         where that loads, so many rows a call. ModelError when it does not load."""
         self._session = _session(path, threads, cuda_rows > 0)
         device = "cuda" if _CUDA in self._session.get_providers() else "cpu"
@@ -73,7 +75,7 @@ class OnnxGraph:
         arrays = [*feed.values(), *out.values()]
         key = (*feed, *((array.__array_interface__["data"][0], len(array)) for array in arrays))
         if key not in self._bound:
-            if len(self._bound) >= _MOST_BOUND:
+            if len(self._bound) >= MAX_BINDINGS:
                 self._bound.clear()
             if not all(array.flags.c_contiguous for array in arrays):
                 raise ValueError("rows are bound where they lie: they must lie in one piece")

@@ -1,4 +1,4 @@
-"""Graphs on OpenVINO's CPU plugin, in 32 bits or, where the CPU has the instructions, in bfloat16.
+"""Graphs on OpenVINO's CPU plugin, in 32 bits.
 
 A row is a call of its own, as on ONNX Runtime: its bytes never depend on what else is due. Shapes are fixed when the
 graph is compiled, which this library's CPU plugin runs faster than open ones. What was compiled is kept in a cache
@@ -20,26 +20,22 @@ from edge.engine.contract import Array, TensorSpec
 from edge.engine.runtime import RuntimeInfo, trim_heap
 from edge.errors import ModelError, RuntimeUnavailable
 
-_HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}  # an INT8 graph says itself what is quantised
-
 
 class OpenVinoGraph:
-    """One graph of a model (`parts.Graph`), on the CPU, one row a call."""
+    """One graph of a model (`runtime.InferenceGraph`), on the CPU, one row a call."""
 
-    def __init__(self, path: Path, threads: int, precision: str = "fp32", cache: Path | None = None) -> None:
+    def __init__(self, path: Path, threads: int, cache: Path | None = None) -> None:
         """Load an ONNX or IR file; ``threads`` 0 is one a core; ``cache`` is used where it can be written.
 
-        ModelError when the file does not load, RuntimeUnavailable when this CPU lacks the precision.
+        ModelError when the file does not load.
         """
         core = ov.Core()
-        if precision == "bf16" and not has_bf16(core):
-            raise RuntimeUnavailable("this CPU has no bfloat16 instructions; use precision: fp32 or auto")
         if cache is not None and _is_writable(cache):
             core.set_property({"CACHE_DIR": str(cache)})
         try:
             model = core.read_model(path)
             model.reshape({port.get_any_name(): [1, *list(port.get_partial_shape())[1:]] for port in model.inputs})
-            compiled = core.compile_model(model, "CPU", _properties(threads, precision))
+            compiled = core.compile_model(model, "CPU", _properties(threads))
         except RuntimeError as error:
             raise ModelError(f"{path}: OpenVINO {version()} cannot load it: {_first_line(error)}") from error
         self._ports = {port.get_any_name(): port for port in (*compiled.inputs, *compiled.outputs)}
@@ -47,7 +43,7 @@ class OpenVinoGraph:
         self.outputs = {port.get_any_name(): _tensor(port) for port in compiled.outputs}
         self._request = compiled.create_infer_request()
         self.chunk = 1
-        self.info = RuntimeInfo("openvino", version(), "cpu", precision)
+        self.info = RuntimeInfo("openvino", version(), "cpu", "fp32")
         del model
         trim_heap()
 
@@ -67,18 +63,13 @@ class OpenVinoGraph:
         self._request, self._ports = None, {}
 
 
-def has_bf16(core: Any = None) -> bool:
-    """Whether the CPU plugin says that this CPU computes in bfloat16."""
-    return "BF16" in (core or ov.Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def version() -> str:
     """``2026.4.1`` of ``2026.4.1-22982-0a1b2c3``."""
     return str(ov.__version__).split("-", maxsplit=1)[0]
 
 
-def _properties(threads: int, precision: str) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "NUM_STREAMS": 1}
+def _properties(threads: int) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}  # it may be less on some CPUs
     return {**chosen, "INFERENCE_NUM_THREADS": threads} if threads else chosen
 
 

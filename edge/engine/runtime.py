@@ -170,7 +170,7 @@ class RuntimeInfo:
 
 
 def combined_info(infos: Sequence[RuntimeInfo]) -> RuntimeInfo:
-    """One description of what runs several graphs: ``onnx+openvino 1.32.0+2026.4.1 on cpu, int8+bf16``."""
+    """One description of what runs several graphs: ``onnx+openvino 1.32.0+2026.4.1 on cpu, fp32``."""
 
     def all_of(name: str) -> str:
         return "+".join(dict.fromkeys(getattr(info, name) for info in infos))

@@ -1,6 +1,6 @@
-"""Measuring the ways to run the model on this box: `edge engine choose`. The daemon never measures.
+"""`edge engine choose`: measure once per box which runtime each graph is cheapest on, keep it, and print it.
 
-`edge engine choose`: measure once per box, remember, and say what came of it.
+The daemon never measures.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ import importlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge.engine import runtime_choice
 from edge.engine.contract import Array
-from edge.engine.manifest import ModelFolder, find_folder, load_folder
-from edge.engine.precision.variants import Part
+from edge.engine.manifest import ModelFolder, Part, find_folder, load_folder
 from edge.engine.runtime import InferenceGraph, trim_heap
-from edge.engine.runtime_choice import REFERENCE, Choice, ExecutionMode, GraphMeasurement, MeasurementTable
-from edge.engine.select import compose_runtime, has_bf16, open_graph
+from edge.engine.runtime_choice import REFERENCE, Choice, CpuRuntime, GraphMeasurement, MeasurementTable
+from edge.engine.select import compose_runtime, open_graph
 from edge.engine.selftest import load_golden, self_test
 from edge.errors import EdgeError
 
@@ -31,13 +30,12 @@ _log = logging.getLogger(__name__)
 
 
 def measure_and_save(folder: ModelFolder, threads: int) -> tuple[MeasurementTable, Choice]:
-    """Measure every way to run the model here and keep what was found; `select` goes by it from now on."""
-
+    """Measure every runtime that is installed here and keep what was found; `select` goes by it from now on."""
     folder.verify()
-    table = measure_modes(folder, threads, lambda text: _log.info("measuring %s", text))
+    table = measure_runtimes(folder, threads, lambda text: _log.info("measuring %s", text))
     runtime_choice.save_measurements(folder, threads, table)
-    choice = runtime_choice.choose_modes(table, runtime_choice.graph_parts(folder), "auto", runtime_choice.spare_mb())
-    assert choice is not None, "32 bits on ONNX Runtime were measured"
+    choice = runtime_choice.choose_runtimes(table, folder.parts, runtime_choice.spare_mb())
+    assert choice is not None, "ONNX Runtime was measured"
     return table, choice
 
 
@@ -54,17 +52,17 @@ def handle(args: argparse.Namespace) -> int:
 
 def as_json(table: MeasurementTable, choice: Choice) -> dict[str, object]:
     """For programs: every measurement, and the choice with its reason."""
-    rows = [{**asdict(m), "how": str(m.how), "chosen": choice[m.part] == m.how} for m in table.rows]
+    rows = [runtime_choice.measurement_json(m, choice, "chosen") for m in table.rows]
     return {"rows": rows, "library_mb": dict(table.library_mb), "why": runtime_choice.explain_choice(table, choice)}
 
 
 def table_lines(table: MeasurementTable, choice: Choice) -> list[str]:
     """A table for people; what is chosen has an arrow."""
-    rows = [f"  {'part':6}{'way':15}{'CPU ms':>8}{'wall ms':>9}{'MB':>6}"]
+    rows = [f"  {'part':8}{'runtime':10}{'CPU ms':>8}{'wall ms':>9}{'MB':>6}"]
     for m in table.rows:
-        arrow = ">" if choice[m.part] == m.how else " "
+        arrow = ">" if choice[m.part] == m.runtime else " "
         figures = f"{m.cpu_ms:8.1f}{m.wall_ms:9.1f}{m.memory_mb:6.0f}"
-        rows.append(f"{arrow} {m.part:6}{m.how!s:15}" + (f"  no: {m.fault}" if m.fault else figures))
+        rows.append(f"{arrow} {m.part:8}{m.runtime:10}" + (f"  no: {m.fault}" if m.fault else figures))
     libraries = ", ".join(f"{name} {mb:.0f} MB" for name, mb in table.library_mb.items())
     return [*rows, f"libraries: {libraries}", runtime_choice.explain_choice(table, choice)]
 
@@ -72,15 +70,11 @@ def table_lines(table: MeasurementTable, choice: Choice) -> list[str]:
 def saved_choice_line(name: str) -> str:
     """One line for `edge engine list`: what was chosen on this box with one thread."""
     folder = load_folder(find_folder(name))
-    table = runtime_choice.read_measurements(folder, 1)
-    choice = None
-    if table is not None:
-        choice = runtime_choice.choose_modes(
-            table, runtime_choice.graph_parts(folder), "auto", runtime_choice.spare_mb()
-        )
-    if table is None or choice is None:
-        return "CPU: not measured on this box; ONNX Runtime in 32 bits runs. Measure: edge engine choose"
-    parts = ", ".join(f"{part} on {mode}" for part, mode in choice.items())
+    saved = runtime_choice.read_choice(folder, 1)
+    if saved is None:
+        return "CPU: not measured on this box; ONNX Runtime runs. Measure: edge engine choose"
+    table, choice = saved
+    parts = ", ".join(f"{part} on {runtime}" for part, runtime in choice.items())
     return f"CPU: {parts}: {runtime_choice.explain_choice(table, choice)}"
 
 
@@ -88,34 +82,31 @@ ROUNDS = 12
 Progress = Callable[[str], None]
 
 
-def measure_modes(folder: ModelFolder, threads: int, progress: Progress, rounds: int = ROUNDS) -> MeasurementTable:
-    """Try every way there is for every part of the model; seconds to a minute of work.
+def measure_runtimes(folder: ModelFolder, threads: int, progress: Progress, rounds: int = ROUNDS) -> MeasurementTable:
+    """Try every installed runtime for every part of the model; seconds to a minute of work.
 
-    Each must reproduce the golden file with the other parts as they are. Times are the least of ``rounds`` rows, the
-    ways by turns, so that what else the box does falls on all of them. ModelError or RuntimeUnavailable when not even
-    32 bits on ONNX Runtime work.
+    Each must reproduce the golden file with the other parts on `REFERENCE`. Times are the least of ``rounds`` rows, the
+    runtimes by turns, so that what else the box does falls on all of them. ModelError or RuntimeUnavailable when not
+    even ONNX Runtime works.
     """
-    library_mb = {
-        name: _import_cost_mb(name) for name in ("onnxruntime", "openvino") if runtime_choice.installed_version(name)
-    }
-    can_bf16 = has_bf16()
+    packages = {"onnx": "onnxruntime", "openvino": "openvino"}
+    there = {name: package for name, package in packages.items() if runtime_choice.installed_version(package)}
+    library_mb = {name: _import_cost_mb(package) for name, package in there.items()}
+    others: list[CpuRuntime] = ["openvino"] if "openvino" in there else []
     rows: list[GraphMeasurement] = []
     with ExitStack() as opened:
-        plain = {
-            part: _OpenedGraph.open(folder, part, REFERENCE, threads) for part in runtime_choice.graph_parts(folder)
-        }
-        for opened_graph in plain.values():
-            opened.callback(opened_graph.graph.close)
+        plain = {part: _OpenedGraph.open(folder, part, REFERENCE, threads) for part in folder.parts}
+        for one in plain.values():
+            opened.callback(one.graph.close)
         graphs = {part: one.graph for part, one in plain.items()}
         feeds_by_part = golden_feeds(folder, graphs)
-        for part, opened_graph in plain.items():
-            opened_graph.run(feeds_by_part[part])
+        for part, one in plain.items():
+            one.run(feeds_by_part[part])
         self_test(folder, compose_runtime(folder, graphs, 1))
-        for part, opened_graph in plain.items():
-            modes = runtime_choice.execution_modes(folder, part, can_bf16)
-            progress(f"{part}: {', '.join(map(str, modes))}")
-            rows += _measure_part(folder, graphs, opened_graph, modes[1:], feeds_by_part[part], threads, rounds)
-    return MeasurementTable(tuple(rows), {name.removesuffix("runtime"): mb for name, mb in library_mb.items()})
+        for part, one in plain.items():
+            progress(f"{part}: {', '.join((REFERENCE, *others))}")
+            rows += _measure_part(folder, graphs, one, others, feeds_by_part[part], threads, rounds)
+    return MeasurementTable(tuple(rows), library_mb)
 
 
 def golden_feeds(folder: ModelFolder, graphs: Mapping[Part, InferenceGraph]) -> dict[Part, dict[str, Array]]:
@@ -130,20 +121,18 @@ def golden_feeds(folder: ModelFolder, graphs: Mapping[Part, InferenceGraph]) -> 
 
 @dataclass(slots=True)
 class _OpenedGraph:
-    """One graph in one way, open; what it has added to the process so far."""
+    """One graph on one runtime, open; what it has added to the process so far."""
 
     part: Part
-    how: ExecutionMode
+    runtime: CpuRuntime
     graph: InferenceGraph
     memory_mb: float = 0.0
 
     @classmethod
-    def open(
-        cls, folder: ModelFolder, part: Part, how: ExecutionMode, threads: int, feed: Mapping[str, Array] | None = None
-    ) -> _OpenedGraph:
+    def open(cls, folder: ModelFolder, part: Part, runtime: CpuRuntime, threads: int) -> _OpenedGraph:
         before = resident_mb()
-        graph = open_graph(folder, part, how, threads, feed)
-        return cls(part, how, graph, max(0.0, resident_mb() - before))
+        graph = open_graph(folder, part, runtime, threads)
+        return cls(part, runtime, graph, max(0.0, resident_mb() - before))
 
     def run(self, feed: Mapping[str, Array]) -> None:
         """All rows, so that memory that only running takes is there."""
@@ -157,44 +146,44 @@ def _measure_part(
     folder: ModelFolder,
     plain: Mapping[Part, InferenceGraph],
     reference: _OpenedGraph,
-    ways: list[ExecutionMode],
+    others: Sequence[CpuRuntime],
     feed: Mapping[str, Array],
     threads: int,
     rounds: int,
 ) -> list[GraphMeasurement]:
-    """One part in all of its ways; those that fail are told with their fault."""
+    """One part on ``reference`` and all ``others``; those that fail come with their fault."""
     part, opened_graphs, failed = reference.part, [reference], []
     with ExitStack() as opened:
-        for how in ways:
+        for runtime in others:
             try:
-                opened_graph = _OpenedGraph.open(folder, part, how, threads, feed)
+                opened_graph = _OpenedGraph.open(folder, part, runtime, threads)
                 opened.callback(opened_graph.graph.close)
                 opened_graph.run(feed)
                 self_test(folder, compose_runtime(folder, {**plain, part: opened_graph.graph}, 1))
             except EdgeError as error:
-                failed.append(GraphMeasurement(part, how, fault=str(error)))
+                failed.append(GraphMeasurement(part, runtime, fault=str(error)))
             else:
                 opened_graphs.append(opened_graph)
-        times = _time_graphs({one.how: one.graph for one in opened_graphs}, feed, rounds)
-    measured = [GraphMeasurement(part, t.how, *times[t.how], round(t.memory_mb, 1)) for t in opened_graphs]
+        times = _time_graphs({one.runtime: one.graph for one in opened_graphs}, feed, rounds)
+    measured = [GraphMeasurement(part, t.runtime, *times[t.runtime], round(t.memory_mb, 1)) for t in opened_graphs]
     return [*measured, *failed]
 
 
 def _time_graphs(
-    graphs: Mapping[ExecutionMode, InferenceGraph], feed: Mapping[str, Array], rounds: int
-) -> dict[ExecutionMode, tuple[float, float]]:
+    graphs: Mapping[CpuRuntime, InferenceGraph], feed: Mapping[str, Array], rounds: int
+) -> dict[CpuRuntime, tuple[float, float]]:
     """Least processor and wall milliseconds of one row."""
     count = len(next(iter(feed.values())))
-    out = {how: _outputs(graph, 1) for how, graph in graphs.items()}
+    out = {runtime: _outputs(graph, 1) for runtime, graph in graphs.items()}
     least = dict.fromkeys(graphs, (np.inf, np.inf))
     for turn in range(rounds):
         row = {name: array[turn % count : turn % count + 1] for name, array in feed.items()}
-        for how, graph in graphs.items():
+        for runtime, graph in graphs.items():
             cpu, wall = time.process_time(), time.perf_counter()
-            graph.run(row, out[how])
+            graph.run(row, out[runtime])
             spent = (time.process_time() - cpu) * 1e3, (time.perf_counter() - wall) * 1e3
-            least[how] = min(least[how][0], spent[0]), min(least[how][1], spent[1])
-    return {how: (round(cpu, 3), round(wall, 3)) for how, (cpu, wall) in least.items()}
+            least[runtime] = min(least[runtime][0], spent[0]), min(least[runtime][1], spent[1])
+    return {runtime: (round(cpu, 3), round(wall, 3)) for runtime, (cpu, wall) in least.items()}
 
 
 def _run_all(graph: InferenceGraph, feed: Mapping[str, Array]) -> dict[str, Array]:

@@ -55,8 +55,11 @@ STUCK_NS = 10 * NS_PER_S  # without a turn of the engine thread for this long, t
 EXIT_OK, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 130
 
 
-def run(path: Path) -> int:
-    """Run the daemon until SIGTERM or SIGINT, or until every recording has ended; its exit code."""
+def run(path: Path, metrics: Metrics | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT, or until every recording has ended; its exit code.
+
+    ``metrics`` are its own unless given: a benchmark's also time the stages.
+    """
     loaded = load(path)
     folder = load_folder(find_folder(loaded.config.model.name))
     version, clock = load_profile(loaded, folder), SystemClock()
@@ -70,7 +73,7 @@ def run(path: Path) -> int:
         if faults:
             raise ConfigError([loaded.fault(key, message) for key, message in faults])
         learning.track_background(manifest.labels)
-        return Daemon(loaded, folder, clock, derivers, learning, files).run()
+        return Daemon(loaded, folder, clock, derivers, learning, files, metrics or Metrics()).run()
 
 
 def exit_code(failure: BaseException | None, *, has_begun: bool) -> int:
@@ -96,6 +99,7 @@ class Daemon:
         derivers: DeriverChain,
         learner: SiteLearner,
         files: FileWorker,
+        metrics: Metrics,
     ) -> None:
         self._files = files
         self._loaded = loaded
@@ -104,7 +108,7 @@ class Daemon:
         self._learner = learner
         self._manifest = folder.manifest.with_labels(self._derivers.labels)
         self._clock = clock
-        self._metrics = Metrics()
+        self._metrics = metrics
         self._wake, self._stop, self._reload = threading.Event(), threading.Event(), threading.Event()
         self._threads = ThreadGroup(clock, self._wake.set)
         self._inputs = NodeInputs(loaded, folder.manifest.geometry, clock, self._metrics)
@@ -273,7 +277,7 @@ class Daemon:
     def _open_pipeline(self) -> OpenedPipeline:
         """On the engine thread: run the model's self-test, and end the events that an earlier run left open."""
         config = self._loaded.config
-        model = Model.open(self._folder, config.model, len(config.cameras), self._metrics)
+        model = Model.open(self._folder, config.model, len(config.cameras), self._metrics, self._clock)
         self._outputs.runtime = str(model.info)
         detector = Detector(config, self._manifest, self._clock)
         for order in self._outputs.publisher.overrides():

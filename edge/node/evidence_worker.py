@@ -108,7 +108,8 @@ class EvidenceWorker:
 
     def observe(self, step: StepResult) -> None:
         """Queue the result of a step; never blocks."""
-        self._recorder.observe(step.scores, step.rules, step.events)
+        with self._metrics.stage("evidence"):
+            self._recorder.observe(step.scores, step.rules, step.events)
 
     def observe_resumed(self, events: Sequence[Event]) -> None:
         """Queue events of an earlier run that have no row, or that were still open and have been ended now."""

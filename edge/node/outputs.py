@@ -128,14 +128,8 @@ class NodeOutputs:
 
     def deliver(self, step: StepResult) -> None:
         """Publish a step's events, and its scores and status when they are due."""
-        if step.events:
-            self.publisher.publish_events(step.events, step.ready_ns, step.infer_ns)
-            for event in step.events:
-                log.info("%s %s: %s", event.camera, event.phase.value, event.why)
-        self.publisher.publish_scores(step.scores)
-        if step.statuses:
-            self._held_back.report(step.held_back, self._clock.mono_ns())
-            self._publish_health(step.statuses, step.held_back)
+        with self._metrics.stage("publish"):
+            self._publish_step(step)
         for follow in self.observers:
             follow(step)
 
@@ -160,6 +154,16 @@ class NodeOutputs:
         if not self.publisher.stop(drain_s):
             log.warning("not everything reached the broker; the rest waits on the disk for the next start")
         self._closers.close()
+
+    def _publish_step(self, step: StepResult) -> None:
+        if step.events:
+            self.publisher.publish_events(step.events, step.ready_ns, step.infer_ns)
+            for event in step.events:
+                log.info("%s %s: %s", event.camera, event.phase.value, event.why)
+        self.publisher.publish_scores(step.scores)
+        if step.statuses:
+            self._held_back.report(step.held_back, self._clock.mono_ns())
+            self._publish_health(step.statuses, step.held_back)
 
     def _publish_health(self, facts: Sequence[CameraStatus], held: Sequence[HeldBack]) -> None:
         now_ns = self._clock.mono_ns()

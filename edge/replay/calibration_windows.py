@@ -1,4 +1,4 @@
-"""Recordings as rows of the model's inputs, with what the fp32 graphs say: for calibration and comparison."""
+"""Recordings as rows of the model's inputs, with what the fp32 graph says: for calibration and comparison."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edge.config.sources import FileSourceConfig
 from edge.engine import contract
 from edge.engine.contract import Array
 from edge.engine.manifest import ModelFolder
-from edge.engine.model import MemoryBank
-from edge.engine.precision.make_variants import ChainedGraphs, Progress
-from edge.engine.precision.quantise import CalibrationRow, CalibrationSet, split_recordings
+from edge.engine.memory_bank import MemoryBank
+from edge.engine.trt.make_variants import Progress, ReferenceGraph
+from edge.engine.trt.quantise import CalibrationRow, CalibrationSet, split_recordings
 from edge.errors import InputError, MediaError
 from edge.metrics import Metrics
 from edge.replay.replayer import camera_name
@@ -33,11 +33,11 @@ def record_windows(folder: ModelFolder, files: Sequence[Path], most: int, progre
 
     InputError where no file gives a window; KeyboardInterrupt where ``progress`` says False.
     """
-    graphs = ChainedGraphs(folder)
+    graph = ReferenceGraph(folder)
     try:
-        found = split_recordings(_recordings(folder, graphs, files, progress), most)
+        found = split_recordings(_recordings(folder, graph, files, progress), most)
     finally:
-        graphs.close()
+        graph.close()
     if not found.calibrate or not found.compare:
         raise InputError(
             "the recordings give no window to calibrate with and to compare on; give longer ones (5 s or more each)"
@@ -46,13 +46,13 @@ def record_windows(folder: ModelFolder, files: Sequence[Path], most: int, progre
 
 
 def _recordings(
-    folder: ModelFolder, graphs: ChainedGraphs, files: Sequence[Path], progress: Progress
+    folder: ModelFolder, graph: ReferenceGraph, files: Sequence[Path], progress: Progress
 ) -> Iterator[Iterator[CalibrationRow]]:
     for done, path in enumerate((*files, None)):
         if not progress("reading recordings", done, len(files)):
             raise KeyboardInterrupt
         if path is not None:
-            yield _readable_rows(recording_rows(folder, graphs, path), path)
+            yield _readable_rows(recording_rows(folder, graph, path), path)
 
 
 def _readable_rows(found: Iterator[CalibrationRow], path: Path) -> Iterator[CalibrationRow]:
@@ -62,8 +62,8 @@ def _readable_rows(found: Iterator[CalibrationRow], path: Path) -> Iterator[Cali
         _log.warning("%s: left out: %s", path, error)
 
 
-def recording_rows(folder: ModelFolder, graphs: ChainedGraphs, path: Path) -> Iterator[CalibrationRow]:
-    """Every window of one recording in order, the memory as the fp32 graphs left it; MediaError if unreadable."""
+def recording_rows(folder: ModelFolder, graph: ReferenceGraph, path: Path) -> Iterator[CalibrationRow]:
+    """Every window of one recording in order, the memory as the fp32 graph left it; MediaError if unreadable."""
     config = parse(_CONFIG).config
     geometry, metrics, clock = folder.manifest.geometry, Metrics(), VirtualClock(0)
     name = camera_name(path)
@@ -77,7 +77,7 @@ def recording_rows(folder: ModelFolder, graphs: ChainedGraphs, path: Path) -> It
     def due() -> Iterator[CalibrationRow]:
         while (window := buffer.take(batch, 0, clock.mono_ns(), newest=False)) is not None:
             bank.read(window, inputs["memory"][0], inputs["memory_ok"][0])
-            yield _row(graphs, bank, window, inputs)
+            yield _row(graph, bank, window, inputs)
 
     try:
         for item in source.items():
@@ -91,8 +91,8 @@ def recording_rows(folder: ModelFolder, graphs: ChainedGraphs, path: Path) -> It
     yield from due()
 
 
-def _row(graphs: ChainedGraphs, bank: MemoryBank, window: Window, inputs: dict[str, Array]) -> CalibrationRow:
+def _row(graph: ReferenceGraph, bank: MemoryBank, window: Window, inputs: dict[str, Array]) -> CalibrationRow:
     kept = {key: array.copy() for key, array in inputs.items()}
-    answer = graphs.run(kept)
+    answer = graph.run(kept)
     bank.append(window, kept["memory"][0], kept["memory_ok"][0], answer["token"][0])
     return CalibrationRow(kept, np.asarray(answer["logits"][0]).copy())

@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge.bench.bench_run import run_child
 from edge.bench.model import node_operations, profile_graph, sum_profile
 from edge.bench.peaks import node_model
 
@@ -67,3 +68,9 @@ def test_a_probe_is_the_product_that_it_says() -> None:
     model = node_model("MatMul", (4, 4), TensorProto.FLOAT, {"w": ((4, 4), TensorProto.FLOAT, w.tobytes())}, 1)
     (y,) = ort.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"x": x})
     np.testing.assert_allclose(y, x @ w, rtol=1e-6)
+
+
+def test_a_process_of_its_own_counts_what_each_part_asks() -> None:
+    asked = run_child("edge.bench.model", "asked")
+    assert set(asked) == {"vision", "audio", "fusion"}
+    assert all(part["operations"] > 0 for part in asked.values())

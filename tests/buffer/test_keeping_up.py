@@ -14,6 +14,7 @@ from edge.clock import VirtualClock
 from edge.config import parse
 from edge.detect.detector import Detector
 from edge.engine.manifest import Label, Manifest, find_folder, load_folder
+from edge.engine.model import ModelOutput
 from edge.metrics import Metrics
 from edge.pipeline import Pipeline
 from edge.status import HeldBack, HoldReason
@@ -27,21 +28,19 @@ class SlowModel:
 
     max_batch = 8
 
-    def __init__(self, clock: VirtualClock, metrics: Metrics) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
         self.manifest: Manifest = load_folder(find_folder("fused")).manifest.model_copy(
             update={"geometry": SMALL, "labels": LABELS}
         )
         self.batch: Batch = empty_batch(SMALL, self.max_batch)
         self.row_s = 0.01
         self.loud: set[str] = set()
-        self._clock, self._metrics = clock, metrics
+        self._clock = clock
 
-    def score(self, windows: Sequence[Window]) -> list[Scores]:
-        took_s = self.row_s * len(windows)
-        self._clock.advance(nanoseconds(took_s))
-        if windows:
-            self._metrics.infer_s.observe(took_s)
-        return [self._scores(window) for window in windows]
+    def score(self, windows: Sequence[Window]) -> ModelOutput:
+        infer_ns = nanoseconds(self.row_s * len(windows))
+        self._clock.advance(infer_ns)
+        return ModelOutput([self._scores(window) for window in windows], infer_ns)
 
     def _scores(self, w: Window) -> Scores:
         value = 0.9 if w.camera in self.loud else 0.0
@@ -58,7 +57,7 @@ class Site:
 
     def __init__(self, cameras: int) -> None:
         self.clock, self.metrics = VirtualClock(), Metrics()
-        self.model = SlowModel(self.clock, self.metrics)
+        self.model = SlowModel(self.clock)
         names = [f"cam{k}" for k in range(cameras)]
         given = "\n".join(f"  {name}: {{source: {{type: rtsp, url: 'rtsp://192.0.2.1/{name}'}}}}" for name in names)
         config = parse(f"cameras:\n{given}\nmqtt: null\n").config

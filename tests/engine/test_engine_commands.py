@@ -21,8 +21,8 @@ def folder(tmp_path: Path) -> Path:
 
 def run(*args: str) -> int:
     parser = argparse.ArgumentParser()
-    commands.add_commands(parser)
-    parsed = parser.parse_args(args)
+    commands.register(parser.add_subparsers())
+    parsed = parser.parse_args(["engine", *args])
     code = parsed.handler(parsed)
     assert isinstance(code, int)
     return code

@@ -39,7 +39,7 @@ def shown(scores: Scores) -> tuple[object, ...]:
 
 def test_every_label_gets_a_probability(model: Model) -> None:
     fill(model)
-    (scores,) = model.score([window(model, 0, "gate")])
+    (scores,) = model.score([window(model, 0, "gate")]).scores
     assert tuple(scores.values) == model.manifest.label_names
     assert all(0 <= value <= 1 for value in scores.values.values())
     assert all(0 <= v <= 1 for box in scores.boxes for v in (box.x1, box.y1, box.x2, box.y2, box.score))
@@ -48,10 +48,10 @@ def test_every_label_gets_a_probability(model: Model) -> None:
 
 def test_a_row_s_answer_is_the_same_bytes_alone_and_in_company(model: Model) -> None:
     fill(model)
-    together = model.score([window(model, row, f"camera{row}") for row in range(ROWS)])
+    together = model.score([window(model, row, f"camera{row}") for row in range(ROWS)]).scores
     for row in range(ROWS):
         model.reset(f"camera{row}")
-        (alone,) = model.score([window(model, row, f"camera{row}")])
+        (alone,) = model.score([window(model, row, f"camera{row}")]).scores
         assert shown(alone) == shown(together[row])
     for row in range(ROWS):
         model.reset(f"camera{row}")

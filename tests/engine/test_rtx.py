@@ -13,9 +13,9 @@ from onnx import helper, numpy_helper
 
 from edge.engine import built
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
-from edge.engine.precision.onnx_editing import to_fp16
-from edge.engine.precision.quantise import QuantisationPlan, quantise
 from edge.engine.trt.build import build_ahead
+from edge.engine.trt.onnx_editing import to_fp16
+from edge.engine.trt.quantise import QuantisationPlan, quantise
 from edge.errors import ModelError
 
 pytestmark = [pytest.mark.rtx, pytest.mark.slow]
@@ -79,7 +79,7 @@ def test_graphs_of_fewer_bits_have_the_form_that_strong_typing_wants(
     path.write_bytes(content)
     made = [node.op_type for node in onnx.load(path).graph.node].count(sign)
     assert made > [node.op_type for node in onnx.load(layered.graph).graph.node].count(sign)
-    monkeypatch.setattr("edge.engine.precision.variants.admitted_path", lambda folder, precision: path)
+    monkeypatch.setattr("edge.engine.trt.runtime.admitted_path", lambda folder, precision: path)
     engine = build_ahead(layered, "sm_86,sm_89", 4, go_on, precision=precision)
     assert engine.key.precision == precision
 

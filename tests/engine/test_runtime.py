@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toy_model
+from pydantic import ValidationError
 
 from edge.config.models import ModelConfig as Settings
 from edge.engine.manifest import ModelFolder, load_folder
@@ -179,7 +180,7 @@ def test_auto_says_once_what_it_chose(folder: ModelFolder, caplog: pytest.LogCap
     [
         Settings(runtime="tensorrt"),
         Settings(runtime="onnx", precision="fp16"),
-        Settings(runtime="onnx", precision="bf16"),
+        Settings(runtime="onnx", precision="int8"),
         Settings(runtime="openvino", precision="fp16"),
         Settings(runtime="auto", precision="fp16"),
         Settings(runtime="auto", precision="int8"),
@@ -188,5 +189,10 @@ def test_auto_says_once_what_it_chose(folder: ModelFolder, caplog: pytest.LogCap
     ids=lambda settings: f"{settings.runtime}-{settings.precision}",
 )
 def test_an_explicit_choice_never_falls_back(folder: ModelFolder, settings: Settings) -> None:
-    with pytest.raises((RuntimeUnavailable, ModelError)):
+    with pytest.raises(RuntimeUnavailable, match="edge engine build"):
         open_runtime(folder, settings, 1)
+
+
+def test_a_precision_that_is_gone_says_what_to_set() -> None:
+    with pytest.raises(ValidationError, match=r"bf16 is no longer there.*Set precision: auto"):
+        Settings.model_validate({"precision": "bf16"})

@@ -15,11 +15,9 @@ from edge.config.models import ModelConfig as Settings
 from edge.engine import runtime_choice, runtime_trial
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
-from edge.engine.runtime_choice import REFERENCE, ExecutionMode, GraphMeasurement, MeasurementTable
+from edge.engine.runtime_choice import REFERENCE, CpuRuntime, GraphMeasurement, MeasurementTable
 from edge.engine.select import open_runtime
 from edge.metrics import Metrics
-
-OPENVINO = ExecutionMode("openvino", "fp32")
 
 
 @pytest.fixture
@@ -27,25 +25,25 @@ def folder(tmp_path: Path) -> ModelFolder:
     return toy_model.toy_folder(tmp_path)
 
 
-def faster(way: ExecutionMode) -> MeasurementTable:
+def faster(runtime: CpuRuntime) -> MeasurementTable:
     return MeasurementTable(
-        (GraphMeasurement("whole", REFERENCE, 10, 10, 1), GraphMeasurement("whole", way, 1, 1, 1)), {}
+        (GraphMeasurement("whole", REFERENCE, 10, 10, 1), GraphMeasurement("whole", runtime, 1, 1, 1)), {}
     )
 
 
-def test_all_ways_are_measured_and_what_fails_is_told(folder: ModelFolder) -> None:
+def test_all_runtimes_are_measured(folder: ModelFolder) -> None:
     told: list[str] = []
-    table = runtime_trial.measure_modes(folder, 1, told.append, rounds=2)
-    found = {m.how: m for m in table.rows}
-    assert {REFERENCE, OPENVINO} <= set(found)
+    table = runtime_trial.measure_runtimes(folder, 1, told.append, rounds=2)
+    found = {m.runtime: m for m in table.rows}
+    assert {REFERENCE, "openvino"} <= set(found)
     assert all(m.fault or (m.part == "whole" and 0 < m.cpu_ms < 1000) for m in table.rows)
     assert not found[REFERENCE].fault
-    assert not found[OPENVINO].fault
+    assert not found["openvino"].fault
     assert set(table.library_mb) == {"onnx", "openvino"}
-    assert told[0].startswith("whole: onnx fp32, openvino fp32")
+    assert told[0].startswith("whole: onnx, openvino")
 
 
-def test_a_way_with_wrong_answers_cannot_be_chosen(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_with_wrong_answers_cannot_be_chosen(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     from edge.engine.openvino_graph import OpenVinoGraph
 
     right = OpenVinoGraph.run
@@ -59,13 +57,13 @@ def test_a_way_with_wrong_answers_cannot_be_chosen(folder: ModelFolder, monkeypa
         out["token"] += 5
 
     monkeypatch.setattr(OpenVinoGraph, "run", wrong)
-    table = runtime_trial.measure_modes(folder, 1, lambda text: None, rounds=1)
-    assert all("token differs" in m.fault for m in table.rows if m.how.runtime == "openvino")
-    assert runtime_choice.choose_modes(table, ("whole",)) == {"whole": REFERENCE}
+    table = runtime_trial.measure_runtimes(folder, 1, lambda text: None, rounds=1)
+    assert all("token differs" in m.fault for m in table.rows if m.runtime == "openvino")
+    assert runtime_choice.choose_runtimes(table, ("whole",)) == {"whole": REFERENCE}
 
 
 def test_auto_goes_by_the_note_and_says_so(folder: ModelFolder, caplog: pytest.LogCaptureFixture) -> None:
-    runtime_choice.save_measurements(folder, 1, faster(OPENVINO))
+    runtime_choice.save_measurements(folder, 1, faster("openvino"))
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         runtime = open_runtime(folder, Settings(), 2)
     assert runtime.info.name == "openvino"
@@ -77,7 +75,7 @@ def test_auto_goes_by_the_note_and_says_so(folder: ModelFolder, caplog: pytest.L
 def test_what_was_chosen_and_is_gone_gives_way_with_a_warning(
     folder: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime_choice.save_measurements(folder, 1, faster(OPENVINO))
+    runtime_choice.save_measurements(folder, 1, faster("openvino"))
     monkeypatch.setitem(__import__("sys").modules, "edge.engine.openvino_graph", None)
     assert open_runtime(folder, Settings(), 2).info.name == "onnx"
     assert "Measure again: edge engine choose" in caplog.text
@@ -88,7 +86,7 @@ def test_what_was_chosen_and_no_longer_proves_itself_gives_way(
 ) -> None:
     from edge.engine.openvino_graph import OpenVinoGraph
 
-    runtime_choice.save_measurements(folder, 1, faster(OPENVINO))
+    runtime_choice.save_measurements(folder, 1, faster("openvino"))
     monkeypatch.setattr(OpenVinoGraph, "run", lambda self, feed, out: None)
     assert Model.open(folder, Settings(), 1, Metrics()).info.name == "onnx"
     assert "does not reproduce" in caplog.text
@@ -101,7 +99,8 @@ def test_without_other_libraries_there_is_nothing_to_measure(
     with caplog.at_level(logging.INFO, "edge.engine.select"):
         open_runtime(folder, Settings(), 1)
     assert "nothing else is installed" in caplog.text
-    assert runtime_choice.execution_modes(folder, "whole", None) == [REFERENCE]
+    table = runtime_trial.measure_runtimes(folder, 1, lambda text: None, rounds=1)
+    assert [m.runtime for m in table.rows] == [REFERENCE]
 
 
 def test_the_command_measures_and_list_remembers(folder: ModelFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,13 +110,14 @@ def test_the_command_measures_and_list_remembers(folder: ModelFolder, capsys: py
     assert run("choose", "--model", name) == 0
     shown = capsys.readouterr().out
     assert "> whole " in shown
-    assert "openvino fp32" in shown
+    assert " whole   openvino" in shown
     assert "libraries: onnx" in shown
     assert run("list", "--model", name) == 0
     assert "CPU: whole on" in capsys.readouterr().out
     assert run("choose", "--model", name, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert sum(row["chosen"] for row in found["rows"]) == 1
+    assert {row["how"] for row in found["rows"]} == {"onnx fp32", "openvino fp32"}
 
 
 @pytest.mark.parametrize("threads", ["-1", "257", "two"])
@@ -128,7 +128,6 @@ def test_impossible_threads_are_refused(threads: str, capsys: pytest.CaptureFixt
 
 
 def test_a_choice_without_a_measurement_is_none() -> None:
-    table = faster(OPENVINO)
-    assert runtime_choice.choose_modes(table, ("whole",), "int8") is None
+    table = faster("openvino")
     broken = MeasurementTable(tuple(replace(m, fault="broken") for m in table.rows), {})
-    assert runtime_choice.choose_modes(broken, ("whole",)) is None
+    assert runtime_choice.choose_runtimes(broken, ("whole",)) is None

@@ -100,16 +100,19 @@ def test_each_number_of_rows_has_a_context_of_its_own(runtime: TensorRtRuntime, 
 
 
 def test_what_was_not_used_for_longest_makes_room(
-    runtime: TensorRtRuntime, r: Recorder, monkeypatch: pytest.MonkeyPatch
+    folder: ModelFolder, r: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "_most", 2)
+    assert contexts.MAX_CONTEXTS >= 24
+    monkeypatch.setattr(contexts, "MAX_CONTEXTS", 2)
+    building.build_engine(folder, "auto", 4, go_on)
+    runtime = TensorRtRuntime.open(folder, "auto", 4)
+    r.calls.clear()
     for rows in (4, 4, 1, 1, 4):
         runtime.run(rows)
     assert "destroy recording" not in r.names()
     names = calls_of(r, lambda: runtime.run(2))
     assert names.index("destroy recording") < names.index("context gone") < names.index("create_execution_context")
     assert calls_of(r, lambda: runtime.run(4)) == ["launch", *WAIT], "it was 1 row that went"
-    assert contexts.MAX_CONTEXTS >= 24
 
 
 @pytest.mark.parametrize("what", ["capture", "record", "instantiate"])

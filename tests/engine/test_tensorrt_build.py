@@ -43,7 +43,7 @@ def variants(monkeypatch: pytest.MonkeyPatch, folder: ModelFolder, *made: str) -
             raise ModelError(f"toy in {precision} has not been made; make it: edge engine build --from RECORDING")
         return folder.path / f"{precision}.onnx"
 
-    monkeypatch.setattr("edge.engine.precision.variants.admitted_path", variant)
+    monkeypatch.setattr("edge.engine.trt.runtime.admitted_path", variant)
 
 
 def parsed(r: Recorder) -> list[str]:

@@ -5,6 +5,7 @@ import dataclasses
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,23 +18,20 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.engine import commands
-from edge.engine import commands as make_command
 from edge.engine.manifest import ModelFolder, load_folder
-from edge.engine.precision import quantise, variants
-from edge.engine.precision import quantise as calibration
-from edge.engine.precision.make_variants import (
+from edge.engine.trt import quantise, variants
+from edge.engine.trt.make_variants import (
     ACCURACY_LIMITS,
-    ChainedGraphs,
+    ReferenceGraph,
     accuracy_fault,
-    make_variants,
+    make_variant,
     measure_accuracy,
-    parts_for,
-    report_lines,
+    report_line,
 )
-from edge.engine.precision.onnx_editing import OnnxGraphEditor, open_onnx, to_fp16
-from edge.engine.precision.quantise import CalibrationRow, CalibrationSet, DiverseSampler, QuantisationPlan
-from edge.engine.precision.variants import GraphVariant, VariantAccuracy
-from edge.errors import InputError, ModelError
+from edge.engine.trt.onnx_editing import OnnxGraphEditor, open_onnx, to_fp16
+from edge.engine.trt.quantise import CalibrationRow, CalibrationSet, DiverseSampler, QuantisationPlan
+from edge.engine.trt.variants import GraphVariant, VariantAccuracy
+from edge.errors import InputError, ModelError, RuntimeUnavailable
 
 CHANNELS = 16
 
@@ -81,7 +79,7 @@ def seeing_folder(path: Path) -> ModelFolder:
 
 def recorded(folder: ModelFolder, n: int = 12) -> CalibrationSet:
     rows = []
-    graphs = ChainedGraphs(folder)
+    graphs = ReferenceGraph(folder)
     inputs = toy_model.golden_inputs(n)
     for k in range(n):
         row = {name: value[k : k + 1] for name, value in inputs.items()}
@@ -127,7 +125,7 @@ def test_half_runs_and_keeps_inputs_and_outputs(folder: ModelFolder) -> None:
     assert {o.type.tensor_type.elem_type for o in model.graph.output} == {TensorProto.FLOAT}
     inputs, session = toy_model.golden_inputs(), ort.InferenceSession(content, providers=["CPUExecutionProvider"])
     (found,) = session.run(["logits"], inputs)
-    np.testing.assert_allclose(found, ChainedGraphs(folder).run(inputs)["logits"], atol=0.002)
+    np.testing.assert_allclose(found, ReferenceGraph(folder).run(inputs)["logits"], atol=0.002)
 
 
 def test_eight_bits_stand_before_inner_layers_alone(folder: ModelFolder) -> None:
@@ -166,25 +164,23 @@ def test_nothing_to_quantise_or_to_calibrate_with_is_said(folder: ModelFolder, t
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_what_was_made_and_admitted_is_found(folder: ModelFolder, precision: variants.Precision) -> None:
-    (made,) = make_variants(folder, precision, ("whole",), recorded(folder), "a.mp4", going_on)
+    made = make_variant(folder, precision, recorded(folder), "a.mp4", going_on)
     assert made.is_admitted
     assert made.accuracy is not None
     assert made.accuracy.worst < ACCURACY_LIMITS[precision].worst
     assert variants.admitted_path(folder, precision) == made.path
     assert variants.list_variants(folder) == [made]
     assert made.made["from"] == "a.mp4"
-    assert "admitted" in report_lines([made])[0]
+    assert "admitted" in report_line(made)
 
 
 def test_what_is_not_there_says_how_to_make_it(folder: ModelFolder) -> None:
     with pytest.raises(ModelError, match=r"edge engine build .* --precision int8 --from RECORDING"):
         variants.admitted_path(folder, "int8")
-    with pytest.raises(ModelError, match="no graph for 'vision'"):
-        variants.admitted_path(folder, "int8", "vision")
 
 
 def test_another_graph_does_not_find_it(folder: ModelFolder) -> None:
-    make_variants(folder, "fp16", ("whole",), recorded(folder), "a.mp4", going_on)
+    make_variant(folder, "fp16", recorded(folder), "a.mp4", going_on)
     exchanged = seeing_graph()
     exchanged.graph.name = "newer"
     toy_model.toy_folder(folder.path, exchanged)
@@ -195,7 +191,7 @@ def test_another_graph_does_not_find_it(folder: ModelFolder) -> None:
 
 
 def test_a_damaged_file_is_refused(folder: ModelFolder) -> None:
-    (made,) = make_variants(folder, "fp16", ("whole",), recorded(folder), "a.mp4", going_on)
+    made = make_variant(folder, "fp16", recorded(folder), "a.mp4", going_on)
     made.path.write_bytes(made.path.read_bytes()[:-1])
     with pytest.raises(ModelError, match="damaged"):
         variants.admitted_path(folder, "fp16")
@@ -204,24 +200,24 @@ def test_a_damaged_file_is_refused(folder: ModelFolder) -> None:
 def test_what_differs_too_much_is_kept_but_not_used(folder: ModelFolder) -> None:
     windows = recorded(folder)
     other = [dataclasses.replace(row, logits=row.logits + 9) for row in windows.compare]
-    (made,) = make_variants(folder, "fp16", ("whole",), CalibrationSet(windows.calibrate, other), "a.mp4", going_on)
+    made = make_variant(folder, "fp16", CalibrationSet(windows.calibrate, other), "a.mp4", going_on)
     assert not made.is_admitted
     with pytest.raises(ModelError, match=r"is not admitted: the mean difference"):
         variants.admitted_path(folder, "fp16")
     with pytest.raises(ModelError, match="no graph was admitted"):
-        report_lines([made])
+        report_line(made)
 
 
 def test_an_interrupted_build_leaves_what_was_there(folder: ModelFolder) -> None:
     windows = recorded(folder)
-    (before,) = make_variants(folder, "int8", ("whole",), windows, "a.mp4", going_on)
+    before = make_variant(folder, "int8", windows, "a.mp4", going_on)
     with pytest.raises(KeyboardInterrupt):
-        make_variants(folder, "int8", ("whole",), windows, "b.mp4", lambda _phase, step, _steps: step < 3)
+        make_variant(folder, "int8", windows, "b.mp4", lambda _phase, step, _steps: step < 3)
     assert variants.list_variants(folder) == [before]
 
 
 def test_the_source_itself_differs_by_nothing(folder: ModelFolder) -> None:
-    found = measure_accuracy(folder, "fp16", {"whole": folder.graph}, recorded(folder).compare)
+    found = measure_accuracy(folder, "fp16", folder.graph, recorded(folder).compare)
     assert (found.mean, found.worst, found.crossed, found.golden, found.fault) == (0, 0, 0, 0, "")
 
 
@@ -257,7 +253,7 @@ def test_diverse_keeps_at_most_so_many_and_never_crowds(values: list[int], most:
     gaps = []
     for value in values:
         kept.offer(look(value))
-        looks = [calibration.row_descriptor(row.inputs) for row in kept.rows]
+        looks = [quantise.row_descriptor(row.inputs) for row in kept.rows]
         if len(looks) == most:
             gaps.append(min(np.linalg.norm(a - b) for k, a in enumerate(looks) for b in looks[:k]))
     assert len(kept.rows) == min(most, len(values))
@@ -274,28 +270,35 @@ def test_diverse_prefers_what_looks_different() -> None:
 
 
 def test_windows_are_split_in_blocks_and_holes_are_added() -> None:
-    found = calibration.split_recordings([[look(k * 3) for k in range(40)]], 64)
+    found = quantise.split_recordings([[look(k * 3) for k in range(40)]], 64)
     assert (len(found.calibrate), len(found.compare)) == (28, 12)
-    given_ = list(calibration.with_missing_inputs(found.calibrate, every=8))
+    given_ = list(quantise.with_missing_inputs(found.calibrate, every=8))
     assert len(given_) == 28 + 4
     assert sum(not inputs["video_ok"].any() for inputs in given_) == 1
 
 
-def test_parts_for_a_model_without_parts_is_the_whole(folder: ModelFolder) -> None:
-    assert parts_for(folder, "onnx", "int8") == ("whole",)
-    assert parts_for(folder, "tensorrt", "fp16") == ("whole",)
-
-
-def built(*args: str, record: make_command.Record | None = None) -> int:
+def built(*args: str, record: commands.Record | None = None) -> int:
     parser = argparse.ArgumentParser()
-    commands.add_commands(parser, record)
-    parsed = parser.parse_args(["build", *args])
+    commands.register(parser.add_subparsers(), record)
+    parsed = parser.parse_args(["engine", "build", *args])
     code = parsed.handler(parsed)
     assert isinstance(code, int)
     return code
 
 
-def test_build_makes_an_int8_graph_for_the_cpu(
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT as far as making its graph: it takes types from the graph, and builds nothing."""
+
+    def cannot_build(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeUnavailable("no GPU here")
+
+    monkeypatch.setattr("edge.engine.trt.library.load_library", lambda: SimpleNamespace(is_weakly_typed=False))
+    monkeypatch.setattr(commands, "build", cannot_build)
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_build_makes_the_int8_graph_of_recordings_first(
     folder: ModelFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = tmp_path / "clips" / "a.mp4"
@@ -304,34 +307,44 @@ def test_build_makes_an_int8_graph_for_the_cpu(
     (clip.parent / "notes.txt").write_text("no recording", encoding="utf-8")
     asked: list[Any] = []
 
-    def record(one: ModelFolder, files: Any, most: int, progress: make_command.Progress) -> CalibrationSet:
+    def record(one: ModelFolder, files: Any, most: int, progress: commands.Progress) -> CalibrationSet:
         asked.append((list(files), most))
         progress("reading recordings", 1, 1)
         return recorded(one)
 
-    options = ["--runtime", "onnx", "--precision", "int8", "--from", str(clip.parent), "--windows", "32"]
-    assert built("--model", str(folder.path), *options, record=record) == 0
+    options = ["--precision", "int8", "--from", str(clip.parent), "--windows", "32"]
+    with pytest.raises(RuntimeUnavailable, match="no GPU here"):
+        built("--model", str(folder.path), *options, record=record)
     assert asked == [([clip], 32)]
-    assert "whole in int8" in capsys.readouterr().out
+    assert "onnx: int8, probabilities off by" in capsys.readouterr().out
     assert variants.admitted_path(folder, "int8").is_file()
 
 
-@pytest.mark.parametrize("precision", ["auto", "fp32", "fp16"])
-def test_a_cpu_needs_no_other_graph(folder: ModelFolder, precision: str) -> None:
-    with pytest.raises(InputError, match="edge engine choose"):
-        built("--model", str(folder.path), "--runtime", "onnx", "--precision", precision)
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize(("precision", "made"), [("auto", True), ("fp16", True), ("fp32", False)])
+def test_a_graph_is_made_only_where_the_engine_needs_another(folder: ModelFolder, precision: str, made: bool) -> None:
+    with pytest.raises(RuntimeUnavailable, match="no GPU here"):
+        built("--model", str(folder.path), "--precision", precision, record=lambda one, *_: recorded(one))
+    assert (variants.find_variant(folder, "fp16") is not None) is made
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("precision", ["auto", "fp32", "fp16", "int8"])
+def test_nothing_is_built_for_a_cpu(folder: ModelFolder, runtime: str, precision: str) -> None:
+    with pytest.raises(InputError, match=r"a CPU runs the model's graphs as they are.*edge engine choose"):
+        built("--model", str(folder.path), "--runtime", runtime, "--precision", precision)
 
 
 def test_recordings_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.mp4: no such file"):
-        make_command.find_recordings([tmp_path / "gone.mp4"])
+        commands.find_recordings([tmp_path / "gone.mp4"])
     with pytest.raises(InputError, match="no recording in it"):
-        make_command.find_recordings([tmp_path])
+        commands.find_recordings([tmp_path])
 
 
 def test_a_note_that_is_not_one_is_passed_over(folder: ModelFolder) -> None:
     path = variants.variant_path(folder, "int8")
-    variants.save_variant(GraphVariant(path, "whole", "int8", folder.manifest.sha256, "0" * 64), b"graph")
+    variants.save_variant(GraphVariant(path, "int8", folder.manifest.sha256, "0" * 64), b"graph")
     assert variants.find_variant(folder, "int8") is not None
     with pytest.raises(ModelError, match="were not compared"):
         variants.admitted_path(folder, "int8")

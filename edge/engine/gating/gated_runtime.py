@@ -73,8 +73,23 @@ class GatedRuntime:
 
     def run(self, windows: Sequence[Window]) -> Mapping[str, Array]:
         """The answers of all rows up to the last of ``windows``."""
+        stage = self._metrics.stage
+        with stage("gate"):
+            vision_windows, audio_windows = self._changed(windows)
+        with stage("vision"):
+            self._runtime.run_vision(window.row for window in vision_windows)
+        with stage("audio"):
+            self._runtime.run_audio(window.row for window in audio_windows)
+        self._fill_rows("vision", self._vision_cache, windows, vision_windows)
+        self._fill_rows("audio", self._audio_cache, windows, audio_windows)
+        with stage("fusion"):
+            return self._runtime.run_fusion(max(window.row for window in windows) + 1)
+
+    def _changed(self, windows: Sequence[Window]) -> tuple[list[Window], list[Window]]:
+        """The windows whose pictures, and those whose sound, are to be encoded anew; they are references from now."""
         inputs = self._runtime.inputs
-        vision_windows, audio_windows = [], []
+        vision_windows: list[Window] = []
+        audio_windows: list[Window] = []
         for window in windows:
             uncertain = self._uncertainty.uncertain_modalities(window.camera)
             if self._pictures.has_changed(window, inputs["frames"][window.row]) or (
@@ -87,11 +102,7 @@ class GatedRuntime:
             ):
                 self._sound.set_reference(window)
                 audio_windows.append(window)
-        self._runtime.run_vision(window.row for window in vision_windows)
-        self._runtime.run_audio(window.row for window in audio_windows)
-        self._fill_rows("vision", self._vision_cache, windows, vision_windows)
-        self._fill_rows("audio", self._audio_cache, windows, audio_windows)
-        return self._runtime.run_fusion(max(window.row for window in windows) + 1)
+        return vision_windows, audio_windows
 
     def update(self, window: Window, outputs: Mapping[str, Array]) -> None:
         """What came out for ``window``."""

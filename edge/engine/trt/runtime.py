@@ -22,6 +22,7 @@ from edge.engine.manifest import ModelFolder, sha256_of
 from edge.engine.runtime import RuntimeInfo, check_rows
 from edge.engine.trt.cuda import CaptureRefusedError, CudaContext, RecordedGraph
 from edge.engine.trt.library import TensorRtLibrary, load_library
+from edge.engine.trt.variants import admitted_path
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
@@ -243,8 +244,6 @@ def graph_path(folder: ModelFolder, library: TensorRtLibrary, precision: str) ->
     where it does not.
     """
     if precision == "int8" or (precision == "fp16" and not library.is_weakly_typed):
-        from edge.engine.precision.variants import admitted_path
-
         return admitted_path(folder, "int8" if precision == "int8" else "fp16")
     return folder.graph
 

@@ -1,4 +1,4 @@
-"""`edge learn precision`: what fewer bits cost on the evaluation set, beside 32 bits on the same recordings."""
+"""`edge learn precision`: what TensorRT's fewer bits cost on the evaluation set, beside 32 bits on a CPU."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class PrecisionCost:
 def register_precision(parser: argparse.ArgumentParser) -> None:
     """The options of `edge learn precision`, and its handler."""
     parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
-    parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder, its graphs built")
-    parser.add_argument("--runtime", default="onnx", help="as in config.yaml; default: onnx")
+    parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder, its engine built")
+    parser.add_argument("--runtime", default="tensorrt", help="as in config.yaml; default: tensorrt")
     parser.add_argument("--precision", default="int8", help="as in config.yaml; default: int8")
     parser.add_argument("--only", default="", metavar="SET,...", help="these sets alone")
     parser.add_argument("--most", type=int, default=20, metavar="N", help="recordings of each set and class at most")

@@ -1,4 +1,4 @@
-"""The model's graphs in other precisions, made here: files in ``<model folder>/built``, each with a note beside it.
+"""The model's graph in other precisions, made here: files in ``<model folder>/built``, each with a note beside it.
 
 A variant belongs to one source graph, by digest: after an update of the model the old ones are not found.
 """
@@ -13,11 +13,10 @@ from typing import Any, Literal, get_args
 
 from edge.engine.built import build_dir
 from edge.engine.manifest import ModelFolder, sha256_of
-from edge.errors import ModelError
+from edge.errors import ModelError, SinkError
+from edge.files import atomic_write
 
 Precision = Literal["fp16", "int8"]
-Part = Literal["whole", "vision", "audio", "fusion"]
-PARTS: tuple[Part, ...] = get_args(Part)
 _SCHEMA = 1
 
 
@@ -44,7 +43,6 @@ class GraphVariant:
     how (library, method, recordings)."""
 
     path: Path
-    part: Part
     precision: Precision
     source: str
     sha256: str
@@ -57,23 +55,12 @@ class GraphVariant:
         return self.accuracy is not None and not self.accuracy.fault
 
 
-def source_graph(folder: ModelFolder, part: Part = "whole") -> tuple[Path, str]:
-    """The fp32 graph of ``part`` and its digest in model.yaml; ModelError where the model has no parts."""
-    if part == "whole":
-        return folder.graph, folder.manifest.sha256
-    parts = folder.manifest.parts
-    if parts is None:
-        raise ModelError(f"{folder.path}: the model has no graph for {part!r} alone; use the whole graph")
-    file = {"vision": parts.vision, "audio": parts.audio, "fusion": parts.fusion}[part]
-    return folder.path / file.file, file.sha256
-
-
-def admitted_path(folder: ModelFolder, precision: Precision, part: Part = "whole") -> Path:
-    """The admitted graph file of ``part`` in ``precision``; ModelError says what to do where there is none."""
-    found = find_variant(folder, precision, part)
+def admitted_path(folder: ModelFolder, precision: Precision) -> Path:
+    """The admitted graph file in ``precision``; ModelError says what to do where there is none."""
+    found = find_variant(folder, precision)
     build_command = f"edge engine build --model {folder.path} --precision {precision}"
     build_command += " --from RECORDING..." if precision == "int8" else ""
-    what = f"{folder.manifest.name} in {precision}" + ("" if part == "whole" else f" (part {part})")
+    what = f"{folder.manifest.name} in {precision}"
     if found is None:
         raise ModelError(f"{what} has not been made of this graph on this machine; make it: {build_command}")
     if found.accuracy is None or found.accuracy.fault:
@@ -84,42 +71,35 @@ def admitted_path(folder: ModelFolder, precision: Precision, part: Part = "whole
     return found.path
 
 
-def find_variant(folder: ModelFolder, precision: Precision, part: Part = "whole") -> GraphVariant | None:
+def find_variant(folder: ModelFolder, precision: Precision) -> GraphVariant | None:
     """What was made of this very graph, admitted or not."""
-    path = variant_path(folder, precision, part)
-    found = _read(path)
-    return found if found is not None and found.source == source_graph(folder, part)[1] else None
+    found = _read(variant_path(folder, precision))
+    return found if found is not None and found.source == folder.manifest.sha256 else None
 
 
 def list_variants(folder: ModelFolder) -> list[GraphVariant]:
-    """Everything made of the folder's present graphs, by part and precision."""
-    names: tuple[Part, ...] = PARTS if folder.manifest.parts is not None else ("whole",)
+    """Everything made of the folder's present graph, by precision."""
     precisions: tuple[Precision, ...] = get_args(Precision)
-    found = (find_variant(folder, precision, part) for part in names for precision in precisions)
+    found = (find_variant(folder, precision) for precision in precisions)
     return [one for one in found if one is not None]
 
 
-def variant_path(folder: ModelFolder, precision: Precision, part: Part = "whole") -> Path:
+def variant_path(folder: ModelFolder, precision: Precision) -> Path:
     """Where the variant of the present graph lies, made or not."""
-    return build_dir(folder) / f"{part}-{precision}-{source_graph(folder, part)[1][:16]}.onnx"
+    return build_dir(folder) / f"whole-{precision}-{folder.manifest.sha256[:16]}.onnx"
 
 
 def save_variant(one: GraphVariant, content: bytes | None = None) -> None:
     """Write the graph (left as it is for None) and then its note, each whole or not at all; ModelError when the disk
     refuses. Until the note is there the graph is not found."""
     note = _note_of(one.path)
-    files = [] if content is None else [(one.path, content)]
-    files.append((note, json.dumps(_note(one), indent=1).encode()))
     try:
-        one.path.parent.mkdir(parents=True, exist_ok=True)
         if content is not None:
             note.unlink(missing_ok=True)
-        for path, data in files:
-            part = path.with_suffix(path.suffix + ".part")
-            part.write_bytes(data)
-            part.replace(path)
-    except OSError as error:
-        raise ModelError(f"{one.path}: cannot be written ({error.strerror}); free space or rights there") from error
+            atomic_write(one.path, content, "free space or rights there")
+        atomic_write(note, json.dumps(_note(one), indent=1), "free space or rights there")
+    except (OSError, SinkError) as error:
+        raise ModelError(str(error)) from error
 
 
 def _note_of(path: Path) -> Path:
@@ -127,7 +107,7 @@ def _note_of(path: Path) -> Path:
 
 
 def _note(one: GraphVariant) -> dict[str, Any]:
-    facts = {"schema": _SCHEMA, "part": one.part, "precision": one.precision, "source": one.source}
+    facts = {"schema": _SCHEMA, "precision": one.precision, "source": one.source}
     accuracy = asdict(one.accuracy) if one.accuracy is not None else None
     return {**facts, "sha256": one.sha256, "made": dict(one.made), "accuracy": accuracy}
 
@@ -139,6 +119,6 @@ def _read(path: Path) -> GraphVariant | None:
             return None
         accuracy = VariantAccuracy(**raw["accuracy"]) if raw["accuracy"] is not None else None
         made = {str(key): str(value) for key, value in raw["made"].items()}
-        return GraphVariant(path, raw["part"], raw["precision"], raw["source"], raw["sha256"], made, accuracy)
+        return GraphVariant(path, raw["precision"], raw["source"], raw["sha256"], made, accuracy)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

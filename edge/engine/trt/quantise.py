@@ -1,6 +1,6 @@
 """A graph whose layers take 8-bit integers: Q/DQ pairs before convolutions, ranges from recorded windows.
 
-The form is what TensorRT and OpenVINO both read: signed integers, zero at 0, a scale for each output channel of the
+The form is what TensorRT reads: signed integers, zero at 0, a scale for each output channel of the
 weights and one for each input, pairs at inputs only, bias in floats. Q/DQ after a convolution would keep the activation
 that follows from being computed in more bits.
 
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from edge.engine.contract import Array
-from edge.engine.precision.onnx_editing import OnnxGraphEditor, open_onnx, topologically_sorted
+from edge.engine.trt.onnx_editing import OnnxGraphEditor, open_onnx, topologically_sorted
 from edge.errors import ModelError
 from edge.types import F32
 

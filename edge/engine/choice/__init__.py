@@ -1,1 +1,0 @@
-"""Measuring the ways to run the model on this box, and remembering the best."""

@@ -1,1 +1,0 @@
-"""Graphs on the processor: ONNX Runtime and OpenVINO."""

@@ -1,0 +1,33 @@
+"""Processes seen from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edge.bench.processes import free_mb, process_usage
+from edge.errors import RuntimeUnavailable
+
+pytest.importorskip("psutil")
+CHILD = "held = bytearray(50_000_000); sum(range(3_000_000)); print('ready', flush=True); input()"
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"
+
+
+def test_a_tree_of_processes_is_measured_together() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"ready\n"
+        before = process_usage(parent.pid)
+        assert before.rss_mb > 50, "the child's memory is in it"
+        assert 0 < before.pss_mb < before.rss_mb, "shared pages count once"
+        assert before.files >= 6, "three of each at least"
+        assert before.cpu_s > 0
+        parent.communicate(b"\n")
+    with pytest.raises(RuntimeUnavailable, match="cannot be measured"):
+        process_usage(parent.pid)
+
+
+def test_free_memory_is_megabytes() -> None:
+    assert 1 < free_mb() < 1e8
