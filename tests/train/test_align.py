@@ -92,9 +92,9 @@ def test_settling_moves_the_sharpness_into_the_scales_and_changes_no_answer() ->
         net.heard_names.normal_()
         net.heard_sharpness.fill_(0.8)
         tags = torch.randn(3, TAGS)
-        before = net.of_sound(tags)
-        net.settle()
-        assert torch.allclose(net.of_sound(tags), before, atol=1e-5)
+        before = net.project_sound(tags)
+        net.fold_sharpness()
+        assert torch.allclose(net.project_sound(tags), before, atol=1e-5)
     assert float(net.heard_sharpness.detach()) == float(TextProjection().heard_sharpness.detach())
 
 

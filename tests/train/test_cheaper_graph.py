@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: E402, N812
 from edge.train.nets.body import rotate_halved  # noqa: E402
 from edge.train.nets.detector import AnchorPredictions, YoloxNano, channel_max, class_scores_and_boxes, gather_columns  # noqa: E402
 from edge.train.nets.image import LUMA_CHANNEL, halve, motion_grid, square_features  # noqa: E402
-from edge.train.nets.motion import _COST_LIMIT, BlockMatcher, MotionNet  # noqa: E402
+from edge.train.nets.motion import COST_LIMIT, BlockMatcher, MotionNet  # noqa: E402
 
 pytestmark = pytest.mark.learn
 Tensor = torch.Tensor
@@ -43,7 +43,7 @@ def test_squares_are_means_of_sixteen_pixels() -> None:
 def test_the_detector_reads_interleaved_rows_as_planes() -> None:
     torch.manual_seed(1)
     net, (rows, planes) = YoloxNano().requires_grad_(False).eval(), pictures(2, 64, 96)
-    one, other = net.interleaved(rows), net(planes)
+    one, other = net.from_interleaved(rows), net(planes)
     for a, b in zip((*one.anchors, *one[1:]), (*other.anchors, *other[1:]), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
@@ -51,9 +51,9 @@ def test_the_detector_reads_interleaved_rows_as_planes() -> None:
 def test_people_alone_are_the_first_class() -> None:
     torch.manual_seed(2)
     net, (_, planes) = YoloxNano().requires_grad_(False).eval(), pictures(1, 64, 64)
-    alone, every = net.people(planes), net(planes).anchors
+    alone, every = net.detect_people(planes), net(planes).anchors
     assert torch.equal(alone.box, every.box)
-    assert torch.equal(alone.there, every.there)
+    assert torch.equal(alone.objectness, every.objectness)
     torch.testing.assert_close(alone.classes, every.classes[:, :1])
 
 
@@ -107,16 +107,16 @@ def test_shifting_the_one_picture_costs_what_shifting_the_other_does(shrink: int
     for j in range(2 * down + 1):
         for i in range(2 * across + 1):
             shifted = wide[:, :, j : j + now.shape[2], i : i + now.shape[3]]
-            gap = (now - shifted).clamp(-_COST_LIMIT, _COST_LIMIT).abs()
+            gap = (now - shifted).clamp(-COST_LIMIT, COST_LIMIT).abs()
             costs.append(net.over_rows @ (gap @ net.over_columns))
-    torch.testing.assert_close(net._cost(now, before), torch.cat(costs, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(net.cost(now, before), torch.cat(costs, 1), atol=1e-4, rtol=0)
 
 
 def test_the_place_of_the_minimum_is_the_weighted_mean_of_the_shifts() -> None:
     g = torch.Generator().manual_seed(8)
     net = BlockMatcher(4, 6, 3)
     cost, weight = torch.rand(1, 91, 16, 28, generator=g) * 30, torch.rand(1, 91, 16, 28, generator=g)
-    whole, part = net._subpixel_minimum(cost, weight)
+    whole, part = net.subpixel_minimum(cost, weight)
     share = weight / weight.sum(1, keepdim=True)
     torch.testing.assert_close(whole, F.conv2d(share, net.steps), atol=1e-4, rtol=0)
     wide = torch.cat([cost[:, :13], cost, cost[:, -13:]], 1)

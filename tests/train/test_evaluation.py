@@ -20,68 +20,6 @@ from edge.train.evaluation.document import HeadingBlock, ListBlock, PlotBlock, T
 from edge.train.evaluation.label_metrics import ScoredRecording
 from edge.train.evaluation.recordings import DetectedEvent, RecordingResult, load_result, save_result
 
-ROWS = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=2, max_size=30)
-
-
-def split(rows: list[tuple[int, bool]]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([s / 20 for s, _ in rows]), np.array([t for _, t in rows])
-
-
-@given(ROWS)
-def test_auc_is_the_chance_of_the_right_order(rows: list[tuple[int, bool]]) -> None:
-    scores, truth = split(rows)
-    pairs = [(a > b) + (a == b) / 2 for a in scores[truth] for b in scores[~truth]]
-    found = metrics.roc_auc(scores, truth)
-    assert found == pytest.approx(np.mean(pairs)) if pairs else np.isnan(found)
-
-
-@given(ROWS)
-def test_average_precision_is_the_area_of_its_steps(rows: list[tuple[int, bool]]) -> None:
-    scores, truth = split(rows)
-    ranked = sorted(zip(scores, truth, strict=True), key=lambda x: (-x[0], x[1]))
-    hits, area = 0, 0.0
-    for rank, (_, holds) in enumerate(ranked, 1):
-        hits += bool(holds)
-        area += hits / rank if holds else 0.0
-    assert metrics.average_precision(scores, truth) == pytest.approx(area / max(1, hits))
-
-
-@given(ROWS)
-def test_calibration_error_is_between_its_bounds_and_zero_when_shares_are_right(rows: list[tuple[int, bool]]) -> None:
-    p, truth = split(rows)
-    error = metrics.expected_calibration_error(p, truth)
-    assert abs(p.mean() - truth.mean()) - 1e-9 <= error <= 1
-    assert sum(b.count for b in metrics.reliability_bins(p, truth)) == len(p)
-
-
-def test_calibration_error_by_hand() -> None:
-    p, truth = np.array([0.05, 0.15, 0.95, 1.0]), np.array([False, True, True, False])
-    assert metrics.expected_calibration_error(p, truth) == pytest.approx((0.05 + 0.85 + 2 * abs(0.975 - 0.5)) / 4)
-    assert np.isnan(metrics.expected_calibration_error(np.zeros(0), np.zeros(0, bool)))
-
-
-def test_alarms_are_counted_once_a_stretch() -> None:
-    t_s = np.arange(0, 90, 0.5)
-    scores = np.where((t_s > 10) & (t_s < 14), 0.9, 0.1)
-    assert metrics.alarm_peaks(t_s, scores).tolist() == [0.9, 0.1, 0.1]
-    assert not len(metrics.alarm_peaks(np.zeros(0), np.zeros(0)))
-
-
-def test_recall_at_a_rate_of_alarms() -> None:
-    positives, alarms = np.array([0.9, 0.6, 0.4]), np.array([0.8, 0.5, 0.1])
-    assert metrics.recall_at_alarm_rate(positives, alarms, hours=0.5) == (pytest.approx(1 / 3), 0.8)
-    assert metrics.recall_at_alarm_rate(positives, alarms, hours=1.5) == (pytest.approx(2 / 3), 0.5)
-    assert metrics.recall_at_alarm_rate(positives, alarms, hours=9) == (1.0, 0.0)
-
-
-def test_bootstrap_draws_whole_sources() -> None:
-    scores, truth = np.array([0.9, 0.8, 0.2, 0.1] * 10), np.array([True, False] * 20)
-    wide = metrics.bootstrap_interval(metrics.roc_auc, scores, truth, ["a", "a", "b", "b"] * 10)
-    narrow = metrics.bootstrap_interval(metrics.roc_auc, scores, truth, [str(k) for k in range(40)])
-    assert wide.value == narrow.value == pytest.approx(0.75)
-    assert wide.low == wide.value or wide.low < narrow.low
-    assert narrow.low < narrow.value < narrow.high
-
 
 def row(name: str, label: str, group: str = "", kind: str = "sound", **changes: object) -> DatasetRow:
     given = {"split": "", "tier": "open", "dataset": "set", "was_trained": False, "set_name": "esc10", **changes}
@@ -139,7 +77,9 @@ def some() -> list[ScoredRecording]:
     ]
 
 
+@pytest.mark.learn
 def test_figures_of_a_label() -> None:
+    pytest.importorskip("sklearn")
     f = label_metrics.measure_label(some(), "siren", replicates=20)
     assert (f.positives, f.negatives, f.false_events, f.recall) == (2, 2, 1, 0.5)
     assert f.average_precision.value == pytest.approx((1 + 2 / 3) / 2)
@@ -150,7 +90,9 @@ def test_figures_of_a_label() -> None:
     assert label_metrics.missed_recordings(some(), "siren") == [("esc10/b.ogg", pytest.approx(0.3))]
 
 
+@pytest.mark.learn
 def test_another_models_scores_are_held_against_ours() -> None:
+    pytest.importorskip("sklearn")
     theirs = {"a.ogg": 0.1, "b.ogg": 0.2, "c.ogg": 0.3, "d.ogg": 0.4}
     assert label_metrics.average_precision_of(some(), theirs, "siren") == pytest.approx((1 / 3 + 2 / 4) / 2)
     x = label_metrics.average_precision_gain(some(), theirs, "siren", replicates=20)

@@ -79,7 +79,9 @@ def test_an_onset_is_where_it_was_put(tmp_path: Path, clip: Path) -> None:
     assert np.abs(before).max() < 0.01 < np.abs(after).max()
 
 
+@pytest.mark.learn
 def test_one_command_makes_the_report(tmp_path: Path, engine: Path) -> None:
+    pytest.importorskip("sklearn")
     rows = [("open/audio/esc10/a.wav", "knock"), ("open/audio/esc10/b.wav", "rain")]
     rows.append(("restricted/video/av_events/c.mp4", "fight"))
     with (tmp_path / "manifest.csv").open("w", newline="") as out:

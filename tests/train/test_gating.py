@@ -48,7 +48,9 @@ def test_events_are_matched_by_label_and_time() -> None:
     assert event_difference(off, off) == event_difference([], []) or event_difference(off, off).max_delay_s == 0.0
 
 
+@pytest.mark.learn
 def test_the_table_says_what_was_left_out_lost_and_changed() -> None:
+    pytest.importorskip("sklearn")
     fire = DetectedEvent("fire", 1.0, 1.5)
     ran, kept = {"vision": 1, "audio": 2}, {"vision": 3, "audio": 2}
     played = [

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.train.evaluation.metrics import roc_auc
 from edge.train.evaluation.protocols import PED2_LABELS, measure_ped2
 
 
@@ -31,15 +29,9 @@ def table(root: Path, values: dict[str, list[str]]) -> Path:
     return path
 
 
-def test_areas() -> None:
-    labels = np.array([False, False, True, True])
-    assert roc_auc(np.array([0.1, 0.2, 0.3, 0.4]), labels) == 1
-    assert roc_auc(np.array([0.4, 0.3, 0.2, 0.1]), labels) == 0
-    assert roc_auc(np.array([0.5, 0.5, 0.5, 0.5]), labels) == 0.5
-    assert roc_auc(np.array([0.1, 0.3, 0.2, 0.4]), labels) == 0.75
-
-
+@pytest.mark.learn
 def test_a_frame_has_the_score_of_the_latest_window(root: Path) -> None:
+    pytest.importorskip("sklearn")
     # Clip 01 gets anomalous at 2.0 s, where its fourth window ends; clip 02 stops there.
     scores = table(root, {"01": ["0.1"] * 3 + ["0.9"] * 4, "02": ["0.9"] * 3 + ["0.1"] * 4})
     assert measure_ped2(root, scores).raw == pytest.approx(1.0)
@@ -47,7 +39,9 @@ def test_a_frame_has_the_score_of_the_latest_window(root: Path) -> None:
     assert measure_ped2(root, late).raw == pytest.approx(1 - 0.5 * 5 / 40)
 
 
+@pytest.mark.learn
 def test_one_threshold_for_all_clips_or_one_a_clip(root: Path) -> None:
+    pytest.importorskip("sklearn")
     scores = table(root, {"01": ["0.3"] * 3 + ["0.4"] * 4, "02": ["0.2"] * 3 + ["0.1"] * 4})
     found = measure_ped2(root, scores)
     assert found.raw < 0.8

@@ -12,7 +12,6 @@ import pytest
 torch = pytest.importorskip("torch")
 # ruff: noqa: E402
 from edge.train import labels as L  # noqa: N812
-from edge.train.evaluation.metrics import average_precision
 from edge.train.nets.detector import AnchorPredictions, decode_boxes
 from edge.train.recipe.features import memory_windows
 from edge.train.recipe.recordings import RecordingMedia, window_inputs
@@ -167,9 +166,3 @@ def test_window_puts_the_newest_last_and_says_what_is_missing() -> None:
     full = window_inputs(RecordingMedia("x", "", ramp, None), 5)
     assert full["audio_ok"] == 1
     assert full["audio"][-1] == ramp[-1]
-
-
-def test_average_precision_by_hand() -> None:
-    scores = np.array([0.9, 0.8, 0.7, 0.6])
-    assert average_precision(scores, np.array([True, False, True, False])) == pytest.approx((1 + 2 / 3) / 2)
-    assert average_precision(np.zeros(4), np.array([True, False, False, False])) == pytest.approx(0.25)

@@ -109,7 +109,7 @@ def test_what_nobody_there_could_tell_is_not_judged() -> None:
 def test_contrast_wants_what_is_seen_and_heard_of_one_event_together() -> None:
     head = FusionHead("weighted_sum").eval()
     f = rows(1, 3).features
-    hop, known, evident = head.hop(f), f.available_modalities(), torch.zeros(HOPS, 3, len(L.LABELS))
+    hop, known, evident = head.encode_hop(f), f.available_modalities(), torch.zeros(HOPS, 3, len(L.LABELS))
     assert float(contrastive_loss(head, hop, known, evident).detach()) == 0
     evident[:16, :2, FIRE] = 1
     evident[16:, :2, L.LABEL_NAMES.index("explosion")] = 1

@@ -1,16 +1,22 @@
-"""The figures of the report, each with its definition. Numpy alone; no files, no model."""
+"""Metrics of evaluation, each with its definition: precision, ROC, calibration, intervals. No files, no model.
+
+scikit-learn (the extra `learn`) is imported by the functions that use it, so that the module loads without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import InputError
+
 F64 = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+Floats = NDArray[np.floating[Any]]
 
 CALIBRATION_BINS: Final = 10
 ALARM_S: Final = 30.0
@@ -28,31 +34,34 @@ class ConfidenceInterval:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Scores from ``low`` to ``high``: how many, their mean, and in what share the event was there."""
+    """Scores from ``low`` to ``high``: their number, their share of the total weight (0..1), and their weighted mean
+    beside the weighted share of positives."""
 
     low: float
     high: float
     count: int
+    weight: float
     mean: float
     share: float
 
 
 def average_precision(scores: F64, truth: BoolArray) -> float:
-    """Area under precision over recall, step-wise, ties broken against us; 0 without positives."""
-    order = np.lexsort((truth, -scores))
-    hits = truth[order]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    return float((precision * hits).sum() / max(1, hits.sum()))
+    """Area under precision over recall, step-wise (Manning et al. 2008, 8.4); 0 without positives.
+
+    ``scores`` and ``truth`` [n]. Among equal scores the negatives rank first, so that a constant score gains nothing.
+    """
+    if not truth.any():
+        return 0.0
+    ranks = np.empty(len(scores), np.int64)
+    ranks[np.lexsort((~truth, scores))] = np.arange(len(scores))
+    return float(_scikit_metrics().average_precision_score(truth, ranks))
 
 
 def roc_auc(scores: F64, truth: BoolArray) -> float:
     """The chance that a positive scores above a negative, ties half; NaN without both (Mann & Whitney 1947)."""
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    if not positives or not negatives:
+    if not truth.any() or truth.all():
         return float("nan")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float(_scikit_metrics().roc_auc_score(truth, scores))
 
 
 def bootstrap_interval(
@@ -99,21 +108,35 @@ def recall_at_alarm_rate(positives: F64, alarms: F64, hours: float, per_hour: fl
     return float((positives > threshold).mean()) if len(positives) else float("nan"), threshold
 
 
-def reliability_bins(p: F64, truth: BoolArray, bins: int = CALIBRATION_BINS) -> list[ReliabilityBin]:
-    """Equal-width bins of probability; empty ones are left out."""
+def reliability_bins(
+    p: Floats, truth: Floats | BoolArray, weights: Floats | None = None, bins: int = CALIBRATION_BINS
+) -> list[ReliabilityBin]:
+    """Equal-width bins of probability; those without weight are left out. All arrays [n]; ``weights`` default to 1."""
     which = np.minimum((p * bins).astype(int), bins - 1)
-    return [
-        ReliabilityBin(
-            k / bins, (k + 1) / bins, int(inside.sum()), float(p[inside].mean()), float(truth[inside].mean())
-        )
-        for k in range(bins)
-        if (inside := which == k).any()
-    ]
+    scores, positive = np.asarray(p, np.float64), np.asarray(truth, np.float64)
+    weight = np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)
+    total, found = float(weight.sum()), []
+    for k in range(bins):
+        inside = which == k
+        own = float(weight[inside].sum())
+        if own > 0:
+            mean, share = (float((weight[inside] * x[inside]).sum()) / own for x in (scores, positive))
+            found.append(ReliabilityBin(k / bins, (k + 1) / bins, int(inside.sum()), own / total, mean, share))
+    return found
 
 
-def expected_calibration_error(p: F64, truth: BoolArray, bins: int = CALIBRATION_BINS) -> float:
-    """Sum over equal-width bins of (share of all scores in the bin) x |mean score - share with the event|; NaN for
-    nothing (Naeini et al. 2015, Guo et al. 2017)."""
-    found = reliability_bins(p, truth, bins)
-    total = sum(b.count for b in found)
-    return sum(b.count * abs(b.mean - b.share) for b in found) / total if total else float("nan")
+def expected_calibration_error(
+    p: Floats, truth: Floats | BoolArray, weights: Floats | None = None, bins: int = CALIBRATION_BINS
+) -> float:
+    """Sum over `reliability_bins` of (share of the weight in the bin) x |mean score - share of positives|; NaN without
+    any weight (Naeini et al. 2015, Guo et al. 2017)."""
+    found = reliability_bins(p, truth, weights, bins)
+    return sum(b.weight * abs(b.mean - b.share) for b in found) if found else float("nan")
+
+
+def _scikit_metrics() -> Any:
+    try:
+        from sklearn import metrics
+    except ImportError as error:
+        raise InputError("evaluation needs the extra `learn` (scikit-learn): `scripts/setup learn`") from error
+    return metrics

@@ -64,7 +64,7 @@ def rotate_halved(half: Tensor) -> Tensor:
     return torch.cat([left, left.index_select(2, torch.tensor(list(range(WIDTH // 2))[::-1]))], 0)
 
 
-def _lying_candidates(turned: AnchorPredictions) -> tuple[Tensor, Tensor]:
+def lying_candidates(turned: AnchorPredictions) -> tuple[Tensor, Tensor]:
     """`top_candidates` among those who lie. Turned boxes are x, y, w, h; upright y, x, h, w, from the other end where
     the right side was up."""
     b = turned.box.shape[0] // 2
@@ -79,7 +79,7 @@ def body_features(anchors: AnchorPredictions, turned: AnchorPredictions, motion:
     video_ok [B,2] -> [B,24]. Zeros where nothing is seen."""
     b = video_ok.shape[0]
     up = top_candidates(anchors.box, anchors.objectness * anchors.classes[:, :1])
-    both = suppress_overlaps(*(torch.cat(pair, 0) for pair in zip(up, _lying_candidates(turned), strict=True)))
+    both = suppress_overlaps(*(torch.cat(pair, 0) for pair in zip(up, lying_candidates(turned), strict=True)))
     return body_measurements(PersonBoxes(*(x[:b] for x in both)), PersonBoxes(*(x[b:] for x in both)), motion, video_ok)
 
 

@@ -25,7 +25,7 @@ ROWS: Final = 16
 COLUMNS: Final = 28
 CELL: Final = 16  # pixels of the canvas
 _LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601
-_COST_LIMIT: Final = 50.0  # grey levels beyond which a pixel is another thing, not a worse match
+COST_LIMIT: Final = 50.0  # grey levels beyond which a pixel is another thing, not a worse match
 _SOFTNESS: Final = 0.1  # grey levels: shifts whose costs are nearer than this share the minimum
 _DISTANCE_PENALTY: Final = 0.2  # grey levels for 4 pixels: of two shifts that fit alike the shorter one is believed
 _FULL_GAIN: Final = 0.5  # grey levels of gain from which a movement counts in full
@@ -97,18 +97,18 @@ class BlockMatcher(nn.Module):
     def forward(self, now: Tensor, before: Tensor) -> Tensor:
         """Luma [B,1,256/shrink,448/shrink] 0..255 of both pictures -> of each cell [B,4,16,28] the best shift, pixels
         right and down, grey levels gained, and the share explained, 0..1."""
-        raw = self._cost(now, before)
+        raw = self.cost(now, before)
         cost = raw + self.toll
         middle = self.toll.shape[1] // 2
         still, least = cost[:, middle : middle + 1], cost.amin(1, keepdim=True)
         weight = ((least - cost) * (1 / _SOFTNESS)).clamp(min=_MIN_EXPONENT).exp()
-        whole, part = self._subpixel_minimum(raw, weight)
+        whole, part = self.subpixel_minimum(raw, weight)
         gain = still - least
         sure = (gain * (1 / _FULL_GAIN)).clamp(max=1) * -self.shrink
         # What is here now was at the shifted place before: it moved the other way.
         return torch.cat([(whole + part) * sure, gain, gain / (still + _FULL_GAIN)], 1)
 
-    def _subpixel_minimum(self, cost: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def subpixel_minimum(self, cost: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Where the minimum lies, right and down [B,2,16,28]: the whole step, shared by those whose costs are alike
         (`weight` as `cost`, not yet of sum 1), and the fraction of a step, within +-0.5."""
         n, line, shape = cost.shape[1], 2 * self.across + 1, (-1, 2, *cost.shape[2:])
@@ -123,7 +123,7 @@ class BlockMatcher(nn.Module):
         share = 0.5 * (one - other) / (torch.maximum(one, other) - best + _MIN_CURVATURE)
         return mean[:, :2].reshape(shape), share.clamp(-0.5, 0.5).reshape(shape)
 
-    def _cost(self, now: Tensor, before: Tensor) -> Tensor:
+    def cost(self, now: Tensor, before: Tensor) -> Tensor:
         """Weighted mean absolute difference [B,shifts,16,28] around each cell. Up and down it is the one picture `now`
         that is shifted, not those that were shifted across already; rows beyond it weigh nothing."""
         a, d = self.across, self.down
@@ -133,7 +133,7 @@ class BlockMatcher(nn.Module):
         framed, strips = F.pad(now, (0, 0, 2 * d, 2 * d)), []
         for j in range(2 * d + 1):
             shifted = framed[:, :, 2 * d - j : 2 * d - j + rows + 2 * d]
-            strip = (shifted - across).abs().clamp(max=_COST_LIMIT)
+            strip = (shifted - across).abs().clamp(max=COST_LIMIT)
             strips.append(F.pad(self.over_rows, (j, 2 * d - j)) @ (strip @ self.over_columns))
         return torch.cat(strips, 1)
 

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
+from edge.train.evaluation.metrics import expected_calibration_error
 from edge.train.labels import LABELS, LabelSpec
 from edge.train.nets.heads import FusionHead, HopFeatures
 from edge.train.nets.network import FusedNet
@@ -40,6 +40,7 @@ _ESC10: Final = {
 }  # fmt: skip
 """ESC-50 class number, the last part of a file's name -> AudioSet tags."""
 _FOLDS: Final = 4
+_BINS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def cross_validated_ece(samples: CalibrationSamples, fixed: float | None = None)
         p[fold == n] = torch.sigmoid(scale * samples.z[fold == n] + offset)
     weight = balanced_weights(samples)
     first, second = (
-        weighted_calibration_error(p[part].numpy(), samples.y[part].numpy(), weight[part].numpy())
+        expected_calibration_error(p[part].numpy(), samples.y[part].numpy(), weight[part].numpy(), _BINS)
         for part in (samples.whole < 0.5, samples.whole > 0.5)
     )
     return first, second
@@ -158,15 +159,6 @@ def balanced_weights(samples: CalibrationSamples) -> Tensor:
             part = samples.w * (samples.whole == kind) * (samples.y == truth)
             weight = weight + share * part / part.sum().clamp(min=1e-9)
     return weight
-
-
-def weighted_calibration_error(
-    p: NDArray[np.float32], y: NDArray[np.float32], w: NDArray[np.float32], bins: int = 15
-) -> float:
-    """Weighted expected calibration error over equal-width bins (Guo et al. 2017)."""
-    total, which = float(w.sum()), np.minimum((p * bins).astype(int), bins - 1)
-    gaps = [abs(float((w * (p - y))[which == b].sum())) for b in range(bins)]
-    return sum(gaps) / max(total, 1e-9)
 
 
 def shared_samples(real: FeatureRows) -> CalibrationSamples:
