@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
-from edge.capture.picture import FrameDecimator, FrameScaler
+from edge.capture.picture import FrameDecimator, FrameScaler, pixel_aspect
 from edge.capture.sound import AudioBlockAssembler, Resampler
 from edge.clock import Clock
 from edge.engine.manifest import Geometry
@@ -160,9 +160,8 @@ class MediaNormaliser:
         yield Gap("jump", self.arrival_ns)
 
     def _frame(self, frame: Any, pts_ns: int, arrival_ns: int) -> Frame:
-        ratio = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
         with self._metrics.stage("scale"):
-            image = self._scaler.scale(frame, float(ratio) if ratio else 1.0)
+            image = self._scaler.scale(frame, pixel_aspect(frame))
         return Frame(pts_ns, arrival_ns, image, self._scaler.content)
 
 

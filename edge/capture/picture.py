@@ -166,6 +166,12 @@ class _LumaReader:
         return total / int(grid.size) / self.scale
 
 
+def pixel_aspect(frame: Any) -> float:
+    """Width by height of a pixel of an ``av.VideoFrame``; 1 where the media does not state it."""
+    ratio = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
+    return float(ratio) if ratio else 1.0
+
+
 def letterbox(width: float, height: float, geometry: VideoGeometry) -> tuple[int, int, int, int]:
     """Where a picture of that shape lies on the model's canvas, centred: x, y, width, height in pixels."""
     scale = min(geometry.width / width, geometry.height / height)

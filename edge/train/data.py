@@ -22,10 +22,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.capture.picture import FrameScaler, pixel_aspect
+from edge.engine.manifest import VideoGeometry
 from edge.errors import InputError
-from edge.train.labels import FPS, HEIGHT, PAD_VALUE, RATE_HZ, WIDTH
+from edge.train.labels import FPS, FRAMES, HEIGHT, PAD_VALUE, RATE_HZ, WIDTH
 
 Wave = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+VIDEO_GEOMETRY: Final = VideoGeometry(fps=FPS, frames=FRAMES, width=WIDTH, height=HEIGHT, pad=PAD_VALUE)
 
 _WAD: Final = "usr/share/games/doom/freedoom2.wad"
 _SOUNDFONT: Final = "usr/share/sounds/sf2/FluidR3_GS.sf2"
@@ -130,9 +134,8 @@ def _chunks(data: bytes, at: int, end: int) -> list[tuple[bytes, int, int]]:
 
 
 def _folder_sounds(folder: Path) -> dict[str, Wave]:
-
     wanted = {n for names in _ENDLESS_SKY.values() for n in names}
-    return {p.stem: decode_sound(p) for p in sorted(folder.glob("*.wav")) if p.stem in wanted}
+    return {p.stem: decode_audio(p) for p in sorted(folder.glob("*.wav")) if p.stem in wanted}
 
 
 def _resample(wave: Wave, rate: int) -> Wave:
@@ -140,8 +143,6 @@ def _resample(wave: Wave, rate: int) -> Wave:
 
     return np.asarray(soxr.resample(wave, rate, RATE_HZ), dtype=np.float32)
 
-
-U8 = NDArray[np.uint8]
 
 _SOUND_LABELS: Final = {
     "dog": "dog_bark", "crackling_fire": "fire", "crying_baby": "crying_baby", "gun_shot": "gunshot",
@@ -209,32 +210,30 @@ def open_recordings(root: Path) -> list[OpenRecording]:
 def training_sounds(root: Path, packages: Path | None) -> list[DecodedSound]:
     """All open sounds decoded, with those of the Debian packages under `packages` where it is given."""
     files = [r for r in open_recordings(root) if r.kind == "audio"]
-    sounds = [DecodedSound(decode_sound(r.path), r.label, r.path.stem, r.held_out) for r in files]
+    sounds = [DecodedSound(decode_audio(r.path), r.label, r.path.stem, r.held_out) for r in files]
     if packages is not None:
         sounds += [DecodedSound(x.wave, x.label, x.name, x.held_out) for x in packaged_sounds(packages)]
     return sounds
 
 
-def decode_sound(path: Path) -> Wave:
-    """A file's sound, 32 kHz mono -1..1; raises ValueError where it has none."""
+def decode_audio(path: Path, rate_hz: int = RATE_HZ) -> Wave:
+    """A file's sound, mono f32 [n] at ``rate_hz``; empty where the file has none."""
     import av
 
-    with av.open(str(path), metadata_errors="ignore") as container:
-        if not container.streams.audio:
-            raise ValueError(f"{path}: no sound")
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
-        parts = []
-        for frame in container.decode(container.streams.audio[0]):
-            parts += [out.to_ndarray()[0] for out in resampler.resample(frame)]
-        parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
-    return np.asarray(np.clip(np.concatenate(parts), -1, 1), dtype=np.float32)
+    parts: list[Wave] = [np.zeros(0, np.float32)]
+    with av.open(str(path), metadata_errors="replace") as container:
+        if container.streams.audio:
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
+            for frame in (*container.decode(container.streams.audio[0]), None):
+                parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(frame)]
+    return np.concatenate(parts)
 
 
 def decode_video(path: Path, limit_s: float = 1e9) -> U8:
-    """A clip's pictures at the model's rate on its canvas, u8 [n,256,448,3] RGB, by pts."""
+    """A clip's pictures at the model's rate on its canvas, u8 [n,256,448,3] RGB, by pts; scaled as in service."""
     import av
 
-    pictures, due = [], 0.0
+    scaler, pictures, due = FrameScaler(VIDEO_GEOMETRY), [], 0.0
     with av.open(str(path), metadata_errors="ignore") as container:
         stream = container.streams.video[0]
         first = None
@@ -245,30 +244,19 @@ def decode_video(path: Path, limit_s: float = 1e9) -> U8:
                 continue
             if t - first > limit_s:
                 break
-            pictures.append(letterbox(frame.to_ndarray(format="rgb24")))
+            pictures.append(scaler.scale(frame, pixel_aspect(frame)).copy())
             due += 1.0 / FPS
     return np.stack(pictures)
 
 
-def letterbox(picture: U8) -> U8:
-    """Any RGB picture centred on the 448x256 canvas, scaled to fit, padding 114."""
-    import cv2
-
-    h, w = picture.shape[:2]
-    scale = min(WIDTH / w, HEIGHT / h)
-    nw, nh = max(1, round(w * scale)), max(1, round(h * scale))
-    resized = cv2.resize(picture, (nw, nh), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    canvas = np.full((HEIGHT, WIDTH, 3), PAD_VALUE, np.uint8)
-    top, left = (HEIGHT - nh) // 2, (WIDTH - nw) // 2
-    canvas[top : top + nh, left : left + nw] = resized
-    return canvas
-
-
 def read_photo(path: Path) -> U8:
-    """A picture file on the model's canvas; raises ValueError where it cannot be read."""
+    """A picture file on the model's canvas, u8 [256,448,3] RGB, scaled as in service; ValueError where it cannot be
+    read."""
+    import av
     import cv2
 
     picture = cv2.imread(str(path))
     if picture is None:
         raise ValueError(f"{path}: no picture")
-    return letterbox(np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8))
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8), format="rgb24")
+    return FrameScaler(VIDEO_GEOMETRY).scale(frame)

@@ -12,6 +12,7 @@ import pytest
 from engine.toy_model import feature, golden_inputs, graph, toy_folder
 from events_parts import steady
 
+from edge.adapt.recordings import CACHE
 from edge.cli import main
 from edge.profile import ProfileFolder
 
@@ -102,15 +103,13 @@ def test_worse_is_refused_unless_forced_and_there_is_a_way_back(
     assert "events (high, low)" in lines[0]
 
 
-def test_learning_the_same_again_is_accepted_and_reads_nothing_twice(
-    config: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_learning_the_same_again_is_accepted_and_reads_nothing_twice(config: Path, clips: Path, tmp_path: Path) -> None:
     profile = tmp_path / "profile"
     assert learn(config, clips, profile) == 0
-    from edge.adapt.recordings import RecordingReader
-
-    monkeypatch.setattr(RecordingReader, "_replay_recording", None)
+    described = {file: file.stat().st_mtime_ns for file in profile.rglob("*.npz") if CACHE in file.parts}
+    assert len(described) == 18
     assert learn(config, clips, profile) == 0
+    assert described == {file: file.stat().st_mtime_ns for file in described}
     assert ProfileFolder(profile).require_current().number == 2
 
 

@@ -19,7 +19,6 @@ from edge.adapt.regression import (
     lbfgs,
 )
 from edge.errors import InputError
-from edge.train.evaluation.metrics import roc_auc
 
 RNG = np.random.default_rng(3)
 WINDOWS = 6
@@ -80,7 +79,8 @@ def test_held_out_values_separate_what_can_be_separated() -> None:
 def test_held_out_values_of_noise_separate_nothing() -> None:
     clips = [clip("slam" if n % 2 else NO_EVENT, n, RNG.normal(0, 1, (WINDOWS, 40))) for n in range(60)]
     values = fit_head_cross_validated(clips, ["slam"], np.zeros(0, np.float32)).fused[:, 0]
-    area = roc_auc(values, np.array([c.label == "slam" for c in clips]))
+    slams, others = values[1::2], values[::2]
+    area = (slams[:, None] > others).mean()
     assert 0.2 < area < 0.75
 
 

@@ -21,9 +21,10 @@ from edge.engine.model import Model
 from edge.errors import MediaError, ModelError
 from edge.metrics import Metrics
 from edge.replay import Replay
+from edge.train.data import decode_audio
 from edge.train.evaluation import recordings
 from edge.train.evaluation.recordings import RecordingRunner, ReplayJob, remove_stream
-from edge.train.evaluation.synthetic import decode_mono, pad_to_onset
+from edge.train.evaluation.synthetic import pad_to_onset
 from edge.train.evaluation.window_store import StoredReplay
 from edge.types import Features, Scores
 
@@ -45,7 +46,7 @@ def test_a_stream_is_taken_out_without_touching_the_other(tmp_path: Path, clip: 
     with av.open(str(tmp_path / "sound.mp4")) as sound, av.open(str(tmp_path / "picture.mp4")) as picture:
         assert (len(sound.streams.video), len(sound.streams.audio)) == (0, 1)
         assert (len(picture.streams.video), len(picture.streams.audio)) == (1, 0)
-    np.testing.assert_array_equal(decode_mono(tmp_path / "sound.mp4"), decode_mono(clip))
+    np.testing.assert_array_equal(decode_audio(tmp_path / "sound.mp4"), decode_audio(clip))
     assert not remove_stream(tmp_path / "sound.mp4", "audio", tmp_path / "nothing.mp4")
 
 
@@ -61,7 +62,7 @@ def test_answers_are_kept_until_the_file_or_the_model_changes(
     assert whole is not None
     assert len(whole.t_s) == len(whole.values) >= 5
     assert whole.labels == bench.folder.manifest.label_names
-    monkeypatch.setattr(recordings, "_ReplayWorker", None)  # nothing is played
+    monkeypatch.setattr(recordings, "Replay", None)  # nothing is played
     again = dict(RecordingRunner(engine, tmp_path / "work").run(jobs))
     for job in jobs[:3]:
         np.testing.assert_array_equal(again[job].values, first[job].values)  # type: ignore[union-attr]
@@ -74,7 +75,7 @@ def test_answers_are_kept_until_the_file_or_the_model_changes(
 
 def test_an_onset_is_where_it_was_put(tmp_path: Path, clip: Path) -> None:
     onset_s = pad_to_onset(clip, tmp_path / "onset.wav")
-    samples = decode_mono(tmp_path / "onset.wav")
+    samples = decode_audio(tmp_path / "onset.wav", 16000)
     before, after = samples[: round((onset_s - 0.1) * 16000)], samples[round((onset_s + 0.1) * 16000) :][:8000]
     assert np.abs(before).max() < 0.01 < np.abs(after).max()
 
@@ -118,7 +119,7 @@ def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, en
     assert all(map(bench.is_done, (ReplayJob(clip), job)))
     told, played = Heard(), Heard()
     StoredReplay({clip: bench.windows_path(job)}).run(clip, told)
-    config = parse(recordings._CONFIG).config
+    config = parse(recordings.REPLAY_CONFIG).config
     model = Model.open(bench.folder, config.model, 1, Metrics())
     Replay(config, model).run(clip, played)
     model.close()

@@ -17,7 +17,6 @@ from edge.train.nets.heads import FusionHead, HopFeatures
 from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS
 from edge.train.nets.network import empty_body_features
 from edge.train.recipe import ablation
-from edge.train.recipe import fusion as train_fusion
 from edge.train.recipe.features import FeatureRows, scene_weights
 from edge.train.recipe.fusion import FusionTrainingConfig, contrastive_loss, label_loss, train_fusion_head
 from edge.train.scenes.compose import HOPS
@@ -56,8 +55,7 @@ def fitted(run: FusionTrainingConfig, path: Path | None = None) -> FusionHead:
 
 
 def test_a_killed_run_goes_on_and_ends_where_it_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_fusion, "_CHECK_EVERY", 2)
-    run, path = FusionTrainingConfig(steps=6, batch=32, patience=9), tmp_path / "run.pt"
+    run, path = FusionTrainingConfig(steps=6, batch=32, patience=9, check_every=2), tmp_path / "run.pt"
     whole = fitted(run)
     real, calls = checkpoint.save, []
 

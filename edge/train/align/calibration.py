@@ -21,7 +21,7 @@ from edge.prompts.encoder import TextEncoder
 from edge.prompts.grounding import ModelVocabulary, PromptCalibration, ground
 from edge.prompts.scorer import F64, EvidenceSmoother, GroundedPrompt, PromptScorer
 from edge.train.align.space import EncodeSound
-from edge.train.data import decode_sound
+from edge.train.data import decode_audio
 from edge.train.labels import COCO, HOP_S, RATE_HZ, SAMPLES
 from edge.train.nets.heads import TextProjection
 from edge.train.nets.image import PICTURE_TAG_COUNT
@@ -58,7 +58,7 @@ def fit_calibration(
     panel = PromptScorer(plain, [GroundedPrompt(g.text, g) for g in ground(plain, encoder, texts)])
     evidence, truth = [], []
     for row in rows:
-        wave = decode_sound(data / row["file"])
+        wave = decode_audio(data / row["file"])
         window_evidence = sound_evidence(panel, net, encode_sound, wave)
         loud = loud_windows(wave, len(window_evidence))
         evidence.append(window_evidence[loud])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from edge.errors import InputError
 
@@ -58,7 +57,7 @@ def main_evaluate(args: argparse.Namespace) -> int:
     from edge.train.evaluation.protocols import run_protocols
     from edge.train.evaluation.recordings import RecordingRunner
     from edge.train.evaluation.report import report_blocks
-    from edge.train.evaluation.run import EvaluationOptions, EvaluationResults, run_evaluation
+    from edge.train.evaluation.run import EvaluationOptions, EvaluationResults, read_json, run_evaluation
 
     options = EvaluationOptions(
         data=_data(args.data),
@@ -84,9 +83,9 @@ def main_evaluate(args: argparse.Namespace) -> int:
     run_evaluation(options, results, runner, report_progress)
     if "learned" not in options.skip:
         results.learned = run_protocols(options, runner)
-    results.ablation = _json(options.engine / "ablation.json") or _json(options.work / "ablation.json")
+    results.ablation = read_json(options.engine / "ablation.json") or read_json(options.work / "ablation.json")
     if "compute" not in options.skip:
-        results.compute = _json(options.work / "compute.json")
+        results.compute = read_json(options.work / "compute.json")
     report = report_blocks(results)
     if args.out is not None:
         write_report(report, args.out, args.html)
@@ -112,10 +111,6 @@ def _data(argument: str | None) -> Path:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -153,7 +148,7 @@ def main_gating(args: argparse.Namespace) -> int:
             pairs = comparison.compare(path)
             if pairs:
                 played.append((row, pairs[0]))
-            _say(len(played), len(rows), row.path.name)
+            report_progress(len(played), len(rows), row.path.name)
     sys.stdout.write(gating_table(played, comparison.costs_s()))
     comparison.close()
     return 1 if any(d.lost or d.new for _, d in event_changes(played)) else 0
@@ -183,8 +178,3 @@ def _paths(rows: Sequence[DatasetRow], work: Path, *, held: bool) -> Iterator[tu
         pad_with_quiet(row.path, path, QuietPadding())
         yield row, path
         path.unlink()
-
-
-def _say(done: int, total: int, name: str) -> None:
-
-    report_progress(done, total, name)

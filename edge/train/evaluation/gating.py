@@ -30,10 +30,8 @@ from edge.metrics import Metrics
 from edge.replay import Replay
 from edge.train.evaluation.datasets import DATASETS, DatasetRow, labelled_rows
 from edge.train.evaluation.metrics import average_precision
-from edge.train.evaluation.recordings import DetectedEvent, RecordingResult
-from edge.types import Event, Phase, Scores, seconds
+from edge.train.evaluation.recordings import REPLAY_CONFIG, DetectedEvent, RecordingResult, ResultCollector
 
-CONFIG: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null\nmodel: {runtime: onnx}\n"
 PARTS: Final = ("vision", "audio")
 
 
@@ -127,7 +125,7 @@ class GatingComparison:
     """Plays recordings without gating and with it, for each of several limits."""
 
     def __init__(self, engine: Path, limits: Sequence[GateLimits]) -> None:
-        loaded = parse(CONFIG)
+        loaded = parse(REPLAY_CONFIG + "model: {runtime: onnx}\n")
         self._folder = load_folder(engine)
         self._derivers = build_derivers(loaded, self._folder, None)
         self._labels = self._folder.manifest.with_labels(self._derivers.labels).label_names
@@ -183,31 +181,10 @@ def cached_runtime(folder: ModelFolder) -> tuple[PartsRuntime, tuple[CachedGraph
     return PartsRuntime(folder, see, hear, fuse, 1), (see, hear, fuse)
 
 
-class _ReplayListener:
-    """Listens to a replay."""
-
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self._labels = labels
-        self.t_s: list[float] = []
-        self.values: list[list[float]] = []
-        self.begun: list[DetectedEvent] = []
-
-    def on_scores(self, scores: Scores) -> None:
-        self.t_s.append(seconds(scores.media_end.position_ns))
-        self.values.append([scores.values.get(label, float("nan")) for label in self._labels])
-
-    def on_event(self, event: Event) -> None:
-        if event.phase is Phase.BEGIN and event.media_begin is not None:
-            begin_s = seconds(event.media_begin.position_ns)
-            self.begun.append(DetectedEvent(event.label, begin_s, self.t_s[-1] if self.t_s else 0.0))
-
-
 def replay_result(replay: Replay, path: Path, labels: tuple[str, ...]) -> RecordingResult:
     """What a replay of one recording gives; MediaError when it cannot be read."""
-    listener = _ReplayListener(labels)
-    played = replay.run(path, listener)
-    values = np.array(listener.values, np.float32).reshape(-1, len(labels))
-    return RecordingResult(np.array(listener.t_s), values, labels, tuple(listener.begun), played.media_s)
+    collector = ResultCollector(labels)
+    return collector.result(replay.run(path, collector).media_s)
 
 
 def part_counts(metrics: Metrics) -> tuple[dict[str, int], dict[str, int]]:

@@ -22,8 +22,8 @@ from edge.train.evaluation.metrics import (
     roc_auc,
 )
 from edge.train.evaluation.recordings import RecordingResult
+from edge.train.labels import HOP_S, WINDOW_S
 
-HOP_S: Final = 0.5
 MIN_GROUPS: Final = 4
 """Sources fewer of which give no interval: drawing them again says nothing."""
 _NONE: Final = ConfidenceInterval(float("nan"), float("nan"), float("nan"))
@@ -174,7 +174,7 @@ def _labelled(scored: Sequence[ScoredRecording], label: str) -> tuple[list[Score
     return [scored[k] for k in which], np.array(truth, bool)
 
 
-def _active_windows(t_s: np.ndarray, spans: Sequence[tuple[float, float]], window_s: float = 2.0) -> np.ndarray:
+def _active_windows(t_s: np.ndarray, spans: Sequence[tuple[float, float]], window_s: float = WINDOW_S) -> np.ndarray:
     """Whether the event is going on in the last half second of each window or fills a quarter of it."""
     inside = np.zeros(len(t_s), bool)
     for begin, end in spans:

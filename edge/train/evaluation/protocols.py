@@ -35,13 +35,15 @@ from edge.clock import SystemClock
 from edge.config import parse
 from edge.detect.derived import PromptDeriver
 from edge.errors import EdgeError, InputError
+from edge.train.data import decode_audio
 from edge.train.evaluation.datasets import DatasetRow, read_rows
 from edge.train.evaluation.goals import ProtocolFigure
 from edge.train.evaluation.metrics import roc_auc
 from edge.train.evaluation.recordings import RecordingRunner
 from edge.train.evaluation.run import EvaluationOptions, read_json, replay_job, write_json
-from edge.train.evaluation.synthetic import RATE_HZ, decode_mono
+from edge.train.evaluation.synthetic import RATE_HZ
 from edge.train.evaluation.window_store import load_scores
+from edge.train.labels import WINDOW_S
 from edge.types import seconds
 
 _log = logging.getLogger(__name__)
@@ -126,7 +128,6 @@ ESC50: Final = (
 
 _PREFIX: Final = "prompt_"
 _LOUDNESS_RATIO: Final = 10.0  # a window within 20 dB of its recording's loudest holds the sound
-_WINDOW_S: Final = 2.0
 
 
 def prompt_accuracy(options: EvaluationOptions, runner: RecordingRunner) -> list[ProtocolFigure]:
@@ -208,9 +209,9 @@ def ped2_auc(options: EvaluationOptions, runner: RecordingRunner) -> list[Protoc
 
 def _window_levels(row: DatasetRow, times: Sequence[float]) -> NDArray[np.float64]:
     """Root mean square of the window that ends at each time."""
-    wave = decode_mono(row.path)
+    wave = decode_audio(row.path, RATE_HZ)
     ends = [round(t * RATE_HZ) for t in times]
-    parts = [wave[max(0, end - round(_WINDOW_S * RATE_HZ)) : end] for end in ends]
+    parts = [wave[max(0, end - round(WINDOW_S * RATE_HZ)) : end] for end in ends]
     return np.array([float(np.sqrt(np.mean(part.astype(np.float64) ** 2))) if len(part) else 0.0 for part in parts])
 
 

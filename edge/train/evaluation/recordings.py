@@ -35,7 +35,8 @@ StreamSelection = Literal["whole", "picture", "sound"]
 STREAM_SELECTIONS: Final[tuple[StreamSelection, ...]] = ("whole", "picture", "sound")
 
 _SCHEMA: Final = 2
-_CONFIG: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null\n"
+REPLAY_CONFIG: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null\n"
+"""The configuration with which every recording is replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,35 @@ class ReplayJob:
     path: Path
     view: StreamSelection = "whole"
     stores_windows: bool = False
+
+
+class ResultCollector:
+    """Listens to the replay of one recording; ``stores_windows`` keeps its windows whole."""
+
+    def __init__(self, labels: tuple[str, ...], *, stores_windows: bool = False) -> None:
+        self._labels, self._stores_windows = labels, stores_windows
+        self.windows: list[Scores] = []
+        self._t_s: list[float] = []
+        self._values: list[list[float]] = []
+        self._events: list[DetectedEvent] = []
+
+    def on_scores(self, scores: Scores) -> None:
+        """Add a window."""
+        self._t_s.append(seconds(scores.media_end.position_ns))
+        self._values.append([scores.values.get(label, float("nan")) for label in self._labels])
+        if self._stores_windows:
+            self.windows.append(scores)
+
+    def on_event(self, event: Event) -> None:
+        """Add an event where it begins."""
+        if event.phase is Phase.BEGIN and event.media_begin is not None:
+            begin_s = seconds(event.media_begin.position_ns)
+            self._events.append(DetectedEvent(event.label, begin_s, self._t_s[-1] if self._t_s else 0.0))
+
+    def result(self, media_s: float) -> RecordingResult:
+        """What was collected, of a recording of ``media_s`` seconds."""
+        values = np.array(self._values, np.float32).reshape(-1, len(self._labels))
+        return RecordingResult(np.array(self._t_s), values, self._labels, tuple(self._events), media_s)
 
 
 class RecordingRunner:
@@ -203,7 +233,7 @@ class _ReplayWorker:
     """A model and the replay around it, as `edge replay` has them."""
 
     def __init__(self, engine: Path, digest: str, model: Mapping[str, str]) -> None:
-        loaded = parse(_CONFIG + (f"model: {json.dumps(model)}\n" if model else ""))
+        loaded = parse(REPLAY_CONFIG + (f"model: {json.dumps(model)}\n" if model else ""))
         folder = load_folder(engine)
         if _digest_of(folder) != digest:
             raise ModelError(f"{engine}: was exchanged while it was measured; measure a copy of it, or start again")
@@ -226,38 +256,14 @@ class _ReplayWorker:
         self._model.close()
 
     def _result(self, path: Path, keep: Path | None) -> RecordingResult | None:
-        collected = _RecordingListener(self._labels, keep is not None)
+        collector = ResultCollector(self._labels, stores_windows=keep is not None)
         try:
-            played = self._replay.run(path, collected)
+            played = self._replay.run(path, collector)
         except MediaError:
             return None
         if keep is not None:
-            save_scores(keep, collected.windows)
-        values = np.array(collected.values, np.float32).reshape(-1, len(self._labels))
-        return RecordingResult(np.array(collected.t_s), values, self._labels, tuple(collected.begun), played.media_s)
-
-
-class _RecordingListener:
-    """Listens to a replay."""
-
-    def __init__(self, labels: tuple[str, ...], keeps: bool) -> None:
-        self._labels = labels
-        self._keeps = keeps
-        self.windows: list[Scores] = []
-        self.t_s: list[float] = []
-        self.values: list[list[float]] = []
-        self.begun: list[DetectedEvent] = []
-
-    def on_scores(self, scores: Scores) -> None:
-        self.t_s.append(seconds(scores.media_end.position_ns))
-        self.values.append([scores.values.get(label, float("nan")) for label in self._labels])
-        if self._keeps:
-            self.windows.append(scores)
-
-    def on_event(self, event: Event) -> None:
-        if event.phase is Phase.BEGIN and event.media_begin is not None:
-            begin_s = seconds(event.media_begin.position_ns)
-            self.begun.append(DetectedEvent(event.label, begin_s, self.t_s[-1] if self.t_s else 0.0))
+            save_scores(keep, collector.windows)
+        return collector.result(played.media_s)
 
 
 _workers: list[_ReplayWorker] = []

@@ -12,6 +12,7 @@ from typing import Any, Final
 from edge.engine.manifest import Label
 from edge.errors import InputError
 from edge.files import atomic_write
+from edge.train.data import decode_audio, open_recordings
 from edge.train.evaluation.datasets import (
     COMPLETE_SETS,
     DATASETS,
@@ -28,7 +29,7 @@ from edge.train.evaluation.recordings import (
     ReplayJob,
     StreamSelection,
 )
-from edge.train.evaluation.synthetic import OnsetLatency, active_spans, decode_mono, onset_latency, pad_to_onset
+from edge.train.evaluation.synthetic import RATE_HZ, OnsetLatency, active_spans, onset_latency, pad_to_onset
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +91,6 @@ class EvaluationResults:
 
 def select_rows(options: EvaluationOptions) -> list[DatasetRow]:
     """The recordings that are asked for; InputError names sets that are not there."""
-    from edge.train.data import open_recordings
-
     rows = read_rows(options.data)
     known = {row.set_name for row in rows}
     unknown = sorted(set(options.only) - known)
@@ -149,7 +148,7 @@ def activity_spans(runner: RecordingRunner, rows: Iterable[DatasetRow]) -> dict[
     for row in rows:
         key = str(row.path)
         if key not in known:
-            known[key] = active_spans(decode_mono(row.path)) if row.kind == "sound" else [(0.0, 1e9)]
+            known[key] = active_spans(decode_audio(row.path, RATE_HZ), RATE_HZ) if row.kind == "sound" else [(0.0, 1e9)]
     write_json(place, known)
     return known
 

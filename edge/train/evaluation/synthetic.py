@@ -19,6 +19,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.train.data import decode_audio
 from edge.train.evaluation.recordings import RecordingResult
 from edge.types import F32, U8
 
@@ -57,27 +58,12 @@ def active_spans(samples: F32, rate_hz: int = RATE_HZ) -> list[tuple[float, floa
     return spans
 
 
-def decode_mono(path: Path, rate_hz: int = RATE_HZ) -> F32:
-    """A recording's sound, mono; empty where it has none."""
-    import av
-
-    parts: list[F32] = []
-    with av.open(str(path), metadata_errors="replace") as container:
-        if not container.streams.audio:
-            return np.zeros(0, np.float32)
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
-        for frame in container.decode(container.streams.audio[0]):
-            parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(frame)]
-        parts += [np.asarray(out.to_ndarray()[0], np.float32) for out in resampler.resample(None)]
-    return np.concatenate([*parts, np.zeros(0, np.float32)])
-
-
 def pad_to_onset(path: Path, out: Path) -> float:
     """Write ``out`` (WAV): near silence, then the recording from where it is first active on, then near silence again.
 
     The onset, in seconds. Made by this code from a real recording: its figures are reported apart.
     """
-    sound = decode_mono(path)
+    sound = decode_audio(path, RATE_HZ)
     spans = active_spans(sound)
     start = round(spans[0][0] * RATE_HZ) if spans else 0
     rng = np.random.default_rng(7)
@@ -120,7 +106,8 @@ def pad_with_quiet(source: Path, out: Path, padding: QuietPadding) -> None:
 
     rng = np.random.default_rng(crc32(source.name.encode()))
     sigma = NOISE_SIGMAS[int(rng.integers(len(NOISE_SIGMAS)))]
-    pictures, sound = _pictures(source, padding.play_s), _sound(source, padding.play_s)
+    pictures = _pictures(source, padding.play_s)
+    sound = decode_audio(source, PADDED_RATE_HZ)[: round(padding.play_s * PADDED_RATE_HZ)]
     played_s = max(len(pictures) / FPS, len(sound) / PADDED_RATE_HZ)
     with av.open(str(out), "w") as target:
         streams = []
@@ -154,17 +141,6 @@ def _pictures(source: Path, limit_s: float) -> list[U8]:
             if at_s > limit_s:
                 break
     return found
-
-
-def _sound(source: Path, limit_s: float) -> F32:
-    import av
-
-    with av.open(str(source), metadata_errors="replace") as container:
-        if not container.streams.audio:
-            return np.zeros(0, np.float32)
-        resampler = av.AudioResampler("flt", "mono", PADDED_RATE_HZ)
-        parts = [p.to_ndarray()[0] for f in container.decode(audio=0) for p in resampler.resample(f)]
-    return np.concatenate([*parts, np.zeros(0, np.float32)])[: round(limit_s * PADDED_RATE_HZ)]
 
 
 def _video_frames(

@@ -31,12 +31,11 @@ from edge.profile import ProfileFolder
 from edge.train.evaluation.datasets import DatasetRow, read_rows
 from edge.train.evaluation.goals import ProtocolFigure
 from edge.train.evaluation.metrics import average_precision, bootstrap_interval, roc_auc
-from edge.train.evaluation.recordings import RecordingRunner
+from edge.train.evaluation.recordings import REPLAY_CONFIG, RecordingRunner
 from edge.train.evaluation.run import EvaluationOptions, replay_job
 from edge.train.evaluation.window_store import StoredReplay, load_scores
 
 FEW_SHOT_COUNTS: Final = (5, 20)
-_CONFIG: Final = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null\n"
 
 
 def esc10_accuracy(options: EvaluationOptions, runner: RecordingRunner) -> list[ProtocolFigure]:
@@ -129,7 +128,7 @@ class _StoredReader(RecordingReader):
 def _reader(
     options: EvaluationOptions, runner: RecordingRunner, rows: Sequence[DatasetRow]
 ) -> Iterator[tuple[RecordingReader, Path]]:
-    loaded, folder = parse(_CONFIG), options.work / "taught"
+    loaded, folder = parse(REPLAY_CONFIG), options.work / "taught"
     folder.mkdir(parents=True, exist_ok=True)
     place = {row.path: runner.windows_path(replay_job(row)) for row in rows}
     model = Model.open(load_folder(options.engine), loaded.config.model, 1, Metrics())
@@ -163,7 +162,7 @@ def _learn_profile(
         writer.writerow(["file", "label", "group"])
         writer.writerows([row.path.absolute(), row.label, row.group] for row in rows)
     config = profile / "config.yaml"
-    config.write_text(f"{_CONFIG}model: {{name: {options.engine.absolute()}}}\n", encoding="utf-8")
+    config.write_text(f"{REPLAY_CONFIG}model: {{name: {options.engine.absolute()}}}\n", encoding="utf-8")
     learn_events(LearningRequest(table, profile, config, force=True), _no_progress)
     part = ProfileFolder(profile).require_current().part(PART)
     if part is None:

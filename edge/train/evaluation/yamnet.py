@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.train.evaluation.synthetic import decode_mono
+from edge.train.data import decode_audio
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ class Yamnet:
 
     def scores(self, path: Path) -> dict[str, float]:
         """Each label's score of one recording, and each class's of the ESC-50 part (`CLASS_PREFIX` and its name)."""
-        highest = self.run(decode_mono(path, _RATE_HZ)).max(0)
+        highest = self.run(decode_audio(path, _RATE_HZ)).max(0)
         asked = {**CLASSES, **{CLASS_PREFIX + name: names for name, names in ESC50.items()}}
         return {label: float(max(highest[self.names.index(n)] for n in names)) for label, names in asked.items()}
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -103,7 +103,7 @@ def ablation_table(done: list[AblationRun]) -> str:
 
 
 def _seeded(run: FusionTrainingConfig, seed: int) -> FusionTrainingConfig:
-    return FusionTrainingConfig(run.steps, run.minutes, run.batch, run.patience, seed)
+    return replace(run, seed=seed)
 
 
 def _view_precisions(head: FusionHead, held: FeatureRows) -> dict[str, float]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from edge.files import atomic_path
 from edge.train import checkpoint
 from edge.train.checkpoint import TrainingBudget
-from edge.train.labels import DENSE_CHANNELS, GRID, MEMORY, RATE_HZ, SAMPLES
+from edge.train.labels import DENSE_CHANNELS, GRID, HOP_S, MEMORY, RATE_HZ, SAMPLES
 from edge.train.nets.heads import HopFeatures
 from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS, pool_cells
 from edge.train.nets.network import FusedNet, empty_body_features
@@ -271,7 +271,7 @@ def scene_weights(rows: FeatureRows) -> Tensor:
 
 def _sound_rows(net: FusedNet, seed: int, bank: SoundBank) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     scene = compose_scene(seed, bank)
-    ends = [int((LEAD_S + h * 0.5) * RATE_HZ) for h in range(HOPS)]
+    ends = [int((LEAD_S + h * HOP_S) * RATE_HZ) for h in range(HOPS)]
     windows = torch.from_numpy(np.stack([scene.audio[e - SAMPLES : e] for e in ends]))
     with torch.no_grad():
         out = net.audio.eval()(windows)

@@ -66,7 +66,6 @@ def _sensor_dataset(scenes: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Ten
 
 
 _TRAINED_LABELS: Final = torch.tensor([float(not is_decided_elsewhere(label)) for label in LABELS])
-_CHECK_EVERY: Final = 40
 _UNIMODAL_WEIGHT: Final = 0.3
 _CONTRAST_WEIGHT: Final = 0.1
 _TEMPERATURE: Final = 0.1
@@ -77,13 +76,14 @@ _POSITIVE_WEIGHT: Final = 2.0
 @dataclass(frozen=True, slots=True)
 class FusionTrainingConfig:
     """Sizes and seed of the training. Where `minutes` end a run first, it is not repeatable to the bit. It stops early
-    where `patience` checks on held-out sources brought nothing."""
+    where `patience` checks on held-out sources, one each `check_every` steps, brought nothing."""
 
     steps: int = 720
     minutes: float = 60.0
     batch: int = 96
     patience: int = 6
     seed: int = 5
+    check_every: int = 40
 
 
 class BestStep(NamedTuple):
@@ -112,7 +112,7 @@ def train_fusion_head(
     chances, watch = scene_weights(train), TrainingBudget()
     for step in range(start, run.steps):
         fraction = watch.used_share(step, run.steps, run.minutes)
-        if fraction >= 1 or step - best.step > run.patience * _CHECK_EVERY:
+        if fraction >= 1 or step - best.step > run.patience * run.check_every:
             break
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * min(1, (step + 1) / 30) * (0.5 + 0.5 * float(np.cos(np.pi * fraction)))
@@ -123,7 +123,7 @@ def train_fusion_head(
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimiser.step()
-        if step % _CHECK_EVERY == _CHECK_EVERY - 1 or step + 1 == run.steps:
+        if step % run.check_every == run.check_every - 1 or step + 1 == run.steps:
             now = held_out_loss(head, held)
             shown = (step + 1, run.steps, float(loss.detach()), now, watch.elapsed_s())
             _log.info("fusion step %d of %d: %.4f, held-out %.4f, %.0f s", *shown)

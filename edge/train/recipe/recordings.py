@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge.train import labels as L
-from edge.train.data import Wave, decode_sound, decode_video, open_recordings, training_sounds
+from edge.train.data import Wave, decode_audio, decode_video, open_recordings, training_sounds
 from edge.train.labels import LABEL_NAMES, LABELS, RATE_HZ, SENSORS
 from edge.train.nets.heads import HopFeatures
 from edge.train.nets.image import pool_cells
@@ -28,6 +28,7 @@ from edge.train.scenes.soundbank import SoundBank, background_bed, simulate_micr
 _log = logging.getLogger(__name__)
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
+_FRAMES_PER_HOP: Final = round(L.FPS * L.HOP_S)
 
 
 @dataclass(slots=True)
@@ -42,18 +43,18 @@ class RecordingMedia:
     def hops(self, limit: int) -> int:
         """Hops that end inside the recording, at least one."""
         sound = 0 if self.audio is None else int(len(self.audio) / L.RATE_HZ / L.HOP_S)
-        sight = 0 if self.pictures is None else len(self.pictures) // 2
+        sight = 0 if self.pictures is None else len(self.pictures) // _FRAMES_PER_HOP
         return max(1, min(limit, max(sound, sight)))
 
 
 def window_inputs(media: RecordingMedia, hop: int) -> dict[str, NDArray[Any]]:
-    """One row's inputs for the hop that ends at (hop + 1) / 2 seconds, without memory."""
+    """One row's inputs for the hop that ends at (hop + 1) * HOP_S seconds, without memory."""
     end = (hop + 1) * L.HOP_S
     frames, video_ok = np.full((L.FRAMES, L.HEIGHT, L.WIDTH, 3), L.PAD_VALUE, np.uint8), np.zeros(L.FRAMES, np.float32)
     audio, audio_ok = np.zeros(L.SAMPLES, np.float32), 0.0
     if media.pictures is not None:
         for k in range(L.FRAMES):
-            at = 2 * hop + k
+            at = _FRAMES_PER_HOP * hop + k
             if at < len(media.pictures):
                 frames[k], video_ok[k] = media.pictures[at], 1
     if media.audio is not None:
@@ -106,7 +107,7 @@ def held_out_recordings(data: Path, packages: Path | None, seed: int = 41) -> li
     house, _ = fire_clip(data, held_out=True)
     if len(house):
         path = next(r.path for r in open_recordings(data) if r.path.stem == "fire_furg_house6")
-        own = decode_sound(path)[-int(len(house) / 4 * RATE_HZ) :]
+        own = decode_audio(path)[-int(len(house) / L.FPS * RATE_HZ) :]
         takes.append(LabelledMedia(RecordingMedia(path.stem, "fire", own, house), "fire", is_visible=True))
     return takes
 
@@ -124,7 +125,7 @@ def ordinary_recordings(data: Path) -> list[LabelledMedia]:
                 for part in _chunks(decode_video(r.path, 60))
             ]
         elif not r.label and r.source != "ESC-10":
-            takes.append(LabelledMedia(RecordingMedia(r.path.stem, "", decode_sound(r.path)), ""))
+            takes.append(LabelledMedia(RecordingMedia(r.path.stem, "", decode_audio(r.path)), ""))
     return takes
 
 
@@ -166,13 +167,13 @@ def _truth(take: LabelledMedia, hops: int) -> torch.Tensor:
 
 def _loudness(wave: Wave, hops: int) -> NDArray[np.float64]:
     """RMS of the newest second of each hop over the recording's loudest second."""
-    ends = [int((h + 1) * RATE_HZ / 2) for h in range(hops)]
+    ends = [int((h + 1) * L.HOP_S * RATE_HZ) for h in range(hops)]
     rms = np.array([float(np.sqrt(np.mean(wave[max(0, e - RATE_HZ) : e] ** 2) + 1e-12)) for e in ends])
     return np.asarray(rms / max(float(rms.max()), 1e-6))
 
 
 def _chunks(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    size = 2 * HOPS
+    size = _FRAMES_PER_HOP * HOPS
     return [pictures[a : a + size] for a in range(0, len(pictures), size) if len(pictures) - a >= 4]
 
 

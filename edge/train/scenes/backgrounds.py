@@ -12,7 +12,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge.train.data import decode_video, open_recordings, read_photo
+from edge.capture.picture import letterbox
+from edge.train.data import VIDEO_GEOMETRY, decode_video, open_recordings, read_photo
 from edge.train.labels import FPS, HEIGHT, WIDTH
 from edge.train.scenes.pictures import F32, U8, Layer, Rng, cell_coverage, draw_room
 
@@ -176,13 +177,13 @@ def fire_clip(data: Path, held_out: bool) -> tuple[U8, list[list[tuple[int, int,
         return np.zeros((0, HEIGHT, WIDTH, 3), np.uint8), []
     pictures, boxes = decode_video(found[0]), read_fire_boxes(labels)
     part = range(int(19 * FPS), len(pictures)) if held_out else range(min(int(18 * FPS), len(pictures)))
-    scale = min(WIDTH / _FIRE_SIZE[0], HEIGHT / _FIRE_SIZE[1])
-    left, top = (WIDTH - scale * _FIRE_SIZE[0]) / 2, (HEIGHT - scale * _FIRE_SIZE[1]) / 2
+    left, top, width, height = letterbox(*_FIRE_SIZE, VIDEO_GEOMETRY)
+    across, down = width / _FIRE_SIZE[0], height / _FIRE_SIZE[1]
     moved = []
     for n in part:
         now = boxes[min(round(n / FPS * _FIRE_RATE), len(boxes) - 1)]
         moved.append([
-            (round(x * scale + left), round(y * scale + top), max(1, round(w * scale)), max(1, round(h * scale)))
+            (round(x * across + left), round(y * down + top), max(1, round(w * across)), max(1, round(h * down)))
             for x, y, w, h in now
         ])  # fmt: skip
     return pictures[part.start : part.stop], moved

@@ -18,7 +18,7 @@ import numpy as np
 from edge.train.data import (
     DecodedSound,
     Wave,
-    decode_sound,
+    decode_audio,
     open_recordings,
     packaged_sounds,
     soundfont_sounds,
@@ -83,10 +83,9 @@ def load_background_sounds(data: Path, packages: Path, seed: int = 3) -> Backgro
     rng = np.random.default_rng(seed)
     decoded = []
     for recording in open_recordings(data):
-        try:
-            decoded.append(decode_sound(recording.path))
-        except ValueError:
-            continue
+        wave = decode_audio(recording.path)
+        if len(wave):
+            decoded.append(wave)
     effects = [sound.wave for sound in packaged_sounds(packages)]
     font = packages / _SOUNDFONT
     notes = list(soundfont_sounds(font).values()) if font.exists() else []
