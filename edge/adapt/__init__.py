@@ -1,1 +1,1 @@
-"""`edge learn events`: new events from a few clips, and the way back."""
+"""Learning on the box, without torch: taught events, what is normal."""

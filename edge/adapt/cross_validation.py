@@ -1,5 +1,4 @@
-"""From clips to a `TaughtHead`, and what it would have said of each clip had it not learned from it
-(cross-validation)."""
+"""Fits a `TaughtHead` to clips, and gives each clip the values of a head that did not learn from it."""
 
 from __future__ import annotations
 

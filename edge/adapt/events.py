@@ -1,6 +1,5 @@
-"""From marked clips to a profile's next version: read, learn, measure what was held out, compare, write or refuse.
-
-What `edge learn events` says at the end, in plain lines.
+"""`edge learn events`: reads marked clips, learns, measures on held-out clips, compares, and writes the profile's next
+version or refuses. Also the command's summary in plain lines.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The examples that a person gives: a folder with a sub-folder a label, or a table. No media is opened.
+"""The examples that a person gives, a folder with one sub-folder a label or a table, and the clips made of them.
 
-Clips as learning sees them: arrays of described windows, with what was heard and seen in each.
+Reading examples opens no media. A clip holds arrays of windows' features, and which of them have sound and picture.
 """
 
 from __future__ import annotations

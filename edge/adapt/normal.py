@@ -1,7 +1,6 @@
-"""`edge learn normal`: what a place looks and sounds like when nothing is wrong, from its own recordings.
+"""`edge learn normal`: learns what is normal at a place from its own recordings.
 
-The recordings go through the same replay as in service. Importing this module loads neither a runtime nor a media
-library.
+The recordings are replayed as in service. Importing this module loads neither a runtime nor a media library.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
-"""Whether what was learned may take the place of what was there: precision and recall of no label may fall.
+"""Refuses a head that is worse than the one before: precision and recall of no label may fall.
 
-The yardstick of a label that the profile taught before are the clips that it was learned from, by the marks that they
-had then, so that a bad batch of clips or marks shows; of a label that the model itself has, the clips marked now.
+A label that the profile taught before is compared on the clips that it was learned from, with their marks of that time,
+so that a bad batch of clips or marks shows; a label of the model itself is compared on the clips marked now. All values
+are held out; a clip's value is the highest of its windows, as `edge replay --scores` shows it.
 
-The profile's part ``events`` as learning writes and reads it: the head, what it learned from, its figures.
-
-How well labels are told apart on clips that were not learned from.
-
-A clip's value is the highest of its windows, as `edge replay --scores` shows it.
+Also reads and writes the profile's part ``events``: the head, its clips and its metrics.
 """
 
 from __future__ import annotations

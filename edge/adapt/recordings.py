@@ -1,4 +1,4 @@
-"""Marked recordings through the same replay as in service, and the descriptions of those already read kept on disk."""
+"""Replays marked recordings as in service, and caches their descriptions on disk."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Learning from clips whose label says only that the event is somewhere in them: multiple-instance softmax regression.
+"""Multiple-instance softmax regression: a clip's label says only that the event occurs somewhere in it.
 
-numpy alone, no randomness: the same clips give the same numbers.
-
-How much each source is to be believed: weights that make held-out probabilities come true.
+Also fits the reliability of each source: weights that calibrate held-out probabilities. Numpy alone, no randomness: the
+same clips give the same numbers.
 """
 
 from __future__ import annotations

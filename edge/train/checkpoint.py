@@ -1,7 +1,4 @@
-"""Training that goes on where it was killed: state on disk, written whole or not at all.
-
-How long a stage has run, through the one clock.
-"""
+"""Checkpoints of training, written atomically, and the time budget of a stage by the one clock."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The open data: what lies under `<data>/open`, who belongs to which split, and decoding.
+"""The open data: the recordings under `<data>/open`, their splits, sounds of Debian packages, and decoding.
 
-Reads `manifest.csv`; only rows of the tier `open` whose own licence is one of `_LICENCES` are ever returned. Splits
-are by source: ESC-10 by its official folds (5 is held out), videos by clip, the rest by a hash of the recording.
+Reads `manifest.csv`; only rows of the tier `open` whose own licence is one of `_LICENCES` are returned. Splits are by
+source: ESC-10 by its official folds (5 is held out), videos by clip, the rest by a hash of the recording. Pictures are
+scaled by the service's own code.
 
-Openly licensed sounds inside Debian packages: Freedoom's, Fluid's effects, Endless Sky's explosions.
-
-`root` is `/` where the packages are installed, or a folder they were unpacked into. What is not there is left out.
+Packages with openly licensed sounds are Freedoom, Fluid's SoundFont and Endless Sky, under a `root` that is `/` where
+they are installed, or a folder into which they were unpacked. Missing packages are left out.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""From encoders to what prompts need: `align.pt` for the graph, and `text.npz` for the model folder.
+"""Fits what prompts need to an exported graph: `align.pt` for the network, `text.npz` for the model folder.
 
-    fit(engine, data, packages, photos).save(folder)   # align.pt and align_text.npz, with an exported graph's encoders
-    ...                                                # load_align(folder / "align.pt") into the network; export
-    write_text(engine, folder)                         # text.npz beside the graph: it names the graph's digest
+    fit_alignment(engine, data, packages, photos).save(folder)   # align.pt and align_text.npz
+    ...                                # load_text_projection(folder / "align.pt") into the network; export
+    write_knowledge(engine, folder)    # text.npz beside the graph: it names the graph's digest
 
-Both belong to one sound and picture encoder: what is ordinary was measured with it. Fit again after training either;
-the first graph may be one without `align`.
+Both files belong to one sound and one picture encoder, whose background statistics they hold. Fit again after training
+either encoder; the first graph may have no `align`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Calibration of prompts: what evidence means as a probability, from names of open recordings.
+"""Calibrates prompts: turns a prompt's evidence into a probability, from the class names of open recordings.
 
-Every class name of ESC-10 is asked of every recording of ESC-10; so are names of things that are in none of them. One
-scale and one offset for all prompts, those that are true counting together for one in twenty.
+Each class name of ESC-10 is scored on each recording of ESC-10, beside names of things that occur in none of them. One
+scale and one offset serve all prompts; true pairs together weigh `POSITIVE_SHARE`.
 """
 
 from __future__ import annotations

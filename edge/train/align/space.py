@@ -1,10 +1,10 @@
-"""Trains the space that text, sound and picture share (`align/net.py`), from open sound and no labels at all.
+"""Trains the space that text, sound and picture share (`TextProjection`), from open sound without labels.
 
-The teacher is the sound encoder itself: what it finds in a clean window, by name. The student hears that window through
-a poor microphone in a room and learns to point at the words for it, any of them, among all names (contrastive, both
-ways). The picture side is the convex combination of names alone: there are too few open pictures to learn more.
+The teacher is the sound encoder on a clean window: the tags that it finds, by name. The student gets that window
+through a poor microphone in a room and learns, contrastively in both directions, to point at any phrase for those tags.
+The picture side stays the convex combination of names: there are too few open pictures to learn more.
 
-Names of what the model knows, and other words for them.
+The phrases are the names of the model's tags and classes and their synonyms (`words.txt`).
 """
 
 from __future__ import annotations

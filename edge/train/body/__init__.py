@@ -1,1 +1,1 @@
-"""Falls and fights: made people, what they do, and the head that reads them."""
+"""Falls and fights: simulated people, their actions, and the training of the head that reads them."""

@@ -1,4 +1,4 @@
-"""What made people do: ordinary things, falls, and fights, each with when it happens."""
+"""What simulated people do: ordinary actions, falls and fights, each with the times of its events."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Made scenes for the body head: a camera looks at acts; what is rendered goes through the real motion net, what the
-detector would say is drawn from how it answered real people in open clips turned by known angles.
+"""Simulated scenes for the body head: a camera films actions. The real motion net measures the rendered pictures; the
+detector's boxes and scores are drawn from its answers to real people in open clips turned by known angles.
 
 Luma only, at half the canvas's size. One scene is `HOPS` hops of two pictures.
 """
@@ -41,7 +41,7 @@ class SimulatedDetections(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class SceneStyle:
     """How scenes look: held-out scenes are of another style. Ranges of camera height (m), distance (m), person's height
-    in pixels, noise (grey levels), the detector's weakness on such pictures (log-odds); shares of `body_acts.ACTS`."""
+    in pixels, noise (grey levels), the detector's weakness on such pictures (log-odds); shares of `ACTIONS`."""
 
     camera: tuple[float, float] = (0.8, 4.5)
     distance: tuple[float, float] = (2.5, 12.0)

@@ -1,6 +1,6 @@
-"""Made people: a skeleton of 15 joints with plain joint angles, and tracks of what they do.
+"""Simulated people: a skeleton of 15 joints with joint angles, and tracks of their movements.
 
-Everything is drawn from a generator that is passed in; times are multiples of `STEP_S`, the model's picture interval.
+A generator that the caller passes in draws everything; times are multiples of `STEP_S`, the model's picture interval.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trains the body head from nothing on made scenes; stops early on scenes of another style. Minutes on a CPU."""
+"""Trains the body head from scratch on simulated scenes; stops early on scenes of another style. Minutes on a CPU."""
 
 from __future__ import annotations
 

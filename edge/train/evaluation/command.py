@@ -1,4 +1,4 @@
-"""`edge learn evaluate` and `edge learn gating`: their options, progress, and where reports go. Loads nothing heavy."""
+"""`edge learn evaluate` and `edge learn gating`: options, progress and output. Imports nothing heavy."""
 
 from __future__ import annotations
 

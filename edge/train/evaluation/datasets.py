@@ -1,4 +1,4 @@
-"""Which recordings there are, what each holds, which of our labels that is evidence of, and which may not be judged."""
+"""Data sets: their recordings, the labels that each class is evidence for or against, and what has no truth."""
 
 from __future__ import annotations
 

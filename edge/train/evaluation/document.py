@@ -1,6 +1,7 @@
 """A report as blocks, written as Markdown with plots beside it, or as one HTML file with the plots inside.
 
-Small SVG drawings: dots with intervals by row, and reliability diagrams. No library, no randomness.
+Plots are small SVG drawings: points with intervals by row, and reliability diagrams. They need no library and have no
+randomness.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""`edge learn gating`: every recording with all parts of the model at every hop, and with those whose input changed.
+"""`edge learn gating`: each recording with every part of the model at every hop, and with unchanged inputs left out.
 
-Each recording is decoded and encoded once: what a part said of an input is remembered, so the second run costs what is
-cheap anyway.
-
-What gating left out and what it changed, set by set, as a table.
+Each recording is decoded and encoded once: a part's outputs are cached by its input, so the second run costs little.
+The result is a table, one row a set, of what gating left out and what it changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The goals that were set before anything was measured, and by how much each is met or missed."""
+"""The goals that were set before measuring, and by how much each is met or missed."""
 
 from __future__ import annotations
 

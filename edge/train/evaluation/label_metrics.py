@@ -1,4 +1,4 @@
-"""From answers to figures: precision, recall, false alarms, calibration and confusion of one label over recordings."""
+"""Metrics of one label over recordings: precision, recall, false alarms, calibration and confusion."""
 
 from __future__ import annotations
 

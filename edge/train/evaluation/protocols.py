@@ -1,17 +1,14 @@
-"""What is learned on top of the model, each by its own protocol; results are kept beside the recordings' answers.
+"""Protocols for what is learned on top of the model; results are cached beside those of recordings.
 
-Each protocol gives lines: setting, figure, value, how many, and the bar that it answers, if any.
+Each protocol gives figures: setting, name, value, number of clips, and the goal that it answers, if any.
 
-Zero-shot by prompts, measured as a user would: `edge replay --scores` with a prompt for each class name.
+- Prompts: zero-shot, as a user would write them, from the class names of ESC-50 alone.
+- Taught events: `taught_events`.
+- Anomaly: frame-level ROC AUC on UCSD Ped2 (Mahadevan, Li, Bhalodia, Vasconcelos: Anomaly Detection in Crowded Scenes,
+  CVPR 2010), as that data set is usually measured. The scores come from::
 
-Prompts and anomaly, held out: sounds asked for by their names alone, and a site's normal learned from walkers.
-
-Frame-level ROC AUC of the column `anomaly` on UCSD Ped2's test clips, as that data set is usually measured.
-
-Mahadevan, Li, Bhalodia, Vasconcelos: Anomaly Detection in Crowded Scenes, CVPR 2010. The scores come from::
-
-    edge learn normal DATA/restricted/video/ucsd_ped2/training/*.mp4 -o PROFILE
-    edge replay --profile PROFILE --scores CSV --events /dev/null DATA/restricted/video/ucsd_ped2/testing/*.mp4
+      edge learn normal DATA/restricted/video/ucsd_ped2/training/*.mp4 -o PROFILE
+      edge replay --profile PROFILE --scores CSV --events /dev/null DATA/restricted/video/ucsd_ped2/testing/*.mp4
 """
 
 from __future__ import annotations
@@ -59,26 +56,24 @@ class EvaluationProtocol:
     measure: Callable[[EvaluationOptions, RecordingRunner], Sequence[ProtocolFigure]]
 
 
-def _esc10(asked: EvaluationOptions, bench: RecordingRunner) -> Sequence[ProtocolFigure]:
+def _esc10(options: EvaluationOptions, runner: RecordingRunner) -> Sequence[ProtocolFigure]:
     from edge.train.evaluation.taught_events import esc10_accuracy
 
-    return esc10_accuracy(asked, bench)
+    return esc10_accuracy(options, runner)
 
 
-def _fights(asked: EvaluationOptions, bench: RecordingRunner) -> Sequence[ProtocolFigure]:
+def _fights(options: EvaluationOptions, runner: RecordingRunner) -> Sequence[ProtocolFigure]:
     from edge.train.evaluation.taught_events import fight_precision
 
-    return fight_precision(asked, bench)
+    return fight_precision(options, runner)
 
 
-def _prompts(asked: EvaluationOptions, bench: RecordingRunner) -> Sequence[ProtocolFigure]:
+def _prompts(options: EvaluationOptions, runner: RecordingRunner) -> Sequence[ProtocolFigure]:
+    return prompt_accuracy(options, runner)
 
-    return prompt_accuracy(asked, bench)
 
-
-def _ped2(asked: EvaluationOptions, bench: RecordingRunner) -> Sequence[ProtocolFigure]:
-
-    return ped2_auc(asked, bench)
+def _ped2(options: EvaluationOptions, runner: RecordingRunner) -> Sequence[ProtocolFigure]:
+    return ped2_auc(options, runner)
 
 
 PROTOCOLS: Final[tuple[EvaluationProtocol, ...]] = (
@@ -133,10 +128,9 @@ _LOUDNESS_RATIO: Final = 10.0  # a window within 20 dB of its recording's loudes
 def prompt_accuracy(options: EvaluationOptions, runner: RecordingRunner) -> list[ProtocolFigure]:
     """All fifty names of ESC-50 as prompts, competing on what there is of it: ESC-10 and the ESC-50 part.
 
-    As `edge.train.evaluation.protocols.measure_esc50`, on kept windows: a clip by the highest of its windows, and
-    single windows within 20 dB of the clip's loudest, as a mean over clips. Texts are the names and nothing else.
+    On stored windows: a clip by its highest window, and single windows within 20 dB of the clip's loudest, as a mean
+    over clips. The texts are the names alone.
     """
-
     config = {
         "cameras": {"recording": {"source": {"type": "file", "path": "recording"}}},
         "mqtt": None,
@@ -181,7 +175,6 @@ def _prompt_hits(
 
 def ped2_auc(options: EvaluationOptions, runner: RecordingRunner) -> list[ProtocolFigure]:
     """`edge learn normal` on the training clips, `edge replay --profile` on the test clips, then the frames' AUC."""
-
     rows = [row for row in read_rows(options.data) if row.set_name == "ucsd_ped2"]
     training, testing = ([str(row.path) for row in rows if row.split == split] for split in ("training", "testing"))
     if not training or not testing:

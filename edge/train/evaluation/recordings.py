@@ -1,7 +1,7 @@
-"""Recordings through `edge.replay`, whole or with a stream removed; what came out is kept on disk.
+"""Replays recordings, whole or with one stream removed, and caches the results on disk.
 
-A recording's answer is kept under the digest of the model folder, of the file and of what was removed, so a second
-report with the same weights costs seconds, and a new recording only its own time.
+A result's key is the digest of the model folder, of the file and of what was removed: a second report with the same
+weights replays nothing, and a new recording costs only its own replay.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The report: what was measured, in the order in which one asks.
-
-The report's sections on pictures and clips: fire photographs, single clips, falls and fights.
-"""
+"""Builds the report from what was measured: summary, goals, and the sections on pictures and clips."""
 
 from __future__ import annotations
 

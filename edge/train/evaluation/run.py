@@ -1,4 +1,4 @@
-"""Runs everything that the report says, and keeps what is slow on disk."""
+"""Runs all measurements of the report and caches the slow ones on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's sections on what was measured recording by recording, as blocks."""
+"""The sections of the report that rest on single recordings, as blocks."""
 
 from __future__ import annotations
 

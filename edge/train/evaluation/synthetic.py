@@ -1,9 +1,8 @@
-"""When something is heard in a recording, and recordings made here in which that is known to the sample.
+"""Recordings made from real ones so that the truth is known: sound with an exact onset, clips with quiet around them.
 
-Recordings with quiet around them: a clip's first picture held, the clip, its last picture held; sound likewise.
-
-Most cameras show nothing new most of the time, but data sets are cut to what happens. The held pictures get a sensor's
-noise like the rest, the whole goes through H.264 at a low bit rate, and near silence with a little hum lies under it.
+Data sets are cut to what happens, but most cameras show nothing new most of the time. A padded clip holds its first
+picture, plays, and holds its last picture. All pictures get a sensor's noise and pass through H.264 at a low bit rate;
+near silence with a little hum lies under the sound.
 """
 
 from __future__ import annotations

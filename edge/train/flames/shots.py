@@ -1,4 +1,4 @@
-"""Shots of fire, of what is taken for it and of neither, encoded once and kept in shards on disk."""
+"""Shots of fire, of lookalikes and of neither, encoded once and stored in shards on disk."""
 
 from __future__ import annotations
 

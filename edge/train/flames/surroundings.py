@@ -1,4 +1,4 @@
-"""Where made fires burn: open clips and photographs, views into open panoramas, rooms made of boxes; and the fires."""
+"""Places for simulated fires: open clips and photographs, views into open panoramas, rooms of boxes; and the fires."""
 
 from __future__ import annotations
 

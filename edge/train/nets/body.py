@@ -1,15 +1,15 @@
 """Bodies over time: 24 plain numbers of each hop, and a small head that reads eight seconds of them for fall and fight.
 
-The numbers are bounded, deterministic and need no training. The detector, which was taught on upright people, hardly
-finds one who lies (score 0.84 upright, 0.02 turned by 90 degrees), so it looks at half the picture's size once more,
-turned to either side: who stands there lies in the picture. The last 24 of a memory token are the hop's numbers:
-`token = cat(remember(...) [B,D-24], body [B,24])`; the head's past is `memory[..., -24:]`.
+The numbers are bounded, deterministic and need no training. The detector was trained on upright people and hardly finds
+a person who lies (score 0.84 upright, 0.02 turned by 90 degrees). So it runs once more on the picture at half size,
+turned to either side: a person who stands there lies in the picture. The last 24 of a memory token are the hop's
+numbers: `token = cat(remember(...) [B,D-24], body [B,24])`; the head's past is `memory[..., -24:]`.
 
-In the graph, with `now` f32 [B,3,256,448] and `found = detector(now)`::
+In the graph, with `now` f32 [B,3,256,448] and `detections = detector(now)`::
 
-    turned = detector.people(turn(now))
-    body = body_features(found.anchors, turned, motion, video_ok)
-    acts = body_head(body, memory[..., -BODY:], memory_ok, tags)
+    turned = detector.detect_people(rotate_to_sides(now))
+    body = body_features(detections.anchors, turned, motion, video_ok)
+    acts = body_head(body, memory[..., -BODY_DIM:], memory_ok, tags)
 
 and to load what `edge.train.body.training` wrote (a plain state_dict, strict)::
 
@@ -65,7 +65,7 @@ def rotate_halved(half: Tensor) -> Tensor:
 
 
 def lying_candidates(turned: AnchorPredictions) -> tuple[Tensor, Tensor]:
-    """`top_candidates` among those who lie. Turned boxes are x, y, w, h; upright y, x, h, w, from the other end where
+    """`top_candidates` among people who lie. Turned boxes are x, y, w, h; upright y, x, h, w, from the other end where
     the right side was up."""
     b = turned.box.shape[0] // 2
     upright = turned.box.index_select(1, torch.tensor([1, 0, 3, 2])) * 2.0

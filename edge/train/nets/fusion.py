@@ -1,18 +1,13 @@
-"""What every fusion is given, and the five masked parts that the simpler ones relate.
+"""The fusions that relate the modalities, all with one signature, and their registry `FUSIONS`.
 
 A fusion is a module `f(tokens [B,17,D], mask [B,17], memory [B,16,D], memory_mask [B,16]) -> [B,D]`: this hop's 14
 picture cells, picture, sound and sensors; the camera's last 16 hops, oldest first; masks are 1 where something is
-there. What is masked changes nothing, whatever it holds.
+there. Masked content changes nothing.
 
-Fusions of the five pooled parts: concatenation, weighted sum, product, low-rank bilinear.
-
-Attention over this hop's tokens and the memory, alone and with a low-rank bilinear term.
-
-Message passing between the hop's parts and the memory's hops.
-
-A GRU over the memory, oldest first, gated with this hop's parts.
-
-How the modalities are related: the fusion choices, all with one signature (`parts`), and their registry.
+- Of five pooled parts: concatenation, weighted sum, product, low-rank bilinear.
+- Attention over this hop's tokens and the memory, alone and with a low-rank bilinear term.
+- Message passing between the hop's parts and the memory's hops.
+- A GRU over the memory, oldest first, gated with this hop's parts.
 """
 
 from __future__ import annotations

@@ -1,19 +1,18 @@
-"""From one hop's features to calibrated label log-odds: unimodal evidence, memory token, fusion, gates.
+"""From one hop's features to calibrated label log-odds: unimodal evidence, memory token, fusion, gates; and `aligned`.
 
-Cheap next to the encoders, so that it can be run once more without each modality (`contribution`) and be
-trained on cached features.
+The fusion head is cheap next to the encoders: it runs once more without each modality (`contribution`) and trains on
+cached features.
 
-What is heard and seen, put where text is: the graph's output `aligned`.
+`TextProjection` projects sound and picture into the space of text. The space has 192 directions of a text encoder's. A
+window starts from the names of what the encoders recognise in it, weighted by how far each stands above its background:
+a convex combination of names (ConSE, Norouzi et al. 2014) whose directions and sharpness are trained to find the right
+words (`align/space.py`).
 
-The space is 192 directions of a text encoder's. A window starts from the names of what the encoders recognise in it,
-weighted by how far each stands above what it is ordinarily: a convex combination of names (ConSE, Norouzi et al. 2014)
-whose directions and sharpness are trained to find the right words (`align/space.py`).
+    align = load_text_projection(Path("align.pt"))
+    aligned = align(sound.logits, audio_ok, picture_tags, classes, video_ok)   # [B,2,192]
 
-    align = load_align(Path("align.pt"))
-    aligned = align(sound.logits, heard, picture_tags, classes, there)   # [B,2,192]
-
-with `heard` [B,1] and `there` [B] or [B,1] 1 where a modality is there; row 0 is the picture, row 1 the sound, zeros
-where absent. `picture_tags` [B,1000] and `classes` [B,80] are probabilities, as the graph gives them out.
+with `audio_ok` [B,1] and `video_ok` [B] or [B,1] 1 where a modality is there; row 0 is the picture, row 1 the sound,
+zeros where absent. `picture_tags` [B,1000] and `classes` [B,80] are probabilities, as the graph gives them out.
 """
 
 from __future__ import annotations

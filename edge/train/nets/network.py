@@ -1,7 +1,7 @@
-"""The whole fused network: raw media in, calibrated scores out. What `export` turns into one ONNX graph.
+"""The whole fused network, from raw media to calibrated scores: what `export` turns into one ONNX graph.
 
-The fused network in three parts, exported as graphs of their own beside the whole: what pictures say, what sound
-says, and the cheap rest. A runtime that has the parts need not encode again what did not change.
+It is also exported in three parts: vision, audio, and the cheap fusion. A runtime that has the parts need not encode
+again what did not change.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Every fusion on the same cached features, with the same seeds: what relating the modalities is worth, and which way.
+"""Compares every fusion on the same cached features with the same seeds.
 
-Each is trained alike and judged on held-out sources: with everything, without its memory, and with less than all
-modalities. `none` is the evidence of the first fusion's run with its correction taken away: the soft-or of the parts.
-
-Fused against its parts on held-out composed scenes, hop by hop: what the fusion is worth where truth is known.
+Each is trained alike and evaluated on held-out sources: with everything, without its memory, and with fewer modalities.
+`none` is the evidence of the first fusion's run without its correction: the soft-or of the parts. `compare_views`
+does the same for one trained head, hop by hop on held-out composed scenes, where the truth is known.
 """
 
 from __future__ import annotations

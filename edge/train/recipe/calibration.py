@@ -1,11 +1,10 @@
-"""Makes the logits calibrated: a scale and an offset a label (Platt 1999), for windows and whole recordings at once.
+"""Calibrates the logits: a scale and an offset a label (Platt 1999), for windows and whole recordings at once.
 
-Fitted on held-out open recordings as in service, on composed held-out scenes and on ordinary material; every recording
-counts the same however long it is, and those with the event count together for `POSITIVE_SHARE` of all. A recording's
-sample is its highest window, so that the most a recording reaches means as much as what a window says. Labels without
-real recordings borrow their positives from the AudioSet tags for which there are recordings (`shared_samples`) and fit
-an offset alone, beside what they themselves say where they are not; leaving classes out shows how well that carries
-over.
+Fitted on held-out open recordings as in service, on composed held-out scenes and on background recordings. Every
+recording weighs the same whatever its length, and those with the event weigh `POSITIVE_SHARE` together. A recording's
+own sample is its highest window. Labels without real recordings borrow their positives from AudioSet tags that have
+recordings (`shared_samples`), keep their own negatives and fit an offset alone; leaving out classes shows how well that
+carries over.
 """
 
 from __future__ import annotations

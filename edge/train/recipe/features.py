@@ -1,6 +1,6 @@
-"""Whole scenes as rows of cached features, and what is done to rows before the fusion sees them.
+"""Cached features of whole scenes, and their sampling and masking for the fusion.
 
-Runs the frozen picture encoders over composed scenes once and keeps what the heads need, on disk.
+Runs the frozen encoders over composed scenes once and keeps on disk what the heads need.
 """
 
 from __future__ import annotations

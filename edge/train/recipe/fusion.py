@@ -1,10 +1,9 @@
 """Trains the fusion head on cached features of composed scenes: whole hops with the memory of their scene, under
 modality, sensor and memory dropout.
 
-Several tasks on shared parameters: the labels from everything that is there, each modality's own evidence, and an
-embedding in which what is seen and what is heard of one event lie together.
-
-What sensors alone tell, learned from made traces: thousands of scenes cost little without picture and sound.
+Several tasks share parameters: the labels from everything that is there, each modality's own evidence, and an embedding
+in which picture and sound of one event lie together. Evidence of sensors is trained first, alone, on thousands of
+synthetic traces, which cost little without picture and sound.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The network as ONNX: its three parts, each exported from torch, and the whole, which is the parts put together."""
+"""The network as ONNX: three parts exported from torch, and the whole graph merged from them."""
 
 from __future__ import annotations
 

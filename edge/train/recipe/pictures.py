@@ -1,15 +1,12 @@
-"""Trains the dense head: fire and smoke on made shots (`flames/cache.py`), explosions and flashes on composed scenes.
+"""Trains the dense head: fire and smoke on rendered shots (`flames/shots.py`), explosion and flash on composed scenes.
 
-First the map, cell by cell, keeping the step that does best on shots of other places, panoramas and simulated fires;
-then, for fire and smoke, what the whole picture says: ridge logistic regression on the pooled features, and three
-numbers that join the two, fitted on those other shots. The ridge is heavy: of 0.003 to 1, filmed flames that were left
-out of training are told best with 0.1 to 0.3, since pooled features remember how simulated fires look sooner than what
-fire is.
+First the map, cell by cell; the step that does best on shots of other places, panoramas and simulated fires is kept.
+Then, for fire and smoke, the whole picture's score: ridge logistic regression on the pooled features, and three numbers
+that join the two, fitted on those other shots. The ridge is heavy, since pooled features sooner remember how simulated
+fires look than what fire is: of 0.003 to 1, values of 0.1 to 0.3 do best on filmed flames left out of training.
 
-The whole picture side tuned at once, encoder and dense head: for a box with a GPU, before anything is cached.
-
-Scenes are composed and rendered on the CPU while the GPU learns from them. The sound encoder has its own training
-(`train/audio.py`), the detector stays as published. Only its shapes were ever run here, on a CPU: no GPU was at hand.
+`fine_tune_pictures` trains encoder and dense head together on a GPU, before anything is cached: the CPU composes and
+renders scenes while the GPU learns from them. The detector stays as published. So far it has run on CPUs alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Held-out open recordings as the daemon would hear and see them, hop by hop: what calibration and thresholds use.
-
-Plays media through the exported graph as the daemon does: hop by hop, with memory, many rows a call.
-"""
+"""Held-out open recordings as rows of features, encoded hop by hop as in service: the material of calibration."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""From starting weights and open data to an engine folder: the stages, in order, each with the file that it leaves.
+"""From starting weights and open data to an engine folder: the stages in order, each with the file that it leaves.
 
-A stage whose file lies in the work folder is not run again; what a killed stage had finished is gone on from. On a box
-without a GPU the encoders stay as they are (but the sound student) and heads learn on cached features; where torch
-finds CUDA the picture encoder is tuned as a whole first (`train/whole.py`).
+A stage whose file lies in the work folder does not run again; a stage that was killed continues from what it had
+finished. Without a GPU the picture encoder stays as it is, the sound encoder is tuned, and heads train on cached
+features; where torch finds CUDA, the picture encoder is fine-tuned first (`fine_tune_pictures`).
 """
 
 from __future__ import annotations

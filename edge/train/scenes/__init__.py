@@ -1,1 +1,1 @@
-"""Labelled scenes, composed of recordings and of what the code makes."""
+"""Labelled scenes, composed of recordings and of synthetic pictures, sounds and sensor readings."""

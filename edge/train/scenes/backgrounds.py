@@ -1,4 +1,4 @@
-"""Real and made backgrounds for scenes, by split; real flames cut from an open clip."""
+"""Backgrounds for scenes by split, filmed and rendered; real flames cut from an open clip."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def fire_clip(data: Path, held_out: bool) -> tuple[U8, list[list[tuple[int, int,
 
 
 def boxes_to_cells(boxes: list[tuple[int, int, int, int]]) -> F32:
-    """[8,14]: how much of each 32-pixel cell the boxes cover, on the scale of `pictures.cells`."""
+    """[8,14]: how much of each 32-pixel cell the boxes cover, on the scale of `cell_coverage`."""
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     for x, y, w, h in boxes:
         mask[max(0, y) : y + h, max(0, x) : x + w] = 1

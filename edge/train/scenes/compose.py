@@ -1,9 +1,7 @@
 """Composes labelled audio-visual scenes: places, events in picture, sound and sensors, and hard negatives.
 
-A scene is 32 hops of 0.5 s from one camera, fixed by its seed. What each modality can know is labelled apart,
-so that a hidden modality never asks for what nobody could tell.
-
-Made sensor readings of a scene: what its events do to them, and what else does.
+A scene is 32 hops of 0.5 s from one camera, fixed by its seed. Each modality has its own labels, so that a hidden
+modality is never trained on what it cannot show. Sensor readings follow the scene's events and ambient changes.
 """
 
 from __future__ import annotations

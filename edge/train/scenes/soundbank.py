@@ -1,8 +1,7 @@
-"""Sounds by label and split, and the mixing of one labelled sound track from them.
+"""Sounds by label and split, the mixing of one labelled sound track from them, and background sound.
 
-Ordinary sound of every kind, two seconds at a time: what a prompt's evidence is compared with.
-
-Only open recordings and what the code makes. No label is used: a prompt's null is what its evidence is over all of it.
+Background sound of every kind, two seconds at a time, gives the distribution with which a prompt's evidence is
+compared. It comes from open recordings and from synthesis; no label is used.
 """
 
 from __future__ import annotations
