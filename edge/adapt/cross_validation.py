@@ -112,7 +112,7 @@ def fit_sources(
 
 
 def model_label_source(windows: Sequence[F32], columns: NDArray[np.int64], at: Sequence[int | None]) -> LinearProbe:
-    """What the model says of its own label of the same name, as it is, but for an offset: nought lies half-way between
+    """The model's own score of the label of the same name, but for an offset: 0 lies half-way between
     the clips with the event and the others. Labels that the model does not have stay neutral."""
     length = windows[0].shape[1]
     best = np.stack([w.max(0) for w in windows])

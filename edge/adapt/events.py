@@ -142,7 +142,7 @@ def _advice(outcome: LearningOutcome) -> list[str]:
         chance = m.events / m.clips
         if m.average_precision < chance + 0.25 * (1 - chance):
             lines.append(
-                f"{label} is hardly told from the rest (average precision {m.average_precision:.2f}, by chance "
+                f"{label} is hardly distinguished from the rest (average precision {m.average_precision:.2f}, by chance "
                 f"{chance:.2f}): give more, and more different, clips."
             )
     return [*lines, ""] if lines else []
@@ -187,7 +187,7 @@ class LearningResult:
 
 
 def learn_events(request: LearningRequest, progress: ProgressFactory, clock: Clock | None = None) -> LearningResult:
-    """Do it. InputError says what is wrong with the input; nothing is written then, nor when a label got worse."""
+    """Learn and write; nothing is written when a label got worse. InputError names what is wrong with the input."""
     examples = read_examples(request.source)
     loaded = load(request.config, needs=OFFLINE) if request.config else parse(_DEFAULTS)
     folder = load_folder(find_folder(loaded.config.model.name))

@@ -43,7 +43,7 @@ class Example:
 
 
 def read_examples(source: Path) -> list[Example]:
-    """Examples of a folder or CSV in a fixed order; InputError says what is wrong and what to do."""
+    """Examples of a folder or CSV in a fixed order; InputError names the fault and what to do."""
     if source.is_dir():
         examples = _from_folder(source)
     elif source.is_file():
@@ -214,7 +214,7 @@ class LabelledClip:
 
 
 def stack_windows(windows: Sequence[TaughtFeatures], silence: F32) -> tuple[dict[str, F32], Bool, Bool]:
-    """Described windows -> rows by source, heard and seen; what a dead microphone gives was not heard."""
+    """Described windows -> rows by source, and masks of sound and picture; a dead microphone counts as no sound."""
     has_sound = np.array(
         [w.sound is not None and not is_silence(w.sound[: len(silence)], silence) for w in windows], np.bool_
     )

@@ -128,7 +128,7 @@ class _NormalCollector:
         self._count += 1
 
     def on_event(self, event: Event) -> None:
-        """Events are not looked at: the recordings are taken to be ordinary."""
+        """Ignored: the recordings count as normal."""
 
     def background(self, manifest: Manifest, fitted: FittedNormal) -> ProfilePart:
         """The quiet time of every label, as one camera's without a break; the anomaly of windows held out."""

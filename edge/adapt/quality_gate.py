@@ -108,7 +108,7 @@ class PreviousEvents:
     held_out: Mapping[str, Sequence[float | None]]
 
     def values(self, clips: Sequence[LabelledClip], label: str) -> F64:
-        """The label's value of each clip [N]: held out for clips that it was learned from, else what it says now."""
+        """The label's value of each clip [N]: held out for clips that it was learned from, else its value now."""
         if self.head is None:
             return np.full(len(clips), np.nan)
         k = self.head.labels.index(label)
@@ -203,7 +203,7 @@ def _example_from(facts: Mapping[str, Any]) -> tuple[Example, str]:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonSet:
-    """A label's clips to compare on: what was said of them before and is now, what is true, and the figures before."""
+    """A label's clips to compare on: their values before and now, their truth, and the figures before."""
 
     origin: str
     before: ClipMetrics
@@ -213,8 +213,8 @@ class ComparisonSet:
 
 @dataclass(frozen=True, slots=True)
 class VersionComparison:
-    """Figures by label: ``now`` on all clips as they are marked now; ``before`` and ``after`` on the label's yardstick,
-    which ``origin`` names; the labels that fell or would be gone."""
+    """Figures by label: ``now`` on all clips as they are marked now; ``before`` and ``after`` on the label's reference
+    clips, which ``origin`` names; the labels that fell or would be gone."""
 
     now: Mapping[str, ClipMetrics]
     origin: Mapping[str, str]
@@ -284,7 +284,7 @@ def _comparison_sets(
 
 
 def _new_value(clip: LabelledClip, trained: CrossValidatedHead, held_out: Mapping[str, F64]) -> F64:
-    """What is said of a clip now by what did not learn from it [K]."""
+    """A clip's values now, from heads that did not learn from it [K]."""
     if clip.key in held_out:
         return held_out[clip.key]
     head = trained.head

@@ -31,12 +31,12 @@ ProgressFactory = Callable[[str, int], AbstractContextManager[Callable[[str], No
 
 CACHE: Final = "cache"
 CACHE_LIMIT: Final = 2000  # recordings whose descriptions are kept
-_EVENT_TAIL_S: Final = 1.0  # how long after its marked end an event may still be heard in the window
+_EVENT_TAIL_S: Final = 1.0  # how long after its marked end an event may still be in the window
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedRecording:
-    """A recording described: its windows' end in media seconds [n], what was said of them, and the model's own values
+    """A recording described: its windows' end in media seconds [n], their features, and the model's own values
     by label [n]."""
 
     digest: str
@@ -53,7 +53,7 @@ class _ScoreCollector:
         self.scores.append(scores)
 
     def on_event(self, event: Event) -> None:
-        """Events are not looked at here."""
+        """Ignored."""
 
 
 class RecordingReader:
@@ -109,7 +109,7 @@ class RecordingReader:
         return DescribedRecording(digest, times, tuple(extract_all(scores)), model)
 
     def _silence_embedding(self) -> F32:
-        """What the sound encoder says of silence, by a silent recording."""
+        """The sound embedding of silence, from a silent recording."""
         with tempfile.TemporaryDirectory(prefix="edge-silence-") as folder:
             path = Path(folder) / "silence.wav"
             with wave.open(str(path), "wb") as out:

@@ -1,4 +1,4 @@
-"""Multiple-instance softmax regression: a clip's label says only that the event occurs somewhere in it.
+"""Multiple-instance softmax regression: a clip's label means only that the event occurs somewhere in it.
 
 Also fits the reliability of each source: weights that calibrate held-out probabilities. Numpy alone, no randomness: the
 same clips give the same numbers.
@@ -34,7 +34,7 @@ _STEP: Final = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class ClipEvidence:
-    """One clip's windows: evidence by source [n,K], and whether sound was heard and a picture seen in each [n]."""
+    """One clip's windows: evidence by source [n,K], and whether each window has sound and a picture [n]."""
 
     evidence: Mapping[str, F64]
     has_sound: Bool

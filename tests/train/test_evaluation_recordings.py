@@ -132,7 +132,7 @@ def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, en
         assert fresh.features is not None
         for field in fields(Features):
             np.testing.assert_array_equal(getattr(kept.features, field.name), getattr(fresh.features, field.name))
-    with pytest.raises(MediaError, match="kept"):
+    with pytest.raises(MediaError, match="stored"):
         StoredReplay({}).run(clip, told)
 
 

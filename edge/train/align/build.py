@@ -89,7 +89,7 @@ def fit_from_logits(
     encoder: TextEncoder,
     encode_sound: EncodeSound, data: Path,
 ) -> FittedAlignment:  # fmt: skip
-    """From what was heard and seen to the fitted parts."""
+    """Fits the parts to logits of background sounds and pictures."""
     net, space = initial_projection(sound_logits, picture_logits, phrases, embeddings)
     space = train_projection(net, space, sound_logits, phrases, embeddings)
     knowledge = build_knowledge(folder, net.eval(), space, sound_logits, picture_logits, phrases, embeddings)

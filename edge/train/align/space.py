@@ -57,7 +57,7 @@ def all_phrases(
 ) -> list[Phrase]:
     """All phrases; ValueError for words about a name that is not there. ImageNet's names are lists of synonyms.
 
-    Of the labels only those that the words name: the others are heard, and the tags know them better.
+    Of the labels only those in the synonyms: the others have sound, and tags describe them better.
     """
     words = load_synonyms()
     for section, names in (("tags", tags), ("classes", classes)):
@@ -93,7 +93,7 @@ _TEMPERATURE: Final = 1 / 20
 
 @dataclass(frozen=True, slots=True)
 class TagLogits:
-    """Log-odds [n,527] of ordinary windows, as recorded and as heard."""
+    """Log-odds [n,527] of background windows, as recorded and through the microphone."""
 
     clean: F32
     tags: F32

@@ -248,7 +248,7 @@ def _paint(picture: NDArray[np.float32], person: _Projection, cloth: list[NDArra
 def _simulate(
     people: list[_Projection], rng: Rng, style: SceneStyle, hide: _Occluder
 ) -> tuple[Floats, Floats, Floats, Floats]:  # fmt: skip
-    """What the detector says at the newer picture of each hop, upright and turned: of people, of furniture and pictures
+    """Detections at the newer picture of each hop, upright and turned: of people, of furniture and pictures
     of people, and of others who sit still."""
     up, down = np.zeros((HOPS, BOXES, 4)), np.zeros((HOPS, BOXES, 4))
     up_score, down_score = np.full((HOPS, BOXES), -9.0), np.full((HOPS, BOXES), -9.0)

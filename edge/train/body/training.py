@@ -95,7 +95,7 @@ class BodySequences(NamedTuple):
 
 
 def load_scenes(path: Path, style: SceneStyle, draws: int) -> BodySequences:
-    """The features of what `cache_scenes` kept, each scene with several draws of what the detector says of it."""
+    """The features of what `cache_scenes` stored, each scene with several draws of its detections."""
     stored = np.load(path)
     rows, judged, ordinary = [], [], []
     motion, seeds = stored["motion"], stored["seed"].tolist()

@@ -25,7 +25,7 @@ TRUTH: Final[Mapping[str, tuple[str, ...]]] = {
     "knock": ("door_knock",), "fight": ("fight",), "fall": ("fall",), "earthquake_panic": ("crowd_panic",),
     "normal_person": ("person",), "normal_crowd": ("person",), "normal_car": ("vehicle",),
 }  # fmt: skip
-"""What a data set's class says of our labels. Everything else in it is a negative, but for the next table."""
+"""The labels that a data set's class is evidence for. Everything else in it is a negative, but for the next table."""
 
 AMBIGUOUS_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
     "fireworks": ("explosion", "gunshot", "fire", "smoke"),
@@ -74,7 +74,7 @@ class DatasetRow:
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """What is said of a set in the report."""
+    """A set as the report describes it."""
 
     title: str
     note: str = ""

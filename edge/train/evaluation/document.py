@@ -49,7 +49,7 @@ class TableBlock:
 
 @dataclass(frozen=True, slots=True)
 class PlotBlock:
-    """A drawing: ``name`` of its file, a sentence that says what it shows, and the SVG itself."""
+    """A drawing: ``name`` of its file, its caption, and the SVG itself."""
 
     name: str
     caption: str
@@ -65,7 +65,7 @@ svg{max-width:100%;height:auto}figcaption{font-size:13px;color:#57606a}figure{ma
 
 
 def markdown(blocks: Sequence[Block], images: str) -> str:
-    """Markdown; plots are taken from the folder ``images``, as seen from the file."""
+    """Markdown; plots are linked in the folder ``images``, relative to the file."""
     return "\n\n".join(_markdown(block, images) for block in blocks) + "\n"
 
 

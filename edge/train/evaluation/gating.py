@@ -60,7 +60,7 @@ class EventDifference:
 
 
 class CachedGraph:
-    """A graph that does not compute twice what it was asked before, unless told to (`parts.Graph`).
+    """An `InferenceGraph` that caches its outputs by input, unless ``remembers`` is false.
 
     ``costs_s`` has the CPU time of every row that was computed.
     """
@@ -102,8 +102,8 @@ class CachedGraph:
         if key not in self._cache:
             self._compute(feed, out)
             self._cache[key] = {name: array.copy() for name, array in out.items()}
-        for name, said in self._cache[key].items():
-            np.copyto(out[name], said)
+        for name, array in self._cache[key].items():
+            np.copyto(out[name], array)
 
     def _compute(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
         began_s = cpu_s()
@@ -111,7 +111,7 @@ class CachedGraph:
         self.costs_s.append(cpu_s() - began_s)
 
     def clear(self) -> None:
-        """Everything that was said."""
+        """Empty the cache."""
         self._cache.clear()
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from edge.train.evaluation.recordings import RecordingResult
 from edge.train.labels import HOP_S, WINDOW_S
 
 MIN_GROUPS: Final = 4
-"""Sources fewer of which give no interval: drawing them again says nothing."""
+"""With fewer sources there is no interval: resampling them means nothing."""
 _NONE: Final = ConfidenceInterval(float("nan"), float("nan"), float("nan"))
 
 
@@ -39,7 +39,7 @@ class ScoredRecording:
 
 @dataclass(frozen=True, slots=True)
 class LabelMetrics:
-    """One label over one lot of recordings.
+    """One label over a set of recordings.
 
     ``average_precision`` and ``auc`` are of each recording's highest score; NaN without positives or negatives.
     ``recall_hour`` is recall at one false alarm an hour of the negatives (none where they last less), ``recall`` the
@@ -70,7 +70,7 @@ class LabelCalibration:
 
 
 def measure_label(scored: Sequence[ScoredRecording], label: str, replicates: int = 400) -> LabelMetrics:
-    """`LabelMetrics` of ``label`` over the recordings whose class says whether they hold it."""
+    """`LabelMetrics` of ``label`` over the recordings whose class settles whether they hold it."""
     kept, truth = _labelled(scored, label)
     peaks = np.array([one.result.peak(label) for one in kept])
     negatives = [one for one, holds in zip(kept, truth, strict=True) if not holds]
@@ -122,8 +122,8 @@ def label_calibration(
 ) -> LabelCalibration | None:
     """Calibration of ``label``; None without both positives and negatives.
 
-    Windows of recordings with the event count where ``active`` (by path, seconds from, to) says that it is going on in
-    the window, and not at all where it says nothing; all windows of the others count as without it.
+    Windows of recordings with the event count where ``active`` (by path, seconds from, to) has it active in
+    the window, and not at all where it has no span; all windows of the others count as without it.
     """
     kept, truth = _labelled(scored, label)
     if not truth.any() or truth.all():

@@ -41,7 +41,7 @@ REPLAY_CONFIG: Final = "cameras: {recording: {source: {type: file, path: recordi
 
 @dataclass(frozen=True, slots=True)
 class DetectedEvent:
-    """An event of a recording: its label, where it begins, and the media time at which it was told."""
+    """An event of a recording: its label, where it begins, and the media time at which it was reported."""
 
     label: str
     begin_s: float
@@ -50,7 +50,7 @@ class DetectedEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecordingResult:
-    """What the model and the detector said of one recording: ``values`` [N,C] at ``t_s`` [N], NaN where not scored."""
+    """Scores and events of one recording: ``values`` [N,C] at ``t_s`` [N], NaN where not scored."""
 
     t_s: NDArray[np.float64]
     values: F32
@@ -73,7 +73,7 @@ class RecordingResult:
 
 @dataclass(frozen=True, slots=True)
 class ReplayJob:
-    """One recording to be looked at, what of it, and whether its windows are kept whole (`kept`)."""
+    """One recording to replay, which of its streams, and whether its windows are stored whole (`window_store`)."""
 
     path: Path
     view: StreamSelection = "whole"
@@ -110,10 +110,10 @@ class ResultCollector:
 
 
 class RecordingRunner:
-    """Runs jobs through one model folder and keeps their answers in ``cache``.
+    """Runs jobs through one model folder and caches their results in ``cache``.
 
     Jobs are spread over ``workers`` processes, each with a model of its own. ``model``: runtime and precision, as in
-    config.yaml; their answers are kept apart.
+    config.yaml; their results are cached apart.
     """
 
     def __init__(self, engine: Path, cache: Path, workers: int = 1, model: Mapping[str, str] | None = None) -> None:
@@ -131,20 +131,20 @@ class RecordingRunner:
 
     @property
     def cache(self) -> Path:
-        """Where everything that these weights gave is kept."""
+        """The folder of everything that these weights gave."""
         return self._cache
 
     def clear_cache(self) -> None:
-        """Drop the answers that are kept of these weights."""
+        """Delete the cached results of these weights."""
         for file in self._cache.glob("*.npz"):
             file.unlink()
 
     def windows_path(self, job: ReplayJob) -> Path:
-        """Where the windows of a job that keeps them are."""
+        """The file of the windows of a job that stores them."""
         return self._path_of(job).with_suffix(".windows.npz")
 
     def run(self, jobs: Sequence[ReplayJob]) -> Iterator[tuple[ReplayJob, RecordingResult | None]]:
-        """Every job's answer, in the order in which they are ready; None where the file cannot be read."""
+        """Every job's result, in the order in which they are ready; None where the file cannot be read."""
         todo = []
         for job in dict.fromkeys(jobs):
             if self.is_done(job):
@@ -190,7 +190,7 @@ class RecordingRunner:
 
 
 def save_result(path: Path, answer: RecordingResult | None) -> None:
-    """Write an answer whole or not at all."""
+    """Write a result atomically."""
     facts: dict[str, Any] = {"readable": answer is not None}
     arrays: dict[str, NDArray[Any]] = {}
     if answer is not None:

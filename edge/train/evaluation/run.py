@@ -69,7 +69,7 @@ class EvaluationOptions:
 
 @dataclass(slots=True)
 class EvaluationResults:
-    """All that was measured; the report is made of this alone."""
+    """All results; the report rests on these alone."""
 
     model: str
     digest: str
@@ -133,7 +133,7 @@ def replay_job(row: DatasetRow, view: StreamSelection = "whole") -> ReplayJob:
 def run_jobs(
     runner: RecordingRunner, jobs: Sequence[ReplayJob], progress: ProgressCallback
 ) -> dict[ReplayJob, RecordingResult | None]:
-    """Every job's answer; says how far it is."""
+    """Every job's result; reports progress."""
     results: dict[ReplayJob, RecordingResult | None] = {}
     for job, answer in runner.run(jobs):
         results[job] = answer
@@ -156,7 +156,7 @@ def activity_spans(runner: RecordingRunner, rows: Iterable[DatasetRow]) -> dict[
 def measure_latencies(
     runner: RecordingRunner, rows: Sequence[DatasetRow], labels: Sequence[Label], progress: ProgressCallback
 ) -> list[OnsetLatency]:
-    """From the sample at which a sound begins to the telling of its event, on recordings composed for it."""
+    """From the sample at which a sound begins to the report of its event, on recordings composed for it."""
     folder = runner.cache.parent / "onsets"
     folder.mkdir(exist_ok=True)
     jobs: dict[ReplayJob, tuple[str, float]] = {}
@@ -200,7 +200,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write whole or not at all."""
+    """Write JSON atomically."""
     atomic_write(path, json.dumps(value, indent=1))
 
 

@@ -258,7 +258,7 @@ def tier_text(lot: Sequence[ScoredRecording]) -> str:
 
 
 def labels_present(findings: EvaluationResults, lot: Sequence[ScoredRecording]) -> list[str]:
-    """The model's labels that some recording of ``lot`` holds."""
+    """The model's labels that occur in ``lot``."""
     held = {label for one in lot for label in TRUTH.get(one.row.label, ())}
     return [name for name in label_names(findings) if name in held]
 
@@ -275,7 +275,7 @@ def yamnet_average_precision(findings: EvaluationResults, lot: Sequence[ScoredRe
 
 
 def false_event_text(f: LabelMetrics) -> str:
-    """Events where the label was not, and in how many hours; a dash where nothing can be said."""
+    """False events, and in how many hours; a dash without negatives."""
     if f.label in UNLABELLED or not f.negatives:
         return "–"
     return f"{f.false_events} in {f.hours:.2f} h"

@@ -33,7 +33,7 @@ _NOISE: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class OnsetLatency:
-    """How long after the sound began the event of its label was told, in media time; None where it was not."""
+    """Media time from the onset of the sound to the report of its event; None without an event."""
 
     label: str
     path: str
@@ -77,7 +77,7 @@ def pad_to_onset(path: Path, out: Path) -> float:
 
 
 def onset_latency(result: RecordingResult, label: str, onset_s: float) -> float | None:
-    """From ``onset_s`` to the first telling of ``label`` after it; None when it never came."""
+    """From ``onset_s`` to the first event of ``label`` reported after it; None without one."""
     delays = [b.reported_s - onset_s for b in result.events if b.label == label and b.reported_s >= onset_s]
     return min(delays) if delays else None
 

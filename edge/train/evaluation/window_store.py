@@ -27,11 +27,11 @@ _FEATURES: Final = tuple(field.name for field in fields(Features))
 
 
 def save_scores(path: Path, scores: Sequence[Scores]) -> None:
-    """Write the windows of one recording, whole or not at all; windows without features are refused (ValueError)."""
+    """Write the windows of one recording, whole or not at all; windows without features raise ValueError."""
     names = list(scores[0].values) if scores else []
     features = [s.features for s in scores if s.features is not None]
     if len(features) != len(scores):
-        raise ValueError(f"{path}: windows without features cannot be kept")
+        raise ValueError(f"{path}: windows without features cannot be stored")
     arrays: dict[str, NDArray[Any]] = {
         "numbers": np.array([[getattr(s, name) for name in _NUMBERS] for s in scores], np.int64),
         "media": np.array([[getattr(s.media_end, name) for name in _MEDIA] for s in scores], np.int64),
@@ -57,27 +57,27 @@ def save_scores(path: Path, scores: Sequence[Scores]) -> None:
 
 
 def load_scores(path: Path) -> list[Scores]:
-    """What `save_scores` wrote; MediaError when nothing was kept there."""
+    """What `save_scores` wrote; MediaError when nothing is stored there."""
     try:
         with np.load(path) as held:
             arrays = {name: held[name] for name in held.files}
     except FileNotFoundError as error:
-        raise MediaError(f"{path}: no windows are kept of this recording; play it first") from error
+        raise MediaError(f"{path}: no windows are stored of this recording; replay it first") from error
     facts: Mapping[str, Any] = json.loads(str(arrays["facts"]))
     return [_scores(arrays, facts, k) for k in range(len(arrays["numbers"]))]
 
 
 class StoredReplay:
-    """Stands in for `edge.replay.Replay`: tells the kept windows of a recording, and no events."""
+    """Stands in for `edge.replay.Replay`: replays the stored windows of a recording, and no events."""
 
     def __init__(self, place: Mapping[Path, Path]) -> None:
-        """``place``: where the windows of each recording are kept."""
+        """``place``: where the windows of each recording are stored."""
         self._place = dict(place)
 
     def run(self, path: Path, listener: ReplayListener) -> ReplaySummary:
-        """Tell every window in order; MediaError for a recording that is not kept."""
+        """Give every window to ``listener`` in order; MediaError for a recording that is not stored."""
         if path not in self._place:
-            raise MediaError(f"{path}: no windows are kept of this recording")
+            raise MediaError(f"{path}: no windows are stored of this recording")
         scores = load_scores(self._place[path])
         for one in scores:
             listener.on_scores(one)

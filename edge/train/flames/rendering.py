@@ -32,7 +32,7 @@ UNKNOWN: Final = -1.0
 @dataclass(frozen=True, slots=True)
 class FlameShot:
     """`frames` u8 [2,256,448,3], earlier first (equal for a still); `cell_coverage` f32 [4,8,14], how much of each cell
-    each dense event covers, -1 where nobody can say; `kind` says what was laid in."""
+    each dense event covers, -1 where unknown; `kind` names what was added."""
 
     frames: U8
     cells: F32

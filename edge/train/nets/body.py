@@ -76,7 +76,7 @@ def lying_candidates(turned: AnchorPredictions) -> tuple[Tensor, Tensor]:
 
 def body_features(anchors: AnchorPredictions, turned: AnchorPredictions, motion: Tensor, video_ok: Tensor) -> Tensor:
     """Detections of the picture and of those of `rotate_to_sides` [2B,...], motion [B,16,28,14] of `MotionNet`,
-    video_ok [B,2] -> [B,24]. Zeros where nothing is seen."""
+    video_ok [B,2] -> [B,24]. Zeros without a picture."""
     b = video_ok.shape[0]
     up = top_candidates(anchors.box, anchors.objectness * anchors.classes[:, :1])
     both = suppress_overlaps(*(torch.cat(pair, 0) for pair in zip(up, lying_candidates(turned), strict=True)))
@@ -135,7 +135,7 @@ class BodyHead(nn.Module):
     limit: Tensor
 
     def forward(self, body: Tensor, past: Tensor, memory_ok: Tensor, tags: Tensor | None = None) -> Tensor:
-        """body [B,24], past [B,16,24] oldest first, memory_ok [B,16], AudioSet log-odds [B,527] where heard
+        """body [B,24], past [B,16,24] oldest first, memory_ok [B,16], AudioSet log-odds [B,527] where there is sound
         (very negative where not) -> [B,2], at most `limit` (log-odds)."""
         history = torch.cat([past * memory_ok[..., None], body[:, None]], 1)
         there = torch.cat([memory_ok, torch.ones_like(memory_ok[:, :1])], 1)

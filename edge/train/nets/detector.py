@@ -24,7 +24,7 @@ _MIN_SCORE: Final = 0.1
 
 
 class AnchorPredictions(NamedTuple):
-    """What the detector says of each place: `box` [B,4,A] (centre x, y, width, height in pixels), `objectness` [B,1,A]
+    """Predictions of each anchor: `box` [B,4,A] (centre x, y, width, height in pixels), `objectness` [B,1,A]
     and `classes` [B,K,A] (probabilities; K = 80, or 1 where people alone were asked for)."""
 
     box: Tensor

@@ -48,11 +48,11 @@ _MAX_CORRECTION: Final = 3.0
 _WIDEST: Final = max(len(label.tags) for label in LABELS)
 _RIVALS: Final = max(len(label.rivals) for label in LABELS)
 NO_BODY_LOGIT: Final = -8.0
-"""Log-odds of a body event where nobody is seen."""
+"""Log-odds of a body event where no person is in view."""
 
 
 class HopFeatures(NamedTuple):
-    """What the encoders say about one hop. Parts that are not there hold zeros and their mask is 0."""
+    """Features of one hop from the encoders. Parts that are not there hold zeros and their mask is 0."""
 
     cells: Tensor  # [B,14,MAP] picture cells
     top: Tensor  # [B,1280] picture
@@ -89,7 +89,7 @@ class FusionHead(nn.Module):
 
     logit_c = log(e^prior_c + sum_m there_m knows_mc e^u_mc) + correction_c, |correction| <= 3, so the fused
     answer stays near its best part when the correction is wrong; then the calibration's scale and offset.
-    Labels with a `tag_offset` had no real recordings: their heard evidence stays the tags' own, and what is corrected
+    Labels with a `tag_offset` had no real recordings: their audio evidence stays the tags' own, and what is corrected
     is a third of that; what the detector or the body head decides is not corrected. `picture_limit` caps what is seen,
     in evidence log-odds.
     """
@@ -285,12 +285,12 @@ class TextProjection(nn.Module):
             self.seen_sharpness.fill_(PICTURE_SHARPNESS)
 
     def project_sound(self, tags: Tensor) -> Tensor:
-        """Unit vectors [B,192] of what is heard."""
+        """Unit vectors [B,192] of sound."""
         above = (tags - self.heard_usual) * self.heard_scale
         return normalise(torch.softmax(above * self.heard_sharpness, 1) @ self.heard_names)
 
     def project_picture(self, picture_tags: Tensor, classes: Tensor) -> Tensor:
-        """Unit vectors [B,192] of what is seen."""
+        """Unit vectors [B,192] of pictures."""
         above = (log_odds(torch.cat([picture_tags, classes], 1)) - self.seen_usual) * self.seen_scale
         return normalise(torch.softmax(above * self.seen_sharpness, 1) @ self.seen_names)
 

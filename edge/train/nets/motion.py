@@ -19,7 +19,7 @@ MOTION_CHANNELS: Final = (
     "dx", "dy", "gain", "fit", "far_dx", "far_dy", "far_gain", "far_fit",
     "change_top_left", "change_top_right", "change_bottom_left", "change_bottom_right", "change_most", "brighter",
 )  # fmt: skip
-"""What each channel of `MotionNet` says; its docstring has the units."""
+"""The channels of `MotionNet`; its docstring has the units."""
 
 ROWS: Final = 16
 COLUMNS: Final = 28

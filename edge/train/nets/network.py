@@ -91,7 +91,7 @@ class FusedNet(nn.Module):
         self, vision: VisionFeatures, sound: AudioFeatures,
         video_ok: Tensor, audio_ok: Tensor, sensors: Tensor, sensor_ok: Tensor, memory: Tensor, memory_ok: Tensor,
     ) -> NetworkOutputs:  # fmt: skip
-        """What is cheap: from what was seen and heard to the answers."""
+        """The cheap part: from vision and audio features to the outputs."""
         video_mask, audio_mask = video_ok.amax(1), _audio_mask(audio_ok)
         cells, dense = self.dense(vision.grid, vision.top)
         acts = self.acts(vision.body, memory[..., -BODY_DIM:], memory_ok)
@@ -151,7 +151,7 @@ def _audio_mask(audio_ok: Tensor) -> Tensor:
 
 
 def empty_body_features(top: Tensor) -> tuple[Tensor, Tensor]:
-    """`acts` and `body` of hops in which nobody is seen, as many as `top` [B,...] has."""
+    """`acts` and `body` of hops without a person, as many as `top` [B,...] has."""
     zero = torch.zeros_like(top[:, :1])
     return (zero + NO_BODY_LOGIT).expand(-1, BODY_CHANNELS), zero.expand(-1, BODY_DIM)
 

@@ -57,7 +57,7 @@ class AudioBatch(NamedTuple):
 
 def train_audio(weights: Path, data: Path, packages: Path | None, work: Path, run: AudioTrainingConfig) -> None:
     """Writes work/audio.pt: the student, and the fusion head's audio evidence, trained on it. The run is kept in
-    work/audio_run.pt at every check, and goes on from it."""
+    work/audio_run.pt at every check, and continues from it."""
     torch.manual_seed(run.seed)
     bank, held = (build_sound_bank(data, packages, h, count=48 if not h else 16, seed=run.seed) for h in (False, True))
     start = weights / "mn04_as_mAP_432.pt"

@@ -45,7 +45,7 @@ _BINS: Final = 15
 @dataclass(frozen=True, slots=True)
 class LabelFit:
     """One label's calibration, where it is from (`recordings`, `tags`: the fit that tags share, `set`), recordings with
-    the event, and the expected calibration error on sources that the fit had not seen, of windows and of recordings."""
+    the event, and the expected calibration error on sources left out of the fit, of windows and of recordings."""
 
     label: str
     origin: str
@@ -76,8 +76,8 @@ class _RecordingSet(NamedTuple):
 
 
 def calibrate_head(net: FusedNet, held: FeatureRows, ordinary: FeatureRows, real: FeatureRows) -> list[LabelFit]:
-    """Write scale, offset and picture limits into the head, and say how well it went. `ordinary` are open recordings
-    without any event, `real` held-out ones, as they are in service (`scenes/realistic.py`)."""
+    """Write scale, offset and picture limits into the head; the fit of each label. `ordinary` are open recordings
+    without any event, `real` held-out ones, as they are in service (`recipe/recordings.py`)."""
     head = net.head
     head.scale.fill_(1.0)
     head.offset.fill_(0.0)
@@ -106,7 +106,7 @@ def calibrate_head(net: FusedNet, held: FeatureRows, ordinary: FeatureRows, real
 
 
 def calibration_csv(fits: list[LabelFit]) -> str:
-    """As CSV."""
+    """The fits as CSV."""
     lines = ["label,origin,scale,offset,recordings,ece_windows_unseen,ece_recordings_unseen"]
     lines += [
         f"{f.label},{f.origin},{f.scale:.4f},{f.offset:.4f},{f.positives},{f.ece_windows:.4f},{f.ece_recordings:.4f}"
@@ -185,7 +185,7 @@ def borrow_positives(tags: CalibrationSamples, own: CalibrationSamples) -> Calib
 
 
 def concatenate_samples(parts: list[CalibrationSamples]) -> CalibrationSamples:
-    """All of them."""
+    """All samples of ``parts``."""
     return CalibrationSamples(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 

@@ -47,7 +47,7 @@ _SCENES_PER_PART: Final = 4
 @dataclass(frozen=True, slots=True)
 class ScenePlan:
     """How much to compose. `scenes` have 32 hops; `glimpses` are scenes of which two hops are rendered, `fires` more of
-    them in which fire is seen; `plain` are real pictures as they are, of each open clip and zoom."""
+    them in which fire is visible; `plain` are real pictures as they are, of each open clip and zoom."""
 
     scenes: int = 56
     glimpses: int = 600
@@ -120,7 +120,7 @@ def _write_npz(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def _two_hops(seed: int, bank: SoundBank) -> tuple[ComposedScene, range]:
-    """A scene and two hops of it, inside a seen event where there is one."""
+    """A scene and two hops of it, inside a visible event where there is one."""
     scene = compose_scene(seed, bank)
     rng = np.random.default_rng(seed)
     active = np.flatnonzero(scene.evident[:, 0].max(1) > 0.5)
@@ -170,7 +170,7 @@ _SCENES_PER_SAVE: Final = 16
 
 class FeatureRows(NamedTuple):
     """Features [N,...], `evident` [N,3,C], and `scene` [N]; hops of a scene are in order. Of recordings also their
-    names, one a scene, and where something is heard (`loud` [N])."""
+    names, one a scene, and where there is sound (`loud` [N])."""
 
     features: HopFeatures
     evident: Tensor
@@ -216,7 +216,7 @@ def encode_sounds(
     net: FusedNet, data: Path, packages: Path | None, work: Path, held_out: bool, seeds: list[int]
 ) -> tuple[Tensor, ...]:
     """Embedding, tags, sensors, their mask and `evident` of these scenes' hops; kept in <work>/sounds_<split>.pt, which
-    grows scene by scene, so that a killed run goes on."""
+    grows scene by scene, so that a killed run continues."""
     path = work / f"sounds_{'held' if held_out else 'train'}.pt"
     rows: list[list[Tensor]] = checkpoint.load(path) or []
     if len(rows) < len(seeds):

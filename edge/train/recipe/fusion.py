@@ -96,7 +96,7 @@ def train_fusion_head(
     head: FusionHead, train: FeatureRows, held: FeatureRows, run: FusionTrainingConfig, path: Path | None = None
 ) -> BestStep:
     """Cross entropy on what the modalities that are there can tell, with memory from the scene's earlier hops. Leaves
-    the best weights in `head`. With `path` the run is kept there at every check and goes on from it."""
+    the best weights in `head`. With `path` the run is saved there at every check and continues from it."""
     generator = torch.Generator().manual_seed(run.seed)
     torch.manual_seed(run.seed)
     optimiser, rates = _optimiser(head)
@@ -185,8 +185,9 @@ def label_loss(logits: Tensor, evident: Tensor, known: Tensor) -> Tensor:
 
 
 def contrastive_loss(head: FusionHead, hop: HopTokens, known: Tensor, evident: Tensor) -> Tensor:
-    """Among hops in which one event is both seen and heard: the embedding of the picture alone finds that of the sound
-    of the same event among all others, and the other way round (supervised contrastive loss, Khosla et al. 2020)."""
+    """Among hops in which one event has both picture and sound: the embedding of the picture alone finds that of the
+    sound of the same event among all others, and the other way round (supervised contrastive loss, Khosla et al.
+    2020)."""
     both = (evident[:, 0] > 0.75) & (evident[:, 1] > 0.75) & (known[:, :1] * known[:, 1:2] > 0)
     rows = torch.nonzero(both.any(1))[:, 0]
     if len(rows) < 4:

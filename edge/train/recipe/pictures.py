@@ -120,7 +120,7 @@ def _scene_batches(
 def _scene_hop(
     seed: int, bank: SoundBank, places: Backgrounds, rng: np.random.Generator
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    """One hop of a scene, in a seen event where there is one."""
+    """One hop of a scene, in a visible event where there is one."""
     scene = compose_scene(seed, bank)
     active = np.flatnonzero(scene.evident[:, 0].max(1) > 0.5)
     hop = int(rng.choice(active)) if len(active) else int(rng.integers(HOPS))

@@ -74,7 +74,7 @@ _ACTIVITY_RATIO: Final = 0.08
 
 @dataclass(frozen=True, slots=True)
 class LabelledMedia:
-    """One recording to play: its event is `heard`, `is_visible`, both or (label "") neither."""
+    """One recording to play: its event is in the sound, in the picture (`is_visible`) or (label "") absent."""
 
     media: RecordingMedia
     label: str

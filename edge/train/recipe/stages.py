@@ -110,7 +110,7 @@ def load_evidence_weights(sources: TrainingPaths) -> dict[str, torch.Tensor]:
 def _training_stages(
     sources: TrainingPaths, sizes: TrainingSizes, fusion: str, gpu: bool
 ) -> list[tuple[str, str, Callable[[], object]]]:  # fmt: skip
-    """Name, the file that says it is done, and what to run."""
+    """Name, the file whose presence means that it is done, and the function to run."""
     s = sources
     pictures = (
         (f"pictures ({split})", f"pictures_{split}.npz",

@@ -204,7 +204,7 @@ def compose_sensors(seed: int, bank: SoundBank) -> tuple[F32, F32, F32]:
 
 
 def is_event_visible(seed: int, bank: SoundBank, label: str) -> bool:
-    """Whether this event is seen in the scene of that seed, without composing it."""
+    """Whether this event is visible in the scene of that seed, without composing it."""
     return any(event.seen and event.label == label for event in _draw_events(np.random.default_rng(seed), bank))
 
 

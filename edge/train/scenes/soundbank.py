@@ -46,7 +46,7 @@ class BackgroundSounds:
     kinds: dict[str, list[Wave]]
 
     def pairs(self, count: int, seed: int) -> Iterator[tuple[Wave, Wave]]:
-        """``count`` windows f32[64000], as recorded and as heard: half of them through a poor microphone in a room,
+        """``count`` windows f32[64000], as recorded and as received: half of them through a poor microphone in a room,
         at any level."""
         rng = np.random.default_rng(seed)
         for _ in range(count):
