@@ -142,7 +142,7 @@ def _advice(outcome: LearningOutcome) -> list[str]:
         chance = m.events / m.clips
         if m.average_precision < chance + 0.25 * (1 - chance):
             lines.append(
-                f"{label} is hardly distinguished from the rest (average precision {m.average_precision:.2f}, by chance "
+                f"{label} is hardly told apart from the rest (average precision {m.average_precision:.2f}, by chance "
                 f"{chance:.2f}): give more, and more different, clips."
             )
     return [*lines, ""] if lines else []

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.train.body.actions import Action, draw_action
-from edge.train.body.skeleton import BONES, STEP_S, Floats, Rng, SkeletonTrack, joint_positions
+from edge.train.body.skeleton import BONES, STEP_S, Floats, Rng, SkeletonTrack, joint_positions, unit_vectors
 from edge.train.labels import HEIGHT, PAD_VALUE, WIDTH
 
 U8 = NDArray[np.uint8]
@@ -150,17 +150,12 @@ def _project(track: SkeletonTrack, view: PinholeCamera) -> _Projection:
     low = np.min([p - r[:, None] for p, r in ends], 0)
     high = np.max([p + r[:, None] for p, r in ends], 0)
     feet, pelvis, neck = (pixels[:, 13] + pixels[:, 14]) / 2, pixels[:, 0], pixels[:, 1]
-    axis = 0.6 * _unit(neck - pelvis) + 0.4 * _unit(pelvis - feet)
+    axis = 0.6 * unit_vectors(neck - pelvis) + 0.4 * unit_vectors(pelvis - feet)
     angle = np.degrees(np.arctan2(axis[:, 0], -axis[:, 1]))
     bent = np.linalg.norm(axis, axis=1)
     angle = np.where(bent < 0.8, 0.6, 1.0) * angle
     length = np.linalg.norm(high - low, axis=1) / (track.height * view.focal / ahead[:, 0])
     return _Projection(pixels, ahead, radius, np.concatenate([low, high], 1), angle, np.clip(length, 0, 1))
-
-
-def _unit(v: Floats) -> Floats:
-    out: Floats = v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-6)
-    return out
 
 
 def _draw_occluder(rng: Rng) -> _Occluder:

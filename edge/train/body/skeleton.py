@@ -179,3 +179,9 @@ def _fidget(t: Floats, hz: float, rng: Rng) -> Floats:
         out += np.sin(2 * np.pi * (t[:, None] * rate + rng.random(ANGLES - 2))) * rng.uniform(0.3, 1.0, ANGLES - 2)
     scaled: Floats = out * np.array([0.4, 0.5, 0.5, 0.2, 0.2, 0.6, 0.6, 1, 1, 0.6, 0.6, 1, 1])
     return scaled
+
+
+def unit_vectors(v: Floats) -> Floats:
+    """Rows [n,d] scaled to length 1."""
+    out: Floats = v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-6)
+    return out
