@@ -153,3 +153,11 @@ def test_a_model_exchanged_while_it_is_measured_is_noticed(tmp_path: Path, clip:
     (engine / "model.yaml").write_text(text.replace(bench.folder.manifest.sha256, "0" * 64))
     with pytest.raises(ModelError, match="exchanged"):
         dict(bench.run([ReplayJob(clip)]))
+
+
+def test_evaluation_without_the_extra_says_what_to_install(
+    tmp_path: Path, engine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert main(["learn", "evaluate", "--data", str(tmp_path), "--engine", str(engine)]) == 2
+    assert "scripts/setup learn" in capsys.readouterr().err

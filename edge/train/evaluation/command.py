@@ -54,11 +54,13 @@ def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentP
 def main_evaluate(args: argparse.Namespace) -> int:
     """Measure and write; the Markdown goes to standard output when no file is given."""
     from edge.train.evaluation.document import markdown, write_report
+    from edge.train.evaluation.metrics import scikit_metrics
     from edge.train.evaluation.protocols import run_protocols
     from edge.train.evaluation.recordings import RecordingRunner
     from edge.train.evaluation.report import report_blocks
     from edge.train.evaluation.run import EvaluationOptions, EvaluationResults, read_json, run_evaluation
 
+    scikit_metrics()  # before hours of replay, not after them
     options = EvaluationOptions(
         data=_data(args.data),
         engine=args.engine,
@@ -140,7 +142,10 @@ def main_gating(args: argparse.Namespace) -> int:
     """Replay and write the table to standard output; 1 when gating lost or added an event."""
     from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS
     from edge.train.evaluation.gating import GatingComparison, event_changes, gating_table
+    from edge.train.evaluation.metrics import scikit_metrics
 
+    if not args.files:
+        scikit_metrics()  # recordings of one's own have no truth to measure
     comparison, played = GatingComparison(args.engine, [DEFAULT_GATE_LIMITS]), []
     rows = _rows(args)
     with tempfile.TemporaryDirectory(prefix="edge-gating-") as name:

@@ -54,14 +54,14 @@ def average_precision(scores: F64, truth: BoolArray) -> float:
         return 0.0
     ranks = np.empty(len(scores), np.int64)
     ranks[np.lexsort((~truth, scores))] = np.arange(len(scores))
-    return float(_scikit_metrics().average_precision_score(truth, ranks))
+    return float(scikit_metrics().average_precision_score(truth, ranks))
 
 
 def roc_auc(scores: F64, truth: BoolArray) -> float:
     """The chance that a positive scores above a negative, ties half; NaN without both (Mann & Whitney 1947)."""
     if not truth.any() or truth.all():
         return float("nan")
-    return float(_scikit_metrics().roc_auc_score(truth, scores))
+    return float(scikit_metrics().roc_auc_score(truth, scores))
 
 
 def bootstrap_interval(
@@ -134,7 +134,8 @@ def expected_calibration_error(
     return sum(b.weight * abs(b.mean - b.share) for b in found) if found else float("nan")
 
 
-def _scikit_metrics() -> Any:
+def scikit_metrics() -> Any:
+    """The module `sklearn.metrics`; InputError where the extra `learn` is not installed."""
     try:
         from sklearn import metrics
     except ImportError as error:
