@@ -2,8 +2,8 @@
 
 Memory has everything at once; `flush`, on a thread of its own, writes all changes in one transaction with a full sync.
 No other method touches the disk, so a disk that hangs or fails blocks nothing else. A message may be sent when it is on
-disk, or a quarter of a second after it was appended. If the disk answers within that time, a kill loses nothing that was
-sent. Messages are sent in order of their sequence number, which is never used twice. Thread-safe.
+disk, or a quarter of a second after it was appended. If the disk answers within that time, a kill loses nothing that
+was sent. Messages are sent in order of their sequence number, which is never used twice. Thread-safe.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Outbox:
     @property
     def next_s(self) -> float | None:
         """Seconds until the first message that waits for the disk may be sent without it; None when none waits."""
-        now_ns, grace_ns = self._clock.mono_ns(), nanoseconds(self.GRACE_S)
+        now_ns, grace_ns = self.clock.mono_ns(), nanoseconds(self.GRACE_S)
         with self._lock:
             leaves_ns = next((ns + grace_ns for ns in self._backlog.held_since() if ns + grace_ns > now_ns), None)
         return None if leaves_ns is None else seconds(leaves_ns - now_ns)
