@@ -90,7 +90,7 @@ class Detector:
         return [event for rule in active for event in self._advance(rule, scores, results[rule.name])]
 
     def rule_values(self, scores: Scores) -> RuleValues:
-        """The values that the rules compared with thresholds in the camera's newest window, that of ``scores``.
+        """The values that the rules compared with thresholds in the newest window, that of ``scores``.
 
         Rules that are off or disarmed are left out. A window that was not evaluated has no values.
         """

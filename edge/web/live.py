@@ -1,4 +1,4 @@
-"""What happens now: news as server-sent events, pictures and sound of each camera."""
+"""Live state over HTTP: updates as server-sent events, pictures and sound of each camera."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class RecentScoresResponse:
 
 @router.get("/live", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def live(box: BackendDep) -> StreamingResponse:
-    """News as server-sent events: hello, scores, event, facts, held_back, changed; after missed comes another hello.
+    """Updates as server-sent events: hello, scores, event, facts, held_back, changed; after missed comes another hello.
     Ends when the node stops."""
     listener = box.hub.subscribe(asyncio.get_running_loop())
     if listener is None:
@@ -70,8 +70,8 @@ async def live(box: BackendDep) -> StreamingResponse:
 
 @router.get("/cameras/{camera}/picture.jpg", response_class=Response, responses=JPEG)
 def picture(rooms: StateDep, camera: CameraName, after: After | None = None) -> Response:
-    """The newest picture as the model sees it; 204 when it is the one numbered ``after``. What was found in this very
-    picture is in `X-Edge-Boxes`."""
+    """The newest picture at the model's size; 204 when it is the one numbered ``after``. `X-Edge-Boxes` has the boxes
+    detected in this picture."""
     jpeg = rooms.jpeg_cache(camera).newest()
     if after is not None and (jpeg is None or jpeg.number == after):
         return Response(status_code=204)
@@ -87,7 +87,7 @@ def picture(rooms: StateDep, camera: CameraName, after: After | None = None) -> 
     responses={200: {"content": {"multipart/x-mixed-replace": {}}}},
 )
 async def mjpeg_stream(rooms: StateDep, camera: CameraName) -> StreamingResponse:
-    """Pictures without end, for programs that take MJPEG."""
+    """An endless stream of pictures, for programs that read MJPEG."""
     if rooms.streams >= rooms.MOST_STREAMS:
         raise HTTPException(503, "too many look at moving pictures; close one")
     rooms.streams += 1
@@ -97,7 +97,7 @@ async def mjpeg_stream(rooms: StateDep, camera: CameraName) -> StreamingResponse
 
 @router.get("/cameras/{camera}/sound")
 def sound(box: BackendDep, rooms: StateDep, camera: CameraName, after: After = -1) -> SoundResponse:
-    """Level and spectrogram columns since ``after``, at most the last four seconds'."""
+    """Level and spectrogram columns since ``after``, at most those of the last four seconds."""
     columns_since = rooms.spectrogram(camera).columns(after)
     edges = [round(float(edge), 1) for edge in band_edges(box.sound_rate_hz)]
     columns = base64.b64encode(columns_since.bands.tobytes()).decode()
@@ -106,8 +106,8 @@ def sound(box: BackendDep, rooms: StateDep, camera: CameraName, after: After = -
 
 @router.get("/cameras/{camera}/sound.pcm", response_class=Response, responses=PCM)
 def listen(box: BackendDep, camera: CameraName, after: After = -1) -> Response:
-    """The sound itself from sample ``after`` on, at most two seconds: 16 bits, little-endian, mono. The number to go on
-    with is in `X-Edge-Next`. Without `evidence.speech` it is silent where somebody may speak, and some seconds late."""
+    """The sound from sample ``after`` on, at most two seconds: 16 bits, little-endian, mono. `X-Edge-Next` has the
+    number for the next request. Without `evidence.speech` it is silent where somebody may speak, and seconds late."""
     if box.loaded.config.cameras[camera].microphone == "none":
         raise HTTPException(404, f"{camera!r} has no sound")
     audio = box.live_audio(camera, after)
@@ -118,7 +118,7 @@ def listen(box: BackendDep, camera: CameraName, after: After = -1) -> Response:
 
 @router.get("/cameras/{camera}/recent")
 def recent(box: BackendDep, camera: CameraName) -> RecentScoresResponse:
-    """What the rules looked at in the last minutes."""
+    """The values of the rules in the last minutes."""
     moments = box.recent_scores(camera)
     names = sorted({name for moment in moments for name in moment.values})
     values = {name: [finite(moment.values.get(name), 3) for moment in moments] for name in names}

@@ -1,4 +1,4 @@
-"""Logging in and out. What is wrong with a login is never said more closely than that."""
+"""Login and logout over HTTP. The answer to a wrong login does not say which part is wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api", responses=RESPONSES, tags=["login"])
 
 
 class LoginRequest(BaseModel):
-    """A name and its password; where the box has a token alone, the token as the password."""
+    """A name and its password; when the node only has a token, the token as password."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -29,7 +29,7 @@ class LoginRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SessionResponse:
-    """Who looks at the page. ``guarded``: a login is asked for; ``csrf`` goes into X-Edge-CSRF of every change."""
+    """The user of the page. ``guarded``: a login is required; ``csrf`` goes into X-Edge-CSRF of every change."""
 
     user: str | None
     csrf: str
@@ -39,7 +39,7 @@ class SessionResponse:
 
 @router.get("/session")
 def session(rooms: StateDep, request: Request) -> SessionResponse:
-    """Whether anybody is logged in here."""
+    """The session of this browser."""
     state, access = request.state, rooms.authenticator
     held = state.session
     user = state.user if held is not None or not access.is_guarded or state.user == "token" else None
@@ -48,7 +48,7 @@ def session(rooms: StateDep, request: Request) -> SessionResponse:
 
 @router.post("/login")
 def log_in(rooms: StateDep, request: Request, response: Response, credentials: LoginRequest) -> SessionResponse:
-    """Begin a session; its cookie is for this page alone."""
+    """Begin a session, with a cookie for this page only."""
     access, guard, address = rooms.authenticator, request.state.guard, request.state.address
     if not access.is_guarded:
         raise HTTPException(409, "no login is asked for here")
