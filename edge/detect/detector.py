@@ -128,7 +128,7 @@ class Detector:
         return [*self.expire(facts.camera, facts.now_ns), *(self._open_events.health(facts.camera, s) for s in steps)]
 
     def end_all(self, reason: str, now_ns: int) -> list[Event]:
-        """End every open event: those of the scene at their last sample above ``leave``, health events at ``now_ns``."""
+        """End every open event: scene events at their last sample above ``leave``, health events at ``now_ns``."""
         events = self._end(self._states, reason)
         for camera, state in self._health.items():
             events += [self._open_events.health(camera, step) for step in state.end(reason, now_ns)]
