@@ -10,8 +10,8 @@
     └── RuntimeUnavailable   an inference runtime that cannot be used on this machine
 
 Any other error that reaches a thread's top is a bug: the daemon stops in order and systemd restarts it. A system out of
-threads, files or memory (`exhausted_resource`) and a failing disk (`is_disk_error`) are no bugs. `install_command` names
-the command that installs what an optional part needs.
+threads, files or memory (`exhausted_resource`) and a failing disk (`is_disk_error`) are no bugs. `install_command` has
+the command that installs an extra.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class MediaSource(Protocol):
 
     name: str
     live: bool
-    """Whether media is lost while nobody reads: a recording waits, a camera does not."""
+    """Whether media is lost while it is not read: a recording waits, a camera does not."""
     has_video: bool
     has_audio: bool
     """Which streams it delivers; both False until it was opened, that is until the first item."""

@@ -142,7 +142,7 @@ def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
         line = (text.splitlines() + [""] * 2)[error.problem_mark.line]
         if "\t" in line[: len(line) - len(line.lstrip())]:
             return _TAB
-    return next((told for part, told in _WORDS.items() if part in problem), _QUOTED.sub(_hide_quoted, problem))
+    return next((plain for part, plain in _WORDS.items() if part in problem), _QUOTED.sub(_hide_quoted, problem))
 
 
 def _hide_quoted(quoted: re.Match[str]) -> str:

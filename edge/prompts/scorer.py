@@ -112,7 +112,7 @@ class PromptScorer:
         return np.asarray((log_odds(features.tags) - self._knowledge.usual) * self._knowledge.scale)
 
     def _picture_log_odds(self, scores: Scores, features: Features) -> F64:
-        """Log-odds of all picture concepts, in the order of `PICTURE_KINDS`; labels without the contribution of sound."""
+        """Log-odds of all picture concepts, in the order of `PICTURE_KINDS`; labels without the part added by sound."""
         start = float(log_odds(np.array(OBJECT_SCORE)))
         labels = [
             float(log_odds(np.array(scores.values.get(name, 0.0)))) - _by_sound(scores, name)

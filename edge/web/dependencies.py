@@ -143,12 +143,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def _state(request: Request) -> AppState:
-    rooms: AppState = request.app.state.shared
-    return rooms
+    shared: AppState = request.app.state.shared
+    return shared
 
 
-def _box(rooms: Annotated[AppState, Depends(_state)]) -> NodeBackend:
-    return rooms.backend
+def _box(shared: Annotated[AppState, Depends(_state)]) -> NodeBackend:
+    return shared.backend
 
 
 def _camera(

@@ -100,39 +100,39 @@ def get_drawn(box: BackendDep) -> DrawnResponse:
 
 @router.put("/cameras/{camera}/zones/{name}")
 def put_zone(
-    rooms: StateDep, camera: CameraName, name: PlaceName, zone: ZoneRequest, new: OnlyNew = False
+    shared: StateDep, camera: CameraName, name: PlaceName, zone: ZoneRequest, new: OnlyNew = False
 ) -> DoneResponse:
     """Draw a zone, or move it; with ``new`` 409 when the name is taken."""
-    return _change(rooms, lambda d: _put_place(rooms.backend, d, camera, "zones", name, zone.points, new=new))
+    return _change(shared, lambda d: _put_place(shared.backend, d, camera, "zones", name, zone.points, new=new))
 
 
 @router.put("/cameras/{camera}/lines/{name}")
 def put_line(
-    rooms: StateDep, camera: CameraName, name: PlaceName, line: LineRequest, new: OnlyNew = False
+    shared: StateDep, camera: CameraName, name: PlaceName, line: LineRequest, new: OnlyNew = False
 ) -> DoneResponse:
     """Draw a line, or move it; with ``new`` 409 when the name is taken."""
-    return _change(rooms, lambda d: _put_place(rooms.backend, d, camera, "lines", name, line.points, new=new))
+    return _change(shared, lambda d: _put_place(shared.backend, d, camera, "lines", name, line.points, new=new))
 
 
 @router.delete("/cameras/{camera}/zones/{name}")
-def delete_zone(rooms: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
+def delete_zone(shared: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
     """Remove a drawn zone; one of the same name in config.yaml is in force again."""
-    return _change(rooms, lambda d: _delete_place(rooms.backend, d, camera, "zones", name))
+    return _change(shared, lambda d: _delete_place(shared.backend, d, camera, "zones", name))
 
 
 @router.delete("/cameras/{camera}/lines/{name}")
-def delete_line(rooms: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
+def delete_line(shared: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
     """Remove a drawn line."""
-    return _change(rooms, lambda d: _delete_place(rooms.backend, d, camera, "lines", name))
+    return _change(shared, lambda d: _delete_place(shared.backend, d, camera, "lines", name))
 
 
 @router.put("/rules/{name}")
-def put_rule(rooms: StateDep, name: LabelName, rule: RuleConfig, replace: Replacing = False) -> DoneResponse:
+def put_rule(shared: StateDep, name: LabelName, rule: RuleConfig, replace: Replacing = False) -> DoneResponse:
     """Make a rule. 409 when the name is taken, unless ``replace`` is set: then the new rule replaces the whole old one,
     also one in config.yaml."""
 
     def change(d: Drawn) -> None:
-        known = rooms.backend.loaded.config.events.get(name)
+        known = shared.backend.loaded.config.events.get(name)
         if known is not None and not replace:
             raise HTTPException(409, _name_taken(name, known, is_drawn=name in _part(d, "events")))
         events = d.setdefault("events", {})
@@ -140,19 +140,19 @@ def put_rule(rooms: StateDep, name: LabelName, rule: RuleConfig, replace: Replac
             raise HTTPException(409, f"there are {MOST_PLACES} drawn rules already; remove one")
         events[name] = _plain(rule)
 
-    return _change(rooms, change)
+    return _change(shared, change)
 
 
 @router.delete("/rules/{name}")
-def delete_rule(rooms: StateDep, name: LabelName) -> DoneResponse:
+def delete_rule(shared: StateDep, name: LabelName) -> DoneResponse:
     """Remove a drawn rule; one of the same name in config.yaml is in force again."""
 
     def change(d: Drawn) -> None:
         if name not in _part(d, "events"):
-            raise _not_drawn("rule", name, name in rooms.backend.loaded.config.events)
+            raise _not_drawn("rule", name, name in shared.backend.loaded.config.events)
         del d["events"][name]
 
-    return _change(rooms, change)
+    return _change(shared, change)
 
 
 def as_yaml(drawn: Mapping[str, Any]) -> str:
@@ -178,13 +178,13 @@ _FlowDumper.add_representer(list, _points)
 _FlowDumper.add_representer(tuple, _points)
 
 
-def _change(rooms: AppState, change: Callable[[Drawn], None]) -> DoneResponse:
+def _change(shared: AppState, change: Callable[[Drawn], None]) -> DoneResponse:
     """Apply ``change`` to a copy of the drawings, and save it if the configuration is valid with it."""
-    with rooms.drawing:
-        wanted = copy.deepcopy(dict(rooms.backend.drawn()))
+    with shared.drawing:
+        wanted = copy.deepcopy(dict(shared.backend.drawn()))
         change(wanted)
         try:
-            return DoneResponse(rooms.backend.draw(_tidy(wanted)))
+            return DoneResponse(shared.backend.draw(_tidy(wanted)))
         except ConfigError as error:
             raise HTTPException(409, _sentence(error)) from error
         except SinkError as error:

@@ -54,7 +54,7 @@ class MarkRequest(BaseModel):
 @router.get("")
 def list_events(
     box: BackendDep,
-    rooms: StateDep,
+    shared: StateDep,
     store: StoreDep,
     text: Annotated[str, Query(max_length=200, description="what to search for, in words")] = "",
     camera: Names = [],  # noqa: B006 - FastAPI copies defaults
@@ -80,7 +80,7 @@ def list_events(
         before_ns=None if before is None else int(before),
     )
     words = text.replace("\0", " ").strip()
-    answer = _searched(box, rooms, store, words, narrowed) if words else SearchResult(store.find(narrowed), narrowed)
+    answer = _searched(box, shared, store, words, narrowed) if words else SearchResult(store.find(narrowed), narrowed)
     found = answer.hits
     is_more = len(found) == limit and not answer.query.text
     search_text = _understood(answer, local_timezone(box)) if words else ""
@@ -130,10 +130,10 @@ def spectrogram(box: BackendDep, store: StoreDep, event_id: EventId, download: b
     return _file(box, store, event_id, "spectrogram", download)
 
 
-def _searched(box: NodeBackend, rooms: AppState, store: EventStore, words: str, narrowed: Wanted) -> SearchResult:
+def _searched(box: NodeBackend, shared: AppState, store: EventStore, words: str, narrowed: Wanted) -> SearchResult:
     config = box.loaded.config
     zones = {zone for camera in config.cameras.values() for zone in camera.zones}
-    with rooms.searching:
+    with shared.searching:
         search = EventSearch(
             store,
             local_timezone(box),

@@ -38,18 +38,18 @@ class SessionResponse:
 
 
 @router.get("/session")
-def session(rooms: StateDep, request: Request) -> SessionResponse:
+def session(shared: StateDep, request: Request) -> SessionResponse:
     """The session of this browser."""
-    state, access = request.state, rooms.authenticator
+    state, access = request.state, shared.authenticator
     held = state.session
     user = state.user if held is not None or not access.is_guarded or state.user == "token" else None
     return SessionResponse(user, held.csrf if held is not None else "", access.is_guarded, access.has_password)
 
 
 @router.post("/login")
-def log_in(rooms: StateDep, request: Request, response: Response, credentials: LoginRequest) -> SessionResponse:
+def log_in(shared: StateDep, request: Request, response: Response, credentials: LoginRequest) -> SessionResponse:
     """Begin a session, with a cookie for this page only."""
-    access, guard, address = rooms.authenticator, request.state.guard, request.state.address
+    access, guard, address = shared.authenticator, request.state.guard, request.state.address
     if not access.is_guarded:
         raise HTTPException(409, "no login is asked for here")
     if not access.may_attempt(address):
@@ -72,11 +72,11 @@ def log_in(rooms: StateDep, request: Request, response: Response, credentials: L
 
 
 @router.post("/logout")
-def log_out(rooms: StateDep, request: Request, response: Response) -> DoneResponse:
+def log_out(shared: StateDep, request: Request, response: Response) -> DoneResponse:
     """End the session."""
     guard = request.state.guard
     value = cookie_of(request.headers.get("cookie", ""), guard.cookie)
     if value:
-        rooms.authenticator.log_out(value)
+        shared.authenticator.log_out(value)
     response.delete_cookie(guard.cookie, path="/", secure=guard.is_secure, httponly=True, samesite="strict")
     return DoneResponse("logged out")

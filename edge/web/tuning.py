@@ -158,7 +158,7 @@ def set_threshold(box: BackendDep, camera: CameraName, label: LabelName, request
 
 @router.get("/cameras/{camera}/trace")
 def trace(
-    rooms: StateDep,
+    shared: StateDep,
     traces: TracesDep,
     camera: CameraName,
     label: LabelQuery,
@@ -168,7 +168,7 @@ def trace(
 ) -> TraceResponse:
     """The values that were compared with the threshold of a label, in ``points`` parts."""
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
-    kept = rooms.trace(traces, camera, label, since_ns, until_ns)
+    kept = shared.trace(traces, camera, label, since_ns, until_ns)
     high: list[float | None] = [None] * points
     low = high
     if kept.names and len(kept.times_ns):
@@ -179,7 +179,7 @@ def trace(
 @router.get("/cameras/{camera}/preview")
 def get_preview(
     box: BackendDep,
-    rooms: StateDep,
+    shared: StateDep,
     traces: TracesDep,
     camera: CameraName,
     label: LabelQuery,
@@ -192,7 +192,7 @@ def get_preview(
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
     rule = _in_force(box, camera, label)
     lower = round(enter * 2 / 3, 4) if leave is None else min(leave, enter)
-    kept = rooms.trace(traces, camera, label, since_ns, until_ns)
+    kept = shared.trace(traces, camera, label, since_ns, until_ns)
     if not kept.names:
         return PreviewResponse(enter, lower, 0, 0.0, [])
     found = preview_threshold(kept, label, replace(rule.limits, enter=enter, leave=lower))
