@@ -1,4 +1,4 @@
-"""What is looked for beside the model's own labels: put together from the configuration and what was learned."""
+"""Builds the derivers of labels beside the model's own, from the configuration and the profile."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edge.prompts.scorer import PromptScorer
 
 
 def load_profile(loaded: LoadedConfig, folder: ModelFolder, profile: Path | None = None) -> ProfileVersion | None:
-    """What was learned of the site, from ``profile`` or the configuration's ``model.profile``; None where neither is
-    given. InputError when there is no profile, or one that another model learned."""
+    """The site's profile, from ``profile`` or the configuration's ``model.profile``; None without either. InputError
+    when there is no such profile, or another model learned it."""
     configured = loaded.config.model.profile
     path = profile or (loaded.resolve(configured) if configured is not None else None)
     if path is None:
@@ -31,8 +31,8 @@ def load_profile(loaded: LoadedConfig, folder: ModelFolder, profile: Path | None
 def build_derivers(
     loaded: LoadedConfig, folder: ModelFolder, version: ProfileVersion | None, normal: LabelDeriver | None = None
 ) -> DeriverChain:
-    """The derived labels in the order in which they replace one another. InputError when what was learned cannot be
-    read or a prompt cannot be asked. ``normal`` judges what is unusual in the profile's stead."""
+    """The derivers in the order in which they replace one another. InputError when the profile cannot be read or a
+    prompt is refused. ``normal`` replaces the profile's normal model."""
     parts: list[LabelDeriver] = []
     if loaded.config.prompts:
         parts.append(build_prompts(loaded, folder))

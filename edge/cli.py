@@ -62,10 +62,10 @@ def _exit_code(args: argparse.Namespace) -> int:
 
 
 def _exit_now(code: int) -> None:
-    """End the process where a thread that did not stop in time still runs, with what was said written.
+    """Flush the output and end the process at once when a thread that did not stop in time still runs.
 
-    Python ends such a thread in the middle of what it does, by an exception of the C library. Inside C++ (a picture
-    that is scaled, a graph that is run) that is fatal: ``terminate called without an active exception``, SIGABRT.
+    Python would end such a thread by an exception of the C library. Inside C++ (scaling a picture, running a graph)
+    that is fatal: ``terminate called without an active exception``, SIGABRT.
     """
     if any(thread.daemon for thread in threading.enumerate()):
         logging.shutdown()

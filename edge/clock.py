@@ -1,6 +1,6 @@
 """The only module that reads time: monotonic, wall, and a wait that can be cancelled.
 
-Everything else takes a `Clock`; tests and replay pass a `VirtualClock`, in which time moves only when told to.
+Everything else takes a `Clock`; tests and replay pass a `VirtualClock`, whose time moves only when it is set.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class VirtualClock:
         return self._now_ns
 
     def wall_ns(self) -> int:
-        """The start given plus `mono_ns`."""
+        """The initial wall time plus `mono_ns`."""
         return self._wall_start_ns + self._now_ns
 
     def advance(self, delta_ns: int) -> None:
@@ -92,10 +92,9 @@ def iso8601(wall_ns: int) -> str:
 
 
 class Backoff:
-    """Delays for one retried thing: 1 s, times 1.8 each failure, at most 60 s.
+    """Delays between tries: 1 s, times 1.8 after each failure, at most 60 s.
 
-    A thing that worked for 10 s and fails then has a fresh trouble: it is tried again after 1 s, however often that
-    comes. Only what fails before it has worked so long waits longer each time.
+    A failure after at least 10 s of success starts again at 1 s. Only failures before that wait longer each time.
     """
 
     FIRST_S = 1.0
@@ -110,14 +109,14 @@ class Backoff:
         self.failures = 0
 
     def succeeded(self) -> None:
-        """Note that the thing works now."""
+        """Note a success."""
         if self._works_since_ns is None:
             self._works_since_ns = self._clock.mono_ns()
 
     def failed(self, worked_until_ns: int | None = None) -> float:
         """Note a failure; the seconds to wait before the next try.
 
-        ``worked_until_ns``: when the thing was last seen to work, where that is known better than "until now".
+        ``worked_until_ns``: the last time of success, if that was before now.
         """
         since_ns = self._works_since_ns
         until_ns = self._clock.mono_ns() if worked_until_ns is None else worked_until_ns

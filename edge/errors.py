@@ -9,9 +9,9 @@
     ├── SinkError            the broker or the disk in trouble: retried, nothing is dropped
     └── RuntimeUnavailable   an inference runtime that cannot be used on this machine
 
-Anything else that reaches a thread's top is a bug: the daemon stops in order and systemd restarts it. A system that
-gives no more threads, files or memory is neither, and a disk that fails is nobody's input: `exhausted_resource`,
-`is_disk_error`. What an optional part needs is named with the command that installs it: `install_command`.
+Any other error that reaches a thread's top is a bug: the daemon stops in order and systemd restarts it. A system out of
+threads, files or memory (`exhausted_resource`) and a failing disk (`is_disk_error`) are no bugs. `install_command` has
+the command that installs an extra.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EdgeError(Exception):
 
 
 class InputError(EdgeError):
-    """Something a person gave is wrong; the message says what to do."""
+    """Wrong input from a user; the message says what to do."""
 
 
 class ConfigError(InputError):
@@ -57,7 +57,7 @@ class SourceError(EdgeError):
 
 
 class SinkError(EdgeError):
-    """A broker or disk failed in an expected way; what was to be written is kept and tried again."""
+    """A broker or disk failed in an expected way; the data is kept and written later."""
 
 
 class RuntimeUnavailable(EdgeError):  # noqa: N818 - reads as the state that it is
@@ -65,7 +65,7 @@ class RuntimeUnavailable(EdgeError):  # noqa: N818 - reads as the state that it 
 
 
 def exhausted_resource(error: BaseException) -> str | None:
-    """What the system ran out of, as a sentence that says what to do; None where ``error`` has another cause."""
+    """A sentence on what the system ran out of and what to do; None when ``error`` has another cause."""
     for cause in _causes(error):
         text = str(cause).lower()
         if isinstance(cause, RuntimeError) and "can't start new thread" in text:
@@ -78,12 +78,12 @@ def exhausted_resource(error: BaseException) -> str | None:
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether ``error`` came of a disk that fails, and not of what was asked of it."""
+    """Whether a failing disk, and not a wrong request, caused ``error``."""
     return any(isinstance(cause, OSError) and cause.errno in _DISK for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it was raised from, or while handling."""
+    """An error with its causes and contexts."""
     at: BaseException | None = error
     for _ in range(10):  # a chain has an end, one that was tampered with may not
         if at is None:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: beside their place, onto the disk, and only then under their name."""
+"""Writes files completely or not at all: beside their place, synced to disk, and only then renamed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from edge.errors import SinkError
 
 PARTIAL = ".part"
-"""What the name of a file ends in while it is being written."""
+"""Suffix of a file's name while it is being written."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to, which takes its place at the end of the block.
+    """A temporary path beside ``path`` to write to, which replaces it at the end of the block.
 
-    File and folder are synced, so that neither a kill nor a power cut leaves a half file under the name. When the
-    block fails, ``path`` stays as it was. OSError when the disk refuses; the folder is made where it is missing.
+    File and folder are synced, so that neither a kill nor a power cut leaves a partial file under the name. When the
+    block fails, ``path`` stays as it was. OSError when the disk fails; a missing folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(path)
@@ -32,7 +32,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes | str, advice: str = "make room or check the disk") -> None:
-    """Replace ``path`` by ``content`` (text as UTF-8); SinkError that says what to do when the disk refuses."""
+    """Replace ``path`` by ``content`` (text as UTF-8); SinkError, which says what to do, when the disk fails."""
     try:
         with atomic_path(path) as partial:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -41,7 +41,7 @@ def atomic_write(path: Path, content: bytes | str, advice: str = "make room or c
 
 
 def partial_of(path: Path) -> Path:
-    """Where ``path`` is while it is being written."""
+    """The temporary path of ``path`` while it is being written."""
     return path.with_name(path.name + PARTIAL)
 
 
@@ -63,7 +63,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_partial(folder: Path) -> int:
-    """Delete what a process that was killed was writing below ``folder``, as far as the disk lets; how many files."""
+    """Delete the temporary files of a killed process below ``folder``, as far as the disk allows; how many."""
     count = 0
     with contextlib.suppress(OSError):
         for path in folder.rglob(f"*{PARTIAL}") if folder.is_dir() else ():

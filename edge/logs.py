@@ -1,8 +1,7 @@
-"""What is logged, to standard error, at once or, for the daemon, by a thread of its own; and whose lines a person sees
-of a command that prints lines of its own.
+"""Logging to standard error: directly or, for the daemon, on a thread of its own. Mutes other loggers for commands.
 
-Behind standard error is a journal or a file. Where its disk hangs it stops reading, and whoever logs would wait: the
-engine, too.
+Behind standard error is a journal or a file. If its disk hangs, it stops reading, and any thread that logs directly
+would wait, the engine thread, too.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ _ALL = "edge"
 
 
 def configure_logging(*, verbose: bool, apart: bool) -> None:
-    """Log to standard error, ``apart`` by a thread of its own. Under systemd the journal stamps the time."""
+    """Log to standard error, with ``apart`` on a thread of its own. Under systemd the journal adds the time."""
     stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if apart:
-        with contextlib.suppress(RuntimeError):  # no more threads: the command says so when it needs one
+        with contextlib.suppress(RuntimeError):  # no more threads: the command fails later, when it needs one
             handler = ThreadedLogHandler(sys.stderr)
     logging.basicConfig(
         handlers=[handler],
@@ -35,8 +34,8 @@ def configure_logging(*, verbose: bool, apart: bool) -> None:
 
 
 def mute_other_loggers(own_logger: str) -> None:
-    """Let warnings alone through from modules outside ``own_logger``, whose lines would stand between; with `-v` all
-    stay."""
+    """Show only warnings of modules outside ``own_logger``, so that their lines do not mix with the command's output;
+    with `-v` all stay."""
     if logging.getLogger().level > logging.DEBUG:
         logging.getLogger(_ALL).setLevel(logging.WARNING)
         logging.getLogger(own_logger).setLevel(logging.INFO)
@@ -90,13 +89,13 @@ class ThreadedLogHandler(logging.Handler):
         self._lines.put(line)
 
     def close(self) -> None:
-        """Write what waits, for `CLOSING_S` at most."""
+        """Write what waits, for at most `CLOSING_S`."""
         self._lines.put(None)
         self._thread.join(self.CLOSING_S)
         super().close()
 
     def _run(self) -> None:
         while (line := self._lines.get()) is not None:
-            with contextlib.suppress(OSError, ValueError):  # nobody is there to be told
+            with contextlib.suppress(OSError, ValueError):  # there is no reader
                 self._stream.write(f"{line}\n")
                 self._stream.flush()

@@ -1,4 +1,4 @@
-"""Moments on a source's own media clock: the one axis that windows, events, packets and pictures are found on."""
+"""Media time: moments on a source's own clock, the common axis of windows, events, packets and pictures."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TypeAlias
 class MediaTime:
     """A moment on a source's own media clock: ``pts_ns`` as the source states it, within the unbroken ``epoch``.
 
-    A clock may start anywhere (also below 0) and starts over with every epoch, so a pts without its epoch says nothing.
-    Later moments are greater. ``position_ns`` is how much of the media lies before it, all epochs together: how far
-    into a recording it is. It is for people, never for finding packets or pictures.
+    A clock may start anywhere (also below 0) and starts over with every epoch, so a pts without its epoch is ambiguous.
+    Later moments are greater. ``position_ns`` is the length of all media before it, over all epochs: the position in a
+    recording. It is for display, never for finding packets or pictures.
     """
 
     epoch: int

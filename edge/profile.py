@@ -1,4 +1,4 @@
-"""A profile: a folder of numbered versions, one of them current. A version never changes once it is there.
+"""A profile: a folder of numbered versions of learned parts, one of them current. A version never changes.
 
 ::
 
@@ -7,7 +7,7 @@
       0001/profile.json  which model it was learned with, and notes
       0001/events.npz    a part (`edge.profile`)
 
-One learned part as one file: arrays and plain facts, written whole or not at all.
+A part is one file of arrays and plain facts, written completely or not at all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edge.files import atomic_write, sync_folder
 
 _FACTS = "__facts__"
 SCHEMA = 1
-VERSIONS_KEPT = 20  # versions kept; older ones go when a new one is written
+VERSIONS_KEPT = 20  # versions to keep; older ones are deleted when a new one is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ProfilePart:
 
 
 def save_part(path: Path, part: ProfilePart) -> None:
-    """Write ``part`` so that ``path`` holds either what it held or all of it, whenever the power goes; SinkError."""
+    """Write ``part`` so that ``path`` has either its old or its new content, even after a power cut; SinkError."""
     text = json.dumps(dict(part.facts), sort_keys=True, allow_nan=False)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{_FACTS: np.frombuffer(text.encode(), np.uint8)}, **dict(part.arrays))  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def load_part(path: Path) -> ProfilePart:
 
 @dataclass(frozen=True, slots=True)
 class ProfileVersion:
-    """One version: its number, the model it was learned with, notes of whoever learned it, and its parts' files."""
+    """One version: its number, the model it was learned with, notes, and the files of its parts."""
 
     number: int
     path: Path
@@ -75,7 +75,7 @@ class ProfileVersion:
     notes: Mapping[str, Any]
 
     def part(self, name: str) -> ProfilePart | None:
-        """A part, or None where nothing of the kind was learned; InputError when its file is damaged."""
+        """A part, or None when it was not learned; InputError when its file is damaged."""
         file = self.path / f"{name}.npz"
         return load_part(file) if file.exists() else None
 
@@ -84,7 +84,7 @@ class ProfileVersion:
         return tuple(sorted(file.stem for file in self.path.glob("*.npz")))
 
     def check(self, manifest: Manifest) -> None:
-        """InputError when it was learned with another model: its numbers would mean something else."""
+        """InputError when it was learned with another model, because its numbers would have another meaning."""
         if self.graph_sha256 != manifest.sha256:
             raise InputError(
                 f"{self.path}: learned with model {self.model} ({self.graph_sha256[:12]}), but the model here is "

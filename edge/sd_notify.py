@@ -1,4 +1,4 @@
-"""What systemd is told (sd_notify), without a library. Does nothing where systemd does not listen.
+"""Notifies systemd (sd_notify), without a library. Does nothing without systemd.
 
 Protocol: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 """
@@ -40,7 +40,7 @@ def stopping(text: str = "") -> None:
 
 
 def send(*lines: str) -> bool:
-    """Tell systemd some assignments in one message; whether someone listens."""
+    """Send assignments to systemd in one message; whether systemd listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")) or not lines:
         return False

@@ -1,7 +1,7 @@
-"""SQLite files that survive kills, full disks, damage and their neighbours: the outbox's and the event store's.
+"""SQLite files that survive kills, full disks, damage and other processes: for the outbox and the event store.
 
-`SqliteFile` opens a file when it is first needed, and anew after an error that leaves open what reached the disk. Every
-commit is synced. A damaged file is moved aside and a new one started with what can still be read.
+`SqliteFile` opens a file when it is first needed, and again after an error that leaves unclear what reached the disk.
+Every commit is synced. A damaged file is put aside, and a new one is started with what can be salvaged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SqliteAccess(Enum):
     """What a process may do with a file."""
 
     EXCLUSIVE = "exclusive"
-    """It is this process's alone, to make and to mend; nobody else can open it meanwhile."""
+    """Owned by this process, which may create and repair it; no other process can open it meanwhile."""
     OWNER = "owner"
     """It is this process's to make and to mend; others may read it, and write as guests."""
     GUEST = "guest"
@@ -49,12 +49,12 @@ class SqliteAccess(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SqliteSchema:
-    """What a file holds, in which version, and what becomes of it when the file is damaged.
+    """Tables and version of a file, and how a damaged file is salvaged.
 
     ``tables`` maps each table that must be readable to its columns. ``functions`` are SQL functions of one argument.
-    ``salvage`` copies what it can from a damaged file (first) into a new one and says how that ended, as in "started
-    anew with 3 events". ``rebuilds`` are statements that rebuild what no check looks into. With ``accepts_newer`` a
-    file of a later version is used as it is.
+    ``salvage`` copies what it can from a damaged file (first) into a new one and returns the result in words, as in
+    "started anew with 3 events". ``rebuilds`` are statements that rebuild what checks do not cover. With
+    ``accepts_newer`` a file of a later version is used as it is.
     """
 
     sql: str
@@ -71,12 +71,12 @@ class SqliteSchema:
 class SqliteFile:
     """The file at ``path`` with ``schema`` in it. Thread-safe: one connection, one lock.
 
-    `generation` counts up when a new file took the old one's place, so that its owner can write again what it knows.
-    Every method raises InputError when the file is missing, damaged or in use and not ours to mend, or of a later
-    version, and SinkError when the disk does not give it.
+    `generation` is raised when a new file replaced the old one, so that the owner can write its state again. Every
+    method raises InputError when the file is missing, of a later version, or damaged or in use and owned by another
+    process; SinkError when the disk fails.
     """
 
-    WAIT_S = 5.0  # for somebody else's lock
+    WAIT_S = 5.0  # for the lock of another process
 
     def __init__(self, path: Path, schema: SqliteSchema, clock: Clock, access: SqliteAccess) -> None:
         self.path = path
@@ -87,10 +87,10 @@ class SqliteFile:
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._inode = 0
-        self._is_unsure = False  # whether what was committed last may be missing on the disk
+        self._is_unsure = False  # whether the last commit may be missing on disk
 
     def open(self) -> None:
-        """Open the file where it is not open yet."""
+        """Open the file if it is not open yet."""
         try:
             self._run(lambda _db: None)
         except SinkError as error:
@@ -122,23 +122,23 @@ class SqliteFile:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a file, as far as the disk tells."""
+        """Whether the file exists, as far as the disk can tell."""
         try:
             return self.path.stat().st_size > 0
         except OSError as error:
             return not isinstance(error, FileNotFoundError)
 
     def check(self) -> None:
-        """Look whether the file is damaged; if it is and it is ours, start anew with what can still be read."""
+        """Check the file; if it is damaged and owned by this process, start a new one with what can be salvaged."""
         self._run(self._check_all)
 
     def shrink(self, pages: int = 2000) -> None:
-        """Give free pages back to the disk, a few at a time, as far as the disk lets."""
+        """Return free pages to the disk, a few at a time, as far as the disk allows."""
         with contextlib.suppress(SinkError):
             self._run(lambda db: db.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall())
 
     def close(self) -> None:
-        """Close the file; what was committed is on the disk already."""
+        """Close the file; committed data is on disk already."""
         with self._lock:
             if self._db is not None:
                 with contextlib.suppress(sqlite3.Error):
@@ -146,7 +146,7 @@ class SqliteFile:
             self._db = None
 
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """What ``work`` gives; a damaged file is mended first where it is ours."""
+        """The result of ``work``; a damaged file is repaired first if this process owns it."""
         with self._lock:
             try:
                 try:
@@ -172,7 +172,7 @@ class SqliteFile:
         self._db, self._is_unsure = db, False
         inode = self.path.stat().st_ino
         if self._access.is_owner and self._inode not in {0, inode}:
-            self.generation += 1  # somebody took the old one away
+            self.generation += 1  # the old file was removed
         self._inode = inode
         return db
 
@@ -187,7 +187,7 @@ class SqliteFile:
                 db.execute(f"PRAGMA {pragma}").fetchall()
             self._check(db)
             if self._access.is_owner:
-                _try_lock(db)  # an exclusive lock is then kept
+                _try_lock(db)  # keeps the exclusive lock from then on
                 _lay_out(db, self._schema)
                 self._try_tables(db)
         except (sqlite3.Error, UnicodeDecodeError, InputError):
@@ -196,7 +196,7 @@ class SqliteFile:
         return db
 
     def _connect_read_only(self) -> sqlite3.Connection:
-        """Also where nothing may be written, not even the log's index."""
+        """Connect for reading, even if nothing may be written, not even the log's index."""
         error: sqlite3.Error = sqlite3.OperationalError("unable to open database file")
         for mode in ("mode=ro", "immutable=1"):
             try:
@@ -232,7 +232,7 @@ class SqliteFile:
                 db.execute(sql)
 
     def _try_tables(self, db: sqlite3.Connection) -> None:
-        """sqlite3.Error where what is to be read is not in the file."""
+        """sqlite3.Error when a table or column is missing in the file."""
         for table, columns in self._schema.tables.items():
             db.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 1").fetchall()  # noqa: S608
 
@@ -256,15 +256,15 @@ class SqliteFile:
 
 
 def connect(uri: str, wait_s: float) -> sqlite3.Connection:
-    """A connection that begins its transactions itself and gives text also where bytes of it are damaged."""
+    """A connection with explicit transactions that returns text even if some of its bytes are damaged."""
     db = sqlite3.connect(uri, uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False)
     db.text_factory = lambda data: data.decode("utf-8", "replace")
     return db
 
 
 def _lay_out(db: sqlite3.Connection, schema: SqliteSchema) -> None:
-    """Make what is not there yet, and note the version. Writes nothing where all is there: a full disk must not keep a
-    file from being opened."""
+    """Create missing tables, and note the version. Writes nothing when all exist: a full disk must not prevent
+    opening."""
     there = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
     is_all = there.issuperset(re.findall(r"IF NOT EXISTS (\w+)", schema.sql))
     if not is_all or db.execute("PRAGMA user_version").fetchone()[0] != schema.version:
@@ -272,14 +272,14 @@ def _lay_out(db: sqlite3.Connection, schema: SqliteSchema) -> None:
 
 
 def _try_lock(db: sqlite3.Connection) -> None:
-    """sqlite3.Error where the file cannot be locked for writing."""
+    """sqlite3.Error when the file cannot be locked for writing."""
     db.execute("BEGIN IMMEDIATE")
     db.execute("COMMIT")
 
 
 @contextlib.contextmanager
 def _decoded() -> Iterator[None]:
-    """sqlite3.DatabaseError where Python cannot decode what SQLite says of a damaged file."""
+    """sqlite3.DatabaseError when Python cannot decode SQLite's message on a damaged file."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -301,9 +301,9 @@ def transact(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
 
 
 def _settle(db: sqlite3.Connection) -> None:
-    """Write the log of a file opened anew into it; sqlite3.Error and closed otherwise.
+    """Checkpoint the log of a reopened file; sqlite3.Error, and the connection is closed, when that fails.
 
-    For after a sync that failed: the system may then take for written what is not, and a second sync tells nothing.
+    Needed after a failed sync: the system may then take unwritten pages for written, so a second sync proves nothing.
     """
     try:
         busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -1,4 +1,4 @@
-"""What an error of SQLite means: damage, a refusal or a failing disk; and what a person can do about it."""
+"""Classifies errors of SQLite as damage, refusal or failing disk, and says what to do about them. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ _UNKNOWN = ("no such table", "no such column", "no column named", "SQL logic err
 
 
 def is_damage(error: sqlite3.Error, path: Path, *, is_new: bool) -> bool:
-    """Whether the file at ``path`` itself is broken, and not only what was asked of it.
+    """Whether the file at ``path`` itself is damaged, and not only the request wrong.
 
-    A flipped byte in the header makes SQLite take a file for one that may only be read: where the system lets this
-    process write it, that is damage too. So is a schema that no longer knows what our statements name, unless the file
-    ``is_new``: made by this process.
+    A flipped byte in the header makes SQLite take a file for read-only: if this process may write it, that is damage,
+    too. So is a schema without the names in our statements, unless the file ``is_new``: created by this process.
     """
     text = str(error)
     if any(sign in text for sign in _BROKEN) or (not is_new and any(sign in text for sign in _UNKNOWN)):
@@ -26,9 +25,9 @@ def is_damage(error: sqlite3.Error, path: Path, *, is_new: bool) -> bool:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether SQLite only declined, and left file and connection as they were: no room, or somebody else's lock.
+    """Whether SQLite only refused, and left file and connection unchanged: no room, or the lock of another process.
 
-    After any other error nothing is known of what reached the disk; a second `fsync` would not tell.
+    After any other error it is unknown what reached the disk; a second `fsync` would not tell.
     """
     return isinstance(error, sqlite3.Error) and any(sign in str(error) for sign in ("full", "locked"))
 
@@ -53,7 +52,8 @@ def is_writable(path: Path) -> bool:
 
 
 def explained(path: Path, error: Exception, held: str) -> str:
-    """What is wrong with the disk and what to do; ``held`` is what waits in memory meanwhile, as in ``Alerts are``."""
+    """What is wrong with the disk and what to do; ``held`` begins the sentence on what waits in memory, as in ``Alerts
+    are``."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     waits = f"{held} held in memory until then"
     if any(sign in text for sign in ("full", "No space left", "quota")):

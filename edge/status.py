@@ -1,7 +1,4 @@
-"""Measured health of cameras, their streams and sensors, as values.
-
-What is held back: scores at or above their threshold that made no event, and why.
-"""
+"""Status as values: measured health of cameras, streams and sensors, and what is held back, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from enum import Enum
 
 
 class SourceState(str, Enum):
-    """What a source is doing."""
+    """The state of a source."""
 
     CONNECTING = "connecting"
     UP = "up"
@@ -21,10 +18,10 @@ class SourceState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """Measured health of one elementary stream at one moment; None where nothing was measured yet.
+    """Measured health of one elementary stream at one moment; None before the first measurement.
 
-    ``level`` is mean luma (0..255) for video and the loudest recent dBFS for audio; ``quiet_s`` says for how long
-    the stream has been dark (video) or below the silence level (audio), ``frozen_s`` for how long nothing changed.
+    ``level`` is mean luma (0..255) for video and the loudest recent dBFS for audio; ``quiet_s`` is how long the
+    stream has been dark (video) or below the silence level (audio), ``frozen_s`` how long nothing has changed.
     """
 
     age_s: float | None
@@ -37,8 +34,8 @@ class StreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class SensorStatus:
-    """The newest reading of one configured sensor, ``age_s`` old; both None before the first. ``is_stale``: too old to
-    be looked at, as ``stale_s`` says."""
+    """The newest reading of one configured sensor, ``age_s`` old; both None before the first. ``is_stale``: older than
+    ``stale_s``, so it is not used."""
 
     name: str
     unit: str
@@ -49,11 +46,10 @@ class SensorStatus:
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """Measured health of one camera at ``now_ns``; ``video`` or ``audio`` is None where it is not expected.
+    """Measured health of one camera at ``now_ns``; ``video`` or ``audio`` is None when it is not expected.
 
-    ``av_offset_s`` is sound minus picture, measured on flashes that come with a bang; None until one was seen.
-    ``hop_s`` is how far apart the windows are that are looked at; ``is_thinned``: further than the model would have it.
-    ``sensors`` are those that are configured.
+    ``av_offset_s`` is sound minus picture, measured on flashes with an onset; None before the first. ``hop_s`` is the
+    time between scored windows; ``is_thinned``: longer than the model's hop. ``sensors`` are the configured ones.
     """
 
     camera: str
@@ -70,11 +66,11 @@ class CameraStatus:
 
 
 class HoldReason(str, Enum):
-    """Why a score at or above its threshold has no event of its own; in an order in which later ones count more.
+    """Why a score at or above its threshold has no event of its own; later reasons count more.
 
-    ``waiting``: it has not lasted for ``min_s`` or ``after_s``. ``merged``: it came again within ``merge_s``, so it is
-    told with the open event. ``outside_zone``: nothing is where the rule wants it. ``not_agreed``: picture and sound
-    do not both tell. ``low_coverage``: too little picture or sound is there to decide on.
+    ``waiting``: it has not lasted for ``min_s`` or ``after_s``. ``merged``: it recurred within ``merge_s``, so it
+    belongs to the open event. ``outside_zone``: no object is where the rule requires it. ``not_agreed``: picture and
+    sound do not both support it. ``low_coverage``: there is too little picture or sound to decide.
     """
 
     MERGED = "merged"
@@ -89,7 +85,7 @@ class HoldReason(str, Enum):
 
     @property
     def is_limit(self) -> bool:
-        """Whether only a limit on how often stood in the way; else the rule did not hold."""
+        """Whether a rate limit held it back; else the rule did not hold."""
         return self in {HoldReason.COOLDOWN, HoldReason.RATE_LIMITED}
 
 
@@ -97,8 +93,8 @@ class HoldReason(str, Enum):
 class HeldBack:
     """One label of one camera whose scores made no event, now or in the last hour.
 
-    ``reason`` is None where nothing is held back now; else it holds since Unix time ``since_wall_ns``, with a ``score``
-    of at least ``enter``. ``this_hour`` counts by reason what was over without an event in the last sixty minutes.
+    ``reason`` is None when nothing is held back now; else it applies since Unix time ``since_wall_ns``, with a
+    ``score`` of at least ``enter``. ``this_hour`` counts by reason what ended without an event in the last hour.
     """
 
     camera: str

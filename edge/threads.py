@@ -1,4 +1,4 @@
-"""Named threads that never fail silently, and an event that costs nothing to set and to wait for."""
+"""Named threads that never fail silently, and a cheap event to wake a thread."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ThreadGroup:
         return not any(thread.is_alive() for thread in chosen)
 
     def note_failure(self, name: str, error: BaseException) -> None:
-        """Note what ended the thread called ``name``; what is expected or not ours is logged as a sentence."""
+        """Note the error that ended thread ``name``; an expected or external error is logged as a sentence."""
         message = exhausted_resource(error) or (error if isinstance(error, EdgeError) else None)
         log.critical("thread %s failed: %s", name, message or error, exc_info=None if message else error)
         with self._lock:

@@ -45,7 +45,7 @@ class Stream(str, Enum):
 class Frame:
     """One picture at the model's size: ``image`` u8[H,W,3] RGB, letterboxed; a view valid until the next read.
 
-    ``content`` is where the camera's own picture lies on that canvas.
+    ``content`` is the place of the camera's own picture on that canvas.
     """
 
     pts_ns: int
@@ -56,7 +56,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class LumaSample:
-    """What is kept of every decoded picture, also of those decimated away: its time and mean luma (0..255)."""
+    """Time and mean luma (0..255) of a decoded picture, also of one that decimation dropped."""
 
     pts_ns: int
     arrival_ns: int
@@ -74,7 +74,7 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The stream's media clock broke (reconnect, jump, lost device): what follows is a new epoch."""
+    """A break of the stream's media clock (reconnect, jump, lost device); a new epoch follows."""
 
     reason: str
     arrival_ns: int
@@ -94,7 +94,7 @@ MediaItem: TypeAlias = Frame | LumaSample | AudioChunk | Gap  # what a source yi
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One encoded packet of a source, as it came: ``pts_ns`` and ``dts_ns`` are on the axis of the source's frames.
+    """One encoded packet of a source: ``pts_ns`` and ``dts_ns`` are on the axis of the source's frames.
 
     ``is_key``: decoding can start here (always so for sound).
     """
@@ -110,10 +110,10 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One hop of one camera, gathered into row ``row`` of the runtime's input buffers.
+    """One window of one camera, assembled in row ``row`` of the runtime's input buffers.
 
-    ``t_end_ns`` is when it ended, ``ready_ns`` when the last of its media arrived or was no longer waited for;
-    ``picture`` is when the newest picture in it was taken, None where it holds none.
+    ``t_end_ns`` is its end, ``ready_ns`` when the last of its media arrived or was no longer waited for; ``picture`` is
+    when its newest picture was taken, None without pictures.
     """
 
     camera: str
@@ -137,10 +137,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The runtime's own input buffers, one row a window, that media is gathered into; sizes as in the manifest.
+    """The runtime's own input buffers, one row for each window; sizes as in the manifest.
 
     ``frames`` u8[B,F,H,W,3], ``video_ok`` f32[B,F], ``audio`` f32[B,N], ``audio_ok`` f32[B], ``sensors`` and
-    ``sensor_ok`` f32[B,S]. Rows hold what was written last: write every part of a row, masks included.
+    ``sensor_ok`` f32[B,S]. Rows keep their old content: write every part of a row, masks included.
     """
 
     frames: U8
@@ -153,7 +153,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What each modality added to a label's logit: with everything, minus without that modality."""
+    """Contribution of each modality to a label's logit: with everything, minus without that modality."""
 
     video: float
     audio: float
@@ -162,12 +162,12 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the encoders say of one window, for what is learned or asked on top of the model; f32, zeros where absent.
+    """Outputs of the encoders for one window, for derived labels; f32, zeros for a missing modality.
 
     ``tags`` [527] probabilities of the sound tags, ``sound`` [384] the sound's embedding; ``classes`` [80] the best box
-    score of each object class, ``picture_tags`` [1000] probabilities of what the picture shows as a whole, ``picture``
-    [1280] its embedding, ``motion`` [h,w,K] movement by cells of the canvas; ``aligned`` [2,D] picture and sound as
-    unit vectors in the space that text is projected into.
+    score of each object class, ``picture_tags`` [1000] probabilities of tags of the whole picture, ``picture`` [1280]
+    its embedding, ``motion`` [h,w,K] movement by cells of the canvas; ``aligned`` [2,D] picture and sound as unit
+    vectors in the text space.
     """
 
     tags: F32
@@ -181,7 +181,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class DerivedScore:
-    """What follows from one window about one label: a calibrated probability, what each modality added, and why."""
+    """The score of one derived label in one window: a calibrated probability, contributions, and the reason."""
 
     value: float
     contribution: Contribution
@@ -202,11 +202,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the model said of one window. ``values`` are calibrated probabilities by label.
+    """The model's outputs for one window. ``values`` are calibrated probabilities by label.
 
-    ``reasons`` has words of their own for labels that were derived from the model's answer. ``evidence`` f32[h,w] is
-    where on the letterboxed canvas the strongest visual evidence lies, 0..1; ``content`` is the picture's place there.
-    ``boxes`` and ``evidence`` are of the window's newest picture, taken at ``picture``; None where there was none.
+    ``reasons`` has the reasons of derived labels, in words. ``evidence`` f32[h,w] is the visual evidence on the
+    letterboxed canvas, 0..1; ``content`` is the picture's place there. ``boxes`` and ``evidence`` belong to the
+    window's newest picture, taken at ``picture``; None without one.
     """
 
     camera: str
@@ -231,9 +231,9 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class RuleValues:
-    """What every rule of a camera looked at in one window, after zones, times and agreement: by the event's name.
+    """The values of a camera's rules in one window, after zones, times and agreement, by the event's name.
 
-    None where nothing was there that could tell. These are the values that the thresholds are held against.
+    None without evidence. These values are compared with the thresholds.
     """
 
     camera: str
@@ -244,8 +244,8 @@ class RuleValues:
 
 @dataclass(frozen=True, slots=True)
 class EpochStart:
-    """A stream's first picture or sound in ``epoch``: it lies at ``pts_ns`` of the source's own clock, and ``shift_ns``
-    moves the stream's pts onto the axis that the epoch's media times are on."""
+    """A stream's first picture or sound in ``epoch``, at ``pts_ns`` of the source's own clock. ``shift_ns`` moves the
+    stream's pts onto the axis of the epoch's media times."""
 
     epoch: int
     stream: Stream
@@ -262,7 +262,7 @@ class Phase(str, Enum):
 
 
 class EventKind(str, Enum):
-    """What an event is about: the scene, or the equipment that looks at it."""
+    """The subject of an event: the scene, or the equipment."""
 
     EVENT = "event"
     HEALTH = "health"
@@ -274,8 +274,8 @@ class Event:
 
     ``score`` is the value at this phase, ``peak`` the highest so far, ``threshold`` the one that was crossed.
     ``wall_begin_ns`` is fixed when the event begins, so a step of the wall clock never reorders its phases.
-    ``media_begin`` and ``media_end`` are on one media clock, None for trouble with equipment, which lies on none;
-    ``zones`` are those that what was found is or was in, in the order in which they were entered.
+    ``media_begin`` and ``media_end`` are on one media clock, None for health events. ``zones`` are those that its
+    objects are or were in, in order of entry.
     """
 
     id: str
@@ -301,9 +301,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFiles:
-    """What was kept of one event: ``files`` by kind (clip, snapshot, thumbnail, spectrogram), each as its path below
-    the evidence folder; ``caption`` is what a describer said of it, empty where none was asked. ``missing`` says of
-    files that should be there why they are not."""
+    """The kept evidence of one event: ``files`` by kind (clip, snapshot, thumbnail, spectrogram), each as its path
+    below the evidence folder; ``caption`` is the describer's, or empty. ``missing`` has the reason for each file that
+    should exist and does not."""
 
     event_id: str
     camera: str
@@ -316,7 +316,7 @@ class EvidenceFiles:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing to publish. Of waiting messages with the same non-empty ``key`` only the newest is kept."""
+    """One message to publish. Of waiting messages with the same non-empty ``key`` only the newest is kept."""
 
     topic: str
     payload: bytes

@@ -1,1 +1,1 @@
-"""Sources: cameras, microphones and sensors become typed items; one file a kind."""
+"""Sources: cameras, microphones and sensors as streams of typed items; one module for each kind."""

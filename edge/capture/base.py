@@ -1,6 +1,7 @@
-"""What every source offers. A source is read by one thread, its capture loop or a replay driver.
+"""The interface of sources, their options, and privacy masks.
 
-Privacy masks: parts of the picture that are black before anything sees, stores or shows it.
+One thread reads a source: its capture thread, or a replay driver. A mask is black before anything scores, stores or
+shows the picture.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ Polygons = Sequence[Sequence[Point]]
 
 
 class PrivacyMask:
-    """Polygons in 0..1 of the camera's picture; every pixel that they touch, and two more around, are black."""
+    """Polygons in 0..1 of the camera's picture. Every pixel that they touch, and two more around, become black."""
 
     def __init__(self, polygons: Polygons = ()) -> None:
         self._polygons = tuple(polygons)
         self._covered: NDArray[np.bool_] | None = None
 
     def apply(self, picture: U8) -> None:
-        """Blacken ``picture`` u8[H,W,3], the camera's own without a letterbox, in place."""
+        """Blacken ``picture`` u8[H,W,3], the camera's own without letterbox, in place."""
         if not self._polygons:
             return
         if self._covered is None or self._covered.shape != picture.shape[:2]:
@@ -47,14 +48,14 @@ def covered_pixels(polygons: Polygons, width: int, height: int) -> NDArray[np.bo
 
 
 class MediaSource(Protocol):
-    """A camera, microphone or recording that yields items in the order in which they came."""
+    """A camera, microphone or recording that yields items in order of arrival."""
 
     name: str
     live: bool
-    """Whether the world goes on while nobody reads: a recording waits, a camera does not."""
+    """Whether media is lost while it is not read: a recording waits, a camera does not."""
     has_video: bool
     has_audio: bool
-    """What it delivers; both False until it was opened, that is until the first item."""
+    """Which streams it delivers; both False until it was opened, that is until the first item."""
 
     def items(self) -> Generator[MediaItem, None, None]:
         """Open and read; ends with the recording, or when closed.
@@ -71,10 +72,10 @@ class MediaSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What is fitted to a source: the privacy ``masks`` over its picture, and who keeps its encoded packets.
+    """Options of a source: the privacy ``masks`` over its picture, and the sink of its encoded packets.
 
-    ``keep_sound``: whether the source's own sound is kept with its picture. ``threads`` decode the pictures together;
-    more than one delay them by a few pictures, which only a recording that nobody watches does not mind.
+    ``keep_sound``: whether packets of the source's own sound are kept, too. ``threads``: threads for decoding; more
+    than one delays pictures by a few, which is fine only for recordings that are not watched live.
     """
 
     masks: Polygons = ()

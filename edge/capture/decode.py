@@ -1,11 +1,9 @@
-"""An opened container, read as items: picture and sound of one demuxer, for recordings and network cameras alike.
+"""Reads an opened container as items, for recordings and network cameras, and chooses the device that decodes.
 
-Runs on the capture thread. Errors of the demuxer are passed on as they are; the leaf that opened it explains them.
-
-Which device decodes a stream's pictures: the processor, or the video unit of a graphics card through libav.
-
-Decoded pictures come back to the processor's memory as NV12. H.264 and H.265 are exact: every conforming decoder gives
-the same pictures. An explicit choice never falls back; `auto` does, and says so.
+Runs on the capture thread. Errors of the demuxer pass through; the module that opened it explains them. Pictures are
+decoded by the CPU, or by the video unit of a graphics card through libav, and return to main memory as NV12. H.264 and
+H.265 are exact: every conforming decoder gives the same pictures. An explicit choice of a device never falls back;
+`auto` does, and logs it.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from edge.types import NS_PER_S, MediaItem, Stream
 
 _log = logging.getLogger(__name__)
 _MAX_FAILED_PACKETS = 60  # packets in a row that a device could not decode
-_BATCHED_PACKETS = 2  # packets of sound are decoded that many of their lengths before their chunk is due
+_BATCHED_PACKETS = 2  # packets of sound are decoded this many packet lengths before their chunk is due
 _AUTO = ("cuda", "vaapi")
 _ADVICE = {
     "cuda": "it needs NVIDIA's driver (`nvidia-smi` shows the card); on a Jetson use a source of `type: gstreamer`",
@@ -38,9 +36,10 @@ _ADVICE = {
 class ContainerDecoder:
     """Turns packets into items. One for the life of a source: loops of a recording go on in the same epoch.
 
-    Sound is decoded about once a hop, all packets since the last time together: a decoder that has to come back into
-    the processor's caches after each picture costs three times as much. They are decoded when the chunk that they go
-    into is due, so nothing waits for them; and before a break of the picture's clock, so the order stays the same.
+    Sound is decoded about once a hop, all packets since the last time together: alternating between the picture's and
+    the sound's decoder costs three times as much, because each evicts the other from the CPU's caches. Packets are
+    decoded when their chunk is due, so nothing waits for them, and before a break of the picture's clock, so the order
+    stays the same.
     """
 
     def __init__(
@@ -68,15 +67,16 @@ class ContainerDecoder:
 
     @property
     def end_ns(self) -> int | None:
-        """Where the media read so far ends, over both streams."""
+        """The end of the media read so far, over both streams."""
         return self._normaliser.end_ns
 
     def items(
         self, container: Any, cancel: threading.Event, pace: ArrivalPacer | None = None, shift_ns: int = 0
     ) -> Iterator[MediaItem]:
-        """Read to the end, or until ``cancel``; all pts are moved by ``shift_ns``.
+        """Read to the end, or until ``cancel``; all pts are shifted by ``shift_ns``.
 
-        Things arrive when their packet was read, or when ``pace`` says. NoHardwareError when a device decodes nothing.
+        An item arrives when its packet was read, or when ``pace`` returns. HardwareDecoderError when a device decodes
+        nothing.
         """
         video, audio = streams_of(container)
         chosen = [s for s in (video, audio) if s is not None]
@@ -127,7 +127,7 @@ class ContainerDecoder:
             yield from self._normaliser.add_sound(frame, self._pts_of(frame, Stream.AUDIO))
 
     def _can_defer(self, packet: Any) -> bool:
-        """Whether this packet goes on where the last one ended, and its chunk is not due yet; it arrives then."""
+        """Whether this packet continues the last one and its chunk is not due yet; notes its arrival if so."""
         if packet.pts is None or not packet.duration:
             return False
         base = packet.time_base
@@ -181,7 +181,7 @@ def streams_of(container: Any) -> tuple[Any | None, Any | None]:
 
 
 def _set_decode_threads(video: Any, threads: int) -> None:
-    """Have libav decode whole pictures side by side on that many threads; on the caller's alone for one."""
+    """Make libav decode whole pictures in parallel on this many threads; on the caller's thread alone for one."""
     video.thread_type = "FRAME" if threads > 1 else "NONE"
     if threads > 1:
         video.codec_context.thread_count = threads
@@ -198,13 +198,13 @@ def _ns(ticks: int, time_base: Any) -> int:
 
 
 class HardwareDecoderError(SourceError):
-    """The device that was asked for cannot decode; the text says why and what to do."""
+    """The configured device cannot decode; the text says why and what to do."""
 
 
 def open_container(opener: Callable[[Any], Any], config: DecodedSourceConfig, name: str) -> Any:
     """The container that ``opener(hwaccel or None)`` opens, set to decode as ``config`` says.
 
-    NoHardwareError when the device asked for is not there; errors of ``opener(None)`` pass through.
+    HardwareDecoderError when the configured device is not available; errors of ``opener(None)`` pass through.
     """
     container = _open_with_fallback(opener, config, name)
     if config.fast_decode:
@@ -219,7 +219,7 @@ def is_accelerated(container: Any) -> bool:
 
 
 def no_picture_error(name: str) -> HardwareDecoderError:
-    """What to say when the device opened, but gives no picture."""
+    """The error for a device that opened but decodes no picture."""
     return HardwareDecoderError(
         f"camera {name}: the device that was to decode it gives no picture; the stream's profile or size may be beyond "
         "it: take `decoder: cpu`, or another stream of the camera"
@@ -244,7 +244,7 @@ def _open_with_fallback(opener: Callable[[Any], Any], config: DecodedSourceConfi
 
 
 def _open_on_device(opener: Callable[[Any], Any], kind: str, device: str | None, name: str) -> Any:
-    """Opened with a device; what the source itself has to complain of passes through."""
+    """Open with a device; errors of the source itself pass through."""
     from av.codec.hwaccel import HWAccel, hwdevices_available
 
     built = [str(found) for found in hwdevices_available()]

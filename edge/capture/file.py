@@ -23,7 +23,7 @@ _STILL_S = 3.0  # longer than any label must last to become an event
 
 
 class RecordingSource:
-    """Plays a file at its own pace (``pace: live``) or as fast as it is read. It is never ahead of its reader."""
+    """Plays a file at its own pace (``pace: live``) or as fast as it is read; it never reads ahead."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class RecordingSource:
         self._closed = threading.Event()
 
     def items(self) -> Generator[MediaItem, None, None]:
-        """All items to the end, or for ever with ``loop``; MediaError says what is wrong with the file."""
+        """All items to the end, or forever with ``loop``; MediaError says what is wrong with the file."""
         import av
 
         self._closed.clear()
@@ -100,7 +100,7 @@ class RecordingSource:
         return av.open(str(self._path), metadata_errors="replace", hwaccel=hwaccel)
 
     def _still(self, container: Any, pace: _Pacer) -> Iterator[MediaItem]:
-        """The picture at the model's rate for three seconds, or for ever."""
+        """The picture at the model's rate for three seconds, or forever with ``loop``."""
         import av
 
         scaler = FrameScaler(self._geometry.video, self._options.masks)
@@ -124,9 +124,9 @@ class RecordingSource:
 
 
 class _Pacer:
-    """When media of a file arrives: at its own time (``live``), or at once but stamped as though it had."""
+    """Sets when media of a file arrives: at its own time (``live``), or at once with the arrival that it would have."""
 
-    _BACK_NS = 3 * NS_PER_S  # so far may one stream lie behind the other in a file
+    _BACK_NS = 3 * NS_PER_S  # how far one stream may lie behind the other in a file
     _AHEAD_NS = 2 * NS_PER_S
 
     def __init__(self, clock: Clock, live: bool, cancel: threading.Event) -> None:
@@ -138,7 +138,7 @@ class _Pacer:
         self._played_ns = 0
 
     def wait_for(self, media_ns: int) -> int:
-        """Wait until it is time for ``media_ns`` (a break of the media clock is not waited for); the arrival."""
+        """Wait until ``media_ns`` is due, but not over a break of the media clock; its arrival."""
         if self._start_ns is None:
             self._start_ns, self._media_ns = self._clock.mono_ns(), media_ns
         step_ns = media_ns - self._media_ns
@@ -162,5 +162,5 @@ def _is_still(container: Any) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """What libav says, without the file name that it adds."""
+    """The error text of libav, without the file name that it adds."""
     return str(getattr(error, "strerror", None) or type(error).__name__)

@@ -1,10 +1,8 @@
-"""A GStreamer pipeline as a camera: for boxes whose video unit only GStreamer reaches, as a Jetson's.
+"""A GStreamer pipeline as a camera, for machines whose video unit only GStreamer reaches, such as a Jetson.
 
-The pipeline decodes, and best also scales; what its appsinks give is read here like any other camera's.
-
-GStreamer's Python binding, found and wrapped: a pipeline in, ``av`` frames out.
-
-The binding (`gi`, PyGObject) belongs to the system's Python; a virtual environment of the same version may use it.
+The pipeline decodes, and best also scales; samples of its appsinks become ``av`` frames. Runs on the capture thread.
+GStreamer's Python binding (`gi`, PyGObject) belongs to the system's Python; a virtual environment of the same Python
+version can use it.
 """
 
 from __future__ import annotations
@@ -32,8 +30,8 @@ from edge.errors import SourceError
 from edge.metrics import Metrics
 from edge.types import NS_PER_MS, MediaItem, Stream, seconds
 
-_WAIT_NS = 20 * NS_PER_MS  # sound is looked for at least that often
-_PICTURES = 4  # that wait here before the pipeline is held up
+_WAIT_NS = 20 * NS_PER_MS  # sound is polled at least this often
+_PICTURES = 4  # pictures that wait here before the pipeline blocks
 _ADVICE = "try the pipeline with gst-launch-1.0, its appsinks replaced by fakesink"
 _NAMESPACES = ("GLib", "Gst", "GstApp", "GstAudio", "GstVideo")
 _SYSTEM = Path("/usr/lib/python3/dist-packages")
@@ -50,7 +48,8 @@ _FULL = {1: 2}  # GStreamer's 0..255 -> libav's full range
 class GstreamerCamera:
     """A pipeline with ``appsink name=video`` (NV12 or I420), ``appsink name=audio`` (F32LE), or both.
 
-    Times are the pipeline's running time. Error texts are GStreamer's short ones, without what may hold a password.
+    Times are the pipeline's running time. Error texts are GStreamer's short ones, without URLs: they may hold a
+    password.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class GstreamerCamera:
         self._closed = threading.Event()
 
     def items(self) -> Generator[MediaItem, None, None]:
-        """Start the pipeline and read until closed; SourceError when it fails, ends, or gives nothing."""
+        """Start the pipeline and read until closed; SourceError when it fails, ends, or delivers nothing."""
         self._closed.clear()
         ns = load_gstreamer()
         pipeline = self._parse(ns)
@@ -87,7 +86,7 @@ class GstreamerCamera:
             pipeline.set_state(ns.Gst.State.NULL)
 
     def close(self) -> None:
-        """Ask `items` to end within a fraction of a second."""
+        """Make `items` end within a fraction of a second."""
         self._closed.set()
 
     def _read(self, ns: Any, pipeline: Any, video: Any, audio: Any) -> Iterator[MediaItem]:
@@ -129,7 +128,7 @@ class GstreamerCamera:
         yield from maker.add_sound(frame, maker.expected_ns(Stream.AUDIO) if pts_ns is None else pts_ns)
 
     def _feed_picture(self, frame: Any, pts_ns: int, arrival_ns: int) -> None:
-        """Clips are made of the pictures as the pipeline gives them: what was encoded is not seen here."""
+        """Pass pictures to the packet sink for clips: the encoded packets stay inside the pipeline."""
         assert self._feed is not None
         picture = frame.to_ndarray(format="bgr24")
         self._mask.apply(picture)
@@ -146,7 +145,7 @@ class GstreamerCamera:
         return pipeline
 
     def _sinks(self, ns: Any, pipeline: Any) -> tuple[Any | None, Any | None]:
-        """The appsinks for picture and sound, set to give what is read here, as it comes."""
+        """The appsinks for picture and sound, set to the formats that are read here, without waiting for the clock."""
         sinks = []
         for name, caps, most in (("video", VIDEO_CAPS, _PICTURES), ("audio", AUDIO_CAPS, 0)):
             sink = pipeline.get_by_name(name)
@@ -171,12 +170,12 @@ class GstreamerCamera:
 
 
 def _without_urls(text: str) -> str:
-    """A message without addresses: they may hold a password."""
+    """A message without URLs: they may hold a password."""
     return re.sub(r"\S*://\S*", "(address)", text).rstrip(".")
 
 
 def load_gstreamer() -> Any:
-    """GStreamer's namespaces (``Gst`` and its kin) as one object, ready; SourceError says what to install."""
+    """GStreamer's namespaces (``Gst`` and others) as one object, initialised; SourceError says what to install."""
     try:
         gi = _gi()
         for name in _NAMESPACES:
@@ -210,7 +209,7 @@ def _gi() -> Any:
 
 
 def sample_pts(sample: Any, gst: Any) -> int | None:
-    """A sample's time on the pipeline's own running time, ns; None where it has none."""
+    """A sample's pipeline running time in ns; None when it has none."""
     pts = sample.get_buffer().pts
     if pts == gst.Gst.CLOCK_TIME_NONE:
         return None

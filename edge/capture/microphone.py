@@ -1,9 +1,7 @@
 """A sound card's input through PortAudio.
 
-PortAudio's own callback writes into a preallocated ring; the capture thread reads it. Its overflow flag never fires,
-so what was lost shows only in the count of samples against the clock.
-
-Counts a sound card's samples against the clock, to notice those that were lost without a word.
+PortAudio's callback writes into a preallocated ring; the capture thread reads it. Its overflow flag never fires, so
+`SampleCounter` finds lost samples by counting samples against the clock.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ _CLOSE_S = 1.0
 _STALL_S = 3.0
 _LOST_NS = 100 * NS_PER_MS
 _LASTING_NS = NS_PER_S
-_CREEP = 1000e-6  # a sound card's clock is never that far off
+_CREEP = 1000e-6  # a sound card's clock is never this far off
 
 
 class CallbackRing:
@@ -42,18 +40,18 @@ class CallbackRing:
     def __init__(self, capacity: int, clock: Clock) -> None:
         self._samples: F32 = np.zeros(capacity, np.float32)
         self._clock = clock
-        self._head = (0, 0)  # samples written, when; replaced as a whole
+        self._head = (0, 0)  # (samples written, time of the last); replaced as a whole
         self._read = 0
         self.has_data = threading.Event()
         self.finished = threading.Event()
 
     @property
     def last_ns(self) -> int:
-        """When the newest samples came; 0 before the first."""
+        """When the newest samples arrived; 0 before the first."""
         return self._head[1]
 
     def write(self, block: F32) -> None:
-        """Take f32[n,channels] from the callback; copies, never waits."""
+        """Copy f32[n,channels] in, from the callback; never waits."""
         written, n, capacity = self._head[0], len(block), len(self._samples)
         at = written % capacity
         first = min(n, capacity - at)
@@ -64,7 +62,7 @@ class CallbackRing:
         self.has_data.set()
 
     def read(self) -> tuple[F32, int, int]:
-        """All that is new as f32[n], how many samples before it were overwritten unread, and when it came."""
+        """All new samples as f32[n], how many before them were overwritten unread, and when they arrived."""
         written, arrival_ns = self._head
         capacity = len(self._samples)
         lost = max(0, written - self._read - capacity // 2)
@@ -77,7 +75,7 @@ class CallbackRing:
 
 
 class MicrophoneSource:
-    """The sound card input that ``config`` names; opened anew by each `items`."""
+    """The sound card input that ``config`` names; each `items` opens it again."""
 
     def __init__(self, name: str, config: MicrophoneConfig, geometry: Geometry, clock: Clock, metrics: Metrics) -> None:
         self.name = name
@@ -94,7 +92,7 @@ class MicrophoneSource:
         self._closed = threading.Event()
 
     def items(self) -> Generator[MediaItem, None, None]:
-        """Open and listen until closed; SourceError when there is no such input, or it falls silent for 3 s."""
+        """Open and read until closed; SourceError when there is no such input, or no samples arrive for 3 s."""
         self._closed.clear()
         call_thread = self._call_thread or CallThread()
         self._call_thread = call_thread
@@ -179,7 +177,7 @@ class MicrophoneSource:
         raise SourceError(f"there is no input {wanted!r}; there is: {there}")
 
     def _choose_rate(self, sd: Any, device: int | None) -> int:
-        """The configured rate, or the model's where the card offers it, or the card's own."""
+        """The configured rate, or the model's if the card supports it, or the card's own."""
         if self._config.rate_hz is not None:
             return self._config.rate_hz
         try:
@@ -192,17 +190,17 @@ class MicrophoneSource:
         try:
             call_thread.call(lambda: stop_stream(stream), _CLOSE_S)
         except SourceError:
-            # Closing hangs as long as the server does: that thread is left to it, the next try gets another one.
+            # Closing hangs as long as the server does. The thread is abandoned; the next try gets a new one.
             _log.debug("%s: closing the input hangs; left behind", self.name)
             call_thread.end()
             self._call_thread = None
 
 
 class SampleCounter:
-    """pts by count, with jumps where samples were lost.
+    """Derives pts from the count of samples, with jumps where samples were lost.
 
-    Lateness is arrival minus the count's time. Jitter only adds to it, so its least value over the last second stands
-    still (but for the card's drift) as long as nothing is lost; when it has risen by more than 0.1 s, that much is.
+    Lateness is arrival minus the time of the count. Jitter only adds to it, so its least value over the last second is
+    constant (except for the card's drift) as long as nothing is lost. A rise by more than 0.1 s is that much loss.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -213,7 +211,7 @@ class SampleCounter:
         self._at_ns = 0
 
     def add(self, n: int, overwritten: int, arrival_ns: int) -> tuple[int, int]:
-        """``n`` samples came, after ``overwritten`` known to be lost: all lost before them, and the first one's pts."""
+        """Add ``n`` samples, after ``overwritten`` known to be lost; all lost before them, and the pts of the first."""
         lost = overwritten
         self._position += overwritten
         late_ns = arrival_ns - self._time_ns(self._position + n)

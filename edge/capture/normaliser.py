@@ -1,6 +1,6 @@
-"""Decoded pictures and sound of one source become items, whoever decoded them. Runs on the capture thread.
+"""Turns decoded pictures and sound of one source into items. Runs on the capture thread.
 
-Breaks of a container's media clock, seen over both of its streams.
+`EpochTracker` finds breaks of the media clock over both streams of a container.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from edge.metrics import Metrics
 from edge.types import NS_PER_S, AudioChunk, Frame, Gap, LumaSample, MediaItem, Stream, seconds
 
 ArrivalPacer = Callable[[int], int]
-"""Media time of a frame or block -> when it is to be taken as arrived, local monotonic ns; may wait."""
+"""Media time of a frame or block -> its arrival, local monotonic ns; may wait."""
 JUMP_NS = NS_PER_S // 2
 _STALE_NS = NS_PER_S
-_SPARSE = 3  # steps of a slow stream that may pass before a step counts as a jump
+_SPARSE = 3  # steps of a slow stream up to which a gap is no jump
 
 
 class MediaNormaliser:
-    """Chooses and scales pictures, collects and resamples sound, and notices breaks of the media clock.
+    """Decimates and scales pictures, assembles and resamples sound, and notices breaks of the media clock.
 
-    One for the life of a source. Things arrive at ``arrival_ns``, which the owner sets, or when ``pace`` says.
+    One for the life of a source. Media arrives at ``arrival_ns``, which the owner sets, or when ``pace`` returns.
     """
 
     def __init__(
@@ -52,26 +52,26 @@ class MediaNormaliser:
 
     @property
     def end_ns(self) -> int | None:
-        """Where the media so far ends, over both streams."""
+        """The end of the media so far, over both streams."""
         return self._epochs.end_ns
 
     def expected_ns(self, stream: Stream) -> int:
-        """Where something without pts belongs."""
+        """The pts of a frame or block that has none."""
         return self._epochs.expected_ns(stream)
 
     def is_continuous(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
-        """Whether what lies at ``pts_ns`` goes on in the epoch, as neither the stream's first nor a jump."""
+        """Whether media at ``pts_ns`` continues the epoch: it is neither the stream's first nor a jump."""
         return self._epochs.is_continuous(stream, pts_ns, length_ns)
 
     def sound_due_ns(self, start_ns: int) -> int | None:
-        """Up to which pts sound from ``start_ns`` on is collected before a chunk is made of it.
+        """The pts up to which sound from ``start_ns`` on is collected before it becomes a chunk.
 
-        None while that cannot be said: something was collected already, or nothing came yet.
+        None while that is unknown: sound was collected already, or none has arrived yet.
         """
         return self._assembler.due_ns(start_ns)
 
     def note_arrival(self, pts_ns: int) -> int:
-        """What lies at ``pts_ns`` arrives now, or is waited for; when that was."""
+        """Note that media at ``pts_ns`` arrives now, or wait for it; its arrival."""
         if self.pace is not None:
             self.arrival_ns = self.pace(pts_ns)
         return self.arrival_ns
@@ -81,7 +81,7 @@ class MediaNormaliser:
         self._metrics.drops.labels(self._name, place).inc()
 
     def add_picture(self, frame: Any, pts_ns: int, started_ns: int) -> Iterator[MediaItem]:
-        """An ``av.VideoFrame``; ``started_ns``: when work on it began."""
+        """Add an ``av.VideoFrame``; ``started_ns``: when work on it began."""
         verdict = self._epochs.classify(Stream.VIDEO, pts_ns, self.step_ns)
         if verdict is PtsContinuity.JUMP:
             yield from self._break()
@@ -109,7 +109,7 @@ class MediaNormaliser:
         yield LumaSample(pts_ns, arrival_ns, luma)
 
     def add_sound(self, frame: Any, pts_ns: int, *, has_arrived: bool = False) -> Iterator[MediaItem]:
-        """An ``av.AudioFrame``; ``has_arrived``: it was waited for already."""
+        """Add an ``av.AudioFrame``; ``has_arrived``: its arrival was noted already."""
         rate = frame.sample_rate
         verdict = self._epochs.classify(Stream.AUDIO, pts_ns, frame.samples * NS_PER_S // rate)
         if verdict is PtsContinuity.JUMP:
@@ -128,7 +128,7 @@ class MediaNormaliser:
             yield from self._resampled()
 
     def flush(self) -> Iterator[MediaItem]:
-        """What is held back, at the end of the media or of an epoch."""
+        """The items that were held back, at the end of the media or of an epoch."""
         if self._decimator.choose_last() and self._held is not None:
             yield self._frame(*self._held)
         self._held = None
@@ -147,14 +147,14 @@ class MediaNormaliser:
         return chunks
 
     def _count(self) -> None:
-        """Pictures into the metrics, a few at a time: their locks cost more beside a decoder than in a row."""
+        """Add pictures to the metrics a few at a time: taking their locks between decoder calls is slower."""
         self._frames.inc(len(self._took_ns))
         for took_ns in self._took_ns:
             self._decode_s.observe(seconds(took_ns))
         self._took_ns.clear()
 
     def _break(self) -> Iterator[MediaItem]:
-        """The end of an epoch: what is held back belongs to it, then the Gap."""
+        """End an epoch: yield what is held back, then the Gap."""
         yield from self.flush()
         self._metrics.gaps.labels(self._name, "jump").inc()
         yield Gap("jump", self.arrival_ns)
@@ -166,17 +166,17 @@ class MediaNormaliser:
 
 
 class PtsContinuity(Enum):
-    """What the next pts of a stream means."""
+    """How the next pts of a stream relates to its last."""
 
     NEXT = "next"
     FIRST = "first"
     """The stream's first one in this epoch."""
     JUMP = "jump"
-    """More than half a second from where it should be, either way: a new epoch begins with it."""
+    """More than half a second from the expected pts, either way: a new epoch begins with it."""
     STALE = "stale"
-    """What is left of the former epoch, after the other stream has jumped already."""
+    """Belongs to the former epoch, after the other stream has jumped already."""
     BACKWARD = "backward"
-    """Not after the one before, but not far enough back for a jump."""
+    """Not after the last pts, but not far enough back for a jump."""
 
 
 class EpochTracker:
@@ -192,7 +192,7 @@ class EpochTracker:
         self.step_ns = 0
 
     def classify(self, stream: Stream, pts_ns: int, length_ns: int) -> PtsContinuity:
-        """Judge and follow one frame or block that starts at ``pts_ns`` and should last ``length_ns``."""
+        """Classify and follow a frame or block that starts at ``pts_ns`` and should last ``length_ns``."""
         if stream not in self._next:
             if self._is_stale(stream, pts_ns, length_ns):
                 return PtsContinuity.STALE
@@ -213,12 +213,11 @@ class EpochTracker:
         return PtsContinuity.NEXT
 
     def is_continuous(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
-        """Whether `classify` would find it in the epoch that there is already: neither the stream's first nor a
-        jump."""
+        """Whether `classify` would put it into the current epoch: neither the stream's first nor a jump."""
         return stream in self._next and not self._jumps(stream, pts_ns, length_ns)
 
     def expected_ns(self, stream: Stream) -> int:
-        """Where a frame or block without pts belongs."""
+        """The pts of a frame or block that has none."""
         return self._next.get(stream, self.origin_ns or 0)
 
     def _jumps(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:

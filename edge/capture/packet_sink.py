@@ -1,4 +1,4 @@
-"""The encoded packets of a source, handed to whoever keeps them for clips before they are decoded."""
+"""Passes the encoded packets of a source to the sink that keeps them for clips. Runs on the capture thread."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 from edge.types import NS_PER_S, U8, AudioChunk, Gap, MediaItem, Packet, Stream
 
 _log = logging.getLogger(__name__)
-_FORMATS = ("mov", "mp4")  # between them they hold what cameras send; a header alone is enough to read them
+_FORMATS = ("mov", "mp4")  # together they hold all codecs of cameras, and a header alone can be read
 
 
 class PacketSink(Protocol):
-    """Who keeps packets. Called on the capture thread."""
+    """Keeps packets. Called on the capture thread."""
 
     def begin(self, template: bytes) -> None:
-        """A connection was opened: ``template`` is a small file in memory with its streams and nothing in them."""
+        """Begin a connection: ``template`` is a small file in memory that has its streams and no packets."""
         ...
 
     def push(self, packet: Packet) -> None:
-        """The next packet, in the order of the container."""
+        """Add the next packet, in the container's order."""
         ...
 
 
@@ -36,7 +36,7 @@ class PcmPacketFeed:
         self._is_open = False
 
     def push(self, item: MediaItem) -> None:
-        """Hand on a block of sound; a break opens the tape anew."""
+        """Pass on a block of sound; a break begins a new connection."""
         if isinstance(item, Gap):
             self._is_open = False
         if not isinstance(item, AudioChunk):
@@ -61,7 +61,7 @@ class JpegPacketFeed:
         self._due_ns = 0
 
     def push(self, picture: U8, pts_ns: int, arrival_ns: int) -> None:
-        """Hand on ``picture`` u8[H,W,3] BGR, if it is time for one; masks must have been applied."""
+        """Pass on ``picture`` u8[H,W,3] BGR, if one is due; masks must have been applied."""
         import cv2
 
         height, width = picture.shape[:2]
@@ -77,7 +77,7 @@ class JpegPacketFeed:
 
 
 class ContainerPacketFeed:
-    """Turns a container's packets into ``sink``'s."""
+    """Passes a container's packets to ``sink``."""
 
     def __init__(self, sink: PacketSink, keep_sound: bool = True) -> None:
         self._sink = sink
@@ -85,7 +85,7 @@ class ContainerPacketFeed:
         self._kept: dict[int, Stream] = {}
 
     def open(self, streams: Sequence[Any]) -> None:
-        """Begin with the container's chosen streams; those that no clip can hold are left out, with a warning."""
+        """Begin with the container's chosen streams; those that a clip cannot hold are left out, with a warning."""
         video = [s for s in streams if s.type == "video"]
         audio = [s for s in streams if s.type == "audio" and self._keep_sound]
         self._kept = {}
@@ -100,7 +100,8 @@ class ContainerPacketFeed:
                 _log.warning("clips will have no %s: %s cannot be copied", stream.type, stream.codec_context.name)
 
     def push(self, packet: Any, arrival_ns: int, shift_ns: int) -> None:
-        """One packet of the container, moved by ``shift_ns``; those without a time or of other streams are not kept."""
+        """Pass on a packet of the container, shifted by ``shift_ns``; packets without time or of other streams are
+        dropped."""
         stream = self._kept.get(packet.stream_index)
         if stream is None or packet.size == 0 or packet.time_base is None:
             return

@@ -1,4 +1,4 @@
-"""Decoded pictures: which of them the model sees, and how they get to its size. Runs on the capture thread."""
+"""Decimates decoded pictures to the model's rate and scales them to its size. Runs on the capture thread."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FIRST_PLANE_IS_LUMA = ("yuv4", "yuvj4", "yuva4", "nv12", "nv21", "nv16", "gray"
 
 
 class FrameDecimator:
-    """Decimates to the model's rate: of all pictures up to a grid point, the newest.
+    """Decimates to the model's rate: keeps the newest picture before each grid point.
 
     The grid is fixed per epoch (``origin_ns + k * frame_ns``) and the choice depends on pts alone, so the same media
-    always gives the same pictures. Whether a picture is the newest is foretold from the last pts step; where
-    that was wrong, the picture held back is chosen when the next one comes.
+    always gives the same pictures. Whether a picture is the newest is predicted from the last pts step. When that was
+    wrong, the picture that was held back is kept when the next one arrives.
     """
 
     def __init__(self, frame_ns: int) -> None:
@@ -39,7 +39,7 @@ class FrameDecimator:
         self._filled: int | None = None
 
     def choose(self, pts_ns: int) -> tuple[bool, bool]:
-        """Whether to take the picture held back before, and whether to take this one now."""
+        """Whether to keep the picture that was held back, and whether to keep this one now."""
         if self._last_ns is not None:
             self._step_ns = pts_ns - self._last_ns
         self._last_ns = pts_ns
@@ -54,7 +54,7 @@ class FrameDecimator:
         return take_held, take_now
 
     def choose_last(self) -> bool:
-        """Whether, at the end of the media, the picture held back is taken."""
+        """Whether to keep the picture that was held back, at the end of the media."""
         take, self._held = self._held is not None, None
         return take
 
@@ -74,7 +74,7 @@ class FrameScaler:
         self._shrinker = VideoReformatter()
         self.reformatter = VideoReformatter()
         self._luma_reformatter = VideoReformatter()
-        # A camera is one thread; newer PyAV would have libswscale take all cores for each picture.
+        # Each camera uses one thread; newer PyAV would let libswscale use all cores for each picture.
         can_limit = "threads" in (VideoReformatter.reformat.__doc__ or "")
         self._options: dict[str, Any] = {"threads": 1} if can_limit else {}
         self._canvas: U8 = np.full((geometry.height, geometry.width, 3), geometry.pad, np.uint8)
@@ -116,7 +116,7 @@ class FrameScaler:
         return min(255.0, max(0.0, (mean - 16.0) * 255.0 / 219.0))
 
     def _shrink(self, frame: Any, width: int, height: int) -> Any:
-        """At ``width`` x ``height`` in RGB: planes first where there are some, colour at the small size."""
+        """Scale to ``width`` x ``height`` in RGB: planes first if there are any, then colour at the small size."""
         if frame.format.name in _PLANES and frame.color_range != _FULL_RANGE:
             frame = self._shrinker.reformat(frame, width, height, "yuv420p", interpolation="AREA", **self._options)
         return self.reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", **self._options)
@@ -135,7 +135,7 @@ class FrameScaler:
 
 @dataclass(frozen=True, slots=True)
 class _LumaReader:
-    """How the luma of a pixel format is read; ``kind`` None: its first plane is none."""
+    """How the luma of a pixel format is read; ``kind`` is None when its first plane is not luma."""
 
     kind: np.dtype[Any] | None
     scale: int
@@ -143,7 +143,7 @@ class _LumaReader:
 
     @classmethod
     def of(cls, pixels: Any) -> _LumaReader:
-        """The plan for an ``av.VideoFormat``."""
+        """The reader for an ``av.VideoFormat``."""
         name = pixels.name
         if not name.startswith(_FIRST_PLANE_IS_LUMA):
             return cls(None, 1, True)
@@ -152,10 +152,10 @@ class _LumaReader:
         return cls(kind, 1 << (bits - 8), name.startswith(("yuvj", "gray")))
 
     def mean(self, frame: Any) -> float:
-        """Of every 16th pixel of every 16th row, 0..255 in the format's own range.
+        """Mean of every 16th pixel of every 16th row, 0..255 in the format's own range.
 
-        One view and one call of numpy: after a picture was decoded nothing of Python is in the processor's caches, so
-        each step here costs many times what it costs in a loop.
+        One view and one call of numpy: decoding has evicted Python from the CPU's caches, so each step here costs many
+        times what it costs in a loop.
         """
         assert self.kind is not None
         plane, size = frame.planes[0], self.kind.itemsize
@@ -173,7 +173,7 @@ def pixel_aspect(frame: Any) -> float:
 
 
 def letterbox(width: float, height: float, geometry: VideoGeometry) -> tuple[int, int, int, int]:
-    """Where a picture of that shape lies on the model's canvas, centred: x, y, width, height in pixels."""
+    """The place of a picture of this size on the model's canvas, centred: x, y, width, height in pixels."""
     scale = min(geometry.width / width, geometry.height / height)
     w = min(geometry.width, max(1, round(width * scale)))
     h = min(geometry.height, max(1, round(height * scale)))
@@ -181,7 +181,7 @@ def letterbox(width: float, height: float, geometry: VideoGeometry) -> tuple[int
 
 
 def content_rect(x: int, y: int, w: int, h: int, geometry: VideoGeometry) -> Rect:
-    """That place as a `Rect`."""
+    """A place on the canvas as a `Rect`."""
     return (x / geometry.width, y / geometry.height, (x + w) / geometry.width, (y + h) / geometry.height)
 
 

@@ -1,6 +1,6 @@
-"""PortAudio from a distance: every call that may hang runs on a helper thread, with a time limit.
+"""PortAudio with time limits: every call that may hang runs on a helper thread.
 
-PortAudio is one global library a process, whatever we do; so is the count of its open streams here.
+PortAudio's state is global to a process, so the count of its open streams here is, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _open_streams = 0
 
 
 def sounddevice() -> Any:
-    """The module; SourceError where its C library is missing."""
+    """The module; SourceError when it or its C library is missing."""
     try:
         import sounddevice as sd
     except OSError:
@@ -29,7 +29,7 @@ def sounddevice() -> Any:
 
 
 class CallThread:
-    """Does calls on a thread of its own. A call that hangs keeps it busy, not the caller."""
+    """Runs calls on a thread of its own, so that a call that hangs does not block the caller."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -37,7 +37,7 @@ class CallThread:
         self._thread.start()
 
     def call(self, call: Callable[[], Any], limit_s: float) -> Any:
-        """The call's result; its exception; SourceError when it took longer than ``limit_s``."""
+        """The call's result, or its exception; SourceError when it takes longer than ``limit_s``."""
         answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
         self._calls.put((call, answer))
         try:
@@ -49,7 +49,7 @@ class CallThread:
         return result
 
     def end(self) -> None:
-        """Let the thread end after what it is doing."""
+        """End the thread after its current call."""
         self._calls.put(None)
 
     def _work(self) -> None:
@@ -62,10 +62,10 @@ class CallThread:
 
 
 def start_stream(make: Callable[[Any], Any]) -> Any:
-    """``make(sounddevice)`` a stream and start it.
+    """Create a stream with ``make(sounddevice)`` and start it.
 
-    PortAudio knows only the devices that were there when it was initialised, so it is initialised again first, unless
-    another stream is open, which that would kill.
+    PortAudio knows only the devices that existed when it was initialised. So it is initialised again first, unless
+    another stream is open, which that would end.
     """
     global _open_streams  # noqa: PLW0603 - as global as the library
     sd = sounddevice()

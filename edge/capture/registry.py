@@ -1,4 +1,4 @@
-"""From configuration to sources: ``type`` is the name of the file in this folder that is loaded."""
+"""From configuration to sources: ``type`` is the name of the module in this folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def open_source(
 def open_main_stream(
     name: str, config: RtspSourceConfig, geometry: Geometry, clock: Clock, metrics: Metrics, options: SourceOptions
 ) -> MediaSource:
-    """The main stream of camera ``name``, whose packets go to its tap; nothing of it is decoded."""
+    """The main stream of camera ``name``, whose packets go to the packet sink; it is not decoded."""
     from edge.capture.rtsp import RtspMainStream
 
     return RtspMainStream(f"{name}:main", config, geometry, clock, metrics, options)

@@ -30,7 +30,7 @@ _OTHERWISE = "check address, login and that the camera runs"
 
 
 class RtspCamera:
-    """An RTSP camera. libav's own error texts hold the URL with its password, so none of them is passed on."""
+    """An RTSP camera. libav's error texts contain the URL with its password, so they are never passed on."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class RtspCamera:
             raise SourceError(f"{self._config.redacted_url}: the camera ended the stream; it may be restarting")
 
     def close(self) -> None:
-        """Ask `items` to end; at the latest after the read timeout."""
+        """Make `items` end; at the latest after the read timeout."""
         self._closed.set()
 
     def _read(self, container: Any) -> Iterator[MediaItem]:
@@ -108,7 +108,8 @@ class RtspCamera:
 
 
 class RtspMainStream(RtspCamera):
-    """A camera's main stream, kept for clips and not decoded: it yields a sign of life for each packet."""
+    """A camera's main stream, kept for clips and not decoded: yields one item for each packet, so that the supervisor
+    knows that it is alive."""
 
     def _connect(self) -> Any:
         return self._av_open(None)

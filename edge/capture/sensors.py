@@ -1,4 +1,4 @@
-"""Sensor readings out of MQTT messages. Has no connection of its own: the node feeds it."""
+"""Parses sensor readings from MQTT messages. Has no connection of its own; the node passes messages in."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _WORDS = {"on": 1.0, "open": 1.0, "true": 1.0, "off": 0.0, "closed": 0.0, "false
 
 
 class SensorParser:
-    """Knows which topic carries which camera's channels.
+    """Maps topics to the channels of cameras.
 
     A payload is a number, one of on/off/open/closed/true/false, or JSON with such a value at the configured path.
     """
 
     def __init__(self, cameras: Mapping[str, Mapping[str, SensorTopic]], metrics: Metrics) -> None:
-        """``cameras``: for each camera, its channels."""
+        """``cameras``: the channels of each camera."""
         self._metrics = metrics
         self._by_topic: dict[str, list[tuple[str, str, str]]] = {}
         self._bad: set[str] = set()
@@ -38,7 +38,8 @@ class SensorParser:
         return sorted(self._by_topic)
 
     def parse(self, topic: str, payload: bytes, arrival_ns: int) -> list[tuple[str, SensorReading]]:
-        """A message as readings by camera; what cannot be read is left out, counted and logged once a topic."""
+        """The readings in a message, by camera; values that cannot be read are left out, counted, and logged once for
+        each topic."""
         channels = self._by_topic.get(topic, [])
         readings = [
             (camera, self._read(topic, payload, arrival_ns, name, path, camera)) for camera, name, path in channels
@@ -59,7 +60,7 @@ class SensorParser:
 
 
 def read_value(payload: bytes, path: str = "") -> float:
-    """The finite number in ``payload`` at ``path`` (``a.b.0``); SourceError says what is there instead."""
+    """The finite number in ``payload`` at ``path`` (``a.b.0``); SourceError says what was found instead."""
     try:
         text = payload.decode("utf-8").strip()
     except UnicodeDecodeError:

@@ -9,16 +9,16 @@ import numpy as np
 from edge.types import F32, NS_PER_MS, NS_PER_S, AudioChunk
 
 TOLERANCE_NS = 20 * NS_PER_MS
-"""How far pts may stray from the count of samples before they are believed: containers round to 1 ms or more."""
+"""Difference between pts and the count of samples up to which the count is used: containers round to 1 ms or more."""
 
 _FULL_SCALE = {"u1": 128.0, "i2": 32768.0, "i4": 2147483648.0}
 
 
 class Resampler:
-    """Blocks of mono sound at any rate to chunks at one rate.
+    """Resamples blocks of mono sound at any rate to chunks at one rate.
 
-    The filter (libsoxr, high quality) keeps time: output sample k lies at the anchor plus k / rate. Its output only
-    comes later than its input, by under 0.1 s, which pts account for.
+    The filter (libsoxr, high quality) keeps time: output sample k lies at the anchor plus k / rate. Its output is
+    delayed by less than 0.1 s, which pts account for.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -31,16 +31,16 @@ class Resampler:
 
     @property
     def next_ns(self) -> int | None:
-        """Where the next input sample belongs by the count of samples; None before the first."""
+        """The pts of the next input sample by the count of samples; None before the first."""
         return None if self._anchor_ns is None else self._anchor_ns + self._n_in * NS_PER_S // max(1, self._in_hz)
 
     @property
     def lag_ns(self) -> int:
-        """How much of the input is still in the filter."""
+        """Length of the input that is still in the filter."""
         return self._n_in * NS_PER_S // max(1, self._in_hz) - self._n_out * NS_PER_S // self._rate_hz
 
     def push(self, samples: F32, in_hz: int, pts_ns: int | None, arrival_ns: int) -> list[AudioChunk]:
-        """Add f32[n] of which the first sample lies at ``pts_ns`` (None: after the last one)."""
+        """Add f32[n] whose first sample lies at ``pts_ns`` (None: after the last one); the finished chunks."""
         chunks: list[AudioChunk] = []
         expected = self.next_ns
         pts_ns = pts_ns if pts_ns is not None else (expected or 0)
@@ -52,7 +52,7 @@ class Resampler:
         return chunks + self._chunk(out, arrival_ns)
 
     def flush(self, arrival_ns: int) -> list[AudioChunk]:
-        """What the filter still holds; the next block anchors anew."""
+        """The rest of the filter's output; the next block sets a new anchor."""
         if self._anchor_ns is None or self._filter is None or not self._n_in:
             self._anchor_ns = None
             return []
@@ -80,10 +80,10 @@ class Resampler:
 
 
 class AudioBlockAssembler:
-    """Decoded blocks as mono, put together into about one block a hop: small ones cost more than they hold.
+    """Assembles decoded blocks into about one mono block a hop, because each block has a fixed cost.
 
-    A block is complete when it, and what the resampler holds back, reach past the end of a window; so windows do not
-    wait for it. Windows end at ``origin_ns + k * hop_ns``; ``lag_ns`` is what the resampler holds back.
+    A block is complete when it reaches past the end of a window, with the resampler's lag; so windows do not wait for
+    it. Windows end at ``origin_ns + k * hop_ns``; ``lag_ns`` is the resampler's lag.
     """
 
     def __init__(self, hop_ns: int) -> None:
@@ -97,18 +97,19 @@ class AudioBlockAssembler:
 
     @property
     def rate_hz(self) -> int:
-        """Of the block that is collected."""
+        """Sample rate of the block that is being assembled."""
         return self._rate_hz
 
     def due_ns(self, start_ns: int) -> int | None:
-        """Up to which pts a block that starts at ``start_ns`` is collected; None when another was begun, or no grid."""
+        """The pts up to which a block that starts at ``start_ns`` is assembled; None when one was begun, or without
+        a grid."""
         if self._n or self.origin_ns is None:
             return None
         reach_ns = self.origin_ns + self.lag_ns
         return reach_ns + ((start_ns - reach_ns) // self._hop_ns + 1) * self._hop_ns
 
     def fits(self, rate_hz: int, pts_ns: int) -> bool:
-        """Whether a block continues what was collected; if not, `take` that first."""
+        """Whether a block continues the assembled one; if not, call `take` first."""
         if not self._n:
             return True
         expected_ns = self._start_ns + self._n * NS_PER_S // self._rate_hz
@@ -130,13 +131,13 @@ class AudioBlockAssembler:
         return (end_ns - reach_ns) // self._hop_ns > (start_ns - reach_ns) // self._hop_ns
 
     def take(self) -> tuple[F32, int]:
-        """What was collected, f32[n] valid until the next `add`, and the pts of its first sample."""
+        """The assembled block f32[n], valid until the next `add`, and the pts of its first sample."""
         block, self._n = self._mono[: self._n], 0
         return block, self._start_ns
 
 
 def mix_to_mono(frame: Any, out: F32) -> None:
-    """``av.AudioFrame`` of any format into f32[n] in -1..1, the mean of its channels."""
+    """Write the mean of the channels of an ``av.AudioFrame`` of any format into f32[n] in -1..1."""
     channels = len(frame.layout.channels)
     if frame.format.name == "fltp" and channels <= 2:
         planes: Any = frame.planes

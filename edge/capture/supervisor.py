@@ -1,4 +1,4 @@
-"""Keeping one source going: open, read, and when it fails, try again."""
+"""Runs one source on its capture thread: open, read, and open again after a failure."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 class SourceSupervisor:
-    """The loop of one capture thread: items go to ``push``, a Gap after each break.
+    """The loop of one capture thread: items go to ``push``, with a Gap after each break.
 
-    ``opened(has_video, has_audio)`` is called once a connection, before its first item is pushed; ``ended`` once, when
-    a recording came to its end. SourceError and MediaError are tried again with back-off, which what delivered for a
-    while begins anew; anything else is a bug and passes through. `state` and `detail` may be read from any thread.
+    ``opened(has_video, has_audio)`` is called for each connection, before its first item is pushed; ``ended`` once,
+    when a recording has ended. After SourceError and MediaError the source is opened again with back-off, which is
+    reset when it has delivered for a while. Any other error is a bug and passes through. `state` and `detail` may be
+    read from any thread.
     """
 
     def __init__(
@@ -48,12 +49,12 @@ class SourceSupervisor:
 
     @property
     def state(self) -> SourceState:
-        """What the source is doing."""
+        """The state of the source."""
         return self._now[0]
 
     @property
     def detail(self) -> str:
-        """One line on why; empty while all is well."""
+        """One line on the reason; empty while all is well."""
         return self._now[1]
 
     def run(self, cancel: threading.Event) -> None:
@@ -65,7 +66,7 @@ class SourceSupervisor:
         self._up.set(0)
 
     def close(self) -> None:
-        """Ask the source to end soon; goes with setting ``cancel``."""
+        """Ask the source to end soon; set ``cancel``, too."""
         self._source.close()
 
     def _try(self, cancel: threading.Event, backoff: Backoff) -> bool:

@@ -24,7 +24,7 @@ _STALE_S = 5.0
 
 
 class VideoCapture(Protocol):
-    """What is used of ``cv2.VideoCapture``."""
+    """The methods of ``cv2.VideoCapture`` that are used."""
 
     def read(self) -> tuple[bool, Any]: ...
     def get(self, prop: int) -> float: ...
@@ -34,7 +34,7 @@ class VideoCapture(Protocol):
 
 
 class V4l2Camera:
-    """A camera on this box; it has no sound of its own."""
+    """A camera of this machine, without sound of its own."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class V4l2Camera:
             capture.release()
 
     def close(self) -> None:
-        """Ask `items` to end with the picture that is being waited for."""
+        """Ask `items` to end with the next picture."""
         self._closed.set()
 
     def _read(self, capture: VideoCapture) -> Iterator[MediaItem]:
@@ -86,7 +86,7 @@ class V4l2Camera:
             arrival_ns = self._clock.mono_ns()
             if not ok or picture is None:
                 raise SourceError(f"{self._shown}: stopped delivering; is it still plugged in?")
-            # A device that was pulled out gives its last pictures again, with success and the same time stamp.
+            # An unplugged device returns its last pictures again, with success and the same time stamp.
             pts_ns = stamps.pts_ns(capture.get(0), arrival_ns)
             if pts_ns is None:
                 self._stale.inc()
@@ -174,7 +174,7 @@ class V4l2Camera:
 
 
 class _FrameTimestamps:
-    """The driver's time stamps where they advance, arrival otherwise."""
+    """The driver's time stamps while they advance, else arrival."""
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
@@ -182,7 +182,7 @@ class _FrameTimestamps:
         self._advances = False
 
     def pts_ns(self, position_ms: float, arrival_ns: int) -> int | None:
-        """``position_ms`` on an axis that starts at the first arrival; None for a picture that was seen before."""
+        """``position_ms`` on an axis that starts at the first arrival; None for a repeated picture."""
         if self._first is None:
             self._first, self._last_ms = (position_ms, arrival_ns), position_ms
             return arrival_ns
@@ -193,5 +193,5 @@ class _FrameTimestamps:
 
 
 def has_gstreamer(build_information: str) -> bool:
-    """Whether OpenCV's build information tells of GStreamer."""
+    """Whether OpenCV's build information lists GStreamer."""
     return re.search(r"^\s*GStreamer:\s*YES", build_information, re.MULTILINE) is not None

@@ -1,4 +1,4 @@
-"""`edge check`: one line a finding, what is wrong and what to do."""
+"""`edge check`: prints findings, one line each, with what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OF_SYSTEMD = "CREDENTIALS_DIRECTORY"
 
 
 def run(path: Path, *, as_json: bool, out: TextIO) -> int:
-    """Look at everything the configuration names; 0, or 2 when anything is an error."""
+    """Check everything that the configuration names; 0, or 2 when anything is an error."""
     findings = []
     with other_loggers_muted("edge.checks"):
         for finding in check_all(path):
@@ -73,7 +73,7 @@ def check_all(path: Path) -> Iterator[CheckFinding]:
 
 
 def _check_variables(loaded: LoadedConfig) -> Iterator[CheckFinding]:
-    """What is not set here: what is systemd's to set cannot be set wrongly, it can only not be tried."""
+    """Variables that are not set here. Those that systemd sets are no error; they just cannot be tried."""
     for key, message in loaded.unset.items():
         level = WARNING if _OF_SYSTEMD in message else ERROR
         yield CheckFinding(

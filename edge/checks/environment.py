@@ -1,10 +1,6 @@
-"""`edge check`: disk, evidence, page and broker.
+"""`edge check` of the environment: disk, evidence, page, broker, sensors, and cameras and microphones.
 
-What `edge check` finds: one line each.
-
-`edge check`: whether readings of the configured sensors come, and what they say.
-
-`edge check`: whether cameras and microphones deliver, and whether two of them are the same.
+Sources are opened and read for a few seconds; two cameras with the same stream are reported.
 """
 
 from __future__ import annotations
@@ -41,12 +37,12 @@ ERROR: Literal["error"] = "error"
 LOW_DISK_BYTES = 200_000_000
 WAIT_S = 5.0
 Subscribe = Callable[[LoadedConfig, Sequence[str], Callable[[str, bytes], None]], AbstractContextManager[None]]
-ITEMS_AT_MOST = 2000  # looked at before a source that yields no picture or sound is called empty
+ITEMS_AT_MOST = 2000  # read before a source without picture and sound is reported as empty
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
-    """One line: what was looked at, how it is, and in words what was found."""
+    """One line: what was checked, its level, and a sentence."""
 
     area: str
     level: Literal["ok", "warning", "error"]
@@ -54,7 +50,7 @@ class CheckFinding:
 
 
 def check_disk(loaded: LoadedConfig) -> CheckFinding:
-    """Whether the data folder can be written, and how much room there is."""
+    """Check that the data folder can be written and has enough room."""
     folder = loaded.resolve(loaded.config.node.data_dir)
     existing = _nearest_existing(loaded)
     if not os.access(existing, os.W_OK):
@@ -67,7 +63,7 @@ def check_disk(loaded: LoadedConfig) -> CheckFinding:
 
 
 def check_evidence(loaded: LoadedConfig) -> CheckFinding:
-    """What is kept, and whether there is room for it."""
+    """Check the limits of evidence, and that there is room for it."""
     settings = loaded.config.evidence
     if settings is None:
         return CheckFinding("evidence", OK, "off (evidence: null)")
@@ -159,7 +155,7 @@ def _is_loopback(host: str) -> bool:
 def check_sensors(
     loaded: LoadedConfig, manifest: Manifest, subscribe: Subscribe | None = None, clock: Clock | None = None
 ) -> Iterator[CheckFinding]:
-    """The newest reading of each sensor, as far as one comes within a few seconds."""
+    """Report the newest reading of each sensor that arrives within a few seconds."""
     sensors = {
         f"cameras.{name}.sensors.{channel}": (channel, spec)
         for name, camera in loaded.config.cameras.items()
@@ -189,7 +185,7 @@ def check_sensors(
 def _newest_payloads(
     loaded: LoadedConfig, topics: Sequence[str], subscribe: Subscribe, clock: Clock
 ) -> Mapping[str, bytes]:
-    """The newest payload of each topic, once all came or the time is over."""
+    """The newest payload of each topic, when all have arrived or the time is over."""
     payloads: dict[str, bytes] = {}
     complete = threading.Event()
 
@@ -221,7 +217,7 @@ def _mqtt_subscribe() -> Subscribe:
 
 
 def check_sources(loaded: LoadedConfig, manifest: Manifest) -> Iterator[CheckFinding]:
-    """Open each camera and microphone, and say what came."""
+    """Open each camera and microphone, and report what it delivers."""
     for key, message in duplicate_streams(loaded.config):
         yield CheckFinding(f"cameras.{key[1]}", WARNING, loaded.fault(key, message))
     geometry, clock, metrics = manifest.geometry, SystemClock(), Metrics()
@@ -238,7 +234,7 @@ def check_sources(loaded: LoadedConfig, manifest: Manifest) -> Iterator[CheckFin
 
 
 def _probe(area: str, source: MediaSource, *, wants_audio: bool) -> CheckFinding:
-    """Read until picture and sound came, as far as the source has them."""
+    """Read until picture and sound have arrived, as far as the source has them."""
     pictures = chunks = 0
     try:
         for item in islice(source.items(), ITEMS_AT_MOST):

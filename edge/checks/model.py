@@ -1,4 +1,4 @@
-"""`edge check`: the model, the prompts, and each threshold with where it came from."""
+"""`edge check` of the model, the prompts, and each threshold with its origin."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_model(loaded: LoadedConfig, folder: ModelFolder) -> CheckFinding:
 
 
 def check_prompts(loaded: LoadedConfig, folder: ModelFolder) -> Iterator[CheckFinding]:
-    """What each prompt rests on, or why it is refused."""
+    """Report what each prompt rests on, or why it is refused."""
     if not loaded.config.prompts:
         return
     try:
@@ -47,11 +47,11 @@ def check_prompts(loaded: LoadedConfig, folder: ModelFolder) -> Iterator[CheckFi
 
 
 def check_events(loaded: LoadedConfig, folder: ModelFolder) -> Iterator[CheckFinding]:
-    """Whether the rules fit the model; what holds for each camera and label; what is below the model's advice."""
+    """Check that the rules fit the model; report the thresholds of each camera and label, and those below advice."""
     try:
         derivers = build_derivers(loaded, folder, load_profile(loaded, folder))
     except InputError as error:
-        if not isinstance(error, ConfigError):  # a prompt's fault is told by now
+        if not isinstance(error, ConfigError):  # a prompt's fault is reported already
             yield CheckFinding("learned", ERROR, str(error))
         return
     manifest = folder.manifest.with_labels(derivers.labels)
@@ -61,7 +61,7 @@ def check_events(loaded: LoadedConfig, folder: ModelFolder) -> Iterator[CheckFin
         return
     thresholds = Thresholds(loaded.config, manifest)
     for camera, label, value in saved_thresholds(loaded.resolve(loaded.config.node.data_dir) / "outbox.db"):
-        with suppress(InputError):  # a camera or label that is no more
+        with suppress(InputError):  # a camera or label that no longer exists
             thresholds.set(camera, label, value)
     for threshold in thresholds.all_effective():
         yield CheckFinding(
@@ -79,7 +79,7 @@ def _threshold_text(threshold: EffectiveThreshold, advice: Label) -> str:
 
 
 def _below_advice(loaded: LoadedConfig, thresholds: Thresholds) -> Iterator[CheckFinding]:
-    """What begins more easily than the model advises, and what a default does not do."""
+    """Thresholds below the model's advice, and defaults without effect."""
     default = loaded.config.events.get(DEFAULTS)
     unmoved = []
     for label in thresholds.labels:
@@ -113,7 +113,7 @@ def _lower(loaded: LoadedConfig, label: str, advice: Label, lower: list[Effectiv
 
 
 def _short_min_s(loaded: LoadedConfig, thresholds: Thresholds) -> Iterator[CheckFinding]:
-    """A default min_s holds for all; what the model advises to wait longer for is told."""
+    """A default min_s applies to all labels; report those with longer advice."""
     default = loaded.config.events.get(DEFAULTS)
     if default is None or default.min_s is None:
         return

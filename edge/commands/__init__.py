@@ -1,2 +1,2 @@
-"""The commands that are not a folder of their own. Each module has `register(subparsers)`; what does the work is
-imported when it is called."""
+"""Commands without a folder of their own. Each module has `register(subparsers)` and imports heavy modules when it
+runs."""

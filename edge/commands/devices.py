@@ -1,7 +1,4 @@
-"""`edge devices`: what this machine has, as a piece of config.yaml.
-
-What cameras and microphones this box has, for `edge devices`.
-"""
+"""`edge devices`: lists the cameras and microphones of this machine, as a part of config.yaml."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _DEV = Path("/dev")
 
 @dataclass(frozen=True, slots=True)
 class CameraDevice:
-    """A video device: ``path`` is what `device:` takes."""
+    """A video device: ``path`` is the value for `device:`."""
 
     path: str
     name: str
@@ -30,7 +27,7 @@ class CameraDevice:
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneDevice:
-    """A sound input: ``name`` is what `name:` takes."""
+    """A sound input: ``name`` is the value for `name:`."""
 
     index: int
     name: str
@@ -40,7 +37,7 @@ class MicrophoneDevice:
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Give the command line its command `devices`."""
+    """Add ``devices`` to the command line."""
     parser = subparsers.add_parser(
         "devices", help="cameras and microphones found here, ready to paste into config.yaml"
     )
@@ -90,7 +87,7 @@ def _read(path: Path) -> str | None:
 
 
 def run(*, as_json: bool, out: TextIO) -> int:
-    """Print cameras and microphones; what cannot be listed is said in a comment (or under ``problems``)."""
+    """Print cameras and microphones; failures to list them are printed as comments (or under ``problems``)."""
     problems = []
     found_cameras, found_microphones = list_cameras(), []
     try:

@@ -10,7 +10,7 @@ from edge.engine.manifest import DEFAULT_MODEL
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Give the command line its commands `run`, `check`, `replay` and `prompts`."""
+    """Add ``run``, ``check``, ``replay`` and ``prompts`` to the command line."""
     run = subparsers.add_parser("run", help="the daemon, in the foreground")
     add_config(run)
     run.set_defaults(handler=_run)

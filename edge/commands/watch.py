@@ -1,4 +1,4 @@
-"""`edge watch`: follow a node's events in the terminal, as any subscriber of the broker would see them."""
+"""`edge watch`: follows a node's events in the terminal, as a subscriber of the broker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOURS = {"begin": "bold red", "update": "yellow", "end": "green"}
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Give the command line its command `watch`."""
+    """Add ``watch`` to the command line."""
     parser = subparsers.add_parser("watch", help="follow events in the terminal, from the broker")
     add_config(parser)
     parser.add_argument("--json", action="store_true", help="payloads as they come, one a line")
@@ -35,7 +35,7 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def run(path: Path, *, as_json: bool, count: int | None, until_gone: int | None, out: TextIO) -> int:
-    """Print events until interrupted, ``count`` were seen, or process ``until_gone`` ended (then 1)."""
+    """Print events until interrupted, after ``count`` events, or until process ``until_gone`` ended (then 1)."""
     from edge.config import load
     from edge.publish.mqtt import subscribe
 

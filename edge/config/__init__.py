@@ -1,8 +1,8 @@
 """config.yaml as frozen values, with line-numbered errors and secrets that never show.
 
-`load` reads a file: `yaml_reader` within limits; `explain` and `redaction` say what is wrong with it. The models are in
-`models` (the whole), `sources` (cameras, microphones, sensors), `rules` (events), `services` (ways out) and `keeping`
-(evidence). `drawn` holds what was drawn on the page.
+`load` reads config.yaml, and drawings of the page; `yaml_reader` parses within limits; `explain` describes faults. The
+models are in `models` (the whole, evidence), `sources` (cameras, microphones, sensors), `rules` (events) and `services`
+(broker, page and other outputs).
 """
 
 from edge.config.load import OFFLINE, LoadedConfig, load, parse, save_drawn

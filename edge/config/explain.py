@@ -1,7 +1,4 @@
-"""Problems of a configuration as lines for a person: where, which key, what is wrong and what to do.
-
-What may be shown of a configuration: messages without credentials, printable, and of bearable length.
-"""
+"""Describes faults of a configuration: line, key, what is wrong and what to do; without credentials. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ def closest_name(name: str, valid: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class ConfigSourceMap:
-    """Where the keys of a configuration stand, and what must not be shown of it."""
+    """The lines of a configuration's keys, and the secrets that must not be shown."""
 
     path: Path
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
@@ -66,9 +63,9 @@ class ConfigSourceMap:
         errors: Sequence[Mapping[str, Any]] = (),
         known: Mapping[KeyPath, str] | None = None,
     ) -> list[str]:
-        """``faults`` and what pydantic found wrong with a ``root``, as lines; of very many the first.
+        """``faults`` and pydantic's errors for a ``root``, as lines; of very many only the first.
 
-        ``known``: reasons by key, in the place of pydantic's.
+        ``known``: reasons by key, instead of pydantic's.
         """
         lines = [self.fault(key, message) for key, message in faults[:MOST_PROBLEMS]]
         lines += [self._explain(root, error, known or {}) for error in errors[: MOST_PROBLEMS - len(lines)]]
@@ -78,7 +75,7 @@ class ConfigSourceMap:
     def _explain(self, root: type[BaseModel], error: Mapping[str, Any], known: Mapping[KeyPath, str]) -> str:
         loc: KeyPath = tuple(error["loc"])
         message = str(error["msg"]).removeprefix("Value error, ")
-        if not loc and (named := _NAMED.match(message)):  # found where sections are compared with each other
+        if not loc and (named := _NAMED.match(message)):  # from comparing sections with each other
             loc, message = tuple(named[1].split(".")), named[2]
         kind = error["type"]
         if kind == "extra_forbidden":
@@ -166,12 +163,12 @@ def _flat(kind: Any) -> list[Any]:
 
 
 def find_credentials(value: Any, key: str = "") -> frozenset[str]:
-    """Every text in ``value`` that is a credential by its key or looks like one: URLs' logins, words after a colon."""
+    """Every text in ``value`` that is a credential by its key or its look: logins in URLs, words after a colon."""
     return frozenset(found for found in _walk(value, key) if len(found) >= _SHORTEST_SECRET)
 
 
 def redact(message: str, secrets: Iterable[str]) -> str:
-    """``message`` on one line, ``secrets`` replaced by ``***``, cut where it grows too long."""
+    """``message`` on one line, with ``***`` for ``secrets``, cut when it is too long."""
     for secret in sorted(secrets, key=len, reverse=True):
         for form in {secret, repr(secret)[1:-1]}:
             message = re.sub(re.escape(form), "***", message, flags=re.IGNORECASE)
@@ -180,7 +177,7 @@ def redact(message: str, secrets: Iterable[str]) -> str:
 
 
 def display_key(part: str | int, secrets: Iterable[str] = ()) -> str:
-    """A part of a key path as it may be shown: of a key that a value was glued to, what stands before the colon."""
+    """A part of a key path that is safe to show: for a key with a value glued to it, the text before the colon."""
     text = str(part)
     plain = text if _PLAIN_KEY.fullmatch(text) else _before_colon(text) + HIDDEN
     plain = plain if len(plain) <= _LONGEST_KEY else f"{plain[:_LONGEST_KEY]}…"
@@ -188,12 +185,12 @@ def display_key(part: str | int, secrets: Iterable[str] = ()) -> str:
 
 
 def is_secret_key(name: str) -> bool:
-    """Whether what stands under this key is a credential."""
+    """Whether the value of this key is a credential."""
     return _SECRET_KEY.search(name) is not None
 
 
 def key_without_space(part: str | int) -> str | None:
-    """The key that ``part`` was meant to be, where the space after its colon is missing: ``url:rtsp://h``."""
+    """The intended key when the space after its colon is missing: ``url:rtsp://h``."""
     text = str(part)
     return _before_colon(text)[:-1] if ":" in text and _before_colon(text) else None
 

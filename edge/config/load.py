@@ -1,9 +1,7 @@
-"""Reading config.yaml: ``${NAME}`` secrets, what was drawn on the page, and errors that name the nearest valid key.
+"""Reads config.yaml, with ``${NAME}`` secrets and errors that name the nearest valid key, and drawings of the page.
 
-What was drawn on the page: zones, lines and rules beside config.yaml, in ``data_dir/drawn.yaml``.
-
-config.yaml is never written by the program. What is drawn stands above it: a zone or rule of the same name takes the
-place of the file's.
+Zones, lines and rules that were drawn are saved in ``data_dir/drawn.yaml``; the program never writes config.yaml. A
+drawn zone or rule replaces one of the same name in config.yaml.
 """
 
 from __future__ import annotations
@@ -42,9 +40,9 @@ _DRAWN_KINDS = ("zones", "lines")
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """A configuration and where each of its keys stands.
+    """A configuration, and the line of each of its keys.
 
-    ``unset``: what is to be said of values whose ``${NAME}`` was not there and not needed; they stand as written.
+    ``unset``: messages for values whose ``${NAME}`` is not set and not needed; the values stay as written.
     """
 
     config: Config
@@ -78,9 +76,9 @@ def load(path: Path, env: Mapping[str, str] | None = None, needs: Collection[str
 
 
 def save_drawn(loaded: LoadedConfig, drawn: Mapping[str, Any]) -> None:
-    """Keep what was drawn (``cameras`` and ``events``), if the configuration holds with it.
+    """Save drawings (``cameras`` and ``events``), if the configuration is valid with them.
 
-    ConfigError, and nothing is written, when it does not; SinkError when the disk refuses.
+    ConfigError, and nothing is written, when it is not; SinkError when the disk fails.
     """
     parse(read_text(loaded.path), loaded.path, drawn=drawn)
     write_drawn(loaded.resolve(loaded.config.node.data_dir) / FILE, drawn)
@@ -93,10 +91,9 @@ def parse(
     drawn: Mapping[str, Any] | bool = False,
     needs: Collection[str] | None = None,
 ) -> LoadedConfig:
-    """Check a configuration's text; relative paths in it start at ``path``'s folder.
+    """Check a configuration's text; its relative paths start at the folder of ``path``.
 
-    ``drawn``: what was drawn on the page and stands above it; True: as it is kept in the data folder. ``needs``: as for
-    `load`.
+    ``drawn``: drawings that take precedence; True: those saved in the data folder. ``needs``: as for `load`.
     """
     document = read_yaml(text, path)
     raw = document.raw
@@ -126,7 +123,7 @@ def parse(
 
 
 class _VariableExpansion:
-    """``${NAME}`` in every text of a configuration replaced from ``env``; what cannot be is kept, by its key."""
+    """Replaces ``${NAME}`` in every text of a configuration from ``env``; notes by key what is not set."""
 
     def __init__(self, env: Mapping[str, str], needs: Collection[str] | None) -> None:
         self._env = env
@@ -137,7 +134,7 @@ class _VariableExpansion:
 
     @property
     def values(self) -> frozenset[str]:
-        """What was put in and may be a secret."""
+        """The inserted values, which may be secrets."""
         return frozenset(value for value in self._values if len(value) > 3)
 
     def expand(self, value: Any, key: KeyPath = ()) -> Any:
@@ -178,14 +175,14 @@ def _unusable(text: str) -> str:
 
 
 def drawn_path(raw: Mapping[str, Any], base: Path) -> Path:
-    """Where it lies, for a configuration's raw values whose relative paths start at ``base``."""
+    """The path of drawn.yaml, for a configuration's raw values whose relative paths start at ``base``."""
     node = raw.get("node")
     data_dir = node.get("data_dir") if isinstance(node, dict) else None
     return base / (data_dir if isinstance(data_dir, str) else "var") / FILE
 
 
 def read_drawn(path: Path) -> dict[str, Any]:
-    """What was drawn; empty when nothing was. ConfigError when the file is not ours."""
+    """The saved drawings; empty when there are none. ConfigError when the file is not valid."""
     advice = "mend or remove it: it holds what was drawn"
     try:
         raw = read_yaml(read_text(path), path).raw
@@ -201,7 +198,7 @@ def read_drawn(path: Path) -> dict[str, Any]:
 
 
 def merge_drawn(raw: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """``raw`` with what was drawn put in. What belongs to a camera that is no more is left out."""
+    """``raw`` with the drawings added, except those of cameras that no longer exist."""
     cameras = {name: dict(spec) if isinstance(spec, dict) else spec for name, spec in _section(raw, "cameras").items()}
     for name, places in _section(drawn, "cameras").items():
         if isinstance(cameras.get(name), dict) and isinstance(places, dict):

@@ -1,8 +1,6 @@
-"""The whole of config.yaml as frozen models.
+"""The whole of config.yaml as frozen models, with the sections for evidence, node, model, prompts and anomaly.
 
-What config.yaml says of what is kept: clips, snapshots, for how long, and what must never be in them.
-
-Which cameras of a configuration are one and the same stream: a copied line whose address was not changed.
+`duplicate_streams` finds cameras with the same stream, as when a line was copied and its address not changed.
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ class EvidenceConfig(ConfigSection):
 
 
 class LocationConfig(ConfigSection):
-    """Where the box stands: for sunrise and sunset, and for the hours of schedules."""
+    """The place of the machine: for sunrise and sunset, and for the time zone of schedules."""
 
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
@@ -63,7 +61,7 @@ class LocationConfig(ConfigSection):
 
 
 class NodeConfig(ConfigSection):
-    """Who this box is: every topic starts with ``edge/<site>/<id>``."""
+    """The node's name: every topic starts with ``edge/<site>/<id>``."""
 
     id: Name = "edge"
     site: Name = "home"
@@ -96,7 +94,7 @@ class PromptConfig(ConfigSection):
 
 
 class AnomalyConfig(ConfigSection):
-    """Learning what is normal at each camera, and how often what is not may be told."""
+    """Learning what is normal at each camera, and how often an anomaly may be reported."""
 
     learn_h: Positive = 24.0
     false_alarms_per_day: Positive = 1.0
@@ -184,12 +182,12 @@ class Config(ConfigSection):
 
     @property
     def topic_root(self) -> str:
-        """Where all topics of this node start."""
+        """The common prefix of this node's topics."""
         return f"edge/{self.node.site}/{self.node.id}"
 
 
 def duplicate_streams(config: Config) -> Iterator[tuple[KeyPath, str]]:
-    """Where a stream stands for the second time, and what to do about it. Recordings may be played twice."""
+    """The keys at which a stream is repeated, and what to do about it. Recordings may be played twice."""
     first_uses: dict[Hashable, tuple[str, str]] = {}
     for name, camera in config.cameras.items():
         for kind, source in (("source", camera.source), ("record", camera.record)):
@@ -207,7 +205,7 @@ def duplicate_streams(config: Config) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _stream(source: CameraSourceConfig) -> tuple[str, Hashable] | None:
-    """The key that says which stream it is, and the stream; None where twice is no mistake, or it is not known."""
+    """The key that identifies the stream, and its value; None when a repetition is no mistake, or it is unknown."""
     match source:
         case RtspSourceConfig():
             url = source.url.get_secret_value()

@@ -1,4 +1,4 @@
-"""What config.yaml says of events: when scores become one, where, at which times, and what must come together."""
+"""The rules of config.yaml: when, where and at which times scores become an event, and how labels are combined."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ EventNames = Annotated[tuple[EventName, ...], Field(min_length=2, max_length=8)]
 
 
 class RuleConfig(ConfigSection):
-    """When scores become an event. What is not given falls back to the defaults, then to the model's advice.
+    """When scores become an event. Missing values come from the defaults, then from the model's advice.
 
-    ``when``, ``sequence`` and ``all_of`` make an event of one's own out of the labels they name; without them the rule
-    is about the label whose name it has.
+    ``when``, ``sequence`` and ``all_of`` make a new event from the labels that they name; without them the rule
+    belongs to the label of its name.
     """
 
     when: EventName | tuple[EventName, ...] | None = None
@@ -79,17 +79,17 @@ class RuleConfig(ConfigSection):
 
     @property
     def is_composed(self) -> bool:
-        """Whether it makes an event of one's own."""
+        """Whether it makes a new event from labels."""
         return bool(self.parts)
 
     @property
     def has_place(self) -> bool:
-        """Whether it asks where objects are, or for how long."""
+        """Whether it depends on where objects are, or for how long."""
         return bool(self.zones or self.lines or self.after_s)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The labels that an event of one's own is made of; empty for a rule about a label."""
+        """The labels that a new event is made of; empty for a rule that belongs to a label."""
         if self.when is not None:
             return (self.when,) if isinstance(self.when, str) else self.when
         return self.sequence or self.all_of or ()

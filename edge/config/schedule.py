@@ -1,6 +1,6 @@
-"""The hours of a schedule as written: ``22:00-06:00``, ``sunset-sunrise``, ``mon-fri 18:00-07:00``, ``always``.
+"""Parses schedules: ``22:00-06:00``, ``sunset-sunrise``, ``mon-fri 18:00-07:00``, ``always``. Pure.
 
-Only what is said is read here; which moments that means at a place is worked out by `edge.detect.schedule`.
+`edge.detect.schedule` computes the actual times at a place.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def parse_schedule(text: str) -> tuple[ScheduleSpan, ...]:
 
 
 def parse_schedules(schedule: str | tuple[str, ...] | None) -> tuple[ScheduleSpan, ...]:
-    """Every span of a schedule; none where it is always on."""
+    """Every span of a schedule; none when it is always active."""
     lines = (schedule,) if isinstance(schedule, str) else schedule or ()
     parsed = [parse_schedule(line) for line in lines]
     return tuple(span for spans in parsed for span in spans) if all(parsed) else ()

@@ -1,4 +1,4 @@
-"""What config.yaml says of the ways out: broker, page, metrics, JSON lines, and the describer."""
+"""The output sections of config.yaml: broker, page, metrics, JSON lines, and describer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MqttConfig(ConfigSection):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        if VARIABLE.search(value) and "@" not in value:  # of a variable that is not set, where nobody needs it
+        if VARIABLE.search(value) and "@" not in value:  # a variable that is not set and not needed
             return value
         try:
             parts = urlsplit(value)
@@ -136,7 +136,7 @@ class WebConfig(ConfigSection):
 
     @property
     def is_guarded(self) -> bool:
-        """Whether a login or a token is asked for."""
+        """Whether a login or a token is required."""
         return any((self.password, self.password_file, self.token, self.token_file))
 
 

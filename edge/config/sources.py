@@ -1,4 +1,4 @@
-"""What config.yaml says of cameras, microphones and sensors. ``type`` is the file's name under `edge/capture/`."""
+"""Cameras, microphones and sensors in config.yaml. ``type`` is the module's name under `edge/capture/`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def redact_url(url: str) -> str:
 
 
 def _rtsp_url(value: SecretStr) -> SecretStr:
-    if VARIABLE.search(value.get_secret_value()):  # of a variable that is not set, where nobody needs it
+    if VARIABLE.search(value.get_secret_value()):  # a variable that is not set and not needed
         return value
     try:
         parts = urlsplit(value.get_secret_value())
@@ -60,9 +60,9 @@ def _local_path(value: object) -> object:
 class DecodedSourceConfig(ConfigSection):
     """A source that libav decodes.
 
-    ``decoder``: the processor, a device (never anything else then), or ``auto``: the first device that works, else the
-    processor. ``decoder_device``: which one of several, as in ``1`` (cuda) or ``/dev/dri/renderD128`` (vaapi).
-    ``fast_decode`` leaves out the loop filter but for key pictures: less work, pictures that are a little wrong.
+    ``decoder``: the CPU, a device without fallback, or ``auto``: the first device that works, else the CPU.
+    ``decoder_device``: one of several, as in ``1`` (cuda) or ``/dev/dri/renderD128`` (vaapi). ``fast_decode`` skips the
+    loop filter except for key pictures: less work, slightly inexact pictures.
     """
 
     decoder: Literal["cpu", "cuda", "vaapi", "auto"] = "cpu"
@@ -143,7 +143,7 @@ CameraSourceConfig = Annotated[
 
 
 class MicrophoneConfig(ConfigSection):
-    """A sound card input, by name (a part of it is enough) or number; the default input when neither is given."""
+    """A sound card input, by name (a part is enough) or number; without either the default input."""
 
     type: Literal["device"]
     name: str | int | None = None
@@ -152,7 +152,7 @@ class MicrophoneConfig(ConfigSection):
 
 
 class SensorTopic(ConfigSection):
-    """Where a sensor's numbers come from: an MQTT topic, and a path into its JSON (``a.b.0``) when it is not bare."""
+    """The source of a sensor's numbers: an MQTT topic, and a path (``a.b.0``) when the payload is a JSON object."""
 
     topic: Topic
     path: str = ""
@@ -160,7 +160,7 @@ class SensorTopic(ConfigSection):
 
 
 class CameraConfig(ConfigSection):
-    """One place that is looked at and listened to. Without ``source`` it is sound alone."""
+    """One place with picture, sound or both. Without ``source`` it has only sound."""
 
     source: CameraSourceConfig | None = None
     record: RtspSourceConfig | None = None

@@ -1,4 +1,4 @@
-"""Kinds of values that several sections of config.yaml share."""
+"""Value types that several sections of config.yaml share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _probability(value: Any) -> Any:
 
 
 def percent_hint(value: float) -> str:
-    """What to ask where a probability was given in per cent; nothing where it was not."""
+    """A question for the user when a probability looks like per cent; else empty."""
     return f"; did you mean {value / 100:g}?" if 1 < value <= 100 else ""
 
 
@@ -67,7 +67,7 @@ def _segment(value: Any) -> tuple[Point, ...]:
 
 
 def _corners(value: Any) -> tuple[Point, ...]:
-    """The corners of an area or the ends of a line; what is wrong with which is said."""
+    """The corners of an area or the ends of a line; errors name the corner."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise ValueError("must be a list of corners, as in [[0.1, 0.2], [0.9, 0.2], [0.9, 1]]")  # noqa: TRY004 - for pydantic
     return tuple(_corner(k, corner) for k, corner in enumerate(value, start=1))

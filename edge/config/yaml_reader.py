@@ -1,6 +1,6 @@
-"""YAML text as plain values with the line of every key, within limits that a configuration never meets.
+"""Parses YAML to plain values with the line of every key, within limits that a real configuration never reaches.
 
-What is wrong is told in words of our own: nothing that stands in the text is repeated, for it may be a password.
+Error messages never repeat parts of the text, because it may hold a password.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from edge.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
 BYTES_AT_MOST = 256 * 1024
-NODES_AT_MOST = 10_000  # with what aliases stand for
+NODES_AT_MOST = 10_000  # with aliases expanded
 DEPTH_AT_MOST = 32
 _QUOTED = re.compile(r"'([^']*)'|\"[^\"]*\"")
-_TOKEN = re.compile(r".{0,2}|<[a-z ]+>")  # what PyYAML quotes of its own, as in '<block end>', and single characters
+_TOKEN = re.compile(r".{0,2}|<[a-z ]+>")  # PyYAML's own names, as in '<block end>', and single characters
 _TAB = "a tab; indent with spaces"
 _WORDS = {
     "found character '\\t'": _TAB,
@@ -53,7 +53,7 @@ def read_text(path: Path) -> str:
 
 
 def read_yaml(text: str, path: Path) -> YamlDocument:
-    """The values of ``text``, which stands in ``path``; ConfigError with the line that is wrong."""
+    """The values of ``text`` from file ``path``; ConfigError with the line of the fault."""
     if len(text) > BYTES_AT_MOST:
         raise ConfigError([f"{path}: is larger than {BYTES_AT_MOST // 1024} kB; is it the right file?"])
     try:
@@ -142,7 +142,7 @@ def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
         line = (text.splitlines() + [""] * 2)[error.problem_mark.line]
         if "\t" in line[: len(line) - len(line.lstrip())]:
             return _TAB
-    return next((told for part, told in _WORDS.items() if part in problem), _QUOTED.sub(_hide_quoted, problem))
+    return next((plain for part, plain in _WORDS.items() if part in problem), _QUOTED.sub(_hide_quoted, problem))
 
 
 def _hide_quoted(quoted: re.Match[str]) -> str:

@@ -1,1 +1,1 @@
-"""Calibrated scores become events; facts about the sources become health events."""
+"""From calibrated scores to events, and from the status of cameras to health events."""

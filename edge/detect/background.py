@@ -1,9 +1,9 @@
-"""A site's quiet time, and thresholds for so many false alarms a day that follow from it. Numpy alone, no threads.
+"""The background distribution of a site's scores, and thresholds for a rate of false alarms. Numpy, no threads.
 
-Of every label the highest score of each quiet minute is looked at, and the largest of these maxima are kept. Their tail
-is a generalised Pareto distribution (peaks over threshold; Pickands 1975), fitted by probability-weighted moments
-(Hosking & Wallis 1987), in log-odds, where scores near 1 do not crowd. It is a rate from a null, not a quota: a day
-that is as quiet as those seen gives that many false alarms on average, and a quieter one gives none.
+For every label the highest score of each quiet minute is taken, and the largest of these maxima are kept. Their tail is
+a generalised Pareto distribution (peaks over threshold; Pickands 1975), fitted by probability-weighted moments (Hosking
+& Wallis 1987) in log-odds, where scores near 1 are not compressed. The rate is no quota: days as quiet as the observed
+ones give that many false alarms on average, and quieter days give none.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ F64 = NDArray[np.float64]
 MINUTE_NS: Final = 60 * NS_PER_S
 MINUTES_A_DAY: Final = 1440
 MAX_MAXIMA: Final = 256
-"""Maxima kept of a label and generation: what bounds the memory."""
+"""Maxima kept for each label and generation; bounds the memory."""
 GENERATION_MINUTES: Final = 14 * MINUTES_A_DAY
-"""Minutes after which what was seen becomes the older generation and the one before it is forgotten."""
+"""Minutes after which the newer generation becomes the older one, and the older one is dropped."""
 LEAST_MINUTES: Final = 180
 LEAST_COVERAGE: Final = 0.5
-"""Share of a minute that must have been looked at for it to count."""
+"""Share of a minute that must have been scored for it to count."""
 MAX_EXTRAPOLATION: Final = 10.0
-"""How many times longer than what was seen the time may be in which one false alarm is asked for."""
+"""The time per false alarm may be at most this many times the observed time."""
 _TAIL, _LEAST_TAIL, _MOST_TAIL = 0.1, 20, 128
 _SHAPES = (-0.5, 0.4)
 _LEAST_SCALE = 0.02
@@ -72,11 +72,12 @@ def fit_pareto(excesses: F64) -> GeneralisedPareto:
 
 
 class BackgroundDistribution:
-    """What the scores of ``labels`` reach while nothing happens; all cameras of a site together.
+    """What the scores of ``labels`` reach while nothing happens, over all cameras of a site.
 
     A minute of a camera counts for a label when no event of another label was open in it and at least half of it was
-    looked at. Its own events count: they are the alarms whose rate is wanted, so this is for labels that are rare at
-    the site. What a label's own modalities did not see is not looked at: no microphone, no quiet time of a scream.
+    scored. Events of the label itself count: they are the alarms whose rate is controlled, so this suits labels that
+    are rare at the site. Windows without the label's modalities do not count: without a microphone there is no quiet
+    time for a scream.
     """
 
     def __init__(self, labels: Iterable[Label], hop_s: float) -> None:
@@ -87,11 +88,11 @@ class BackgroundDistribution:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that are looked at."""
+        """The labels that are tracked."""
         return tuple(self._modalities)
 
     def observe(self, scores: Scores, open_labels: Collection[str] = ()) -> None:
-        """Take in one window; ``open_labels``: the labels of the scene's events that are open on its camera."""
+        """Add one window; ``open_labels``: the labels of the scene's events that are open on its camera."""
         number = scores.t_end_ns // MINUTE_NS
         minute = self._minutes.get(scores.camera)
         if minute is None or minute.number != number:
@@ -105,16 +106,16 @@ class BackgroundDistribution:
                 minute.maxima[name] = (max(highest, value), windows + 1)
 
     def minutes(self, label: str) -> int:
-        """How many quiet minutes of ``label`` count so far."""
+        """The number of quiet minutes of ``label`` so far."""
         maxima = self._maxima[label]
         return maxima.newer.minutes + maxima.older.minutes
 
     def threshold(self, label: str, per_day: float) -> float | None:
-        """The score that quiet time reaches ``per_day`` times a day and camera, 0..1.
+        """The score that quiet time reaches ``per_day`` times per day and camera, 0..1.
 
-        None when too little was seen: less than three hours, or a rate asked for that is rarer than once in ten times
-        the time seen. InputError for an unknown label or a rate that is not above 0. Quiet minutes that follow each
-        other count one by one, so long false alarms make the threshold rather too high than too low.
+        None when the observed time is too short: less than three hours, or less than a tenth of the time per false
+        alarm. InputError for an unknown label or a rate that is not above 0. Consecutive quiet minutes count one by
+        one, so long false alarms make the threshold too high rather than too low.
         """
         if label not in self._maxima:
             raise InputError(f"no quiet time is kept of {label!r}; there is: {', '.join(self._maxima) or 'nothing'}")
@@ -132,12 +133,12 @@ class BackgroundDistribution:
         return float(_probability(z))
 
     def thresholds(self, rates: Mapping[str, float]) -> dict[str, float]:
-        """`threshold` of every label of ``rates`` (false alarms a day) of which enough was seen."""
+        """`threshold` of every label of ``rates`` (false alarms per day) with enough observed time."""
         found = {label: self.threshold(label, rate) for label, rate in rates.items() if label in self._maxima}
         return {label: value for label, value in found.items() if value is not None}
 
     def to_part(self) -> ProfilePart:
-        """A profile's part `null`; minutes not finished yet are left out."""
+        """The profile's part `null`, without unfinished minutes."""
         names = list(self._modalities)
         generations = [(maxima.newer, maxima.older) for maxima in self._maxima.values()]
         arrays = {
@@ -149,7 +150,8 @@ class BackgroundDistribution:
 
     @classmethod
     def from_part(cls, labels: Iterable[Label], hop_s: float, part: ProfilePart) -> BackgroundDistribution:
-        """Quiet times that go on from ``part``; labels no longer looked at are dropped. InputError if unreadable."""
+        """A distribution that goes on from ``part``, without labels that are no longer tracked. InputError if
+        unreadable."""
         quiet = cls(labels, hop_s)
         quiet._take(part.arrays, part.facts)
         return quiet

@@ -1,7 +1,7 @@
-"""Several things that must come together: in order (`SequenceMatcher`) or in any (`AllOfMatcher`), within a time. Pure.
+"""Matchers for composite rules: parts in order (`SequenceMatcher`) or in any (`AllOfMatcher`), within a time. Pure.
 
-No threshold is needed: what comes out is the highest value that all of them reached, and only while the newest of them
-is there, so that it can be held against any threshold afterwards. What could not be told is None, and never a zero.
+They need no threshold: the result is the highest value that all parts reached, while the newest part is present, so it
+can be compared with any threshold. An unknown value is None, never zero.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 LEAST_VALUE = 0.01
-"""Values below this are nothing: they are not remembered."""
+"""Values below this are ignored."""
 NEGLIGIBLE = 1e-3
-"""What could not be told does not matter where it could change no more than this."""
+"""An unknown value is ignored when it could change the result by no more than this."""
 
 PartValues = Sequence[float | None]
 
@@ -30,14 +30,14 @@ class ChainLink:
 
 @dataclass(frozen=True, slots=True)
 class EventChain:
-    """What came together: the least of the links' values, and the links in their order of time."""
+    """A match: the least of the links' values, and the links in order of time."""
 
     value: float
     links: tuple[ChainLink, ...]
 
     @property
     def begin_ns(self) -> int:
-        """When the first of them was."""
+        """The time of the first link."""
         return self.links[0].t_ns
 
 
@@ -45,17 +45,17 @@ NO_CHAIN = EventChain(0.0, ())
 
 
 class CompositeMatcher(Protocol):
-    """Takes in all parts' values of each window, in order of time."""
+    """Matches the values of all parts, window by window, in order of time."""
 
     def advance(self, t_ns: int, values: PartValues, times: int = 1) -> EventChain | None:
-        """What has come together by ``t_ns``; None where that cannot be told. ``times``: how often it happened now."""
+        """The match at ``t_ns``; None when it is unknown. ``times``: how often the part occurred in this window."""
         ...
 
 
 class SequenceMatcher:
-    """Parts 0..n-1 one after the other, the last of them now, the first no longer ago than ``within_ns``.
+    """Parts 0..n-1 one after the other, the last of them now, the first at most ``within_ns`` ago.
 
-    Parts may be there at once, unless the same one is wanted again (``repeats``): then each needs a time of its own.
+    Parts may coincide, unless a part is required again (``repeats``): then each needs a time of its own.
     """
 
     def __init__(self, parts: int, within_ns: int, *, repeats: bool) -> None:
@@ -92,14 +92,14 @@ class SequenceMatcher:
 
 
 class AllOfMatcher:
-    """All parts in any order, one of them now, the others no longer ago than ``within_ns``."""
+    """All parts in any order, one of them now, the others at most ``within_ns`` ago."""
 
     def __init__(self, parts: int, within_ns: int) -> None:
         self._within_ns = within_ns
         self._highest: list[deque[ChainLink]] = [deque() for _ in range(parts)]  # falling values, rising times
 
     def advance(self, t_ns: int, values: PartValues, times: int = 1) -> EventChain | None:  # noqa: ARG002
-        """See `CompositeMatcher`; how often something happened at once makes no difference."""
+        """See `CompositeMatcher`; ``times`` makes no difference."""
         for part, value in enumerate(values):
             links = self._highest[part]
             while links and t_ns - links[0].t_ns > self._within_ns:
@@ -122,7 +122,7 @@ def _numbered(values: PartValues, best: Sequence[ChainLink | None]) -> enumerate
 
 
 def _together(t_ns: int, values: PartValues, best: Sequence[ChainLink | None]) -> EventChain:
-    """The best of: one part now, with the best of each other."""
+    """The best match of one part now with the best of each other part."""
     found = NO_CHAIN
     for part, value in enumerate(values):
         others = [link for n, link in enumerate(best) if n != part]
@@ -136,7 +136,7 @@ def _together(t_ns: int, values: PartValues, best: Sequence[ChainLink | None]) -
 
 
 def _best(chains: list[EventChain]) -> list[EventChain]:
-    """Those that no other one beats in both value and lateness."""
+    """The chains that no other chain beats in both value and begin."""
     kept: list[EventChain] = []
     for chain in sorted(chains, key=lambda c: (-c.begin_ns, -c.value)):
         if not kept or chain.value > kept[-1].value:

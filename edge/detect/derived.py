@@ -1,10 +1,7 @@
-"""Labels that follow from the model's answer: events taught on the box, prompts, and how unusual a window is.
+"""Derived labels, computed from the model's outputs: taught events, prompts, and the anomaly.
 
-They are put beside the model's own before anything is decided, so that they are events like any other.
-
-Prompts as labels: what was asked in words becomes events like any other.
-
-The meaning of a sentence is worked out elsewhere (`edge.prompts`); here is one asker a camera, and the labels.
+They are added to the model's own scores before the detector, so that they make events like any other label. Called on
+the engine thread. `edge.prompts` works out the meaning of a prompt; here is one evaluator for each camera.
 """
 
 from __future__ import annotations
@@ -18,24 +15,24 @@ from edge.types import Contribution, DerivedScore, Scores
 
 
 class LabelDeriver(Protocol):
-    """One way of deriving labels. Called on the engine's thread, with each camera's windows in order."""
+    """Derives labels. Called on the engine thread, with each camera's windows in order."""
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """What it derives, with advice for thresholds."""
+        """The derived labels, with advice for thresholds."""
         ...
 
     def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
-        """What one window says; a label without evidence in it is left out."""
+        """The derived scores of one window, without labels that have no evidence in it."""
         ...
 
     def forget(self, camera: str) -> None:
-        """Drop what was kept of a camera: it starts anew."""
+        """Drop the state of a camera."""
         ...
 
 
 class DeriverChain:
-    """Several of them, asked in order; a later one of the same label replaces the earlier and the model's own."""
+    """Several derivers, called in order; a later score of a label replaces an earlier one and the model's own."""
 
     def __init__(self, parts: Sequence[LabelDeriver] = ()) -> None:
         self._parts = tuple(parts)
@@ -43,11 +40,11 @@ class DeriverChain:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """Everything that is derived, each name once."""
+        """All derived labels, each name once."""
         return tuple({label.name: label for part in self._parts for label in part.labels}.values())
 
     def enrich(self, scores: Scores) -> Scores:
-        """``scores`` with what was derived put in; a derived label without evidence has no value."""
+        """``scores`` with the derived scores added; a derived label without evidence has no value."""
         if not self._parts:
             return scores
         values = {name: value for name, value in scores.values.items() if name not in self._replaced}
@@ -60,13 +57,13 @@ class DeriverChain:
         return replace(scores, values=values, contribution=contribution, reasons=reasons)
 
     def forget(self, camera: str) -> None:
-        """Drop what all of them kept of a camera."""
+        """Drop the state of a camera in all derivers."""
         for part in self._parts:
             part.forget(camera)
 
 
 class PromptScore(Protocol):
-    """What one window comes to for one prompt."""
+    """The score of one prompt in one window."""
 
     @property
     def value(self) -> float:
@@ -75,25 +72,25 @@ class PromptScore(Protocol):
 
     @property
     def contribution(self) -> Contribution:
-        """What each modality added to its logit."""
+        """The contribution of each modality to its logit."""
         ...
 
     @property
     def why(self) -> str:
-        """What speaks for it, in words."""
+        """The evidence for it, in words."""
         ...
 
 
 class PromptEvaluator(Protocol):
-    """Asks one camera's windows, in order."""
+    """Evaluates prompts on one camera's windows, in order."""
 
     def evaluate(self, scores: Scores) -> Mapping[str, PromptScore]:
-        """What each prompt comes to; those without evidence are left out."""
+        """The scores of prompts, without those that have no evidence."""
         ...
 
 
 class PromptDeriver:
-    """A derived label for each prompt (`edge.detect.derived.Derived`). ``begin`` makes an asker for a new camera."""
+    """Derives a label for each prompt. ``begin`` makes an evaluator for a new camera."""
 
     def __init__(self, labels: Sequence[Label], begin: Callable[[], PromptEvaluator]) -> None:
         self._labels = tuple(labels)
@@ -106,7 +103,7 @@ class PromptDeriver:
         return self._labels
 
     def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
-        """What one window says to each prompt."""
+        """The score of each prompt in one window."""
         evaluator = self._evaluators.get(scores.camera)
         if evaluator is None:
             evaluator = self._evaluators[scores.camera] = self._make_evaluator()
@@ -116,5 +113,5 @@ class PromptDeriver:
         }
 
     def forget(self, camera: str) -> None:
-        """Its next window is its first."""
+        """Drop the evaluator of a camera."""
         self._evaluators.pop(camera, None)

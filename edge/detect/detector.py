@@ -1,6 +1,6 @@
-"""Scores and facts in, events out: composes rules, thresholds, hysteresis, health and the explanation.
+"""The detector: scores and camera status in, events out. Composes rules, thresholds, hysteresis, health, explanation.
 
-All calls on one thread, the engine's. Decisions follow from the scores, the configuration and the clock alone.
+All calls are on the engine thread. Decisions depend only on the scores, the configuration and the clock.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GATES = {
 
 @dataclass(frozen=True, slots=True)
 class _LabelRule:
-    """A label with what holds for it on one camera."""
+    """A label and its settings on one camera."""
 
     name: str
     limits: EventLimits
@@ -48,8 +48,8 @@ class Detector:
     def __init__(
         self, config: Config, manifest: Manifest, clock: Clock, *, cameras: Iterable[str] | None = None
     ) -> None:
-        """``cameras`` are those of ``config`` unless given; ``manifest`` is without the events of one's own, which are
-        added here. What does not fit the model: `thresholds.check` first."""
+        """``cameras`` are those of ``config`` unless given. ``manifest`` comes without custom events, which are added
+        here. Call `validation.validate` first, to check that the configuration fits the model."""
         self._config = config
         self._manifest = manifest
         self._clock = clock
@@ -64,12 +64,12 @@ class Detector:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The model's labels, those derived, and the events of one's own."""
+        """The model's labels, derived labels, and custom events."""
         return self._thresholds.labels
 
     def scores(self, scores: Scores) -> list[Event]:
-        """What one window's scores began, changed or ended. Too little coverage is a hole; a window that is not newer
-        than the camera's last is ignored."""
+        """The events that one window began, updated or ended. Too little coverage counts as a gap; a window that is
+        not newer than the camera's last is ignored."""
         camera, rules = scores.camera, self._rules_of(scores.camera)
         if not rules:
             return []
@@ -90,9 +90,9 @@ class Detector:
         return [event for rule in active for event in self._advance(rule, scores, results[rule.name])]
 
     def rule_values(self, scores: Scores) -> RuleValues:
-        """What the rules looked at in the camera's newest window, which ``scores`` are of: what decided.
+        """The values that the rules compared with thresholds in the newest window, that of ``scores``.
 
-        Rules that are off, or disarmed, are left out; without any value for a window that was not looked at.
+        Rules that are off or disarmed are left out. A window that was not evaluated has no values.
         """
         newest = self._newest.get(scores.camera)
         if newest is not None and newest.media_end == scores.media_end:
@@ -100,19 +100,19 @@ class Detector:
         return RuleValues(scores.camera, scores.t_end_ns, scores.media_end, {})
 
     def held_back(self) -> tuple[HeldBack, ...]:
-        """What is held back now, and what was in the last hour, by camera and label."""
+        """What is held back now and was in the last hour, by camera and label."""
         now_ns = self._clock.mono_ns()
         held = (self._held(key, state.holding, now_ns) for key, state in self._states.items())
         return tuple(one for one in held if one is not None)
 
     def held_ever(self) -> Mapping[tuple[str, str, HoldReason], int]:
-        """How many were over without an event, by camera, label and reason, since they were first looked at."""
+        """How many holds ended without an event since the start, by camera, label and reason."""
         return {
             (*key, reason): count for key, state in self._states.items() for reason, count in state.holding.ever.items()
         }
 
     def expire(self, camera: str, now_ns: int) -> list[Event]:
-        """End as lost what had no window for too long before ``now_ns``."""
+        """End events as lost that had no window for too long before ``now_ns``."""
         return [
             self._end_event(key, step)
             for key, state in self._states.items()
@@ -121,21 +121,22 @@ class Detector:
         ]
 
     def health(self, facts: CameraStatus) -> list[Event]:
-        """What the camera's facts began or ended; also notices events that are lost for want of scores."""
+        """The health events that a camera's status began or ended; also ends events that are lost for lack of
+        scores."""
         state = self._health.setdefault(facts.camera, CameraHealthMonitor())
         steps = state.advance(facts, self._config.health)
         return [*self.expire(facts.camera, facts.now_ns), *(self._open_events.health(facts.camera, s) for s in steps)]
 
     def end_all(self, reason: str, now_ns: int) -> list[Event]:
-        """End every open event: those of the scene where they last held, those of the equipment at ``now_ns``."""
+        """End every open event: scene events at their last sample above ``leave``, health events at ``now_ns``."""
         events = self._end(self._states, reason)
         for camera, state in self._health.items():
             events += [self._open_events.health(camera, step) for step in state.end(reason, now_ns)]
         return events
 
     def reconfigure(self, config: Config) -> list[Event]:
-        """Take over another configuration, with its zones, lines, rules and location: open events go on under the new
-        limits; those switched off end."""
+        """Apply a new configuration, with its zones, lines, rules and location. Open events go on under the new
+        limits; those that are switched off end."""
         self._config = config
         self._thresholds.reconfigure(config)
         self._rules.clear()
@@ -155,22 +156,22 @@ class Detector:
         return events
 
     def set_threshold(self, camera: str, label: str, value: float | None) -> EffectiveThreshold:
-        """A new enter threshold by command, None to take it back; InputError when it cannot be."""
+        """Set an enter threshold by command, None to remove it; InputError when it is not valid."""
         effective = self._thresholds.set(camera, label, value)
         self._rules.pop(camera, None)
         return effective
 
     def rates(self) -> dict[str, float]:
-        """The labels whose enter threshold is to follow from so many false alarms a day, and how many."""
+        """False alarms per day of the labels whose enter threshold is learned from such a rate."""
         return self._thresholds.rates()
 
     def learn(self, enter: Mapping[str, float]) -> None:
-        """Enter thresholds that quiet time gave for labels of `rates`."""
+        """Set the enter thresholds learned from quiet time for labels of `rates`."""
         self._thresholds.learn(enter)
         self._rules.clear()
 
     def set_stride(self, camera: str, stride: int) -> None:
-        """Windows of ``camera`` come every so many of the model's hops from now on: that far apart is no hole."""
+        """Expect windows of ``camera`` every ``stride`` hops of the model from now on; that distance is no gap."""
         self._hop_ns[camera] = stride * self._manifest.geometry.hop_ns
         for (owner, _), state in self._states.items():
             if owner == camera:
@@ -181,8 +182,8 @@ class Detector:
         return self._open_events.open_labels(camera)
 
     def set_armed(self, camera: str, armed: bool) -> list[Event]:
-        """Arm or disarm a camera; disarming ends its open events, not those of its equipment nor of rules that go on
-        even disarmed. InputError if unknown."""
+        """Arm or disarm a camera. Disarming ends its open events, except health events and those of rules with
+        ``even_disarmed``. InputError if unknown."""
         self._thresholds.set_armed(camera, armed)
         return self._end([key for key in self._states if key[0] == camera and not self._is_heeded(*key)], "disarmed")
 
@@ -191,11 +192,11 @@ class Detector:
         return self._thresholds.is_armed(camera)
 
     def thresholds(self) -> list[EffectiveThreshold]:
-        """All values in force and where they came from, by camera and label."""
+        """All values in force and their origins, by camera and label."""
         return self._thresholds.all_effective()
 
     def _rules_of(self, camera: str) -> tuple[_LabelRule, ...]:
-        """What is not switched off on ``camera``, armed or not."""
+        """The rules that are not switched off on ``camera``, armed or not."""
         if camera not in self._rules:
             is_known = camera in self._thresholds.cameras
             found = [self._thresholds.effective(camera, label.name) for label in self.labels if is_known]
@@ -212,7 +213,7 @@ class Detector:
         return self._evaluators[camera]
 
     def _rule(self, name: str) -> RuleConfig:
-        """The event's rule with the hours that hold for it."""
+        """The event's rule with its effective schedule."""
         rule, general = self._config.events.get(name, RuleConfig()), self._config.events.get(DEFAULTS, RuleConfig())
         return rule if rule.schedule is not None else rule.model_copy(update={"schedule": general.schedule})
 

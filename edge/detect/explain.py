@@ -1,4 +1,4 @@
-"""Why an event is there, as one plain sentence made from what the model said."""
+"""Explains an event in one sentence, from the model's outputs. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.engine.manifest import SHOWN_CLASSES, Label
 from edge.status import HoldReason
 from edge.types import Box, Contribution, Phase, Scores, seconds
 
-CLEAR_BOX = 0.3  # boxes below this are not worth showing
+CLEAR_BOX = 0.3  # boxes below this are not shown
 MOST_BOXES = 8
 _SHARE = 0.5  # a modality that adds this share of the strongest one is named too
 _NAMES = (("video", "picture"), ("audio", "sound"), ("sensors", "sensors"))
@@ -31,7 +31,7 @@ def begin_sentence(
 ) -> str:
     """``glass_break 0.87 (enter 0.60): mostly sound (+3.1), sounds like Shatter 0.81``.
 
-    ``label`` is the one whose score it is, ``result`` what the rule saw.
+    ``label`` is the label of the score, ``result`` the result of the rule.
     """
     if step.phase is Phase.END:
         return end_sentence(name, rule, step, result)
@@ -73,26 +73,26 @@ def _more(count: int) -> str:
 
 
 def _limits(held_by: Sequence[tuple[HoldReason, int]]) -> str:
-    """The keys that held something back, with how much each where there are two."""
+    """The config keys that held events back, with the count of each when there are several."""
     if len(held_by) == 1:
         return _KEYS[held_by[0][0]]
     return ", ".join(f"{count} by {_KEYS[reason]}" for reason, count in held_by)
 
 
 def shown_boxes(rule: RuleConfig, scores: Scores, result: RuleResult | None) -> tuple[Box, ...]:
-    """The boxes worth showing: those that a rule about places is about first, then the clear ones, best first."""
+    """The boxes to show: first the objects of a rule about places, then the clear ones, best first."""
     about = [found.box for found in result.objects] if result is not None and rule.has_place else []
     return tuple([*about, *(box for box in clear_boxes(scores.boxes) if box not in about)][:MOST_BOXES])
 
 
 def clear_boxes(boxes: Sequence[Box]) -> tuple[Box, ...]:
-    """The boxes worth showing with an event, best first."""
+    """The boxes to show with an event, best first."""
     clear = [box for box in boxes if box.score >= CLEAR_BOX and box.label in SHOWN_CLASSES]
     return tuple(sorted(clear, key=lambda box: -box.score)[:MOST_BOXES])
 
 
 def _where(label: str, rule: RuleConfig, result: RuleResult) -> str:
-    """``person in yard for 3 s``; nothing where the rule is not about places."""
+    """``person in yard for 3 s``; empty when the rule is not about places."""
     if not rule.has_place or not result.objects:
         return ""
     first = result.objects[0]

@@ -1,6 +1,6 @@
-"""Trouble with the equipment itself: measured facts of a camera -> health events. Pure.
+"""Health events: from the measured status of a camera to trouble with its equipment. Pure.
 
-What cannot be known (a frozen picture while there is no signal) is a hole: nothing begins, and nothing ends.
+While a condition is unknown (a frozen picture while there is no signal), nothing begins and nothing ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DRIFT_OVER = 0.8  # drift is over below this share of the limit
 
 @dataclass(frozen=True, slots=True)
 class HealthCondition:
-    """One condition right now: None for unknown; ``since_ns`` is where it began when it is there."""
+    """One condition now: ``is_there`` is None for unknown, ``since_ns`` is when it began."""
 
     label: str
     is_there: bool | None
@@ -54,7 +54,7 @@ class CameraHealthMonitor:
         self._first_ns: int | None = None
 
     def advance(self, facts: CameraStatus, limits: HealthConfig) -> list[HealthStep]:
-        """Compare ``facts`` with the limits; what began or ended by that."""
+        """Compare ``facts`` with the limits; what began or ended."""
         if self._first_ns is None:
             self._first_ns = facts.now_ns
         steps = []
@@ -71,7 +71,7 @@ class CameraHealthMonitor:
         return steps
 
     def end(self, reason: str, now_ns: int) -> list[HealthStep]:
-        """End all that is open."""
+        """End all open health events."""
         steps = [HealthStep(label, Phase.END, began, now_ns, reason) for label, began in self._open.items()]
         self._ended.update(dict.fromkeys(self._open, now_ns))
         self._open.clear()
@@ -125,7 +125,7 @@ def _lasting(
 def _silent(
     facts: CameraStatus, audio: StreamStatus, limits: HealthConfig, first_ns: int, no_signal: bool, ended: bool
 ) -> HealthCondition:
-    """Below the silence level for long, or no sound delivered at all while there is a picture."""
+    """Below the silence level for too long, or no sound delivered at all while there is a picture."""
     age_s = audio.age_s if audio.age_s is not None else seconds(facts.now_ns - first_ns)
     missing = age_s >= limits.silent_s
     text = (
@@ -150,7 +150,7 @@ def _drift(facts: CameraStatus, limits: HealthConfig, was_open: bool, no_signal:
 
 
 def _overload(facts: CameraStatus) -> HealthCondition:
-    """The camera is looked at less often than the model would have it, because the engine cannot keep up."""
+    """The camera is scored less often than the model's hop, because the engine cannot keep up."""
     if not facts.is_thinned:
         return HealthCondition(OVERLOAD, False, facts.now_ns, "it is looked at as often as before")
     text = f"the box cannot keep up: looked at every {facts.hop_s:g} s only; give it fewer cameras or a faster runtime"

@@ -1,10 +1,10 @@
-"""When a score becomes an event: enter and leave thresholds, shortest time, merging, cooldown, most an hour.
+"""Hysteresis: when a score becomes an event. Enter and leave, minimum duration, merging, cooldown, limit per hour.
 
-Pure: a function of the samples given. One `Hysteresis` a camera and label. Time is the source's media time, whose hops
-are exact and the same in a replay; local time, which jitters, is used over breaks of the media clock alone. What was
-not seen is a hole and never a zero: an open event lasts over a short hole and ends as ``lost`` after a long one; a
-candidate does not gain time. What begins beyond ``most_per_hour`` is followed in silence until it is over. Whatever is
-held back is in ``holding``, with why.
+Pure: a function of its samples. One `Hysteresis` for each camera and label. Time is the source's media time, whose hops
+are exact and the same in a replay; local time, which jitters, is used only over breaks of the media clock. A window
+without a value is a gap, never zero: an open event survives a short gap and ends as ``lost`` after a long one, and a
+candidate gains no time. An event beyond ``most_per_hour`` is followed without messages until it is over. ``holding``
+has what is held back, and why.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from edge.media_time import MediaTime
 from edge.status import HoldReason
 from edge.types import NS_PER_S, Phase
 
-MAX_GAP_NS = 10 * NS_PER_S  # the longest hole that an open event survives
+MAX_GAP_NS = 10 * NS_PER_S  # the longest gap that an open event survives
 LATE_NS = 5 * NS_PER_S  # without any window it is lost this much later: the next one may only be late
-UPDATE_RISE = 0.05  # a peak this much above the last one told is worth an update
+UPDATE_RISE = 0.05  # a peak this much above the last reported one causes an update
 LEAST_UPDATE_NS = 3 * NS_PER_S
-UPDATE_EVERY_NS = 30 * NS_PER_S  # a sign of life for whoever joined late
+UPDATE_EVERY_NS = 30 * NS_PER_S  # regular updates, for subscribers that joined late
 
 
 @dataclass(frozen=True, slots=True)
 class EventStep:
-    """One phase of an event. ``reason`` says why it ended (left, lost, or as given to `end`); empty otherwise.
+    """One phase of an event. ``reason`` says why it ended (left, lost, or as passed to `end`); empty otherwise.
 
-    ``media_end`` is on the clock of ``media_begin``, also where that broke in between. ``held_by`` is how many events
-    were held back before this one began, by what.
+    ``media_end`` is on the clock of ``media_begin``, even if that broke in between. ``held_by`` is how many events
+    were held back before this one began, by reason.
     """
 
     phase: Phase
@@ -51,10 +51,10 @@ class EventStep:
 class Hysteresis:
     """The state of one label of one camera.
 
-    An event begins when the score stayed at or above ``enter`` for ``min_ns`` of seen time; its begin is the first of
-    those samples. It is over when the score stayed below ``leave`` for ``merge_ns``, in which nothing is told, and its
-    end is the last sample before that was at or above; ``cooldown_ns`` after the end of one that was told the next may
-    begin.
+    An event begins when the score stayed at or above ``enter`` for ``min_ns``, without gaps; its begin is the first of
+    those samples. It is over when the score stayed below ``leave`` for ``merge_ns``, during which nothing is reported;
+    its end is the last sample before that at or above ``leave``. The next may begin ``cooldown_ns`` after the end of a
+    reported event.
     """
 
     __slots__ = (
@@ -78,15 +78,15 @@ class Hysteresis:
     )
 
     def __init__(self, hop_ns: int) -> None:
-        """Windows further apart than one and a half ``hop_ns`` have a hole between them; it may change."""
+        """Windows further apart than one and a half ``hop_ns`` have a gap between them; it may change."""
         self.hop_ns = hop_ns
         self.holding = HoldTracker()
         self._first: ScoreSample | None = None  # of the candidate or the open event
-        self._last: ScoreSample | None = None  # that had a value
+        self._last: ScoreSample | None = None  # the last with a value
         self._last_above: ScoreSample | None = None  # the last of the open event that was at or above leave
-        self._below_since: ScoreSample | None = None  # the first since then that was below
+        self._below_since: ScoreSample | None = None  # the first below leave since then
         self._reported: ScoreSample | None = None  # of the last phase
-        self._end: ScoreSample | None = None  # the last `_high` of an event that was told
+        self._end: ScoreSample | None = None  # the last `_last_above` of a reported event
         self._is_open = self._is_held = self._rejoined = False
         self._held_ns = self._cooldown_ns = 0
         self._peak = self._threshold = self._reported_peak = 0.0
@@ -94,11 +94,11 @@ class Hysteresis:
 
     @property
     def is_open(self) -> bool:
-        """Whether an event has begun and not ended; not so for one that is held back."""
+        """Whether an event has begun and not ended; False for one that is held back."""
         return self._is_open
 
     def advance(self, sample: ScoreSample, limits: EventLimits) -> tuple[EventStep, ...]:
-        """Take in the next sample; older or repeated ones are ignored."""
+        """Process the next sample; older or repeated ones are ignored."""
         last = self._last
         if last is not None and elapsed_ns(last, sample) <= 0:
             return ()
@@ -117,7 +117,7 @@ class Hysteresis:
         return (*lost, step) if step is not None else lost
 
     def expire(self, now_ns: int) -> tuple[EventStep, ...]:
-        """End the event, or drop the candidate, when no window came for too long before local time ``now_ns``."""
+        """End the event, or drop the candidate, after no window for too long before local time ``now_ns``."""
         self.holding.expire(now_ns, MAX_GAP_NS + LATE_NS)
         last = self._last
         if last is None or now_ns - last.t_ns <= MAX_GAP_NS + LATE_NS:
@@ -132,7 +132,8 @@ class Hysteresis:
         return steps
 
     def _why_held(self, sample: ScoreSample, limits: EventLimits) -> HoldReason | None:
-        """Why there is no event although the score is at or above ``enter``; None where it is not, or there is one."""
+        """Why there is no event although the score is at or above ``enter``; None when it is below, or there is
+        one."""
         if self._is_open:
             return HoldReason.MERGED if self._rejoined else None
         if sample.gated is not None:
@@ -182,7 +183,7 @@ class Hysteresis:
         return self._report(Phase.UPDATE, sample) if rose or silent_ns >= UPDATE_EVERY_NS else None
 
     def _may_begin(self, sample: ScoreSample, value: float, limits: EventLimits) -> bool:
-        """Follow what is held back: True when it is over, or when there is room for it as it lasts."""
+        """Follow what is held back: True when it is over, or when the limit now has room for it."""
         if self._is_over(sample, value, limits):
             self._first, self._is_held = None, False
             return True
@@ -205,7 +206,7 @@ class Hysteresis:
         return self._step(phase, sample, None, "", held_by)
 
     def _end_step(self, reason: str) -> EventStep:
-        """Its score is the one that it fell to, where it fell."""
+        """The last phase; when the score fell, with the score that it fell to."""
         assert self._last_above is not None
         step = self._step(Phase.END, self._below_since or self._last or self._last_above, self._last_above, reason)
         self._is_open, self._end = False, self._last_above

@@ -1,13 +1,9 @@
-"""How many events of one name and camera may begin in an hour, and what is a repetition of those that were told.
+"""Limits on events of one label and camera per hour, and what they hold back. Pure.
 
-A hard limit holds back whatever is beyond it. A spaced one lets one through in every ``3600 / most_per_hour`` seconds,
-so that nothing is silent for longer while it goes on. A limit on repetitions does so too, and lets through at once what
-is new: a zone, an object or a height of the score that none of the hour's events had.
-
-What is held back of one label of one camera: now and why, in the last hour, and since the last event was told.
-
-A score at or above ``enter`` without an event begins a hold; it is over when an event is told after all, or when the
-score stayed below ``leave`` for ``merge_ns``: then it is counted, under the reason that counted most.
+A hard limit holds back all events beyond it. A spaced limit lets one through every ``3600 / most_per_hour`` seconds. A
+repetition limit does so, too, and lets through at once what is new: a zone, an object or a height of the score that no
+event of the last hour had. A score at or above ``enter`` without an event begins a hold. It ends with an event, or when
+the score stayed below ``leave`` for ``merge_ns``; then it is counted under its most important reason.
 """
 
 from __future__ import annotations
@@ -24,16 +20,16 @@ from edge.types import NS_PER_S, Box
 
 HOUR_NS = 3600 * NS_PER_S
 SAME_OBJECT_IOU = 0.3
-"""An object that overlaps by this much where a told one appeared or was seen last may be the same, seen anew."""
+"""An object that overlaps the first or last box of a reported one by this much may be the same, detected again."""
 NEW_PEAK_RISE = 0.1
-"""A score this much above all that were told is no repetition of them."""
+"""A score this much above all reported ones is no repetition."""
 MOST_OBJECTS = 256
 MINUTE_NS = 60 * NS_PER_S
 _RANK = {reason: rank for rank, reason in enumerate(HoldReason)}
 
 
 class LimitKind(str, Enum):
-    """What becomes of events beyond the count; see the module."""
+    """How a limit treats events beyond its count; see the module."""
 
     HARD = "hard"
     SPACED = "spaced"
@@ -42,7 +38,7 @@ class LimitKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class EventSubject:
-    """What a window's value is about: objects by the number of their track, and all zones that they stand in."""
+    """The subject of a window's value: objects by the number of their track, and all zones that they are in."""
 
     objects: tuple[tuple[int, Box], ...] = ()
     zones: tuple[str, ...] = ()
@@ -53,7 +49,7 @@ NO_SUBJECT = EventSubject()
 
 @dataclass(frozen=True, slots=True)
 class EventLimits:
-    """The thresholds in force for one sample; ``most_per_hour`` None for any number, ``limit`` what it does."""
+    """The limits in force for one sample; ``most_per_hour`` None for any number, ``limit`` its kind."""
 
     enter: float
     leave: float
@@ -66,7 +62,7 @@ class EventLimits:
 
 @dataclass(frozen=True, slots=True)
 class GatedScore:
-    """Why a rule's value is not the label's ``score``."""
+    """Why a rule's value differs from the label's ``score``."""
 
     reason: HoldReason
     score: float
@@ -74,8 +70,8 @@ class GatedScore:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSample:
-    """One window: its end in local time ``t_ns`` and in media time; ``value`` is None where nothing was seen that could
-    tell. ``gated`` says what made the label's score into it, ``subject`` what it is about."""
+    """One window: its end in local time ``t_ns`` and in media time. ``value`` is None without evidence. ``gated`` is
+    set when the rule changed the label's score, ``subject`` are the objects and zones."""
 
     t_ns: int
     media: MediaTime
@@ -85,32 +81,30 @@ class ScoreSample:
 
     @property
     def score(self) -> float | None:
-        """The label's own, before the rule."""
+        """The label's score, before the rule."""
         return self.value if self.gated is None else self.gated.score
 
 
 def elapsed_ns(earlier: ScoreSample, later: ScoreSample) -> int:
-    """Media time between two samples; local time where the media clock broke in between."""
+    """Media time between two samples; local time when the media clock broke in between."""
     if later.media.is_on(earlier.media):
         return later.media.since(earlier.media)
     return later.t_ns - earlier.t_ns
 
 
 class RepetitionLimit:
-    """The events told in the last hour."""
+    """The events reported in the last hour."""
 
     __slots__ = ("_begins", "_objects", "_peaks", "_zones")
 
     def __init__(self) -> None:
         self._begins: deque[ScoreSample] = deque()
-        self._peaks: deque[float] = deque()  # of each of `_begins`
-        self._objects: dict[
-            int, tuple[ScoreSample, Box, Box]
-        ] = {}  # track -> when seen last, where at first and at last
+        self._peaks: deque[float] = deque()  # the peak of each of `_begins`
+        self._objects: dict[int, tuple[ScoreSample, Box, Box]] = {}  # track -> last time, first and last box
         self._zones: dict[str, ScoreSample] = {}
 
     def has_room(self, begin: ScoreSample, now: ScoreSample, limits: EventLimits) -> bool:
-        """Whether an event that began with ``begin`` and is now at ``now`` may be told."""
+        """Whether an event that began with ``begin`` and is now at ``now`` may be reported."""
         if limits.most_per_hour is None:
             return True
         self._forget(begin)
@@ -122,13 +116,13 @@ class RepetitionLimit:
         return is_its_turn or (limits.limit is LimitKind.REPETITIONS and self._is_new(now))
 
     def begin(self, begin: ScoreSample, now: ScoreSample) -> None:
-        """An event is told that began with ``begin``."""
+        """Note a reported event that began with ``begin``."""
         self._begins.append(begin)
         self._peaks.append(0.0)
         self.follow(now)
 
     def follow(self, now: ScoreSample) -> None:
-        """The newest told event goes on."""
+        """Note that the newest reported event goes on."""
         if self._peaks:
             self._peaks[-1] = max(self._peaks[-1], now.value or 0.0)
         for zone in now.subject.zones:
@@ -164,7 +158,7 @@ class RepetitionLimit:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Something is held back since local time ``since_ns``; ``score`` is the newest."""
+    """A label that is held back since local time ``since_ns``; ``score`` is the newest."""
 
     reason: HoldReason
     since_ns: int
@@ -172,7 +166,10 @@ class Hold:
 
 
 class HoldTracker:
-    """Bounded: counts are kept by minute and reason."""
+    """Tracks what is held back of one label of one camera: now, in the last hour, and since the last reported event.
+
+    Its memory is bounded: counts are kept by minute and reason.
+    """
 
     __slots__ = ("_below_since", "_counted", "_minutes", "_since_event", "_t_ns", "enter", "ever", "now")
 
@@ -187,7 +184,7 @@ class HoldTracker:
         self._since_event: Counter[HoldReason] = Counter()
 
     def advance(self, sample: ScoreSample, limits: EventLimits, reason: HoldReason | None, *, is_open: bool) -> None:
-        """Take in a window: why it made no event, None where it is below ``enter`` or an event is open."""
+        """Process a window: why it made no event, None when it is below ``enter`` or an event is open."""
         if is_open:
             self.now = None
             if reason is not None:
@@ -198,25 +195,25 @@ class HoldTracker:
             self._fall(sample, limits)
 
     def take_held(self) -> tuple[tuple[HoldReason, int], ...]:
-        """An event is told: what limits held back since the last one, by reason."""
+        """Note a reported event; how many the limits held back since the last one, by reason."""
         held = tuple((reason, count) for reason, count in self._since_event.items() if reason.is_limit)
         self._since_event.clear()
         self.now = None
         return held
 
     def expire(self, now_ns: int, late_ns: int) -> None:
-        """Nothing was seen for too long before ``now_ns``: it is over."""
+        """End the hold when there was no window for too long before ``now_ns``."""
         if self.now is not None and now_ns - self._t_ns > late_ns:
             self.end()
 
     def end(self) -> None:
-        """What is held back now is over."""
+        """End the hold."""
         if self.now is not None:
             self.now = None
             self._count(self._counted, self._t_ns)
 
     def this_hour(self, now_ns: int) -> Mapping[HoldReason, int]:
-        """How many were over without an event in the sixty minutes before local time ``now_ns``."""
+        """How many holds ended without an event in the sixty minutes before local time ``now_ns``."""
         self._forget(now_ns)
         counts: Counter[HoldReason] = Counter()
         for (_, reason), count in self._minutes.items():

@@ -1,6 +1,6 @@
-"""The events that are open, from their first phase to their last: ids, times, and what stays fixed.
+"""Open events, from their first phase to their last: ids, times, and what stays fixed. On the engine thread.
 
-Ids follow from what happened and when, so a replay gives the same ones.
+Ids follow from camera, label and time, so a replay gives the same ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Key = tuple[str, str]  # camera, label
 
 @dataclass(frozen=True, slots=True)
 class EventDetails:
-    """What goes with an event's phase for people to see."""
+    """The explanation of an event's phase, for users."""
 
     contribution: Contribution | None
     boxes: Sequence[Box]
@@ -40,7 +40,7 @@ class OpenEvents:
         return tuple(e.label for (owner, _), e in self._open.items() if owner == camera and e.kind is EventKind.EVENT)
 
     def wall_ns(self, t_ns: int) -> int:
-        """Local time as Unix time, by the clocks as they are now."""
+        """Local time as Unix time, by the current clocks."""
         return self._clock.wall_ns() - (self._clock.mono_ns() - t_ns)
 
     def begin(
@@ -69,7 +69,7 @@ class OpenEvents:
         return self._open[key]
 
     def update(self, key: Key, step: EventStep, why: str, shown: EventDetails | None) -> Event:
-        """A later phase: what was fixed at the beginning stays."""
+        """A later phase; what was fixed at the beginning stays."""
         event = replace(
             self._open.pop(key),
             phase=step.phase,
@@ -85,13 +85,13 @@ class OpenEvents:
         return self._open[key]
 
     def add_zones(self, key: Key, zones: Iterable[str]) -> None:
-        """What an open event is about is in ``zones``; they are told with its next phase."""
+        """Add ``zones`` to an open event; its next phase reports them."""
         event = self._open.get(key)
         if event is not None and (new := [zone for zone in zones if zone not in event.zones]):
             self._open[key] = replace(event, zones=(*event.zones, *new))
 
     def health(self, camera: str, step: HealthStep) -> Event:
-        """A phase of an event of the equipment."""
+        """A phase of a health event."""
         key = (camera, step.label)
         if step.phase is Phase.END:
             return replace(self._open.pop(key), phase=Phase.END, end_ns=step.now_ns, score=0.0, why=_over(step))

@@ -1,9 +1,8 @@
-"""What every rule of one camera looks at, window by window: a label's score, where and when the rule is about it.
+"""Evaluates the rules of one camera, window by window: score, place, time, and agreement of picture and sound.
 
-The value is the label's score while the rule holds, 0 where it was looked for and does not hold, and None where nothing
-was there that could tell. Called on the engine's thread, with the camera's windows in order.
-
-Whether picture and sound say the same: what each alone would have come to, from the model's own ablations. Pure.
+The value is the label's score while the rule holds, 0 when it does not, and None when there is no evidence either way.
+Agreement follows from the model's own ablations: what each modality alone would give. Called on the engine thread, with
+the camera's windows in order.
 """
 
 from __future__ import annotations
@@ -25,18 +24,19 @@ from edge.types import Contribution, Scores, nanoseconds
 
 _ANYWHERE = PlaceCondition()
 LEAST_AGREEMENT = 0.2
-"""What picture alone and sound alone must each come to. In the sample clip fire's sound alone comes to at most 0.06 in
-ordinary windows and to 0.66 in those of a fire."""
+"""The probability that picture alone and sound alone must each reach. In the sample clip the sound alone gives fire at
+most 0.06 in ordinary windows, and 0.66 during a fire."""
 _SURE = 1e-9
 _MOST = 50.0
 
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """What one rule saw in one window.
+    """The result of one rule in one window.
 
-    ``label`` is the one whose score it is; ``objects`` the objects that it is about, ``before`` what came before it, as
-    (label, seconds ago, value). ``gate`` says what made ``score`` into 0, or into nothing where too little was there.
+    ``label`` is the label of the score, ``objects`` are the objects that match, ``before`` are the earlier parts of a
+    composite rule, as (label, seconds ago, value). ``gate`` is the condition that made ``score`` 0, or None for lack
+    of coverage.
     """
 
     value: float | None
@@ -48,10 +48,10 @@ class RuleResult:
 
 
 class RuleEvaluator:
-    """The rules of one camera and what they remember."""
+    """The rules of one camera with their state."""
 
     def __init__(self, camera: str, config: Config, manifest: Manifest) -> None:
-        """``manifest`` is without the events of one's own."""
+        """``manifest`` comes without custom events."""
         self._camera = camera
         self._manifest = manifest
         self._labels = {label.name: label for label in manifest.labels}
@@ -62,7 +62,7 @@ class RuleEvaluator:
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
-        """Take over other rules, places and hours; what was seen of objects stays."""
+        """Apply new rules, places and hours; tracks of objects stay."""
         before, self._rules, self._config = self._rules, {}, config
         self._scene.set_zones(config.cameras.get(self._camera))
         self._hours.clear()
@@ -79,8 +79,8 @@ class RuleEvaluator:
     def evaluate(
         self, scores: Scores, names: Sequence[str], wall_ns: int, *, is_covered: bool
     ) -> dict[str, RuleResult] | None:
-        """What the rules ``names`` see in this window, which ended at Unix time ``wall_ns``; None for one that is not
-        newer than the last. ``is_covered``: enough of it was there to be scored."""
+        """The results of the rules ``names`` in this window, which ended at Unix time ``wall_ns``; None when it is not
+        newer than the last. ``is_covered``: it has enough coverage to be scored."""
         t_ns = self._scene.advance(scores, is_covered=is_covered)
         if t_ns is None:
             return None
@@ -116,7 +116,7 @@ class RuleEvaluator:
 
 @dataclass(frozen=True, slots=True)
 class _RulePart:
-    """One label as a rule looks at it."""
+    """One label of a rule, with its conditions."""
 
     label: Label
     place: PlaceCondition | None
@@ -139,14 +139,14 @@ class _RulePart:
         return RuleResult(value, name, found)
 
     def uncovered(self, scores: Scores) -> RuleResult:
-        """Too little of the window was there."""
+        """The result for a window with too little coverage."""
         value = scores.values.get(self.label.name, 0.0) if is_observable(self.label, scores) else 0.0
         return RuleResult(None, self.label.name, gate="coverage", score=value)
 
 
 @dataclass(frozen=True, slots=True)
 class _RuleState:
-    """One rule: its parts, and what must come together of them."""
+    """One rule: its parts, and how they combine."""
 
     rule: RuleConfig
     parts: tuple[_RulePart, ...]
@@ -165,7 +165,7 @@ class _RuleState:
         return self._composed(chain, t_ns, results)
 
     def uncovered(self, scores: Scores, t_ns: int) -> RuleResult:
-        """Nothing can be told of this window."""
+        """The result for a window with too little coverage."""
         if self.matcher is not None:
             self.matcher.advance(t_ns, [None] * len(self.parts))
             return RuleResult(None, self.parts[0].label.name)
@@ -185,9 +185,9 @@ class _RuleState:
 
 
 def is_observable(label: Label, scores: Scores) -> bool:
-    """Whether anything that can evidence the label was there; without it the score is a prior, not a finding.
+    """Whether a modality that can evidence the label was present; without one the score is only a prior.
 
-    The graph masks what a missing modality contributed to exactly zero, which is how missing sensors show.
+    The graph masks the contribution of a missing modality to exactly zero, by which missing sensors are recognised.
     """
     modalities = label.modalities
     if (scores.video_ok and "video" in modalities) or (scores.audio_ok and "audio" in modalities):
@@ -204,11 +204,11 @@ def _matcher(rule: RuleConfig) -> CompositeMatcher | None:
 
 
 def modality_probabilities(value: float, added: Contribution) -> tuple[float, float]:
-    """What the picture alone and the sound alone would have come to, 0..1, for a label of probability ``value``.
+    """The probabilities that picture alone and sound alone would give, 0..1, for a label of probability ``value``.
 
-    A contribution is the log-odds with everything less those without that modality. The parts are joined by a soft-or,
-    so what one adds where the other is sure is about nothing; what is left without the other is what it says by itself.
-    What the sensors add is taken off both.
+    A contribution is the log-odds with everything less those without that modality. The modalities are joined by a
+    soft-or, so one adds almost nothing when the other is sure; what is left without the other is its own evidence. The
+    contribution of sensors is subtracted from both.
     """
     odds = value / max(1.0 - value, _SURE)
     by_sensors = max(1.0 - _less(added.sensors), 0.0)
@@ -217,10 +217,10 @@ def modality_probabilities(value: float, added: Contribution) -> tuple[float, fl
 
 
 def agree(value: float, added: Contribution) -> bool:
-    """Whether both speak for it."""
+    """Whether picture and sound both support the label."""
     return min(modality_probabilities(value, added)) >= LEAST_AGREEMENT
 
 
 def _less(log_odds: float) -> float:
-    """The share of the odds that is left without so much."""
+    """The share of the odds that is left without ``log_odds``."""
     return exp(min(-log_odds, _MOST))

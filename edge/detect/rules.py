@@ -1,8 +1,7 @@
-"""What the rules of config.yaml are about: labels, the objects that evidence them, and events of one's own.
+"""The labels and objects of the rules in config.yaml, custom events, and where a rule's values come from. Pure.
 
-Pure. An event of one's own is a label like any other to thresholds, topics and discovery: `custom_labels`.
-
-Where a rule's values come from: its own, what was commanded or learned, the defaults, the model's advice.
+A custom event is a label like any other to thresholds, topics and discovery (`custom_labels`). A value comes from a
+command, from the rule itself, from learning, from the defaults, or from the model's advice.
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ _T = TypeVar("_T")
 
 
 def objects_of(label: str, manifest: Manifest) -> frozenset[str]:
-    """The object classes of the model that evidence ``label``; none where it has no place in the picture."""
+    """The object classes of the model that evidence ``label``; empty when it has no place in the picture."""
     return frozenset(CLASSES_BY_LABEL.get(label, ())) & frozenset(manifest.classes)
 
 
 def custom_rules(config: Config) -> dict[str, RuleConfig]:
-    """The rules that make events of one's own, by name."""
+    """The rules that define custom events, by name."""
     return {name: rule for name, rule in config.events.items() if name != DEFAULTS and rule.is_composed}
 
 
 def custom_labels(config: Config, manifest: Manifest) -> tuple[Label, ...]:
-    """Events of one's own as labels, with thresholds that follow from their parts'.
+    """Custom events as labels, with thresholds that follow from those of their parts.
 
-    Any of several takes the highest advice, so that none comes more easily than alone; several together take the
-    lowest, for each confirms the others. Rules with parts that ``manifest`` does not know, or with names that are none,
-    are left out: see `edge.detect.validation.check`.
+    A rule for any of several labels takes their highest advice, so that none triggers more easily than alone. A rule
+    for several together takes the lowest, because each confirms the others. Rules with unknown parts or invalid names
+    are left out; `edge.detect.validation.validate` reports them.
     """
     own = custom_rules(config)
     known = {label.name: label for label in manifest.labels if label.name not in own}
@@ -49,12 +48,12 @@ def custom_labels(config: Config, manifest: Manifest) -> tuple[Label, ...]:
 
 
 def adjusted_advice(rule: RuleConfig, label: Label) -> Label:
-    """``label`` with the advice that suits ``rule``: a crossing does not last, and loitering has waited already."""
+    """``label`` with advice adjusted to ``rule``: a crossing has no duration, and loitering has waited already."""
     return label.model_copy(update={"min_s": 0.0}) if rule.lines or rule.after_s else label
 
 
 def applies(rule: RuleConfig, config: Config, camera: str) -> bool:
-    """Whether the rule is about ``camera``: it is one of its cameras, and has one of its zones and of its lines."""
+    """Whether the rule applies to ``camera``: it is among its cameras, and has one of its zones and lines."""
     if rule.cameras is not None and camera not in rule.cameras:
         return False
     return all(
@@ -64,7 +63,7 @@ def applies(rule: RuleConfig, config: Config, camera: str) -> bool:
 
 
 def places_on(wanted: Iterable[str] | None, config: Config, camera: str, kind: str) -> tuple[str, ...]:
-    """Those of the ``wanted`` zones or lines (``kind``) that ``camera`` has."""
+    """The ``wanted`` zones or lines (``kind``) that ``camera`` has."""
     there = getattr(config.cameras[camera], kind) if camera in config.cameras else {}
     return tuple(name for name in wanted or () if name in there)
 
@@ -93,7 +92,7 @@ class ValueOrigin(str, Enum):
 
 
 def first_given(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T, ValueOrigin]:
-    """The first that is given."""
+    """The first value that is not None, and its origin."""
     for value in (own, defaults):
         if value is not None:
             return value, ValueOrigin.CONFIG
@@ -103,8 +102,9 @@ def first_given(own: _T | None, defaults: _T | None, otherwise: _T) -> tuple[_T,
 def enter_and_leave(
     command: float | None, own: RuleConfig, learned: float | None, defaults: RuleConfig, advice: Label
 ) -> tuple[float, ValueOrigin, float, ValueOrigin]:
-    """enter and leave. A leave that stands beside or below another enter than the one in force was meant for that one:
-    2/3 of enter then. ``defaults.enter`` is the least for every label: it raises the model's advice, never lowers it.
+    """enter and leave with their origins. A leave that was set together with, or below, another enter than the one in
+    force belongs to that one; 2/3 of enter is used instead. ``defaults.enter`` is a minimum for every label: it raises
+    the model's advice and never lowers it.
     """
     levels: tuple[tuple[ValueOrigin, float | None, float | None], ...] = (
         (ValueOrigin.COMMAND, command, None),
@@ -124,7 +124,7 @@ def enter_and_leave(
 
 
 def _raising(defaults: RuleConfig, advice: Label) -> tuple[float | None, float | None]:
-    """enter and leave of ``defaults``, as far as they are about a label with this advice."""
+    """enter and leave of ``defaults``, as far as they apply to a label with this advice."""
     if defaults.enter is not None and defaults.enter < advice.enter:
         return None, None
     return defaults.enter, defaults.leave

@@ -1,4 +1,4 @@
-"""Whether it is time: spans of a schedule as moments of real days, with the clocks' changes and the sun's."""
+"""Whether a schedule is active: its spans on real days, with clock changes, sunrise and sunset. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edge.types import NS_PER_S
 
 _LOCALTIME = Path("/etc/localtime")
 _A_DAY = timedelta(days=1)
-_DAYS_AROUND = (-2, -1, 0, 1)  # days whose spans may touch a moment: they last a day and the sun's may begin late
+_DAYS_AROUND = (-2, -1, 0, 1)  # days whose spans may contain a moment: spans last up to a day, sun spans begin late
 
 
 class ActiveHours:
-    """When the spans of one schedule are on. Pure but for a memory of the last answer."""
+    """When the spans of one schedule are active. Pure, except that it caches the last answer."""
 
     def __init__(self, spans: tuple[ScheduleSpan, ...], location: LocationConfig) -> None:
-        """Without spans it is always on."""
+        """Without spans it is always active."""
         self._spans = spans
         self._zone = zone_of(location)
         self._sun = SunTimes(location, self._zone)
@@ -29,14 +29,14 @@ class ActiveHours:
         self._is_on = not spans
 
     def is_on(self, wall_ns: int) -> bool:
-        """Whether Unix time ``wall_ns`` lies in one of the spans; a begin does, an end does not."""
+        """Whether Unix time ``wall_ns`` lies in one of the spans, begin included, end excluded."""
         now_s = wall_ns // NS_PER_S
         if self._spans and not self._from_s <= now_s < self._until_s:
             self._refresh(now_s)
         return self._is_on
 
     def _refresh(self, now_s: int) -> None:
-        """The answer at ``now_s``, and from when until when it is the same."""
+        """Compute the answer at ``now_s``, and the span for which it stays the same."""
         today = datetime.fromtimestamp(now_s, self._zone).date()
         days = [today + timedelta(days=n) for n in _DAYS_AROUND]
         on = [(begin, end) for day in days for begin, end in self._on(day) if begin < end]
@@ -48,7 +48,7 @@ class ActiveHours:
     def _on(self, day: date) -> Iterator[tuple[int, int]]:
         """Unix seconds of the spans that begin on ``day``.
 
-        Times that the clocks show twice or skip are read in the way in which the span is longer.
+        For times that the clocks show twice or skip, the reading with the longer span is used.
         """
         for span in self._spans:
             if day.weekday() in span.days:
@@ -63,7 +63,7 @@ class ActiveHours:
 
 
 class SunTimes:
-    """Sunrise and sunset at a place, also where it does not rise or set for months."""
+    """Sunrise and sunset at a place, also near the poles, where the sun may not rise or set for months."""
 
     def __init__(self, location: LocationConfig, zone: tzinfo) -> None:
         self._location = location
@@ -71,8 +71,8 @@ class SunTimes:
         self._known: dict[date, tuple[int, int]] = {}
 
     def rise_and_set(self, day: date) -> tuple[int, int]:
-        """Unix seconds of both on ``day``; whole seconds. Both are at noon where the sun stays down, and at the day's
-        beginning and end where it stays up."""
+        """Unix seconds of both on ``day``. Both are noon when the sun stays down, and the day's begin and end when it
+        stays up."""
         if day not in self._known:
             if len(self._known) > 16:
                 self._known.clear()
@@ -102,8 +102,8 @@ class SunTimes:
 
 
 def clock_readings(day: date, minutes: int, zone: tzinfo) -> tuple[int, int]:
-    """Unix seconds of ``minutes`` after midnight of ``day`` by the clock on the wall, as both readings of a time that
-    is shown twice or skipped; the same twice otherwise."""
+    """Unix seconds of ``minutes`` after midnight of ``day`` by local clocks: both readings of a time that is shown
+    twice or skipped, else the same value twice."""
     shown = datetime(day.year, day.month, day.day) + timedelta(minutes=minutes)  # noqa: DTZ001 - the zone comes next
     first, second = (int(shown.replace(tzinfo=zone, fold=fold).timestamp()) for fold in (0, 1))
     return first, second
@@ -114,7 +114,7 @@ def _offset(moment: datetime) -> timedelta:
 
 
 def zone_of(location: LocationConfig) -> tzinfo:
-    """The configured time zone, else the box's own, else UTC."""
+    """The configured time zone, else the machine's, else UTC."""
     if location.timezone is not None:
         return ZoneInfo(location.timezone)
     name = os.environ.get("TZ", "").removeprefix(":")

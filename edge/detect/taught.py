@@ -1,10 +1,8 @@
-"""Events that were taught by a few examples: labels beside the model's own, or in the place of one of the same name.
+"""Taught events: labels learned from a few examples, beside the model's own or in place of one of the same name.
 
-The numbers behind events taught by examples: evidence of each source, put together by learned reliability.
-
-Column 0 is "none of them". Each source answers with log-odds against that; what the sources say is weighted by how
-reliable they proved on recordings that they had not learned from, with weights of their own for picture and sound
-together, sound alone and picture alone. Softmax over the sum gives the probabilities.
+Column 0 is "none of them". Each source gives log-odds against it. They are weighted by the source's reliability on
+held-out recordings, with separate weights for picture and sound together, sound alone and picture alone. Softmax over
+the sum gives the probabilities. Called on the engine thread.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ from edge.types import F32, Contribution, DerivedScore, Scores
 
 F64 = NDArray[np.float64]
 MODALITY_CASES: Final = ("both", AUDIO, VIDEO)
-"""What is there: each has weights of its own."""
+"""The available modalities; each case has weights of its own."""
 
-SILENCE_TOLERANCE: Final = 1e-3  # relative distance from the embedding of silence below which nothing is heard
+SILENCE_TOLERANCE: Final = 1e-3  # relative distance from the embedding of silence below which sound counts as silent
 _NONE: Final = 0
-SILENT_PROBABILITY: Final = 1e-4  # the probability of a taught event where all that could tell of it is a silent track
+SILENT_PROBABILITY: Final = 1e-4  # the probability of a taught event when its only source is a silent track
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class LinearProbe:
 
 @dataclass(frozen=True, slots=True)
 class SourceReliability:
-    """``weight`` by case and source, and ``offset``: the log-odds of a label where nothing speaks for or against it."""
+    """``weight`` by case and source, and ``offset``: the log-odds of a label without any evidence."""
 
     weight: Mapping[str, Mapping[str, float]]
     offset: float
@@ -64,7 +62,7 @@ class SourceReliability:
 
 @dataclass(frozen=True, slots=True)
 class TaughtHead:
-    """Everything that was learned: label names, sources, their reliability, and what silence sounds like."""
+    """The learned classifier: label names, sources, their reliability, and the embedding of silence."""
 
     labels: tuple[str, ...]
     sources: Mapping[str, LinearProbe]
@@ -73,14 +71,14 @@ class TaughtHead:
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """The cases that this head can judge, by the modalities that it learned from."""
+        """The cases that this head can classify, by the modalities that it learned from."""
         has_sound, has_picture = (any(MODALITY[name] == m for name in self.sources) for m in (AUDIO, VIDEO))
         return tuple(
             c for c, ok in zip(MODALITY_CASES, (has_sound and has_picture, has_sound, has_picture), strict=True) if ok
         )
 
     def evidence(self, described: TaughtFeatures) -> dict[str, F64]:
-        """By source, [1,K] log-odds; sources that are not there, or that hear silence, are left out."""
+        """Log-odds [1,K] by source, without missing sources and without sound that is silence."""
         found = {}
         for name, source in self.sources.items():
             vector = described.source(name)
@@ -90,13 +88,13 @@ class TaughtHead:
         return found
 
     def is_silent(self, described: TaughtFeatures) -> bool:
-        """Whether the sound is what a dead microphone or a muted track gives."""
+        """Whether the sound is silence, as from a dead microphone or a muted track."""
         if described.sound is None:
             return True
         return is_silence(described.sound[: len(self.silence)], self.silence)
 
     def classify(self, evidence: Mapping[str, F64]) -> F64 | None:
-        """Probabilities [n,K] from what is there; None when nothing is."""
+        """Probabilities [n,K] from the evidence; None without any."""
         case = modality_case(evidence)
         if case is None or case not in self.reliability.weight:
             return None
@@ -110,7 +108,7 @@ def is_silence(embedding: F32, silence: F32) -> bool:
 
 
 def modality_case(names: Mapping[str, Any]) -> str | None:
-    """Which of `MODALITY_CASES` the sources that are there make."""
+    """The one of `MODALITY_CASES` that fits the available sources; None without any."""
     there = {MODALITY[name] for name in names}
     if len(there) == 2:
         return "both"
@@ -123,7 +121,7 @@ def evidence_of(evidence: Mapping[str, F64], modality: str) -> dict[str, F64]:
 
 
 def softmax_against_none(logits: F64) -> F64:
-    """Log-odds [n,K] against none of them -> probabilities [n,K] that leave the rest to none of them."""
+    """Log-odds [n,K] against none of them -> probabilities [n,K]; the rest is the probability of none."""
     top = np.maximum(logits.max(1, keepdims=True), 0.0)
     e = np.exp(logits - top)
     return np.asarray(e / (e.sum(1, keepdims=True) + np.exp(-top)))
@@ -145,7 +143,7 @@ def save_head(head: TaughtHead, facts: Mapping[str, Any]) -> ProfilePart:
 
 
 def load_head(part: ProfilePart, version: int) -> TaughtHead:
-    """What `save_head` made; InputError when it is not that, or of another version of the features."""
+    """The inverse of `save_head`; InputError when the part is damaged or has another version of the features."""
     if part.facts.get("features") != version:
         raise InputError("the profile's events were learned by another release; learn them again (`edge learn events`)")
     try:
@@ -162,7 +160,7 @@ def load_head(part: ProfilePart, version: int) -> TaughtHead:
 
 
 class TaughtEvents:
-    """A `LabelDeriver`: the profile's part ``events`` at work. One `MotionHistory` a camera is all its state."""
+    """A `LabelDeriver` for the profile's part ``events``. Its only state is one `MotionHistory` for each camera."""
 
     def __init__(self, part: ProfilePart) -> None:
         """InputError when the part is damaged or another release learned it."""
@@ -176,7 +174,7 @@ class TaughtEvents:
         return self._labels
 
     def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
-        """What the window says of each taught label; nothing where nothing that they were learned from is there."""
+        """The score of each taught label; empty when the window has none of the sources that they learned from."""
         features = self._histories.setdefault(scores.camera, MotionHistory()).extract(scores)
         evidence = self._head.evidence(features)
         values = self._head.classify(evidence)
@@ -193,11 +191,11 @@ class TaughtEvents:
         }
 
     def forget(self, camera: str) -> None:
-        """Drop what was kept of a camera."""
+        """Drop the state of a camera."""
         self._histories.pop(camera, None)
 
     def _added(self, evidence: Mapping[str, F64], values: F64, modality: str) -> F64:
-        """What a modality added to each label's log-odds: with everything, minus without it [K]."""
+        """The contribution [K] of a modality: log-odds with everything, minus without it."""
         if not evidence_of(evidence, modality):
             return np.zeros(len(self._labels))
         rest = evidence_of(evidence, AUDIO if modality == VIDEO else VIDEO)
@@ -217,6 +215,6 @@ def taught_labels(part: ProfilePart) -> tuple[Label, ...]:
 
 
 def logit(p: F64) -> F64:
-    """ln(p / (1 - p)), kept within 16."""
+    """ln(p / (1 - p)), limited to -16..16."""
     p = np.clip(p, 1e-7, 1 - 1e-7)
     return np.asarray(np.log(p) - np.log1p(-p))

@@ -1,7 +1,7 @@
-"""What one window says to events that are taught by examples: a few short vectors, called sources, a modality each.
+"""Features of taught events: a few short vectors of a window, called sources, each of one modality. Pure.
 
-The same function serves learning and service. Sources of one modality see nothing of the other, so a modality that is
-missing is left out and never guessed.
+Learning and service use the same function. A source depends on its modality alone, so a missing modality is left out
+and never guessed.
 
 * ``sound``: the encoder's embedding and the log-odds of its tags.
 * ``kinds``: how clearly each kind of sound is heard (raised voices, blows, engines ...): few numbers, for few examples.
@@ -23,7 +23,7 @@ import numpy as np
 from edge.types import F32, Box, Scores
 
 VERSION: Final = 1
-"""Goes up whenever a source's numbers mean something else; what was kept on disk is then described anew."""
+"""Raised whenever the meaning of a source changes; stored features are then computed again."""
 
 AUDIO: Final = "audio"
 VIDEO: Final = "video"
@@ -36,11 +36,11 @@ MODALITY: Final[Mapping[str, str]] = {
     "known_seen": VIDEO,
 }
 
-MIN_LOG_ODDS, MAX_LOG_ODDS = -12.0, 4.0  # log-odds of tags beyond these say nothing more
+MIN_LOG_ODDS, MAX_LOG_ODDS = -12.0, 4.0  # log-odds of tags are clipped to this range
 PERSON: Final = "person"
 PERSON_SCORE: Final = 0.25
-TOP_MOTION_CELLS: Final = 22  # a twentieth of the cells of the canvas: what moves most
-HISTORY_WINDOWS: Final = 4  # windows that movement is summed up over
+TOP_MOTION_CELLS: Final = 22  # a twentieth of the cells of the canvas: those that move most
+HISTORY_WINDOWS: Final = 4  # windows over which movement is pooled
 
 _AUDIOSET: Final = 527
 # Kinds of sound: first and past-the-last index of AudioSet's classes, in the order in which its ontology lists them.
@@ -70,7 +70,7 @@ SOUND_GROUPS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class TaughtFeatures:
-    """A window's sources, f32 vectors; those of a modality that is not there are None."""
+    """A window's sources, f32 vectors; those of a missing modality are None."""
 
     sound: F32 | None = None
     kinds: F32 | None = None
@@ -86,14 +86,14 @@ class TaughtFeatures:
 
 
 class MotionHistory:
-    """One camera's last windows: what movement is summed up over. A new epoch starts anew."""
+    """One camera's last windows, over which movement is pooled. A new epoch resets it."""
 
     def __init__(self) -> None:
         self._moved: deque[F32] = deque(maxlen=HISTORY_WINDOWS)
         self._epoch: int | None = None
 
     def extract(self, scores: Scores) -> TaughtFeatures:
-        """The next window of the camera, described; windows come in order."""
+        """The features of the camera's next window; call it in order."""
         if scores.media_end.epoch != self._epoch:
             self._moved.clear()
             self._epoch = scores.media_end.epoch
@@ -116,28 +116,28 @@ class MotionHistory:
 
 
 def extract_all(windows: Sequence[Scores]) -> list[TaughtFeatures]:
-    """The windows of one recording, from its first."""
+    """The features of the windows of one recording, from its first."""
     recent = MotionHistory()
     return [recent.extract(scores) for scores in windows]
 
 
 def log_odds(probabilities: F32) -> F32:
-    """ln(p / (1 - p)) within `MIN_LOG_ODDS` and `MAX_LOG_ODDS`."""
+    """ln(p / (1 - p)), clipped to `MIN_LOG_ODDS`..`MAX_LOG_ODDS`."""
     p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     return np.asarray(np.clip(np.log(p) - np.log1p(-p), MIN_LOG_ODDS, MAX_LOG_ODDS), np.float32)
 
 
 def sound_groups(tag_logits: F32) -> F32:
-    """The clearest log-odds of each of `SOUND_GROUPS`; of any other list of tags, the ten clearest."""
+    """The highest log-odds of each of `SOUND_GROUPS`; for any other list of tags, the ten highest."""
     if len(tag_logits) != _AUDIOSET:
         return np.asarray(np.sort(tag_logits)[::-1][:10], np.float32)
     return np.array([max(tag_logits[a:b].max() for a, b in spans) for spans in SOUND_GROUPS.values()], np.float32)
 
 
 def motion_statistics(motion: F32) -> F32:
-    """Of each channel of movement [h,w,K], how large it is: on average, where it is largest, and its spread -> [3K].
+    """Mean, mean of the largest cells, and spread of each channel of movement [h,w,K] -> [3K].
 
-    On a scale of ln(1 + x), so that a camera close to things counts little more than one far away.
+    On a scale of ln(1 + x), so that a camera close to the scene gives values similar to one far away.
     """
     cells = motion.reshape(-1, motion.shape[-1]).astype(np.float64)
     if not cells.size:
@@ -166,7 +166,7 @@ def _overlap(a: Box, b: Box) -> float:
 
 
 def _known(scores: Scores, modality: str) -> F32:
-    """The model's own labels as log-odds, without what the other modality added to them."""
+    """The model's own labels as log-odds, without the contribution of the other modality."""
     rest = []
     for name, value in scores.values.items():
         p = min(max(value, 1e-6), 1 - 1e-6)

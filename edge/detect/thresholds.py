@@ -1,8 +1,8 @@
-"""Which thresholds hold for each camera and label, and where each value came from.
+"""The thresholds in force for each camera and label, and the origin of each value. On the engine thread.
 
-Highest first: a runtime command (enter only), ``events.<label>``, what quiet time taught where false alarms a day are
-asked for (enter only), ``events.defaults``, the model's advice, built-in. ``events.defaults.enter`` raises the model's
-advice and never lowers it: the advice was chosen label by label, one number for all was not.
+By precedence: a runtime command (enter only), ``events.<label>``, the value learned from quiet time for a rate of false
+alarms (enter only), ``events.defaults``, the model's advice, built-in. ``events.defaults.enter`` raises the model's
+advice and never lowers it, because the advice was chosen for each label and the default was not.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ SEVERITY = "alert"
 
 @dataclass(frozen=True, slots=True)
 class EffectiveThreshold:
-    """What holds for one camera and label; ``origins`` has one entry a value, by its name.
+    """The settings in force for one camera and label; ``origins`` has the origin of each value, by its name.
 
-    ``enabled`` is also false where the rule is not about this camera.
+    ``enabled`` is also False when the rule does not apply to this camera.
     """
 
     camera: str
@@ -62,23 +62,24 @@ class EffectiveThreshold:
 
     @property
     def limit(self) -> LimitKind:
-        """What `most_per_hour` does: a number that was given is obeyed; of alerts it holds back repetitions alone."""
+        """The kind of the limit: a configured `most_per_hour` is strict; the default for alerts holds back only
+        repetitions."""
         if self.origins["most_per_hour"] is not ValueOrigin.DEFAULT:
             return LimitKind.HARD
         return LimitKind.REPETITIONS if self.severity == SEVERITY else LimitKind.SPACED
 
     @property
     def limits(self) -> EventLimits:
-        """As what decides takes them."""
+        """The settings as `EventLimits`."""
         times = (nanoseconds(self.min_s), nanoseconds(self.cooldown_s), nanoseconds(self.merge_s))
         return EventLimits(self.enter, self.leave, *times, self.most_per_hour, self.limit)
 
 
 class Thresholds:
-    """The configuration's rules and the commands given since."""
+    """Thresholds from the configuration's rules and later commands."""
 
     def __init__(self, config: Config, manifest: Manifest, cameras: Iterable[str] | None = None) -> None:
-        """``cameras`` are those of the configuration unless given; events of one's own are added to the labels."""
+        """``cameras`` are those of the configuration unless given; custom events are added to the labels."""
         self._manifest = manifest
         self._labels: Mapping[str, Label] = {}
         self._own: frozenset[str] = frozenset()
@@ -94,25 +95,25 @@ class Thresholds:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """The cameras known now."""
+        """The current cameras."""
         return self._cameras
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The model's labels and the events of one's own."""
+        """The model's labels and custom events."""
         return tuple(self._labels.values())
 
     def label(self, name: str) -> Label:
-        """The label of this name, which is known."""
+        """The label with this name, which must exist."""
         return self._labels[name]
 
     def advice(self, label: str) -> Label:
-        """The model's advice for ``label`` as its rule leaves it; InputError for a label that is not known."""
+        """The model's advice for ``label``, adjusted to its rule; InputError for an unknown label."""
         known = self._labels[self._known("label", label, list(self._labels))]
         return adjusted_advice(self._events.get(label, RuleConfig()), known)
 
     def reconfigure(self, config: Config) -> None:
-        """Take over another configuration; commands for cameras that are still there stay in force."""
+        """Apply a new configuration; commands for cameras that still exist stay in force."""
         self._config = config
         own = custom_labels(config, self._manifest)
         self._labels = {label.name: label for label in self._manifest.with_labels(own).labels}
@@ -124,7 +125,7 @@ class Thresholds:
         self._disarmed &= set(self._cameras)
 
     def effective(self, camera: str, label: str) -> EffectiveThreshold:
-        """The values in force; InputError for a camera or label that is not known."""
+        """The values in force; InputError for an unknown camera or label."""
         advice = self.advice(label)
         self._known("camera", camera, list(self._cameras))
         own, defaults = self._events.get(label, RuleConfig()), self._events.get(DEFAULTS, RuleConfig())
@@ -155,11 +156,11 @@ class Thresholds:
         )
 
     def all_effective(self) -> list[EffectiveThreshold]:
-        """Everything in force, by camera and label."""
+        """All values in force, by camera and label."""
         return [self.effective(camera, label) for camera in self._cameras for label in self._labels]
 
     def set(self, camera: str, label: str, value: float | None) -> EffectiveThreshold:
-        """A new enter threshold by command (None takes the command back); InputError when it cannot be."""
+        """Set an enter threshold by command (None removes it); InputError when it is not valid."""
         self.effective(camera, label)
         if value is None:
             self._commands.pop((camera, label), None)
@@ -171,7 +172,7 @@ class Thresholds:
         return self.effective(camera, label)
 
     def rates(self) -> dict[str, float]:
-        """The labels whose enter threshold is to follow from so many false alarms a day, and how many."""
+        """False alarms per day of the labels whose enter threshold is learned from such a rate."""
         own = {label: self._events.get(label, RuleConfig()) for label in self._labels if label not in self._own}
         general = self._events.get(DEFAULTS, RuleConfig()).false_alarms_per_day
         wanted = {
@@ -182,9 +183,10 @@ class Thresholds:
         return {label: rate for label, rate in wanted.items() if rate is not None}
 
     def learn(self, enter: Mapping[str, float]) -> None:
-        """Enter thresholds that quiet time gave for labels of `rates`; others are as if none had been learned.
+        """Set the enter thresholds learned from quiet time for labels of `rates`; others lose theirs.
 
-        None goes below half of the model's advice: where nothing was ever near, rare noise would be an alarm.
+        A learned threshold is at least half of the model's advice: where no score ever came near, rare noise would
+        raise an alarm.
         """
         least = {label: self._labels[label].enter / 2 for label in self.rates()}
         self._learned = {label: max(value, least[label]) for label, value in enter.items() if label in least}

@@ -1,10 +1,8 @@
-"""Boxes of one camera's windows, joined to objects. Deterministic; boxes come once a window, every half second.
+"""Tracks the objects of one camera over windows, from boxes that come every half second. Deterministic.
 
-A box belongs to the object that it overlaps or that may have come so far: greedy, best pair first, after each object's
-last movement went on. An object that is not seen is remembered for two seconds, so that a short occlusion does not make
-it another one.
-
-The objects of one camera, on one axis of time that goes on over breaks of the media clock.
+A box is matched to the object that it overlaps or that may have moved this far: greedy, best pair first, after each
+object's last motion was continued. An object that is not detected is kept for two seconds, to bridge short occlusions.
+`TrackedScene` puts objects on a time axis that continues over breaks of the media clock. On the engine thread.
 """
 
 from __future__ import annotations
@@ -23,19 +21,19 @@ from edge.media_time import MediaTime
 from edge.types import NS_PER_S, Box, Scores, seconds
 
 BEGIN = 0.35
-"""Box score from which a new object is believed: about where the model's labels reach one half."""
+"""Box score from which a new object is accepted: about where the model's labels reach one half."""
 CONTINUE = 0.15
-"""Box score that is enough where an object is already known."""
+"""Box score that continues a known object."""
 FORGET_NS = 2 * NS_PER_S
 MAX_STEP = 2.0
-"""How far an object may come between two windows, in sizes (square root of its box's area)."""
+"""How far an object may move between two windows, in sizes (square root of its box's area)."""
 DUPLICATE_IOU = 0.6
-"""Boxes of one kind that overlap by this much are one object seen as two classes."""
+"""Boxes of one kind that overlap by this much are one object detected as two classes."""
 _LEAST_OVERLAP = 0.1
 
 
 class ObjectTrack:
-    """One object; ``box`` is where it was seen last, ``number`` its own among those of its tracker."""
+    """One object; ``box`` is its last box, ``number`` identifies it within its tracker."""
 
     __slots__ = ("_velocity", "box", "first_ns", "number", "path", "seen_ns")
 
@@ -47,14 +45,14 @@ class ObjectTrack:
         self._velocity = (0.0, 0.0)
 
     def move(self, t_ns: int, box: Box) -> None:
-        """It was seen at ``t_ns`` in ``box``."""
+        """Note that it was detected at ``t_ns`` in ``box``."""
         (x, y), (new_x, new_y) = foot_point(self.box), foot_point(box)
         passed_s = seconds(t_ns - self.seen_ns)
         self._velocity = ((new_x - x) / passed_s, (new_y - y) / passed_s)
         self.box, self.seen_ns = box, t_ns
 
     def match_score(self, t_ns: int, box: Box, aspect: float) -> float:
-        """How well ``box`` goes on with this object, 0 for not at all; ``aspect`` is the picture's width by height."""
+        """How well ``box`` continues this object, 0 for not at all; ``aspect`` is the picture's width by height."""
         (x, y), (new_x, new_y) = foot_point(self.box), foot_point(box)
         passed_s = min(seconds(t_ns - self.seen_ns), 1.0)
         ahead_x, ahead_y = x + self._velocity[0] * passed_s, y + self._velocity[1] * passed_s
@@ -77,7 +75,7 @@ class Tracker:
         self._numbers = count()
 
     def advance(self, t_ns: int, boxes: Sequence[Box], aspect: float, places: ZoneMap) -> None:
-        """Take in the boxes of the window at ``t_ns``, which is later than the last."""
+        """Process the boxes of the window at ``t_ns``, which is later than the last."""
         self._tracks = [track for track in self._tracks if t_ns - track.seen_ns <= FORGET_NS]
         found = suppress_duplicates([box for box in boxes if box.label in self._classes and box.score >= CONTINUE])
         known = set()
@@ -93,11 +91,11 @@ class Tracker:
                 track.path.stay()
 
     def visible(self, t_ns: int) -> list[ObjectTrack]:
-        """The objects that are in the window at ``t_ns``, those known longest first."""
+        """The objects in the window at ``t_ns``, the oldest first."""
         return [track for track in self._tracks if track.seen_ns == t_ns]
 
     def _pairs(self, t_ns: int, boxes: Sequence[Box], aspect: float) -> list[tuple[ObjectTrack, int]]:
-        """Which object each box goes on with; every object and every box once."""
+        """Matches objects with boxes, each at most once."""
         likely = sorted(
             (-likeness, i, n)
             for i, track in enumerate(self._tracks)
@@ -116,7 +114,7 @@ class Tracker:
 
 
 def suppress_duplicates(boxes: Sequence[Box]) -> list[Box]:
-    """The boxes without those that a better one covers, best first."""
+    """The boxes without those that overlap a better one, best first."""
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda b: -b.score):
         if all(iou(box, other) < DUPLICATE_IOU for other in kept):
@@ -140,8 +138,8 @@ def _area(box: Box) -> float:
 
 @dataclass(frozen=True, slots=True)
 class PlaceCondition:
-    """Where an object must be for a rule: in any of ``zones`` (everywhere without), going over any of ``lines`` (if
-    there are any), and there for ``after_ns``."""
+    """Where an object must be for a rule: in any of ``zones`` (without: anywhere), crossing any of ``lines`` (if there
+    are any), and present for ``after_ns``."""
 
     zones: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
@@ -151,10 +149,10 @@ class PlaceCondition:
 
 @dataclass(frozen=True, slots=True)
 class TrackedObject:
-    """An object that is where a rule wants it: for ``dwell_ns``, in the rule's ``zone`` if it names any.
+    """An object that meets a rule's place condition for ``dwell_ns``, in the rule's ``zone`` if it names any.
 
-    ``zones`` are all that it is in, in the order in which it entered them; ``crossings`` those that the rule asks for;
-    ``track`` is its number among the objects of its label.
+    ``zones`` are all zones that it is in, in order of entry; ``crossings`` those that match the rule; ``track`` is its
+    number among the objects of its label.
     """
 
     box: Box
@@ -177,7 +175,7 @@ class TrackedScene:
         self._t_ns = 0
 
     def set_zones(self, camera: CameraConfig | None) -> None:
-        """Take over what is drawn on the camera's picture."""
+        """Set the zones and lines of the camera."""
         self._places = ZoneMap(camera.zones, camera.lines) if camera is not None else ZoneMap({}, {})
 
     def advance(self, scores: Scores, *, is_covered: bool) -> int | None:
@@ -196,7 +194,7 @@ class TrackedScene:
         return self._t_ns
 
     def objects(self, label: str, place: PlaceCondition) -> tuple[TrackedObject, ...]:
-        """The objects of ``label`` that are in the newest window where ``place`` wants them, best seen first."""
+        """The objects of ``label`` in the newest window that meet ``place``, best score first."""
         tracker = self._trackers.get(label)
         if tracker is None:
             return ()

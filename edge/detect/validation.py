@@ -1,4 +1,4 @@
-"""What in the configuration does not fit the model, or itself: told before anything runs."""
+"""Checks that the configuration fits the model and itself, before anything runs. Pure."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Faults = Iterator[tuple[KeyPath, str]]
 RESERVED_NAMES = frozenset(
     {*HEALTH_LABELS, "anomaly", "armed", "event", "held_back", "score", "snapshot", "state", "health"}
 )
-"""Names that stand for something else in topics, or may come to."""
+"""Names that have another meaning in topics, or may get one."""
 SOUND_ONLY_LABELS = frozenset({"explosion", "gunshot"})
-"""Labels whose picture alone comes to less than agreement needs, by the model's training."""
+"""Labels whose picture alone does not reach what agreement needs, by the model's training."""
 _NOT_FOR_ALL = ("when", "sequence", "all_of", "cameras", "zones", "lines", "after_s", "agree")
 
 
 def validate(config: Config, manifest: Manifest) -> list[tuple[KeyPath, str]]:
-    """What does not fit, as (key path, message). ``manifest`` is without the events of one's own."""
+    """All faults as (key path, message). ``manifest`` comes without custom events."""
     return [
         *_check_names(config, manifest),
         *_check_evidence(config, manifest),
@@ -42,7 +42,7 @@ def validate(config: Config, manifest: Manifest) -> list[tuple[KeyPath, str]]:
 
 
 def _check_blur(config: Config, manifest: Manifest) -> Faults:
-    """A name that the model does not know would blur nobody, and nobody would be told."""
+    """A class that the model does not know would blur nothing without a warning."""
     for i, name in enumerate(config.evidence.blur if config.evidence is not None else ()):
         if not object_classes_of([name]) & set(manifest.classes):
             known = [*CLASSES_BY_LABEL, *(one.replace(" ", "_") for one in manifest.classes)]
@@ -50,7 +50,7 @@ def _check_blur(config: Config, manifest: Manifest) -> Faults:
 
 
 def _check_names(config: Config, manifest: Manifest) -> Faults:
-    """Every rule is about a label, or makes an event of labels."""
+    """Every rule belongs to a label, or defines a custom event of labels."""
     names, own = list(manifest.label_names), custom_rules(config)
     for name, rule in config.events.items():
         if name in own:
@@ -76,7 +76,7 @@ def _check_own(name: str, rule: RuleConfig, names: list[str], own: Mapping[str, 
 
 
 def _check_evidence(config: Config, manifest: Manifest) -> Faults:
-    """Places need objects, and agreement needs two that can agree."""
+    """Places need objects, and agreement needs two modalities that can agree."""
     labels = {label.name: label for label in manifest.labels}
     for name, rule in config.events.items():
         parts = [labels[part] for part in (rule.parts or (name,)) if part in labels]
@@ -148,6 +148,6 @@ def _check_sensors(config: Config, manifest: Manifest) -> Faults:
 
 
 def _advice(config: Config, manifest: Manifest) -> Mapping[str, Label]:
-    """The labels with the advice that their rules leave of it."""
+    """The labels with their advice, adjusted to their rules."""
     every = manifest.with_labels(custom_labels(config, manifest)).labels
     return {label.name: adjusted_advice(config.events.get(label.name, RuleConfig()), label) for label in every}

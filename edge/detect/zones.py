@@ -1,7 +1,7 @@
-"""Where an object stands and what it crosses: polygons, lines, and one object's way among them. Pure geometry.
+"""Zones and lines: where an object is and what it crosses. Pure geometry.
 
-Coordinates are 0..1 of the camera's picture, y downwards. An object stands on its foot point, the middle of its box's
-lower edge.
+Coordinates are 0..1 of the camera's picture, y downwards. The position of an object is its foot point, the middle of
+its box's lower edge.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ Point = tuple[float, float]
 Direction = Literal["to_left", "to_right"]
 
 EDGE = 0.01
-"""Foot points are kept this far inside the picture: boxes that end at its edge stand in zones drawn to the edge."""
+"""Foot points are moved this far inside the picture, so that boxes at its edge are in zones drawn to the edge."""
 LINE_MARGIN = 0.15
-"""An object must be this share of its width away from a line to be on one side of it: trembling crosses nothing."""
+"""Share of its width by which an object must be away from a line to be on one side, so that jitter is no crossing."""
 LEAVE_AFTER_NS = 1 * NS_PER_S
-"""Somebody who was outside of a zone for no longer than this has not left it."""
+"""An object that is outside a zone for no longer than this has not left it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneMap:
-    """What is drawn on one camera's picture."""
+    """The zones and lines of one camera."""
 
     zones: Mapping[str, tuple[Point, ...]]
     lines: Mapping[str, tuple[Point, Point]]
@@ -34,7 +34,7 @@ class ZoneMap:
 
 @dataclass(frozen=True, slots=True)
 class LineCrossing:
-    """An object went over ``line``, as seen from the line's first point to its second."""
+    """A crossing of ``line``, with the direction seen from the line's first point to its second."""
 
     line: str
     direction: Direction
@@ -64,7 +64,7 @@ def side_of(line: tuple[Point, Point], point: Point) -> float:
 
 
 def crossing(name: str, line: tuple[Point, Point], start: Point, end: Point) -> LineCrossing | None:
-    """What the way from ``start`` to ``end`` is to the line; None when it does not go over it."""
+    """The crossing of the line on the way from ``start`` to ``end``; None when there is none."""
     before, after = side_of(line, start), side_of(line, end)
     if before == 0 or before * after >= 0:
         return None
@@ -75,18 +75,18 @@ def crossing(name: str, line: tuple[Point, Point], start: Point, end: Point) -> 
 
 
 class TrackPath:
-    """One object's way through the places of its camera."""
+    """One object's path through the zones and lines of its camera."""
 
     __slots__ = ("_clear", "_inside_ns", "_since_ns", "crossings")
 
     def __init__(self) -> None:
-        self._since_ns: dict[str, int] = {}  # zone -> when it was entered, in that order
-        self._inside_ns: dict[str, int] = {}  # zone -> when it was last stood in
+        self._since_ns: dict[str, int] = {}  # zone -> time of entry, in order
+        self._inside_ns: dict[str, int] = {}  # zone -> last time inside
         self._clear: dict[str, Point] = {}  # line -> the last point that was clearly on one side
         self.crossings: tuple[LineCrossing, ...] = ()
 
     def advance(self, t_ns: int, box: Box, places: ZoneMap) -> None:
-        """The object was seen at ``t_ns``; what it crossed by that is in ``crossings``."""
+        """Note that the object was detected at ``t_ns``; sets ``crossings``."""
         foot = foot_point(box)
         for zone, polygon in places.zones.items():
             if contains(polygon, foot):
@@ -99,11 +99,11 @@ class TrackPath:
         self.crossings = tuple(self._cross(foot, (box.x2 - box.x1) * LINE_MARGIN, places.lines))
 
     def stay(self) -> None:
-        """The object was not seen now."""
+        """Note that the object was not detected now."""
         self.crossings = ()
 
     def zones(self, t_ns: int) -> tuple[str, ...]:
-        """The zones that it stands in at ``t_ns``, in the order in which it entered them."""
+        """The zones that it is in at ``t_ns``, in order of entry."""
         return tuple(zone for zone in self._since_ns if self._inside_ns[zone] == t_ns)
 
     def dwell_ns(self, zone: str, t_ns: int) -> int:

@@ -1,1 +1,1 @@
-"""Kept events for people: found by a sentence, listed, marked, exported, summed up."""
+"""`edge events`: search, list, mark, export and summarise kept events."""

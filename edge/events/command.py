@@ -1,4 +1,4 @@
-"""`edge events`: kept events listed, found in words, marked, exported and summed up; beside a daemon or without one."""
+"""The command `edge events`: lists, searches, marks, exports and summarises kept events, with or without a daemon."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace, out: TextIO) -> int:
-    """Do what was asked for: 0. InputError for what cannot be understood or is not there."""
+    """Run the command; 0. InputError when an argument is not understood or an event does not exist."""
     from edge.clock import SystemClock
     from edge.config import OFFLINE, load
     from edge.detect.schedule import zone_of
@@ -171,7 +171,7 @@ class _EventsCommand:
         )
 
     def _span(self, text: str, option: str) -> tuple[int, int]:
-        """What a time spans: a moment nothing, a day all of it."""
+        """The span of a time: a moment is empty, a day is all of it."""
         from edge.events.time_expression import parse_time
 
         try:

@@ -1,4 +1,4 @@
-"""Marked events as a folder to learn from: what was right under its label, what was wrong under ``normal``.
+"""Exports marked events as a folder for learning: correct ones under their label, false alarms under ``normal``.
 
 FOLDER/labels.csv                                    file,label,begin_s,end_s for `edge tune`
 FOLDER/<label>/<camera>-<day>/<time>-<id>.mp4        for `edge learn events`: a camera's day is a group
@@ -28,15 +28,15 @@ LEARNED_ELSEWHERE = "anomaly"  # from ordinary hours, not from clips
 
 @dataclass(slots=True)
 class ExportSummary:
-    """How many clips went out under each label, and which events could not, with the reason."""
+    """The number of exported clips by label, and the events that were left out, with the reason."""
 
     clips: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
 def export_clips(records: Iterable[EventRecord], evidence: Path, folder: Path) -> ExportSummary:
-    """Copy the clips of marked ``records`` from the ``evidence`` folder; again into the same folder adds to it, and an
-    event that is marked differently by then moves. InputError when the folder cannot be written."""
+    """Copy the clips of marked ``records`` from the ``evidence`` folder. Another export into the same folder adds to
+    it, and moves events whose mark has changed. InputError when the folder cannot be written."""
     done = ExportSummary()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def _stem(record: EventRecord) -> str:
 
 
 def _span(record: EventRecord) -> tuple[float, float]:
-    """Where in its clip an event is, in seconds; of a false alarm the whole clip."""
+    """The span of an event in its clip, in seconds; for a false alarm the whole clip."""
     facts = record.files["clip"].facts
     length = float(facts.get("seconds", 0.0))
     if _label(record) == NORMAL:
@@ -99,7 +99,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _read(table: Path) -> dict[str, tuple[str, float, float]]:
-    """What an earlier export wrote."""
+    """The table of an earlier export."""
     if not table.is_file():
         return {}
     try:

@@ -1,11 +1,7 @@
-"""Searching kept events with a sentence: what it asks for, what it means, and the events that fit.
+"""Searches kept events with an English sentence: parses it, embeds it, and finds the events that fit.
 
-A question in words -> what is asked for: when, where, which labels, and the rest as text. Pure; English.
-
-What is understood restricts: times, and names of cameras and zones. A label restricts too; where its word means less
-than the label ("truck", of the label vehicle) or more is said, the words are searched for as well.
-
-What people call things: words for labels, and words that say nothing. English.
+Times and names of cameras and zones restrict the search. A label does, too; when its word is narrower than the label
+("truck", of the label vehicle) or there are more words, these are searched for as well.
 """
 
 from __future__ import annotations
@@ -31,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class SentenceEmbedder:
-    """What sentences mean, in the space of `Features.aligned` of the model in ``folder``.
+    """Embeds sentences in the space of `Features.aligned` of the model in ``folder``.
 
     InputError when the text model is not installed or the model has no words. Opening takes tens of milliseconds.
     """
@@ -41,7 +37,8 @@ class SentenceEmbedder:
         self._encoder = TextEncoder(find_text_model())
 
     def embed(self, text: str) -> tuple[F32, F32]:
-        """A unit vector f32[D]; and f32[2,2], the mean and spread of its cosine to ordinary pictures and sounds."""
+        """A unit vector f32[D]; and f32[2,2], mean and standard deviation of its cosine to ordinary pictures and
+        sounds."""
         vector = self._knowledge.aligned(self._encoder.encode([normalised_text(text)]))[0]
         known = self._knowledge
         cosines = [ordinary @ vector for ordinary in (known.ordinary_seen, known.ordinary_heard)]
@@ -51,7 +48,7 @@ class SentenceEmbedder:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What was found, what was asked for in the end, and what to tell whoever asked ("" for nothing)."""
+    """The events found, the query that was used in the end, and a notice for the user ("" for none)."""
 
     hits: Sequence[SearchHit]
     query: EventQuery
@@ -59,8 +56,8 @@ class SearchResult:
 
 
 class EventSearch:
-    """Answers questions about one store. ``cameras``, ``zones`` and ``labels`` are the names that there are; those of
-    kept events are known besides. ``meaning`` None: by words alone."""
+    """Searches one store. ``cameras``, ``zones`` and ``labels`` are the existing names; those of kept events are
+    added. ``meaning`` None: search by words alone."""
 
     def __init__(
         self,
@@ -78,23 +75,23 @@ class EventSearch:
         self._meaning = meaning
 
     def parse(self, text: str, now_wall_ns: int) -> EventQuery:
-        """What a sentence asks for, with its meaning where words are searched for."""
+        """The query of a sentence, with an embedding when words are searched for."""
         cameras, zones, labels = self._names
         kept_cameras, kept_labels = (self._store.names(of) for of in ("camera", "label"))
         places = {*cameras, *kept_cameras}, zones, {*labels, *kept_labels}
         return self.with_vector(parse_question(text, now_wall_ns, self._tz, *places))
 
     def with_vector(self, query: EventQuery) -> EventQuery:
-        """A query with what its text means."""
+        """A query with the embedding of its text."""
         if self._meaning is None or not query.text:
             return query
         vector, ordinary = self._meaning.embed(query.text)
         return replace(query, vector=vector, baseline=ordinary)
 
     def find(self, text: str, now_wall_ns: int, narrowed: EventQuery = EventQuery()) -> SearchResult:  # noqa: B008 - frozen
-        """The events that fit a sentence; what ``narrowed`` says is taken besides, and goes before the sentence.
+        """The events that fit a sentence; ``narrowed`` restricts further and takes precedence over the sentence.
 
-        Where no event has the label that the sentence names, its words are searched for instead.
+        When no event has the label that the sentence names, its words are searched for instead.
         """
         query = _both(self.parse(text, now_wall_ns), narrowed)
         found = self._store.find(query)
@@ -111,7 +108,8 @@ class EventSearch:
 
 
 def open_embedder(folder: ModelFolder | None, on_fallback: Callable[[str], None] = log.info) -> SentenceEmbedder | None:
-    """What sentences mean, or None where that cannot be told; ``on_fallback`` is told once why, and what to install."""
+    """The embedder, or None when it is not available; ``on_fallback`` then gets a sentence on why and what to
+    install."""
     if folder is None:
         return None
     try:
@@ -144,8 +142,8 @@ def parse_question(
     zones: Collection[str],
     labels: Collection[str],
 ) -> EventQuery:
-    """What a question asks for; the names are those that there are. A name that is a camera's and a zone's is taken
-    for the camera. What a sentence means is not looked at here (`edge.events.search`)."""
+    """The query of a question, given the existing names. A name of both a camera and a zone is taken for the camera.
+    No embedding is computed here."""
     when = parse_time(text, now_wall_ns, tz)
     words = split_words(when.rest)
     found_cameras, words = _named(words, cameras)
@@ -165,7 +163,7 @@ def parse_question(
 
 
 def _named(words: list[str], names: Collection[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The names that are in the words, longer ones first, and the words without them."""
+    """The names among the words, longer ones first, and the words without them."""
     found: list[str] = []
     for name in sorted(names, key=lambda one: (-len(split_words(one)), one)):
         parts = [stem(part) for part in split_words(name)]
@@ -179,7 +177,7 @@ def _named(words: list[str], names: Collection[str]) -> tuple[tuple[str, ...], l
 
 
 def _labels(words: list[str], labels: Collection[str]) -> tuple[tuple[str, ...], list[str], bool]:
-    """The labels that the words name, the words that name none, and whether a word means less than its label."""
+    """The labels that the words name, the other words, and whether a word is narrower than its label."""
     stems = {stem(word): word for word in words}
     phrases = [
         (frozenset(stem(word) for word in split_words(phrase) if word not in STOP_WORDS), phrase, label)
@@ -218,14 +216,14 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "fight": ("brawl", "assault", "violence", "hit"),
     "anomaly": ("unusual", "strange", "odd", "weird"),
 }
-"""Other words for the labels that the shipped model has. A label's own words need not be here."""
+"""Synonyms for the labels of the shipped model, without the labels' own words."""
 
 NARROWER_WORDS = frozenset({
     *("man", "woman", "child", "car", "truck", "van", "lorry", "bus", "motorcycle", "motorbike", "dog", "cat", "bird"),
     *("horse", "cow", "sheep", "bear", "fox", "deer", "ambulance", "smoke detector", "fire alarm", "police car"),
     *("door", "fire engine", "burglar alarm", "smoke alarm", "howl"),
 })  # fmt: skip
-"""Words that mean less than the label: they narrow the search down further by what they mean."""
+"""Words that are narrower than their label: they also restrict the search by their meaning."""
 
 STOP_WORDS = frozenset(
     """a an and are as at be been but by camera cameras can clip clips did do does event events find for from had has
@@ -236,7 +234,7 @@ STOP_WORDS = frozenset(
 
 
 def stem(word: str) -> str:
-    """A word without its commonest endings, so that "barking", "barks" and "bark" are one."""
+    """A word without its commonest endings, so that "barking", "barks" and "bark" are the same."""
     for ending, least in (("ies", 2), ("ing", 3), ("ed", 3), ("s", 3)):
         if word.endswith(ending) and len(word) - len(ending) >= least and not word.endswith("ss"):
             root = word[: -len(ending)]
@@ -249,5 +247,5 @@ def stem(word: str) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text in small letters; names are taken apart (``glass_break`` is two words)."""
+    """The words of a text in lower case; names are split (``glass_break`` is two words)."""
     return re.findall(r"[^\W_]+", text.lower())

@@ -1,4 +1,4 @@
-"""The time in a question: "last night", "monday between 22:00 and 2:00", "2 hours ago", "31 January". Pure."""
+"""Parses the time in a question: "last night", "monday between 22:00 and 2:00", "2 hours ago", "31 January". Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PARTS = {
     "night": (20.0, 30.0),
     "midnight": (23.0, 25.0),
 }
-_LAST_NIGHT = (18.0, 30.0)  # people mean the evening too
+_LAST_NIGHT = (18.0, 30.0)  # the evening is meant, too
 _UNITS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "hr": 3600, "h": 3600, "day": 86400}
 _UNITS |= {"week": 7 * 86400}
 _NUMBERS = {name: n for n, name in enumerate(("a", "two", "three", "four", "five", "six"), 1)} | {"an": 1, "one": 1}
@@ -41,8 +41,8 @@ class TimeExpression:
 
 
 def parse_time(text: str, now_wall_ns: int, tz: tzinfo) -> TimeExpression:
-    """Take the time out of a question. A weekday is the last one that has come; hours of which the day is not said
-    are the last ones that have begun."""
+    """Extract the time from a question. A weekday means the most recent one; hours without a day mean the most recent
+    ones that have begun."""
     now = datetime.fromtimestamp(now_wall_ns / NS_PER_S, tz)
     reader = _TimeParser(" ".join(text.lower().split()), now)
     reader.relative()
@@ -53,7 +53,7 @@ def parse_time(text: str, now_wall_ns: int, tz: tzinfo) -> TimeExpression:
 
 
 class _TimeParser:
-    """Takes what it understands out of ``text``."""
+    """Removes what it understands from ``text``."""
 
     def __init__(self, text: str, now: datetime) -> None:
         self.text = text
@@ -89,7 +89,7 @@ class _TimeParser:
                 return
 
     def hours(self) -> None:
-        """ "between 22:00 and 2:00", "after 22:00", "at 7 pm", within the day that was said or the last one."""
+        """ "between 22:00 and 2:00", "after 22:00", "at 7 pm", within the named day or the last one."""
         if found := self._take(rf"\b(?:between|from)\s+{_CLOCK}\s+(?:and|to|until|till)\s+{_CLOCK}(?!\w)"):
             start, end = _hour(found, 1, half=found[6]), _hour(found, 4)
             if start is not None and end is not None and start > end:
@@ -110,7 +110,7 @@ class _TimeParser:
                 self.since, self.until = self._of_day(hour - 0.5, hour + 0.5)
 
     def _days(self) -> list[tuple[str, Callable[[re.Match[str]], None]]]:
-        """What is understood, longer wordings first."""
+        """The supported wordings, longer ones first."""
         parts = "|".join(_PARTS)
         before = r"\b(?:on\s+|in\s+|during\s+|since\s+)?(?:the\s+)?"
         return [
@@ -180,7 +180,7 @@ class _TimeParser:
         self._on(found, None)
 
     def _of_day(self, start: float, end: float) -> Span:
-        """Hours of the day that was said, or of the last day on which they have begun."""
+        """Hours of the named day, or of the last day on which they have begun."""
         if self._day is not None:
             return self._span(self._day, start, end)
         since, until = self._span(self.now.date(), start, end)
@@ -204,7 +204,7 @@ def _unit(text: str) -> int:
 
 
 def _hour(found: re.Match[str], group: int, half: str | None = None) -> float | None:
-    """An hour of the day of the groups hour, minute, half (or else ``half``); None for what is no time."""
+    """An hour of the day from the groups hour, minute, half (or else ``half``); None when that is no time."""
     hour, minute, half = int(found[group]), int(found[group + 1] or 0), found[group + 2] or half
     if half in {"am", "pm"}:
         hour = hour % 12 + (12 if half == "pm" else 0)

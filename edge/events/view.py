@@ -1,4 +1,4 @@
-"""Kept events as JSON and as a table in the terminal."""
+"""Shows kept events as JSON and as tables in the terminal."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def show_near_misses(found: Sequence[StoredNearMiss], tz: tzinfo, out: TextIO) -
 
 
 def show_digest(made: Digest, tz: tzinfo, out: TextIO) -> None:
-    """A day in words and as a table."""
+    """The digest of a day in words and as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -114,7 +114,7 @@ def show_digest(made: Digest, tz: tzinfo, out: TextIO) -> None:
 
 
 def local(ns: int, tz: tzinfo) -> str:
-    """Date and time at the box."""
+    """Local date and time."""
     return datetime.fromtimestamp(ns // NS_PER_S, tz).strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -192,10 +192,9 @@ class SnapshotTaker:
         self._config, self._settings = config, settings
 
     def picture(self, camera: str, window: RecentWindow, windows: RecentWindows) -> U8 | None:
-        """What ``camera`` showed in the newest picture of ``sight``, fit to be stored; None where it is not there any
-        more: never another moment's.
+        """The newest picture of ``window``, masked and blurred; None when it is no longer kept, never another picture.
 
-        MediaError when what the camera sent cannot be read.
+        MediaError when the camera's packets cannot be decoded.
         """
         picture = self._from_ring(camera, window)
         if picture is None and self._live is not None and window.picture is not None:

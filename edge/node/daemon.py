@@ -251,7 +251,7 @@ class Daemon:
             return None
         model = f"{self._manifest.name} {self._manifest.version}"
         publisher = self._outputs.publisher
-        keeping = EvidenceWorker.open(
+        worker = EvidenceWorker.open(
             loaded,
             loaded.config.evidence,
             inputs.packet_rings,
@@ -261,9 +261,9 @@ class Daemon:
             self._metrics,
             model,
         )
-        self._outputs.observers.append(keeping.observe)
-        self._outputs.problems["evidence"] = lambda: keeping.trouble
-        return keeping
+        self._outputs.observers.append(worker.observe)
+        self._outputs.problems["evidence"] = lambda: worker.trouble
+        return worker
 
     def _open_page(self, context: NodeContext) -> WebServer | None:
         """The page, not started; None when none is configured."""

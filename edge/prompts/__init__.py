@@ -1,1 +1,1 @@
-"""Events described in words: text to what the model knows and to what it hears and sees."""
+"""Prompts: events described in words, grounded in what the model knows, and scored in each window."""

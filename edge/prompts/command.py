@@ -1,4 +1,4 @@
-"""`edge prompts "a sentence"`: what the model would rest it on, before it goes into config.yaml."""
+"""`edge prompts "a sentence"`: shows what the model would rest it on, before it goes into config.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DONE, BAD = 0, 2
 
 
 def run(text: str, unlike: Sequence[str], *, model: str, as_json: bool, out: TextIO) -> int:
-    """Print what the sentence and those it must not be taken for rest on: 0, or 2 when it cannot be asked.
+    """Print what the sentence, and those that it must not be confused with, rest on; 0, or 2 when it is refused.
 
     InputError when the text model is not installed, ModelError when the model is not found.
     """
@@ -30,7 +30,7 @@ def run(text: str, unlike: Sequence[str], *, model: str, as_json: bool, out: Tex
 
 
 def lines(heeded: InterpretedPrompt) -> list[str]:
-    """For people: a line a sentence, then what it cannot do."""
+    """Text output: a line for each sentence, then its limitations."""
     if heeded.refusal:
         return [f"refused: {heeded.refusal}"]
     found = [heeded.prompt.wanted, *heeded.prompt.unlike]

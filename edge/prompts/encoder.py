@@ -1,11 +1,8 @@
 """The text encoder: all-MiniLM-L6-v2 (Apache-2.0, Microsoft and the sentence-transformers authors) in plain numpy.
 
-Six transformer layers, read straight from the published safetensors file and used for the few sentences of a
-configuration; so an edge box needs neither torch nor a tokenizer library. Where the files come from and what to
-install is said in `find_text_model`.
-
-Text -> word pieces, as BERT's uncased vocabulary wants them (Devlin et al. 2019; the published `BasicTokenizer` and
-`WordpieceTokenizer`). Pure text; a hundred lines that spare an edge box a compiled tokenizer and what that pulls in.
+Six transformer layers, read from the published safetensors file and used for the few sentences of a configuration, and
+the WordPiece tokenizer of BERT's uncased vocabulary (Devlin et al. 2019; as the published `BasicTokenizer` and
+`WordpieceTokenizer`). So a machine needs neither torch nor a compiled tokenizer. `find_text_model` finds the files.
 """
 
 from __future__ import annotations
@@ -37,8 +34,8 @@ UNKNOWN, FIRST, LAST = "[UNK]", "[CLS]", "[SEP]"
 def find_text_model() -> Path:
     """The folder of the installed text model's files; InputError says what to install.
 
-    The package is only a carrier of files: it is found without being imported, since importing or installing it with
-    what it declares would bring in torch.
+    Only the package's files are used: it is found without an import, because importing it, or installing it with its
+    dependencies, would need torch.
     """
     spec = importlib.util.find_spec(PACKAGE)
     for place in (spec.submodule_search_locations or ()) if spec else ():
@@ -49,7 +46,7 @@ def find_text_model() -> Path:
 
 
 class TextEncoder:
-    """Sentences -> unit vectors f32[n,384]. Opening maps the file (90 MB) into memory; only what is used is read."""
+    """Sentences -> unit vectors f32[n,384]. Opening maps the file (90 MB) into memory; only used parts are read."""
 
     def __init__(self, folder: Path) -> None:
         try:

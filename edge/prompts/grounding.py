@@ -1,10 +1,9 @@
-"""A sentence -> what the model knows that means it, or why it cannot be asked.
+"""Grounds a sentence in the concepts that the model knows, or says why it is refused.
 
-Everything the model recognises by name has words (`knowledge.py`); a sentence rests on those closest to its meaning.
-Sound and picture are taken on their own: "clock tick" is heard, and a clock that is only seen is not that.
-
-What a model's `text.npz` holds: words for all that it recognises, what each is ordinarily, and the text's way into
-the space of its output ``aligned``. Written by `edge.train.align.build` together with the graph.
+Every concept of the model has words; a sentence rests on those closest in meaning. Sound and picture are grounded
+separately: "clock tick" is a sound, and a visible clock is not evidence for it. `ModelVocabulary` is a model's
+`text.npz`: the concepts' words, their ordinary values, and the projection of text into the space of ``aligned``.
+`edge.train.align.build` writes it together with the graph.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ PICTURE_KINDS: tuple[ConceptKind, ...] = ("classes", "picture_tags", "labels")
 class PromptCalibration:
     """``logit = scale * evidence + offset``, fitted on names of sounds (`edge.train.align.calibration`).
 
-    ``closeness`` is what the cosine to the text counts beside the tags, in units of ``spread``, its reach above
-    what is ordinary; ``spread_seen`` is that of the picture's cosine.
+    ``closeness`` is the weight of the cosine to the text beside the tags, in units of ``spread``, its range above the
+    ordinary value; ``spread_seen`` is the same for the picture's cosine.
     """
 
     scale: float
@@ -58,7 +57,7 @@ class ModelVocabulary:
     """``phrases`` f32[n,384] unit vectors of words; ``kind`` and ``index`` say what each means.
 
     ``usual`` and ``scale`` f32[527] make a tag's log-odds comparable: (log-odds - usual) * scale. ``alike`` [527,527]
-    is the correlation of the tags over ordinary sound. ``mean`` [384], ``basis`` [384,D] lead into the aligned space;
+    is the correlation of the tags over ordinary sound. ``mean`` [384], ``basis`` [384,D] project into the text space;
     ``ordinary_heard`` and ``ordinary_seen`` f32[n,D] are ordinary windows there.
     """
 
@@ -131,8 +130,8 @@ class ConceptMatch:
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """What a sentence rests on. ``heard`` and ``seen`` are best first, empty where a modality cannot tell; ``nearest``
-    is the closest of everything, whether it counts or not."""
+    """The concepts that a sentence rests on. ``heard`` and ``seen`` are best first, empty when a modality has none;
+    ``nearest`` are the closest of all concepts, whether they count or not."""
 
     text: str
     vector: F32
@@ -142,11 +141,11 @@ class Grounding:
 
     @property
     def grounded(self) -> bool:
-        """Whether the sentence can be asked at all."""
+        """Whether the sentence rests on anything."""
         return bool(self.heard or self.seen)
 
     def summary(self) -> str:
-        """In words, for `edge check`: what it rests on, or the nearest things that the model does know."""
+        """In words, for `edge check`: what it rests on, or the nearest concepts that the model knows."""
         if not self.grounded:
             return f"cannot be grounded; the nearest that the model knows: {_listed(self.nearest, shares=False)}"
         parts = [("heard as", self.heard), ("seen as", self.seen)]
@@ -154,13 +153,13 @@ class Grounding:
 
 
 def ground(knowledge: ModelVocabulary, encoder: TextEncoder, texts: Sequence[str]) -> list[Grounding]:
-    """What each sentence rests on."""
+    """The grounding of each sentence."""
     vectors = encoder.encode([normalised_text(text) for text in texts])
     return [_ground(knowledge, text, vector) for text, vector in zip(texts, vectors, strict=True)]
 
 
 def normalised_text(text: str) -> str:
-    """As compared: ``glass_breaking`` is "glass breaking", and a leading article says nothing."""
+    """Text as it is compared: ``glass_breaking`` is "glass breaking", without a leading article."""
     words = text.replace("_", " ").split()
     return " ".join(words[1:] if len(words) > 1 and words[0].lower() in {"a", "an", "the"} else words)
 
@@ -199,7 +198,7 @@ def _match_sound(knowledge: ModelVocabulary, closeness: F32) -> tuple[ConceptMat
 
 
 def _match_picture(knowledge: ModelVocabulary, closeness: dict[ConceptKind, F32]) -> tuple[ConceptMatch, ...]:
-    """Objects, concepts and labels at once: no more than `MARGIN` behind the best."""
+    """Matches of classes, picture tags and labels together, at most `MARGIN` behind the best."""
     best = max(float(closeness[kind].max(initial=-1.0)) for kind in PICTURE_KINDS)
     found = [
         near

@@ -1,4 +1,4 @@
-"""From the configuration's prompts to something that can be asked of each window; and the reasons why not."""
+"""Interprets the configuration's prompts: grounded prompts that can be scored, or the reasons for a refusal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENTER, LEAVE, MIN_S = 0.6, 0.4, 0.5
 
 @dataclass(frozen=True, slots=True)
 class PromptText:
-    """A prompt as it is written: its name, its sentence, and what it must not be taken for."""
+    """A prompt as written: its name, its sentence, and what it must not be confused with."""
 
     name: str
     text: str
@@ -26,8 +26,8 @@ class PromptText:
 
 @dataclass(frozen=True, slots=True)
 class InterpretedPrompt:
-    """A prompt as it was understood. ``refusal`` says why it cannot be asked, "" when it can; ``warnings`` what it
-    cannot do."""
+    """An interpreted prompt. ``refusal`` says why it cannot be used, "" when it can; ``warnings`` are its
+    limitations."""
 
     wording: PromptText
     prompt: GroundedPrompt
@@ -44,7 +44,7 @@ class InterpretedPrompt:
 
 
 class PromptInterpreter:
-    """The text encoder and what the model knows, for a few sentences; drop it when they are understood.
+    """The text encoder and the model's vocabulary, for a few sentences; drop it after interpreting them.
 
     InputError when the text model is not installed or the model has no words.
     """
@@ -54,7 +54,7 @@ class PromptInterpreter:
         self._encoder = TextEncoder(find_text_model())
 
     def interpret(self, wordings: Sequence[PromptText]) -> list[InterpretedPrompt]:
-        """What each prompt rests on, or why it is refused."""
+        """The interpretation of each prompt, or why it is refused."""
         return [self._understand(wording) for wording in wordings]
 
     def _understand(self, wording: PromptText) -> InterpretedPrompt:
@@ -66,9 +66,9 @@ class PromptInterpreter:
 
 
 def without_shared(wanted: Grounding, other: Grounding) -> tuple[Grounding, str]:
-    """``other`` without the modalities in which it rests on the same thing as ``wanted``, and what that means in words.
+    """``other`` without the modalities in which it rests on the same concept as ``wanted``, and a warning in words.
 
-    There the two look or sound alike to the model, and holding one against the other would silence both.
+    In these the model cannot distinguish the two, and weighing one against the other would suppress both.
     """
     if not other.grounded:
         return other, f"unlike {other.text!r} cannot be grounded and is not used"
@@ -91,7 +91,7 @@ def prompt_texts(config: Config) -> list[PromptText]:
 
 
 class PromptStream:
-    """One camera's windows asked in order; a break in its media starts anew."""
+    """Scores prompts on one camera's windows, in order; a break in its media resets it."""
 
     def __init__(self, panel: PromptScorer) -> None:
         self._panel = panel
@@ -99,7 +99,7 @@ class PromptStream:
         self._epoch: int | None = None
 
     def evaluate(self, scores: Scores) -> Mapping[str, PromptResult]:
-        """What each prompt comes to in this window and those just before."""
+        """The score of each prompt in this window and those just before."""
         if scores.media_end.epoch != self._epoch:
             self._steady, self._epoch = EvidenceSmoother(), scores.media_end.epoch
         return self._panel.score(self._steady.add(self._panel.evidence(scores)), scores)

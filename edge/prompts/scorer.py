@@ -1,13 +1,9 @@
-"""All prompts of a configuration asked of one window: numbers in, calibrated probabilities out. Plain numpy.
+"""Scores all prompts of a configuration in one window: features in, calibrated probabilities out. Plain numpy.
 
-Two routes. By name: the log-odds of what a sentence rests on, each above what it is ordinarily. By meaning: the cosine
-between the sentence and what is heard, in the space that text, sound and picture share, above what that cosine is
-ordinarily for this sentence. What is ordinary is taken out of both, so prompts can be compared with each other.
-
-Evidence over the last two seconds: half this window's, half the mean of the last four.
-
-Two-second windows half a second apart share most of their sound; what is in several of them counts more than what one
-of them alone suggests, and what is short still shows at once. Chosen on names of UrbanSound8K and DCASE 2016.
+There are two routes. By name: the log-odds of the concepts that a sentence rests on. By meaning: the cosine between the
+sentence and the sound, in the shared text space. Ordinary values are subtracted from both, so prompts are comparable.
+Evidence is smoothed: half of this window's and half of the mean of the last four, because two-second windows half a
+second apart share most of their sound. Chosen on names of UrbanSound8K and DCASE 2016.
 """
 
 from __future__ import annotations
@@ -23,12 +19,12 @@ from edge.prompts.grounding import PICTURE_KINDS, ConceptKind, ConceptMatch, Gro
 from edge.types import Contribution, Features, Scores
 
 F64 = NDArray[np.float64]
-NO_EVIDENCE = -30.0  # log-odds of what a modality cannot tell
-SHARPNESS = 2.0  # of the soft maximum over what a sentence rests on
+NO_EVIDENCE = -30.0  # log-odds for a modality without evidence
+SHARPNESS = 2.0  # of the soft maximum over the concepts of a sentence
 DISTANCE_PENALTY = 4.0  # log-odds taken off for each unit of cosine that the closest words are short of the sentence
-OBJECT_SCALE, OBJECT_SCORE = 2.0, 0.4  # box scores as probabilities, as the model's own labels take them
-MAX_LIKENESS = 0.3  # the most that a picture's cosine to the sentence gives: nothing open was there to calibrate it on
-BASELINE = -7.0  # about what ordinary windows get: what a modality adds is counted from there
+OBJECT_SCALE, OBJECT_SCORE = 2.0, 0.4  # box scores to probabilities, as for the model's own labels
+MAX_LIKENESS = 0.3  # most that a picture's cosine to the sentence adds: there was no open data to calibrate it
+BASELINE = -7.0  # about the value of ordinary windows: contributions are counted from it
 _EDGE = 1e-7
 _ALONE = (np.array([True, False]), np.array([False, True]))  # without the picture, without the sound
 WINDOWS = 4
@@ -37,7 +33,7 @@ SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PromptResult:
-    """A prompt's calibrated probability, what each modality added to its logit, and what speaks for it."""
+    """A prompt's calibrated probability, the contributions to its logit, and its evidence in words."""
 
     value: float
     contribution: Contribution
@@ -46,7 +42,7 @@ class PromptResult:
 
 @dataclass(frozen=True, slots=True)
 class GroundedPrompt:
-    """One prompt with what it must not be taken for, all grounded."""
+    """One prompt with the sentences that it must not be confused with, all grounded."""
 
     name: str
     wanted: Grounding
@@ -70,7 +66,7 @@ class PromptScorer:
         self._doubt = DISTANCE_PENALTY * np.array([[_distance(row.heard), _distance(row.seen)] for row in self._rows])
 
     def evidence(self, scores: Scores) -> F64:
-        """Calibrated log-odds [rows,2], heard and seen; `NO_EVIDENCE` where a modality is absent or cannot tell."""
+        """Calibrated log-odds [rows,2], heard and seen; `NO_EVIDENCE` without the modality or a concept in it."""
         found = np.full((len(self._rows), 2), NO_EVIDENCE)
         features = scores.features
         if features is None:
@@ -85,7 +81,7 @@ class PromptScorer:
         return np.where(found > NO_EVIDENCE, np.maximum(found - self._doubt, NO_EVIDENCE + 1), NO_EVIDENCE)
 
     def score(self, evidence: F64, scores: Scores) -> dict[str, PromptResult]:
-        """What each prompt comes to, from `evidence` of this window or of several; those without any are left out."""
+        """The result of each prompt, from `evidence` of one or several windows, without prompts that have none."""
         verdicts = {}
         for n, one in enumerate(self.prompts):
             own, others = evidence[n], evidence[self._unlike[n]]
@@ -107,7 +103,7 @@ class PromptScorer:
         return np.asarray(how.scale * (named + how.closeness * meant) + how.offset, np.float64)
 
     def _likeness_log_odds(self, features: Features) -> F64:
-        """Log-odds [rows] from the cosine between the sentence and what is seen, never over `MAX_LIKENESS`."""
+        """Log-odds [rows] from the cosine between the sentence and the picture, at most `MAX_LIKENESS`."""
         spread = self._knowledge.calibration.spread_seen
         reach = (self._text @ features.aligned[0] - self._usual_picture) / spread
         return log_odds(MAX_LIKENESS / (1 + np.exp(4.0 - 2.0 * reach)))
@@ -116,7 +112,7 @@ class PromptScorer:
         return np.asarray((log_odds(features.tags) - self._knowledge.usual) * self._knowledge.scale)
 
     def _picture_log_odds(self, scores: Scores, features: Features) -> F64:
-        """Log-odds of all that can be seen, in the order of `PICTURE_KINDS`; labels without what sound adds to them."""
+        """Log-odds of all picture concepts, in the order of `PICTURE_KINDS`; labels without the part added by sound."""
         start = float(log_odds(np.array(OBJECT_SCORE)))
         labels = [
             float(log_odds(np.array(scores.values.get(name, 0.0)))) - _by_sound(scores, name)
@@ -152,7 +148,7 @@ def log_odds(p: NDArray[np.floating]) -> F64:
 
 
 def _joint_logit(own: F64, others: F64) -> float:
-    """Logit of: heard or seen, and rather this than what it must not be taken for."""
+    """Logit of: heard or seen, and more likely than the sentences that it must not be confused with."""
     p = 1 - np.prod([1 - probability(x) for x in own])
     rivals = [float(np.max(other)) for other in others if np.max(other) > NO_EVIDENCE]
     if rivals:
@@ -174,7 +170,7 @@ def _weights(nears: Sequence[ConceptMatch], kinds: Sequence[ConceptKind], knowle
 
 
 def _place(near: ConceptMatch, knowledge: ModelVocabulary) -> int:
-    """Where a seen thing stands in the order of `PICTURE_KINDS`."""
+    """The index of a picture concept in the order of `PICTURE_KINDS`."""
     before = PICTURE_KINDS[: PICTURE_KINDS.index(near.kind)]
     return near.index + sum(len(knowledge.names[kind]) for kind in before)
 
@@ -190,8 +186,8 @@ def _by_sound(scores: Scores, label: str) -> float:
 
 
 class EvidenceSmoother:
-    """One camera's last windows. Where a modality is absent now, nothing is said of it; where it was absent, it is
-    left out of the mean."""
+    """Smooths evidence over one camera's last windows. A modality that is missing now has none; windows in which it
+    was missing are left out of the mean."""
 
     def __init__(self) -> None:
         self._last: deque[F64] = deque(maxlen=WINDOWS)

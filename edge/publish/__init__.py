@@ -1,1 +1,1 @@
-"""Events become messages, wait in an outbox on disk, and reach the broker."""
+"""Events as messages: built, kept in an outbox on disk, and sent to the broker."""

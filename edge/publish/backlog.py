@@ -1,7 +1,7 @@
-"""What waits for the broker as memory knows it, and how the disk differs from that. Pure; the outbox locks and writes.
+"""The backlog of the outbox in memory, and how the disk differs from it. Pure; the outbox locks and writes.
 
-Messages have a place in one order, their sequence number. The oldest have their content in memory; where much waits,
-that of the newest is on the disk alone.
+Messages are ordered by sequence number. The oldest have their content in memory; when many wait, the content of the
+newest is only on disk.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from itertools import islice
 from edge.types import Message
 
 Fact = tuple[str, str]
-"""The kind and name of a small value that is kept over restarts."""
+"""Kind and name of a small value that is kept over restarts."""
 
 Row = tuple[int, bool, str, int, "Message | None"]
-"""Of a message that an earlier run left: number, whether parked, key, when it came, content where it is at hand."""
+"""A message of an earlier run: number, whether parked, key, wall time, and its content or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedMessage:
-    """A message that waits, its place in the order, and when it was appended."""
+    """A waiting message, its sequence number, and when it was appended."""
 
     seq: int
     message: Message
@@ -30,9 +30,9 @@ class QueuedMessage:
 
 @dataclass(frozen=True, slots=True)
 class OutboxChange:
-    """What one transaction brings to the disk: new messages with those that are parked, numbers of messages that are
-    gone, messages that were parked (or no longer are) since they were written, facts, and up to which number all are
-    reserved for this run."""
+    """The content of one transaction: new messages, and which of them are parked; numbers of removed messages;
+    messages parked or unparked since they were written; facts; and the number up to which all are reserved for this
+    run."""
 
     added: Mapping[int, QueuedMessage]
     gone: frozenset[int]
@@ -47,9 +47,9 @@ class OutboxChange:
 class OutboxBacklog:
     """The messages and facts of one node. Not thread-safe."""
 
-    HELD_AT_MOST = 10_000  # messages that are not on the disk
+    HELD_AT_MOST = 10_000  # messages that are not on disk
     HELD_BYTES = 64 << 20
-    CACHED_BYTES = 16 << 20  # content of messages that are on the disk too
+    CACHED_BYTES = 16 << 20  # content of messages that are also on disk
     READ_AT_ONCE = 256
     RESERVED = 1 << 20
 
@@ -58,19 +58,19 @@ class OutboxBacklog:
         self.facts: dict[Fact, bytes] = {}
         self._pending: dict[
             int, QueuedMessage | int
-        ] = {}  # in order; a plain number is when one without content here came
+        ] = {}  # in order; a number is the wall time of a message whose content is only on disk
         self._parked: dict[int, QueuedMessage | int] = {}
         self._keys: dict[str, int] = {}
-        self._fresh: dict[int, int] = {}  # not on the disk, as far as is known -> when it was appended
-        self._gone: set[int] = set()  # perhaps on the disk, to be deleted
-        self._park_changes: dict[int, bool] = {}  # on the disk, to be marked as parked or not
+        self._fresh: dict[int, int] = {}  # not on disk, as far as known -> when it was appended
+        self._gone: set[int] = set()  # perhaps on disk, to be deleted
+        self._park_changes: dict[int, bool] = {}  # on disk, to be marked as parked or not
         self._dirty: set[Fact] = set()
-        self._tried: set[int] = set()  # of the fresh: perhaps on the disk all the same
+        self._tried: set[int] = set()  # of the fresh: perhaps on disk nevertheless
         self._reserved = 0
         self.cached_bytes = self._fresh_bytes = 0
 
     def append(self, message: Message, now_ns: int, wall_ns: int) -> int:
-        """Add a message at the end, in the place of one with the same non-empty key; its number."""
+        """Add a message at the end; it replaces one with the same non-empty key. Its number."""
         seq, self.next_seq = self.next_seq, self.next_seq + 1
         if message.key:
             self.remove(self._keys.get(message.key, 0))
@@ -82,7 +82,7 @@ class OutboxBacklog:
         return seq
 
     def set_fact(self, fact: Fact, value: bytes | None) -> None:
-        """Keep a value; None forgets it."""
+        """Keep a value; None deletes it."""
         if value is None:
             self.facts.pop(fact, None)
         else:
@@ -90,7 +90,7 @@ class OutboxBacklog:
         self._dirty.add(fact)
 
     def remove(self, seq: int) -> None:
-        """Forget a message; unknown numbers are fine."""
+        """Remove a message; unknown numbers are ignored."""
         waiting = self._find(seq)
         if waiting is None:
             return
@@ -107,7 +107,7 @@ class OutboxBacklog:
         self._park_changes.pop(seq, None)
 
     def surplus(self) -> list[int]:
-        """The oldest messages that are on no disk and for which memory has no room any more; they are forgotten."""
+        """Drop the oldest messages that are not on disk and for which memory has no room; their numbers."""
         dropped = []
         while len(self._fresh) > self.HELD_AT_MOST or self._fresh_bytes > self.HELD_BYTES:
             dropped.append(next(iter(self._fresh)))
@@ -115,7 +115,7 @@ class OutboxBacklog:
         return dropped
 
     def park(self, seq: int) -> None:
-        """Set a message aside."""
+        """Park a message."""
         waiting = self._pending.pop(seq, None)
         if waiting is None:
             return
@@ -126,7 +126,7 @@ class OutboxBacklog:
             self._leave_to_disk(self._parked, seq)
 
     def unpark(self) -> int:
-        """Let everything that was set aside wait again, at its old place; how many there were."""
+        """Make all parked messages wait again, at their old places; how many there were."""
         count = len(self._parked)
         if count:
             self._park_changes |= {seq: False for seq in self._parked if self._may_be_on_disk(seq)}
@@ -139,28 +139,28 @@ class OutboxBacklog:
 
     @property
     def unsent(self) -> int:
-        """Messages that wait and are not set aside."""
+        """The number of waiting messages without the parked ones."""
         return len(self._pending)
 
     @property
     def held(self) -> int:
-        """Messages that are in memory alone."""
+        """The number of messages that are only in memory."""
         return len(self._fresh)
 
     def held_since_ns(self, seq: int) -> int | None:
-        """When a message that is in memory alone was appended; None for one that is on the disk."""
+        """When a message that is only in memory was appended; None for one that is on disk."""
         return self._fresh.get(seq)
 
     def held_since(self) -> Iterator[int]:
-        """When each message that is in memory alone was appended, oldest first."""
+        """When each message that is only in memory was appended, oldest first."""
         return iter(self._fresh.values())
 
     def pending(self) -> Iterator[QueuedMessage | int]:
-        """What waits and is not set aside, oldest first; a number where the content is on the disk alone."""
+        """Waiting messages without the parked ones, oldest first; only the number when the content is on disk."""
         return iter(self._pending.values())
 
     def oldest_ns(self) -> int | None:
-        """When the oldest message came, as wall time; None when there is none."""
+        """When the oldest message was appended, as wall time; None when there is none."""
         firsts = [next(iter(some.items())) for some in (self._pending, self._parked) if some]
         if not firsts:
             return None
@@ -168,7 +168,7 @@ class OutboxBacklog:
         return first if isinstance(first, int) else first.wall_ns
 
     def change(self) -> OutboxChange:
-        """What is to be written now; tell `mark_written` when the disk has it."""
+        """The change to write now; call `mark_written` when it is on disk."""
         reserve = self.next_seq + self.RESERVED // 2 > self._reserved
         change = OutboxChange(
             added={seq: waiting for seq in self._fresh if isinstance(waiting := self._find(seq), QueuedMessage)},
@@ -181,7 +181,7 @@ class OutboxBacklog:
         return change
 
     def mark_written(self, change: OutboxChange) -> None:
-        """The disk has it."""
+        """Note that ``change`` is on disk."""
         self._gone -= change.gone
         for fact, value in change.facts.items():
             if self.facts.get(fact) == value:
@@ -200,18 +200,18 @@ class OutboxBacklog:
             self._leave_to_disk(self._pending, seq)
 
     def missing_content(self, ahead: int) -> list[int]:
-        """Of the ``ahead`` oldest messages the first whose content is on the disk alone."""
+        """Numbers among the ``ahead`` oldest messages whose content is only on disk, the first of them."""
         head = islice(self._pending.items(), ahead)
         return list(islice((seq for seq, one in head if not isinstance(one, QueuedMessage)), self.READ_AT_ONCE))
 
     def load_content(self, found: Iterable[QueuedMessage], wanted: Iterable[int]) -> int:
-        """Take the content of ``missing_content`` messages; those that were not found are forgotten. How many those
-        were."""
+        """Add the content of `missing_content` messages; those that were not found are dropped. How many were
+        dropped."""
         there = {waiting.seq: waiting for waiting in found}
         lost = 0
         for seq in wanted:
             if not isinstance(self._pending.get(seq), int):
-                continue  # removed, or set aside, meanwhile
+                continue  # removed or parked meanwhile
             if seq in there:
                 self._pending[seq] = there[seq]
                 self.cached_bytes += _size(there[seq].message)
@@ -221,13 +221,13 @@ class OutboxBacklog:
         return lost
 
     def load(self, rows: Iterable[Row], last: int) -> None:
-        """Take up what an earlier run left, in order, before everything appended since; ``last`` is the highest number
-        that was ever used."""
+        """Add the messages of an earlier run, in order, before all that were appended since; ``last`` is the highest
+        number that was ever used."""
         self.next_seq = max(self.next_seq, last + 1)
         pending: dict[int, QueuedMessage | int] = {}
         for seq, is_parked, key, wall_ns, message in rows:
             if key and key in self._keys:
-                self._gone.add(seq)  # a newer one came before this was known
+                self._gone.add(seq)  # a newer one was appended before this was read
                 continue
             if key:
                 self._keys[key] = seq
@@ -238,11 +238,11 @@ class OutboxBacklog:
         self._reserved = last
 
     def load_facts(self, facts: Mapping[Fact, bytes]) -> None:
-        """Take up what an earlier run kept; what was noted since holds."""
+        """Add the facts of an earlier run; facts that were set since take precedence."""
         self.facts = {fact: value for fact, value in facts.items() if fact not in self._dirty} | self.facts
 
     def reset(self, now_ns: int) -> int:
-        """The disk has forgotten everything: all that memory knows is to be written. How many messages are lost."""
+        """The disk has lost everything: write all that is in memory again. How many messages are lost."""
         lost = 0
         for waiting in (self._pending, self._parked):
             for seq in [seq for seq, one in waiting.items() if not isinstance(one, QueuedMessage)]:

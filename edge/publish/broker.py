@@ -1,7 +1,7 @@
-"""The MQTT broker inside the daemon, for boxes that have none: rumqttd from the package `iotcore` (extra `broker`).
+"""The embedded MQTT broker, for machines without one: rumqttd from the package `iotcore` (extra `broker`).
 
-It runs as a child process that ends with this one, speaks MQTT 3.1.1 without TLS or logins, and keeps retained messages
-in memory only: after its restart the node tells its state again. docs/reference/topics.md says what that means.
+It runs as a child process that ends with this one. It speaks MQTT 3.1.1 without TLS or logins, and keeps retained
+messages only in memory: after its restart the node publishes its state again. See docs/reference/topics.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EmbeddedBroker:
                 f"broker: needs the extra `broker` ({install_command('broker')}); "
                 "or remove `broker:` and give the address of a broker in mqtt.url"
             ) from error
-        logging.getLogger("iotcore").setLevel(logging.WARNING)  # it would say the same as we do
+        logging.getLogger("iotcore").setLevel(logging.WARNING)  # it would log the same as this module
         self._broker: Any = Broker(port=port, listen=host, max_payload_size=_LARGEST)
 
     def start(self) -> None:
@@ -51,13 +51,13 @@ class EmbeddedBroker:
         log.info("broker listening on %s", self._listen)
 
     def stop(self) -> None:
-        """Stop it; safe to call twice."""
+        """Stop the broker; safe to call twice."""
         self._broker.stop()
 
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Children started inside do not get Ctrl-C: the broker must outlive the last message."""
+    """Child processes started inside ignore Ctrl-C: the broker must outlive the last message."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

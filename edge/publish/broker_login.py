@@ -1,6 +1,6 @@
-"""How to reach the broker, and what its refusals mean: third-party errors in, sentences that say what to do out.
+"""The broker's address and login, and explanations of its errors: sentences that say what to do.
 
-The password is in `BrokerLogin` alone and shows in no text.
+The password is only in `BrokerLogin` and appears in no text.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _ClosingSocket(ssl.SSLSocket):
 
 
 def tls_context(to: BrokerLogin) -> ssl.SSLContext:
-    """TLS 1.2 or newer that checks the broker's name and certificate; SinkError names a file that does not serve."""
+    """TLS 1.2 or newer that checks the broker's name and certificate; SinkError names a file that cannot be used."""
     try:
         context = ssl.create_default_context(cafile=None if to.ca_file is None else str(to.ca_file))
     except (OSError, ssl.SSLError) as error:
@@ -103,12 +103,12 @@ def explain(error: Exception, to: BrokerLogin) -> str:
 
 
 def explain_closed(to: BrokerLogin) -> str:
-    """The connection ended before the broker answered."""
+    """Explains a connection that ended before the broker answered."""
     return f"broker {to.address}: closed the connection without an answer; {_closed_hint(to)}"
 
 
 def explain_silent(to: BrokerLogin) -> str:
-    """The connection stands, but nothing came."""
+    """Explains an open connection without an answer."""
     return f"broker {to.address}: accepts connections but does not answer as a broker; is this an MQTT port?"
 
 

@@ -1,4 +1,4 @@
-"""Commands from the broker: bytes in, a typed command or a refusal out. Never raises, whatever arrives."""
+"""Parses commands from the broker: bytes in, a typed command or a refusal out. Never raises, whatever arrives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message as it came: ``correlation`` is MQTT 5 correlation data, ``arrival_ns`` local monotonic time."""
+    """A received message: ``correlation`` is MQTT 5 correlation data, ``arrival_ns`` local monotonic time."""
 
     topic: str
     payload: bytes
@@ -35,7 +35,7 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True)
 class CommandOrigin:
-    """Where a command came from, for the answer."""
+    """The topic and correlation data of a command, for the answer."""
 
     topic: str
     correlation: bytes | None = None
@@ -43,7 +43,7 @@ class CommandOrigin:
 
 @dataclass(frozen=True, slots=True)
 class SetThreshold:
-    """Set the ``enter`` threshold of a label, 0 < value <= 1; None: back to what the configuration says."""
+    """Set the ``enter`` threshold of a label, 0 < value <= 1; None: back to the configured one."""
 
     camera: str
     label: str
@@ -53,7 +53,7 @@ class SetThreshold:
 
 @dataclass(frozen=True, slots=True)
 class SetArmed:
-    """Publish the camera's events, or not."""
+    """Arm or disarm a camera."""
 
     camera: str
     on: bool
@@ -69,9 +69,9 @@ class Reload:
 
 @dataclass(frozen=True, slots=True)
 class MarkEvent:
-    """Judge an event: by its id, or with ``event`` None the newest one of ``camera`` (and of ``label``, if given).
+    """Mark an event: by its id, or with ``event`` None the newest one of ``camera`` (and of ``label``, if given).
 
-    ``verdict`` None takes an earlier judgement back.
+    ``verdict`` None removes an earlier mark.
     """
 
     event: str | None
@@ -84,7 +84,7 @@ class MarkEvent:
 
 @dataclass(frozen=True, slots=True)
 class TakeSnapshot:
-    """A fresh picture of the camera on its snapshot topic."""
+    """Publish a new picture of the camera on its snapshot topic."""
 
     camera: str
     origin: CommandOrigin
@@ -92,7 +92,7 @@ class TakeSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class CommandRefusal:
-    """A message that is no command; ``reason`` says what would be one."""
+    """A message that is not a valid command; ``reason`` says why and what is valid."""
 
     reason: str
     origin: CommandOrigin
@@ -130,7 +130,7 @@ def _parse(site: NodeDescription, topic: str, text: str, origin: CommandOrigin) 
 
 
 def reply_message(topics: Topics, origin: CommandOrigin, ok: bool, reason: str, time: str) -> Message:
-    """The answer to a command; correlation data that is not text is given in hexadecimal."""
+    """The answer to a command; correlation data that is not text becomes hexadecimal."""
     correlation = None if origin.correlation is None else _as_text(origin.correlation)
     payload = ReplyPayload(SCHEMA, ok, _as_text(origin.topic.encode("utf-8", "replace")), reason, correlation, time)
     return json_message(topics.reply, {name: getattr(payload, name) for name in ReplyPayload.__slots__})
@@ -155,7 +155,7 @@ def _node_command(text: str, cameras: Mapping[str, Collection[str]], origin: Com
 
 
 def _malformed(raw: Mapping[str, object]) -> str | None:
-    """Why an object is no command, whatever its values mean; None when its form is right."""
+    """Why an object has not the form of a command; None when its form is right. Does not check values."""
     name = raw.get("command")
     if not isinstance(name, str) or name not in _KEYS:
         return f"unknown command {_quote(name)}; known: {', '.join(_KEYS)}"

@@ -1,4 +1,4 @@
-"""A connection to a broker as the publisher sees it, and when it is tried, well, or taken for lost."""
+"""The publisher's interface to a broker connection, and the policy for back-off, silence and losses."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class BrokerAck(Protocol):
 
     @property
     def token(self) -> int | None:
-        """What `BrokerConnection.publish` was given."""
+        """The ``token`` of `BrokerConnection.publish`."""
         ...
 
     @property
     def topic(self) -> str:
-        """Where the message went."""
+        """The topic of the message."""
         ...
 
     @property
     def refused(self) -> str | None:
-        """Why the broker did not take it."""
+        """Why the broker refused it; None when it accepted it."""
         ...
 
 
 class BrokerConnection(Protocol):
-    """What the publisher needs of a connection; `edge.publish.mqtt.MqttConnection` is one."""
+    """The connection interface of the publisher; `edge.publish.mqtt.MqttConnection` implements it."""
 
     wake: Callable[[], None]
     packet_limit: int | None
@@ -89,13 +89,13 @@ class ConnectionPolicy:
     """Back-off, silence and repeated losses of one connection. Used on the publisher's thread; ``trouble`` from any."""
 
     LOSSES_AT_MOST = 5
-    SHORT_S = 10.0  # a connection that lasted less is short; three in a row are no accident
-    SILENT_S = 30.0  # a broker that acknowledges nothing for so long is lost, whatever TCP says
+    SHORT_S = 10.0  # a connection that lasted less is short; three in a row suggest a second client with this id
+    SILENT_S = 30.0  # a broker that acknowledges nothing for this long counts as lost, whatever TCP says
     SLOWEST_BYTES_PER_S = 4000  # a connection may take this much longer for what is in flight
 
     def __init__(self, clock: Clock, metrics: Metrics) -> None:
         self.up = False
-        self.trouble = ""  # what keeps it from connecting, as a sentence
+        self.trouble = ""  # why it does not connect, as a sentence
         self._clock, self._metrics = clock, metrics
         self._backoff = Backoff(clock)
         self._next_try_ns = 0
@@ -118,23 +118,23 @@ class ConnectionPolicy:
         return seconds(self._next_try_ns - self._clock.mono_ns())
 
     def connected(self, version: str) -> None:
-        """The broker is there and speaks ``version``."""
+        """Note a connection to the broker with protocol ``version``."""
         self.up = True
         self._connected_ns = self._answered_ns = self._clock.mono_ns()
         self._largest = 0
-        if not self._is_silent:  # else it is well when it answers
+        if not self._is_silent:  # else the trouble ends with the first answer
             self.trouble = ""
         self._backoff.succeeded()
         self._metrics.broker_up.set(1)
         log.info("connected to the broker (%s)", version)
 
     def closed(self) -> None:
-        """The connection ended."""
+        """Note that the connection ended."""
         self.up = False
         self._metrics.broker_up.set(0)
 
     def lost(self, *, is_sending: bool) -> bool:
-        """The connection was lost, with messages in flight or not; whether the first of them is to blame for it."""
+        """Note a lost connection, with messages in flight or not; whether the first of them causes the losses."""
         self.closed()
         self._losses += is_sending
         if self._losses < self.LOSSES_AT_MOST:
@@ -144,45 +144,45 @@ class ConnectionPolicy:
         return True
 
     def explain_loss(self, reason: str) -> None:
-        """Report why it was lost, and begin to back off."""
+        """Log why the connection was lost, and begin to back off."""
         is_short = seconds(self._clock.mono_ns() - self._connected_ns) < self.SHORT_S
         self._short_connections = self._short_connections + 1 if is_short else 0
         twin = "; does another box use the same node.id and node.site?" if self._short_connections >= 3 else ""
         self.failed(reason + twin)
 
     def failed(self, why: str) -> None:
-        """Report why there is no connection; a level quieter when it was said before."""
+        """Log why there is no connection; one level lower when it was logged before."""
         self._next_try_ns = self._clock.mono_ns() + nanoseconds(self._backoff.failed())
         text = f"{why}; trying again, alerts wait on the disk"
         log.log(logging.DEBUG if text == self.trouble else logging.WARNING, "%s", text)
         self.trouble = text
 
     def is_unanswered(self, in_flight: int) -> bool:
-        """Whether messages have been in flight for longer than any connection takes, without a single answer."""
+        """Whether messages have been in flight for longer than even a slow connection needs, without an answer."""
         limit_s = self.SILENT_S + self._largest / self.SLOWEST_BYTES_PER_S
         return in_flight > 0 and seconds(self._clock.mono_ns() - self._answered_ns) >= limit_s
 
     def give_up(self) -> None:
-        """The connection takes messages and acknowledges none: it was closed."""
+        """Note that the connection was closed because the broker acknowledges nothing."""
         self.closed()
         self._metrics.drops.labels("mqtt", "unanswered").inc()
         self._is_silent = True
         self.failed(f"the broker has acknowledged nothing for {self.SILENT_S:.0f} s; connecting anew")
 
     def note_idle(self) -> None:
-        """Nothing is in flight: silence begins with the next message."""
+        """Note that nothing is in flight: the time without an answer begins with the next message."""
         self._answered_ns, self._largest = self._clock.mono_ns(), 0
 
     def note_sent(self, size: int) -> None:
-        """A message of ``size`` bytes is in flight."""
+        """Note that a message of ``size`` bytes is in flight."""
         self._largest = max(self._largest, size)
 
     def note_answer(self) -> None:
-        """The broker answered something."""
+        """Note an answer of the broker."""
         self._answered_ns = self._clock.mono_ns()
         if self._is_silent:
             self._is_silent, self.trouble = False, ""
 
     def note_progress(self) -> None:
-        """A message from the outbox was answered: no message is to blame for losses so far."""
+        """Note an answer to a message of the outbox: no message counts as the cause of earlier losses."""
         self._losses = 0

@@ -1,12 +1,8 @@
 """Home Assistant's MQTT discovery: one retained message describes the node as a device with all its entities.
 
-Field names: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery (device discovery, abbreviated keys).
-
-The entities that Home Assistant is told of, by name, in its abbreviated keys.
-
-What a node tells of what there is: to Home Assistant, and which states it has. Each given what was told before.
-
-What is told is noted in the outbox, so that a later run or a live change takes back what is no more.
+Also publishes the states of all labels. What was published is noted in the outbox, so that a later run or a live
+change removes entities and states that no longer exist. Pure but for reading those notes. Field names:
+https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery (device discovery, abbreviated keys).
 """
 
 from __future__ import annotations
@@ -38,22 +34,22 @@ _LAST_ATTRIBUTES = (
     "'threshold': value_json.threshold, 'why': value_json.why, 'caption': value_json.caption, "
     "'zones': value_json.zones, 'tags': value_json.tags, 'evidence': value_json.evidence} | tojson }}"
 )
-_LONGEST_STATE = 255  # characters; Home Assistant takes no longer state
+_LONGEST_STATE = 255  # characters; Home Assistant rejects a longer state
 _DISCOVERY, _STATES = "home_assistant", "states"
 
 
 def birth_topic(prefix: str) -> str:
-    """Where Home Assistant says ``online`` when it starts."""
+    """The topic on which Home Assistant publishes ``online`` when it starts."""
     return f"{prefix}/status"
 
 
 def config_topic(topics: Topics, prefix: str) -> str:
-    """Where the description goes."""
+    """The topic of the description."""
     return f"{prefix}/device/{_identity(topics)}/config"
 
 
 def device_message(site: NodeDescription, prefix: str, before: Mapping[str, str] | None = None) -> Message:
-    """The description of ``site``. What ``before`` (see `platforms`) has beyond it is taken out."""
+    """The description of ``site``. Entities that only ``before`` (see `platforms`) has are removed."""
     topics, components = site.topics, _components(site)
     gone = {name: {"p": platform} for name, platform in (before or {}).items() if name not in components}
     page = {"cu": site.links.base} if site.links.base else {}
@@ -78,12 +74,12 @@ def device_message(site: NodeDescription, prefix: str, before: Mapping[str, str]
 
 
 def platforms(site: NodeDescription) -> dict[str, str]:
-    """The described entities by name, each with its platform: to be kept for the next description."""
+    """The described entities by name, each with its platform; keep it for the next description."""
     return {name: component["p"] for name, component in _components(site).items()}
 
 
 def removal_message(topic: str) -> Message:
-    """Takes the device that was described on ``topic`` out of Home Assistant."""
+    """Removes the device that was described on ``topic`` from Home Assistant."""
     return Message(topic, b"", 1, retain=True)
 
 
@@ -100,12 +96,12 @@ def _components(site: NodeDescription) -> dict[str, dict[str, Any]]:
 
 
 def _identity(topics: Topics) -> str:
-    """The node's id in Home Assistant: letters, digits, - and _ alone."""
+    """The node's id in Home Assistant: only letters, digits, - and _."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", f"edge_{topics.site}_{topics.node}")
 
 
 def camera_entities(site: NodeDescription, camera: str) -> dict[str, Entity]:
-    """Everything about one camera."""
+    """The entities of one camera."""
     topics, labels = site.topics, site.cameras[camera]
     entities: dict[str, Entity] = {}
     for label in labels:
@@ -132,7 +128,7 @@ def camera_entities(site: NodeDescription, camera: str) -> dict[str, Entity]:
 
 
 def node_entities(topics: Topics) -> dict[str, Entity]:
-    """What there is once a node."""
+    """The entities of the node itself."""
     return {
         "uptime": _of_health(topics, "Uptime", "uptime_s", dev_cla="duration", unit_of_meas="s", en=False),
         "disk_free": _of_health(
@@ -245,7 +241,7 @@ def _digest(topics: Topics) -> Entity:
 
 
 def device_announcement(site: NodeDescription, outbox: Outbox) -> tuple[list[Message], list[Message]]:
-    """The description to announce, and what takes back an earlier one that no longer holds; each may be empty."""
+    """The description to announce, and the messages that remove an outdated one; each may be empty."""
     prefix = site.home_assistant_prefix
     earlier = json.loads(outbox.saved().get(_DISCOVERY, b"{}"))
     topic = "" if prefix is None else config_topic(site.topics, prefix)
@@ -264,8 +260,8 @@ def device_announcement(site: NodeDescription, outbox: Outbox) -> tuple[list[Mes
 def state_messages(
     site: NodeDescription, outbox: Outbox, *, all_of_them: bool
 ) -> tuple[list[Message], list[Message], dict[str, bytes]]:
-    """``OFF`` for labels that were not told before (for all of them at a start) and what clears those that are no more;
-    what clears announced state of theirs; and the note to keep with them.
+    """``OFF`` for new labels (for all of them at a start) and messages that clear removed ones; messages that clear
+    their announced state; and the note to keep with them.
     """
     now = {camera: list(labels) for camera, labels in site.cameras.items()}
     before: dict[str, list[str]] = json.loads(outbox.saved().get(_STATES, b"{}"))

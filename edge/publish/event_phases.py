@@ -1,12 +1,8 @@
-"""From the detector's events to messages: numbered phases, states, the last event of each camera, and what must be
-remembered over a kill. One value of `OutgoingBatch` becomes one transaction of the outbox.
+"""From the detector's events to messages: numbered phases, states, and the last event of each camera.
 
-Open events as bytes: what the outbox keeps so that a restarted daemon can end what a killed one left open.
-
-Their media times are left out: the epochs of a source end with the process that counted them.
-
-Events that were told and that the event store has no row of yet. They lie in the outbox, noted with the messages
-that told them, so that a kill in between leaves neither an alert without a row nor a row without an end.
+One `OutgoingBatch` becomes one transaction of the outbox. It also notes open events, so that a restarted daemon ends
+those of a killed one, and published events without a row in the event store, so that a kill leaves neither an alert
+without a row nor a row without an end. Noted events have no media times: epochs end with the process. The owner locks.
 """
 
 from __future__ import annotations
@@ -38,7 +34,7 @@ def pack_event(event: Event, seq: int) -> bytes:
 
 
 def unpack_event(value: bytes) -> tuple[Event, int] | None:
-    """The event and its number; None when a different version of this program wrote it unreadably."""
+    """The event and its number; None when it cannot be read, for example from another version."""
     try:
         raw = json.loads(value)
         seq = int(raw.pop("seq"))
@@ -62,7 +58,7 @@ def unpack_event(value: bytes) -> tuple[Event, int] | None:
 
 
 def end_at_restart(event: Event, wall_ns: int) -> Event:
-    """The end of an event whose daemon was killed. When it really ended is not known: this gives the restart."""
+    """The end of an event whose daemon was killed. Its true end is unknown: the time of the restart stands for it."""
     lasted_ns = max(0, wall_ns - event.wall_begin_ns)
     return replace(
         event,
@@ -74,7 +70,7 @@ def end_at_restart(event: Event, wall_ns: int) -> Event:
 
 @dataclass(slots=True)
 class OutgoingBatch:
-    """What goes out together: ``messages``, JSON ``lines``, and what the outbox notes with them."""
+    """What is published together: ``messages``, JSON ``lines``, and the notes of the outbox with them."""
 
     messages: list[Message] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -84,7 +80,7 @@ class OutgoingBatch:
 
 
 class EventPhases:
-    """Which events are open and how far each was told. Not thread-safe: the owner locks."""
+    """The open events and the last published phase of each. Not thread-safe: the owner locks."""
 
     RESTART_GAP = 1000
 
@@ -101,17 +97,16 @@ class EventPhases:
             frigate.restore(saved)
 
     def resume(self, packed: Mapping[str, bytes]) -> tuple[list[Event], set[str]]:
-        """Take up events that a killed process left open, as packed then; these, and the ids of unreadable ones.
+        """Resume packed events that a killed process left open; these events, and the ids of unreadable ones.
 
-        Their numbers go on `RESTART_GAP` further: phases that left while the disk hung had numbers that nobody knows
-        now.
+        Their numbers continue with a gap of `RESTART_GAP`: phases may have been sent that a hanging disk did not note.
         """
         left = [found for name, value in packed.items() if name not in self._open and (found := unpack_event(value))]
         self._open |= {event.id: (event, seq + self.RESTART_GAP) for event, seq in left}
         return [event for event, _ in left], set(packed) - self._open.keys()
 
     def messages(self, events: Sequence[Event]) -> OutgoingBatch:
-        """The events as messages; an end of what was never told to have begun is left out."""
+        """The events as messages; the end of an event whose begin was never published is left out."""
         out = OutgoingBatch()
         for event in events:
             if event.id in self._open or event.phase is not Phase.END:
@@ -119,7 +114,7 @@ class EventPhases:
         return out
 
     def evidence_messages(self, kept: EvidenceFiles, snapshot: bytes | None) -> OutgoingBatch:
-        """What was kept of an event, told after the retained state that shows it; ``snapshot`` is a JPEG."""
+        """Messages on the evidence of an event, after the retained state that shows it; ``snapshot`` is a JPEG."""
         out = OutgoingBatch()
         if snapshot is not None:
             out.messages.append(snapshot_message(self._topics, kept.camera, snapshot))
@@ -173,7 +168,8 @@ class EventPhases:
 
 
 class UnrecordedEvents:
-    """The newest phase of each such event. ``saved`` is what the outbox kept; not thread-safe: the owner locks."""
+    """The newest phase of each published event without a row. ``saved`` are the outbox's values; not thread-safe: the
+    owner locks."""
 
     def __init__(self, saved: Mapping[str, bytes]) -> None:
         self._newest: dict[str, Event] = {}
@@ -189,16 +185,16 @@ class UnrecordedEvents:
 
     @property
     def events(self) -> list[Event]:
-        """What has no row yet."""
+        """The events without a row."""
         return list(self._newest.values())
 
     def note(self, events: Sequence[Event]) -> dict[str, bytes | None]:
-        """What the outbox is to keep of events that are told now."""
+        """The notes for events that are published now."""
         self._newest |= {event.id: event for event in events}
         return {f"{_PREFIX}{event.id}": pack_event(event, 0) for event in events}
 
     def recorded(self, events: Iterable[Event]) -> dict[str, bytes | None]:
-        """What the outbox may forget now that these phases have their rows; not where a later phase was told since."""
+        """The notes to delete now that these phases have rows, except of events with a later published phase."""
         done = [event.id for event in events if self._newest.get(event.id) is event]
         for event_id in done:
             del self._newest[event_id]

@@ -1,7 +1,7 @@
-"""What was kept of events, and what a day was like, as messages. Pictures are retained state: of several that wait for
-the broker the newest alone is kept, so that they never fill the outbox.
+"""Messages and JSON payloads on evidence: of one event, of the newest event of a camera, and of a day. Pure.
 
-The JSON objects about what was kept: of one event, of the newest event of a camera, and of a day.
+Pictures are retained state: of several that wait for the broker only the newest is kept, so that they never fill the
+outbox.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edge.types import EvidenceFiles, Message
 
 
 def evidence_message(topics: Topics, links: EvidenceUrls, kept: EvidenceFiles) -> Message:
-    """What was kept of one event so far."""
+    """The evidence of one event so far."""
     payload = EvidencePayload(
         schema=SCHEMA,
         id=kept.event_id,
@@ -39,13 +39,13 @@ def evidence_message(topics: Topics, links: EvidenceUrls, kept: EvidenceFiles) -
 
 
 def snapshot_message(topics: Topics, camera: str, jpeg: bytes) -> Message:
-    """The newest picture of a camera that is worth showing, retained."""
+    """The newest snapshot of a camera, retained."""
     topic = topics.snapshot(camera)
     return Message(topic, jpeg, 1, retain=True, key=topic)
 
 
 def digest_message(topics: Topics, payload: Mapping[str, Any]) -> Message:
-    """What happened in a day, retained."""
+    """The digest of a day, retained."""
     return json_message(topics.digest, {"schema": SCHEMA, **payload}, retain=True, key=topics.digest)
 
 

@@ -1,4 +1,4 @@
-"""Where what is kept of an event can be fetched: known from its id, before any of it is written."""
+"""URLs of an event's evidence. They follow from its id, before any file is written. Pure."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _FILES = {
 
 @dataclass(frozen=True, slots=True)
 class EvidenceUrls:
-    """``base`` is what the page is reached under, ``""`` for paths alone, None without a page: then there are no links.
+    """``base`` is the URL of the page, ``""`` for paths only, or None without a page: then there are no links.
 
-    ``kept_kinds``: by camera, the kinds of files that the configuration will keep of its events.
+    ``kept``: by camera, the kinds of files that the configuration keeps of its events.
     """
 
     base: str | None
     kept: Mapping[str, frozenset[str]]
 
     def of(self, event: Event) -> EvidenceLinks:
-        """The links of one event; null for what will not be kept."""
+        """The links of one event; None for files that will not be kept."""
         files = {kind: self.file(event.camera, event.id, kind) for kind in _FILES}
         return EvidenceLinks(page=self.page(event.camera, event.id), **files)
 
     def page(self, camera: str, event_id: str) -> str | None:
-        """Where people look at an event."""
+        """The page of an event."""
         return None if self.base is None or camera not in self.kept else f"{self.base}/events/{event_id}"
 
     def file(self, camera: str, event_id: str, kind: str) -> str | None:
-        """Where one file of an event is served."""
+        """The URL of one file of an event."""
         if self.base is None or kind not in _FILES or kind not in self.kept.get(camera, ()):
             return None
         return f"{self.base}/api/events/{event_id}/{_FILES[kind]}"
@@ -47,7 +47,7 @@ NO_URLS = EvidenceUrls(None, {})
 
 
 def evidence_urls(config: Config) -> EvidenceUrls:
-    """What the configuration's page will serve."""
+    """The URLs of the configured page."""
     base = None if config.web is None else (config.web.base_url or "")
     return EvidenceUrls(
         base, {} if config.evidence is None else {name: kept_kinds(config, name) for name in config.cameras}

@@ -1,8 +1,8 @@
-"""What the node uses to publish: events, scores, health and thresholds out; commands and sensor readings in.
+"""The node's interface for publishing: events, scores, health and thresholds out; commands and sensor readings in.
 
-`open_publisher` builds it from the configuration. Methods may be called from any thread, and none but `flush` and
-`stop` waits for a disk: what is published is in memory when they return. The thread ``outbox`` writes it at once,
-``publish`` sends it, ``jsonl`` writes the lines.
+`open_publisher` builds it from the configuration. Methods may be called from any thread. Only `flush` and `stop` wait
+for a disk: published messages are in memory when the other methods return. The thread ``outbox`` writes them at once,
+``publish`` sends them, ``jsonl`` writes the lines.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def open_publisher(
     """The publisher that the configuration describes, not started; connects only when started.
 
     ``cameras``: all labels by camera, health labels included; ``thresholds``: the labels with a threshold.
-    InputError when another process holds the outbox, or the JSON lines' path or the password file is wrong. A disk that
-    fails is `EventPublisher.trouble`.
+    InputError when another process holds the outbox, or the path of the JSON lines or the password file is wrong. A
+    failing disk is reported as `EventPublisher.trouble`.
     """
     config = loaded.config
     topics = Topics(config.node.site, config.node.id)
@@ -99,9 +99,9 @@ def open_publisher(
 class EventPublisher:
     """Publishes through the outbox and the link; without a link (mqtt: null) only to JSON lines.
 
-    ``records``: somebody keeps rows of events and says so (`recorded`); until then the outbox remembers them.
-    ``on_sensor`` gets messages of topics that are no commands, on the publisher's thread; it must not raise. Until
-    `start` nothing is written but by `flush`.
+    ``records``: events get rows in the event store, confirmed by `recorded`; until then the outbox keeps them.
+    ``on_sensor`` gets messages that are no commands, on the publisher's thread; it must not raise. Before `start` only
+    `flush` writes.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class EventPublisher:
         self._events = EventPhases(self._topics, site.model, site.links, self._frigate, outbox.saved())
         self._unrecorded = UnrecordedEvents(outbox.saved()) if records else None
         self.publisher: Publisher | None = None
-        """What talks to the broker; None without one."""
+        """The broker's publisher; None without a broker."""
         if link is not None:
             hello, goodbye = status_message(self._topics, ONLINE), status_message(self._topics, STOPPED)
             self.publisher = Publisher(
@@ -141,12 +141,12 @@ class EventPublisher:
 
     @property
     def unrecorded(self) -> list[Event]:
-        """Events that were told and whose newest phase nobody said to be `recorded`, those of earlier runs included."""
+        """Published events whose newest phase is not `recorded`, including those of earlier runs."""
         with self._lock:
             return [] if self._unrecorded is None else self._unrecorded.events
 
     def recorded(self, events: Sequence[Event]) -> None:
-        """These phases have their rows on the disk."""
+        """Note that these phases have their rows on disk."""
         with self._lock:
             if self._unrecorded is not None:
                 self._append(OutgoingBatch(saved=self._unrecorded.recorded(events)))
@@ -164,8 +164,8 @@ class EventPublisher:
         return ends
 
     def describe(self, cameras: Mapping[str, Collection[str]], thresholds: Collection[str]) -> None:
-        """Cameras and labels changed while running: tell Home Assistant anew, take commands for the new ones, publish
-        their states, and clear those of what is gone. End the events of what is gone before.
+        """Apply a live change of cameras and labels: describe the device again, accept commands for new labels,
+        publish their states, and clear those of removed ones. End the events of removed labels before.
         """
         with self._lock:
             self.description = replace(self.description, cameras=cameras, thresholds=thresholds)
@@ -174,10 +174,10 @@ class EventPublisher:
             self._publish_states(all_of_them=False)
 
     def publish_events(self, events: Sequence[Event], ready_ns: int | None = None, infer_ns: int = 0) -> None:
-        """Put events on the way. What a disarmed camera begins is the detector's to say.
+        """Publish events. The detector, not this method, honours disarmed cameras.
 
-        ``ready_ns``: when the last media of the window they came from arrived, ``infer_ns``: the model's own time, both
-        for the latency metrics.
+        For the latency metrics: ``ready_ns`` is when the last media of the events' window arrived, ``infer_ns`` the
+        model's own time.
         """
         with self._lock:
             out = self._events.messages(events)
@@ -188,22 +188,22 @@ class EventPublisher:
             self._writer.write_lines(out.lines)
 
     def publish_evidence(self, kept: EvidenceFiles, snapshot: bytes | None = None) -> None:
-        """What was kept of an event so far, and its picture as a JPEG."""
+        """Publish the evidence of an event so far, and its picture as a JPEG."""
         with self._lock:
             self._append(self._events.evidence_messages(kept, snapshot))
 
     def publish_snapshot(self, camera: str, jpeg: bytes) -> None:
-        """A fresh picture on the camera's snapshot topic, as the answer to `TakeSnapshot`."""
+        """Publish a new picture on the camera's snapshot topic, as the answer to `TakeSnapshot`."""
         with self._lock:
             self._append(OutgoingBatch([snapshot_message(self._topics, camera, jpeg)]))
 
     def publish_digest(self, payload: Mapping[str, Any]) -> None:
-        """What happened in a day, retained."""
+        """Publish the digest of a day, retained."""
         with self._lock:
             self._append(OutgoingBatch([digest_message(self._topics, payload)]))
 
     def publish_scores(self, scores: Iterable[Scores]) -> None:
-        """Scores for plotting: at most one a second and camera, lost while the broker is away."""
+        """Publish scores for plotting: at most one per second and camera; lost while the broker is away."""
         if self.publisher is None:
             return
         for s in scores:
@@ -211,17 +211,17 @@ class EventPublisher:
                 self.publisher.send(score_message(self._topics, s, self._clock.wall_ns()))
 
     def publish_health(self, facts: Sequence[CameraStatus], info: NodeInfo, held: Sequence[HeldBack] = ()) -> None:
-        """The node and its cameras, retained."""
+        """Publish the health of the node and its cameras, retained."""
         if self.publisher is not None:
             self.publisher.announce([health_message(self._topics, info, facts, self._clock.wall_ns(), held)])
 
     def publish_held_back(self, cameras: Iterable[str], held: Sequence[HeldBack]) -> None:
-        """What is held back of ``cameras``, retained."""
+        """Publish what is held back of ``cameras``, retained."""
         if self.publisher is not None:
             self.publisher.announce([held_back_message(self._topics, camera, held) for camera in cameras])
 
     def publish_thresholds(self, thresholds: Iterable[ThresholdState]) -> None:
-        """What is in force, retained; together with each camera's arming."""
+        """Publish the thresholds in force and each camera's arming, retained."""
         if self.publisher is not None:
             armed = dict(self._inbox.armed)
             self.publisher.announce(threshold_messages(self._topics, thresholds, armed))
@@ -233,15 +233,15 @@ class EventPublisher:
         return self._inbox.poll()
 
     def accept(self, command: Command, reason: str = "done") -> None:
-        """Keep what the command changed over restarts, apply arming, and answer."""
+        """Save the command's change over restarts, apply arming, and answer."""
         self._inbox.accept(command, reason)
 
     def refuse(self, command: Command, reason: str) -> None:
-        """Answer a command that cannot be obeyed."""
+        """Answer a command that cannot be carried out."""
         self._inbox.refuse(command, reason)
 
     def overrides(self) -> list[SetThreshold | SetArmed]:
-        """What accepted commands changed, now and in earlier runs, for cameras and labels that still exist."""
+        """Changes by accepted commands, now and in earlier runs, for cameras and labels that still exist."""
         return self._inbox.overrides()
 
     def is_armed(self, camera: str) -> bool:
@@ -255,37 +255,37 @@ class EventPublisher:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is there; True without a broker in the configuration."""
+        """Whether the broker is connected; True when no broker is configured."""
         return self.publisher is None or self.publisher.connected
 
     @property
     def trouble(self) -> str:
-        """What is wrong with the broker or the disk, as a sentence; empty when nothing is."""
+        """What is wrong with the broker or the disk, as a sentence; empty when all is well."""
         return self._outbox.trouble or ("" if self.publisher is None else self.publisher.trouble)
 
     @property
     def depth(self) -> int:
-        """Messages that wait for the broker."""
+        """The number of messages that wait for the broker."""
         return self._outbox.depth
 
     @property
     def disk_trouble(self) -> str:
-        """What is wrong with the outbox's disk, as a sentence; empty when nothing is."""
+        """What is wrong with the outbox's disk, as a sentence; empty when all is well."""
         return self._outbox.trouble
 
     def flush(self) -> bool:
-        """Write what waits for the disk, on the calling thread; whether the disk has it all."""
+        """Write what waits for the disk, on the calling thread; whether all of it is on disk."""
         return self._writer.flush()
 
     def start(self) -> None:
-        """Start the threads. A bug in one lands in ``fault``."""
+        """Start the threads. A bug in one is reported by ``fault``."""
         self._writer.start(self._threads)
         if self.publisher is not None:
             publisher = self.publisher
             self._threads.start("publish", lambda _cancel: publisher.run(self._stop))
 
     def stop(self, drain_s: float = 3.0) -> bool:
-        """Send what waits for at most ``drain_s``, say goodbye and close; whether nothing is left on the disk."""
+        """Send what waits for at most ``drain_s``, disconnect and close; whether nothing is left on disk."""
         self._stop.set()
         empty = self.publisher is None or self._drain(self.publisher, drain_s)
         self._writer.stop(self._threads, drain_s)
@@ -301,7 +301,7 @@ class EventPublisher:
         return publisher.drain(drain_s)
 
     def _flushed(self) -> None:
-        """After each flush: what is on the disk now may leave."""
+        """Wake the publisher after a flush: messages that are now on disk may be sent."""
         if not self._is_resumed and self._outbox.is_read:
             self._is_resumed = True
             self._resume_late()
@@ -309,7 +309,7 @@ class EventPublisher:
             self.publisher.nudge()
 
     def _resume_late(self) -> None:
-        """What an earlier run left could not be read at the start, and now it can: end its open events."""
+        """End the open events of an earlier run whose outbox could not be read at the start, but can be now."""
         log.warning("%s is read only now: restart, so that the thresholds and arming set in it hold", self._outbox.path)
         with self._lock:
             left, _ = self._events.resume(self._outbox.open_events())

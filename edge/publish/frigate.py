@@ -1,7 +1,7 @@
 """Frigate-compatible topics, so that notifiers and automations made for Frigate's MQTT messages work unchanged.
 
-What an event was told as is kept with the outbox, so that it is ended under the same names after a kill. What is the
-same as in Frigate and what is not is in docs/how-to/frigate.md.
+The outbox keeps the names under which an event was published, so that it ends under the same names after a kill.
+docs/how-to/frigate.md lists the differences from Frigate.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class FrigateTopics:
 
     @property
     def filters(self) -> list[str]:
-        """What to subscribe to for commands."""
+        """The topic filters of commands."""
         return [f"{self.prefix}/+/detect/set"]
 
     def switches(self, armed: Mapping[str, bool]) -> list[Message]:
-        """What is on at each camera: detection while it is armed; sound, clips and pictures by the configuration."""
+        """The switches of each camera: detection is on while armed; sound, clips and pictures as configured."""
         messages = []
         for camera, is_armed in armed.items():
             files = self.kept.get(camera, frozenset())
@@ -61,7 +61,7 @@ class FrigateTopics:
 
 
 def frigate_topics(config: Config) -> FrigateTopics | None:
-    """Frigate's topics as the configuration wants them; None where it does not."""
+    """Frigate's topics as configured; None when they are not."""
     if config.mqtt is None or not config.mqtt.frigate:
         return None
     hears = frozenset(name for name, camera in config.cameras.items() if camera.microphone != "none")
@@ -69,18 +69,19 @@ def frigate_topics(config: Config) -> FrigateTopics | None:
 
 
 def available_message(site: FrigateTopics, status: bytes) -> Message:
-    """Whether the node is there, retained."""
+    """The node's availability, retained."""
     return _state(site.available, status)
 
 
 class FrigateEvents:
-    """Events as Frigate tells them. ``messages`` gives messages and what is to be kept with them. Not thread-safe."""
+    """Events as Frigate publishes them. ``messages`` returns messages and values to save with them. Not
+    thread-safe."""
 
     REMEMBERED = 256
 
     def __init__(self, site: FrigateTopics) -> None:
         self._site, self._prefix = site, site.prefix
-        self._open: dict[str, dict[str, dict[str, Any]]] = {}  # camera -> event id -> what it was told as
+        self._open: dict[str, dict[str, dict[str, Any]]] = {}  # camera -> event id -> its published object
         self._review: dict[str, dict[str, Any]] = {}  # camera -> its open review item
         self._frigate_ids: dict[
             str, tuple[str, FrigateName]
@@ -88,7 +89,7 @@ class FrigateEvents:
         self._captions: dict[str, str] = {}
 
     def restore(self, saved: Mapping[str, bytes]) -> None:
-        """Take up what `messages` gave to be kept, from an earlier run."""
+        """Restore the values that `messages` returned for saving in an earlier run."""
         for name, value in saved.items():
             if name.startswith(_NOTE):
                 camera, state = name.removeprefix(_NOTE), json.loads(value)
@@ -99,7 +100,7 @@ class FrigateEvents:
                     self._review[camera] = state["review"]
 
     def states(self, cameras: Mapping[str, Collection[str]]) -> list[Message]:
-        """All counts and audio states as they are now: for the start."""
+        """All current counts and audio states, for the start."""
         messages: list[Message] = []
         for camera, labels in cameras.items():
             names = [default_name(label) for label in labels]
@@ -109,7 +110,7 @@ class FrigateEvents:
         return messages
 
     def messages(self, event: Event) -> tuple[list[Message], dict[str, bytes | None]]:
-        """One phase of an event; an end whose begin was not told is left out."""
+        """One phase of an event; an end whose begin was not published is left out."""
         there = self._open.setdefault(event.camera, {})
         known = there.get(event.id)
         if known is None and event.phase is Phase.END:
@@ -138,7 +139,7 @@ class FrigateEvents:
         return messages, {f"{_NOTE}{event.camera}": to_json(state) if there else None}
 
     def evidence_messages(self, of: EvidenceFiles, snapshot: bytes | None) -> list[Message]:
-        """The picture of an object, and what a describer said of it."""
+        """The picture of an object, and its caption."""
         their_id, name = self._frigate_ids.get(of.event_id, ("", default_name(of.label)))
         messages = []
         if snapshot is not None and not name.is_audio:
@@ -175,7 +176,7 @@ class FrigateEvents:
         return _state(f"{self._prefix}/{camera}/review_status", severity.encode())
 
     def _counts(self, camera: str, names: Collection[str], zones: Collection[str]) -> list[Message]:
-        """Counts of ``names`` and of all objects, at the camera and in ``zones``."""
+        """Counts of ``names`` and of all objects, for the camera and for ``zones``."""
         here = Counter[str]()
         for entry in self._open.get(camera, {}).values():
             if not entry["is_audio"]:

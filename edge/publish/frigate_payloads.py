@@ -1,11 +1,8 @@
-"""Frigate's JSON objects, as its MQTT documentation describes them (https://docs.frigate.video/integrations/mqtt/).
+"""Frigate's JSON objects and names, by its MQTT documentation (https://docs.frigate.video/integrations/mqtt/). Pure.
 
-Boxes are in pixels there and in 0..1 here: they are given for a picture of `WIDTH` x `HEIGHT`.
-
-What Frigate calls what this box finds: its object classes and the names of its audio types.
-
-Objects are those of its default model (COCO's), audio types those of its audio label map (AudioSet's classes, some of
-them put together). What has no name there keeps its own and goes as an object.
+Boxes are in pixels there and in 0..1 here, so they are scaled to a picture of `WIDTH` x `HEIGHT`. Object names are the
+classes of its default model (COCO), audio types those of its audio label map (AudioSet's classes, some of them merged).
+A label without a name there keeps its own and is published as an object.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ AUDIO = {
     "scream": "scream", "siren": "siren", "crying_baby": "crying", "dog_bark": "bark", "door_knock": "knock",
     "glass_break": "shatter", "alarm": "fire_alarm", "gunshot": "gunshot", "explosion": "explosion",
 }  # fmt: skip
-"""Labels that are heard, and the audio type that each is told as."""
+"""Labels of sound, and the audio type under which each is published."""
 
 _KINDS = {
     "person": ("person",),
@@ -36,21 +33,21 @@ WHOLE = [0, 0, WIDTH, HEIGHT]
 
 @dataclass(frozen=True, slots=True)
 class FrigateName:
-    """Frigate's name of what an event is about, and whether it is an audio type."""
+    """Frigate's name for an event, and whether it is an audio type."""
 
     name: str
     is_audio: bool
 
 
 def default_name(label: str) -> FrigateName:
-    """The name of a label where nothing more is known than the label."""
+    """The name of a label without an event."""
     if label in AUDIO:
         return FrigateName(AUDIO[label], True)
     return FrigateName(_KINDS.get(label, (label,))[0], False)
 
 
 def frigate_name(event: Event) -> FrigateName:
-    """The name of an event: of a vehicle or an animal the class of its best box, of an alarm its strongest sound."""
+    """The name of an event: for a vehicle or an animal the class of its best box, for an alarm its strongest sound."""
     if event.label in _KINDS:
         boxes = [box for box in event.boxes if box.label in _KINDS[event.label]]
         if boxes:
@@ -63,12 +60,12 @@ def frigate_name(event: Event) -> FrigateName:
 
 
 def frigate_id(event: Event) -> str:
-    """The event's id in Frigate's form: its begin in Unix seconds, a dash, and the id that it has everywhere else."""
+    """The event's id in Frigate's form: its begin in Unix seconds, a dash, and its usual id."""
     return f"{event.wall_begin_ns / NS_PER_S:.6f}-{event.id}"
 
 
 def tracked_object(event: Event, named: FrigateName, has_snapshot: bool, has_clip: bool) -> dict[str, Any]:
-    """One phase of an event as ``before`` and ``after`` hold it. Without a box it is the whole picture."""
+    """One phase of an event, for ``before`` and ``after``. Without a box it covers the whole picture."""
     begin, at = event.wall_begin_ns / NS_PER_S, _now(event)
     box = _pixels(_best(event, named))
     width, height = box[2] - box[0], box[3] - box[1]
@@ -106,7 +103,7 @@ def tracked_object(event: Event, named: FrigateName, has_snapshot: bool, has_cli
 
 
 def new_review(event: Event) -> dict[str, Any]:
-    """A review item that begins with ``event``; nothing is in it yet."""
+    """An empty review item that begins with ``event``."""
     begin = event.wall_begin_ns / NS_PER_S
     return {
         "id": f"{begin:.6f}-r{event.id}",

@@ -1,4 +1,4 @@
-"""What comes in: commands are parsed, kept over restarts once accepted, and answered; the rest goes to sensors."""
+"""Incoming messages: commands are parsed, saved over restarts once accepted, and answered; the rest goes to sensors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 
 class CommandInbox:
-    """Commands of one node. ``send`` takes a reply with its correlation data, ``on_birth`` hears of Home Assistant's
-    start, ``on_message`` gets messages that are no commands.
+    """Commands of one node. ``send`` sends a reply with its correlation data, ``on_birth`` is called when Home
+    Assistant starts, ``on_message`` with messages that are no commands.
     """
 
     COMMANDS_AT_MOST = 256
@@ -51,7 +51,7 @@ class CommandInbox:
         self.describe(site)
 
     def receive(self, incoming: IncomingMessage) -> None:
-        """Take one message from the broker."""
+        """Process one message from the broker."""
         prefix = self._site.home_assistant_prefix
         if prefix is not None and incoming.topic == birth_topic(prefix):
             if incoming.payload == ONLINE:
@@ -62,7 +62,7 @@ class CommandInbox:
             self._on_other(incoming)
 
     def describe(self, site: NodeDescription) -> None:
-        """Take commands for the cameras and labels of ``site`` from now on; what was set earlier for them holds."""
+        """Accept commands for the cameras and labels of ``site`` from now on; earlier settings for them stay."""
         self._site = site
         armed = dict.fromkeys(site.cameras, True)
         armed.update({c.camera: c.on for c in self.overrides() if isinstance(c, SetArmed)})
@@ -76,7 +76,7 @@ class CommandInbox:
         return commands
 
     def accept(self, command: Command, reason: str) -> None:
-        """Keep what the command changed over restarts, and answer it."""
+        """Save the command's change over restarts, and answer it."""
         if isinstance(command, SetArmed):
             self.armed[command.camera] = command.on
         self._answer(command.origin, True, reason)
@@ -87,12 +87,12 @@ class CommandInbox:
             self._outbox.save(f"threshold/{command.camera}/{command.label}", value)
 
     def refuse(self, command: Command | CommandRefusal, reason: str) -> None:
-        """Answer a command that cannot be obeyed."""
+        """Answer a command that cannot be carried out."""
         log.warning("refused a command on %s: %s", ascii(command.origin.topic), reason)
         self._answer(command.origin, False, reason)
 
     def overrides(self) -> list[SetThreshold | SetArmed]:
-        """What accepted commands changed, now and in earlier runs, for cameras and labels that still exist."""
+        """Changes by accepted commands, now and in earlier runs, for cameras and labels that still exist."""
         found: list[SetThreshold | SetArmed] = []
         for name, value in sorted(self._outbox.saved().items()):
             kind, _, rest = name.partition("/")

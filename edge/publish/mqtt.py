@@ -1,7 +1,7 @@
-"""The connection to the broker, over paho: MQTT 5, or 3.1.1 where the broker knows no better.
+"""The connection to the broker, over paho: MQTT 5, or 3.1.1 when the broker supports no more.
 
-Every connection is a fresh paho client, so that nothing is resent behind the outbox's back. paho's thread only
-appends to queues; everything else runs on the thread that calls.
+Every connection is a new paho client, so that paho resends nothing that the outbox does not know of. paho's thread only
+appends to queues; everything else runs on the calling thread.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
 @dataclass(frozen=True, slots=True)
 class MqttAck:
-    """The broker's answer to one message; ``refused`` is its reason, None when it took the message."""
+    """The broker's answer to one message; ``refused`` is its reason, None when it accepted the message."""
 
     token: int | None
     topic: str
@@ -52,20 +52,20 @@ class MqttAck:
 
 
 class _ProtocolError(SinkError):
-    """The broker did not answer the way the chosen protocol version wants."""
+    """The broker's answer does not fit the chosen protocol version."""
 
 
 class MqttConnection:
-    """A connection that is made by `connect`, used from one thread, and reports by ``wake`` that there is news.
+    """A connection, opened by `connect` and used from one thread; it calls ``wake`` when messages or answers arrived.
 
-    ``will`` is what the broker publishes when this client vanishes; ``filters`` are subscribed with QoS 1. ``renew``
-    reads the access anew for each attempt, since passwords change while this runs.
+    ``will`` is published by the broker when this client vanishes; ``filters`` are subscribed with QoS 1. ``renew``
+    reads the login again for each attempt, because passwords may change while this runs.
     """
 
     WINDOW = 64
     CONNECT_TIMEOUT_S = 10.0
     INCOMING_AT_MOST = 1000
-    MAX_PACKET_BYTES = 256 * 1024  # bytes of a packet that comes in; a broker that speaks MQTT 5 sends nothing larger
+    MAX_PACKET_BYTES = 256 * 1024  # largest incoming packet; a broker with MQTT 5 sends nothing larger
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class MqttConnection:
         self._window = self.WINDOW
 
     def connect(self) -> None:
-        """Connect, log in and subscribe; SinkError says why not and what to do. Blocks for seconds at worst."""
+        """Connect, log in and subscribe; SinkError says why it failed and what to do. May block for seconds."""
         self.close(timeout_s=0.0)
         if self._renew is not None:
             try:
@@ -142,7 +142,7 @@ class MqttConnection:
         return len(self._in_flight)
 
     def publish(self, message: Message, token: int | None = None, correlation: bytes | None = None) -> bool:
-        """Send; False when that is not possible now. QoS 1 is answered by an `MqttAck` with ``token``."""
+        """Send; False when that is not possible now. A QoS 1 message is answered by an `MqttAck` with ``token``."""
         if not self.connected or self._client is None:
             return False
         properties = None
@@ -240,7 +240,7 @@ class MqttConnection:
             protocol=protocol,
             reconnect_on_failure=False,
         )
-        client.max_inflight_messages_set(0)  # the window is ours
+        client.max_inflight_messages_set(0)  # the publisher limits messages in flight
         if self.login.username is not None:
             client.username_pw_set(self.login.username, self.login.password)
         if self.login.tls:
@@ -256,9 +256,9 @@ class MqttConnection:
 
 @contextlib.contextmanager
 def subscribe(loaded: LoadedConfig, filters: Sequence[str], on_message: Callable[[str, bytes], None]) -> Iterator[None]:
-    """Follow topics of the configured broker while the context lasts, also after a lost connection.
+    """Subscribe to topics of the configured broker while the context lasts, also after a lost connection.
 
-    SinkError when it cannot be reached at first. ``on_message`` gets topic and payload, on a thread of its own.
+    SinkError when the first connection fails. ``on_message`` gets topic and payload, on a thread of its own.
     """
     clock = SystemClock()
     news, stop = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""What paho's thread runs: it appends to queues, and no more. `edge.publish.mqtt` reads them."""
+"""Callbacks on paho's thread: they only append to queues, which `edge.publish.mqtt` reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class MqttSession:
-    """One connection: what paho's thread tells, read by the owner's."""
+    """State of one connection: written by paho's thread, read by the owner's."""
 
     def __init__(self) -> None:
         self.answered = threading.Event()
@@ -33,7 +33,7 @@ class MqttSession:
 
 
 class PahoCallbacks:
-    """What paho's thread runs: appends to queues, and no more."""
+    """Callbacks of one client."""
 
     def __init__(
         self, session: MqttSession, incoming: deque[IncomingMessage], clock: Clock, wake: Callable[[], None]
@@ -44,7 +44,7 @@ class PahoCallbacks:
         self._wake = wake
 
     def attach(self, client: paho.Client) -> None:
-        """Let ``client`` call these."""
+        """Set these callbacks on ``client``."""
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish

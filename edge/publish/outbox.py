@@ -1,10 +1,9 @@
-"""The outbox: what waits for the broker, which events are open, and what commands changed, in one SQLite file.
+"""The outbox: messages that wait for the broker, open events, and changes by commands, in one SQLite file.
 
-Memory knows everything at once; `flush`, on a thread of its own, brings the disk up to it, in one transaction with a
-full sync for all that waits. No other method asks the disk, so a disk that hangs or fails holds up nobody. A message
-may leave when it is on the disk, or a quarter of a second after it was appended: as long as the disk answers in that
-time, a kill at any instant loses nothing that left. Messages leave in order of their sequence number, which is never
-used twice. Thread-safe.
+Memory has everything at once; `flush`, on a thread of its own, writes all changes in one transaction with a full sync.
+No other method touches the disk, so a disk that hangs or fails blocks nothing else. A message may be sent when it is on
+disk, or a quarter of a second after it was appended. If the disk answers within that time, a kill loses nothing that
+was sent. Messages are sent in order of their sequence number, which is never used twice. Thread-safe.
 """
 
 from __future__ import annotations
@@ -36,32 +35,32 @@ from edge.types import Message, nanoseconds, seconds
 log = logging.getLogger(__name__)
 
 _OPEN, _SAVED = "open", "saved"
-_UNREAD_SEQ = 1 << 61  # where numbers begin while those of an earlier run cannot be read
+_UNREAD_SEQ = 1 << 61  # first number while those of an earlier run cannot be read
 
 
 class Outbox:
     """Messages, open events and saved values of one node at ``path``.
 
-    Raises `InputError` when another process holds the file. A disk that does not give it is `trouble`: everything is
-    held in memory then, and what lies on the disk is taken up as soon as it can be read.
+    Raises `InputError` when another process holds the file. When the disk cannot read it, that is `trouble`: everything
+    is held in memory, and the content of the file is added as soon as it can be read.
     """
 
-    GRACE_S = 0.25  # how long a message waits for the disk before it leaves all the same
-    SLOW_S = 1.0  # a disk that does not answer for so long is trouble
+    GRACE_S = 0.25  # how long a message waits for the disk before it may be sent nevertheless
+    SLOW_S = 1.0  # a disk that does not answer for this long is trouble
 
     def __init__(self, path: Path, clock: Clock, metrics: Metrics) -> None:
         self.path, self.clock, self._metrics = path, clock, metrics
-        self._lock = threading.Lock()  # memory; never held while the disk is asked
-        self._disk = threading.Lock()  # the file
+        self._lock = threading.Lock()  # guards memory; never held during disk access
+        self._disk = threading.Lock()  # guards the file
         self._backlog = OutboxBacklog()
         self.file = SqliteFile(path, OUTBOX_SCHEMA, clock, SqliteAccess.EXCLUSIVE)
         self._generation = 0
         self._writing_since_ns: int | None = None  # since when the disk is writing
         self._is_slow = False
-        self._is_starved = False  # what would leave next is on the disk alone
+        self._is_starved = False  # the content of the next message is only on disk
         self._is_read = self._is_copy_tried = False
         self._refusal = self._reported = ""
-        self.wake: Callable[[], None] = lambda: None  # rouses whoever calls `flush`
+        self.wake: Callable[[], None] = lambda: None  # wakes the thread that calls `flush`
         try:
             self._restore()
         except SinkError as error:
@@ -76,10 +75,10 @@ class Outbox:
         closed: Iterable[str] = (),
         saved: Mapping[str, bytes | None] | None = None,
     ) -> list[int]:
-        """Add messages, and with them note events as open or closed; their sequence numbers.
+        """Add messages, and note events as open or closed with them; the sequence numbers of the messages.
 
-        ``saved`` is kept as `save` would. All of it goes to the disk in one transaction. A waiting message with the
-        same non-empty key is replaced: the new one stands at the end.
+        ``saved`` is kept as by `save`. All of it is written in one transaction. A waiting message with the same
+        non-empty key is replaced; the new one is added at the end.
         """
         now_ns, wall_ns = self.clock.mono_ns(), self.clock.wall_ns()
         with self._lock:
@@ -95,9 +94,9 @@ class Outbox:
         return seqs
 
     def pending(self, limit: int, after_seq: int = 0) -> list[QueuedMessage]:
-        """At most ``limit`` messages behind ``after_seq`` that may leave, oldest first; parked ones are left out.
+        """At most ``limit`` messages after ``after_seq`` that may be sent, oldest first, without parked ones.
 
-        Those whose content is on the disk alone are waited for, unless the disk is in trouble: then they are passed by.
+        A message whose content is only on disk is waited for, unless the disk is in trouble: then it is skipped.
         """
         now_ns, may_pass = self.clock.mono_ns(), bool(self.trouble)
         found: list[QueuedMessage] = []
@@ -118,21 +117,21 @@ class Outbox:
 
     @property
     def next_s(self) -> float | None:
-        """Seconds until the first message that waits for the disk may leave without it; None when none does."""
+        """Seconds until the first message that waits for the disk may be sent without it; None when none waits."""
         now_ns, grace_ns = self.clock.mono_ns(), nanoseconds(self.GRACE_S)
         with self._lock:
             leaves_ns = next((ns + grace_ns for ns in self._backlog.held_since() if ns + grace_ns > now_ns), None)
         return None if leaves_ns is None else seconds(leaves_ns - now_ns)
 
     def acknowledge(self, *seqs: int) -> None:
-        """Forget messages that the broker has; unknown numbers are fine (the message was replaced meanwhile)."""
+        """Remove messages that the broker has; unknown numbers are ignored (the message was replaced meanwhile)."""
         with self._lock:
             for seq in seqs:
                 self._backlog.remove(seq)
         self.wake()
 
     def park(self, *seqs: int) -> None:
-        """Set aside messages that the broker refused: kept on disk, not pending until `unpark`."""
+        """Park messages that the broker refused: kept on disk, not pending until `unpark`."""
         with self._lock:
             for seq in seqs:
                 self._backlog.park(seq)
@@ -148,15 +147,15 @@ class Outbox:
         return count
 
     def open_events(self) -> dict[str, bytes]:
-        """What was given for each event that is open, by id."""
+        """The noted bytes of each open event, by id."""
         return self._of_kind(_OPEN)
 
     def saved(self) -> dict[str, bytes]:
-        """Everything kept with `save`, by name."""
+        """All values kept with `save`, by name."""
         return self._of_kind(_SAVED)
 
     def save(self, name: str, value: bytes | None) -> None:
-        """Keep a small value over restarts; None forgets it."""
+        """Keep a small value over restarts; None deletes it."""
         with self._lock:
             if self._backlog.facts.get((_SAVED, name)) == value:
                 return
@@ -171,19 +170,19 @@ class Outbox:
 
     @property
     def depth(self) -> int:
-        """Messages waiting, parked ones included."""
+        """The number of waiting messages, including parked ones."""
         with self._lock:
             return len(self._backlog)
 
     @property
     def unsent(self) -> int:
-        """Messages waiting, without the parked ones."""
+        """The number of waiting messages without the parked ones."""
         with self._lock:
             return self._backlog.unsent
 
     @property
     def held(self) -> int:
-        """Messages that are in memory alone, because the disk has not taken them yet."""
+        """The number of messages that are only in memory, because they are not written yet."""
         with self._lock:
             return self._backlog.held
 
@@ -196,12 +195,12 @@ class Outbox:
 
     @property
     def is_read(self) -> bool:
-        """Whether what an earlier run left is known."""
+        """Whether the content of an earlier run was read."""
         return self._is_read
 
     @property
     def trouble(self) -> str:
-        """What the disk does not do, as a sentence; empty when nothing is wrong."""
+        """What is wrong with the disk, as a sentence; empty when all is well."""
         writing_since_ns = self._writing_since_ns
         takes_s = 0.0 if writing_since_ns is None else seconds(self.clock.mono_ns() - writing_since_ns)
         if self._refusal or not (self._is_slow or takes_s >= self.SLOW_S):
@@ -209,7 +208,7 @@ class Outbox:
         return f"{self.path}: the disk takes seconds to write; alerts leave from memory and are written when it does"
 
     def report(self) -> None:
-        """Measure, and log what is wrong with the disk when that changed. Never waits for it."""
+        """Update the metrics, and log changes of `trouble`. Never waits for the disk."""
         self._metrics.outbox_depth.set(self.depth)
         self._metrics.outbox_age_s.set(self.age_s)
         self._metrics.outbox_held.set(self.held)
@@ -219,14 +218,14 @@ class Outbox:
             self._reported = trouble
 
     def flush(self) -> bool:
-        """Bring the disk up to what memory says, in one transaction; whether it is. Waits for the disk as long as that
-        takes; what it refuses stays in memory, is `trouble`, and is written with the next call that can."""
+        """Write all changes to disk, in one transaction; whether that worked. Waits for the disk as long as that
+        takes. Changes that it refuses stay in memory, are `trouble`, and are written by a later call."""
         with self._disk:
             try:
                 self._restore()
                 try:
                     self._write()
-                finally:  # a disk that is full can be read
+                finally:  # a full disk can still be read
                     if self._is_starved:
                         self._is_starved = False
                         self._fetch(ahead=OutboxBacklog.READ_AT_ONCE)
@@ -238,7 +237,7 @@ class Outbox:
         return not self._refusal
 
     def close(self) -> None:
-        """Write what memory holds, as far as the disk takes it, and close the file."""
+        """Write what memory holds, as far as the disk accepts it, and close the file."""
         self.flush()
         with self._disk:
             self.file.close()
@@ -248,7 +247,7 @@ class Outbox:
             return {name: value for (kind, name), value in self._backlog.facts.items() if kind == wanted}
 
     def _leaves_ns(self, seq: int) -> int:
-        """When a message may leave: 0 for one that is on the disk, or that the disk refused."""
+        """When a message may be sent: 0 for one that is on disk, or that the disk refused."""
         appended_ns = self._backlog.held_since_ns(seq)
         if appended_ns is None or self._refusal:
             return 0
@@ -288,11 +287,11 @@ class Outbox:
                 self._backlog.mark_written(change)
 
     def _refuse(self, why: str) -> None:
-        """The disk took nothing: what waits may leave without it."""
+        """Note that the disk refused: waiting messages may be sent without it."""
         self._refusal = why
 
     def _restore(self) -> None:
-        """Read what an earlier run left, once. SinkError when the disk does not give it."""
+        """Read the content of an earlier run, once. SinkError when the disk cannot read it."""
         if self._is_read:
             return
         try:
@@ -308,7 +307,8 @@ class Outbox:
         self._fetch(ahead=sum(size <= OutboxBacklog.CACHED_BYTES for size in sizes))
 
     def _restore_from_copy(self) -> None:
-        """Read what an earlier run left in a file that cannot be written; number from far above where that fails."""
+        """Read the content of an earlier run from a file that cannot be written; when that fails, numbers begin far
+        above."""
         found = self.file.read_copy(ALL_MESSAGES, *HEADER_QUERIES[1:]) if self.file.exists else None
         if found is not None:
             rows, last, facts = found
@@ -324,7 +324,7 @@ class Outbox:
             self._is_read = True
 
     def _fetch(self, ahead: int) -> None:
-        """Read the content of the ``ahead`` oldest messages where it is on the disk alone."""
+        """Read the content of those of the ``ahead`` oldest messages that have it only on disk."""
         while True:
             with self._lock:
                 wanted = self._backlog.missing_content(ahead)

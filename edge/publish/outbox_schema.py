@@ -1,6 +1,6 @@
-"""What the outbox's SQLite file holds, and how messages and changes become rows of it.
+"""The schema of the outbox database, and the conversion of messages and changes to rows. Pure.
 
-A look at what a stopped daemon keeps over restarts, without opening its outbox for writing.
+`saved_thresholds` reads the outbox of a stopped daemon without opening it for writing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PROBE: Statement = ("UPDATE sqlite_sequence SET seq = seq", ())
 
 
 def statements(change: OutboxChange) -> Iterator[Statement]:
-    """What brings the file up to a change."""
+    """The statements that write a change."""
     for seq in change.gone:
         yield "DELETE FROM messages WHERE seq = ?", (seq,)
     for seq, waiting in change.added.items():
@@ -64,13 +64,14 @@ def _fact(fact: Fact, value: bytes | None) -> Statement:
 
 
 def to_waiting(row: tuple[Any, ...]) -> QueuedMessage:
-    """A row of `SELECT_MESSAGES`."""
+    """The message of a row of `SELECT_MESSAGES`."""
     seq, topic, payload, qos, retain, key, wall_ns = row
     return QueuedMessage(seq, Message(topic, payload, qos, bool(retain), key), wall_ns)
 
 
 def saved_thresholds(outbox: Path) -> list[tuple[str, str, float]]:
-    """(camera, label, enter) set by command and kept in ``outbox``; empty where a daemon holds the file or none ran."""
+    """(camera, label, enter) set by command and kept in ``outbox``; empty while a daemon holds the file, or without
+    one."""
     if not outbox.is_file():
         return []
     try:

@@ -1,4 +1,4 @@
-"""What the broker refuses is parked: it stays on disk, lets the rest pass, and is tried again, ever more seldom."""
+"""Parking of messages that the broker refuses: they stay on disk, let others pass, and are retried with back-off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class ParkingPolicy:
-    """Which messages of the outbox are parked and until when. Used on the publisher's thread."""
+    """Decides which messages of the outbox are parked and until when. Used on the publisher's thread."""
 
     FIRST_S, LONGEST_S = 60.0, 3600.0
     OVERHEAD = 64  # bytes of a packet beyond topic and payload, generously
@@ -36,7 +36,7 @@ class ParkingPolicy:
         return message.topic in self._refused_topics
 
     def note_refusal(self, topic: str, reason: str) -> None:
-        """The broker refused a message to ``topic``."""
+        """Note that the broker refused a message to ``topic``."""
         self._metrics.drops.labels("mqtt", "refused").inc()
         if topic not in self._refused_topics:
             log.warning(
@@ -47,26 +47,26 @@ class ParkingPolicy:
         self._refused_topics[topic] = reason
 
     def park(self, seqs: Sequence[int]) -> None:
-        """Park refused messages; they are tried again after a minute at first."""
+        """Park refused messages; the first retry is after a minute."""
         if self._unpark_ns is None:
             self._unpark_ns = self._clock.mono_ns() + nanoseconds(self._park_s)
             self._park_s = min(self.LONGEST_S, 2 * self._park_s)
         self._outbox.park(*seqs)
 
     def set_aside(self, seq: int) -> None:
-        """Park a message at which the broker drops every connection; new connections do not bring it back."""
+        """Park a poison message, at which the broker drops every connection; new connections do not retry it."""
         self._has_poison = True
         self._unpark_ns = self._clock.mono_ns() + nanoseconds(self.LONGEST_S)
         self._outbox.park(seq)
 
     def begin_connection(self) -> None:
-        """A new connection tries everything again, unless one message is to blame for the last ones."""
+        """Retry everything on a new connection, unless a poison message caused the last losses."""
         if not self._has_poison:
             self._park_s = self.FIRST_S
             self._release()
 
     def release_due(self) -> None:
-        """Have parked messages tried again when their time has come."""
+        """Release parked messages whose retry is due."""
         if self._unpark_ns is not None and self._clock.mono_ns() >= self._unpark_ns:
             self._release()
 

@@ -1,6 +1,6 @@
-"""The JSON objects that go out, as types: `edge.publish.schema` derives docs/schema/ from them.
+"""The published JSON objects as types; `edge.publish.schema` derives docs/schema/ from them. Pure.
 
-UTF-8, snake_case, times in ISO 8601 UTC with milliseconds, a ``schema`` number in each. Keys are only ever added.
+UTF-8, snake_case, times in ISO 8601 UTC with milliseconds, a ``schema`` number in each. Keys are only added.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ def health_payload(
 
 
 def held_back_payload(camera: str, held: Sequence[HeldBack]) -> dict[str, Any]:
-    """The object published on ``<camera>/held_back``, of what is that camera's among ``held``."""
+    """The object published on ``<camera>/held_back``, from that camera's part of ``held``."""
     own = [one for one in held if one.camera == camera]
     total = sum(one.limited for one in own)
     return asdict(HeldBackPayload(SCHEMA, camera, total, {one.label: _held(one) for one in own}))
@@ -291,7 +291,7 @@ def thresholds_payload(camera: str, armed: bool, labels: Mapping[str, ThresholdP
 
 
 def to_json(payload: Mapping[str, Any]) -> bytes:
-    """A payload as UTF-8 JSON. ValueError for a number that JSON has not (NaN, infinity)."""
+    """A payload as UTF-8 JSON. ValueError for a number that JSON does not have (NaN, infinity)."""
     return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 

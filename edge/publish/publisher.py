@@ -1,8 +1,8 @@
-"""From the outbox to the broker: one step at a time, on the publisher's thread.
+"""Sends messages from the outbox to the broker, one step at a time, on the publisher's thread.
 
-A message leaves the outbox when the broker acknowledged it. At most a window of them is in flight, in order; after a
-lost connection everything unacknowledged goes again, in order (`ConnectionPolicy`). What the broker refuses is parked
-(`ParkingPolicy`). Nothing here waits for the disk.
+A message is removed from the outbox when the broker acknowledged it. A limited number is in flight, in order; after a
+lost connection all unacknowledged messages are sent again, in order (`ConnectionPolicy`). Messages that the broker
+refuses are parked (`ParkingPolicy`). Nothing here waits for the disk.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from edge.types import Message, nanoseconds, seconds
 
 
 class LatencyTracker:
-    """From the media behind a message to the broker's answer, for the metrics. Thread-safe."""
+    """Measures the latency from a message's media to the broker's answer, for the metrics. Thread-safe."""
 
     MAX_TRACKED = 2000
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._behind: dict[int, tuple[int, int]] = {}  # message -> when its media had come, and the model's time
+        self._behind: dict[int, tuple[int, int]] = {}  # message -> arrival of its media, and the model's time
 
     def track(self, ready: Mapping[int, int], infer_ns: int) -> None:
-        """The media behind messages came at these times, and the model took ``infer_ns`` for it."""
+        """Note when the media of messages arrived, and that the model took ``infer_ns`` for it."""
         with self._lock:
             self._behind.update((seq, (ready_ns, infer_ns)) for seq, ready_ns in ready.items())
             while len(self._behind) > self.MAX_TRACKED:
                 del self._behind[next(iter(self._behind))]
 
     def acknowledged(self, seq: int, sent_ns: int, now_ns: int) -> None:
-        """The broker has message ``seq``."""
+        """Note that the broker has message ``seq``."""
         self._metrics.publish_s.observe(seconds(now_ns - sent_ns))
         with self._lock:
             behind = self._behind.pop(seq, None)
@@ -51,9 +51,10 @@ class LatencyTracker:
 
 
 class Publisher:
-    """Moves messages; `step` on one thread, `announce`, `send` and `nudge` from any.
+    """Sends messages; `step` on one thread, `announce`, `send` and `nudge` from any.
 
-    ``hello`` and ``goodbye`` are the first and the last message of a connection; ``on_message`` gets what arrives.
+    ``hello`` and ``goodbye`` are the first and the last message of a connection; ``on_message`` gets incoming
+    messages.
     """
 
     IDLE_S = 1.0
@@ -80,7 +81,7 @@ class Publisher:
         self._sent: dict[int, int] = {}  # sequence number -> when it was sent
 
     def announce(self, messages: Iterable[Message]) -> None:
-        """Retained state that is sent when it changes and at every connection."""
+        """Set retained state, which is sent when it changes and at every connection."""
         self._direct.announce(messages)
         self.nudge()
 
@@ -98,9 +99,9 @@ class Publisher:
         self.nudge()
 
     def nudge(self, ready: Mapping[int, int] | None = None, infer_ns: int = 0) -> None:
-        """Have the thread look now; ``ready``: when the media behind outbox messages had come, for the latency.
+        """Wake the thread; ``ready``: when the media of outbox messages had arrived, for the latency.
 
-        ``infer_ns`` is what the model took of that.
+        ``infer_ns`` is the model's share of it.
         """
         if ready:
             self._latency.track(ready, infer_ns)
@@ -108,22 +109,22 @@ class Publisher:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is there."""
+        """Whether the broker is connected."""
         return self._policy.up
 
     @property
     def trouble(self) -> str:
-        """What keeps it from connecting, as a sentence; empty when nothing does."""
+        """Why it does not connect, as a sentence; empty when all is well."""
         return self._policy.trouble
 
     def run(self, stop: threading.Event) -> None:
-        """The thread: step until ``stop`` is set (and `nudge` was called)."""
+        """The thread's loop: step until ``stop`` is set (and `nudge` was called)."""
         while not stop.is_set():
             wait_s = self.step()
             self._clock.wait(self._wake, wait_s)
 
     def step(self) -> float:
-        """Do what can be done now; seconds until there may be more to do without a nudge."""
+        """Do what can be done now; seconds until there may be more work without a nudge."""
         self._wake.clear()
         for incoming in self._link.take_incoming():
             self._on_message(incoming)
@@ -144,7 +145,7 @@ class Publisher:
         return self.IDLE_S if next_s is None else min(self.IDLE_S, next_s)
 
     def drain(self, timeout_s: float) -> bool:
-        """Send what waits for at most ``timeout_s``, say goodbye, disconnect; whether the outbox is empty.
+        """Send what waits for at most ``timeout_s``, then ``goodbye``, and disconnect; whether the outbox is empty.
 
         Call it when `run` has ended.
         """

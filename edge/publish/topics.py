@@ -1,8 +1,7 @@
-"""What goes to which topic: values of the pipeline in, messages out. Pure functions over one topic root.
+"""Topics and their messages: values of the pipeline in, messages out. Pure functions over one topic root.
 
-docs/reference/topics.md is the reference; a test compares it with this file.
-
-What is published about: the node, its cameras and their labels.
+`NodeDescription` lists the node's cameras and labels. docs/reference/topics.md is the reference; a test compares it
+with this file.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Topics:
 
     @property
     def root(self) -> str:
-        """Where all of them start."""
+        """The common prefix of all topics."""
         return f"edge/{self.site}/{self.node}"
 
     @property
@@ -74,7 +73,7 @@ class Topics:
         return f"{self.root}/reply"
 
     def event(self, camera: str) -> str:
-        """One object a phase of an event."""
+        """One object for each phase of an event."""
         return f"{self.root}/{camera}/event"
 
     def state(self, camera: str, label: str) -> str:
@@ -90,11 +89,11 @@ class Topics:
         return f"{self.root}/{camera}/thresholds"
 
     def threshold(self, camera: str, label: str) -> str:
-        """The threshold of one label, as a number; ``/set`` behind it changes it, ``/state`` tells it."""
+        """The threshold of one label, as a number; ``/set`` after it changes it, ``/state`` reports it."""
         return f"{self.root}/{camera}/{label}/threshold"
 
     def armed(self, camera: str) -> str:
-        """Whether events are published; ``/set`` behind it changes it, ``/state`` tells it."""
+        """Whether events are published; ``/set`` after it changes it, ``/state`` reports it."""
         return f"{self.root}/{camera}/armed"
 
     def held_back(self, camera: str) -> str:
@@ -102,20 +101,20 @@ class Topics:
         return f"{self.root}/{camera}/held_back"
 
     def evidence(self, camera: str) -> str:
-        """What was kept of an event."""
+        """The evidence of an event."""
         return f"{self.root}/{camera}/evidence"
 
     def snapshot(self, camera: str) -> str:
-        """The picture of the last event, or a fresh one after a command."""
+        """The picture of the last event, or a new one after a command."""
         return f"{self.root}/{camera}/snapshot"
 
     def last_event(self, camera: str) -> str:
-        """The newest event, for those who come later."""
+        """The newest event, for later subscribers."""
         return f"{self.root}/{camera}/last_event"
 
     @property
     def digest(self) -> str:
-        """What happened in a day."""
+        """The digest of a day."""
         return f"{self.root}/digest"
 
     @property
@@ -130,7 +129,7 @@ def status_message(topics: Topics, status: bytes) -> Message:
 
 
 def state_message(topics: Topics, camera: str, label: str, on: bool) -> Message:
-    """Whether an event of this label is open, retained; of several that wait the newest goes out."""
+    """Whether an event of this label is open, retained; of several that wait only the newest is sent."""
     topic = topics.state(camera, label)
     return Message(topic, _on(on), 1, retain=True, key=topic)
 
@@ -156,7 +155,7 @@ def held_back_message(topics: Topics, camera: str, held: Sequence[HeldBack]) -> 
 def threshold_messages(
     topics: Topics, thresholds: Iterable[ThresholdState], armed: Mapping[str, bool]
 ) -> list[Message]:
-    """Thresholds and arming in force, retained: a number or word each, and one object a camera in ``armed``."""
+    """Thresholds and arming in force, retained: a number or word each, and one object for each camera in ``armed``."""
     by_camera: dict[str, dict[str, ThresholdPayload]] = {camera: {} for camera in armed}
     messages = []
     for t in thresholds:
@@ -173,14 +172,14 @@ def threshold_messages(
 
 
 class ScoreRateLimiter:
-    """Lets one score a camera through per second."""
+    """Allows one score per second and camera."""
 
     def __init__(self, interval_ns: int = NS_PER_S) -> None:
         self._interval_ns = interval_ns
         self._last: dict[str, int] = {}
 
     def allow(self, camera: str, now_ns: int) -> bool:
-        """Whether a score of ``camera`` may go out at ``now_ns``."""
+        """Whether a score of ``camera`` may be sent at ``now_ns``."""
         last = self._last.get(camera)
         if last is not None and now_ns - last < self._interval_ns:
             return False
@@ -197,7 +196,7 @@ class NodeDescription:
     """The node's topics, its version and model, and the labels of every camera, health labels included.
 
     ``thresholds`` are the labels whose threshold can be set. Without ``home_assistant_prefix`` there is no discovery,
-    without ``frigate`` there are no topics of Frigate's. ``links`` say what is kept of events and where it is served.
+    without ``frigate`` there are no Frigate topics. ``links`` has the URLs of events and the files that are kept.
     """
 
     topics: Topics

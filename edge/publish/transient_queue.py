@@ -1,4 +1,4 @@
-"""Messages past the outbox: retained state that is told at every connection, scores, and answers. In memory only."""
+"""Messages that bypass the outbox: retained state sent at every connection, scores, and answers. In memory only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TransientQueue:
         self._queue: deque[Item] = deque()
 
     def announce(self, messages: Iterable[Message]) -> None:
-        """Retained state: queued when it changed, and told again at every connection."""
+        """Set retained state: queued when it changed, and sent again at every connection."""
         with self._lock:
             for message in messages:
                 if self._announced.get(message.topic) != message:
@@ -43,17 +43,17 @@ class TransientQueue:
             self._push((message, correlation))
 
     def push_front(self, item: Item) -> None:
-        """Put back what could not be sent."""
+        """Put back an item that could not be sent."""
         with self._lock:
             self._queue.appendleft(item)
 
     def pop(self) -> Item | None:
-        """The next one, if any."""
+        """The next item, if any."""
         with self._lock:
             return self._queue.popleft() if self._queue else None
 
     def begin_connection(self, hello: Message) -> None:
-        """A connection begins: first ``hello``, then all state, then the answers that wait."""
+        """Queue for a new connection: first ``hello``, then all state, then the answers that wait."""
         with self._lock:
             waiting = [item for item in self._queue if item[0].qos > 0 and item[0].topic not in self._announced]
             self._queue = deque([(hello, None), *((m, None) for m in self._announced.values()), *waiting])

@@ -1,7 +1,6 @@
-"""What is published, brought to the disk: the outbox at once, then the JSON lines of what is safe there.
+"""Writes published messages to disk: the outbox at once, then the JSON lines of messages that are safe there.
 
-Two thin threads drive it, ``outbox`` and ``jsonl``: a reader of standard output that has stopped reading holds up
-neither the outbox nor anybody else.
+It runs on two threads, ``outbox`` and ``jsonl``, so that a stalled reader of standard output blocks nothing else.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class JsonLinesSink:
-    """Events as JSON lines, the object of the event topic, one a line, appended to ``path`` (``-``: standard output).
+    """Events as JSON lines, each the object of the event topic, appended to ``path`` (``-``: standard output).
 
-    `put` only queues and may be called from any thread; `step`, on one, writes what waits. InputError where that is a
-    folder or below a file; what the disk refuses is told once, and tried again with every line."""
+    `put` only queues and may be called from any thread; `step`, on one thread, writes what waits. InputError when
+    ``path`` is a folder or below a file. Errors of the disk are logged once; every line tries again."""
 
     MAX_LINES = 10_000
 
@@ -39,7 +38,7 @@ class JsonLinesSink:
         self._path = str(path)
         self._failed = self._torn = False
         self._file: FileIO | None = None
-        self.lost = 0  # lines for which no room was left, since it was logged last
+        self.lost = 0  # lines dropped for lack of room since the last log line
         try:
             self._open()
         except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
@@ -48,13 +47,13 @@ class JsonLinesSink:
             self._fail(error)
 
     def put(self, payloads: Iterable[Mapping[str, Any]]) -> None:
-        """Queue lines; the oldest of too many are lost, and how many is logged."""
+        """Queue lines; when too many wait, the oldest are dropped and their number is logged."""
         lines = [to_json(payload) + b"\n" for payload in payloads]
         self.lost += max(0, len(self._waiting) + len(lines) - self.MAX_LINES)
         self._waiting.extend(lines)
 
     def step(self) -> None:
-        """Write what is queued. A line that the disk or the reader does not take is lost, with one warning."""
+        """Write what is queued. A line that the disk or the reader refuses is lost, with one warning."""
         with self._lock:
             while self._waiting:
                 self._write(self._waiting.popleft())
@@ -93,13 +92,13 @@ class JsonLinesSink:
             sys.stdout.flush()
             return
         whole = b"\n" + line if self._torn else line
-        self._torn = file.write(whole) != len(whole)  # a disk that is full in mid-line
+        self._torn = file.write(whole) != len(whole)  # the disk was full in mid-line
 
 
 class DiskWriter:
     """Writes the outbox and then the lines. ``after`` is called after each flush, on the thread that flushed."""
 
-    RETRY_S = 1.0  # between two tries of a disk that refuses
+    RETRY_S = 1.0  # between two tries of a failing disk
 
     def __init__(self, outbox: Outbox, jsonl: JsonLinesSink | None, clock: Clock, after: Callable[[], None]) -> None:
         self._outbox, self._jsonl, self._clock, self._after = outbox, jsonl, clock, after
@@ -110,7 +109,7 @@ class DiskWriter:
         outbox.wake = self._wake.set
 
     def write_lines(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Write ``lines`` when what was appended to the outbox so far is on the disk, or was refused by it."""
+        """Write ``lines`` when all that was appended to the outbox so far is on disk, or was refused by it."""
         if self._jsonl is not None:
             before = len(self._lines)
             self._lines.extend(more := list(lines))
@@ -118,7 +117,7 @@ class DiskWriter:
             self._wake.set()
 
     def flush(self) -> bool:
-        """Write what waits, on the calling thread and as long as that takes; whether the disk has it all."""
+        """Write what waits, on the calling thread and as long as that takes; whether all of it is on disk."""
         with self._flushing:
             count = len(self._lines)
             is_written = self._outbox.flush()
@@ -138,7 +137,7 @@ class DiskWriter:
             threads.start("jsonl", lambda _cancel: self._run_lines())
 
     def stop(self, threads: ThreadGroup, timeout_s: float) -> None:
-        """Write what waits, for ``timeout_s`` where the disk hangs, and close the files."""
+        """Write what waits, for at most ``timeout_s`` when the disk hangs, and close the files."""
         self._ended.set()
         self._wake.set()
         if threads.has_ended("outbox", timeout_s):

@@ -1,4 +1,4 @@
-"""Recordings as rows of the model's inputs, with what the fp32 graph says: for calibration and comparison."""
+"""Windows of recordings as rows of the model's inputs, with the fp32 outputs, for calibration and comparison."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _CONFIG = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: 
 
 
 def record_windows(folder: ModelFolder, files: Sequence[Path], most: int, progress: Progress) -> CalibrationSet:
-    """The most diverse windows of ``files``; those that cannot be read are named in the log and left out.
+    """The most diverse windows of ``files``; files that cannot be read are logged and left out.
 
-    InputError where no file gives a window; KeyboardInterrupt where ``progress`` says False.
+    InputError when no file gives a window; KeyboardInterrupt when ``progress`` returns False.
     """
     graph = ReferenceGraph(folder)
     try:

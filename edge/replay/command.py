@@ -1,7 +1,4 @@
-"""The command itself: options, files, progress and exit code.
-
-What a replay writes: events as JSON lines, and `scores.csv`.
-"""
+"""`edge replay`: options, files, progress and exit code; writes events as JSON lines, and `scores.csv`."""
 
 from __future__ import annotations
 
@@ -34,10 +31,11 @@ _DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt
 
 
 class ScoresCsv:
-    """One row a window: ``file,t_s``, a column a label, ``anomaly``, and what picture and sound added to the top label.
+    """One row for each window: ``file,t_s``, a column for each label, ``anomaly``, and the contributions of picture and
+    sound to the top label.
 
-    A window that could not be scored has empty cells, and so has a label that nothing in the window could evidence;
-    ``anomaly`` is empty as long as nothing was learned of a site.
+    Cells are empty for a window that could not be scored, and for a label without its modalities; ``anomaly`` is empty
+    without a normal model.
     """
 
     def __init__(self, out: TextIO, labels: Sequence[str], hop_s: float) -> None:
@@ -101,9 +99,9 @@ def run(
     profile: Path | None = None,
     camera: str | None = None,
 ) -> int:
-    """Replay ``files``: 0, or 2 when any could not be read (the others are replayed all the same).
+    """Replay ``files``: 0, or 2 when any could not be read (the others are still replayed).
 
-    ``profile`` is what was learned of the site; it takes the place of the configuration's. ``camera``: whose they are.
+    ``profile`` is the site's profile, instead of the configured one. ``camera``: the camera of the recordings.
     """
     loaded = load(config_path, needs=OFFLINE) if config_path else parse(_DEFAULTS)
     if camera is not None and (config_path is None or camera not in loaded.config.cameras):
@@ -132,7 +130,7 @@ def run(
 
 
 def parse_start(text: str | None) -> int:
-    """An ISO 8601 time as Unix nanoseconds (UTC unless it says otherwise); 1970 for None; InputError if unreadable."""
+    """An ISO 8601 time as Unix nanoseconds (UTC unless it has an offset); 1970 for None; InputError if unreadable."""
     if text is None:
         return 0
     try:
@@ -146,7 +144,7 @@ def parse_start(text: str | None) -> int:
 
 @dataclass(frozen=True)
 class _RecordingWriter:
-    """Writes what one recording gives."""
+    """Writes the results of one recording."""
 
     path: Path
     lines: EventJsonLines

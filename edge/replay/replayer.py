@@ -1,8 +1,6 @@
-"""Recordings through the pipeline, on one thread, under a virtual clock that follows the media.
+"""Runs recordings through the pipeline, on one thread, under a virtual clock that follows the media.
 
-A second thread decodes ahead; what it reads is looked at in its order, so that the result is the same each time.
-
-A recording decoded ahead of whoever looks at it: on a thread of its own, in the same order, bounded.
+A second thread decodes ahead, bounded; its items are processed in order, so that the result is the same each time.
 """
 
 from __future__ import annotations
@@ -33,14 +31,14 @@ from edge.pipeline import Pipeline, StepResult
 from edge.types import U8, Event, Frame, MediaItem, Phase, Scores, seconds
 
 DECODE_THREADS = 2
-"""A recording's pictures are decoded on so many, beside the thread that looks at them."""
+"""Threads that decode a recording's pictures, beside the thread that processes them."""
 PREFETCHED_ITEMS = 48
 """Items decoded ahead: two to three seconds of a recording with sound."""
 _PUT_TIMEOUT_S = 0.2
 
 
 class ReplayListener(Protocol):
-    """Who is told what a recording gave, in the order of its media."""
+    """Gets the results of a recording, in the order of its media."""
 
     def on_scores(self, scores: Scores) -> None:
         """One window was scored."""
@@ -53,7 +51,7 @@ class ReplayListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplaySummary:
-    """What one recording gave."""
+    """The summary of one recording."""
 
     windows: int
     events: int
@@ -117,7 +115,7 @@ class Replay:
         options = SourceOptions(spec.privacy_masks if spec is not None else (), threads=DECODE_THREADS)
         geometry = self._model.manifest.geometry
         file = FileSourceConfig(type="file", path=path.absolute(), pace="fast")
-        decode_clock = VirtualClock(self._wall_start_ns)  # what is read ahead is stamped by its own time alone
+        decode_clock = VirtualClock(self._wall_start_ns)  # items read ahead are stamped by their own time
         source = open_source(name, file, geometry, decode_clock, self._metrics, Path(), options)
         buffer = CameraBuffer(name, geometry, clock, self._config.windows, self._config.health, self._metrics)
         detector = Detector(self._config, self._manifest, clock, cameras=[name])
@@ -164,7 +162,7 @@ def _run_due(pipeline: Pipeline, clock: VirtualClock) -> Iterator[ReplayStep]:
 
 
 class _EndOfItems:
-    """What the thread puts last: nothing more comes, or why."""
+    """The last item of the thread: the end, or the error."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
@@ -177,13 +175,13 @@ class PrefetchingReader:
         self._source = source
         self._queue: queue.Queue[MediaItem | _EndOfItems] = queue.Queue(most)
         self._stop = threading.Event()
-        # One picture is written while ``most`` wait and one is looked at.
+        # One picture is written while ``most`` wait and one is processed.
         self._pixels: list[U8] = []
         self._n_pixels = most + 2
         self._turn = 0
 
     def items(self) -> Generator[MediaItem, None, None]:
-        """All items in their order; what the source raises is raised here, after what came before it."""
+        """All items in order; an error of the source is raised here, after the items before it."""
         thread = threading.Thread(target=self._read, name="decode", daemon=True)
         thread.start()
         try:
@@ -208,7 +206,7 @@ class PrefetchingReader:
             self._put(_EndOfItems())
 
     def _copy(self, frame: Frame) -> Frame:
-        """The frame with pixels of its own."""
+        """The frame with a copy of its pixels."""
         if len(self._pixels) < self._n_pixels:
             self._pixels.append(np.empty_like(frame.image))
         pixels = self._pixels[self._turn % self._n_pixels]

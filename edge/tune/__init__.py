@@ -1,1 +1,1 @@
-"""`edge tune`: thresholds from recordings, decided by the same code as live, with what they would have changed."""
+"""`edge tune`: thresholds from recordings, with their effect, decided by the same code as live."""

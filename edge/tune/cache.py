@@ -1,11 +1,8 @@
-"""What recordings gave, kept in a folder: a sub-folder a recording and setting, written whole or not at all.
+"""The cache of scored recordings: a sub-folder for each recording and setting, written completely or not at all.
 
-A recording is scored again when the file, the model, what was learned, or a setting that scores follow from changes.
-
-The steps of one recording as arrays: everything that decisions need, losslessly; the model's features are left out.
-
-`pack_moments` and `unpack_moments` are inverse but for ``embedding``, ``features`` and ``picture``, which no decision
-looks at.
+A recording is scored again when the file, the model, the profile, or a setting that affects scores changes. The steps
+are kept losslessly as arrays. `pack_moments` and `unpack_moments` are inverse, except for ``embedding``, ``features``
+and ``picture``, which no decision uses.
 """
 
 from __future__ import annotations
@@ -35,7 +32,7 @@ from edge.status import CameraStatus, SensorStatus, SourceState, StreamStatus
 from edge.tune.recordings import fingerprint
 from edge.types import Box, Contribution, Scores
 
-STEPS_PER_FILE = 2400  # steps in one file: what bounds the memory
+STEPS_PER_FILE = 2400  # steps in one file; bounds the memory
 _DONE = "done.json"
 _SETTINGS = ("prompts", "anomaly", "windows", "health")
 Arrays = dict[str, NDArray[Any]]
@@ -57,7 +54,7 @@ def scoring_key(config: Config, manifest: Manifest, version: ProfileVersion | No
 
 @dataclass(frozen=True, slots=True)
 class ScoringFacts:
-    """What one recording came to: seconds of media, windows, and seconds that the scoring took."""
+    """One scored recording: seconds of media, number of windows, and seconds of scoring."""
 
     media_s: float
     windows: int
@@ -72,14 +69,14 @@ class ScoreCache:
         self._setting = setting
 
     def facts(self, path: Path) -> ScoringFacts | None:
-        """What is kept of a recording; None when it must be scored. InputError when it cannot be read."""
+        """The facts of a kept recording; None when it must be scored. InputError when it cannot be read."""
         try:
             return ScoringFacts(**json.loads((self._place(path) / _DONE).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
     def moments(self, path: Path, camera: str) -> Iterator[ReplayStep]:
-        """The kept steps of a recording, as of ``camera``; SinkError when they are damaged."""
+        """The kept steps of a recording, attributed to ``camera``; SinkError when they are damaged."""
         place = self._place(path)
         for file in sorted(place.glob("*.npz")):
             try:
@@ -90,7 +87,7 @@ class ScoreCache:
                 raise SinkError(f"{file}: damaged ({error}); remove {place} and tune again") from error
 
     def store(self, path: Path, moments: Iterable[ReplayStep]) -> Iterator[ReplayStep]:
-        """Pass ``moments`` on and keep them; nothing is kept unless all came. `commit` makes it count."""
+        """Pass ``moments`` on and keep them, if all arrive. `commit` makes them valid."""
         aside = self._aside(path)
         try:
             shutil.rmtree(aside, ignore_errors=True)
@@ -108,7 +105,7 @@ class ScoreCache:
             raise SinkError(f"{aside}: cannot be written ({error.strerror}); give another --out") from error
 
     def commit(self, path: Path, facts: ScoringFacts) -> None:
-        """Everything of ``path`` was kept."""
+        """Note that ``path`` was kept completely."""
         place, aside = self._place(path), self._aside(path)
         text = json.dumps({"media_s": facts.media_s, "windows": facts.windows, "took_s": facts.took_s})
         try:
@@ -171,7 +168,7 @@ def unpack_moments(arrays: Mapping[str, NDArray[Any]], camera: str) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class _RaggedRows:
-    """What is kept of every window in a number that differs."""
+    """Rows of which every window has a different number."""
 
     at: NDArray[np.int64]
     rows: list[list[float]]
@@ -216,7 +213,7 @@ def _added(scores: Scores, names: Sequence[str]) -> list[tuple[float, float, flo
 
 
 def _smallest(rows: Sequence[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """f32 where that loses nothing, f64 otherwise."""
+    """f32 if that is lossless, else f64."""
     wide = np.array(rows, np.float64).reshape(len(rows), *shape)
     narrow = wide.astype(np.float32)
     return narrow if np.array_equal(narrow.astype(np.float64), wide, equal_nan=True) else wide

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Give the command line its command `tune`."""
+    """Add ``tune`` to the command line."""
     parser = subparsers.add_parser("tune", help="thresholds that suit a site, from its recordings")
     parser.add_argument(
         "recordings", nargs="+", metavar="RECORDING", help="files, folders of them, or patterns in quotes"
@@ -29,7 +29,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def main(args: argparse.Namespace) -> int:
-    """Tune and report: 0, or 2 when a recording could not be read (the others are used all the same)."""
+    """Tune and report: 0, or 2 when a recording could not be read (the others are still used)."""
     from edge.tune.workflow import TuneRequest, tune
 
     request = TuneRequest(

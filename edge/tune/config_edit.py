@@ -1,4 +1,4 @@
-"""Thresholds into a configuration's text: everything else, comments too, stays as it is written."""
+"""Edits thresholds in a configuration's text; everything else, including comments, stays as written. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RATE = "false_alarms_per_day"
 
 @dataclass(frozen=True, slots=True)
 class _TextEdit:
-    """Put ``text`` in the place of what stands from ``begin`` to ``end``."""
+    """Replace the text from ``begin`` to ``end`` by ``text``."""
 
     begin: int
     end: int
@@ -26,10 +26,10 @@ class _TextEdit:
 
 
 def with_enters(text: str, enters: Mapping[str, float], path: Path = Path("config.yaml")) -> str:
-    """``text`` with ``events.<label>.enter`` as given; a leave above it follows, false_alarms_per_day gives way.
+    """``text`` with new ``events.<label>.enter``; a leave above it is lowered, false_alarms_per_day is removed.
 
-    The result is parsed again and must say exactly that; InputError when the text is written in a way that cannot be
-    edited (an alias for all events, say).
+    The result is parsed again and must have exactly these values; InputError when the text cannot be edited (such as
+    an alias for all events).
     """
     if not enters:
         return text
@@ -48,19 +48,19 @@ def with_enters(text: str, enters: Mapping[str, float], path: Path = Path("confi
 
 
 def expected(config: Config, label: str, enter: float) -> RuleConfig:
-    """The rule that the edited text comes to."""
+    """The rule that the edited text must give."""
     rule = config.events.get(label, RuleConfig())
     leave = rule.leave if rule.leave is None or rule.leave <= enter else leave_of(enter)
     return rule.model_copy(update={"enter": enter, "leave": leave, _RATE: None})
 
 
 def leave_of(enter: float) -> float:
-    """What leave is where only enter is given: two thirds."""
+    """leave when only enter is set: two thirds of it."""
     return round(enter * 2 / 3, 4)
 
 
 def difference(before: str, after: str, path: Path) -> str:
-    """A unified diff, to be applied with `patch -p0` or by hand; empty where nothing changed."""
+    """A unified diff, for `patch -p0` or by hand; empty when nothing changed."""
     lines = difflib.unified_diff(
         before.splitlines(keepends=True), after.splitlines(keepends=True), str(path), str(path), n=2
     )
@@ -117,7 +117,7 @@ def _added(text: str, mapping: yaml.MappingNode, entry: str) -> _TextEdit:
 
 
 def _leaf_end(node: yaml.Node, at: int = 0) -> int:
-    """Where the last thing below ``node`` that is written there ends: a block's own end lies behind its comments."""
+    """The end of the last value below ``node``: the end of a block itself lies after its comments."""
     if isinstance(node, yaml.MappingNode) and node.value and (not node.flow_style or at == 0):
         key, value = node.value[-1]
         is_alias = value.start_mark.index < key.end_mark.index

@@ -1,4 +1,4 @@
-"""What people say happened in recordings: a table with the columns file, label, begin_s, end_s."""
+"""Labelled spans of recordings: a table with the columns file, label, begin_s, end_s."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Truth = Mapping[Path, tuple[LabelledSpan, ...]]
 
 
 def read_labels(table: Path, recordings: Sequence[Path], known: Collection[str]) -> tuple[Truth, list[str]]:
-    """The spans of every recording, none where nothing happened, and remarks.
+    """The spans of every recording (empty when nothing happened), and remarks.
 
-    A row's file is a path, as given or below the table's folder, or a name that only one recording has. Rows of
-    recordings that were not given are left out, with a remark. InputError names the line that is wrong.
+    A row's file is a path, as passed or below the table's folder, or a name that only one recording has. Rows of other
+    recordings are left out, with a remark. InputError names the faulty line.
     """
     found: dict[Path, list[LabelledSpan]] = {path: [] for path in recordings}
     absent: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Kept steps through the detector itself: the events that live would have had, and what its rules looked at."""
+"""Runs kept steps through the detector: the events that live operation would have given, and the values of rules."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from edge.types import NS_PER_S, Event, Phase, RuleValues, seconds
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """What the rules of one recording looked at: local times i64[n] and media times [n] of its windows, ``values``
-    f64[n,k], NaN where nothing could tell."""
+    """The values of rules over one recording: local times i64[n] and media times [n] of its windows, ``values``
+    f64[n,k], NaN for no value."""
 
     t_ns: NDArray[np.int64]
     media: tuple[MediaTime, ...]
@@ -36,7 +36,7 @@ class RuleTrace:
         return np.array([one.position_ns for one in self.media], np.float64) / NS_PER_S
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """The values of one rule [n]; all NaN where it was not looked at."""
+        """The values of one rule [n]; all NaN when it was not evaluated."""
         if name not in self.names:
             return np.full(len(self.t_ns), np.nan)
         return self.values[:, self.names.index(name)]
@@ -52,7 +52,7 @@ class EventInterval:
 
 
 def to_interval(begin: MediaTime, end: MediaTime | None, peak: float) -> EventInterval:
-    """Media times as seconds of the recording; what has no end ends where it began."""
+    """Media times as seconds of the recording; without an end, the end is the begin."""
     return EventInterval(seconds(begin.position_ns), seconds((end or begin).position_ns), peak)
 
 
@@ -71,10 +71,10 @@ class DetectionResult:
 
 
 class OfflineDetector:
-    """One configuration over recordings, one after another; each starts from a clean state.
+    """Runs one configuration over recordings, one after another; each starts from a clean state.
 
-    ``manifest`` has the derived labels; ``quiet`` is what thresholds by false alarms a day follow from;
-    ``wall_start_ns`` is when every recording is taken to start.
+    ``manifest`` has the derived labels; ``quiet`` is the background distribution for learned thresholds;
+    ``wall_start_ns`` is the assumed start of every recording.
     """
 
     def __init__(

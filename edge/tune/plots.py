@@ -1,4 +1,4 @@
-"""Plots as inline SVG, drawn by hand: curves over thresholds, and what happened along a recording."""
+"""Plots as inline SVG without a library: curves over thresholds, and events along a recording."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def share_plot(
 
 
 def rate_plot(thresholds: F64, values: F64, band: F64 | None, target: float, marks: Sequence[tuple[str, float]]) -> str:
-    """False alarms a day [T] over thresholds [T], with the level that was asked for."""
+    """False alarms per day [T] over thresholds [T], with the requested level."""
     finite = values[np.isfinite(values)]
     most = max(float(finite.max()) if len(finite) else 0.0, target * 2, 1.0)
     x, y = linear_scale(0, 1, LEFT, WIDE - RIGHT), square_root_scale(most, HIGH - BOTTOM, TOP)
@@ -166,7 +166,7 @@ def _box(kind: str, left: float, top: float, width: float, high: float, title: s
 
 
 def _skyline(media_s: F64, values: F64, x: Scale, y: Scale) -> str:
-    """The highest value of every pixel as a filled shape; broken where nothing was seen."""
+    """The highest value of every pixel as a filled shape, with gaps where there are no windows."""
     known = ~np.isnan(values)
     pixel = np.array([x(float(t)) for t in media_s[known]]).round().astype(np.int64)
     if not len(pixel):

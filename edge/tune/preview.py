@@ -1,6 +1,6 @@
-"""What a rule would have made of a stored trace under other thresholds: the page's preview. Pure, quick enough to drag.
+"""Preview of a rule under other thresholds, from a score trace. Pure, and fast enough to drag a threshold.
 
-The decisions are the hysteresis' own, the one that decides live.
+It uses the same hysteresis as live operation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HOP_NS = NS_PER_S // 2
 
 
 class TraceLike(Protocol):
-    """A trace: ``times_ns`` i64[n] ascending, ``names`` of k rules, ``values`` f32[n,k] with NaN for nothing seen."""
+    """A trace: ``times_ns`` i64[n] ascending, ``names`` of k rules, ``values`` f32[n,k] with NaN for no value."""
 
     @property
     def times_ns(self) -> NDArray[np.int64]:
@@ -37,7 +37,7 @@ class TraceLike(Protocol):
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """What was held against the thresholds."""
+        """The values that are compared with thresholds."""
         ...
 
 
@@ -52,16 +52,16 @@ class PreviewEvent:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdPreview:
-    """The events that would have been, and how many would have been held back, by what."""
+    """The events that there would have been, and how many would have been held back, by reason."""
 
     events: tuple[PreviewEvent, ...]
     held: Mapping[HoldReason, int]
 
 
 def preview_threshold(trace: TraceLike, name: str, limits: EventLimits) -> ThresholdPreview:
-    """The events of rule ``name`` under these limits; InputError for an unknown rule or limits that cannot hold.
+    """The events of rule ``name`` under these limits; InputError for an unknown rule or contradictory limits.
 
-    A trace does not say who was seen where, so all that comes again counts as a repetition: live may tell more.
+    A trace has no objects and zones, so every further event counts as a repetition: live operation may report more.
     """
     if name not in trace.names:
         raise InputError(f"no trace of {name!r}; there is: {', '.join(trace.names) or 'nothing'}")
@@ -73,14 +73,14 @@ def preview_threshold(trace: TraceLike, name: str, limits: EventLimits) -> Thres
 
 
 def hop_ns_of(times_ns: NDArray[Any]) -> int:
-    """The usual distance of two windows; half a second where there are fewer than two."""
+    """The median distance of windows; half a second when there are fewer than two."""
     return int(np.median(np.diff(times_ns))) if len(times_ns) > 1 else HOP_NS
 
 
 def preview_column(
     times_ns: NDArray[np.int64], column: NDArray[np.float64], limits: EventLimits, hop_ns: int
 ) -> ThresholdPreview:
-    """What becomes of one column [n] on an unbroken clock, NaN for what was not seen."""
+    """The preview of one column [n] on an unbroken clock; NaN for no value."""
     media = [MediaTime(0, t_ns, t_ns) for t_ns in times_ns.tolist()]
     state = Hysteresis(hop_ns)
     found = [
@@ -97,9 +97,9 @@ def end_steps(
     limits: EventLimits,
     state: Hysteresis,
 ) -> Iterator[EventStep]:
-    """The last phase of every event of one column [n], NaN for what was not seen, under fixed limits; ``state`` is new.
+    """The last phase of every event of one column [n] (NaN for no value) under fixed limits; ``state`` is new.
 
-    What lies below ``leave`` while nothing is open, begun or held back changes nothing: those windows are passed over.
+    Windows below ``leave`` while nothing is open, begun or held back change nothing and are skipped.
     """
     high = np.flatnonzero(column >= limits.enter)
     i = 0

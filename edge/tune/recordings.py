@@ -1,4 +1,4 @@
-"""Which recordings are meant, which camera each is of, and what tells one file from another."""
+"""Finds recordings, the camera of each, and the identity of a file."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _files(text: str) -> list[Path]:
 
 
 def camera_of(path: Path, cameras: Collection[str]) -> str:
-    """The configured camera that the file, or the nearest folder above it, has the name of or begins its name with
-    (``gate-2026-01-31``); else a name of its own, as in a replay."""
+    """The configured camera whose name is, or begins, the name of the file or of the nearest folder above it
+    (``gate-2026-01-31``); else a new name, as in a replay."""
     own = camera_name(path)
     for name in (own, *(folder.name for folder in path.absolute().parents)):
         fits = [camera for camera in cameras if name == camera or name.startswith((f"{camera}-", f"{camera}_"))]
@@ -51,7 +51,7 @@ def camera_of(path: Path, cameras: Collection[str]) -> str:
 
 
 def length_s(path: Path) -> float:
-    """How long the container says it is; 0 where it does not say, or cannot be read."""
+    """The duration that the container states; 0 when it states none, or cannot be read."""
     import av
 
     try:

@@ -1,7 +1,4 @@
-"""The report: one HTML file that needs nothing else, no script and nothing from elsewhere.
-
-How the report looks: light or dark as the reader's machine is.
-"""
+"""The report: one self-contained HTML file without scripts; light or dark as the reader's system is set."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What tuning came to, as one value that the table, the JSON and the report are made of.
-
-The outcome in the terminal, and as JSON.
-"""
+"""The result of tuning, as one value for table, JSON and report; and its output in the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from edge.tune.sweep import ThresholdSweep, TunedRecording, match_events
 
 @dataclass(frozen=True)
 class LabelTuning:
-    """One label: its curves, and what is suggested."""
+    """One label: its curves, and the suggested threshold."""
 
     sweep: ThresholdSweep
     suggestion: ThresholdSuggestion
@@ -108,7 +105,7 @@ HEAD = ("event", "enter", "suggested", "recall", "precision", "false a day", "fo
 
 
 def as_table(outcome: TuningResult, out: Path) -> str:
-    """A table for people, the diff, and where the report lies."""
+    """A table for the terminal, the diff, and the path of the report."""
     notable = notable_rows(outcome)
     quiet = [row.sweep.label for row in outcome.rows if row not in notable]
     lines = columns([HEAD, *(_cells(row, outcome.has_labels) for row in notable)]) if notable else []
@@ -153,7 +150,7 @@ def as_json(outcome: TuningResult) -> str:
 
 
 def notable_rows(outcome: TuningResult) -> list[LabelTuning]:
-    """The labels of which there is anything to say: those that change first, then those that were labelled."""
+    """The labels to show: first those that change, then those with labelled spans."""
     notable = [r for r in outcome.rows if r.suggestion.before.spans or r.suggestion.before.false or r.suggestion.after]
     return sorted(notable, key=lambda row: (row.suggestion.after is None, not row.suggestion.before.spans))
 
@@ -168,7 +165,7 @@ def speed_text(outcome: TuningResult) -> str:
 
 
 def arrow(before: str, after: str | None) -> str:
-    """What it is, and what it becomes."""
+    """The value before and after."""
     return before if after is None or after == before else f"{before} → {after}"
 
 
@@ -185,7 +182,7 @@ def rate(value: float | None) -> str:
 
 
 def frequency(effect: ThresholdEffect) -> str:
-    """How often there are false alarms: a day, or as counted in what is too short for that."""
+    """False alarms per day, or their count when the time is too short for a rate."""
     return f"{effect.false} in {_length(effect.quiet_s)}" if effect.is_short else rate(effect.per_day)
 
 

@@ -1,6 +1,6 @@
-"""The slow pass: recordings through the daemon's own pipeline once, on all cores when there are several.
+"""Scores recordings once with the daemon's own pipeline, on all cores, and shows the progress.
 
-How far the scoring is: a bar of media time on a terminal, a line a recording otherwise.
+Progress is a bar of media time on a terminal, otherwise a line for each recording.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NOTHING = np.zeros(0, np.float32)
 
 @contextmanager
 def scoring_progress(total_s: float, count: int) -> Iterator[tuple[OnProgress, OnFinished]]:
-    """Two functions: one that hears seconds of media as they pass, one that is given a line for each recording."""
+    """Two functions: one is called with seconds of media as they pass, one with a line for each recording."""
     clock = SystemClock()
     began_ns, passed_s, done = clock.mono_ns(), 0.0, 0
 
@@ -88,7 +88,7 @@ def scoring_progress(total_s: float, count: int) -> Iterator[tuple[OnProgress, O
 
 @dataclass(frozen=True, slots=True)
 class ScoringSetup:
-    """What a process needs to score: paths only, so that it can travel."""
+    """What a process needs to score: only paths, so that it can be pickled."""
 
     config: Path | None
     profile: Path | None
@@ -96,7 +96,7 @@ class ScoringSetup:
     setting: str
 
     def load(self) -> LoadedConfig:
-        """The configuration, or the defaults where none was given."""
+        """The configuration, or the defaults without one."""
         return load(self.config, needs=OFFLINE) if self.config is not None else parse(DEFAULTS)
 
 
@@ -122,7 +122,7 @@ class RecordingScorer:
         self._config, self._derivers = loaded.config, build_derivers(loaded, folder, version)
 
     def score(self, path: Path, on_progress: OnProgress) -> ScoringResult:
-        """Put ``path`` into the cache; ``on_progress`` hears seconds of media as they pass."""
+        """Score ``path`` into the cache; ``on_progress`` is called with seconds of media as they pass."""
         began_ns, last_ns, windows = self._clock.mono_ns(), 0, 0
         try:
             for moment in self._cache.store(path, map(without_features, self._of(path).steps(path))):
@@ -190,11 +190,11 @@ def _side_by_side(
         pool.shutdown(cancel_futures=True)
 
 
-_worker: dict[str, Any] = {}  # of a process of its own, which takes nothing but a path at a time
+_worker: dict[str, Any] = {}  # state of a worker process, which only gets paths
 
 
 def _begin(setup: ScoringSetup, passed: Any, level: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends the workers
     logging.basicConfig(level=level)
     mute_other_loggers(LOGGER_NAME)
     _worker["setup"], _worker["passed"] = setup, passed
@@ -202,7 +202,7 @@ def _begin(setup: ScoringSetup, passed: Any, level: int) -> None:
 
 def _score(path: Path) -> ScoringResult:
     passed = _worker["passed"]
-    if "scorer" not in _worker:  # here, where what is wrong with the model reaches the one who asked
+    if "scorer" not in _worker:  # here, so that errors of the model reach the caller
         _worker["scorer"] = RecordingScorer(_worker["setup"])
 
     def add_progress(media_s: float) -> None:
@@ -214,7 +214,7 @@ def _score(path: Path) -> ScoringResult:
 
 
 def without_features(moment: ReplayStep) -> ReplayStep:
-    """Without what no decision looks at."""
+    """The steps without the features that no decision uses."""
     step = moment.step
     return replace(moment, step=replace(step, scores=[_thin(s) for s in step.scores], rules=(), events=()))
 

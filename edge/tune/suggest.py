@@ -1,12 +1,9 @@
-"""From curves to a threshold, or to what is missing for one. Pure.
+"""Suggests thresholds from curves, or says what is missing. Pure.
 
-With labels: among the thresholds whose false alarms a day stay within those asked for, the one that finds most spans.
-Where several find as many, the one in force if it is among them; otherwise the nearest, moved a quarter into their
-stretch, since its edge is where one recording more would have decided otherwise. Below half of the model's advice only
-where the quiet time is long enough to show that the rate is kept. Without labels: from the quiet time's distribution
-(`edge.detect.background`).
-
-Thresholds from recordings in which nothing happens, by the same distribution that a site learns from live.
+With labels: among the thresholds whose false alarms per day are within the target, the one that finds most spans. If
+several find as many, the one in force when it is among them, otherwise the nearest, moved a quarter into their range,
+because one more recording could move its edge. Below half of the model's advice only if quiet time is long enough to
+prove the rate. Without labels: from the background distribution (`edge.detect.background`), as learned live.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ _ALL = Contribution(1.0, 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class ThresholdEffect:
-    """What one threshold comes to over some recordings."""
+    """The effect of one threshold over some recordings."""
 
     enter: float
     spans: int
@@ -67,12 +64,12 @@ class ThresholdEffect:
 
     @property
     def is_short(self) -> bool:
-        """Whether the time without it is too short to tell a rate of a day."""
+        """Whether quiet time is too short for a rate per day."""
         return self.quiet_s < LEAST_QUIET_S
 
     @property
     def per_day(self) -> float | None:
-        """False events a day of quiet time; None where that is too short to tell."""
+        """False events per day of quiet time; None when that is too short."""
         return self.false / self.quiet_s * DAY_S if not self.is_short else None
 
     @property
@@ -92,9 +89,9 @@ class ConfidenceBands:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdSuggestion:
-    """``after`` is None where nothing is to change or too little is known: ``remark`` says which.
+    """A suggestion. ``after`` is None when nothing should change or too little is known: ``remark`` says which.
 
-    ``apart``: the same choice made for each recording from the others alone, and counted on it.
+    ``apart``: the effect when each recording's threshold is chosen from the other recordings alone.
     """
 
     label: str
@@ -107,9 +104,9 @@ class ThresholdSuggestion:
 
 
 def suggest_by_labels(sweep: ThresholdSweep, target: float, floor: float = 0.0) -> ThresholdSuggestion:
-    """The threshold for at most ``target`` false alarms a day; what is missing where there is too little.
+    """The threshold for at most ``target`` false alarms per day, or what is missing for one.
 
-    None below ``floor`` unless the rate is shown there with 95 % certainty.
+    It is never below ``floor`` unless the rate is proven there with 95 % confidence.
     """
     total = sweep.counts.sum(axis=0)
     before = effect_at(sweep, total, sweep.current)
@@ -129,7 +126,7 @@ def suggest_by_labels(sweep: ThresholdSweep, target: float, floor: float = 0.0) 
 def suggest_by_background(
     sweep: ThresholdSweep, enter: float | None, target: float, minutes: int, least_minutes: int
 ) -> ThresholdSuggestion:
-    """The threshold that quiet time gave (``enter`` is among the sweep's), with what it would have changed."""
+    """The threshold from quiet time (``enter`` is in the sweep), with its effect."""
     total = sweep.counts.sum(axis=0)
     before = effect_at(sweep, total, sweep.current)
     if enter is None:
@@ -142,7 +139,7 @@ def suggest_by_background(
 
 
 def best_threshold(counts: F64, thresholds: F64, current: int, target: float, floor: float = 0.0) -> tuple[int, bool]:
-    """The best index of ``counts`` [T,4], and whether what was asked is met there."""
+    """The best index of ``counts`` [T,4], and whether it meets the target."""
     bearable = target * counts[:, QUIET_S] / DAY_S + 1e-9
     is_shown = np.array([poisson_upper(int(count)) for count in counts[:, FALSE]]) <= bearable
     may_be = is_shown | (thresholds >= min(floor, float(thresholds[current])))
@@ -185,7 +182,7 @@ def poisson_upper(count: int) -> float:
 
 
 def _missing(before: ThresholdEffect) -> str:
-    """What is too little to suggest anything."""
+    """What is missing for a suggestion."""
     few = []
     if before.spans < LEAST_SPANS:
         few.append(f"{before.spans} labelled events, at least {LEAST_SPANS} are needed")
@@ -232,10 +229,10 @@ def _percentiles(part: F64, whole: F64) -> F64:
 def background_thresholds(
     labels: Sequence[Label], hop_ns: int, recordings: Sequence[TunedRecording], per_day: float
 ) -> dict[str, tuple[float | None, int]]:
-    """For every label the threshold of ``per_day`` false alarms (None: too little quiet time) and the minutes seen.
+    """For every label the threshold for ``per_day`` false alarms (None: too little quiet time) and the minutes used.
 
-    What a rule looked at counts, outside of labelled spans; as when it is learned live, minutes with another label's
-    event do not count, and no threshold goes below half of the model's advice.
+    It uses the values of rules outside of labelled spans. As in live operation, minutes with another label's event do
+    not count, and no threshold is below half of the model's advice.
     """
     quiet = BackgroundDistribution(labels, hop_ns / NS_PER_S)
     start_ns = 0
@@ -250,7 +247,7 @@ def background_thresholds(
 
 
 def _observe(quiet: BackgroundDistribution, recording: TunedRecording, start_ns: int) -> int:
-    """Show it one recording, from ``start_ns``; where the next may begin."""
+    """Add one recording from ``start_ns`` on; where the next may begin."""
     trace = recording.judged.trace
     events = {name: recording.judged.intervals(name) for name in quiet.labels}
     media_s = trace.media_s

@@ -1,16 +1,12 @@
-"""One label under many thresholds: what would have been found, missed and false in each recording.
+"""Threshold sweep: one label under many thresholds, with found, missed and false events of each recording. Pure.
 
-The values that the rule looked at come from the detector; where the hysteresis over them gives the detector's own
-events at the thresholds in force, it is used for all thresholds. For a rule that holds more than that, the detector
-itself runs again at every threshold of a coarser list.
+The detector gives the values of the rule. When the hysteresis over them reproduces the detector's events at the
+thresholds in force, it is used for all thresholds; otherwise the detector runs again at each of a coarser list.
 
-Which events found which labelled spans.
-
-An event finds a span when they overlap, the span taken ``TOLERANCE_BEFORE_S`` longer before and ``TOLERANCE_AFTER_S``
-longer behind: a window ends after what it shows began, and a sound stays in the window for two seconds. Each span
-counts once. An event that overlaps no span is false, and so is one that goes on for more than ``MAX_OUTSIDE_S`` outside
-of all spans: what is always on finds nothing. A further event on a span that was found already is neither true nor
-false.
+An event finds a span when they overlap, with the span extended by ``TOLERANCE_BEFORE_S`` before and
+``TOLERANCE_AFTER_S`` after: a window ends after its content began, and a sound stays in it for two seconds. Each span
+counts once. An event that overlaps no span is false, and so is one that lasts more than ``MAX_OUTSIDE_S`` outside of
+all spans. A further event on a found span is neither true nor false.
 """
 
 from __future__ import annotations
@@ -71,7 +67,7 @@ class ThresholdSweep:
 
 
 def with_enter(config: Config, label: str, enter: float) -> Config:
-    """``config`` with another enter for ``label``. A leave above it gives way to two thirds of enter."""
+    """``config`` with another enter for ``label``. A leave above it becomes two thirds of enter."""
     rule = config.events.get(label, RuleConfig())
     leave = rule.leave if rule.leave is None or rule.leave <= enter else None
     changed = rule.model_copy(update={"enter": enter, "leave": leave, "false_alarms_per_day": None})
@@ -79,7 +75,7 @@ def with_enter(config: Config, label: str, enter: float) -> Config:
 
 
 def event_intervals(trace: RuleTrace, label: str, limits: EventLimits, hop_ns: int) -> tuple[EventInterval, ...]:
-    """The events of one rule under ``limits``, as the hysteresis decides on what the rule looked at."""
+    """The events of one rule under ``limits``, by the hysteresis over the rule's values."""
     column = trace.column(label)
     found = end_steps(trace.t_ns, trace.media, column, limits, Hysteresis(hop_ns))
     ended = [to_interval(s.media_begin, s.media_end, s.peak) for s in found]
@@ -113,7 +109,7 @@ def sweep_thresholds(
 
 
 def quiet_s(recording: TunedRecording, label: str, hop_ns: int) -> float:
-    """Seconds of a recording that were looked at for ``label`` and in which it is not said to happen."""
+    """Seconds of a recording with values of ``label`` outside of its labelled spans."""
     trace = recording.judged.trace
     free = outside(trace.media_s, recording.spans_of(label))
     return float(np.count_nonzero(free & ~np.isnan(trace.column(label))) * seconds(hop_ns))

@@ -1,4 +1,4 @@
-"""Tuning from end to end: score what is not kept, decide, sweep, suggest, write."""
+"""Tuning from end to end: score what is not in the cache, decide, sweep, suggest, write."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
-    """What was asked for on the command line."""
+    """The arguments of the command line."""
 
     recordings: tuple[str, ...]
     config: Path | None = None
@@ -48,7 +48,7 @@ class TuneRequest:
 
 @dataclass(frozen=True)
 class _TuneContext:
-    """What everything here works with."""
+    """The shared values of one run."""
 
     loaded: LoadedConfig
     judge: OfflineDetector
@@ -139,7 +139,7 @@ def _truth(request: TuneRequest, paths: Sequence[Path], bench: _TuneContext) -> 
 
 
 def _score(bench: _TuneContext, paths: Sequence[Path]) -> tuple[float, list[str]]:
-    """Seconds of media that were scored now, and what could not be read."""
+    """Score new recordings; seconds of media scored now, and the recordings that could not be read."""
     missing, unreadable = [], []
     for path in paths:
         try:
@@ -220,7 +220,7 @@ def _applied(bench: _TuneContext, rows: Sequence[LabelTuning]) -> Config:
 
 
 def _difference(bench: _TuneContext, rows: Sequence[LabelTuning]) -> tuple[str, list[str]]:
-    """What to paste, and what must be put in elsewhere."""
+    """The diff, and what must be changed elsewhere."""
     path = bench.setup.config
     enters = {r.sweep.label: r.suggestion.after.enter for r in rows if r.suggestion.after is not None}
     if path is None:
@@ -237,7 +237,7 @@ def _difference(bench: _TuneContext, rows: Sequence[LabelTuning]) -> tuple[str, 
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """Write what there is; of what is empty no file is there afterwards, nor one of an earlier run."""
+    """Write the files that have content; delete those of an earlier run that would be empty."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

@@ -1,9 +1,7 @@
-"""Who may see the page: passwords, tokens and sessions. Secrets are compared in constant time and never shown.
+"""Access to the page: passwords, tokens, sessions and rate limits. Secrets are compared in constant time, never shown.
 
-There is no default password. Without one the page is for this machine alone, which the configuration enforces and
-`Authenticator` checks again.
-
-How often somebody may do something: a bucket of tokens a key, bounded in number.
+There is no default password. Without one the page is only served on this machine, which the configuration enforces and
+`Authenticator` checks again. `TokenBucket` limits rates, with a bounded number of keys.
 """
 
 from __future__ import annotations
@@ -27,12 +25,12 @@ from edge.types import NS_PER_S, seconds
 SESSION_NS = 7 * 86400 * NS_PER_S
 IDLE_NS = 12 * 3600 * NS_PER_S
 MOST_SESSIONS = 64
-TRIES_A_MINUTE = 5  # of one address; and eight times as many of all together
+TRIES_A_MINUTE = 5  # for one address; eight times as many for all together
 
 
 @dataclass(frozen=True, slots=True)
 class LoginSession:
-    """Somebody who logged in. ``csrf`` must come back with every change."""
+    """A logged-in user. ``csrf`` must be sent with every change."""
 
     user: str
     csrf: str
@@ -41,7 +39,8 @@ class LoginSession:
 
 
 class Authenticator:
-    """Thread-safe. InputError when a secret's file cannot be read, or when the page would lie open to the network."""
+    """Checks logins, tokens and sessions. Thread-safe. InputError when a secret's file cannot be read, or when the page
+    would be open to the network."""
 
     def __init__(self, settings: WebConfig, loaded: LoadedConfig, clock: Clock) -> None:
         self.user = settings.username
@@ -57,21 +56,21 @@ class Authenticator:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether a login or a token is asked for."""
+        """Whether a login or a token is required."""
         return self._password is not None or self._token is not None
 
     @property
     def has_password(self) -> bool:
-        """Whether people log in with name and password; else with the token."""
+        """Whether users log in with name and password; else with the token."""
         return self._password is not None
 
     def may_attempt(self, address: str) -> bool:
-        """Whether ``address`` may try a login now; failures are what uses tries up."""
+        """Whether ``address`` may try a login now; only failures count as tries."""
         now_ns = self._clock.mono_ns()
         return self._tries.has(address, now_ns) and self._all_tries.has("", now_ns)
 
     def log_in(self, user: str, password: str, address: str) -> tuple[str, LoginSession] | None:
-        """The cookie's value and its session; None, and a try is used up, when the login is wrong."""
+        """The cookie's value and its session; None for a wrong login, which counts as a try."""
         right_user = hmac.compare_digest(_digest_of(user), _digest_of(self.user)) or not self.has_password
         wanted = self._password or self._token
         right_password = hmac.compare_digest(_digest_of(password), wanted or secrets.token_bytes(32))
@@ -89,7 +88,7 @@ class Authenticator:
         return value, session
 
     def session(self, value: str) -> LoginSession | None:
-        """The session of a cookie; None when there is none or it has lapsed."""
+        """The session of a cookie; None when there is none or it has expired."""
         name, now_ns = _name(value), self._clock.mono_ns()
         with self._lock:
             session = self._sessions.get(name)
@@ -144,7 +143,7 @@ def _name(value: str) -> str:
 
 
 class TokenBucket:
-    """``burst`` at once, then ``per_s`` a second, for each key. Time is given; thread-safe."""
+    """A rate limit: ``burst`` at once, then ``per_s`` a second, for each key. Callers pass the time; thread-safe."""
 
     MOST_KEYS = 1024
 
@@ -154,7 +153,7 @@ class TokenBucket:
         self._lock = threading.Lock()
 
     def has(self, key: str, now_ns: int) -> bool:
-        """Whether one is left, without taking it."""
+        """Whether a token is left, without taking it."""
         with self._lock:
             return self._now(key, now_ns) >= 1.0
 
@@ -162,7 +161,7 @@ class TokenBucket:
         return len(self._left)
 
     def take(self, key: str, now_ns: int) -> bool:
-        """Take one; False when none was left."""
+        """Take a token; False when none was left."""
         with self._lock:
             left = self._now(key, now_ns)
             if left >= 1.0:

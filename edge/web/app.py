@@ -31,7 +31,7 @@ THREADS = 12
 def create_app(box: NodeBackend, settings: WebConfig | None = None) -> FastAPI:
     """The page of one node; ``settings`` are those of the node's configuration unless given.
 
-    InputError when a secret cannot be read, or when the page would lie open to the network.
+    InputError when a secret cannot be read, or when the page would be open to the network.
     """
     settings = settings or box.loaded.config.web or WebConfig()
     access = Authenticator(settings, box.loaded, box.clock)
@@ -58,7 +58,7 @@ def create_app(box: NodeBackend, settings: WebConfig | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _few_threads(_app: FastAPI) -> AsyncIterator[None]:
-    """Requests share a dozen threads: the engine needs the cores."""
+    """Limit requests to a dozen threads: the engine needs the cores."""
     import anyio.to_thread
 
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
@@ -84,13 +84,13 @@ async def _http_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _wrong(_request: Request, error: Exception) -> JSONResponse:
-    """What is wrong with a request, without repeating what was given: it may be a secret, or no JSON."""
+    """What is wrong with a request, without its content: that may be a secret, or no JSON."""
     assert isinstance(error, RequestValidationError)
     return JSONResponse({"error": problems_sentence(error.errors())}, 422)
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
-    """What the node cannot do now, or what is wrong with what it was asked."""
+    """An error of the node, or of its input, as an answer."""
     return JSONResponse({"error": str(error)}, 409 if isinstance(error, InputError) else 503)
 
 

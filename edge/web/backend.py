@@ -1,4 +1,4 @@
-"""What the page needs of a running node. `edge.node.page_backend` is the daemon's; tests script their own.
+"""The page's interface to a running node. `edge.node.page_backend` implements it; tests have their own.
 
 Methods are called from the web server's threads and may not block for long.
 """
@@ -24,7 +24,7 @@ from edge.web.hub import Hub
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What the node says of itself; ``details`` are further lines for people."""
+    """Facts on the node; ``details`` are further lines for users."""
 
     version: str
     model: str
@@ -38,8 +38,8 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class LiveFrame:
-    """The newest picture u8[h,w,3] RGB as the model sees it, without letterbox bars, masked and blurred as configured;
-    ``number`` grows with every picture, ``boxes`` are what was found in this very one."""
+    """The newest picture u8[h,w,3] RGB at the model's size, without letterbox bars, masked and blurred as configured;
+    ``number`` grows with every picture, ``boxes`` were detected in this picture."""
 
     number: int
     image: U8
@@ -56,7 +56,7 @@ class LiveSamples:
 
 @dataclass(frozen=True, slots=True)
 class LiveScores:
-    """What the rules of one camera looked at in one window, at wall time ``wall_ns``."""
+    """The values of one camera's rules in one window, at wall time ``wall_ns``."""
 
     camera: str
     wall_ns: int
@@ -65,7 +65,7 @@ class LiveScores:
 
 
 class NodeBackend(Protocol):
-    """A running node. Commands raise `EdgeError` with a sentence when they cannot be obeyed."""
+    """A running node. Commands raise `EdgeError` with a sentence when they cannot be carried out."""
 
     @property
     def clock(self) -> Clock:
@@ -74,36 +74,36 @@ class NodeBackend(Protocol):
 
     @property
     def loaded(self) -> LoadedConfig:
-        """The configuration in force, with what was drawn."""
+        """The configuration in force, with drawn zones, lines and rules."""
         ...
 
     @property
     def store(self) -> EventStore | None:
-        """The events kept; None where nothing is kept."""
+        """The event store; None when evidence is off."""
         ...
 
     @property
     def traces(self) -> TraceStore | None:
-        """The scores kept; None where nothing is kept."""
+        """The score traces; None when evidence is off."""
         ...
 
     @property
     def evidence(self) -> Path:
-        """The folder that kept files' paths start at."""
+        """The folder to which the paths of kept files are relative."""
         ...
 
     @property
     def hub(self) -> Hub:
-        """Where news is told; see `edge.web.news` for what."""
+        """The hub of live updates."""
         ...
 
     @property
     def sound_rate_hz(self) -> int:
-        """Of `sound`."""
+        """Sample rate of `sound`."""
         ...
 
     def labels(self) -> Sequence[str]:
-        """The names of all events that there can be, those of one's own included."""
+        """The names of all possible events, including those that rules define."""
         ...
 
     def node(self) -> NodeFacts:
@@ -111,7 +111,7 @@ class NodeBackend(Protocol):
         ...
 
     def facts(self) -> Sequence[CameraStatus]:
-        """Every camera's health, as measured last."""
+        """Every camera's health, as last measured."""
         ...
 
     def open_events(self) -> Sequence[Event]:
@@ -123,15 +123,15 @@ class NodeBackend(Protocol):
         ...
 
     def live_frame(self, camera: str) -> LiveFrame | None:
-        """The newest picture; None where there is none."""
+        """The newest picture; None when there is none."""
         ...
 
     def sound(self, camera: str, out: F32) -> int:
-        """Fill f32[n] with the newest sound; the number of samples heard so far."""
+        """Fill f32[n] with the newest sound; the position after its last sample."""
         ...
 
     def live_audio(self, camera: str, after: int) -> LiveSamples:
-        """The sound from sample ``after`` on, as people may hear it; InputError where they may not."""
+        """The sound from sample ``after`` on, without speech unless allowed; InputError when sound is not allowed."""
         ...
 
     def held_back(self) -> Sequence[HeldBack]:
@@ -147,21 +147,21 @@ class NodeBackend(Protocol):
         ...
 
     def set_threshold(self, camera: str, label: str, enter: float | None) -> None:
-        """As the MQTT command: kept over restarts; None: back to what the configuration says."""
+        """Like the MQTT command: kept over restarts; None: back to the configured threshold."""
         ...
 
     def set_armed(self, camera: str, armed: bool) -> None:
-        """As the MQTT command: kept over restarts."""
+        """Like the MQTT command: kept over restarts."""
         ...
 
     def drawn(self) -> Mapping[str, Any]:
-        """What was drawn so far: ``cameras`` and ``events`` as in drawn.yaml."""
+        """The drawings: ``cameras`` and ``events`` as in drawn.yaml."""
         ...
 
     def draw(self, drawn: Mapping[str, Any]) -> str:
-        """Keep what was drawn and take it over at once; a sentence on what was done."""
+        """Save a drawing and apply it at once; a sentence on what was done."""
         ...
 
     def sentence_embedder(self) -> SentenceEmbedder | None:
-        """What sentences mean, to search by; None where that cannot be told."""
+        """Embeds sentences for the search; None when the text model is not available."""
         ...

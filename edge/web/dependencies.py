@@ -1,7 +1,4 @@
-"""What requests may give: names, times and the box that answers.
-
-What all requests of one application share: the box, who may see it, and what is computed once for all viewers.
-"""
+"""Parameters and shared state of requests: names, times, the backend, access, and values cached for all viewers."""
 
 from __future__ import annotations
 
@@ -42,8 +39,8 @@ UnixTime = Annotated[float, Query(ge=0, le=MOST_S, allow_inf_nan=False, descript
 
 @dataclass(frozen=True, slots=True)
 class LabelTrace:
-    """One label's part of a trace: ``values`` f32[n,1], or [0,0] without ``names`` where it has none. ``labels`` are
-    all labels that have scores in it."""
+    """One label's part of a trace: ``values`` f32[n,1], or [0,0] without ``names`` when there are none. ``labels`` are
+    all labels with scores in the trace."""
 
     times_ns: NDArray[np.int64]
     names: tuple[str, ...]
@@ -59,9 +56,9 @@ class AppState:
 
     def __init__(self, box: NodeBackend, access: Authenticator) -> None:
         self.backend, self.authenticator = box, access
-        self.drawing = threading.Lock()  # two changes of what is drawn never overtake each other
-        self.searching = threading.Lock()  # the text model is one
-        self.streams = 0  # pictures sent without end; touched on the event loop alone
+        self.drawing = threading.Lock()  # changes of drawings are made one after the other
+        self.searching = threading.Lock()  # there is one text model
+        self.streams = 0  # open MJPEG streams; used only on the event loop
         self._jpeg_caches: dict[str, JpegCache] = {}
         self._spectrograms: dict[str, LiveSpectrogram] = {}
         self._traces: OrderedDict[tuple[str, str, int, int], tuple[int, LabelTrace]] = OrderedDict()
@@ -74,14 +71,14 @@ class AppState:
         return [trace for _, trace in self._traces.values()]
 
     def jpeg_cache(self, camera: str) -> JpegCache:
-        """The camera's picture."""
+        """The cache of the camera's encoded picture."""
         with self._lock:
             if camera not in self._jpeg_caches:
                 self._jpeg_caches[camera] = JpegCache(partial(self.backend.live_frame, camera))
             return self._jpeg_caches[camera]
 
     def spectrogram(self, camera: str) -> LiveSpectrogram:
-        """The camera's sound."""
+        """The live spectrogram of the camera."""
         with self._lock:
             if camera not in self._spectrograms:
                 self._spectrograms[camera] = LiveSpectrogram(
@@ -104,7 +101,7 @@ class AppState:
         return trace
 
     def digest(self, since_ns: int, until_ns: int, make: Callable[[], Digest]) -> Digest:
-        """The digest of a span; made again after 20 s, so that its pictures come from one making."""
+        """The digest of a span; made again after 20 s, so that its text and pictures belong together."""
         now_ns, held = self.backend.clock.mono_ns(), self._digest
         if held is not None and held[0] == (since_ns, until_ns) and now_ns - held[1] < self.CACHE_NS:
             return held[2]
@@ -146,12 +143,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def _state(request: Request) -> AppState:
-    rooms: AppState = request.app.state.shared
-    return rooms
+    shared: AppState = request.app.state.shared
+    return shared
 
 
-def _box(rooms: Annotated[AppState, Depends(_state)]) -> NodeBackend:
-    return rooms.backend
+def _box(shared: Annotated[AppState, Depends(_state)]) -> NodeBackend:
+    return shared.backend
 
 
 def _camera(
@@ -182,7 +179,7 @@ TracesDep = Annotated[TraceStore, Depends(_traces)]
 
 
 def local_timezone(box: NodeBackend) -> tzinfo:
-    """The hours that people at the box read."""
+    """The time zone of the node."""
     name = box.loaded.config.location.timezone
     if name is not None:
         return ZoneInfo(name)

@@ -1,4 +1,4 @@
-"""A day in a few lines, over HTTP: what happened on each camera, what stood out, and a sheet of small pictures."""
+"""The digest of a span over HTTP: counts for each camera, notable events, and storyboards."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "d
 
 @dataclass(frozen=True, slots=True)
 class LabelSummaryResponse:
-    """One label on one camera: how often, when, and what people said of it."""
+    """One label on one camera: how often, when, and how users marked it."""
 
     camera: str
     label: str
@@ -49,7 +49,7 @@ class LabelSummaryResponse:
 
 @dataclass(frozen=True, slots=True)
 class DigestResponse:
-    """What began in a span; ``storyboards`` by camera, where there were pictures."""
+    """The events that began in a span; ``storyboards`` by camera, if it has pictures."""
 
     text: str
     happened: list[LabelSummaryResponse]
@@ -58,9 +58,9 @@ class DigestResponse:
 
 
 @router.get("")
-def get_digest(box: BackendDep, rooms: StateDep, store: StoreDep, since: UnixTime, until: UnixTime) -> DigestResponse:
-    """What happened between two moments, at most eight days apart."""
-    made = _made(box, rooms, store, since, until)
+def get_digest(box: BackendDep, shared: StateDep, store: StoreDep, since: UnixTime, until: UnixTime) -> DigestResponse:
+    """The digest between two times, at most eight days apart."""
+    made = _made(box, shared, store, since, until)
     happened = [
         LabelSummaryResponse(
             h.camera,
@@ -81,15 +81,15 @@ def get_digest(box: BackendDep, rooms: StateDep, store: StoreDep, since: UnixTim
 
 @router.get("/{camera}/storyboard.jpg", response_class=Response, responses=JPEG)
 def get_storyboard(
-    box: BackendDep, rooms: StateDep, store: StoreDep, camera: CameraName, since: UnixTime, until: UnixTime
+    box: BackendDep, shared: StateDep, store: StoreDep, camera: CameraName, since: UnixTime, until: UnixTime
 ) -> Response:
-    """The small pictures of one camera's most notable events."""
-    made = _made(box, rooms, store, since, until)
+    """The storyboard of one camera's most notable events."""
+    made = _made(box, shared, store, since, until)
     if camera not in made.storyboards:
         raise HTTPException(404, f"there are no pictures of {camera!r} from then")
     return Response(made.storyboards[camera], media_type="image/jpeg")
 
 
-def _made(box: NodeBackend, rooms: AppState, store: EventStore, since: float, until: float) -> Digest:
+def _made(box: NodeBackend, shared: AppState, store: EventStore, since: float, until: float) -> Digest:
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
-    return rooms.digest(since_ns, until_ns, lambda: make_digest(store, since_ns, until_ns, (), local_timezone(box)))
+    return shared.digest(since_ns, until_ns, lambda: make_digest(store, since_ns, until_ns, (), local_timezone(box)))

@@ -1,4 +1,4 @@
-"""Zones, lines and the rules made from them: drawn on the page, kept beside config.yaml, in force at once."""
+"""Zones, lines and rules over HTTP: drawn on the page, saved beside config.yaml, in force at once."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class LineRequest(BaseModel):
 
 
 class DrawnPlace(BaseModel):
-    """A zone or line in force; ``get_drawn`` on the page, or written in config.yaml."""
+    """A zone or line in force; ``drawn`` on the page, or written in config.yaml."""
 
     points: list[tuple[float, float]]
     drawn: bool
 
 
 class CameraPlacesResponse(BaseModel):
-    """Everything that lies on one camera's picture; masks can be changed in config.yaml alone."""
+    """Zones, lines and masks of one camera; masks can only be changed in config.yaml."""
 
     zones: dict[str, DrawnPlace] = Field(default_factory=dict)
     lines: dict[str, DrawnPlace] = Field(default_factory=dict)
@@ -62,7 +62,7 @@ class CameraPlacesResponse(BaseModel):
 
 
 class RuleResponse(BaseModel):
-    """A rule in force; ``covers`` is config.yaml's of the same name, which a drawn one stands in front of."""
+    """A rule in force; ``covers`` is the rule of the same name in config.yaml, which a drawn one replaces."""
 
     rule: dict[str, Any]
     drawn: bool
@@ -71,7 +71,7 @@ class RuleResponse(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class DrawnResponse:
-    """What is in force, and what was drawn as text that can be pasted into config.yaml."""
+    """What is in force, and all drawings as text that can be pasted into config.yaml."""
 
     cameras: dict[str, CameraPlacesResponse]
     rules: dict[str, RuleResponse]
@@ -100,39 +100,39 @@ def get_drawn(box: BackendDep) -> DrawnResponse:
 
 @router.put("/cameras/{camera}/zones/{name}")
 def put_zone(
-    rooms: StateDep, camera: CameraName, name: PlaceName, zone: ZoneRequest, new: OnlyNew = False
+    shared: StateDep, camera: CameraName, name: PlaceName, zone: ZoneRequest, new: OnlyNew = False
 ) -> DoneResponse:
-    """Draw a zone, or move it; with ``new`` 409 where there is one of that name."""
-    return _change(rooms, lambda d: _put_place(rooms.backend, d, camera, "zones", name, zone.points, new=new))
+    """Draw a zone, or move it; with ``new`` 409 when the name is taken."""
+    return _change(shared, lambda d: _put_place(shared.backend, d, camera, "zones", name, zone.points, new=new))
 
 
 @router.put("/cameras/{camera}/lines/{name}")
 def put_line(
-    rooms: StateDep, camera: CameraName, name: PlaceName, line: LineRequest, new: OnlyNew = False
+    shared: StateDep, camera: CameraName, name: PlaceName, line: LineRequest, new: OnlyNew = False
 ) -> DoneResponse:
-    """Draw a line, or move it; with ``new`` 409 where there is one of that name."""
-    return _change(rooms, lambda d: _put_place(rooms.backend, d, camera, "lines", name, line.points, new=new))
+    """Draw a line, or move it; with ``new`` 409 when the name is taken."""
+    return _change(shared, lambda d: _put_place(shared.backend, d, camera, "lines", name, line.points, new=new))
 
 
 @router.delete("/cameras/{camera}/zones/{name}")
-def delete_zone(rooms: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
+def delete_zone(shared: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
     """Remove a drawn zone; one of the same name in config.yaml is in force again."""
-    return _change(rooms, lambda d: _delete_place(rooms.backend, d, camera, "zones", name))
+    return _change(shared, lambda d: _delete_place(shared.backend, d, camera, "zones", name))
 
 
 @router.delete("/cameras/{camera}/lines/{name}")
-def delete_line(rooms: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
+def delete_line(shared: StateDep, camera: CameraName, name: PlaceName) -> DoneResponse:
     """Remove a drawn line."""
-    return _change(rooms, lambda d: _delete_place(rooms.backend, d, camera, "lines", name))
+    return _change(shared, lambda d: _delete_place(shared.backend, d, camera, "lines", name))
 
 
 @router.put("/rules/{name}")
-def put_rule(rooms: StateDep, name: LabelName, rule: RuleConfig, replace: Replacing = False) -> DoneResponse:
-    """Make a rule. Where there is one of that name it is 409, unless ``replace`` is given: what the new one says takes
-    the whole place of the old one, also of config.yaml's."""
+def put_rule(shared: StateDep, name: LabelName, rule: RuleConfig, replace: Replacing = False) -> DoneResponse:
+    """Make a rule. 409 when the name is taken, unless ``replace`` is set: then the new rule replaces the whole old one,
+    also one in config.yaml."""
 
     def change(d: Drawn) -> None:
-        known = rooms.backend.loaded.config.events.get(name)
+        known = shared.backend.loaded.config.events.get(name)
         if known is not None and not replace:
             raise HTTPException(409, _name_taken(name, known, is_drawn=name in _part(d, "events")))
         events = d.setdefault("events", {})
@@ -140,23 +140,23 @@ def put_rule(rooms: StateDep, name: LabelName, rule: RuleConfig, replace: Replac
             raise HTTPException(409, f"there are {MOST_PLACES} drawn rules already; remove one")
         events[name] = _plain(rule)
 
-    return _change(rooms, change)
+    return _change(shared, change)
 
 
 @router.delete("/rules/{name}")
-def delete_rule(rooms: StateDep, name: LabelName) -> DoneResponse:
+def delete_rule(shared: StateDep, name: LabelName) -> DoneResponse:
     """Remove a drawn rule; one of the same name in config.yaml is in force again."""
 
     def change(d: Drawn) -> None:
         if name not in _part(d, "events"):
-            raise _not_drawn("rule", name, name in rooms.backend.loaded.config.events)
+            raise _not_drawn("rule", name, name in shared.backend.loaded.config.events)
         del d["events"][name]
 
-    return _change(rooms, change)
+    return _change(shared, change)
 
 
 def as_yaml(drawn: Mapping[str, Any]) -> str:
-    """What was drawn, to be pasted into config.yaml; empty when nothing was."""
+    """The drawings as YAML for config.yaml; empty when there are none."""
     kept = {name: value for name, value in drawn.items() if value}
     if not kept:
         return ""
@@ -164,7 +164,7 @@ def as_yaml(drawn: Mapping[str, Any]) -> str:
 
 
 class _FlowDumper(yaml.SafeDumper):
-    """Lists on one line, as people write points; no anchors."""
+    """Writes lists on one line, as points usually are; no anchors."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
@@ -178,13 +178,13 @@ _FlowDumper.add_representer(list, _points)
 _FlowDumper.add_representer(tuple, _points)
 
 
-def _change(rooms: AppState, change: Callable[[Drawn], None]) -> DoneResponse:
-    """Apply ``change`` to a copy of what is drawn, and have it kept if the configuration holds with it."""
-    with rooms.drawing:
-        wanted = copy.deepcopy(dict(rooms.backend.drawn()))
+def _change(shared: AppState, change: Callable[[Drawn], None]) -> DoneResponse:
+    """Apply ``change`` to a copy of the drawings, and save it if the configuration is valid with it."""
+    with shared.drawing:
+        wanted = copy.deepcopy(dict(shared.backend.drawn()))
         change(wanted)
         try:
-            return DoneResponse(rooms.backend.draw(_tidy(wanted)))
+            return DoneResponse(shared.backend.draw(_tidy(wanted)))
         except ConfigError as error:
             raise HTTPException(409, _sentence(error)) from error
         except SinkError as error:
@@ -194,7 +194,7 @@ def _change(rooms: AppState, change: Callable[[Drawn], None]) -> DoneResponse:
 
 
 def _sentence(error: ConfigError) -> str:
-    """The first fault, without the file it would stand in: it stands on the page."""
+    """The first fault, without the file name: it is shown on the page."""
     first = error.problems[0]
     return first.split(": ", 1)[-1] if ".yaml" in first.split(": ", 1)[0] else first
 
@@ -221,7 +221,7 @@ def _plain(rule: RuleConfig) -> dict[str, Any]:
 
 
 def _name_taken(name: str, known: RuleConfig, *, is_drawn: bool) -> str:
-    """Says what would be lost."""
+    """The sentence that shows the rule that would be replaced."""
     where = "drawn here" if is_drawn else "in config.yaml"
     text = yaml.dump(
         _plain(known), Dumper=_FlowDumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=999
@@ -230,7 +230,7 @@ def _name_taken(name: str, known: RuleConfig, *, is_drawn: bool) -> str:
 
 
 def _overridden_rules(loaded: LoadedConfig, own: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The rules of config.yaml that drawn ones stand in front of; none where it cannot be read as it is now."""
+    """The rules of config.yaml that drawn ones replace; empty when the file cannot be read now."""
     names = _part(own, "events")
     if not names:
         return {}
@@ -256,7 +256,7 @@ def _part(value: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
 
 
 def _tidy(d: Drawn) -> Drawn:
-    """Without what has become empty."""
+    """Remove parts that have become empty."""
     cameras = {
         camera: {kind: places for kind, places in kinds.items() if places}
         for camera, kinds in _part(d, "cameras").items()

@@ -1,4 +1,4 @@
-"""Kept events over HTTP: the list and its search, one event, its files, and what people say of it."""
+"""Kept events over HTTP: list and search, one event, its files, and its mark."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Cursor = Annotated[
 
 
 class MarkRequest(BaseModel):
-    """What a person says of an event; null takes it back."""
+    """A user's verdict on an event; null removes it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +54,7 @@ class MarkRequest(BaseModel):
 @router.get("")
 def list_events(
     box: BackendDep,
-    rooms: StateDep,
+    shared: StateDep,
     store: StoreDep,
     text: Annotated[str, Query(max_length=200, description="what to search for, in words")] = "",
     camera: Names = [],  # noqa: B006 - FastAPI copies defaults
@@ -67,7 +67,7 @@ def list_events(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Cursor = None,
 ) -> EventsResponse:
-    """Newest first; with a text, best first."""
+    """Events, newest first; with a text, best first."""
     narrowed = Wanted(
         cameras=tuple(camera),
         labels=tuple(label),
@@ -80,7 +80,7 @@ def list_events(
         before_ns=None if before is None else int(before),
     )
     words = text.replace("\0", " ").strip()
-    answer = _searched(box, rooms, store, words, narrowed) if words else SearchResult(store.find(narrowed), narrowed)
+    answer = _searched(box, shared, store, words, narrowed) if words else SearchResult(store.find(narrowed), narrowed)
     found = answer.hits
     is_more = len(found) == limit and not answer.query.text
     search_text = _understood(answer, local_timezone(box)) if words else ""
@@ -90,13 +90,13 @@ def list_events(
 
 @router.get("/{event_id}")
 def get_event(store: StoreDep, event_id: EventId) -> EventResponse:
-    """One event with everything that is known of it."""
+    """One event with all its details."""
     return event_response(SearchHit(_record(store, event_id), 0.0))
 
 
 @router.post("/{event_id}/mark")
 def mark_event(store: StoreDep, event_id: EventId, mark: MarkRequest, request: Request) -> EventResponse:
-    """Say that an event was what it said (true), or a false alarm (false)."""
+    """Mark an event as correct (true), or as a false alarm (false)."""
     _record(store, event_id)
     note = "".join(c if c.isprintable() else " " for c in mark.note).strip()
     try:
@@ -108,32 +108,32 @@ def mark_event(store: StoreDep, event_id: EventId, mark: MarkRequest, request: R
 
 @router.get("/{event_id}/clip.mp4", response_class=FileResponse)
 def clip(box: BackendDep, store: StoreDep, event_id: EventId, download: bool = False) -> FileResponse:
-    """The clip, in parts if asked for so (HTTP ranges)."""
+    """The clip; HTTP ranges are supported."""
     return _file(box, store, event_id, "clip", download)
 
 
 @router.get("/{event_id}/snapshot.jpg", response_class=FileResponse)
 def snapshot(box: BackendDep, store: StoreDep, event_id: EventId, download: bool = False) -> FileResponse:
-    """The picture of its strongest moment."""
+    """The picture of the event's strongest moment."""
     return _file(box, store, event_id, "snapshot", download)
 
 
 @router.get("/{event_id}/thumbnail.jpg", response_class=FileResponse)
 def thumbnail(box: BackendDep, store: StoreDep, event_id: EventId, download: bool = False) -> FileResponse:
-    """The same, small."""
+    """The thumbnail of the snapshot."""
     return _file(box, store, event_id, "thumbnail", download)
 
 
 @router.get("/{event_id}/spectrogram.png", response_class=FileResponse)
 def spectrogram(box: BackendDep, store: StoreDep, event_id: EventId, download: bool = False) -> FileResponse:
-    """What was heard, as a picture."""
+    """The spectrogram of the clip's sound."""
     return _file(box, store, event_id, "spectrogram", download)
 
 
-def _searched(box: NodeBackend, rooms: AppState, store: EventStore, words: str, narrowed: Wanted) -> SearchResult:
+def _searched(box: NodeBackend, shared: AppState, store: EventStore, words: str, narrowed: Wanted) -> SearchResult:
     config = box.loaded.config
     zones = {zone for camera in config.cameras.values() for zone in camera.zones}
-    with rooms.searching:
+    with shared.searching:
         search = EventSearch(
             store,
             local_timezone(box),
@@ -146,7 +146,7 @@ def _searched(box: NodeBackend, rooms: AppState, store: EventStore, words: str, 
 
 
 def _understood(answer: SearchResult, tz: tzinfo) -> str:
-    """How a search was read, so that people see why something is not in it."""
+    """How a search was understood, so that users see why an event is missing."""
     query = answer.query
     names = [*query.labels, *query.cameras, *query.zones]
     parts = [", ".join(name.replace("_", " ") for name in names)] if names else []
@@ -167,7 +167,7 @@ def _record(store: EventStore, event_id: str) -> EventRecord:
 
 
 def _file(box: BackendDep, store: EventStore, event_id: str, kind: FileKind, download: bool) -> FileResponse:
-    """A kept file, if it lies in the evidence folder and is still there."""
+    """A kept file, if it is in the evidence folder and still exists."""
     record = _record(store, event_id)
     file = record.files.get(kind)
     folder = box.evidence.resolve()

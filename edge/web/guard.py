@@ -1,6 +1,6 @@
-"""What stands before every request: who asks, from where, how much and how often; and the headers of every answer.
+"""Middleware before every request: identity, origin, size and rate; and the security headers of every answer.
 
-Plain ASGI, so that streams pass untouched.
+Plain ASGI, so that streams pass unchanged.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HEADERS = {
 
 
 class RequestRefused(Exception):  # noqa: N818 - an answer rather than a failure
-    """A request that is not let in, with the status and the sentence of its answer."""
+    """A refused request, with the status and the sentence of its answer."""
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
@@ -52,7 +52,7 @@ class RequestRefused(Exception):  # noqa: N818 - an answer rather than a failure
 
 
 class RequestGuard:
-    """``base_url`` is where browsers find the page when something stands in between."""
+    """Checks every request. ``base_url`` is the page's address for browsers behind a proxy."""
 
     def __init__(
         self, app: App, access: Authenticator, clock: Clock, base_url: str | None, *, tls: bool = False
@@ -64,7 +64,7 @@ class RequestGuard:
         self._writes = TokenBucket(30, 5)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer why not."""
+        """Pass a request on, or answer why not."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -108,7 +108,7 @@ class RequestGuard:
             self._identify(scope, headers, writes)
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
-        """Without a login only this machine's own names are answered: a foreign page cannot be made to look local."""
+        """Without a login only this machine's own names are accepted, against DNS rebinding by a foreign page."""
         if self._access.is_guarded:
             return
         if not _is_loopback(_host_of(headers.get("host", ""))):
@@ -117,7 +117,7 @@ class RequestGuard:
             raise RequestRefused(403, "a proxy stands in between: set web.password_file before the page is passed on")
 
     def _check_origin(self, headers: Mapping[str, str], scheme: str) -> None:
-        """A change must come from the page itself or from a program; browsers say where a request comes from."""
+        """A change must come from the page itself or from a program; browsers send the origin of a request."""
         origin, host = headers.get("origin"), headers.get("host", "")
         if origin is not None:
             own = {f"{scheme}://{host}".lower(), _origin_of(self._base)}
@@ -153,7 +153,7 @@ class RequestGuard:
 
 
 def cookie_of(header: str, name: str) -> str:
-    """A cookie's value in a Cookie header; empty when it is not there."""
+    """A cookie's value in a Cookie header; empty when it is missing."""
     for part in header.split(";"):
         key, _, value = part.strip().partition("=")
         if key == name:

@@ -1,6 +1,6 @@
-"""News from the node to whoever looks: bounded for each listener, and nothing is done while nobody listens.
+"""Live updates from the node to open pages: bounded for each subscriber, and no work without subscribers.
 
-`tell` is called on the engine thread and only appends; listeners wait on the web server's event loop.
+`Hub.publish` is called on the engine thread and only appends; subscribers wait on the web server's event loop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LiveUpdate:
-    """One thing that happened. ``key``: of waiting news with the same non-empty key only the newest is kept."""
+    """One update. ``key``: of waiting updates with the same non-empty key only the newest is kept."""
 
     kind: str
     value: object
@@ -22,7 +22,7 @@ class LiveUpdate:
 
 
 class Subscriber:
-    """The news of one listener, at most `MAX_WAITING`; the oldest give way, counted in ``missed``."""
+    """The waiting updates of one page, at most `MAX_WAITING`; the oldest are dropped and counted in ``missed``."""
 
     MAX_WAITING = 64
 
@@ -35,7 +35,7 @@ class Subscriber:
         self.closed = False
 
     def put(self, news: LiveUpdate) -> None:
-        """From any thread; never blocks."""
+        """Add an update, from any thread; never blocks."""
         with self._lock:
             if news.key:
                 self._waiting = deque(one for one in self._waiting if (one.kind, one.key) != (news.kind, news.key))
@@ -46,12 +46,12 @@ class Subscriber:
         self._rouse()
 
     def close(self) -> None:
-        """No more news."""
+        """End the subscription."""
         self.closed = True
         self._rouse()
 
     async def take(self, timeout_s: float) -> list[LiveUpdate]:
-        """What came since the last call; waits for at most ``timeout_s``, empty then or when closed."""
+        """The updates since the last call; waits for at most ``timeout_s``; empty then or when closed."""
         try:
             await asyncio.wait_for(self._ready.wait(), timeout_s)
         except (TimeoutError, asyncio.TimeoutError):
@@ -64,12 +64,12 @@ class Subscriber:
     def _rouse(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._ready.set)
-        except RuntimeError:  # the server's loop is closed: nobody reads any more
+        except RuntimeError:  # the server's loop is closed: there is no reader any more
             self.closed = True
 
 
 class Hub:
-    """Everybody who listens."""
+    """All subscribers."""
 
     MOST_LISTENERS = 32
 
@@ -79,11 +79,11 @@ class Hub:
         self.is_closed = False
 
     def __len__(self) -> int:
-        """How many listen."""
+        """The number of subscribers."""
         return len(self._listeners)
 
     def publish(self, kind: str, make: Callable[[], object], key: str = "") -> None:
-        """Tell all listeners; ``make`` is called only when there are any."""
+        """Send an update to all subscribers; ``make`` is called only when there are any."""
         listeners = self._listeners
         if listeners:
             news = LiveUpdate(kind, make(), key)
@@ -91,7 +91,7 @@ class Hub:
                 listener.put(news)
 
     def subscribe(self, loop: asyncio.AbstractEventLoop) -> Subscriber | None:
-        """Begin to listen; None when too many do."""
+        """Add a subscriber; None when there are too many."""
         listener = Subscriber(loop)
         with self._lock:
             if len(self._listeners) >= self.MOST_LISTENERS:
@@ -100,12 +100,12 @@ class Hub:
         return listener
 
     def unsubscribe(self, listener: Subscriber) -> None:
-        """Stop listening."""
+        """Remove a subscriber."""
         with self._lock:
             self._listeners = tuple(one for one in self._listeners if one is not listener)
 
     def close(self) -> None:
-        """Let every listener go."""
+        """End all subscriptions."""
         self.is_closed = True
         for listener in self._listeners:
             listener.close()

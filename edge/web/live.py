@@ -1,4 +1,4 @@
-"""What happens now: news as server-sent events, pictures and sound of each camera."""
+"""Live state over HTTP: updates as server-sent events, pictures and sound of each camera."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class RecentScoresResponse:
 
 @router.get("/live", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def live(box: BackendDep) -> StreamingResponse:
-    """News as server-sent events: hello, scores, event, facts, held_back, changed; after missed comes another hello.
+    """Updates as server-sent events: hello, scores, event, facts, held_back, changed; after missed comes another hello.
     Ends when the node stops."""
     listener = box.hub.subscribe(asyncio.get_running_loop())
     if listener is None:
@@ -69,10 +69,10 @@ async def live(box: BackendDep) -> StreamingResponse:
 
 
 @router.get("/cameras/{camera}/picture.jpg", response_class=Response, responses=JPEG)
-def picture(rooms: StateDep, camera: CameraName, after: After | None = None) -> Response:
-    """The newest picture as the model sees it; 204 when it is the one numbered ``after``. What was found in this very
-    picture is in `X-Edge-Boxes`."""
-    jpeg = rooms.jpeg_cache(camera).newest()
+def picture(shared: StateDep, camera: CameraName, after: After | None = None) -> Response:
+    """The newest picture at the model's size; 204 when it is the one numbered ``after``. `X-Edge-Boxes` has the boxes
+    detected in this picture."""
+    jpeg = shared.jpeg_cache(camera).newest()
     if after is not None and (jpeg is None or jpeg.number == after):
         return Response(status_code=204)
     if jpeg is None:
@@ -86,19 +86,19 @@ def picture(rooms: StateDep, camera: CameraName, after: After | None = None) -> 
     response_class=StreamingResponse,
     responses={200: {"content": {"multipart/x-mixed-replace": {}}}},
 )
-async def mjpeg_stream(rooms: StateDep, camera: CameraName) -> StreamingResponse:
-    """Pictures without end, for programs that take MJPEG."""
-    if rooms.streams >= rooms.MOST_STREAMS:
+async def mjpeg_stream(shared: StateDep, camera: CameraName) -> StreamingResponse:
+    """An endless stream of pictures, for programs that read MJPEG."""
+    if shared.streams >= shared.MOST_STREAMS:
         raise HTTPException(503, "too many look at moving pictures; close one")
-    rooms.streams += 1
-    frames = _pictures(rooms, rooms.jpeg_cache(camera))
+    shared.streams += 1
+    frames = _pictures(shared, shared.jpeg_cache(camera))
     return StreamingResponse(frames, media_type="multipart/x-mixed-replace; boundary=picture")
 
 
 @router.get("/cameras/{camera}/sound")
-def sound(box: BackendDep, rooms: StateDep, camera: CameraName, after: After = -1) -> SoundResponse:
-    """Level and spectrogram columns since ``after``, at most the last four seconds'."""
-    columns_since = rooms.spectrogram(camera).columns(after)
+def sound(box: BackendDep, shared: StateDep, camera: CameraName, after: After = -1) -> SoundResponse:
+    """Level and spectrogram columns since ``after``, at most those of the last four seconds."""
+    columns_since = shared.spectrogram(camera).columns(after)
     edges = [round(float(edge), 1) for edge in band_edges(box.sound_rate_hz)]
     columns = base64.b64encode(columns_since.bands.tobytes()).decode()
     return SoundResponse(columns_since.next, COLUMNS_HZ, BANDS, edges, columns, list(columns_since.levels))
@@ -106,8 +106,8 @@ def sound(box: BackendDep, rooms: StateDep, camera: CameraName, after: After = -
 
 @router.get("/cameras/{camera}/sound.pcm", response_class=Response, responses=PCM)
 def listen(box: BackendDep, camera: CameraName, after: After = -1) -> Response:
-    """The sound itself from sample ``after`` on, at most two seconds: 16 bits, little-endian, mono. The number to go on
-    with is in `X-Edge-Next`. Without `evidence.speech` it is silent where somebody may speak, and some seconds late."""
+    """The sound from sample ``after`` on, at most two seconds: 16 bits, little-endian, mono. `X-Edge-Next` has the
+    number for the next request. Without `evidence.speech` it is silent where somebody may speak, and seconds late."""
     if box.loaded.config.cameras[camera].microphone == "none":
         raise HTTPException(404, f"{camera!r} has no sound")
     audio = box.live_audio(camera, after)
@@ -118,7 +118,7 @@ def listen(box: BackendDep, camera: CameraName, after: After = -1) -> Response:
 
 @router.get("/cameras/{camera}/recent")
 def recent(box: BackendDep, camera: CameraName) -> RecentScoresResponse:
-    """What the rules looked at in the last minutes."""
+    """The values of the rules in the last minutes."""
     moments = box.recent_scores(camera)
     names = sorted({name for moment in moments for name in moment.values})
     values = {name: [finite(moment.values.get(name), 3) for moment in moments] for name in names}
@@ -143,18 +143,18 @@ async def _event_stream(box: NodeBackend, listener: Subscriber) -> AsyncIterator
         box.hub.unsubscribe(listener)
 
 
-async def _pictures(rooms: AppState, eye: JpegCache) -> AsyncIterator[bytes]:
+async def _pictures(shared: AppState, cache: JpegCache) -> AsyncIterator[bytes]:
     shown = -1
     try:
-        while not rooms.backend.hub.is_closed:
-            jpeg = await run_in_threadpool(eye.newest)
+        while not shared.backend.hub.is_closed:
+            jpeg = await run_in_threadpool(cache.newest)
             if jpeg is not None and jpeg.number != shown:
                 shown = jpeg.number
                 head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg.data)}\r\n\r\n"
                 yield head.encode() + jpeg.data + b"\r\n"
             await asyncio.sleep(1 / PICTURES_HZ)
     finally:
-        rooms.streams -= 1
+        shared.streams -= 1
 
 
 def _hello(box: NodeBackend) -> dict[str, Any]:

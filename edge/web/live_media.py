@@ -1,8 +1,7 @@
-"""The sound as people see it: columns of a spectrogram with their level, made when somebody asks.
+"""Live spectrograms and JPEG pictures for the page, made on request and once for all viewers.
 
-One `LiveSpectrogram` serves all viewers: a column is computed once, by whoever asks for it first.
-
-The picture as people see it: each one is encoded once, however many look, and only when somebody does.
+A spectrogram column is computed, and a picture encoded, by the first request that needs it. Runs on the web server's
+threads.
 """
 
 from __future__ import annotations
@@ -28,7 +27,8 @@ QUALITY = 82
 
 @dataclass(frozen=True, slots=True)
 class SpectrogramColumns:
-    """``bands`` u8[n,64]: 0 is -100 dBFS, 255 is 0 dBFS, low bands first; ``levels`` dBFS [n]; ``next`` goes on."""
+    """``bands`` u8[n,64]: 0 is -100 dBFS, 255 is 0 dBFS, low bands first; ``levels`` dBFS [n]; ``next`` is the number
+    of the next column."""
 
     bands: NDArray[np.uint8]
     levels: tuple[float, ...]
@@ -36,14 +36,14 @@ class SpectrogramColumns:
 
 
 class LiveSpectrogram:
-    """``sound(out)`` fills f32[n] with the newest samples and says how many were heard so far. Thread-safe."""
+    """``newest_sound(out)`` fills f32[n] with the newest samples and returns the position after them. Thread-safe."""
 
     def __init__(self, newest_sound: Callable[[F32], int], rate_hz: int) -> None:
         self._sound = newest_sound
         self._hop = rate_hz // COLUMNS_HZ
         self._edges = np.searchsorted(np.fft.rfftfreq(_FFT, 1 / rate_hz), band_edges(rate_hz))
         self._window = np.hanning(_FFT).astype(np.float32)
-        self._back = max(_FFT, self._hop)  # samples that a column looks at
+        self._back = max(_FFT, self._hop)  # samples in a column
         self._samples = np.zeros(round(SPAN_S * rate_hz) + self._back, np.float32)
         self._most = round(SPAN_S * COLUMNS_HZ)
         self._bands: NDArray[np.uint8] = np.zeros((0, BANDS), np.uint8)
@@ -52,7 +52,7 @@ class LiveSpectrogram:
         self._lock = threading.Lock()
 
     def columns(self, after: int) -> SpectrogramColumns:
-        """The columns from number ``after`` on, at most the last four seconds'."""
+        """The columns from number ``after`` on, at most those of the last four seconds."""
         with self._lock:
             self._advance()
             wanted = self._next - after if 0 <= after <= self._next else len(self._levels)
@@ -88,13 +88,13 @@ class LiveSpectrogram:
 
 
 def band_edges(rate_hz: int) -> NDArray[np.float64]:
-    """The bands' edges in Hz [65], evenly spaced as ears hear, up to half the rate."""
+    """The edges of the bands in Hz [65], evenly spaced in perceived pitch, up to half the rate."""
     return np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, rate_hz / 2.2), BANDS + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class JpegPicture:
-    """One encoded picture, its number and what was found in it."""
+    """One encoded picture, its number and the boxes detected in it."""
 
     number: int
     data: bytes
@@ -102,7 +102,7 @@ class JpegPicture:
 
 
 class JpegCache:
-    """``glimpse()`` gives the newest picture. Thread-safe."""
+    """Encodes each picture of ``newest_frame()`` once. Thread-safe."""
 
     def __init__(self, newest_frame: Callable[[], LiveFrame | None]) -> None:
         self._glimpse = newest_frame
@@ -110,7 +110,7 @@ class JpegCache:
         self._lock = threading.Lock()
 
     def newest(self) -> JpegPicture | None:
-        """The newest picture; the last one where the source has none now, None before the first."""
+        """The newest picture; the last one while the source has none, None before the first."""
         with self._lock:
             frame = self._glimpse()
             if frame is None:

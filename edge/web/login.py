@@ -1,4 +1,4 @@
-"""Logging in and out. What is wrong with a login is never said more closely than that."""
+"""Login and logout over HTTP. The answer to a wrong login does not say which part is wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api", responses=RESPONSES, tags=["login"])
 
 
 class LoginRequest(BaseModel):
-    """A name and its password; where the box has a token alone, the token as the password."""
+    """A name and its password; when the node only has a token, the token as password."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -29,7 +29,7 @@ class LoginRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SessionResponse:
-    """Who looks at the page. ``guarded``: a login is asked for; ``csrf`` goes into X-Edge-CSRF of every change."""
+    """The user of the page. ``guarded``: a login is required; ``csrf`` goes into X-Edge-CSRF of every change."""
 
     user: str | None
     csrf: str
@@ -38,18 +38,18 @@ class SessionResponse:
 
 
 @router.get("/session")
-def session(rooms: StateDep, request: Request) -> SessionResponse:
-    """Whether anybody is logged in here."""
-    state, access = request.state, rooms.authenticator
+def session(shared: StateDep, request: Request) -> SessionResponse:
+    """The session of this browser."""
+    state, access = request.state, shared.authenticator
     held = state.session
     user = state.user if held is not None or not access.is_guarded or state.user == "token" else None
     return SessionResponse(user, held.csrf if held is not None else "", access.is_guarded, access.has_password)
 
 
 @router.post("/login")
-def log_in(rooms: StateDep, request: Request, response: Response, credentials: LoginRequest) -> SessionResponse:
-    """Begin a session; its cookie is for this page alone."""
-    access, guard, address = rooms.authenticator, request.state.guard, request.state.address
+def log_in(shared: StateDep, request: Request, response: Response, credentials: LoginRequest) -> SessionResponse:
+    """Begin a session, with a cookie for this page only."""
+    access, guard, address = shared.authenticator, request.state.guard, request.state.address
     if not access.is_guarded:
         raise HTTPException(409, "no login is asked for here")
     if not access.may_attempt(address):
@@ -72,11 +72,11 @@ def log_in(rooms: StateDep, request: Request, response: Response, credentials: L
 
 
 @router.post("/logout")
-def log_out(rooms: StateDep, request: Request, response: Response) -> DoneResponse:
+def log_out(shared: StateDep, request: Request, response: Response) -> DoneResponse:
     """End the session."""
     guard = request.state.guard
     value = cookie_of(request.headers.get("cookie", ""), guard.cookie)
     if value:
-        rooms.authenticator.log_out(value)
+        shared.authenticator.log_out(value)
     response.delete_cookie(guard.cookie, path="/", secure=guard.is_secure, httponly=True, samesite="strict")
     return DoneResponse("logged out")

@@ -1,4 +1,4 @@
-"""The node itself over HTTP: who it is, how it is, arming, and the digest of a day."""
+"""The node over HTTP: its description, health, and arming."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ArmedRequest(BaseModel):
 
 @router.get("/node")
 def node(box: BackendDep) -> NodeResponse:
-    """Who this box is and what it looks at."""
+    """The node and its cameras."""
     config, facts = box.loaded.config, box.node()
     zones = sorted({zone for camera in config.cameras.values() for zone in camera.zones})
     evidence = config.evidence
@@ -46,7 +46,7 @@ def node(box: BackendDep) -> NodeResponse:
 
 @router.get("/health")
 def health(box: BackendDep) -> HealthResponse:
-    """How the node and its sources are."""
+    """The health of the node and its sources."""
     config, facts = box.loaded.config, box.node()
     return HealthResponse(
         id=config.node.id,
@@ -68,7 +68,7 @@ def health(box: BackendDep) -> HealthResponse:
 
 @router.put("/cameras/{camera}/armed")
 def set_armed(box: BackendDep, camera: CameraName, request: ArmedRequest) -> DoneResponse:
-    """Arm or disarm a camera; as the MQTT command, kept over restarts."""
+    """Arm or disarm a camera; like the MQTT command, kept over restarts."""
     try:
         box.set_armed(camera, request.armed)
     except InputError as error:

@@ -1,5 +1,4 @@
-"""What the API answers with, as types: OpenAPI is made from them. Times are ISO 8601 in UTC and, as ``..._s``, Unix
-seconds."""
+"""The API's answers as types, from which OpenAPI is made. Times are ISO 8601 in UTC and, as ``..._s``, Unix seconds."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ class ContributionResponse:
 
 @dataclass(frozen=True, slots=True)
 class MarkResponse:
-    """What a person said of an event."""
+    """A user's mark on an event."""
 
     verdict: str
     by: str
@@ -53,7 +52,7 @@ class MarkResponse:
 
 @dataclass(frozen=True, slots=True)
 class FileLinkResponse:
-    """One kept file and where to get it."""
+    """One kept file and its URL."""
 
     url: str
     size: int
@@ -62,7 +61,7 @@ class FileLinkResponse:
 
 @dataclass(frozen=True, slots=True)
 class EventResponse:
-    """One kept event. ``score`` is how well a search found it, 0 without one."""
+    """One kept event. ``score`` is how well it fits the search, 0 without one."""
 
     id: str
     camera: str
@@ -100,10 +99,10 @@ class EventsResponse:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdResponse:
-    """What holds for one camera and label; ``origins`` says where each value came from.
+    """The settings in force for one camera and label; ``origins`` has the origin of each value.
 
-    ``limit`` is what `most_per_hour` does: ``hard``, ``spaced`` (beyond it one is told in each share of an hour), or
-    ``repetitions`` (spaced, and what is new is told at once).
+    ``limit`` is the kind of `most_per_hour`: ``hard``, ``spaced`` (beyond it one is reported in each share of an hour),
+    or ``repetitions`` (spaced, and new events are reported at once).
     """
 
     camera: str
@@ -134,7 +133,7 @@ class StreamResponse:
 
 @dataclass(frozen=True, slots=True)
 class SensorResponse:
-    """The newest reading of a configured sensor; null before the first. A stale one is not looked at any more."""
+    """The newest reading of a configured sensor; null before the first. A stale one is not used any more."""
 
     name: str
     unit: str
@@ -145,8 +144,8 @@ class SensorResponse:
 
 @dataclass(frozen=True, slots=True)
 class HeldBackResponse:
-    """A label whose scores made no event: ``reason`` and since when (Unix seconds), null where nothing is held back
-    now; ``this_hour`` by reason, and of these ``limited`` by a limit on how often."""
+    """A label whose scores made no event: ``reason`` and since when (Unix seconds), null when nothing is held back now;
+    ``this_hour`` by reason, and of these ``limited`` by a rate limit."""
 
     camera: str
     label: str
@@ -174,7 +173,7 @@ class CameraHealthResponse:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceResponse:
-    """What is kept: how many events, how many bytes, and the limits."""
+    """The kept evidence: number of events, bytes, and the limits."""
 
     events: int
     bytes: int | None
@@ -204,7 +203,7 @@ class HealthResponse:
 
 @dataclass(frozen=True, slots=True)
 class CameraResponse:
-    """One camera as it is configured; ``listening``: whether people may hear its sound, ``speech`` included or not."""
+    """One camera as configured; ``listening``: whether users may hear its sound, ``speech``: speech included."""
 
     name: str
     picture: bool
@@ -219,7 +218,7 @@ class CameraResponse:
 
 @dataclass(frozen=True, slots=True)
 class NodeResponse:
-    """Who this box is and what it looks at."""
+    """The node and its cameras."""
 
     id: str
     site: str

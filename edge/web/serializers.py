@@ -1,4 +1,4 @@
-"""The node's own values as the API's answers: numbers that JSON has, times that people read."""
+"""Converts the node's values to the API's answers, with numbers that JSON allows and readable times. Pure."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from edge.web.responses import (
 
 
 def finite(value: float | None, digits: int = 4) -> float | None:
-    """A number fit for JSON; None for what is none."""
+    """A number for JSON; None for NaN, infinity or None."""
     return None if value is None or not math.isfinite(value) else round(float(value), digits)
 
 
 def number(value: float) -> float:
-    """A number fit for JSON; 0 for what is none."""
+    """A number for JSON; 0 for NaN or infinity."""
     return finite(value) or 0.0
 
 
 def event_response(found: SearchHit) -> EventResponse:
-    """A kept event as the API gives it."""
+    """A kept event for the API."""
     r = found.record
     mark = None if r.mark is None else MarkResponse(r.mark.verdict, r.mark.by, iso8601(r.mark.wall_ns), r.mark.note)
     return EventResponse(
@@ -68,7 +68,7 @@ def event_response(found: SearchHit) -> EventResponse:
 
 
 def threshold_response(e: EffectiveThreshold) -> ThresholdResponse:
-    """The values in force as the API gives them."""
+    """The values in force for the API."""
     return ThresholdResponse(
         camera=e.camera,
         label=e.label,
@@ -86,7 +86,7 @@ def threshold_response(e: EffectiveThreshold) -> ThresholdResponse:
 
 
 def camera_health_response(f: CameraStatus) -> CameraHealthResponse:
-    """A camera's facts as the API gives them."""
+    """A camera's health for the API."""
     return CameraHealthResponse(
         f.camera,
         f.state.value,
@@ -100,7 +100,7 @@ def camera_health_response(f: CameraStatus) -> CameraHealthResponse:
 
 
 def held_back_response(one: HeldBack) -> HeldBackResponse:
-    """What is held back as the API gives it."""
+    """A held-back label for the API."""
     this_hour = {reason.value: count for reason, count in one.this_hour.items()}
     enter = number(one.enter)
     if one.reason is None:
@@ -112,7 +112,7 @@ def held_back_response(one: HeldBack) -> HeldBackResponse:
 
 
 def live_event(event: Event) -> dict[str, Any]:
-    """A phase of an event as the live stream tells it."""
+    """A phase of an event for the live stream."""
     end_ns = None if event.end_ns is None else event.wall_begin_ns + event.end_ns - event.begin_ns
     return {
         "id": event.id,
@@ -133,7 +133,7 @@ def live_event(event: Event) -> dict[str, Any]:
 
 
 def live_scores(moment: LiveScores) -> dict[str, Any]:
-    """Scores as the live stream tells them."""
+    """Scores for the live stream."""
     return {
         "camera": moment.camera,
         "time_s": round(seconds(moment.wall_ns), 3),
@@ -143,7 +143,7 @@ def live_scores(moment: LiveScores) -> dict[str, Any]:
 
 
 def live_boxes(boxes: Sequence[Box]) -> list[dict[str, Any]]:
-    """Boxes as the page draws them."""
+    """Boxes for the page."""
     return [
         {"label": b.label, "score": finite(b.score, 2), "at": [finite(v, 3) for v in (b.x1, b.y1, b.x2, b.y2)]}
         for b in boxes

@@ -1,4 +1,4 @@
-"""The web server beside the node's threads: its own thread, no signal handlers, and a shutdown that ends."""
+"""The web server on a thread of its own, without signal handlers and with a bounded shutdown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOIN_S = 4.0
 
 
 class WebServer:
-    """Serves ``box``'s page. `start` and `stop` are called on the main thread; ``fault`` holds a bug in the server."""
+    """Serves the page. `start` and `stop` are called on the main thread; ``fault`` is a bug in the server."""
 
     def __init__(self, box: NodeBackend, settings: WebConfig) -> None:
         self._box, self._settings = box, settings
@@ -32,7 +32,7 @@ class WebServer:
 
     @property
     def address(self) -> str:
-        """Where it listens, as a URL."""
+        """The URL on which it listens."""
         host, port = split_listen(self._settings.listen)
         if self._socket is not None:
             port = self._socket.getsockname()[1]
@@ -70,7 +70,7 @@ class WebServer:
             config.load()
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise InputError(f"web.cert_file, web.key_file: cannot be used ({type(error).__name__})") from error
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # what it says of itself, the node says
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # the node logs start and stop itself
         self._socket = _bound(*split_listen(s.listen))
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
@@ -78,7 +78,7 @@ class WebServer:
         log.info("the page is at %s", s.base_url or self.address)
 
     def stop(self) -> None:
-        """Let go of every viewer and end within a few seconds."""
+        """Disconnect every viewer and end within a few seconds."""
         self._box.hub.close()
         if self._server is not None:
             self._server.should_exit = True

@@ -1,4 +1,4 @@
-"""Thresholds: what is in force and why, the scores of a day, and what another threshold would have made of them."""
+"""Thresholds over HTTP: those in force, score traces, near misses, and previews of other thresholds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Level = Annotated[float, Query(gt=0, le=1, allow_inf_nan=False)]
 
 
 class EnterRequest(BaseModel):
-    """A new enter threshold; null goes back to what the configuration says."""
+    """A new enter threshold; null goes back to the configured one."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -51,8 +51,8 @@ class EnterRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TraceResponse:
-    """The scores of one label: the highest, and the lowest, within each of equal parts of the span; null where
-    nothing was seen. ``labels`` are those that have scores there."""
+    """The scores of one label: the highest and the lowest in each of equal parts of the span; null without windows.
+    ``labels`` are those with scores in the span."""
 
     since_s: float
     until_s: float
@@ -72,9 +72,9 @@ class PreviewEventResponse:
 
 @dataclass(frozen=True, slots=True)
 class PreviewResponse:
-    """What a threshold would have made of a span: ``total`` events, and the first 500 of them.
+    """The events that a threshold would have given in a span: their ``total``, and the first 500.
 
-    ``held_back`` counts by reason what would have been above the threshold without an event of its own.
+    ``held_back`` counts by reason what would have been above the threshold without an event.
     """
 
     enter: float
@@ -87,7 +87,7 @@ class PreviewResponse:
 
 @dataclass(frozen=True, slots=True)
 class NearMissResponse:
-    """A moment whose score stayed below the threshold ``enter`` that held then; ``thumbnail`` is None without one."""
+    """A near miss: a score that stayed below ``enter``, the threshold of that time; ``thumbnail`` may be None."""
 
     camera: str
     label: str
@@ -106,7 +106,7 @@ def near_misses(
     until: Since = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 24,
 ) -> list[NearMissResponse]:
-    """What came near an event and was none, newest first."""
+    """Near misses, newest first."""
     query = EventQuery(
         cameras=(camera,) if camera else (),
         labels=(label,) if label else (),
@@ -138,13 +138,13 @@ def near_miss_thumbnail(store: StoreDep, near_miss: Annotated[int, Path(ge=1, le
 
 @router.get("/thresholds")
 def thresholds(box: BackendDep) -> list[ThresholdResponse]:
-    """All thresholds in force and where each value came from."""
+    """All thresholds in force, with the origin of each value."""
     return [threshold_response(one) for one in box.thresholds()]
 
 
 @router.put("/cameras/{camera}/thresholds/{label}")
 def set_threshold(box: BackendDep, camera: CameraName, label: LabelName, request: EnterRequest) -> DoneResponse:
-    """As the MQTT command: in force at once and kept over restarts."""
+    """Like the MQTT command: in force at once and kept over restarts."""
     _in_force(box, camera, label)
     try:
         box.set_threshold(camera, label, request.enter)
@@ -158,7 +158,7 @@ def set_threshold(box: BackendDep, camera: CameraName, label: LabelName, request
 
 @router.get("/cameras/{camera}/trace")
 def trace(
-    rooms: StateDep,
+    shared: StateDep,
     traces: TracesDep,
     camera: CameraName,
     label: LabelQuery,
@@ -166,9 +166,9 @@ def trace(
     until: UnixTime,
     points: Annotated[int, Query(ge=2, le=4000)] = 1200,
 ) -> TraceResponse:
-    """What was held against the threshold of a label, drawn with ``points``."""
+    """The values that were compared with the threshold of a label, in ``points`` parts."""
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
-    kept = rooms.trace(traces, camera, label, since_ns, until_ns)
+    kept = shared.trace(traces, camera, label, since_ns, until_ns)
     high: list[float | None] = [None] * points
     low = high
     if kept.names and len(kept.times_ns):
@@ -179,7 +179,7 @@ def trace(
 @router.get("/cameras/{camera}/preview")
 def get_preview(
     box: BackendDep,
-    rooms: StateDep,
+    shared: StateDep,
     traces: TracesDep,
     camera: CameraName,
     label: LabelQuery,
@@ -188,11 +188,11 @@ def get_preview(
     enter: Level,
     leave: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
 ) -> PreviewResponse:
-    """What would have begun and ended; ``leave`` is two thirds of ``enter`` unless given, as for the command."""
+    """The events that there would have been; ``leave`` is two thirds of ``enter`` unless given, as for the command."""
     since_ns, until_ns = span_ns(since, until, LONGEST_S)
     rule = _in_force(box, camera, label)
     lower = round(enter * 2 / 3, 4) if leave is None else min(leave, enter)
-    kept = rooms.trace(traces, camera, label, since_ns, until_ns)
+    kept = shared.trace(traces, camera, label, since_ns, until_ns)
     if not kept.names:
         return PreviewResponse(enter, lower, 0, 0.0, [])
     found = preview_threshold(kept, label, replace(rule.limits, enter=enter, leave=lower))
@@ -211,7 +211,7 @@ def _in_force(box: NodeBackend, camera: str, label: str) -> EffectiveThreshold:
 
 
 def _covered_s(times_ns: NDArray[np.int64], column: F32) -> float:
-    """For how long there were scores: holes longer than five seconds do not count."""
+    """For how long there were scores, without gaps longer than five seconds."""
     there = times_ns[np.isfinite(column)]
     steps = np.diff(there) / 1e9
     return round(float(steps[steps <= 5.0].sum()), 1)

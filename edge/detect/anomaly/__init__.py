@@ -1,4 +1,4 @@
-"""How unusual a window is at its site: a compact density over parts that a person can name, learned without labels."""
+"""The anomaly: how unusual a window is at its site, by a compact density over named parts, learned without labels."""
 
 from edge.detect.anomaly.scorer import ANOMALY, ANY_CAMERA, LABEL, AnomalyScorer, load_normals, to_profile_part
 from edge.detect.anomaly.site import SiteNormal

@@ -1,14 +1,12 @@
-"""Points that were seen often enough to be normal, in bounded memory: what is unusual is far from all of them.
+"""Banks of normal feature points in bounded memory, and the rarity of a distance from them. Pure numpy.
 
 A point near a kept one adds to its count; another is kept itself (leader clustering, Hartigan 1975). When there are too
-many, the grain gets coarser. The distance is the one within which three points had been seen (k nearest neighbours, as
-in Reiss & Hoshen, "Attribute-based representations for accurate and interpretable video anomaly detection", 2022).
+many, the grain gets coarser. The distance is that within which three points were observed (k nearest neighbours, as in
+Reiss & Hoshen, "Attribute-based representations for accurate and interpretable video anomaly detection", 2022).
 
-How rare a distance is among those of quiet time that was held out: minus the decimal logarithm of its probability.
-
-Inside what was seen the sample itself says it; beyond, the tail does: a generalised Pareto distribution over the
-highest tenth (peaks over threshold; Pickands 1975), fitted as in `edge.detect.background`. Its shape is not taken below
-0: what was never seen is never impossible.
+Rarity is minus the decimal logarithm of the probability of a distance in held-out quiet time: from the sample itself
+within its range, beyond it from a generalised Pareto distribution over the highest tenth (peaks over threshold;
+Pickands 1975), fitted as in `edge.detect.background`. Its shape is at least 0: nothing unseen is impossible.
 """
 
 from __future__ import annotations
@@ -26,18 +24,18 @@ from edge.types import F32
 F64 = NDArray[np.float64]
 SAMPLE_SIZE: Final = 4096
 HORIZON: Final = 400_000
-"""Windows over which the sample forgets: about two and a half days of half seconds."""
+"""Windows after which the sample has been replaced: about two and a half days of half seconds."""
 LEAST_SAMPLES: Final = 40
-"""Values from which a rarity can be told at all."""
+"""Values that are needed for any rarity."""
 _TAIL: Final = 0.1
 _LEAST_TAIL: Final = 10
 _REFIT: Final = 256
 _MOST_SHAPE: Final = 0.3
-_BEYOND: Final = 0.3  # how far a rarity is believed that is beyond one in all the windows seen
+_BEYOND: Final = 0.3  # share that counts of a rarity beyond one in all observed windows
 LEAST_COUNT: Final = 3.0
-"""How many points must have been seen within the distance."""
+"""How many points must have been observed within the distance."""
 MAX_DISTANCE: Final = 50.0
-"""The distance where nothing was ever seen."""
+"""The distance when nothing was ever observed."""
 _COARSER: Final = 1.25
 _FORGOTTEN: Final = 0.25
 
@@ -53,7 +51,7 @@ class _TailFit:
 
 
 class RarityScale:
-    """A bounded sample of values of quiet time, 0 where there was nothing of the kind."""
+    """A bounded sample of values of quiet time; 0 for a window without the feature."""
 
     def __init__(self) -> None:
         self._values: F64 = np.zeros(0)
@@ -69,11 +67,11 @@ class RarityScale:
 
     @property
     def is_known(self) -> bool:
-        """Whether enough was seen to say how rare anything is."""
+        """Whether there are enough values for a rarity."""
         return len(self._values) >= LEAST_SAMPLES
 
     def add(self, value: float) -> None:
-        """Take in the value of one quiet window; the sample stays as large as it may be (Vitter's algorithm R)."""
+        """Add the value of one quiet window; the sample stays bounded (Vitter's algorithm R)."""
         self._count = min(self._count + 1, HORIZON)
         self._stale += 1
         if len(self._values) < SAMPLE_SIZE:
@@ -84,16 +82,16 @@ class RarityScale:
             self._values[place] = value
 
     def restore(self, values: F64, count: int) -> None:
-        """Go on from a sample and how many it stands for."""
+        """Go on from a sample and the number of values that it represents."""
         self._values, self._count, self._fit = np.asarray(values, np.float64)[:SAMPLE_SIZE].copy(), count, None
 
     @property
     def count(self) -> int:
-        """How many values the sample stands for."""
+        """The number of values that the sample represents."""
         return self._count
 
     def rarity(self, value: float) -> float:
-        """-log10 of the probability of ``value`` or more in a quiet window: grows without end; 0 for 0."""
+        """-log10 of the probability of ``value`` or more in a quiet window: unbounded; 0 for 0."""
         fit = self._fitted()
         if value <= 0:
             return 0.0
@@ -112,7 +110,7 @@ class RarityScale:
 def _fit(values: F64) -> _TailFit:
     ordered = np.sort(values)
     n = len(ordered)
-    # The tail starts where a tenth lies above, or where there was anything at all.
+    # The tail starts where a tenth lies above, or at the least value above 0.
     above = min(max(_LEAST_TAIL, round(_TAIL * n)), n - 1, max(int((ordered > 0).sum()) - 1, 1))
     level = float(ordered[n - 1 - above])
     excesses = ordered[n - above :] - level
@@ -131,8 +129,7 @@ def _rarity(tail: GeneralisedPareto, excess: float) -> float:
 
 
 class FeatureBank:
-    """At most ``capacity`` points of ``size`` numbers with how often each was seen; those nearer than ``grain`` are
-    one."""
+    """At most ``capacity`` points of ``size`` numbers with their counts; points nearer than ``grain`` are merged."""
 
     def __init__(self, size: int, kept: int, grain: float) -> None:
         self.size, self.capacity, self.grain = size, kept, grain
@@ -145,16 +142,16 @@ class FeatureBank:
 
     @property
     def points(self) -> F32:
-        """What is kept, f32[m,size]."""
+        """The kept points f32[m,size]."""
         return self._points
 
     @property
     def counts(self) -> F64:
-        """How often each of `points` was seen, [m]."""
+        """The count of each of `points`, [m]."""
         return self._counts
 
     def distances(self, points: F32) -> F32:
-        """How far each of ``points`` [n,size] is from what was seen at least three times, 0 to `MAX_DISTANCE`."""
+        """The distance of each of ``points`` [n,size] within which three points were observed, 0 to `MAX_DISTANCE`."""
         if not len(points) or self._counts.sum() < LEAST_COUNT:
             return np.full(len(points), MAX_DISTANCE, np.float32)
         squares = self._partial_squares(points)
@@ -169,7 +166,7 @@ class FeatureBank:
         return np.asarray(np.minimum(np.sqrt(np.maximum(found, 0)), MAX_DISTANCE), np.float32)
 
     def add(self, points: F32) -> None:
-        """Take in ``points`` [n,size] as normal."""
+        """Add ``points`` [n,size] as normal."""
         if not len(points):
             return
         if len(self._points):
@@ -184,17 +181,17 @@ class FeatureBank:
             self._coarser()
 
     def decay(self, share: float) -> None:
-        """Keep ``share`` of every count; what is hardly seen any more is forgotten."""
+        """Multiply every count by ``share``; points with very low counts are dropped."""
         self._counts *= share
         keep = self._counts >= _FORGOTTEN
         self._set_points(self._points[keep], self._counts[keep])
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """What `restore` takes, half the precision."""
+        """The arrays for `restore`, in half precision."""
         return {"points": self._points.astype(np.float16), "counts": self._counts.astype(np.float32)}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], grain: float) -> None:
-        """Go on from what `arrays` gave; ValueError when the sizes do not fit."""
+        """Go on from the result of `arrays`; ValueError when the sizes do not fit."""
         points, counts = arrays["points"].astype(np.float32), arrays["counts"].astype(np.float64)
         if points.ndim != 2 or points.shape[1] != self.size or counts.shape != points.shape[:1]:
             raise ValueError(f"points of shape {points.shape}, wanted [n,{self.size}]")
@@ -207,7 +204,7 @@ class FeatureBank:
         return np.asarray(np.concatenate([points, ones], 1) @ self._product, np.float32)
 
     def _add_leaders(self, points: F32, counts: F64) -> None:
-        """Keep those of ``points`` that are apart from each other, the first ones lead."""
+        """Keep ``points`` that are apart from each other; the first ones become leaders."""
         left = np.arange(len(points))
         leaders: list[int] = []
         tallies: list[float] = []

@@ -1,4 +1,4 @@
-"""What each part of the normal looks at in one window: points in a small space whose distances mean something.
+"""Feature points of each part of the normal model: points in a small space with meaningful distances. Pure.
 
 Movement is taken from the cells of `Features.motion`, whose first eight channels are those of
 `edge.train.nets.motion.MOTION_CHANNELS`. Places are on the model's canvas, 0..1 right and down.
@@ -21,25 +21,25 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 DX, DY, GAIN, FIT, FAR_DX, FAR_DY, FAR_GAIN, FAR_FIT = range(8)
 
-_GAIN: Final = (1.0, 3.0)  # grey levels: from noise to a movement that counts in full
+_GAIN: Final = (1.0, 3.0)  # grey levels: from noise to movement of full weight
 _FIT: Final = (0.2, 0.3)
-_LEARNED: Final = 0.3  # sureness from which a point is learned
-_FAR: Final = 20.0  # pixels from which the coarse search is believed where it explains more
+_LEARNED: Final = 0.3  # confidence from which a point is learned
+_FAR: Final = 20.0  # pixels from which the coarse search is used where it explains more
 _SLOW: Final = 3.0  # pixels: slower differences count alike, faster ones in proportion
 _SPEEDS: Final = 6.4  # makes 1 pixel at walking pace one unit
-_ACROSS, _DOWN = 6.0, 9.0  # units across and down the picture: perspective makes down count for more
-_CLEAR: Final = 0.4  # box score from which a thing is looked at; from
-_SURE: Final = (0.3, 0.7)  # to these scores it counts from nothing to in full
-_SIZES: Final = 3.0  # units for a thing e times as high
-_APART: Final = 2.0  # half the units by which two kinds of things differ in each number of their codes
+_ACROSS, _DOWN = 6.0, 9.0  # units across and down the picture: down counts more because of perspective
+_CLEAR: Final = 0.4  # box score from which an object is used
+_SURE: Final = (0.3, 0.7)  # between these scores its weight goes from 0 to 1
+_SIZES: Final = 3.0  # units for an object e times as high
+_APART: Final = 2.0  # half the units by which the codes of two classes differ in each number
 _CODE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturePoints:
-    """Points f32[n,d] of one part, where each lies, f32[n,2], and how sure it is there, f32[n] 0..1.
+    """Points f32[n,d] of one part, the place of each f32[n,2], and its confidence f32[n] in 0..1.
 
-    No points: nothing of the kind was there.
+    No points: the window has none of this kind.
     """
 
     points: F32
@@ -48,17 +48,17 @@ class FeaturePoints:
 
     @property
     def learned(self) -> F32:
-        """The points that are sure enough to be learned."""
+        """The points with enough confidence to be learned."""
         return self.points[self.confidence >= _LEARNED]
 
 
 @dataclass(frozen=True, slots=True)
 class AnomalyPart:
-    """A part of the normal: how many numbers a point has, how many points are kept, and how alike ones are merged.
+    """A part of the normal model: numbers in a point, points to keep, and the grain within which points are merged.
 
-    ``support``: so many of a place's points must be unusual together; what a single cell shows is noise. ``doubt`` is
-    taken from its rarity: what is said of the whole picture drifts with light and weather and is believed a hundred
-    times less than movement, and boxes and sounds ten times less.
+    ``support``: this many neighbouring points must be unusual together, because a single cell is noise. ``doubt`` is
+    subtracted from the part's rarity: embeddings of the whole picture drift with light and weather and count a hundred
+    times less than movement, boxes and sounds ten times less.
     """
 
     name: str
@@ -72,7 +72,7 @@ class AnomalyPart:
 
 
 def anomaly_parts(scores: Scores) -> tuple[AnomalyPart, ...]:
-    """The parts that a model's answers have, sizes from one of them."""
+    """The parts that a model's outputs support, with sizes from one window."""
     features = scores.features
     sizes = (0, 0) if features is None else (features.picture.size, features.sound.size)
     return (
@@ -85,7 +85,7 @@ def anomaly_parts(scores: Scores) -> tuple[AnomalyPart, ...]:
 
 
 def extract_features(scores: Scores, parts: tuple[AnomalyPart, ...]) -> Mapping[str, FeaturePoints]:
-    """What each part sees in a window; a part that could not look is left out."""
+    """The points of each part in a window, without parts whose modality is missing."""
     return {kind.name: view for kind in parts if (view := kind.extract(scores)) is not None}
 
 
@@ -107,12 +107,12 @@ def movement(scores: Scores) -> FeaturePoints | None:
 
 
 def speeds_of(points: F32) -> F32:
-    """Pixels between two pictures of points of `movement` [n,4]."""
+    """Pixels between two pictures, for points of `movement` [n,4]."""
     return np.asarray(_SLOW * np.expm1(np.hypot(points[:, 2], points[:, 3]) / _SPEEDS), np.float32)
 
 
 def _is_far(motion: F32) -> Mask:
-    """Where [h,w] the coarse search is believed: what is too fast for the fine one."""
+    """Cells [h,w] in which the coarse search is used: they are too fast for the fine one."""
     fast = np.hypot(motion[..., FAR_DX], motion[..., FAR_DY]) > _FAR
     return np.asarray(fast & (motion[..., FAR_FIT] > motion[..., FIT] + 0.1))
 
@@ -123,7 +123,7 @@ def _between(values: F32, ends: tuple[float, float]) -> F32:
 
 
 def things(scores: Scores) -> FeaturePoints | None:
-    """Clear boxes: the middle, the foot, the height, and what it is."""
+    """Clear boxes: the middle, the foot, the height, and a code of the class."""
     if not scores.video_ok:
         return None
     clear = [box for box in scores.boxes if box.score >= _CLEAR]
@@ -139,7 +139,7 @@ def _thing(box: Box) -> list[float]:
 
 @lru_cache(maxsize=256)
 def label_code(label: str) -> tuple[float, ...]:
-    """Numbers for a kind of thing, the same in every process and far from those of every other kind."""
+    """The code of a class, the same in every process and far from every other code."""
     bits = int.from_bytes(hashlib.blake2b(label.encode(), digest_size=_CODE // 8).digest(), "big")
     return tuple(_APART if bits >> k & 1 else -_APART for k in range(_CODE))
 

@@ -1,6 +1,6 @@
-"""What is normal for one camera: for each part the points that were seen, and how rare each distance from them is.
+"""The normal model of one camera: feature points for each part, and the rarity of distances from them.
 
-Learning a normal from recordings at hand: how rare things are is measured on recordings that were held out.
+`NormalTrainer` learns one from recordings and measures rarity on recordings that were held out.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from edge.types import F32, Scores
 
 HALF: Final = 3.0
 """Rarity (one window in a thousand quiet ones) at which the value is one half."""
-_SECOND: Final = 0.5  # how much of the second rarest part's rarity counts: parts are not independent
+_SECOND: Final = 0.5  # weight of the second rarest part: parts are not independent
 _NEIGHBOUR: Final = 0.07  # of the canvas: cells whose middles are nearer, either way, support each other
 F64 = NDArray[np.float64]
 FOLDS: Final = 4
 MAX_WINDOWS: Final = 16_384
-"""Windows kept; of longer recordings every second, fourth, ... window is learned."""
+"""Windows to keep; from longer recordings every second, fourth, ... window is learned."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartAnomaly:
-    """One part's judgement of a window: how rare, and the point, its place and its distance that made it so."""
+    """The rarity of one part in a window, with its farthest point, the point's place and distance."""
 
     part: str
     modality: str
@@ -41,14 +41,14 @@ class PartAnomaly:
 
 @dataclass(frozen=True, slots=True)
 class PartDistances:
-    """How far each part of a window is from what was seen, and which of its points is the farthest (-1: none)."""
+    """The distance of each part of a window from what is normal, and the index of its farthest point (-1: none)."""
 
     distances: Mapping[str, float]
     farthest: Mapping[str, int]
 
 
 class NormalModel:
-    """The parts of one camera's normal. Not judged before `is_known`; learns from windows that were quiet."""
+    """The parts of one camera's normal model. Not used before `is_known`; learns from quiet windows."""
 
     def __init__(self) -> None:
         self._kinds: tuple[AnomalyPart, ...] = ()
@@ -56,11 +56,11 @@ class NormalModel:
         self._rarities: dict[str, RarityScale] = {}
         self._stored: dict[str, tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]] = {}
         self.windows = 0
-        """How many windows were learned."""
+        """The number of learned windows."""
 
     @property
     def is_known(self) -> bool:
-        """Whether any part can say how rare something is."""
+        """Whether any part has enough values for a rarity."""
         return any(rarity.is_known for rarity in self._rarities.values()) or bool(self._stored)
 
     def bank(self, part: str) -> FeatureBank:
@@ -68,17 +68,17 @@ class NormalModel:
         return self._banks[part]
 
     def features(self, scores: Scores) -> Mapping[str, FeaturePoints]:
-        """What the parts see in a window."""
+        """The feature points of a window."""
         self._prepare(scores)
         return extract_features(scores, self._kinds)
 
     def distances(self, views: Mapping[str, FeaturePoints]) -> PartDistances:
-        """How far the window is from what was seen."""
+        """The distance of the window from what is normal."""
         found = {kind.name: self._farthest(kind, views[kind.name]) for kind in self._kinds if kind.name in views}
         return PartDistances({n: d for n, (d, _) in found.items()}, {n: i for n, (_, i) in found.items()})
 
     def assess(self, views: Mapping[str, FeaturePoints], strange: PartDistances) -> list[PartAnomaly]:
-        """What each part that knows enough says, the rarest first."""
+        """The anomaly of each part with enough values, the rarest first."""
         found = []
         for kind in self._kinds:
             name = kind.name
@@ -93,23 +93,23 @@ class NormalModel:
         return sorted(found, key=lambda one: -one.rarity)
 
     def add(self, views: Mapping[str, FeaturePoints]) -> None:
-        """Take in a quiet window's points."""
+        """Learn a quiet window's points."""
         self.windows += 1
         for name, view in views.items():
             self._banks[name].add(view.learned)
 
     def add_distances(self, strange: PartDistances) -> None:
-        """Take in how far a quiet window, not learned itself, was from what had been seen."""
+        """Learn the distances of a quiet window whose points were not learned."""
         for name, distance in strange.distances.items():
             self._rarities[name].add(distance)
 
     def decay(self, share: float) -> None:
-        """Forget slowly: keep ``share`` of how often things were seen."""
+        """Forget slowly: multiply all counts by ``share``."""
         for bank in self._banks.values():
             bank.decay(share)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything learned, named ``<part>/<array>``; with `facts` what `restored` takes."""
+        """All learned arrays, named ``<part>/<array>``; `restored` takes them with `facts`."""
         out: dict[str, NDArray[Any]] = {}
         for name, bank in self._banks.items():
             out |= {f"{name}/{key}": array for key, array in bank.arrays().items()}
@@ -119,13 +119,13 @@ class NormalModel:
         return out
 
     def facts(self) -> dict[str, Any]:
-        """The plain numbers beside `arrays`."""
+        """The plain numbers that belong to `arrays`."""
         parts = {name: {"grain": b.grain, "seen": self._rarities[name].count} for name, b in self._banks.items()}
         return {"windows": self.windows, "parts": {**parts, **{n: dict(f) for n, (_, f) in self._stored.items()}}}
 
     @classmethod
     def restored(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> NormalModel:
-        """The normal that `arrays` and `facts` hold; KeyError, TypeError or ValueError when they do not."""
+        """The model from `arrays` and `facts`; KeyError, TypeError or ValueError when they are damaged."""
         normal = cls()
         normal.windows = int(facts["windows"])
         for name, own in facts["parts"].items():
@@ -134,7 +134,7 @@ class NormalModel:
         return normal
 
     def _prepare(self, scores: Scores) -> None:
-        """The parts, when the first window says what a model's answers hold."""
+        """Create the parts from the first window, which shows the model's outputs."""
         if self._kinds:
             return
         self._kinds = anomaly_parts(scores)
@@ -147,7 +147,7 @@ class NormalModel:
             self._banks[kind.name], self._rarities[kind.name] = bank, rarity
 
     def _farthest(self, kind: AnomalyPart, view: FeaturePoints) -> tuple[float, int]:
-        """The distance of the point that, with its neighbours, is farthest from what was seen; 0 and -1 for none."""
+        """Distance and index of the point that, with its neighbours, is farthest from normal; 0 and -1 for none."""
         if not len(view.points):
             return 0.0, -1
         distances = self._banks[kind.name].distances(view.points) * view.confidence
@@ -158,19 +158,19 @@ class NormalModel:
 
 
 def total(found: Iterable[PartAnomaly]) -> float:
-    """The rarity of a window: that of its rarest part, and half of the second rarest."""
+    """The rarity of a window: that of its rarest part plus half of the second rarest."""
     rarities = sorted((one.rarity for one in found), reverse=True)
     return float(np.dot(rarities[:2], (1.0, _SECOND)[: len(rarities)])) if rarities else 0.0
 
 
 def value_of(rarity: float) -> float:
-    """A rarity as a value 0..1 that never quite reaches 1: one half at `HALF`, 0.1 at a third of it, 0.9 at thrice."""
+    """A rarity as a value in [0, 1): one half at `HALF`, 0.1 at a third of it, 0.9 at three times it."""
     square = (rarity / HALF) ** 2
     return square / (1 + square)
 
 
 def _supported(distances: F32, places: F32, support: int) -> F32:
-    """For each point the ``support``-th largest distance among it and its neighbours; 0 where there are too few."""
+    """For each point the ``support``-th largest distance among it and its neighbours; 0 when there are too few."""
     apart = np.abs(places[:, None] - places[None]).max(2)
     around = np.where(apart < _NEIGHBOUR, distances[None], 0.0)
     if len(distances) < support:
@@ -180,14 +180,14 @@ def _supported(distances: F32, places: F32, support: int) -> F32:
 
 @dataclass(frozen=True, slots=True)
 class FittedNormal:
-    """A normal, and the value of each window it was learned from as long as that window was held out."""
+    """A normal model, and the value of each of its windows while that window was held out."""
 
     normal: NormalModel
     held_out: F64
 
 
 class NormalTrainer:
-    """Gathers what the parts saw of all recordings, in bounded memory."""
+    """Collects the feature points of all recordings, in bounded memory."""
 
     def __init__(self) -> None:
         self._normal = NormalModel()
@@ -195,10 +195,10 @@ class NormalTrainer:
         self._count = 0
         self._example: Scores | None = None
         self.stride = 1
-        """Of so many windows one is kept."""
+        """One of this many windows is kept."""
 
     def add(self, recording: int, scores: Scores) -> bool:
-        """Take in a window of the recording of that number; whether it was kept."""
+        """Add a window of recording number ``recording``; whether it was kept."""
         number = self._count
         self._count += 1
         self._example = scores if self._example is None else self._example
@@ -212,11 +212,12 @@ class NormalTrainer:
 
     @property
     def numbers(self) -> list[int]:
-        """Which windows are kept, counted over all recordings."""
+        """The indexes of the kept windows, counted over all recordings."""
         return [number for number, _, _ in self._views]
 
     def fit(self, on_round: Callable[[], None] = lambda: None) -> FittedNormal:
-        """Learn them; ``on_round`` is called after each of five rounds. InputError when there are too few."""
+        """Learn the kept windows; ``on_round`` is called after each of five rounds. InputError when there are too
+        few."""
         views = [view for _, _, view in self._views]
         if self._example is None or len(views) < LEAST_SAMPLES:
             raise InputError(
@@ -248,7 +249,7 @@ class NormalTrainer:
 
 
 def _folds(recordings: Sequence[int]) -> NDArray[np.int64]:
-    """Which fold each window is held out with: whole recordings, or stretches of time where there are few."""
+    """The fold of each window: whole recordings, or stretches of time when there are few recordings."""
     names = sorted(set(recordings))
     if len(names) >= FOLDS:
         return np.array([names.index(one) % FOLDS for one in recordings], np.int64)

@@ -1,7 +1,4 @@
-"""The label `anomaly`: every window of a camera against what was learned to be normal there.
-
-Why a window is unusual, in words that a person can check against the picture.
-"""
+"""Scores the label `anomaly`: every window of a camera against its normal model, with a reason in words."""
 
 from __future__ import annotations
 
@@ -21,17 +18,17 @@ from edge.types import F32, Contribution, DerivedScore, Scores
 
 ANOMALY: Final = "anomaly"
 ANY_CAMERA: Final = "*"
-"""The normal of cameras that have none of their own, such as recordings replayed against a profile."""
+"""Name of the normal model for cameras without one of their own, such as replayed recordings."""
 LABEL: Final = Label(name=ANOMALY, modalities=("video", "audio", "sensors"), enter=0.5, leave=0.35, min_s=1.0)
 _SCHEMA: Final = 1
-_WORTH_WORDS: Final = 0.2  # a value below which nobody asks why
-_LEAST: Final = 0.1  # rarity below which a logit would say more than is known
-_NEAR = 2.0  # units: what counts as the same place
+_WORTH_WORDS: Final = 0.2  # value from which a reason is given
+_LEAST: Final = 0.1  # least rarity for the logit: below it the estimate is too uncertain
+_NEAR = 2.0  # units within which places count as the same
 _FASTER = 1.25
 
 
 class AnomalyScorer:
-    """Says of each window how unusual it is; learns nothing. One normal a camera, or one for any."""
+    """Scores how unusual each window is; learns nothing. One normal model for each camera, or one for any."""
 
     def __init__(self, normals: Mapping[str, NormalModel]) -> None:
         self._normals = dict(normals)
@@ -43,11 +40,11 @@ class AnomalyScorer:
 
     @classmethod
     def from_part(cls, part: ProfilePart) -> AnomalyScorer:
-        """What a profile's part `normal` holds; InputError when it cannot be read."""
+        """The scorer for a profile's part `normal`; InputError when it cannot be read."""
         return cls(load_normals(part))
 
     def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
-        """How unusual the window is; nothing as long as nothing was learned of its camera."""
+        """The score of the window; empty while its camera has no normal model."""
         normal = self._normals.get(scores.camera) or self._normals.get(ANY_CAMERA)
         if normal is None or not normal.is_known:
             return {}
@@ -55,11 +52,11 @@ class AnomalyScorer:
         return anomaly_finding(normal, normal.assess(views, normal.distances(views)), scores)
 
     def forget(self, camera: str) -> None:
-        """Nothing is kept between windows."""
+        """Does nothing: there is no state between windows."""
 
 
 def anomaly_finding(normal: NormalModel, found: Sequence[PartAnomaly], scores: Scores) -> Mapping[str, DerivedScore]:
-    """The label's value, what each modality added to its log-odds, and the words of the rarest part."""
+    """The label's value, the contribution of each modality to its log-odds, and the reason of the rarest part."""
     if not found:
         return {}
     rarity = total(found)
@@ -73,19 +70,19 @@ def anomaly_finding(normal: NormalModel, found: Sequence[PartAnomaly], scores: S
 
 
 def to_profile_part(normals: Mapping[str, NormalModel], ready: Collection[str]) -> ProfilePart:
-    """A profile's part `normal`; ``ready`` are the cameras of which enough was learned to judge them."""
+    """The profile's part `normal`; ``ready`` are the cameras that have learned enough to be scored."""
     arrays = {f"{camera}/{key}": array for camera, n in normals.items() for key, array in n.arrays().items()}
     cameras = {camera: {**n.facts(), "ready": camera in ready} for camera, n in normals.items()}
     return ProfilePart(arrays, {"schema": _SCHEMA, "cameras": cameras})
 
 
 def ready_cameras(part: ProfilePart) -> set[str]:
-    """The cameras of which enough was learned."""
+    """The cameras that have learned enough to be scored."""
     return {camera for camera, facts in part.facts["cameras"].items() if facts["ready"]}
 
 
 def load_normals(part: ProfilePart) -> dict[str, NormalModel]:
-    """The normals that a profile's part holds, by camera; InputError when it cannot be read."""
+    """The normal models of a profile's part, by camera; InputError when it cannot be read."""
     try:
         if part.facts["schema"] != _SCHEMA:
             raise ValueError(f"schema {part.facts['schema']}, not {_SCHEMA}")  # noqa: TRY301

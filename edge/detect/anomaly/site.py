@@ -1,7 +1,7 @@
-"""Learning in service: nothing is said until enough quiet time was seen; then what is normal follows the site slowly.
+"""Learns normal models while the daemon runs. No scores until there was enough quiet time; then it follows slowly.
 
-A window is learned some minutes after it was seen, so that it is judged by what was known before it came and not by
-the half second before; and only when no event came in between. No threads; all calls on the engine's.
+A window is learned some minutes after it was scored, so that it is compared with earlier knowledge and not with the
+half second before, and only when no event came in between. All calls are on the engine thread.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ from edge.profile import ProfilePart
 from edge.types import NS_PER_S, DerivedScore, Scores
 
 LEARN_EVERY: Final = 4
-"""Of so many quiet windows one is learned."""
+"""One of this many quiet windows is learned."""
 DELAY_S: Final = 300.0
 SAVE_EVERY_S: Final = 600.0
-_BEFORE_EVENT_S: Final = 10.0  # what came right before an event is not learned either
-LEARN_UNUSUAL_ONE_IN: Final = (
-    300  # of so many unusual windows that were to be learned, one is: what stays becomes normal
-)
+_BEFORE_EVENT_S: Final = 10.0  # windows this shortly before an event are not learned
+LEARN_UNUSUAL_ONE_IN: Final = 300
+"""One of this many unusual windows is learned, so that a lasting change becomes normal."""
 _UNUSUAL: Final = LABEL.leave
 _FADE_S: Final = 3600.0
 _HALF_LIFE_S: Final = 14 * 86_400.0
@@ -58,10 +57,10 @@ class _CameraNormal:
 
 
 class SiteNormal:
-    """The label `anomaly` in the daemon: one normal a camera, learned while it runs.
+    """The label `anomaly` in the daemon: one normal model for each camera, learned while it runs.
 
-    ``learn_h`` hours of quiet time come first; ``part`` is what was saved before, or a profile's, whose normal for any
-    camera is where cameras without one of their own start, as learned. InputError when it cannot be read.
+    The first ``learn_h`` hours of quiet time are only learned. ``part`` was saved before, or is a profile's; cameras
+    without a model of their own start from its model for any camera, as learned. InputError when it cannot be read.
     """
 
     def __init__(self, hop_s: float, learn_h: float, part: ProfilePart | None = None) -> None:
@@ -80,12 +79,12 @@ class SiteNormal:
         return (LABEL,)
 
     def learned(self, camera: str) -> float:
-        """Share of the first learning that is done, 0..1; at 1 the camera is judged."""
+        """Share of the first learning that is done, 0..1; at 1 the camera is scored."""
         own = self._camera(camera)
         return 1.0 if camera in self._ready else min(own.normal.windows / self._wanted, 1.0)
 
     def derive(self, scores: Scores) -> Mapping[str, DerivedScore]:
-        """How unusual a window is; nothing while the camera is still being learned."""
+        """The score of a window; empty during the camera's first learning."""
         own = self._camera(scores.camera)
         window = self._measure(own, scores)
         own.value = None
@@ -96,7 +95,7 @@ class SiteNormal:
         return found
 
     def observe(self, scores: Scores, open_labels: Collection[str] = ()) -> None:
-        """Take in a window after `derive`; ``open_labels``: the labels of the events that are open on its camera."""
+        """Learn from a window after `derive`; ``open_labels``: the labels of the events open on its camera."""
         own = self._camera(scores.camera)
         t_ns = scores.t_end_ns
         if set(open_labels) - {ANOMALY}:
@@ -111,23 +110,23 @@ class SiteNormal:
             self._learn(scores.camera, own)
 
     def due_save(self, now_ns: int) -> bool:
-        """Whether something was learned that should be on the disk by now."""
+        """Whether learned data should be saved now."""
         if self._saved_ns is None:
             self._saved_ns = now_ns
         return self._changed and now_ns - self._saved_ns >= SAVE_EVERY_S * NS_PER_S
 
     def part(self) -> ProfilePart:
-        """Everything learned, to be saved with `edge.profile.save_part` or into a profile; see `saved`."""
+        """All learned data, to be saved with `edge.profile.save_part` or into a profile; call `saved` then."""
         normals = {**self._normals, **{name: own.normal for name, own in self._cameras.items()}}
         full = {name for name, normal in normals.items() if normal.windows >= self._wanted}
         return to_profile_part(normals, self._ready | full)
 
     def saved(self, now_ns: int) -> None:
-        """`part` is on the disk."""
+        """Note that `part` is on disk."""
         self._changed, self._saved_ns = False, now_ns
 
     def forget(self, camera: str) -> None:
-        """Drop what waits to be learned; what was learned stays."""
+        """Drop the windows that wait to be learned; the learned model stays."""
         if camera in self._cameras:
             own = self._cameras[camera]
             own.waiting.clear()
@@ -157,7 +156,7 @@ class SiteNormal:
 
     def _learn(self, camera: str, own: _CameraNormal) -> None:
         _, views, strange = own.waiting.popleft()
-        # What was strange to one who knew little says nothing; in a profile's normal it does from the start.
+        # Distances from a model that has learned little mean nothing; those from a profile's model count at once.
         if camera in self._ready or own.normal.windows >= self._wanted / 2:
             own.normal.add_distances(strange)
         own.normal.add(views)
