@@ -133,7 +133,10 @@ class BenchRun:
     def _estimate_capacity(self) -> None:
         """The estimates."""
         results, cores = self.results, os.cpu_count() or 1
-        one, many = results.one, sorted(results.many, key=lambda look: look.cpu_ms)[(len(results.many) - 1) // 2]
+        one, many = (
+            results.one,
+            sorted(results.many, key=lambda measurement: measurement.cpu_ms)[(len(results.many) - 1) // 2],
+        )
         if one is None:
             return
         few, more = camera_load(1, one.stages, one.rss_mb), camera_load(MANY_CAMERAS, many.stages, many.rss_mb)

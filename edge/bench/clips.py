@@ -51,13 +51,13 @@ def looped_clip(clip: BenchClip, seconds: float, path: Path, *, hiss: bool = Fal
     import av
 
     with av.open(str(path), "w") as out:
-        reel = _LoopMuxer(out, seconds, hiss=hiss)
+        muxer = _LoopMuxer(out, seconds, hiss=hiss)
         turn = 0
         while turn * clip.seconds < seconds:
             with av.open(str(clip.path)) as container:
-                reel.add(container, turn * clip.seconds)
+                muxer.add(container, turn * clip.seconds)
             turn += 1
-        reel.end()
+        muxer.end()
     return BenchClip(path, seconds, clip.fps, clip.shown)
 
 

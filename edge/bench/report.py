@@ -225,7 +225,7 @@ def peaks_summary(found: BenchResults) -> str:
 def figure_table(found: BenchResults) -> FigureTable:
     """The first table of what speed means here."""
     table = FigureTable()
-    daemons = [look.cpu_ms for look in found.many]
+    daemons = [measurement.cpu_ms for measurement in found.many]
     table.add(
         Figure(
             f"cost over the floor, {MANY_CAMERAS} cameras, all moving", ratios(daemons, found.floors_ms), "x", "<= 1.10"
@@ -292,32 +292,38 @@ def conclusions(found: BenchResults) -> Iterator[str]:
         )
 
 
-def _capacity_text(holds: Capacity, scene: str, look: DaemonMeasurement | None) -> str:
+def _capacity_text(holds: Capacity, scene: str, measurement: DaemonMeasurement | None) -> str:
     bounds = ", ".join(f"{name} {format_number(n)}" for name, n in holds.bounds.items())
     sentence = (
         f"This box holds about **{holds.cameras}** cameras of this kind {scene}; the limit is {holds.limit} "
         f"(by each limit alone: {bounds})."
     )
-    if look is not None:
-        lost = "".join(f", {n:.0f} dropped at {place}" for place, n in look.drops.items())
-        sentence += f" Tried with {look.cameras}: {100 * look.due_share:.1f} % of due windows were scored{lost}."
+    if measurement is not None:
+        lost = "".join(f", {n:.0f} dropped at {place}" for place, n in measurement.drops.items())
+        sentence += (
+            f" Tried with {measurement.cameras}: {100 * measurement.due_share:.1f} % of due windows were scored{lost}."
+        )
     return sentence
 
 
-def _encoded_text(look: DaemonMeasurement) -> str:
+def _encoded_text(measurement: DaemonMeasurement) -> str:
     names = {"vision": "pictures", "audio": "sound"}
-    return ", ".join(f"{names.get(part, part)} in {100 * n:.0f} % of windows" for part, n in look.encoded.items())
+    return ", ".join(
+        f"{names.get(part, part)} in {100 * n:.0f} % of windows" for part, n in measurement.encoded.items()
+    )
 
 
-def _latency(what: str, look: DaemonMeasurement) -> list[Figure]:
+def _latency(what: str, measurement: DaemonMeasurement) -> list[Figure]:
     """Latency added, as the daemon counts it: without the model's own time; every message was looked at."""
-    added = [1000 * quantile(look.added_s, q) for q in (0.5, 0.99)]
-    note = f"{len(look.added_s)} messages"
+    added = [1000 * quantile(measurement.added_s, q) for q in (0.5, 0.99)]
+    note = f"{len(measurement.added_s)} messages"
     return [
         Figure(f"latency added, p50, {what}", [added[0]], "ms", "<= 5 ms", note),
         Figure(f"latency added, p99, {what}", [added[1]], "ms", "<= 20 ms"),
-        Figure(f"  one call of the model, rows as they came, {what}", [1000 * median(look.infer_s or [nan])], "ms"),
-        Figure(f"  due windows scored, {what}", [100 * look.due_share], "%", ">= 99 %"),
+        Figure(
+            f"  one call of the model, rows as they came, {what}", [1000 * median(measurement.infer_s or [nan])], "ms"
+        ),
+        Figure(f"  due windows scored, {what}", [100 * measurement.due_share], "%", ">= 99 %"),
     ]
 
 

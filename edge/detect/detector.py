@@ -142,7 +142,7 @@ class Detector:
         self._rules.clear()
         known, labels = set(self._thresholds.cameras), {label.name for label in self._thresholds.labels}
         gone = {key for key in self._states if key[0] not in known or key[1] not in labels}
-        off = [key for key in self._states if key in gone or not self._is_heeded(*key)]
+        off = [key for key in self._states if key in gone or not self._is_in_force(*key)]
         events = self._end(off, "disabled")
         for key in gone:
             del self._states[key]
@@ -185,7 +185,7 @@ class Detector:
         """Arm or disarm a camera. Disarming ends its open events, except health events and those of rules with
         ``even_disarmed``. InputError if unknown."""
         self._thresholds.set_armed(camera, armed)
-        return self._end([key for key in self._states if key[0] == camera and not self._is_heeded(*key)], "disarmed")
+        return self._end([key for key in self._states if key[0] == camera and not self._is_in_force(*key)], "disarmed")
 
     def is_armed(self, camera: str) -> bool:
         """Whether events of ``camera`` may begin."""
@@ -203,7 +203,7 @@ class Detector:
             self._rules[camera] = tuple(_limited(e) for e in found if e.enabled)
         return self._rules[camera]
 
-    def _is_heeded(self, camera: str, label: str) -> bool:
+    def _is_in_force(self, camera: str, label: str) -> bool:
         e = self._thresholds.effective(camera, label)
         return e.enabled and (e.even_disarmed or self._thresholds.is_armed(camera))
 

@@ -158,7 +158,7 @@ class _RuleState:
             return self.parts[0].evaluate(scores, scene)
         results = [part.evaluate(scores, scene) for part in self.parts]
         if self.matcher is None:
-            there = [look for look in results if look.value is not None]
+            there = [result for result in results if result.value is not None]
             return max(there or results, key=lambda look: (look.value or 0.0, look.score))
         times = max(sum(len(found.crossings) for found in look.objects) for look in results)
         chain = self.matcher.advance(t_ns, [look.value for look in results], times)
@@ -169,7 +169,7 @@ class _RuleState:
         if self.matcher is not None:
             self.matcher.advance(t_ns, [None] * len(self.parts))
             return RuleResult(None, self.parts[0].label.name)
-        return max((part.uncovered(scores) for part in self.parts), key=lambda look: look.score)
+        return max((part.uncovered(scores) for part in self.parts), key=lambda result: result.score)
 
     def _composed(self, chain: EventChain | None, t_ns: int, results: Sequence[RuleResult]) -> RuleResult:
         last = results[-1]

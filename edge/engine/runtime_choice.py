@@ -185,5 +185,5 @@ def _cpu(path: Path) -> str:
         first = path.read_text(encoding="utf-8", errors="replace").split("\n\n", maxsplit=1)[0]
     except OSError:
         return platform.processor() or platform.machine()
-    told = ("model name", "flags", "Features", "CPU part", "CPU implementer")
-    return "\n".join(line for line in first.splitlines() if line.startswith(told)) or platform.machine()
+    fields = ("model name", "flags", "Features", "CPU part", "CPU implementer")
+    return "\n".join(line for line in first.splitlines() if line.startswith(fields)) or platform.machine()

@@ -18,34 +18,34 @@ def run(text: str, unlike: Sequence[str], *, model: str, as_json: bool, out: Tex
 
     InputError when the text model is not installed, ModelError when the model is not found.
     """
-    (heeded,) = PromptInterpreter(load_folder(find_folder(model))).interpret(
+    (interpreted,) = PromptInterpreter(load_folder(find_folder(model))).interpret(
         [PromptText("prompt", text, tuple(unlike))]
     )
     if as_json:
-        print(json.dumps(as_object(heeded), indent=2, ensure_ascii=False), file=out)
+        print(json.dumps(as_object(interpreted), indent=2, ensure_ascii=False), file=out)
     else:
-        for line in lines(heeded):
+        for line in lines(interpreted):
             print(line, file=out)
-    return BAD if heeded.refusal else DONE
+    return BAD if interpreted.refusal else DONE
 
 
-def lines(heeded: InterpretedPrompt) -> list[str]:
+def lines(interpreted: InterpretedPrompt) -> list[str]:
     """Text output: a line for each sentence, then its limitations."""
-    if heeded.refusal:
-        return [f"refused: {heeded.refusal}"]
-    found = [heeded.prompt.wanted, *heeded.prompt.unlike]
+    if interpreted.refusal:
+        return [f"refused: {interpreted.refusal}"]
+    found = [interpreted.prompt.wanted, *interpreted.prompt.unlike]
     listed = [f"{word:<8} {one.text!r}: {one.summary()}" for word, one in zip(_words(len(found)), found, strict=True)]
-    return [*listed, *(f"warning  {warning}" for warning in heeded.warnings)]
+    return [*listed, *(f"warning  {warning}" for warning in interpreted.warnings)]
 
 
-def as_object(heeded: InterpretedPrompt) -> dict[str, Any]:
+def as_object(interpreted: InterpretedPrompt) -> dict[str, Any]:
     """For programs."""
     return {
-        "grounded": not heeded.refusal,
-        "refusal": heeded.refusal,
-        "warnings": list(heeded.warnings),
-        **_grounding(heeded.prompt.wanted),
-        "unlike": [_grounding(other) for other in heeded.prompt.unlike],
+        "grounded": not interpreted.refusal,
+        "refusal": interpreted.refusal,
+        "warnings": list(interpreted.warnings),
+        **_grounding(interpreted.prompt.wanted),
+        "unlike": [_grounding(other) for other in interpreted.prompt.unlike],
     }
 
 

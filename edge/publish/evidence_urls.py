@@ -58,12 +58,12 @@ def kept_kinds(config: Config, camera: str) -> frozenset[str]:
     """The kinds of files that are kept of a camera's events."""
     if config.evidence is None:
         return frozenset()
-    sees = config.cameras[camera].source is not None
-    hears = config.evidence.audio and config.cameras[camera].microphone != "none"
+    has_picture = config.cameras[camera].source is not None
+    has_sound = config.evidence.audio and config.cameras[camera].microphone != "none"
     wanted = {
-        "clip": config.evidence.clips and (sees or hears),
-        "snapshot": sees,
-        "thumbnail": sees,
-        "spectrogram": hears,
+        "clip": config.evidence.clips and (has_picture or has_sound),
+        "snapshot": has_picture,
+        "thumbnail": has_picture,
+        "spectrogram": has_sound,
     }
     return frozenset(kind for kind, is_kept in wanted.items() if is_kept)

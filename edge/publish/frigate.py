@@ -64,8 +64,10 @@ def frigate_topics(config: Config) -> FrigateTopics | None:
     """Frigate's topics as configured; None when they are not."""
     if config.mqtt is None or not config.mqtt.frigate:
         return None
-    hears = frozenset(name for name, camera in config.cameras.items() if camera.microphone != "none")
-    return FrigateTopics(config.mqtt.frigate_prefix, {name: kept_kinds(config, name) for name in config.cameras}, hears)
+    cameras_with_sound = frozenset(name for name, camera in config.cameras.items() if camera.microphone != "none")
+    return FrigateTopics(
+        config.mqtt.frigate_prefix, {name: kept_kinds(config, name) for name in config.cameras}, cameras_with_sound
+    )
 
 
 def available_message(site: FrigateTopics, status: bytes) -> Message:

@@ -105,14 +105,14 @@ class JpegCache:
     """Encodes each picture of ``newest_frame()`` once. Thread-safe."""
 
     def __init__(self, newest_frame: Callable[[], LiveFrame | None]) -> None:
-        self._glimpse = newest_frame
+        self._live_frame = newest_frame
         self._newest: JpegPicture | None = None
         self._lock = threading.Lock()
 
     def newest(self) -> JpegPicture | None:
         """The newest picture; the last one while the source has none, None before the first."""
         with self._lock:
-            frame = self._glimpse()
+            frame = self._live_frame()
             if frame is None:
                 return self._newest
             newest, boxes = self._newest, tuple(frame.boxes)

@@ -269,7 +269,7 @@ def test_boxes_are_blurred_beyond_recognition(writer: ClipWriter, folder: Path, 
     path = write(folder / "board.mp4", 4.0, size=(320, 192), fps=FPS, picture=lambda _t: board)
     seen = [(media(t / 2), [Box("person", 0.9, 0.25, 0.25, 0.5, 0.75)]) for t in range(9)]
     clip = made(
-        writer, cut_of(path, 1, 3), tmp_path, ClipRequest(media(1), media(3), veil=BlurTracks(seen, {"person"}))
+        writer, cut_of(path, 1, 3), tmp_path, ClipRequest(media(1), media(3), blur=BlurTracks(seen, {"person"}))
     )
     inside, outside = (slice(50, 142), slice(84, 156)), (slice(0, 190), slice(200, 318))
     for image in played(clip.path).images:
@@ -282,7 +282,7 @@ def test_boxes_are_blurred_beyond_recognition(writer: ClipWriter, folder: Path, 
 def test_what_nobody_has_to_hide_is_copied(writer: ClipWriter, plain: Path, tmp_path: Path) -> None:
     seen = [(media(t / 2), [Box("car", 0.9, 0.25, 0.25, 0.5, 0.75)]) for t in range(17)]
     clip = made(
-        writer, cut_of(plain, 1, 3), tmp_path, ClipRequest(media(1), media(3), veil=BlurTracks(seen, {"person"}))
+        writer, cut_of(plain, 1, 3), tmp_path, ClipRequest(media(1), media(3), blur=BlurTracks(seen, {"person"}))
     )
     assert clip.facts["picture"] == "h264 as it came"
 

@@ -51,7 +51,7 @@ class ClipRequest:
     audio: bool = True
     silent: tuple[MediaSpan, ...] = ()
     masks: Polygons = ()
-    veil: BlurTracks | None = None
+    blur: BlurTracks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class ClipWriter:
             elif clip_source.video is not None:
                 encoder = VideoEncoder(out, clip_source, self._best_encoder(), _step_ns(clip_source), self._threads)
                 tracks.append(
-                    encoder.packets(*span, Redaction(MaskOverlay(request.masks), request.veil, clip_source.cut.time_of))
+                    encoder.packets(*span, Redaction(MaskOverlay(request.masks), request.blur, clip_source.cut.time_of))
                 )
                 written_facts |= {"picture": f"{self._best_encoder().name} from {clip_source.video_codec}"}
             if sound is not None:
@@ -197,7 +197,7 @@ def _is_copied(clip_source: ClipSource, request: ClipRequest) -> bool:
     if clip_source.video_codec not in _COPIED_PICTURES or request.masks:
         return False
     times, time_of = clip_source.picture_times(), clip_source.cut.time_of
-    return request.veil is None or not request.veil.is_needed(time_of(times[0]), time_of(times[-1]))
+    return request.blur is None or not request.blur.is_needed(time_of(times[0]), time_of(times[-1]))
 
 
 def _is_sound_copied(clip_source: ClipSource, request: ClipRequest, span: Span) -> bool:

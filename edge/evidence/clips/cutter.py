@@ -79,9 +79,9 @@ class ClipCutter:
         silent: list[MediaSpan] = []
         if settings.audio and not settings.speech:
             silent = speech_spans(windows.speech_flags(epoch), _padded(span), self._window_ns)
-        veil = BlurTracks(windows.timed_boxes(epoch), settings.blur) if settings.blur else None
+        blur = BlurTracks(windows.timed_boxes(epoch), settings.blur) if settings.blur else None
         masks = self._config.cameras[pending.event.camera].privacy_masks
-        return ClipRequest(*span, settings.audio, tuple(silent), masks, veil)
+        return ClipRequest(*span, settings.audio, tuple(silent), masks, blur)
 
     def _write(self, pending: PendingEvent, cut: PacketRange, request: ClipRequest, margins: ClipMargins) -> ClipJob:
         folder, root = self._store.folder_of(pending.event), self._store.folder

@@ -144,10 +144,10 @@ def smoke_shot(rng: Rng, burns: tuple[FireSimulation, ...], place: U8, still: bo
             * rng.uniform([0.9, 0.9, 0.85], [1.15, 1.05, 1.05])).astype(np.float32)  # fmt: skip
     thick, frames, cover = float(rng.uniform(0.5, 3)), [], np.zeros((DENSE_CHANNELS, *GRID), np.float32)
     for k in (1,) if still else (0, 1):
-        veil = 1 - np.exp(-thick * _heat_and_soot(plumes, k)[1])
-        scene = srgb_to_linear(place[k]) * ambient * (1 - veil[..., None]) + veil[..., None] * tone
+        haze = 1 - np.exp(-thick * _heat_and_soot(plumes, k)[1])
+        scene = srgb_to_linear(place[k]) * ambient * (1 - haze[..., None]) + haze[..., None] * tone
         frames.append(lens.expose(np.asarray(scene, np.float32), rng))
-    cover[1] = _smoke_cells(np.asarray(veil, np.float32))
+    cover[1] = _smoke_cells(np.asarray(haze, np.float32))
     return with_random_bars(rng, FlameShot(np.stack([frames[0], frames[-1]]), cover, "smoke"))
 
 
@@ -254,9 +254,9 @@ def _spread(light: F32) -> F32:
     return np.asarray(cv2.resize(0.25 * near + 0.5 * far, (WIDTH, HEIGHT)), dtype=np.float32)
 
 
-def _smoke_cells(veil: F32) -> F32:
+def _smoke_cells(haze: F32) -> F32:
     """Smoke's cells: thick ones 1, thin ones unknown."""
-    share = cv2.resize(veil, (GRID[1], GRID[0]), interpolation=cv2.INTER_AREA)
+    share = cv2.resize(haze, (GRID[1], GRID[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(np.where(share > 0.3, 1.0, np.where(share > 0.06, UNKNOWN, 0.0)), dtype=np.float32)
 
 

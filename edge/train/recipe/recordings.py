@@ -40,8 +40,8 @@ class RecordingMedia:
     def hops(self, limit: int) -> int:
         """Hops that end inside the recording, at least one."""
         sound = 0 if self.audio is None else int(len(self.audio) / L.RATE_HZ / L.HOP_S)
-        sight = 0 if self.pictures is None else len(self.pictures) // _FRAMES_PER_HOP
-        return max(1, min(limit, max(sound, sight)))
+        picture = 0 if self.pictures is None else len(self.pictures) // _FRAMES_PER_HOP
+        return max(1, min(limit, max(sound, picture)))
 
 
 def window_inputs(media: RecordingMedia, hop: int) -> dict[str, NDArray[Any]]:
