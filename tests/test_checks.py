@@ -198,7 +198,7 @@ def test_sensors_without_a_broker_are_told() -> None:
     (found,) = check_sensors(parse(f"{text}mqtt: null"), manifest)
     assert (found.level, "mqtt is off" in found.text) == ("warning", True)
     (found,) = check_sensors(parse(text), manifest, away)
-    assert found.text == "not looked at: nobody listens at h:1883"
+    assert found.text == "not checked: nobody listens at h:1883"
     (found,) = check_sensors(parse(f"{text}broker: {{}}"), manifest, away)
     assert (found.level, "while `edge run`" in found.text) == ("ok", True)
     assert list(check_sensors(parse(YARD), manifest, away)) == []

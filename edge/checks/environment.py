@@ -171,11 +171,9 @@ def check_sensors(
         payloads = _newest_payloads(loaded, topics, subscribe or _mqtt_subscribe(), clock or SystemClock())
     except EdgeError as error:
         if loaded.config.broker is not None:
-            yield CheckFinding(
-                "sensors", OK, "not looked at: the broker inside the daemon is there while `edge run` is"
-            )
+            yield CheckFinding("sensors", OK, "not checked: the embedded broker runs only while `edge run` does")
         else:
-            yield CheckFinding("sensors", WARNING, f"not looked at: {error}")
+            yield CheckFinding("sensors", WARNING, f"not checked: {error}")
         return
     units = {channel.name: channel.unit for channel in manifest.geometry.sensors}
     for area, (channel, spec) in sensors.items():

@@ -240,7 +240,7 @@ class Daemon:
         late = self._threads.stop("evidence", self._evidence.closing_s + JOIN_EVIDENCE_S)
         self._threads.stop("describer", JOIN_DESCRIBER_S)
         if late:
-            log.warning("evidence is still being written; what is missing then is told at the next start")
+            log.warning("evidence is still being written; the next start reports what is missing")
         else:
             self._evidence.close()
 

@@ -36,7 +36,7 @@ _EXPLANATIONS = {
     HoldReason.OUTSIDE_SCHEDULE: "it is outside of the rule's hours (schedule)",
     HoldReason.DISARMED: "the camera is disarmed",
     HoldReason.COOLDOWN: "one has ended only just now (cooldown_s)",
-    HoldReason.RATE_LIMITED: "it repeats what was told often enough in the last hour (most_per_hour)",
+    HoldReason.RATE_LIMITED: "it repeats what was reported often enough in the last hour (most_per_hour)",
 }
 
 

@@ -43,8 +43,8 @@ def test_it_is_logged_once_when_it_begins(caplog: pytest.LogCaptureFixture) -> N
             reporter.report((LIMITED, WAITING), second * NS_PER_S)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "gate: person is above its threshold of 0.60 and no event: it repeats what was told often enough in the last "
-        "hour (most_per_hour)"
+        "gate: person is above its threshold of 0.60 and no event: it repeats what was reported often enough in the "
+        "last hour (most_per_hour)"
     )
     with caplog.at_level(logging.INFO):
         reporter.report((LIMITED,), 3600 * NS_PER_S)
