@@ -16,6 +16,7 @@ from edge.clock import VirtualClock
 from edge.config import Config, parse
 from edge.detect.detector import Detector
 from edge.engine.manifest import Manifest
+from edge.engine.model import ModelOutput
 from edge.evidence.archive.records import EventQuery, EventRecord
 from edge.evidence.archive.store import EventStore
 from edge.evidence.archive.traces import TraceStore
@@ -61,8 +62,8 @@ class NumberReader:
         self.read: dict[MediaTime, int] = {}
         self._wanted = wanted
 
-    def score(self, windows: Sequence[Window]) -> list[Scores]:
-        return [self._one(window) for window in windows]
+    def score(self, windows: Sequence[Window]) -> ModelOutput:
+        return ModelOutput([self._one(window) for window in windows])
 
     def _one(self, window: Window) -> Scores:
         there = [i for i, ok in enumerate(window.video_ok) if ok]
