@@ -31,7 +31,7 @@ if __name__ == "__main__":
         for n in range(start, start + count):
             camera = "ab"[n % 2]
             publisher.publish_events([replace(BEGIN, id=f"{n}", camera=camera, wall_begin_ns=time.time_ns())])
-            while publisher.held:
+            while not publisher.flush():
                 time.sleep(0.0005)
             file.write(f"{camera}/{n}\n")
             file.flush()
