@@ -16,7 +16,6 @@ import numpy as np
 
 from edge.clock import Clock, SystemClock
 from edge.engine.contract import Array
-from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS, GateLimits
 from edge.engine.gating.gated_runtime import GatedRuntime
 from edge.engine.manifest import Manifest, ModelFolder
 from edge.engine.memory_bank import MemoryBank
@@ -25,6 +24,7 @@ from edge.engine.select import open_runtime
 from edge.engine.selftest import NotReproducedError, self_test
 from edge.errors import ModelError, RuntimeUnavailable
 from edge.metrics import Metrics
+from edge.signal_change import DEFAULT_GATE_LIMITS, GateLimits
 from edge.types import F32, Batch, Box, Contribution, Features, Rect, Scores, Window, seconds
 
 if TYPE_CHECKING:

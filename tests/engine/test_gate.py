@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_times import at
 
-from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS, AudioGate, PictureGate
+from edge.engine.gating.change_gates import AudioGate, PictureGate
 from edge.engine.gating.gated_runtime import UncertaintyGate
 from edge.engine.manifest import AudioGeometry, Geometry, MemoryGeometry, VideoGeometry
+from edge.signal_change import DEFAULT_GATE_LIMITS
 from edge.types import F32, U8, Window
 
 H, W, RATE = 64, 96, 32_000

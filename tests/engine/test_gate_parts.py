@@ -10,12 +10,12 @@ from toy_model import window
 
 from edge.engine import contract
 from edge.engine.contract import Array, TensorSpec
-from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS
 from edge.engine.gating.gated_runtime import uncertainty_bounds
 from edge.engine.manifest import ModelFolder
 from edge.engine.model import Model
 from edge.engine.runtime import PartsRuntime, RuntimeInfo
 from edge.metrics import Metrics
+from edge.signal_change import DEFAULT_GATE_LIMITS
 from edge.types import Scores
 
 Compute = Callable[[Mapping[str, Array], Mapping[str, Array]], None]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edge.engine.contract import Array, TensorSpec
-from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS
 from edge.engine.manifest import load_folder
 from edge.engine.runtime import RuntimeInfo
+from edge.signal_change import DEFAULT_GATE_LIMITS
 from edge.train.evaluation.datasets import DatasetRow
 from edge.train.evaluation.gating import (
     CachedGraph,

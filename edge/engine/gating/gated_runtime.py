@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.engine.contract import Array
-from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS, AudioGate, GateLimits, PictureGate
+from edge.engine.gating.change_gates import AudioGate, PictureGate
 from edge.engine.manifest import Manifest
 from edge.engine.runtime import PartsRuntime
 from edge.metrics import Metrics
+from edge.signal_change import DEFAULT_GATE_LIMITS, GateLimits
 from edge.types import F32, Window
 
 _PARTS = {"vision": "video", "audio": "audio"}

@@ -140,7 +140,7 @@ def _register_gating(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
 
 def main_gating(args: argparse.Namespace) -> int:
     """Replay and write the table to standard output; 1 when gating lost or added an event."""
-    from edge.engine.gating.change_gates import DEFAULT_GATE_LIMITS
+    from edge.signal_change import DEFAULT_GATE_LIMITS
     from edge.train.evaluation.gating import GatingComparison, event_changes, gating_table
     from edge.train.evaluation.metrics import scikit_metrics
 

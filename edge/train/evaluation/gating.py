@@ -19,13 +19,13 @@ import numpy as np
 from edge.assemble import build_derivers
 from edge.config import parse
 from edge.engine.contract import Array, TensorSpec
-from edge.engine.gating.change_gates import GateLimits
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.engine.model import Model
 from edge.engine.runtime import InferenceGraph, PartsRuntime, RuntimeInfo
 from edge.errors import MediaError, ModelError
 from edge.metrics import Metrics
 from edge.replay import Replay
+from edge.signal_change import GateLimits
 from edge.train.evaluation.datasets import DATASETS, DatasetRow, labelled_rows
 from edge.train.evaluation.metrics import average_precision
 from edge.train.evaluation.recordings import REPLAY_CONFIG, DetectedEvent, RecordingResult, ResultCollector
