@@ -13,6 +13,7 @@ from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.governor import EngineLoad, Governor
+from edge.buffer.ready_queue import ReadyQueue
 from edge.clock import Clock
 from edge.config import Config
 from edge.detect.background import BackgroundDistribution
@@ -85,7 +86,8 @@ class Learner(Protocol):
 class Pipeline:
     """Cameras' buffers in, scores and events out.
 
-    ``newest`` makes a camera that fell behind jump to its newest due window (live); without it every window is scored
+    Cameras take turns in the order in which they came due, the oldest window of each first. ``newest`` makes a camera
+    that fell behind by more than `OVERDUE_NS` jump to its newest due window (live); without it every window is scored
     (recordings). ``state`` says what a camera's source is doing, and a few words on it. ``derivers`` add what follows
     from the model's answer before anything is decided; ``background`` is what thresholds by false alarms a day follow
     from, and ``learners`` are shown every window after it was decided on. At most ``max_rows`` windows are scored in a
@@ -119,7 +121,7 @@ class Pipeline:
         self._next_learn_ns = clock.mono_ns()
         self._detector = detector
         self._buffers = dict(buffers)
-        self._order = list(buffers)
+        self._ready = ReadyQueue(self._buffers)
         self._max_rows = min(max_rows or model.max_batch, model.max_batch)
         self._clock = clock
         self._metrics = metrics
@@ -158,7 +160,7 @@ class Pipeline:
         """Whether a window of any camera is waiting now."""
         now_ns = self._clock.mono_ns()
         with self._metrics.stage("gather"):
-            return any(buffer.due(now_ns) for buffer in self._buffers.values())
+            return self._ready.has_due(now_ns)
 
     def finish(self, reason: str) -> list[Event]:
         """End every open event; ``reason`` goes into its explanation."""
@@ -200,16 +202,17 @@ class Pipeline:
 
     def _take_windows(self, now_ns: int) -> list[Window]:
         windows: list[Window] = []
-        for turn, name in enumerate(self._order, 1):
+        for _ in range(self._ready.collect(now_ns)):
+            name = self._ready.pop()
             with self._metrics.stage("gather"):
                 window = self._buffers[name].take(self._model.batch, len(windows), now_ns, newest=self._newest[name])
             if window is None:
                 continue
+            self._ready.append(name)
             self._metrics.wait_s.observe(max(0.0, seconds(window.ready_ns - window.t_end_ns)))
             self._metrics.queue_s.observe(max(0.0, seconds(now_ns - window.ready_ns)))
             windows.append(window)
             if len(windows) == self._max_rows:
-                self._order = self._order[turn:] + self._order[:turn]
                 break
         return windows
 
