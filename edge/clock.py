@@ -5,6 +5,7 @@ Everything else takes a `Clock`; tests and replay pass a `VirtualClock`, whose t
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import datetime, timezone
@@ -24,6 +25,10 @@ class Clock(Protocol):
         """Unix time; may step."""
         ...
 
+    def processor_ns(self) -> int:
+        """Processor time of all threads of this process so far."""
+        ...
+
     def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
         """Wait for ``timeout_s`` or until ``cancel`` is set; True when it was cancelled."""
         ...
@@ -40,6 +45,10 @@ class SystemClock:
         """CLOCK_REALTIME."""
         return time.time_ns()
 
+    def processor_ns(self) -> int:
+        """CLOCK_PROCESS_CPUTIME_ID."""
+        return time.process_time_ns()
+
     def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
         """Block the calling thread on ``cancel``."""
         return cancel.wait(max(0.0, timeout_s))
@@ -49,7 +58,7 @@ class VirtualClock:
     """Time that moves only by `advance` and `wait`. Wall time is monotonic time plus a fixed start."""
 
     def __init__(self, wall_start_ns: int = 0) -> None:
-        self._now_ns = 0
+        self._now_ns = self._processor_ns = 0
         self._wall_start_ns = wall_start_ns
         self._lock = threading.Lock()
 
@@ -60,6 +69,15 @@ class VirtualClock:
     def wall_ns(self) -> int:
         """The initial wall time plus `mono_ns`."""
         return self._wall_start_ns + self._now_ns
+
+    def processor_ns(self) -> int:
+        """Nanoseconds spent so far."""
+        return self._processor_ns
+
+    def spend(self, processor_ns: int) -> None:
+        """Let processor time pass, as if work had been done; the other clocks stand still."""
+        with self._lock:
+            self._processor_ns += processor_ns
 
     def advance(self, delta_ns: int) -> None:
         """Move time forward; ValueError for a negative step."""
@@ -82,6 +100,11 @@ class VirtualClock:
         if not cancel.is_set():
             self.advance(round(max(0.0, timeout_s) * NS_PER_S))
         return cancel.is_set()
+
+
+def core_count() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
 
 
 def iso8601(wall_ns: int) -> str:
