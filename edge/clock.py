@@ -5,6 +5,7 @@ Everything else takes a `Clock`; tests and replay pass a `VirtualClock`, whose t
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -117,16 +118,19 @@ def iso8601(wall_ns: int) -> str:
 class Backoff:
     """Delays between tries: 1 s, times 1.8 after each failure, at most 60 s.
 
-    A failure after at least 10 s of success starts again at 1 s. Only failures before that wait longer each time.
+    A failure after at least 10 s of success starts again at 1 s. Only failures before that wait longer each time. With
+    a ``name`` every delay is up to half as long again, by name and try: what failed together is not tried together.
     """
 
     FIRST_S = 1.0
     FACTOR = 1.8
     LONGEST_S = 60.0
     WORKED_S = 10.0
+    SPREAD = 0.5
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, name: str = "") -> None:
         self._clock = clock
+        self._name = name
         self._delay_s = self.FIRST_S
         self._works_since_ns: int | None = None
         self.failures = 0
@@ -147,6 +151,13 @@ class Backoff:
             self._delay_s, self.failures = self.FIRST_S, 0
         self._works_since_ns = None
         self.failures += 1
-        delay_s = self._delay_s
+        delay_s = min(self.LONGEST_S, self._delay_s * (1 + self._spread()))
         self._delay_s = min(self.LONGEST_S, self._delay_s * self.FACTOR)
         return delay_s
+
+    def _spread(self) -> float:
+        """Up to `SPREAD`, by name and try."""
+        if not self._name:
+            return 0.0
+        digest = hashlib.blake2b(f"{self._name} {self.failures}".encode(), digest_size=4).digest()
+        return self.SPREAD * int.from_bytes(digest, "big") / 2**32
