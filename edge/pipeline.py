@@ -15,6 +15,7 @@ from edge.buffer.camera import CameraBuffer
 from edge.buffer.governor import EngineLoad, Governor
 from edge.clock import Clock
 from edge.config import Config
+from edge.detect.attention import WANTED_NS
 from edge.detect.background import BackgroundDistribution
 from edge.detect.derived import DeriverChain
 from edge.detect.detector import Detector
@@ -188,6 +189,9 @@ class Pipeline:
     def _detect(self, scores: Scores) -> list[Event]:
         with self._metrics.stage("detect"):
             events = self._detector.scores(scores)
+        reason = self._detector.wanted(scores)
+        if reason is not None:
+            self._buffers[scores.camera].want_pictures(reason, scores.t_end_ns + WANTED_NS)
         for learner in self._learners:
             learner.observe(scores, self._detector.open_labels(scores.camera))
         return events
