@@ -13,6 +13,7 @@ from edge.buffer.media_store import Backpressure, MediaStore
 from edge.buffer.microphone import MicrophoneBuffer, MicrophoneListener
 from edge.buffer.rings import RingPicture
 from edge.buffer.stream_health import CameraMeters
+from edge.buffer.timeline import OVERDUE_NS, DueWindow
 from edge.buffer.window_schedule import WindowSchedule
 from edge.clock import Clock
 from edge.config.models import HealthConfig, WindowsConfig
@@ -100,6 +101,7 @@ class CameraBuffer:
             *(name, geometry, self.media.frames, self.media.sound, self.schedule.timeline, self._lock),
             *(self._can_take, wake),
         )
+        self._has_news = True
         self._attach_microphone(microphone)
 
     def expect(self, *, video: bool, audio: bool) -> None:
@@ -146,12 +148,20 @@ class CameraBuffer:
         """Note the end of the media: its remaining windows are due."""
         with self._lock:
             self.schedule.timeline.finish()
+        self._has_news = True
         if self._wake is not None:
             self._wake()
 
     def close(self) -> None:
         """Make a waiting `push` return; for shutdown."""
         self._backpressure.close()
+
+    def take_news(self) -> bool:
+        """Whether media made a window due since the last call. Windows that are late by the clock are no news."""
+        if not self._has_news:
+            return False
+        self._has_news = False
+        return True
 
     def due(self, now_ns: int) -> int:
         """The number of windows that are due."""
@@ -161,16 +171,14 @@ class CameraBuffer:
             return self.schedule.count_due(now_ns, heard_ns)
 
     def take(self, batch: Batch, row: int, now_ns: int, *, newest: bool) -> Window | None:
-        """Gather a due window into ``row`` of ``batch``: the oldest, or the newest (older ones are counted as drops).
+        """Gather the oldest due window into ``row`` of ``batch``.
 
-        Windows with too little media are passed over and counted. None when no other is due.
+        With ``newest`` it is the newest if the oldest has been due for more than `OVERDUE_NS`; those before it are
+        counted as drops. Windows with too little media are passed over and counted. None when no other is due.
         """
         self._backpressure.register_taker()
         while True:
-            heard_ns = self._microphone_until_ns()
-            with self._lock:
-                self._follow_hold()
-                due = self.schedule.next_due(now_ns, heard_ns, newest=newest)
+            due = self._next_due(now_ns, newest=newest)
             if due is None:
                 return None
             window = self.media.assemble(due, batch, row)
@@ -313,19 +321,29 @@ class CameraBuffer:
         return self._microphone is not None or self.due(self._clock.mono_ns()) > 0
 
     def _wake_if_due(self) -> None:
-        """Call ``wake`` once for each newly due window."""
-        if self._wake is None:
-            return
+        """Note each newly due window, and call ``wake`` once for it."""
         heard_ns, now_ns = self._microphone_until_ns(), self._clock.mono_ns()
         with self._lock:
             self._follow_hold()
             is_news = self.schedule.is_news(now_ns, heard_ns)
-        if is_news:
+        if not is_news:
+            return
+        self._has_news = True
+        if self._wake is not None:
             self._wake()
 
     def _follow_hold(self) -> None:
         """Windows wait longer for pictures that are held back."""
         self.schedule.timeline.hold_ns = 0 if self.demand is None else self.demand.hold_ns
+
+    def _next_due(self, now_ns: int, *, newest: bool) -> DueWindow | None:
+        heard_ns = self._microphone_until_ns()
+        with self._lock:
+            self._follow_hold()
+            due = self.schedule.next_due(now_ns, heard_ns, newest=False)
+            if newest and due is not None and now_ns - self.media.ready_ns(due) > OVERDUE_NS:
+                due = self.schedule.next_due(now_ns, heard_ns, newest=True)
+            return due
 
     def _count_drop(self, place: str, n: int) -> None:
         if n:

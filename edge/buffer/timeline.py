@@ -16,6 +16,8 @@ from edge.types import NS_PER_S, Stream
 
 SKEW_NS = 3 * NS_PER_S
 """A stream that lags the other by more than this is not waited for until it delivers again."""
+OVERDUE_NS = NS_PER_S
+"""A live camera whose oldest window has been due for longer than this goes on with its newest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +171,14 @@ class Timeline:
         return self._latest_kept(epoch.hops_before + max(self._last_k(epoch, now_ns, also_until_ns), epoch.next_k - 1))
 
     def next_due(self, now_ns: int, newest: bool, also_until_ns: int | None = None) -> DueWindow | None:
-        """The oldest window due, or the newest; it stays due until `commit`."""
+        """The oldest window due, or the newest of the model's hop, whatever the stride; it stays due until `commit`."""
         last = [(epoch, self._last_k(epoch, now_ns, also_until_ns)) for epoch in self._epochs]
         due_epochs = [(epoch, k) for epoch, k in last if self._count_kept(epoch, epoch.next_k, k)]
         if not due_epochs:
             return None
         epoch, k = due_epochs[-1] if newest else due_epochs[0]
-        number = epoch.hops_before + (k if newest else epoch.next_k + self._stride - 1)
-        k = self._latest_kept(number) - epoch.hops_before
+        if not newest:
+            k = self._latest_kept(epoch.hops_before + epoch.next_k + self._stride - 1) - epoch.hops_before
         assert epoch.origin_ns is not None
         assert epoch.clock is not None
         end_ns = epoch.origin_ns + k * self._hop_ns

@@ -14,8 +14,8 @@ from edge.capture.base import SourceOptions
 from edge.capture.packet_sink import PcmPacketFeed
 from edge.capture.registry import open_main_stream, open_microphone, open_source
 from edge.capture.sensors import SensorParser
-from edge.capture.supervisor import SourceSupervisor
-from edge.clock import Clock
+from edge.capture.supervisor import OpeningSlots, SourceSupervisor
+from edge.clock import Clock, core_count
 from edge.config import LoadedConfig
 from edge.config.models import duplicate_streams
 from edge.config.sources import CameraConfig, DecodedSourceConfig, FileSourceConfig, RtspSourceConfig
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 FAST_PREROLL_S = 600.0
 FEW_CAMERAS = 8
 FEW_BURST_NS, MANY_BURST_NS = 200 * NS_PER_MS, 400 * NS_PER_MS
+OPENING_PER_CORE = 2
+"""Sources that connect at a time, for each core."""
 
 
 class NodeInputs:
@@ -46,12 +48,13 @@ class NodeInputs:
             _log.warning("%s", loaded.fault(key, message))
         self._wake: Callable[[], None] = lambda: None
         self._supervisors: dict[str, SourceSupervisor] = {}
+        self._slots = OpeningSlots(clock, OPENING_PER_CORE * core_count())
         self._microphones = {name: MicrophoneBuffer(name, geometry, config.health) for name in config.microphones}
         self._microphone_rings = {name: self._packet_ring(own_axis=True) for name in config.microphones}
         for name, microphone in config.microphones.items():
             source = open_microphone(name, microphone, geometry, clock, metrics)
             self._supervisors[f"microphone:{name}"] = SourceSupervisor(
-                source, self._microphone_push(name), clock, metrics
+                source, self._microphone_push(name), clock, metrics, slots=self._slots
             )
         self.live: dict[str, bool] = {}
         self.packet_rings: dict[str, PacketRing] = {}
@@ -155,7 +158,9 @@ class NodeInputs:
         if camera.record is None:
             return options
         main = open_main_stream(name, camera.record, self._geometry, self._clock, self._metrics, options)
-        self._supervisors[f"main:{name}"] = SourceSupervisor(main, lambda _item: None, self._clock, self._metrics)
+        self._supervisors[f"main:{name}"] = SourceSupervisor(
+            main, lambda _item: None, self._clock, self._metrics, slots=self._slots
+        )
         return SourceOptions(camera.privacy_masks)
 
     def _open_camera(self, name: str, camera: CameraConfig) -> CameraBuffer:
@@ -194,6 +199,7 @@ class NodeInputs:
                 self._metrics,
                 opened=lambda video, audio: buffer.expect(video=video, audio=audio),
                 ended=buffer.finish,
+                slots=self._slots,
             )
         return buffer
 
