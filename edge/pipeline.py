@@ -41,6 +41,7 @@ class StepResult:
 
     ``statuses`` is filled about once a second, and with it ``held_back``: what is held back now or was in the last
     hour. ``ready_ns`` is when the media of the first of its windows was complete, and ``infer_ns`` what the model took.
+    ``taken`` windows were begun.
     """
 
     scores: Sequence[Scores] = ()
@@ -50,14 +51,17 @@ class StepResult:
     held_back: Sequence[HeldBack] = ()
     ready_ns: int | None = None
     infer_ns: int = 0
+    taken: int = 0
 
 
 class _EngineLoadMeter:
-    """What the engine did since `take_load`."""
+    """What the engine did since `take_load`: its thread, and its ``workers`` beside it."""
 
-    def __init__(self, now_ns: int) -> None:
+    def __init__(self, now_ns: int, workers: int) -> None:
         self.since_ns = now_ns
         self.scored = 0
+        self.infer_ns = 0
+        self._workers = workers
         self._skipped = self._busy_ns = 0
         self._began_ns: int | None = None
 
@@ -69,8 +73,9 @@ class _EngineLoadMeter:
 
     def take_load(self, now_ns: int, skipped: int) -> EngineLoad:
         """What was measured so far; ``skipped`` counts all windows ever skipped."""
-        load = EngineLoad(seconds(now_ns - self.since_ns), seconds(self._busy_ns), self.scored, skipped - self._skipped)
-        self.since_ns, self.scored, self._skipped, self._busy_ns = now_ns, 0, skipped, 0
+        busy_s = seconds(max(self._busy_ns, self.infer_ns // self._workers))
+        load = EngineLoad(seconds(now_ns - self.since_ns), busy_s, self.scored, skipped - self._skipped)
+        self.since_ns, self.scored, self.infer_ns, self._skipped, self._busy_ns = now_ns, 0, 0, skipped, 0
         return load
 
 
@@ -129,19 +134,22 @@ class Pipeline:
         self._windows = {name: metrics.windows.labels(name) for name in buffers}
         live = [name for name in buffers if newest[name]]
         self._governor = Governor(live, model.manifest.geometry.hop_s)
-        self._load_meter = _EngineLoadMeter(clock.mono_ns())
+        self._load_meter = _EngineLoadMeter(clock.mono_ns(), model.workers)
         self._held_back_totals: Mapping[tuple[str, str, HoldReason], int] = {}
 
-    def step(self) -> StepResult:
-        """Score at most one window of each camera and look after the cameras' health; does not wait."""
+    def step(self, *, wait: bool = True) -> StepResult:
+        """Begin windows that are due, at most one of each camera, take what the model has done, and look after the
+        cameras' health. Without ``wait``, what is being computed is left to a later step if nothing is done."""
         began_ns = self._clock.mono_ns()
         windows = self._take_windows(began_ns)
         self._load_meter.begin_step(began_ns, is_work=bool(windows))
-        output = self._model.score(windows)
+        self._model.begin(windows)
+        output = self._model.collect(wait=wait)
         scores = [self._derivers.enrich(score) for score in output.scores]
         for one in scores:
             self._windows[one.camera].inc()
         self._load_meter.scored += len(scores)
+        self._load_meter.infer_ns += output.infer_ns
         self._update_learned_thresholds(began_ns)
         events = [event for one in scores for event in self._detect(one)]
         facts = self._statuses()
@@ -150,12 +158,19 @@ class Pipeline:
         self._count(events)
         rules = [self._detector.rule_values(one) for one in scores]
         self._adapt_strides(began_ns)
-        ready_ns = min((window.ready_ns for window in windows), default=None)
+        ready_ns = min((window.ready_ns for window in output.windows), default=None)
         held = self._held_back() if facts else ()
-        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns)
+        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns, len(windows))
+
+    @property
+    def is_computing(self) -> bool:
+        """Whether windows were begun whose scores have not come yet."""
+        return self._model.is_computing()
 
     def has_due(self) -> bool:
-        """Whether a window of any camera is waiting now."""
+        """Whether a window of any camera is waiting, or being computed, now."""
+        if self.is_computing:
+            return True
         now_ns = self._clock.mono_ns()
         with self._metrics.stage("gather"):
             return any(buffer.due(now_ns) for buffer in self._buffers.values())
@@ -200,15 +215,21 @@ class Pipeline:
 
     def _take_windows(self, now_ns: int) -> list[Window]:
         windows: list[Window] = []
+        rows = self._model.free_rows[: self._max_rows]
+        if not rows:
+            return windows
         for turn, name in enumerate(self._order, 1):
+            if self._model.is_computing(name):
+                continue
+            row, newest = rows[len(windows)], self._newest[name]
             with self._metrics.stage("gather"):
-                window = self._buffers[name].take(self._model.batch, len(windows), now_ns, newest=self._newest[name])
+                window = self._buffers[name].take(self._model.batch, row, now_ns, newest=newest)
             if window is None:
                 continue
             self._metrics.wait_s.observe(max(0.0, seconds(window.ready_ns - window.t_end_ns)))
             self._metrics.queue_s.observe(max(0.0, seconds(now_ns - window.ready_ns)))
             windows.append(window)
-            if len(windows) == self._max_rows:
+            if len(windows) == len(rows):
                 self._order = self._order[turn:] + self._order[:turn]
                 break
         return windows
