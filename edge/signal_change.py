@@ -24,6 +24,10 @@ class GateLimits:
     noise has in one short spectrum, by ``hop`` of those of its average over a hop, and by ``level`` at least; its
     loudest sample may be ``peak`` times as loud. After ``pictures_s`` and ``sound_s`` a part is encoded anyway, and
     while a label that it evidences is between its thresholds or within ``doubt`` of the way from them to 0 and 1.
+
+    What was encoded for its age alone is dropped for what is kept where no probability moves by more than
+    ``probability``, the embedding (of length 1) by no more than ``embedding``, and no label comes into doubt. Each time
+    that this holds for sound, it is next encoded after twice as long, up to ``confirmed_s``.
     """
 
     noise: float = 6.0
@@ -38,6 +42,9 @@ class GateLimits:
     pictures_s: float = 8.0
     sound_s: float = 2.0
     doubt: float = 0.5
+    probability: float = 0.02
+    embedding: float = 0.05
+    confirmed_s: float = 8.0
 
 
 DEFAULT_GATE_LIMITS = GateLimits()
