@@ -161,6 +161,44 @@ class BandLevels:
         return tuple(np.maximum(t, limits.level).astype(np.float32) for t in (rise, fall, mean))
 
 
+class SoundOnset:
+    """Whether the newest sound rises, in any band, above what the last while had; it adapts to what is always loud."""
+
+    _FADE_DB = 0.5  # a hop
+    _INAUDIBLE_DB = -85.0
+
+    def __init__(self, rate_hz: int, hop: int, rise_db: float = 6.0) -> None:
+        """A hop is ``hop`` samples; ``rise_db`` is what counts as a rise."""
+        self._levels = BandLevels(rate_hz, hop)
+        self._rise_db = rise_db
+        self._samples = np.zeros(hop, np.float32)
+        self._count = 0
+        self._usual: F32 | None = None
+
+    def rises(self, samples: F32) -> bool:
+        """Add f32[n]; looked at half a hop or more at a time."""
+        kept = samples[-len(self._samples) :]
+        n = min(len(kept), len(self._samples) - self._count)
+        self._samples[self._count : self._count + n] = kept[:n]
+        self._count += n
+        if 2 * self._count < len(self._samples):
+            return False
+        has_risen = self._look(self._samples[: self._count])
+        rest = kept[n:]
+        self._samples[: len(rest)] = rest
+        self._count = len(rest)
+        return has_risen
+
+    def _look(self, samples: F32) -> bool:
+        top = np.maximum(self._levels.levels(samples).max(axis=0), self._INAUDIBLE_DB)
+        if self._usual is None:
+            self._usual = top
+            return False
+        has_risen = bool((top > self._usual + self._rise_db).any())
+        np.maximum(self._usual - self._FADE_DB, top, out=self._usual)
+        return has_risen
+
+
 def _edges(bins: int) -> list[int]:
     edges = [1]
     while edges[-1] < bins:
