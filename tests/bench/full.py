@@ -28,8 +28,9 @@ from edge.bench.daemon import (
     floor_program,
     recording_source,
 )
+from edge.bench.figures import Figure, FigureTable, markdown_table, quantile, ratios
 from edge.bench.processes import module_command, now_s, pause
-from edge.bench.report import Figure, FigureTable, MachineInfo, markdown_table, quantile, ratios, report_text
+from edge.bench.report import MachineInfo, report_text
 from edge.engine.manifest import find_folder, load_folder
 from edge.errors import EdgeError
 
