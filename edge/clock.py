@@ -5,6 +5,8 @@ Everything else takes a `Clock`; tests and replay pass a `VirtualClock`, whose t
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 import time
 from datetime import datetime, timezone
@@ -24,6 +26,10 @@ class Clock(Protocol):
         """Unix time; may step."""
         ...
 
+    def processor_ns(self) -> int:
+        """Processor time of all threads of this process so far."""
+        ...
+
     def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
         """Wait for ``timeout_s`` or until ``cancel`` is set; True when it was cancelled."""
         ...
@@ -40,6 +46,10 @@ class SystemClock:
         """CLOCK_REALTIME."""
         return time.time_ns()
 
+    def processor_ns(self) -> int:
+        """CLOCK_PROCESS_CPUTIME_ID."""
+        return time.process_time_ns()
+
     def wait(self, cancel: threading.Event, timeout_s: float) -> bool:
         """Block the calling thread on ``cancel``."""
         return cancel.wait(max(0.0, timeout_s))
@@ -49,7 +59,7 @@ class VirtualClock:
     """Time that moves only by `advance` and `wait`. Wall time is monotonic time plus a fixed start."""
 
     def __init__(self, wall_start_ns: int = 0) -> None:
-        self._now_ns = 0
+        self._now_ns = self._processor_ns = 0
         self._wall_start_ns = wall_start_ns
         self._lock = threading.Lock()
 
@@ -60,6 +70,15 @@ class VirtualClock:
     def wall_ns(self) -> int:
         """The initial wall time plus `mono_ns`."""
         return self._wall_start_ns + self._now_ns
+
+    def processor_ns(self) -> int:
+        """Nanoseconds spent so far."""
+        return self._processor_ns
+
+    def spend(self, processor_ns: int) -> None:
+        """Let processor time pass, as if work had been done; the other clocks stand still."""
+        with self._lock:
+            self._processor_ns += processor_ns
 
     def advance(self, delta_ns: int) -> None:
         """Move time forward; ValueError for a negative step."""
@@ -84,6 +103,11 @@ class VirtualClock:
         return cancel.is_set()
 
 
+def core_count() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
 def iso8601(wall_ns: int) -> str:
     """Unix nanoseconds as ISO 8601 in UTC with milliseconds, as in ``2026-01-31T12:00:00.250Z``."""
     ms = wall_ns // 1_000_000
@@ -94,16 +118,19 @@ def iso8601(wall_ns: int) -> str:
 class Backoff:
     """Delays between tries: 1 s, times 1.8 after each failure, at most 60 s.
 
-    A failure after at least 10 s of success starts again at 1 s. Only failures before that wait longer each time.
+    A failure after at least 10 s of success starts again at 1 s. Only failures before that wait longer each time. With
+    a ``name`` every delay is up to half as long again, by name and try: what failed together is not tried together.
     """
 
     FIRST_S = 1.0
     FACTOR = 1.8
     LONGEST_S = 60.0
     WORKED_S = 10.0
+    SPREAD = 0.5
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, name: str = "") -> None:
         self._clock = clock
+        self._name = name
         self._delay_s = self.FIRST_S
         self._works_since_ns: int | None = None
         self.failures = 0
@@ -124,6 +151,13 @@ class Backoff:
             self._delay_s, self.failures = self.FIRST_S, 0
         self._works_since_ns = None
         self.failures += 1
-        delay_s = self._delay_s
+        delay_s = min(self.LONGEST_S, self._delay_s * (1 + self._spread()))
         self._delay_s = min(self.LONGEST_S, self._delay_s * self.FACTOR)
         return delay_s
+
+    def _spread(self) -> float:
+        """Up to `SPREAD`, by name and try."""
+        if not self._name:
+            return 0.0
+        digest = hashlib.blake2b(f"{self._name} {self.failures}".encode(), digest_size=4).digest()
+        return self.SPREAD * int.from_bytes(digest, "big") / 2**32

@@ -61,6 +61,15 @@ class Metrics:
         self.decode_s = Histogram(
             "edge_decode_seconds", "Reading, decoding and scaling a picture", ["source"], buckets=_LATENCY_S, registry=r
         )
+        self.skipped_pictures = Counter(
+            "edge_pictures_skipped", "Pictures not decoded, because nothing changed", ["camera"], registry=r
+        )
+        self.wakes = Counter(
+            "edge_wakes", "Times a quiet camera's pictures were all decoded again", ["camera", "reason"], registry=r
+        )
+        self.awake = Gauge(
+            "edge_camera_awake", "1 while all of a camera's pictures are decoded", ["camera"], registry=r
+        )
         self.infer_s = latency("edge_infer_seconds", "One call of the model", buckets=_LATENCY_S, registry=r)
         self.encoded = Counter(
             "edge_encoded", "Windows whose pictures or sound went through the model", ["camera", "part"], registry=r

@@ -6,15 +6,17 @@ waits. It runs on one thread, the one that opened the model.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
-from edge.buffer.governor import EngineLoad, Governor
-from edge.clock import Clock
+from edge.buffer.governor import Attention, Governor
+from edge.buffer.load_meter import DecodesOnDemand, LoadMeter, is_awake, log_changes
+from edge.buffer.ready_queue import ReadyQueue
+from edge.clock import Clock, core_count
 from edge.config import Config
+from edge.detect.attention import WANTED_NS
 from edge.detect.background import BackgroundDistribution
 from edge.detect.derived import DeriverChain
 from edge.detect.detector import Detector
@@ -32,8 +34,6 @@ from edge.types import (
     seconds,
 )
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
@@ -41,6 +41,7 @@ class StepResult:
 
     ``statuses`` is filled about once a second, and with it ``held_back``: what is held back now or was in the last
     hour. ``ready_ns`` is when the media of the first of its windows was complete, and ``infer_ns`` what the model took.
+    ``taken`` windows were begun.
     """
 
     scores: Sequence[Scores] = ()
@@ -50,28 +51,7 @@ class StepResult:
     held_back: Sequence[HeldBack] = ()
     ready_ns: int | None = None
     infer_ns: int = 0
-
-
-class _EngineLoadMeter:
-    """What the engine did since `take_load`."""
-
-    def __init__(self, now_ns: int) -> None:
-        self.since_ns = now_ns
-        self.scored = 0
-        self._skipped = self._busy_ns = 0
-        self._began_ns: int | None = None
-
-    def begin_step(self, now_ns: int, *, is_work: bool) -> None:
-        """A step begins, with windows to score or without: the one before it took until now."""
-        if self._began_ns is not None:
-            self._busy_ns += now_ns - self._began_ns
-        self._began_ns = now_ns if is_work else None
-
-    def take_load(self, now_ns: int, skipped: int) -> EngineLoad:
-        """What was measured so far; ``skipped`` counts all windows ever skipped."""
-        load = EngineLoad(seconds(now_ns - self.since_ns), seconds(self._busy_ns), self.scored, skipped - self._skipped)
-        self.since_ns, self.scored, self._skipped, self._busy_ns = now_ns, 0, skipped, 0
-        return load
+    taken: int = 0
 
 
 class Learner(Protocol):
@@ -85,13 +65,14 @@ class Learner(Protocol):
 class Pipeline:
     """Cameras' buffers in, scores and events out.
 
-    ``newest`` makes a camera that fell behind jump to its newest due window (live); without it every window is scored
+    Cameras take turns in the order in which they came due, the oldest window of each first. ``newest`` makes a camera
+    that fell behind by more than `OVERDUE_NS` jump to its newest due window (live); without it every window is scored
     (recordings). ``state`` says what a camera's source is doing, and a few words on it. ``derivers`` add what follows
     from the model's answer before anything is decided; ``background`` is what thresholds by false alarms a day follow
     from, and ``learners`` are shown every window after it was decided on. At most ``max_rows`` windows are scored in a
     step: what was found of them is told before the next are begun. None: as many as the runtime takes.
 
-    Live cameras are looked at less often while the engine is behind (`edge.buffer.governor`).
+    Live cameras are looked at less closely while the box is behind (`edge.buffer.governor`).
     """
 
     STATUS_EVERY_NS = NS_PER_S
@@ -119,7 +100,7 @@ class Pipeline:
         self._next_learn_ns = clock.mono_ns()
         self._detector = detector
         self._buffers = dict(buffers)
-        self._order = list(buffers)
+        self._ready = ReadyQueue(self._buffers)
         self._max_rows = min(max_rows or model.max_batch, model.max_batch)
         self._clock = clock
         self._metrics = metrics
@@ -129,19 +110,22 @@ class Pipeline:
         self._windows = {name: metrics.windows.labels(name) for name in buffers}
         live = [name for name in buffers if newest[name]]
         self._governor = Governor(live, model.manifest.geometry.hop_s)
-        self._load_meter = _EngineLoadMeter(clock.mono_ns())
+        self._load_meter = LoadMeter(clock, core_count(), model.workers)
         self._held_back_totals: Mapping[tuple[str, str, HoldReason], int] = {}
 
-    def step(self) -> StepResult:
-        """Score at most one window of each camera and look after the cameras' health; does not wait."""
+    def step(self, *, wait: bool = True) -> StepResult:
+        """Begin windows that are due, at most one of each camera, take what the model has done, and look after the
+        cameras' health. Without ``wait``, what is being computed is left to a later step if nothing is done."""
         began_ns = self._clock.mono_ns()
         windows = self._take_windows(began_ns)
         self._load_meter.begin_step(began_ns, is_work=bool(windows))
-        output = self._model.score(windows)
+        self._model.begin(windows)
+        output = self._model.collect(wait=wait)
         scores = [self._derivers.enrich(score) for score in output.scores]
         for one in scores:
             self._windows[one.camera].inc()
         self._load_meter.scored += len(scores)
+        self._load_meter.infer_ns += output.infer_ns
         self._update_learned_thresholds(began_ns)
         events = [event for one in scores for event in self._detect(one)]
         facts = self._statuses()
@@ -149,16 +133,23 @@ class Pipeline:
             events += [event for one in facts for event in self._detector.health(one)]
         self._count(events)
         rules = [self._detector.rule_values(one) for one in scores]
-        self._adapt_strides(began_ns)
-        ready_ns = min((window.ready_ns for window in windows), default=None)
+        self._adapt_attention(began_ns)
+        ready_ns = min((window.ready_ns for window in output.windows), default=None)
         held = self._held_back() if facts else ()
-        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns)
+        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns, len(windows))
+
+    @property
+    def is_computing(self) -> bool:
+        """Whether windows were begun whose scores have not come yet."""
+        return self._model.is_computing()
 
     def has_due(self) -> bool:
-        """Whether a window of any camera is waiting now."""
+        """Whether a window of any camera is waiting, or being computed, now."""
+        if self.is_computing:
+            return True
         now_ns = self._clock.mono_ns()
         with self._metrics.stage("gather"):
-            return any(buffer.due(now_ns) for buffer in self._buffers.values())
+            return self._ready.has_due(now_ns)
 
     def finish(self, reason: str) -> list[Event]:
         """End every open event; ``reason`` goes into its explanation."""
@@ -188,6 +179,9 @@ class Pipeline:
     def _detect(self, scores: Scores) -> list[Event]:
         with self._metrics.stage("detect"):
             events = self._detector.scores(scores)
+        reason = self._detector.wanted(scores)
+        if reason is not None:
+            self._buffers[scores.camera].want_pictures(reason, scores.t_end_ns + WANTED_NS)
         for learner in self._learners:
             learner.observe(scores, self._detector.open_labels(scores.camera))
         return events
@@ -200,36 +194,46 @@ class Pipeline:
 
     def _take_windows(self, now_ns: int) -> list[Window]:
         windows: list[Window] = []
-        for turn, name in enumerate(self._order, 1):
+        rows = self._model.free_rows[: self._max_rows]
+        if not rows:
+            return windows
+        for _ in range(self._ready.collect(now_ns)):
+            name = self._ready.pop()
+            if self._model.is_computing(name):
+                self._ready.append(name)
+                continue
+            row, newest = rows[len(windows)], self._newest[name]
             with self._metrics.stage("gather"):
-                window = self._buffers[name].take(self._model.batch, len(windows), now_ns, newest=self._newest[name])
+                window = self._buffers[name].take(self._model.batch, row, now_ns, newest=newest)
             if window is None:
                 continue
+            self._ready.append(name)
             self._metrics.wait_s.observe(max(0.0, seconds(window.ready_ns - window.t_end_ns)))
             self._metrics.queue_s.observe(max(0.0, seconds(now_ns - window.ready_ns)))
             windows.append(window)
-            if len(windows) == self._max_rows:
-                self._order = self._order[turn:] + self._order[:turn]
+            if len(windows) == len(rows):
                 break
         return windows
 
-    def _adapt_strides(self, now_ns: int) -> None:
-        """Now and then: longer hops where the engine is behind, shorter ones again where there is room."""
-        if not self._governor.strides or now_ns - self._load_meter.since_ns < self.LOAD_EVERY_NS:
+    def _adapt_attention(self, now_ns: int) -> None:
+        """Now and then: cameras are looked at less closely where the box is behind, more so where there is room."""
+        names = self._governor.attention
+        if not names or now_ns - self._load_meter.since_ns < self.LOAD_EVERY_NS:
             return
-        skipped = sum(self._buffers[name].skipped for name in self._governor.strides)
-        load = self._load_meter.take_load(now_ns, skipped)
-        open_cameras = {name for name in self._governor.strides if self._detector.open_labels(name)}
-        for name in self._governor.advance(load, open_cameras):
-            every = self._governor.strides[name]
-            self._buffers[name].set_stride(every, list(self._buffers).index(name))
-            self._detector.set_stride(name, every)
-            log.log(
-                logging.WARNING if every > 1 else logging.INFO,
-                "%s: looked at every %g s now; the engine does %.0f windows a second and skipped %d of %d",
-                *(name, every * self._model.manifest.geometry.hop_s, load.scored / load.wall_s),
-                *(load.skipped, load.scored + load.skipped),
-            )
+        load = self._load_meter.take_load(now_ns, sum(self._buffers[name].skipped for name in names))
+        open_cameras = {name for name in names if self._detector.open_labels(name)}
+        quiet_cameras = {name for name in names if not is_awake(self._buffers[name])}
+        changes = {name: names[name] for name in self._governor.advance(load, open_cameras, quiet_cameras)}
+        for name, attention in changes.items():
+            self._apply(name, attention)
+        log_changes(changes, self._model.manifest.geometry.hop_s, load)
+
+    def _apply(self, name: str, attention: Attention) -> None:
+        buffer = self._buffers[name]
+        buffer.set_stride(attention.stride, list(self._buffers).index(name))
+        self._detector.set_stride(name, attention.stride)
+        if isinstance(buffer, DecodesOnDemand):
+            buffer.set_key_stride(attention.key_stride)
 
     def _statuses(self) -> list[CameraStatus]:
         now_ns = self._clock.mono_ns()

@@ -87,3 +87,16 @@ def test_a_fresh_drop_never_waits_and_repeated_ones_never_wait_less(story: list[
             assert max(1.0, before_s) <= delay_s <= 60.0
         clock.advance(round(delay_s * NS_PER_S))
         before_s = delay_s
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_delays_of_a_named_back_off_are_up_to_half_as_long_again_and_grow(name: str) -> None:
+    plain, named, again = Backoff(VirtualClock()), Backoff(VirtualClock(), name), Backoff(VirtualClock(), name)
+    before_s = 0.0
+    for _ in range(12):
+        delay_s, base_s = named.failed(), plain.failed()
+        assert base_s <= delay_s <= min(60.0, 1.5 * base_s)
+        assert delay_s >= before_s
+        assert delay_s == again.failed()
+        before_s = delay_s
+    assert before_s == 60.0

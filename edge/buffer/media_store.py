@@ -63,7 +63,12 @@ class MediaStore:
 
     def assemble(self, due: DueWindow, batch: Batch, row: int) -> Window:
         """Copy a due window's media into ``row`` of ``batch``."""
-        return self._assembler.assemble(due, batch, row, self._ready_ns(due))
+        return self._assembler.assemble(due, batch, row, self.ready_ns(due))
+
+    def ready_ns(self, due: DueWindow) -> int:
+        """When the last of the window's media arrived, with the sound of an external microphone."""
+        heard_at_ns = self._microphone.completed_at_ns(due.t_end_ns) if self._microphone is not None else None
+        return due.ready_ns if heard_at_ns is None else max(due.ready_ns, heard_at_ns)
 
     def newest_sound(self, out: F32) -> int:
         """Fill f32[n] with the newest samples at the model's rate, zeros where missing; the position after them."""
@@ -73,11 +78,6 @@ class MediaStore:
         """Write the model's sensor inputs at ``t_ns``, as `SensorCache.fill`; which channels are configured."""
         with self._lock:
             return self._sensors.fill(t_ns, values, ok)
-
-    def _ready_ns(self, due: DueWindow) -> int:
-        """When the last of the window's media arrived, with the sound of an external microphone."""
-        heard_at_ns = self._microphone.completed_at_ns(due.t_end_ns) if self._microphone is not None else None
-        return due.ready_ns if heard_at_ns is None else max(due.ready_ns, heard_at_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Runs one source on its capture thread: open, read, and open again after a failure."""
+"""Runs one source on its capture thread: open, read, and open again after a failure.
+
+`OpeningSlots` lets a few sources open at a time: connecting and the first pictures cost more than what follows.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,49 @@ from edge.clock import Backoff, Clock
 from edge.errors import MediaError, SourceError
 from edge.metrics import Metrics
 from edge.status import SourceState
-from edge.types import Gap, MediaItem
+from edge.types import Gap, MediaItem, nanoseconds
 
 _log = logging.getLogger(__name__)
+
+
+class OpeningSlots:
+    """At most ``count`` sources open at a time. Shared by the capture threads.
+
+    A source holds its slot until it delivers or fails, for `HOLD_S` at most: waiting for a host that does not answer
+    costs nothing and must not keep the others out.
+    """
+
+    HOLD_S = 3.0
+    POLL_S = 0.1
+
+    def __init__(self, clock: Clock, count: int) -> None:
+        self._clock = clock
+        self._count = count
+        self._lock = threading.Lock()
+        self._until_ns: dict[object, int] = {}
+
+    def try_acquire(self, holder: object) -> bool:
+        """Take a slot for ``holder`` if one is free."""
+        with self._lock:
+            now_ns = self._clock.mono_ns()
+            self._until_ns = {held: until_ns for held, until_ns in self._until_ns.items() if until_ns > now_ns}
+            if len(self._until_ns) >= self._count:
+                return False
+            self._until_ns[holder] = now_ns + nanoseconds(self.HOLD_S)
+            return True
+
+    def acquire(self, holder: object, cancel: threading.Event) -> bool:
+        """Wait for a slot; False when ``cancel`` was set before."""
+        while not cancel.is_set():
+            if self.try_acquire(holder):
+                return True
+            self._clock.wait(cancel, self.POLL_S)
+        return False
+
+    def release(self, holder: object) -> None:
+        """Give the slot back; once or many times."""
+        with self._lock:
+            self._until_ns.pop(holder, None)
 
 
 class SourceSupervisor:
@@ -22,8 +65,8 @@ class SourceSupervisor:
 
     ``opened(has_video, has_audio)`` is called for each connection, before its first item is pushed; ``ended`` once,
     when a recording has ended. After SourceError and MediaError the source is opened again with back-off, which is
-    reset when it has delivered for a while. Any other error is a bug and passes through. `state` and `detail` may be
-    read from any thread.
+    reset when it has delivered for a while; sources that were lost together are not tried together. Each try waits for
+    one of ``slots``. Any other error is a bug and passes through. `state` and `detail` may be read from any thread.
     """
 
     def __init__(
@@ -35,12 +78,14 @@ class SourceSupervisor:
         *,
         opened: Callable[[bool, bool], None] | None = None,
         ended: Callable[[], None] | None = None,
+        slots: OpeningSlots | None = None,
     ) -> None:
         self._source = source
         self._push = push
         self._clock = clock
         self._opened = opened
         self._ended = ended
+        self._slots = slots or OpeningSlots(clock, 1)
         self._gaps = metrics.gaps.labels(source.name, "reconnect")
         self._reconnects = metrics.reconnects.labels(source.name)
         self._up = metrics.source_up.labels(source.name)
@@ -59,7 +104,7 @@ class SourceSupervisor:
 
     def run(self, cancel: threading.Event) -> None:
         """Read until ``cancel``, or until the end of a recording."""
-        backoff = Backoff(self._clock)
+        backoff = Backoff(self._clock, self._source.name)
         self._up.set(0)
         while not cancel.is_set() and not self._try(cancel, backoff):
             pass
@@ -71,10 +116,13 @@ class SourceSupervisor:
 
     def _try(self, cancel: threading.Event, backoff: Backoff) -> bool:
         """Open and read once; False when it failed and is worth another try."""
+        if not self._acquire_slot(cancel):
+            return True
         try:
             self._read(cancel, backoff)
         except (SourceError, MediaError) as error:
             was_up = self._now[0] is SourceState.UP
+            self._slots.release(self)
             self._note_lost(error, backoff.failures)
             if was_up:
                 self._gaps.inc()
@@ -83,6 +131,14 @@ class SourceSupervisor:
             self._reconnects.inc()
             return False
         return True
+
+    def _acquire_slot(self, cancel: threading.Event) -> bool:
+        """Wait for a turn to open; False when it was cancelled."""
+        if self._slots.try_acquire(self):
+            return True
+        if self._now[0] is SourceState.CONNECTING:
+            self._now = (SourceState.CONNECTING, "waits until other sources have connected")
+        return self._slots.acquire(self, cancel)
 
     def _read(self, cancel: threading.Event, backoff: Backoff) -> None:
         with closing(self._items(cancel)) as items:
@@ -95,6 +151,7 @@ class SourceSupervisor:
                     return
         if cancel.is_set():
             return
+        self._slots.release(self)
         self._now = (SourceState.ENDED, "")
         if self._ended is not None:
             self._ended()
@@ -108,6 +165,7 @@ class SourceSupervisor:
     def _note_up(self, backoff: Backoff) -> None:
         if self._now[0] is SourceState.LOST:
             _log.info("%s: delivers again", self._source.name)
+        self._slots.release(self)
         backoff.succeeded()
         self._now = (SourceState.UP, "")
         self._up.set(1)

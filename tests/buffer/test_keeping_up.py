@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripted_model import ScriptedModel
 from sim import SMALL, Play, SourceSim, empty_batch
 
 from edge.buffer.camera import CameraBuffer
@@ -23,7 +24,7 @@ from edge.types import NS_PER_S, Batch, Contribution, Event, Scores, Window, nan
 LABELS = (Label(name="siren", modalities=("audio",), enter=0.5, leave=0.3, min_s=1.0),)
 
 
-class SlowModel:
+class SlowModel(ScriptedModel):
     """Takes so long for a row, and hears a siren wherever a camera is in ``loud``."""
 
     max_batch = 8
@@ -52,18 +53,33 @@ class SlowModel:
         )  # fmt: skip
 
 
+class OnDemand(CameraBuffer):
+    """A camera of which key pictures alone are decoded."""
+
+    is_awake = False
+
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.key_strides: list[int] = []
+
+    def set_key_stride(self, n: int) -> None:
+        self.key_strides.append(n)
+
+
 class Site:
     """Some live cameras on one clock."""
 
-    def __init__(self, cameras: int) -> None:
+    def __init__(self, cameras: int, quiet: int = 0) -> None:
         self.clock, self.metrics = VirtualClock(), Metrics()
         self.model = SlowModel(self.clock)
         names = [f"cam{k}" for k in range(cameras)]
         given = "\n".join(f"  {name}: {{source: {{type: rtsp, url: 'rtsp://192.0.2.1/{name}'}}}}" for name in names)
         config = parse(f"cameras:\n{given}\nmqtt: null\n").config
         self.buffers = {
-            name: CameraBuffer(name, SMALL, self.clock, config.windows, config.health, self.metrics, live=True)
-            for name in names
+            name: (OnDemand if k < quiet else CameraBuffer)(
+                name, SMALL, self.clock, config.windows, config.health, self.metrics, live=True
+            )
+            for k, name in enumerate(names)
         }
         self.detector = Detector(config, self.model.manifest, self.clock)
         model: Any = self.model
@@ -148,3 +164,30 @@ def test_what_is_held_back_is_in_the_step_and_counted_once() -> None:
     assert [(one.reason, one.this_hour) for one in site.held] == [(None, {HoldReason.DISARMED: 1})]
     counted = {"camera": "cam0", "label": "siren", "reason": "disarmed"}
     assert site.metrics.registry.get_sample_value("edge_held_back_total", counted) == 1
+
+
+@pytest.mark.parametrize("load", [1.0, 2.0, 4.0])
+def test_more_cameras_than_the_box_holds_take_nothing_from_what_it_does(load: float) -> None:
+    site = Site(8)
+    site.model.row_s = load * SMALL.hop_s / 8
+    site.run(30.0)
+    before, waits = site.count("edge_windows_total"), len(site.waits_s)
+    site.run(60.0)
+    scored = site.count("edge_windows_total") - before
+    assert scored * site.model.row_s >= 0.9 * 30.0
+    assert sorted(site.waits_s[waits:])[round(0.99 * (len(site.waits_s) - waits)) - 1] <= 2.0
+    site.model.row_s = 0.5 * SMALL.hop_s / 8
+    site.run(90.0)
+    assert {site.buffers[name].status(0).hop_s for name in site.buffers} == {0.5}
+
+
+def test_a_quiet_camera_is_told_how_many_key_pictures_to_pass_over() -> None:
+    site = Site(2, quiet=1)
+    quiet = site.buffers["cam0"]
+    assert isinstance(quiet, OnDemand)
+    site.model.row_s = 0.6
+    site.run(20.0)
+    assert quiet.key_strides[:1] == [2]
+    site.model.row_s = 0.01
+    site.run(60.0)
+    assert quiet.key_strides[-1] == 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from edge.capture.supervisor import SourceSupervisor
+from edge.capture.supervisor import OpeningSlots, SourceSupervisor
 from edge.clock import VirtualClock
 from edge.errors import MediaError, SourceError
 from edge.metrics import Metrics
@@ -83,7 +83,7 @@ def test_gap_on_every_break_and_quiet_logging(caplog: pytest.LogCaptureFixture) 
     kinds = [type(item) for item in pushed]
     assert kinds == [LumaSample, LumaSample, Gap, LumaSample, LumaSample, LumaSample]
     assert [r.levelno for r in caplog.records] == [logging.WARNING, logging.DEBUG, logging.DEBUG, logging.INFO]
-    assert clock.mono_ns() == pytest.approx((1 + 1.8 + 3.24) * NS_PER_S)
+    assert 1 + 1.8 + 3.24 <= clock.mono_ns() / NS_PER_S <= 1.5 * (1 + 1.8 + 3.24)
     assert metrics.registry.get_sample_value("edge_reconnects_total", {"source": "gate"}) == 3
     assert opened == [(True, False), (True, False)]
 
@@ -160,7 +160,9 @@ def waits(acts: list[tuple[int, Exception | None]], *, step_s: float, silent_s: 
 
 
 def test_a_camera_that_drops_every_two_minutes_is_never_left_alone_for_long() -> None:
-    assert waits([(120, LOST)] * 20, step_s=1.0) == [1.0] * 20
+    delays = waits([(120, LOST)] * 20, step_s=1.0)
+    assert len(delays) == 20
+    assert all(1.0 <= delay <= 1.5 for delay in delays)
 
 
 def test_a_camera_that_dies_within_seconds_is_tried_less_and_less() -> None:
@@ -172,3 +174,90 @@ def test_a_camera_that_dies_within_seconds_is_tried_less_and_less() -> None:
 def test_a_camera_that_shows_one_picture_and_hangs_does_not_count_as_working() -> None:
     delays = waits([(1, LOST)] * 12, step_s=0.0, silent_s=30.0)
     assert delays[-1] == 60.0
+
+
+def first_retries(names: list[str]) -> list[float]:
+    """When each of some cameras that were lost at once is tried again, seconds after that."""
+    tried = []
+    for name in names:
+        clock, cancel = Waits(), threading.Event()
+        source = Scripted([(1, LOST), (1, None)], clock=clock)
+        source.name = name
+
+        def push(_item: MediaItem, clock: Waits = clock, cancel: threading.Event = cancel) -> None:
+            if clock.waited_s:
+                cancel.set()
+
+        SourceSupervisor(source, push, clock, Metrics()).run(cancel)
+        tried.append(clock.waited_s[0])
+    return tried
+
+
+def test_cameras_that_were_lost_at_once_are_not_tried_at_once() -> None:
+    names = [f"cam{k}" for k in range(48)]
+    tried = sorted(first_retries(names))
+    assert tried == sorted(first_retries(names)), "the same each time"
+    assert tried[0] >= 1.0
+    assert tried[-1] <= 1.5
+    busiest = max(sum(at <= other < at + 0.05 for other in tried) for at in tried)
+    assert busiest <= 12, "of 48"
+
+
+def test_a_few_sources_open_at_a_time() -> None:
+    clock, cancel = VirtualClock(), threading.Event()
+    slots = OpeningSlots(clock, 2)
+    assert slots.acquire("a", cancel)
+    assert slots.acquire("b", cancel)
+    assert not slots.try_acquire("c")
+    slots.release("a")
+    slots.release("a")
+    assert slots.acquire("c", cancel)
+    assert clock.mono_ns() == 0
+    assert not slots.try_acquire("d")
+
+
+def test_hosts_that_do_not_answer_keep_the_others_out_for_a_moment_only() -> None:
+    clock, cancel = VirtualClock(), threading.Event()
+    slots = OpeningSlots(clock, 2)
+    assert slots.acquire("dead 1", cancel)
+    assert slots.acquire("dead 2", cancel)
+    assert slots.acquire("alive", cancel)
+    assert OpeningSlots.HOLD_S <= clock.mono_ns() / NS_PER_S <= OpeningSlots.HOLD_S + OpeningSlots.POLL_S + 0.01
+
+
+def test_waiting_for_a_turn_can_be_cancelled_and_is_told_as_connecting() -> None:
+    clock, cancel = VirtualClock(), threading.Event()
+    slots = OpeningSlots(clock, 1)
+    assert slots.try_acquire("another")
+    source = Scripted([(1, None)], clock=clock)
+    supervisor = SourceSupervisor(source, lambda _: None, clock, Metrics(), slots=slots)
+
+    def wait(event: threading.Event, _timeout_s: float) -> bool:
+        assert (supervisor.state, supervisor.detail) == (
+            SourceState.CONNECTING,
+            "waits until other sources have connected",
+        )
+        event.set()
+        return True
+
+    clock.wait = wait  # type: ignore[method-assign]
+    supervisor.run(cancel)
+    assert not source.has_video, "it was never opened"
+
+
+@pytest.mark.parametrize("acts", [[(1, None)], [(0, LOST)]])
+def test_a_source_gives_its_turn_back_when_it_delivers_and_when_it_fails(
+    acts: list[tuple[int, Exception | None]],
+) -> None:
+    clock, cancel = VirtualClock(), threading.Event()
+    slots = OpeningSlots(clock, 1)
+    free: list[bool] = []
+
+    def note(*_: object) -> bool:
+        free.append(slots.try_acquire("next"))
+        cancel.set()
+        return True
+
+    clock.wait = note  # type: ignore[method-assign]
+    SourceSupervisor(Scripted(acts, clock=clock), note, clock, Metrics(), slots=slots).run(cancel)
+    assert free[0]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_times import at
 
-from edge.engine.gating.change_gates import AudioGate, PictureGate
+from edge.engine.gating.change_gates import AudioGate, Comparison, PictureGate
 from edge.engine.gating.gated_runtime import UncertaintyGate
 from edge.engine.manifest import AudioGeometry, Geometry, MemoryGeometry, VideoGeometry
 from edge.signal_change import DEFAULT_GATE_LIMITS
@@ -40,14 +40,14 @@ def scene(seed: int) -> U8:
 
 
 def look(gate: PictureGate, at: Window, pair: U8) -> bool:
-    differs = gate.has_changed(at, pair)
+    differs = gate.compare(at, pair) is not Comparison.SAME
     if differs:
         gate.set_reference(at)
     return differs
 
 
 def listen(gate: AudioGate, at: Window, samples: F32) -> bool:
-    differs = gate.has_changed(at, samples)
+    differs = gate.compare(at, samples) is not Comparison.SAME
     if differs:
         gate.set_reference(at)
     return differs
