@@ -92,13 +92,13 @@ class Metrics:
         self.added_s = latency(
             "edge_added_seconds", "The same without the model's own time", buckets=_FINE_S, registry=r
         )
-        self.wait_s = Histogram(
+        self.wait_s = latency(
             "edge_window_wait_seconds",
             "End of a window to the arrival of the media that completed it",
             buckets=_FINE_S,
             registry=r,
         )
-        self.queue_s = Histogram(
+        self.queue_s = latency(
             "edge_queue_seconds",
             "Arrival of the media that completed a window to the model's turn",
             buckets=_FINE_S,
