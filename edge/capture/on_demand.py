@@ -92,17 +92,23 @@ class OnDemandDecoder:
         if is_key:
             self._publish()
         has_jumped = not is_key and self._sizes.jump(kept.pts_ns, packet.size)
-        reason = self._demand.wanted(kept.arrival_ns)
-        if reason is None and has_jumped and self.is_quiet:
-            reason = WakeReason.PACKET_SIZE
-        if reason is not None:
-            policy.keep_awake(reason, kept.arrival_ns)
         if self.is_quiet:
+            self._demand.settle()
+            reason = self._demand.wanted(kept.arrival_ns) or (WakeReason.PACKET_SIZE if has_jumped else None)
             yield from self._add_quiet(kept, reason, is_key=is_key)
-        elif is_key and policy.may_sleep(kept.arrival_ns):
+        elif is_key and self._may_sleep(kept.arrival_ns):
             yield from self._fall_quiet(kept)
         else:
             yield from self._decode_now(kept)
+
+    def _may_sleep(self, now_ns: int) -> bool:
+        """Whether neither picture nor sound nor anybody's demand speaks against it."""
+        if not self._policy.may_sleep(now_ns):
+            return False
+        self._demand.settle()
+        reason, until_ns = self._demand.latest()
+        self._policy.keep_awake(reason, min(until_ns, now_ns))
+        return self._policy.may_sleep(now_ns)
 
     def add_sound(self, chunk: AudioChunk) -> Iterator[MediaItem]:
         """Listen to a chunk of the source's own sound; what its onset wakes."""

@@ -90,8 +90,8 @@ class WakePolicy:
 
     def keep_awake(self, reason: WakeReason, now_ns: int) -> None:
         """Note a reason to be awake at ``now_ns``."""
-        self.reason = reason
-        self._since_ns = now_ns if self._since_ns is None else max(self._since_ns, now_ns)
+        if self._since_ns is None or now_ns > self._since_ns:
+            self.reason, self._since_ns = reason, now_ns
 
     def may_sleep(self, now_ns: int) -> bool:
         """Whether the camera may fall quiet with a key picture that arrives at ``now_ns``."""
