@@ -61,13 +61,22 @@ class Metrics:
         self.decode_s = Histogram(
             "edge_decode_seconds", "Reading, decoding and scaling a picture", ["source"], buckets=_LATENCY_S, registry=r
         )
+        self.skipped_pictures = Counter(
+            "edge_pictures_skipped", "Pictures not decoded, because nothing changed", ["camera"], registry=r
+        )
+        self.wakes = Counter(
+            "edge_wakes", "Times a quiet camera's pictures were all decoded again", ["camera", "reason"], registry=r
+        )
+        self.awake = Gauge(
+            "edge_camera_awake", "1 while all of a camera's pictures are decoded", ["camera"], registry=r
+        )
         self.infer_s = latency("edge_infer_seconds", "One call of the model", buckets=_LATENCY_S, registry=r)
         self.encoded = Counter(
-            "edge_encoded", "Windows whose pictures or sound went through the model", ["camera", "part"], registry=r
+            "edge_encoded", "Windows for which a part of the model was run", ["camera", "part"], registry=r
         )
         self.reused = Counter(
             "edge_reused",
-            "Windows whose pictures or sound were as before, and not computed again",
+            "Windows for which a part of the model was not run: its input was as before",
             ["camera", "part"],
             registry=r,
         )
@@ -83,13 +92,13 @@ class Metrics:
         self.added_s = latency(
             "edge_added_seconds", "The same without the model's own time", buckets=_FINE_S, registry=r
         )
-        self.wait_s = Histogram(
+        self.wait_s = latency(
             "edge_window_wait_seconds",
             "End of a window to the arrival of the media that completed it",
             buckets=_FINE_S,
             registry=r,
         )
-        self.queue_s = Histogram(
+        self.queue_s = latency(
             "edge_queue_seconds",
             "Arrival of the media that completed a window to the model's turn",
             buckets=_FINE_S,

@@ -16,6 +16,7 @@ from edge.buffer.load_meter import DecodesOnDemand, LoadMeter, is_awake, log_cha
 from edge.buffer.ready_queue import ReadyQueue
 from edge.clock import Clock, core_count
 from edge.config import Config
+from edge.detect.attention import WANTED_NS
 from edge.detect.background import BackgroundDistribution
 from edge.detect.derived import DeriverChain
 from edge.detect.detector import Detector
@@ -40,6 +41,7 @@ class StepResult:
 
     ``statuses`` is filled about once a second, and with it ``held_back``: what is held back now or was in the last
     hour. ``ready_ns`` is when the media of the first of its windows was complete, and ``infer_ns`` what the model took.
+    ``taken`` windows were begun.
     """
 
     scores: Sequence[Scores] = ()
@@ -49,6 +51,7 @@ class StepResult:
     held_back: Sequence[HeldBack] = ()
     ready_ns: int | None = None
     infer_ns: int = 0
+    taken: int = 0
 
 
 class Learner(Protocol):
@@ -107,19 +110,22 @@ class Pipeline:
         self._windows = {name: metrics.windows.labels(name) for name in buffers}
         live = [name for name in buffers if newest[name]]
         self._governor = Governor(live, model.manifest.geometry.hop_s)
-        self._load_meter = LoadMeter(clock, core_count())
+        self._load_meter = LoadMeter(clock, core_count(), model.workers)
         self._held_back_totals: Mapping[tuple[str, str, HoldReason], int] = {}
 
-    def step(self) -> StepResult:
-        """Score at most one window of each camera and look after the cameras' health; does not wait."""
+    def step(self, *, wait: bool = True) -> StepResult:
+        """Begin windows that are due, at most one of each camera, take what the model has done, and look after the
+        cameras' health. Without ``wait``, what is being computed is left to a later step if nothing is done."""
         began_ns = self._clock.mono_ns()
         windows = self._take_windows(began_ns)
         self._load_meter.begin_step(began_ns, is_work=bool(windows))
-        output = self._model.score(windows)
+        self._model.begin(windows)
+        output = self._model.collect(wait=wait)
         scores = [self._derivers.enrich(score) for score in output.scores]
         for one in scores:
             self._windows[one.camera].inc()
         self._load_meter.scored += len(scores)
+        self._load_meter.infer_ns += output.infer_ns
         self._update_learned_thresholds(began_ns)
         events = [event for one in scores for event in self._detect(one)]
         facts = self._statuses()
@@ -128,12 +134,19 @@ class Pipeline:
         self._count(events)
         rules = [self._detector.rule_values(one) for one in scores]
         self._adapt_attention(began_ns)
-        ready_ns = min((window.ready_ns for window in windows), default=None)
+        ready_ns = min((window.ready_ns for window in output.windows), default=None)
         held = self._held_back() if facts else ()
-        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns)
+        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns, len(windows))
+
+    @property
+    def is_computing(self) -> bool:
+        """Whether windows were begun whose scores have not come yet."""
+        return self._model.is_computing()
 
     def has_due(self) -> bool:
-        """Whether a window of any camera is waiting now."""
+        """Whether a window of any camera is waiting, or being computed, now."""
+        if self.is_computing:
+            return True
         now_ns = self._clock.mono_ns()
         with self._metrics.stage("gather"):
             return self._ready.has_due(now_ns)
@@ -166,6 +179,9 @@ class Pipeline:
     def _detect(self, scores: Scores) -> list[Event]:
         with self._metrics.stage("detect"):
             events = self._detector.scores(scores)
+        reason = self._detector.wanted(scores)
+        if reason is not None:
+            self._buffers[scores.camera].want_pictures(reason, scores.t_end_ns + WANTED_NS)
         for learner in self._learners:
             learner.observe(scores, self._detector.open_labels(scores.camera))
         return events
@@ -178,17 +194,24 @@ class Pipeline:
 
     def _take_windows(self, now_ns: int) -> list[Window]:
         windows: list[Window] = []
+        rows = self._model.free_rows[: self._max_rows]
+        if not rows:
+            return windows
         for _ in range(self._ready.collect(now_ns)):
             name = self._ready.pop()
+            if self._model.is_computing(name):
+                self._ready.append(name)
+                continue
+            row, newest = rows[len(windows)], self._newest[name]
             with self._metrics.stage("gather"):
-                window = self._buffers[name].take(self._model.batch, len(windows), now_ns, newest=self._newest[name])
+                window = self._buffers[name].take(self._model.batch, row, now_ns, newest=newest)
             if window is None:
                 continue
             self._ready.append(name)
             self._metrics.wait_s.observe(max(0.0, seconds(window.ready_ns - window.t_end_ns)))
             self._metrics.queue_s.observe(max(0.0, seconds(now_ns - window.ready_ns)))
             windows.append(window)
-            if len(windows) == self._max_rows:
+            if len(windows) == len(rows):
                 break
         return windows
 

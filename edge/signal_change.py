@@ -24,6 +24,10 @@ class GateLimits:
     noise has in one short spectrum, by ``hop`` of those of its average over a hop, and by ``level`` at least; its
     loudest sample may be ``peak`` times as loud. After ``pictures_s`` and ``sound_s`` a part is encoded anyway, and
     while a label that it evidences is between its thresholds or within ``doubt`` of the way from them to 0 and 1.
+
+    What was encoded for its age alone is dropped for what is kept where no probability moves by more than
+    ``probability``, the embedding (of length 1) by no more than ``embedding``, and no label comes into doubt. Each time
+    that this holds for sound, it is next encoded after twice as long, up to ``confirmed_s``.
     """
 
     noise: float = 6.0
@@ -38,6 +42,9 @@ class GateLimits:
     pictures_s: float = 8.0
     sound_s: float = 2.0
     doubt: float = 0.5
+    probability: float = 0.02
+    embedding: float = 0.05
+    confirmed_s: float = 8.0
 
 
 DEFAULT_GATE_LIMITS = GateLimits()
@@ -152,6 +159,44 @@ class BandLevels:
         deviation = 10 / np.log(10) * np.sqrt(2 / degrees + 2 / degrees**2)  # of the logarithm, to second order
         mean = limits.hop * deviation / np.sqrt(max(1.0, _OVERLAP * self._count)) * np.sqrt(1.25)
         return tuple(np.maximum(t, limits.level).astype(np.float32) for t in (rise, fall, mean))
+
+
+class SoundOnset:
+    """Whether the newest sound rises, in any band, above what the last while had; it adapts to what is always loud."""
+
+    _FADE_DB = 0.5  # a hop
+    _INAUDIBLE_DB = -85.0
+
+    def __init__(self, rate_hz: int, hop: int, rise_db: float = 6.0) -> None:
+        """A hop is ``hop`` samples; ``rise_db`` is what counts as a rise."""
+        self._levels = BandLevels(rate_hz, hop)
+        self._rise_db = rise_db
+        self._samples = np.zeros(hop, np.float32)
+        self._count = 0
+        self._usual: F32 | None = None
+
+    def rises(self, samples: F32) -> bool:
+        """Add f32[n]; looked at half a hop or more at a time."""
+        kept = samples[-len(self._samples) :]
+        n = min(len(kept), len(self._samples) - self._count)
+        self._samples[self._count : self._count + n] = kept[:n]
+        self._count += n
+        if 2 * self._count < len(self._samples):
+            return False
+        has_risen = self._look(self._samples[: self._count])
+        rest = kept[n:]
+        self._samples[: len(rest)] = rest
+        self._count = len(rest)
+        return has_risen
+
+    def _look(self, samples: F32) -> bool:
+        top = np.maximum(self._levels.levels(samples).max(axis=0), self._INAUDIBLE_DB)
+        if self._usual is None:
+            self._usual = top
+            return False
+        has_risen = bool((top > self._usual + self._rise_db).any())
+        np.maximum(self._usual - self._FADE_DB, top, out=self._usual)
+        return has_risen
 
 
 def _edges(bins: int) -> list[int]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from edge.demand import DecodeStatus
+
 
 class SourceState(str, Enum):
     """The state of a source."""
@@ -50,6 +52,8 @@ class CameraStatus:
 
     ``av_offset_s`` is sound minus picture, measured on flashes with an onset; None before the first. ``hop_s`` is the
     time between scored windows; ``is_thinned``: longer than the model's hop. ``sensors`` are the configured ones.
+    ``decode`` is which pictures are decoded, None where that is not on demand; ``key_stride``: of a quiet camera every
+    so many-th key picture is looked at.
     """
 
     camera: str
@@ -63,6 +67,8 @@ class CameraStatus:
     hop_s: float = 0.0
     is_thinned: bool = False
     sensors: Sequence[SensorStatus] = ()
+    decode: DecodeStatus | None = None
+    key_stride: int = 1
 
 
 class HoldReason(str, Enum):

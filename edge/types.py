@@ -52,15 +52,33 @@ class Frame:
     arrival_ns: int
     image: U8
     content: Rect
+    ready_ns: int | None = None
+    """When it was decoded, where that was after the fact: later than it arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class LumaSample:
-    """Time and mean luma (0..255) of a decoded picture, also of one that decimation dropped."""
+    """Time and mean luma (0..255) of a decoded picture, also of one that decimation dropped; ``ready_ns`` as in
+    `Frame`."""
 
     pts_ns: int
     arrival_ns: int
     luma: float
+    ready_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedPictures:
+    """Pictures that were not decoded, because a key picture after them shows what the one before shows.
+
+    The newest `Frame` stands for those at the model's rate, ``stand_ins`` as (pts, arrival) in order. There are
+    ``count`` in all, up to ``last_pts_ns``; that they are the same was known at ``arrival_ns``.
+    """
+
+    stand_ins: tuple[tuple[int, int], ...]
+    count: int
+    last_pts_ns: int
+    arrival_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +107,7 @@ class SensorReading:
     value: float
 
 
-MediaItem: TypeAlias = Frame | LumaSample | AudioChunk | Gap  # what a source yields
+MediaItem: TypeAlias = Frame | LumaSample | SkippedPictures | AudioChunk | Gap  # what a source yields
 
 
 @dataclass(frozen=True, slots=True)

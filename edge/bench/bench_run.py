@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -14,24 +14,40 @@ from typing import Any
 
 from edge.bench.capacity import Capacity, camera_load, capacity
 from edge.bench.clips import BenchClip, looped_clip
-from edge.bench.daemon import BenchSetup, DaemonMeasurement, MetricsScrape, floor_ms, floor_program, recording_source
+from edge.bench.daemon import (
+    BenchSetup,
+    DaemonMeasurement,
+    MetricsScrape,
+    SourceSpec,
+    floor_ms,
+    floor_program,
+    recording_source,
+)
+from edge.bench.live import LiveScene, LiveTimes, SceneCapacity, find_capacity, measure_live
 from edge.bench.processes import free_mb, module_command, now_s, pause
 from edge.engine import runtime_choice
 from edge.engine.manifest import DEFAULT_MODEL, find_folder, load_folder
 from edge.errors import RuntimeUnavailable
 
 MANY_CAMERAS = 4
+MOVING_SHARE = 5 / 24
+"""Of the cameras of the mixed scene."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
-    """How long and how often; ``cameras`` replaces the estimate in the last runs, ``full`` is all there is."""
+    """How long and how often; ``cameras`` replaces the search for how many fit, ``full`` is all there is.
+
+    ``trials`` is how many live runs a scene may have at most, each with ``live``.
+    """
 
     rounds: int
     settle_s: float
     look_s: float
     full: bool
     cameras: int | None = None
+    trials: int = 4
+    live: LiveTimes = field(default_factory=LiveTimes)
 
 
 @dataclass(slots=True)
@@ -56,22 +72,26 @@ class BenchResults:
     replayed: dict[str, float] = field(default_factory=dict)
     throughput: float = float("nan")
     loaded: DaemonMeasurement | None = None
-    checks: dict[str, DaemonMeasurement] = field(default_factory=dict)
+    scenes: list[SceneCapacity] = field(default_factory=list)
 
 
 class BenchRun:
-    """Runs the plan on ``moving`` and, where there is one, ``still``; ``report`` is told what is being measured."""
+    """Runs the plan on ``moving`` and, where there are any, ``still``; ``report`` is told what is being measured.
+
+    Clips of one kind differ in phase alone; cameras take turns of them, and single looks the first.
+    """
 
     def __init__(
         self,
         stage: BenchSetup,
         plan: BenchPlan,
-        moving: BenchClip,
-        still: BenchClip | None,
+        moving: Sequence[BenchClip],
+        still: Sequence[BenchClip],
         report: Callable[[str], None],
     ) -> None:
         self._stage, self._plan, self._report = stage, plan, report
-        self._moving, self._still = moving, still
+        self._moving, self._still = moving[0], (still[0] if still else None)
+        self._phases = (moving, still)
         self.results = BenchResults()
 
     def run(self) -> BenchResults:
@@ -82,7 +102,8 @@ class BenchRun:
         self._estimate_capacity()
         if self._plan.full:
             self._measure_speed()
-            self._verify_capacity()
+            self._measure_latency()
+            self._find_capacities()
         return self.results
 
     def _measure_model(self) -> None:
@@ -124,7 +145,11 @@ class BenchRun:
         self.results.one = self._measure_daemon(self._moving, 1)
         if self._still is not None:
             self._report(f"{MANY_CAMERAS} cameras that show nothing moving")
-            self.results.still = self._measure_daemon(self._still, MANY_CAMERAS)
+            if plan.full:
+                daemon = self._stage.daemon([recording_source(self._still.path)] * MANY_CAMERAS)
+                self.results.still = measure_live(daemon, plan.live)
+            else:
+                self.results.still = self._measure_daemon(self._still, MANY_CAMERAS)
 
     def _measure_daemon(self, clip: BenchClip, cameras: int, **more: Any) -> DaemonMeasurement:
         daemon = self._stage.daemon([recording_source(clip.path)] * cameras, **more)
@@ -183,20 +208,41 @@ class BenchRun:
         clock_ms = sum(min(part["clock_ms"], part["full_clock_ms"]) for part in bare["parts"].values())
         return float(done / (at_s - began_s) * clock_ms / 1000)
 
-    def _verify_capacity(self) -> None:
-        """As many cameras as were promised, and four fifths of them for the latency."""
-        moving, still = self.results.moving_holds, self.results.still_holds
-        if moving is None:
-            return
+    def _measure_latency(self) -> None:
+        """With events that begin and end all the time."""
+        self._report(f"latency with {MANY_CAMERAS} cameras")
         rules = noisy_rules(self._stage.folder / f"{self._moving.path.stem}.csv")
-        cameras = max(1, int(0.8 / 0.9 * moving.cameras))
-        self._report(f"latency with {cameras} camera{'' if cameras == 1 else 's'}")
-        self.results.loaded = self._measure_daemon(self._moving, cameras, events=rules, evidence=None)
-        for name, clip, holds in (("moving", self._moving, moving), ("still", self._still, still)):
-            if clip is not None and holds is not None:
-                cameras = self._plan.cameras or max(1, holds.cameras)
-                self._report(f"{cameras} camera{'' if cameras == 1 else 's'} at once, {name}")
-                self.results.checks[name] = self._measure_daemon(clip, cameras)
+        daemon = self._stage.daemon([recording_source(self._moving.path)] * MANY_CAMERAS, events=rules, evidence=None)
+        self.results.loaded = measure_live(daemon, self._plan.live)
+
+    def _find_capacities(self) -> None:
+        """How many cameras hold, tried live, by scene; the estimates are where the search begins."""
+        plan, moving, still = self._plan, self.results.moving_holds, self.results.still_holds
+        starts = (moving.cameras if moving else MANY_CAMERAS, still.cameras if still else 0)
+        for scene, start in scenes_of(*self._phases, *starts):
+            trials = 1 if plan.cameras else plan.trials
+            found = find_capacity(self._stage, scene, plan.cameras or start, trials, plan.live, self._report)
+            self.results.scenes.append(found)
+
+
+def scenes_of(
+    moving: Sequence[BenchClip], still: Sequence[BenchClip], moving_holds: int, still_holds: int
+) -> list[tuple[LiveScene, int]]:
+    """The scenes that the clips allow, each with the number of cameras that the estimates promise."""
+
+    def recordings(clips: Sequence[BenchClip], cameras: int) -> list[SourceSpec]:
+        return [recording_source(clips[k % len(clips)].path) for k in range(cameras)]
+
+    def mixed(cameras: int) -> list[SourceSpec]:
+        awake = max(1, round(MOVING_SHARE * cameras))
+        return recordings(moving, awake) + recordings(still, cameras - awake)
+
+    scenes = [(LiveScene("everything moving", lambda n: recordings(moving, n)), max(1, moving_holds))]
+    if still:
+        per_camera = MOVING_SHARE / max(1, moving_holds) + (1 - MOVING_SHARE) / max(1, still_holds)
+        scenes.insert(0, (LiveScene("nothing moving", lambda n: recordings(still, n)), max(1, still_holds)))
+        scenes.insert(1, (LiveScene("five of 24 moving", mixed), max(1, int(1 / per_camera))))
+    return scenes
 
 
 def run_child(name: str, *arguments: str) -> Any:

@@ -11,6 +11,10 @@ from edge.errors import MediaError
 FOLDER = Path(__file__).resolve().parent / "clips"
 MOVING, STILL = "moving", "still"
 PLAYED_S = 60.0
+GROUP_S = 2.0
+"""From one key picture of the bundled clips to the next."""
+PHASES = 4
+_TINY_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,17 @@ class BenchClip:
     shown: str
 
 
-def bundled_clip(kind: str, folder: Path) -> BenchClip:
+def bundled_clip(kind: str, folder: Path, lead_s: float = 0.0) -> BenchClip:
     """A minute of `moving` or `still` in ``folder``, from the clips that `scripts/bench_clips` made."""
-    return looped_clip(probe_clip(FOLDER / f"{kind}.mp4"), PLAYED_S, folder / f"{kind}.mp4", hiss=kind == STILL)
+    path = folder / (f"{kind}.mp4" if not lead_s else f"{kind}-{round(1000 * lead_s)}.mp4")
+    return looped_clip(probe_clip(FOLDER / f"{kind}.mp4"), PLAYED_S, path, hiss=kind == STILL, lead_s=lead_s)
+
+
+def phased_clips(kind: str, folder: Path, phases: int = PHASES) -> list[BenchClip]:
+    """The clip of `bundled_clip` in ``phases`` copies whose key pictures do not come at the same moments, as those of
+    real cameras do not."""
+    fps = probe_clip(FOLDER / f"{kind}.mp4").fps
+    return [bundled_clip(kind, folder, round(GROUP_S * k / phases * fps) / fps) for k in range(phases)]
 
 
 def probe_clip(path: Path) -> BenchClip:
@@ -45,18 +57,19 @@ def probe_clip(path: Path) -> BenchClip:
         raise MediaError(f"{path}: cannot be played ({error}); give a recording of a camera") from error
 
 
-def looped_clip(clip: BenchClip, seconds: float, path: Path, *, hiss: bool = False) -> BenchClip:
+def looped_clip(clip: BenchClip, seconds: float, path: Path, *, hiss: bool = False, lead_s: float = 0.0) -> BenchClip:
     """``seconds`` of the clip at ``path``, over and over if need be, its packets copied; with ``hiss`` its sound is a
-    steady one: the joint of a loop can be heard."""
+    steady one: the joint of a loop can be heard. Before the first whole turn come ``lead_s`` of its beginning, whole
+    pictures of a first group without B-frames."""
     import av
 
     with av.open(str(path), "w") as out:
         muxer = _LoopMuxer(out, seconds, hiss=hiss)
-        turn = 0
-        while turn * clip.seconds < seconds:
+        begin_s, length_s = 0.0, lead_s or clip.seconds
+        while begin_s < seconds:
             with av.open(str(clip.path)) as container:
-                muxer.add(container, turn * clip.seconds)
-            turn += 1
+                muxer.add(container, begin_s, begin_s + length_s)
+            begin_s, length_s = begin_s + length_s, clip.seconds
         muxer.end()
     return BenchClip(path, seconds, clip.fps, clip.shown)
 
@@ -74,26 +87,26 @@ class _LoopMuxer:
         self._sound = out.add_stream("aac", rate=self.RATE_HZ, layout="mono") if hiss else None
         self._samples = 0
 
-    def add(self, container: Any, from_s: float) -> None:
-        """One turn, at ``from_s`` of the whole."""
+    def add(self, container: Any, from_s: float, until_s: float) -> None:
+        """One turn, from ``from_s`` of the whole to ``until_s``."""
         streams = [*container.streams.video[:1], *(container.streams.audio[:1] if self._sound is None else ())]
         for stream in streams:
             if stream.index not in self._copies:
                 self._copies[stream.index] = self._out.add_stream_from_template(stream)
         for packet in container.demux(streams):
             if packet.dts is not None and packet.pts is not None and packet.time_base is not None:
-                self._copy(packet, from_s)
+                self._copy(packet, from_s, min(until_s, self._seconds))
 
     def end(self) -> None:
         """What the encoder still holds."""
         if self._sound is not None:
             self._out.mux(self._sound.encode(None))
 
-    def _copy(self, packet: Any, from_s: float) -> None:
+    def _copy(self, packet: Any, from_s: float, until_s: float) -> None:
         at_s = from_s + float(packet.dts * packet.time_base)
         shift, index = round(from_s / packet.time_base), packet.stream.index
         packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-        if at_s >= self._seconds or packet.dts <= self._last.get(index, packet.dts - 1):
+        if at_s >= until_s - _TINY_S or packet.dts <= self._last.get(index, packet.dts - 1):
             return  # too late, or a decoder's run-up, which the end of the last turn has covered
         self._last[index] = packet.dts
         packet.stream = self._copies[index]

@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `edge bench`."""
     parser = subparsers.add_parser("bench", help="how many cameras this box holds, and where its time goes")
-    parser.add_argument("--quick", action="store_true", help="the estimate alone, about 20 seconds")
-    parser.add_argument("--cameras", type=_count, metavar="N", help="try this many at the end, not the estimate")
+    parser.add_argument("--quick", action="store_true", help="the estimate alone, about 30 seconds")
+    parser.add_argument("--cameras", type=_count, metavar="N", help="try this many live cameras, without a search")
     parser.add_argument("--clip", type=Path, metavar="FILE", help="a recording of your own camera to play instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured here")
     parser.set_defaults(handler=main)
@@ -25,7 +25,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def main(args: argparse.Namespace) -> int:
     """Measure and print; 0."""
     from edge.bench.bench_run import BenchPlan, BenchRun
-    from edge.bench.clips import MOVING, STILL, bundled_clip, probe_clip
+    from edge.bench.clips import MOVING, STILL, phased_clips, probe_clip
     from edge.bench.daemon import BenchSetup, embedded_broker
     from edge.bench.report import MachineInfo, as_json, report_text
     from edge.engine.manifest import DEFAULT_MODEL, find_folder, load_folder
@@ -36,10 +36,10 @@ def main(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder, embedded_broker() as port:
         if port is None:
             _print_progress("no broker here (extra `broker`): latency is not measured")
-        moving = probe_clip(args.clip.absolute()) if args.clip else bundled_clip(MOVING, Path(folder))
-        still = None if args.clip else bundled_clip(STILL, Path(folder))
+        moving = [probe_clip(args.clip.absolute())] if args.clip else phased_clips(MOVING, Path(folder))
+        still = [] if args.clip else phased_clips(STILL, Path(folder))
         results = BenchRun(BenchSetup(Path(folder), port, hop_s), plan, moving, still, _print_progress).run()
-    about = moving.shown + (f" ({args.clip.name})" if args.clip else ", the clips that come along")
+    about = moving[0].shown + (f" ({args.clip.name})" if args.clip else ", the clips that come along")
     print(report_text(box, about, results))
     if args.json is not None:
         args.json.write_text(json.dumps(as_json(box, about, results), indent=1) + "\n", encoding="utf-8")

@@ -17,7 +17,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.bench.capacity import DECODING, ENGINE
-from edge.bench.processes import MeasuredProgram, free_port, module_command, pause
+from edge.bench.machine import MachineLoad, ProcessorTimes, machine_load
+from edge.bench.processes import MeasuredProgram, ProcessUsage, free_mb, free_port, module_command, pause
 from edge.bench.stopwatch import time_by_stage
 from edge.errors import InputError, RuntimeUnavailable
 
@@ -58,6 +59,7 @@ class MetricsScrape:
 
 WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encoded_total"
 LEFT_OUT, FRAMES = "edge_windows_left_out_total", "edge_frames_total"
+LATENCIES = ("end_to_end_s", "added_s", "infer_s", "wait_s", "queue_s")
 SourceSpec = dict[str, Any]
 
 
@@ -84,6 +86,10 @@ class DaemonMeasurement:
     ``due_share`` is windows scored by windows due at the model's hop, ``left_out`` those that a longer hop left out;
     ``drops`` what was lost by place; ``encoded`` the share of windows whose pictures (`vision`) and sound (`audio`)
     were encoded anew, empty where the model is one graph.
+
+    ``live_ms`` is CPU-ms per camera-second by the clock, of the whole process tree, which is what live cameras cost;
+    ``scored_hz`` windows scored a second, of all cameras; ``wait_s`` from the end of a window to the media that
+    completed it, ``queue_s`` from there to the model's turn.
     """
 
     cameras: int
@@ -100,12 +106,36 @@ class DaemonMeasurement:
     end_to_end_s: Sequence[float]
     added_s: Sequence[float]
     infer_s: Sequence[float]
+    wait_s: Sequence[float]
+    queue_s: Sequence[float]
+    scored_hz: float
+    load: MachineLoad
     runtime: Mapping[str, str]
+
+    @property
+    def live_ms(self) -> float:
+        """CPU-ms per camera-second, by the clock."""
+        return 1000 * self.cores / self.cameras
+
+    @property
+    def lost(self) -> float:
+        """Things dropped, at all places."""
+        return sum(self.drops.values())
 
     @property
     def cpu_ms(self) -> float:
         """All stages together."""
         return sum(self.stages.values())
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonReading:
+    """A running daemon at one moment: what its stopwatch says, its metrics, its usage, and the machine's."""
+
+    answer: Mapping[str, Any]
+    scrape: MetricsScrape
+    usage: ProcessUsage
+    machine: ProcessorTimes
 
 
 class MeasuredDaemon:
@@ -114,9 +144,10 @@ class MeasuredDaemon:
     def __init__(self, stage: BenchSetup, sources: Sequence[SourceSpec], settings: Mapping[str, Any]) -> None:
         self.port = free_port()
         self._stage, self._cameras = stage, len(sources)
-        folder = stage.folder / "daemon"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        self._folder = stage.folder / "daemon"
+        self._free_mb = free_mb()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir()
         config = {
             "node": {"id": "bench", "site": "bench", "data_dir": "var"},
             "model": dict(stage.model),
@@ -125,48 +156,72 @@ class MeasuredDaemon:
             "metrics": {"listen": f"127.0.0.1:{self.port}"},
             **settings,
         }
-        (folder / "config.yaml").write_text(json.dumps(config, indent=1))  # JSON is YAML
-        self.program = MeasuredProgram(module_command("edge.bench.stopwatch", "config.yaml"), folder)
+        (self._folder / "config.yaml").write_text(json.dumps(config, indent=1))  # JSON is YAML
+        self.program = MeasuredProgram(module_command("edge.bench.stopwatch", "config.yaml"), self._folder)
+
+    def plain_program(self) -> MeasuredProgram:
+        """`edge run` itself on the same configuration: for looks of hours, whose latencies nobody takes."""
+        return MeasuredProgram(module_command("edge", "run", "-c", "config.yaml"), self._folder)
 
     def measure(self, settle_s: float, seconds: float, fps: float | None = None) -> DaemonMeasurement:
         """Start it, let it settle, watch it for ``seconds``, stop it; ``fps`` is the recordings' own."""
         with self.program as program:
-            ready_s, ready_cpu_s = program.wait_ready(), program.usage().cpu_s
+            program.wait_ready()
+            ready_cpu_s = program.usage().cpu_s
             pause(settle_s)
-            stages_before, scrape, before = program.query(), self._scrape(), program.usage()
+            before = self.read()
             pause(seconds)
-            after, later, answer = program.usage(), self._scrape(), program.query()
-        took_s, cores = after.at_s - before.at_s, after.cores_since(before)
+            return self.measurement([before, self.read()], fps, ready_cpu_s)
+
+    def read(self) -> DaemonReading:
+        """Read the running daemon; the reading has the latencies observed since the one before."""
+        answer = self.program.query()
+        try:
+            scrape = MetricsScrape.of(self.port)
+        except OSError as error:
+            self.program.usage()  # says so where it ended
+            raise RuntimeUnavailable(f"the daemon's metrics cannot be read: {error}") from error
+        return DaemonReading(answer, scrape, self.program.usage(), ProcessorTimes.current())
+
+    def measurement(
+        self, readings: Sequence[DaemonReading], fps: float | None = None, ready_cpu_s: float = float("nan")
+    ) -> DaemonMeasurement:
+        """From the first of the readings to the last, which follow each other without others in between."""
+        before, after = readings[0], readings[-1]
+        later, scrape = after.scrape, before.scrape
+        took_s, cores = after.usage.at_s - before.usage.at_s, after.usage.cores_since(before.usage)
         scored = later.total(WINDOWS) - scrape.total(WINDOWS)
         due_share = scored * self._stage.hop_s / (self._cameras * took_s)
         played = (later.total(FRAMES) - scrape.total(FRAMES)) / (self._cameras * took_s * fps) if fps else 1.0
+        spent = time_by_stage(before.answer["stages"], after.answer["stages"])
+        observed = {name: [value for r in readings[1:] for value in r.answer[name]] for name in LATENCIES}
         return DaemonMeasurement(
             cameras=self._cameras,
-            rss_mb=after.rss_mb,
-            pss_mb=after.pss_mb,
-            ready_s=ready_s,
+            rss_mb=after.usage.rss_mb,
+            pss_mb=after.usage.pss_mb,
+            ready_s=self.program.ready_s,
             ready_cpu_s=ready_cpu_s,
             cores=cores,
             due_share=due_share,
             left_out=later.total(LEFT_OUT) - scrape.total(LEFT_OUT),
             drops={place: n for place, n in later.delta(scrape, DROPS, "place").items() if n},
             stages={
-                stage: 1000 * spent / (self._cameras * took_s) / _progress(stage, played, due_share if fps else 1.0)
-                for stage, spent in time_by_stage(stages_before["stages"], answer["stages"]).items()
+                stage: 1000 * s / (self._cameras * took_s) / _progress(stage, played, due_share if fps else 1.0)
+                for stage, s in spent.items()
             },
             encoded={part: n / max(scored, 1.0) for part, n in later.delta(scrape, ENCODED, "part").items()},
-            end_to_end_s=answer["end_to_end_s"],
-            added_s=answer["added_s"],
-            infer_s=answer["infer_s"],
+            scored_hz=scored / took_s,
+            load=machine_load(
+                before.machine,
+                after.machine,
+                daemon=cores,
+                engine=sum(spent.get(stage, 0.0) for stage in ENGINE) / took_s,
+                decoding=sum(spent.get(stage, 0.0) for stage in DECODING) / took_s,
+                memory=after.usage.rss_mb / max(1.0, self._free_mb),
+            ),
             runtime=later.labels("edge_runtime_info"),
+            **observed,
         )
-
-    def _scrape(self) -> MetricsScrape:
-        try:
-            return MetricsScrape.of(self.port)
-        except OSError as error:
-            self.program.usage()  # says so where it ended
-            raise RuntimeUnavailable(f"the daemon's metrics cannot be read: {error}") from error
 
 
 def _progress(stage: str, pictures: float, windows: float) -> float:

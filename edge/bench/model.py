@@ -70,7 +70,7 @@ def timed_calls(opened: Any) -> dict[str, Callable[[int], object]]:
     return {
         "vision": lambda rows: opened.run_vision(range(rows)),
         "audio": lambda rows: opened.run_audio(range(rows)),
-        "fusion": opened.run_fusion,
+        "fusion": lambda rows: opened.run_fusion(range(rows)),
     }
 
 

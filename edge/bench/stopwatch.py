@@ -28,7 +28,7 @@ from edge.metrics import Metrics, Stage
 
 STAGES: tuple[str, ...] = (*get_args(Stage), "other")
 """In the order in which the data flows."""
-THREADS = {"capture": "decode", "engine": "detect", "evidence": "evidence", "describer": "evidence",
+THREADS = {"capture": "decode", "engine": "detect", "model": "model", "evidence": "evidence", "describer": "evidence",
            "publish": "publish", "paho": "publish"}  # fmt: skip
 """Beginnings of thread names -> the stage of what their thread does outside of all stages."""
 
@@ -154,7 +154,13 @@ def _serve(stopwatch: StageStopwatch, metrics: Metrics) -> None:
 
 def answer(stopwatch: StageStopwatch, metrics: Metrics, process_ns: int) -> dict[str, Any]:
     """CPU-seconds by stage so far, and the latencies in seconds since the last answer, by name."""
-    latencies = {"end_to_end_s": metrics.end_to_end_s, "added_s": metrics.added_s, "infer_s": metrics.infer_s}
+    latencies = {
+        "end_to_end_s": metrics.end_to_end_s,
+        "added_s": metrics.added_s,
+        "infer_s": metrics.infer_s,
+        "wait_s": metrics.wait_s,
+        "queue_s": metrics.queue_s,
+    }
     observed = {name: h.take() for name, h in latencies.items() if isinstance(h, ObservedHistogram)}
     return {"stages": stopwatch.read(process_ns), **observed}
 

@@ -17,6 +17,7 @@ from edge.buffer.timeline import OVERDUE_NS, DueWindow
 from edge.buffer.window_schedule import WindowSchedule
 from edge.clock import Clock
 from edge.config.models import HealthConfig, WindowsConfig
+from edge.demand import PictureDemand, WakeReason
 from edge.engine.manifest import Geometry
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
@@ -32,12 +33,14 @@ from edge.types import (
     LumaSample,
     MediaItem,
     SensorReading,
+    SkippedPictures,
     Stream,
     Window,
 )
 
 _FRAMES_S = 4.0  # pictures of a recording kept beyond one window: its sound may lie so far behind in the file
 _SPARE_S = 1.0  # pictures of a live source kept beyond the longest wait, in case the engine is late
+_GROUP_S = 2.5  # pictures of a quiet camera come a group of pictures at a time
 
 
 class CameraBuffer:
@@ -48,7 +51,8 @@ class CameraBuffer:
     camera's own stream; without ``video`` the camera is that microphone alone, on the microphone's own axis.
     ``sensors``: the configured ones of the model's channels, and after how many seconds a reading is stale.
     ``wake`` is called (on the pushing thread, without a lock) when a window came due, ``on_epoch`` (on that thread)
-    for the first picture and the first sound of every epoch.
+    for the first picture and the first sound of every epoch. ``demand``: the camera's pictures are decoded on demand;
+    without it all are.
     """
 
     def __init__(
@@ -67,8 +71,10 @@ class CameraBuffer:
         sensors: Mapping[str, float] | None = None,
         wake: Callable[[], None] | None = None,
         on_epoch: Callable[[EpochStart], None] | None = None,
+        demand: PictureDemand | None = None,
     ) -> None:
         self.name = name
+        self.demand = demand
         self._geometry = geometry
         self._clock = clock
         self._metrics = metrics
@@ -85,6 +91,8 @@ class CameraBuffer:
             *(name, geometry, windows, metrics, streams), live=live, on_epoch=on_epoch, on_break=self._meters.restart
         )
         kept_s = min(windows.max_lateness_s + _SPARE_S, _FRAMES_S) if live else _FRAMES_S
+        if demand is not None:
+            kept_s = max(kept_s, _SPARE_S) + _GROUP_S
         self.media = MediaStore(name, geometry, kept_s, self._microphone, sensors or {}, self._lock)
         self._left_out, self._hop_s = metrics.left_out.labels(name), metrics.hop_s.labels(name)
         self._hop_s.set(geometry.hop_s)
@@ -117,6 +125,21 @@ class CameraBuffer:
         self._hop_s.set(self.schedule.hop_s)
 
     @property
+    def is_awake(self) -> bool:
+        """Whether all of the camera's pictures are decoded."""
+        return self.demand is None or self.demand.is_awake
+
+    def set_key_stride(self, stride: int) -> None:
+        """Of a quiet camera look at every ``stride``-th key picture only; 1 for all."""
+        if self.demand is not None:
+            self.demand.key_stride = stride
+
+    def want_pictures(self, reason: WakeReason, until_ns: int) -> None:
+        """Ask for all pictures that arrive before local time ``until_ns``, and those of the current group."""
+        if self.demand is not None:
+            self.demand.want(reason, until_ns)
+
+    @property
     def skipped(self) -> int:
         """Due windows that the engine has skipped so far."""
         return self._drops["engine"]
@@ -144,6 +167,7 @@ class CameraBuffer:
         """The number of windows that are due."""
         heard_ns = self._microphone_until_ns()
         with self._lock:
+            self._follow_hold()
             return self.schedule.count_due(now_ns, heard_ns)
 
     def take(self, batch: Batch, row: int, now_ns: int, *, newest: bool) -> Window | None:
@@ -171,7 +195,10 @@ class CameraBuffer:
     def status(self, now_ns: int, state: SourceState = SourceState.UP, detail: str = "") -> CameraStatus:
         """Health at ``now_ns``; ``state`` and ``detail`` are those of the source."""
         microphone_status = self._microphone.status(now_ns) if self._microphone is not None else None
+        demand = self.demand
         with self._lock:
+            if demand is not None and demand.packet_ns is not None:
+                self._meters.note_packet(demand.packet_ns)
             drift = self.schedule.drift_ppm
             meter_status = {
                 stream: self._meters.status(stream, now_ns, drift.get(stream))
@@ -189,6 +216,8 @@ class CameraBuffer:
                 hop_s=self.schedule.hop_s,
                 is_thinned=self.schedule.stride > 1,
                 sensors=self.media.sensor_statuses(now_ns),
+                decode=demand.status if demand is not None else None,
+                key_stride=demand.key_stride if demand is not None else 1,
             )
 
     def newest_picture(self, up_to: MediaTime | None = None) -> RingPicture | None:
@@ -203,9 +232,11 @@ class CameraBuffer:
         if microphone is None:
             return
         if self._microphone is None:
-            microphone.add_listener(MicrophoneListener(item=self.push, onset=lambda _: None))
+            microphone.add_listener(MicrophoneListener(self.push, onset=lambda _: None, rise=lambda _: None))
         else:
-            microphone.add_listener(MicrophoneListener(item=lambda _: self._wake_if_due(), onset=self._external_onset))
+            microphone.add_listener(
+                MicrophoneListener(lambda _: self._wake_if_due(), onset=self._external_onset, rise=self._external_rise)
+            )
 
     def _push(self, item: MediaItem, cancel: threading.Event | None) -> None:
         match item:
@@ -213,6 +244,8 @@ class CameraBuffer:
                 self._push_frame(item, cancel)
             case LumaSample():
                 self._push_luma(item)
+            case SkippedPictures():
+                self._push_skipped(item, cancel)
             case AudioChunk() if self._use_audio:
                 self._push_audio(item, cancel)
             case Gap():
@@ -227,16 +260,31 @@ class CameraBuffer:
             self._backpressure.wait_for_frame(cancel)
         with self._lock:
             epoch, pts_ns = self.schedule.enter(Stream.VIDEO, frame.pts_ns, frame.arrival_ns)
-            self._meters.add_picture(frame.image, frame.arrival_ns)
+            self._meters.add_picture(frame.image, pts_ns, frame.arrival_ns)
         self.media.frames.push(epoch, pts_ns, frame.image, frame.content)
         with self._lock:
-            self.schedule.add_picture(pts_ns, frame.arrival_ns)
+            self.schedule.add_picture(pts_ns, frame.arrival_ns, frame.ready_ns)
 
     def _push_luma(self, sample: LumaSample) -> None:
         with self._lock:
             self.schedule.enter(Stream.VIDEO, sample.pts_ns, sample.arrival_ns)
-            self.schedule.add_luma(sample.pts_ns, sample.arrival_ns)
+            self.schedule.add_luma(sample.pts_ns, sample.arrival_ns, sample.ready_ns)
             self._meters.add_luma(sample, self._on_sync_axis)
+
+    def _push_skipped(self, skipped: SkippedPictures, cancel: threading.Event | None) -> None:
+        """The newest picture stands for pictures that were not decoded."""
+        for pts_ns, arrival_ns in skipped.stand_ins:
+            if not self._live:
+                self._backpressure.wait_for_frame(cancel)
+            with self._lock:
+                epoch, pts_ns = self.schedule.enter(Stream.VIDEO, pts_ns, arrival_ns)
+                self.media.frames.repeat(epoch, pts_ns)
+                self.schedule.add_picture(pts_ns, arrival_ns, skipped.arrival_ns)
+        self.media.frames.trim()
+        if skipped.count:
+            with self._lock:
+                self.schedule.add_luma(skipped.last_pts_ns, skipped.arrival_ns)
+                self._meters.add_skipped(skipped.count, skipped.arrival_ns)
 
     def _push_audio(self, chunk: AudioChunk, cancel: threading.Event | None) -> None:
         if not self._live:
@@ -252,6 +300,9 @@ class CameraBuffer:
     def _external_onset(self, mono_ns: int) -> None:
         with self._lock:
             self._meters.add_onset(mono_ns)
+
+    def _external_rise(self, arrival_ns: int) -> None:
+        self.want_pictures(WakeReason.SOUND, arrival_ns + NS_PER_S)
 
     def _on_sync_axis(self, pts_ns: int) -> int:
         """Media time when picture and sound share a clock; local time with an external microphone."""
@@ -273,6 +324,7 @@ class CameraBuffer:
         """Note each newly due window, and call ``wake`` once for it."""
         heard_ns, now_ns = self._microphone_until_ns(), self._clock.mono_ns()
         with self._lock:
+            self._follow_hold()
             is_news = self.schedule.is_news(now_ns, heard_ns)
         if not is_news:
             return
@@ -280,9 +332,14 @@ class CameraBuffer:
         if self._wake is not None:
             self._wake()
 
+    def _follow_hold(self) -> None:
+        """Windows wait longer for pictures that are held back."""
+        self.schedule.timeline.hold_ns = 0 if self.demand is None else self.demand.hold_ns
+
     def _next_due(self, now_ns: int, *, newest: bool) -> DueWindow | None:
         heard_ns = self._microphone_until_ns()
         with self._lock:
+            self._follow_hold()
             due = self.schedule.next_due(now_ns, heard_ns, newest=False)
             if newest and due is not None and now_ns - self.media.ready_ns(due) > OVERDUE_NS:
                 due = self.schedule.next_due(now_ns, heard_ns, newest=True)

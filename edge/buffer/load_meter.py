@@ -31,11 +31,14 @@ class DecodesOnDemand(Protocol):
 
 
 class LoadMeter:
-    """The load since `take_load`, on a box whose process may use so many ``cores``."""
+    """The load since `take_load`, on a box whose process may use so many ``cores``: of the engine's thread, and of its
+    ``workers`` beside it."""
 
-    def __init__(self, clock: Clock, cores: int) -> None:
+    def __init__(self, clock: Clock, cores: int, workers: int = 1) -> None:
         self.since_ns = clock.mono_ns()
         self.scored = 0
+        self.infer_ns = 0
+        self._workers = workers
         self._clock = clock
         self._cores = cores
         self._skipped = self._busy_ns = 0
@@ -52,10 +55,9 @@ class LoadMeter:
         """What was measured so far; ``skipped`` counts all windows ever skipped."""
         wall_ns, processor_ns = now_ns - self.since_ns, self._clock.processor_ns()
         share = (processor_ns - self._processor_ns) / (wall_ns * self._cores)
-        load = EngineLoad(
-            seconds(wall_ns), seconds(self._busy_ns), self.scored, skipped - self._skipped, min(1.0, share)
-        )
-        self.since_ns, self.scored, self._skipped, self._busy_ns = now_ns, 0, skipped, 0
+        busy_s = seconds(max(self._busy_ns, self.infer_ns // self._workers))
+        load = EngineLoad(seconds(wall_ns), busy_s, self.scored, skipped - self._skipped, min(1.0, share))
+        self.since_ns, self.scored, self.infer_ns, self._skipped, self._busy_ns = now_ns, 0, 0, skipped, 0
         self._processor_ns = processor_ns
         return load
 

@@ -12,6 +12,7 @@ from edge.buffer.rings import AudioTrack
 from edge.buffer.stream_health import AudioMeter
 from edge.config.models import HealthConfig
 from edge.engine.manifest import Geometry
+from edge.signal_change import SoundOnset
 from edge.status import StreamStatus
 from edge.types import F32, NS_PER_S, AudioChunk, Gap, MediaItem
 
@@ -21,10 +22,12 @@ RING_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneListener:
-    """Callbacks of a microphone: every item, and the local time of every onset."""
+    """Callbacks of a microphone: every item, the local time of every onset, and the arrival of sound that rises above
+    what is usual."""
 
     item: Callable[[MediaItem], None]
     onset: Callable[[int], None]
+    rise: Callable[[int], None]
 
 
 class MicrophoneBuffer:
@@ -36,6 +39,7 @@ class MicrophoneBuffer:
         self._track = AudioTrack(rate, geometry.audio.samples + round(RING_S * rate))
         self._meter = AudioMeter(health.silent_dbfs)
         self._onsets = OnsetDetector(rate)
+        self._rises = SoundOnset(rate, round(geometry.hop_s * rate))
         self._clock = MediaClock()
         self._epoch = 0
         self._end_pts_ns: int | None = None
@@ -55,7 +59,10 @@ class MicrophoneBuffer:
         elif isinstance(item, Gap):
             with self._lock:
                 self._restart()
+        has_risen = isinstance(item, AudioChunk) and self._rises.rises(item.samples)
         for listener in self._listeners:
+            if has_risen:
+                listener.rise(item.arrival_ns)
             listener.item(item)
             for t_ns in bangs:
                 listener.onset(t_ns)

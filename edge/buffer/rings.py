@@ -7,6 +7,7 @@ after the other.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -41,13 +42,23 @@ class RingPicture:
 
 
 class FrameRing:
-    """The last ``capacity`` pictures u8[height,width,3], found by epoch and pts."""
+    """The last ``capacity`` pictures u8[height,width,3], found by epoch and pts.
+
+    A picture that stands for several (`repeat`) is stored once. Places that no picture lies in need no memory until
+    they are used, and give it back with `trim`.
+    """
 
     def __init__(self, capacity: int, height: int, width: int) -> None:
-        self._pixels: U8 = np.zeros((capacity, height, width, 3), np.uint8)
+        self._stride = -(-height * width * 3 // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._memory = mmap.mmap(-1, capacity * self._stride)
+        self._pixels: list[U8] = [
+            np.frombuffer(self._memory, np.uint8, height * width * 3, i * self._stride).reshape(height, width, 3)
+            for i in range(capacity)
+        ]
         self._lock = threading.Lock()
         self._capacity = capacity
         self._stamp = [-1] * capacity  # which push a slot holds; -1 while it is written
+        self._place = list(range(capacity))  # where a slot's pixels lie
         self._epoch = [0] * capacity
         self._pts_ns = [0] * capacity
         self._content: list[Rect] = [(0.0, 0.0, 1.0, 1.0)] * capacity
@@ -59,11 +70,36 @@ class FrameRing:
         slot = self._pushed % self._capacity
         with self._lock:
             self._stamp[slot] = -1
-        self._pixels[slot] = image
+            place = self._free_place(slot)
+        self._pixels[place][...] = image
         with self._lock:
-            self._epoch[slot], self._pts_ns[slot], self._content[slot] = epoch, pts_ns, content
-            self._stamp[slot] = self._pushed
-            self._pushed += 1
+            self._write(slot, place, epoch, pts_ns, content)
+
+    def repeat(self, epoch: int, pts_ns: int) -> None:
+        """Add the newest picture once more, at another time; nothing without one."""
+        with self._lock:
+            last = (self._pushed - 1) % self._capacity
+            if self._pushed:
+                self._write(self._pushed % self._capacity, self._place[last], epoch, pts_ns, self._content[last])
+
+    def trim(self) -> None:
+        """Give back the memory of places that no picture lies in."""
+        with self._lock:
+            used = {self._place[slot] for slot in range(self._capacity) if self._stamp[slot] >= 0}
+            for place in set(range(self._capacity)) - used:
+                self._memory.madvise(mmap.MADV_DONTNEED, place * self._stride, self._stride)
+
+    def _write(self, slot: int, place: int, epoch: int, pts_ns: int, content: Rect) -> None:
+        self._place[slot] = place
+        self._epoch[slot], self._pts_ns[slot], self._content[slot] = epoch, pts_ns, content
+        self._stamp[slot] = self._pushed
+        self._pushed += 1
+
+    def _free_place(self, slot: int) -> int:
+        """A place for ``slot`` that no other slot's pixels lie in."""
+        used = {self._place[other] for other in range(self._capacity) if other != slot and self._stamp[other] >= 0}
+        place = self._place[slot]
+        return place if place not in used else next(i for i in range(self._capacity) if i not in used)
 
     def next_overwritten(self) -> tuple[int, int] | None:
         """Epoch and pts of the picture that the next push overwrites; None while there is room."""
@@ -84,7 +120,8 @@ class FrameRing:
             if push < 0 or self._stamp[slot] != push:
                 return None
             taken, content = MediaTime(self._epoch[slot], self._pts_ns[slot]), self._content[slot]
-        image = self._pixels[slot].copy()
+            place = self._place[slot]
+        image = self._pixels[place].copy()
         with self._lock:
             return RingPicture(push, taken, image, content) if self._stamp[slot] == push else None
 
@@ -92,11 +129,11 @@ class FrameRing:
         self, epoch: int, spans: Sequence[tuple[int, int]], out: U8
     ) -> tuple[tuple[bool, ...], NewestPicture | None]:
         """Copy the newest picture of each span (after, up to] into ``out[i]``; which were there, and the newest."""
-        slots = self._find(epoch, spans)
+        slots, places = self._find(epoch, spans)
         newest: NewestPicture | None = None
         for i, (slot, _) in enumerate(slots):
             if slot >= 0:
-                out[i] = self._pixels[slot]
+                out[i] = self._pixels[places[i]]
         ok = [slot >= 0 for slot, _ in slots]
         with self._lock:
             for i, (slot, stamp) in enumerate(slots):
@@ -107,9 +144,11 @@ class FrameRing:
                     newest = NewestPicture(self._pts_ns[slot], self._content[slot])
         return tuple(ok), newest
 
-    def _find(self, epoch: int, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    def _find(self, epoch: int, spans: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[int]]:
+        """For each span the newest picture's slot and push, -1 without one; and where their pixels lie."""
         with self._lock:
-            return [self._newest_in(epoch, after_ns, up_to_ns) for after_ns, up_to_ns in spans]
+            found = [self._newest_in(epoch, after_ns, up_to_ns) for after_ns, up_to_ns in spans]
+            return found, [self._place[slot] for slot, _ in found]
 
     def _newest_in(self, epoch: int, after_ns: int, up_to_ns: int) -> tuple[int, int]:
         for push in range(self._pushed - 1, max(-1, self._pushed - 1 - self._capacity), -1):

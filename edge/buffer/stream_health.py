@@ -19,7 +19,7 @@ from edge.types import F32, NS_PER_S, U8, LumaSample, Stream, seconds
 _RATE_NS = 5 * NS_PER_S
 _BUCKET_NS = NS_PER_S // 2
 _SAME = 0.02  # mean difference (0..255) up to which two pictures are the same; sensor noise alone gives more
-_REPEATS = 8  # a frozen encoder repeats its last group of pictures
+_REPEAT_NS = 2 * NS_PER_S  # a frozen encoder repeats its last group of pictures
 _GRID = 4
 _SILENCE_DBFS = -120.0
 _LOUDEST_OF = 4  # buckets
@@ -87,7 +87,7 @@ class VideoMeter:
         rows, columns = -(-height // _GRID), -(-width // _GRID)
         self._before = np.zeros((rows, columns), np.int16)
         self._now = np.zeros((rows, columns), np.int16)
-        self._sums: deque[int] = deque(maxlen=_REPEATS)
+        self._sums: deque[tuple[int, int]] = deque()
 
     def add_luma(self, luma: float, arrival_ns: int) -> None:
         """A decoded picture."""
@@ -96,16 +96,29 @@ class VideoMeter:
         self._luma = luma
         self._dark.update(luma < self._dark_luma, arrival_ns)
 
-    def add_picture(self, image: U8, arrival_ns: int) -> None:
+    def note_packet(self, arrival_ns: int) -> None:
+        """A picture's packet came, which may not be decoded yet."""
+        self._last_ns = arrival_ns if self._last_ns is None else max(self._last_ns, arrival_ns)
+
+    def add_skipped(self, count: int, arrival_ns: int) -> None:
+        """Pictures that were not decoded."""
+        self._last_ns = arrival_ns
+        self._rate.add(arrival_ns, count)
+
+    def add_picture(self, image: U8, pts_ns: int, arrival_ns: int) -> None:
         """A picture u8[H,W,3] of the model's size."""
         self._last_ns = arrival_ns
         self._now[:] = image[::_GRID, ::_GRID, 1]
         mark = hash(self._now.tobytes())
         np.subtract(self._now, self._before, out=self._before)
         np.abs(self._before, out=self._before)
-        same = bool(self._sums) and (mark in self._sums or float(self._before.mean()) <= _SAME)
+        same = bool(self._sums) and (
+            any(mark == earlier for _, earlier in self._sums) or float(self._before.mean()) <= _SAME
+        )
         self._frozen.update(same, arrival_ns)
-        self._sums.append(mark)
+        self._sums.append((pts_ns, mark))
+        while not 0 <= pts_ns - self._sums[0][0] < _REPEAT_NS:
+            self._sums.popleft()
         self._before, self._now = self._now, self._before
 
     def status(self, now_ns: int, drift_ppm: float | None) -> StreamStatus:
@@ -181,9 +194,17 @@ class CameraMeters:
         """Seconds by which sound comes after the picture; None while unknown."""
         return self._offset.offset_s
 
-    def add_picture(self, image: U8, arrival_ns: int) -> None:
+    def add_picture(self, image: U8, pts_ns: int, arrival_ns: int) -> None:
         """A picture u8[H,W,3] of the model's size."""
-        self._video.add_picture(image, arrival_ns)
+        self._video.add_picture(image, pts_ns, arrival_ns)
+
+    def add_skipped(self, count: int, arrival_ns: int) -> None:
+        """Pictures that were not decoded, because they are like the last."""
+        self._video.add_skipped(count, arrival_ns)
+
+    def note_packet(self, arrival_ns: int) -> None:
+        """A picture's packet came, which may not be decoded yet."""
+        self._video.note_packet(arrival_ns)
 
     def add_luma(self, sample: LumaSample, on_axis: Callable[[int], int]) -> None:
         """A decoded picture."""

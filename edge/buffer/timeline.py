@@ -76,6 +76,8 @@ class Timeline:
         self._slack_ns = slack_ns
         self._max_lateness_ns = max_lateness_ns
         self._live = live
+        self.hold_ns = 0
+        """How much later than ``max_lateness_ns`` windows are late now, because pictures are held back."""
         self._waited: set[Stream] = {Stream.VIDEO, Stream.AUDIO}
         self._expected: set[Stream] = {Stream.VIDEO, Stream.AUDIO}
         self._epochs: deque[Epoch] = deque([Epoch(0, 0)])
@@ -117,12 +119,21 @@ class Timeline:
         self._fix_origin()
 
     def advance(
-        self, stream: Stream, pts_ns: int, passed_ns: int, end_ns: int, arrival_ns: int, arrived_ns: int | None = None
+        self,
+        stream: Stream,
+        pts_ns: int,
+        passed_ns: int,
+        end_ns: int,
+        arrival_ns: int,
+        arrived_ns: int | None = None,
+        ready_ns: int | None = None,
     ) -> None:
         """Note that ``stream`` delivered up to ``end_ns``: it is complete for all windows up to ``passed_ns``.
 
-        ``arrived_ns`` is the pts that ``arrival_ns`` belongs to, where that is not ``pts_ns``.
+        ``arrived_ns`` is the pts that ``arrival_ns`` belongs to, where that is not ``pts_ns``; ``ready_ns`` is when it
+        could be used, where that is later than it arrived.
         """
+        ready_ns = arrival_ns if ready_ns is None else ready_ns
         track = self.epoch.tracks.get(stream)
         if track is None:
             track = self.epoch.tracks[stream] = StreamProgress(
@@ -130,9 +141,9 @@ class Timeline:
             )
         track.clock.to_mono(pts_ns if arrived_ns is None else arrived_ns, arrival_ns)
         track.passed_ns = max(track.passed_ns, passed_ns)
-        track.watermarks.add(passed_ns, arrival_ns)
+        track.watermarks.add(passed_ns, ready_ns)
         track.end_ns = max(track.end_ns, end_ns)
-        track.arrival_ns = max(track.arrival_ns, arrival_ns)
+        track.arrival_ns = max(track.arrival_ns, ready_ns)
         self._expected.add(stream)
         self._update_waited()
         self._fix_origin()
@@ -210,7 +221,7 @@ class Timeline:
         if epoch.closed:
             otherwise_ns = max(track.arrival_ns for track in epoch.tracks.values())
         else:
-            otherwise_ns = t_end_ns + self._max_lateness_ns
+            otherwise_ns = t_end_ns + self._max_lateness_ns + self.hold_ns
         came = [track.watermarks.arrival_ns(end_ns) for track in self._waited_tracks(epoch)]
         return max(otherwise_ns if at_ns is None else at_ns for at_ns in came)
 
@@ -229,7 +240,7 @@ class Timeline:
         """Windows that end at or before this pts are due."""
         until_ns = min(track.passed_ns for track in self._waited_tracks(epoch))
         offset_ns = epoch.clock.offset_ns if epoch.clock else None
-        late_ns = now_ns - (offset_ns or 0) - self._max_lateness_ns
+        late_ns = now_ns - (offset_ns or 0) - self._max_lateness_ns - self.hold_ns
         if also_until_ns is not None:
             until_ns = min(until_ns, max(also_until_ns - (offset_ns or 0), late_ns))
         return max(until_ns, late_ns) if self._live else until_ns

@@ -95,19 +95,19 @@ class WindowSchedule:
             self._on_epoch(EpochStart(epoch.index, stream, pts_ns, shift_ns))
         return epoch.index, pts_ns + shift_ns
 
-    def add_picture(self, pts_ns: int, arrival_ns: int) -> None:
-        """Note that a picture of the model's size is in its ring."""
+    def add_picture(self, pts_ns: int, arrival_ns: int, ready_ns: int | None = None) -> None:
+        """Note that a picture of the model's size is in its ring, since ``ready_ns`` where that is later."""
         track = self.timeline.epoch.tracks.get(Stream.VIDEO)
         first_ns = pts_ns if track is None else track.first_ns
         passed_ns = self._frame_interval.complete_until_ns(pts_ns, first_ns)
-        self.timeline.advance(Stream.VIDEO, pts_ns, passed_ns, pts_ns, arrival_ns)
+        self.timeline.advance(Stream.VIDEO, pts_ns, passed_ns, pts_ns, arrival_ns, ready_ns=ready_ns)
 
-    def add_luma(self, pts_ns: int, arrival_ns: int) -> None:
-        """Note a decoded picture, also one that decimation drops."""
+    def add_luma(self, pts_ns: int, arrival_ns: int, ready_ns: int | None = None) -> None:
+        """Note a picture of the source, also one that decimation drops."""
         self._frame_interval.add(pts_ns)
         passed_ns = pts_ns - self.geometry.slack_ns - 1
         end_ns = pts_ns + self._frame_interval.interval_ns
-        self.timeline.advance(Stream.VIDEO, pts_ns, passed_ns, end_ns, arrival_ns)
+        self.timeline.advance(Stream.VIDEO, pts_ns, passed_ns, end_ns, arrival_ns, ready_ns=ready_ns)
 
     def add_sound(self, pts_ns: int, end_ns: int, arrived_ns: int, arrival_ns: int) -> None:
         """Note that sound up to ``end_ns`` is in its ring; ``arrived_ns`` is the pts that arrived at ``arrival_ns``."""

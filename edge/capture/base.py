@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge.capture.packet_sink import PacketSink
 from edge.config.values import Point
+from edge.demand import PictureDemand
 from edge.types import U8, MediaItem
 
 Polygons = Sequence[Sequence[Point]]
@@ -75,13 +76,16 @@ class SourceOptions:
     """Options of a source: the privacy ``masks`` over its picture, and the sink of its encoded packets.
 
     ``keep_sound``: whether packets of the source's own sound are kept, too. ``threads``: threads for decoding; more
-    than one delays pictures by a few, which is fine only for recordings that are not watched live.
+    than one delays pictures by a few, which is fine only for recordings that are not watched live. ``demand``: who
+    wants pictures; without it all are decoded. ``burst_ns``: for how long a quiet camera's packets may gather unread.
     """
 
     masks: Polygons = ()
     packet_sink: PacketSink | None = None
     keep_sound: bool = True
     threads: int = 1
+    demand: PictureDemand | None = None
+    burst_ns: int = 0
 
 
 DEFAULT_OPTIONS = SourceOptions()

@@ -1,36 +1,27 @@
-"""Reads an opened container as items, for recordings and network cameras, and chooses the device that decodes.
+"""Reads an opened container as items, for recordings and network cameras.
 
-Runs on the capture thread. Errors of the demuxer pass through; the module that opened it explains them. Pictures are
-decoded by the CPU, or by the video unit of a graphics card through libav, and return to main memory as NV12. H.264 and
-H.265 are exact: every conforming decoder gives the same pictures. An explicit choice of a device never falls back;
-`auto` does, and logs it.
+Runs on the capture thread. Errors of the demuxer pass through; the module that opened it explains them.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
+from edge.capture.bursts import BurstReader
+from edge.capture.decoder_device import is_accelerated, no_picture_error
 from edge.capture.normaliser import ArrivalPacer, MediaNormaliser
+from edge.capture.on_demand import KeptPacket, OnDemandDecoder
 from edge.capture.packet_sink import ContainerPacketFeed
 from edge.clock import Clock
-from edge.config.sources import DecodedSourceConfig
 from edge.engine.manifest import Geometry
-from edge.errors import SourceError
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, MediaItem, Stream
+from edge.types import NS_PER_S, AudioChunk, MediaItem, Stream
 
-_log = logging.getLogger(__name__)
 _MAX_FAILED_PACKETS = 60  # packets in a row that a device could not decode
 _BATCHED_PACKETS = 2  # packets of sound are decoded this many packet lengths before their chunk is due
-_AUTO = ("cuda", "vaapi")
-_ADVICE = {
-    "cuda": "it needs NVIDIA's driver (`nvidia-smi` shows the card); on a Jetson use a source of `type: gstreamer`",
-    "vaapi": "it needs a device such as /dev/dri/renderD128 that this user may open, and its driver (`vainfo`)",
-}
 
 
 class ContainerDecoder:
@@ -54,6 +45,14 @@ class ContainerDecoder:
         )
         self._shift_ns = 0
         self._threads = options.threads
+        self._on_demand: OnDemandDecoder | None = None
+        if options.demand is not None:
+            self._on_demand = OnDemandDecoder(
+                *(name, geometry, options.demand, self._normaliser, metrics),
+                *(self._decode_picture, self._told, lambda frame: self._pts_of(frame, Stream.VIDEO)),
+            )
+            self._bursts = BurstReader(clock, options.burst_ns, options.demand.wake)
+        self._video: Any = None
         self._on_device = False
         self._failed = 0
         self._deferred: list[Any] = []
@@ -88,25 +87,73 @@ class ContainerDecoder:
             self._normaliser.step_ns = _nominal_step_ns(video)
         if self._feed is not None:
             self._feed.open(chosen)
-        for packet in container.demux(*chosen):
-            if cancel.is_set():
+        self._video = video
+        if self._on_demand is not None:
+            self._on_demand.open()
+            self._bursts.restart()
+        for packet in self._demux(container, chosen):
+            if packet is None:
+                yield from self._end_pictures()
+            elif cancel.is_set():
                 return
-            started_ns = self._clock.mono_ns()
-            if pace is None:
-                self._normaliser.arrival_ns = started_ns
-            if self._feed is not None:
-                self._feed.push(packet, self._normaliser.arrival_ns, shift_ns)
-            if packet.stream is video:
-                yield from self._pictures(packet, started_ns)
             else:
-                yield from self._sound(packet)
+                yield from self._packet(packet)
         yield from self._decode_deferred()
         yield from self._normaliser.flush()
 
-    def _pictures(self, packet: Any, started_ns: int) -> Iterator[MediaItem]:
-        frames = self.decode_packet(packet)
-        if self._on_device and self._failed >= _MAX_FAILED_PACKETS:
-            raise no_picture_error(self._name)
+    def _packet(self, packet: Any) -> Iterator[MediaItem]:
+        normaliser, pace, started_ns = self._normaliser, self._normaliser.pace, self._clock.mono_ns()
+        if pace is None:
+            normaliser.arrival_ns = started_ns
+        elif self._is_quiet and packet.pts is not None:
+            normaliser.arrival_ns = self._bursts.pace(_ns(packet.pts, packet.time_base) + self._shift_ns, pace)
+        if self._feed is not None:
+            self._feed.push(packet, normaliser.arrival_ns, self._shift_ns)
+        if packet.stream is not self._video:
+            yield from self._sound(packet)
+        elif self._on_demand is None:
+            yield from self._pictures(self._decode_picture(packet), started_ns)
+        else:
+            yield from self._pictures_on_demand(self._on_demand, packet)
+        if pace is None and self._on_demand is not None and self._is_quiet and packet.pts is not None:
+            yield from self._rest(self._on_demand, packet, started_ns)
+
+    @property
+    def _is_quiet(self) -> bool:
+        return self._on_demand is not None and self._on_demand.is_quiet
+
+    def _demux(self, container: Any, chosen: list[Any]) -> Iterator[Any]:
+        """The packets, and None before the error that ends them, so that nothing that was kept is lost."""
+        import av
+
+        try:
+            yield from container.demux(*chosen)
+        except av.error.FFmpegError:
+            yield None
+            raise
+
+    def _end_pictures(self) -> Iterator[MediaItem]:
+        if self._on_demand is not None:
+            yield from self._on_demand.end()
+
+    def _rest(self, on_demand: OnDemandDecoder, packet: Any, now_ns: int) -> Iterator[MediaItem]:
+        """Let a burst gather while a live camera is quiet and everything that came was read."""
+        if self._bursts.follow(packet.stream_index, _ns(packet.pts, packet.time_base), now_ns):
+            self._bursts.rest()
+            yield from on_demand.look(self._clock.mono_ns())
+
+    def _pictures_on_demand(self, on_demand: OnDemandDecoder, packet: Any) -> Iterator[MediaItem]:
+        if not packet.size or packet.pts is None:  # the end, or a packet without time
+            yield from on_demand.end()
+            yield from self._pictures(self._decode_picture(packet), self._clock.mono_ns())
+            return
+        pts_ns = _ns(packet.pts, packet.time_base) + self._shift_ns
+        yield from on_demand.add(KeptPacket(packet, pts_ns, self._normaliser.arrival_ns))
+
+    def _told(self, frame: Any) -> Iterator[MediaItem]:
+        yield from self._pictures([frame], self._clock.mono_ns())
+
+    def _pictures(self, frames: list[Any], started_ns: int) -> Iterator[MediaItem]:
         for frame in frames:
             self._failed = 0
             if frame.is_corrupt:
@@ -118,13 +165,44 @@ class ContainerDecoder:
             yield from self._normaliser.add_picture(frame, pts_ns, started_ns)
             started_ns = self._clock.mono_ns()
 
+    def _decode_picture(self, packet: Any | None) -> list[Any]:
+        """Decode a picture's packet; None for what the decoder still holds, after which it starts over."""
+        frames = self.decode_packet(packet) if packet is not None else self._drain()
+        if self._on_device and self._failed >= _MAX_FAILED_PACKETS:
+            raise no_picture_error(self._name)
+        return frames
+
+    def _drain(self) -> list[Any]:
+        import av
+
+        context = self._video.codec_context
+        try:
+            with self._stage("decode"):
+                return list(context.decode(None))
+        except av.error.FFmpegError:
+            return []
+        finally:
+            context.flush_buffers()
+
     def _sound(self, packet: Any) -> Iterator[MediaItem]:
         if self._can_defer(packet):
             self._deferred.append(packet)
             return
         yield from self._decode_deferred()
         for frame in self.decode_packet(packet):
-            yield from self._normaliser.add_sound(frame, self._pts_of(frame, Stream.AUDIO))
+            yield from self._add_sound(frame, has_arrived=False)
+
+    def _add_sound(self, frame: Any, *, has_arrived: bool) -> Iterator[MediaItem]:
+        """A block of sound; before a break of its clock the pictures that are kept, and what its onset wakes."""
+        pts_ns = self._pts_of(frame, Stream.AUDIO)
+        if self._is_quiet and not self._normaliser.is_continuous(
+            Stream.AUDIO, pts_ns, frame.samples * NS_PER_S // frame.sample_rate
+        ):
+            yield from self._end_pictures()
+        for item in self._normaliser.add_sound(frame, pts_ns, has_arrived=has_arrived):
+            yield item
+            if self._on_demand is not None and isinstance(item, AudioChunk):
+                yield from self._on_demand.add_sound(item)
 
     def _can_defer(self, packet: Any) -> bool:
         """Whether this packet continues the last one and its chunk is not due yet; notes its arrival if so."""
@@ -149,7 +227,7 @@ class ContainerDecoder:
         packets, self._deferred = self._deferred, []
         for packet in packets:
             for frame in self.decode_packet(packet):
-                yield from self._normaliser.add_sound(frame, self._pts_of(frame, Stream.AUDIO), has_arrived=True)
+                yield from self._add_sound(frame, has_arrived=True)
 
     def decode_packet(self, packet: Any) -> list[Any]:
         import av
@@ -167,7 +245,7 @@ class ContainerDecoder:
     def _pts_of(self, frame: Any, stream: Stream) -> int:
         if frame.pts is None:
             return self._normaliser.expected_ns(stream)
-        return _ns(frame.pts, frame.time_base) + self._shift_ns
+        return _ns(frame.pts, frame.time_base or self._video.time_base) + self._shift_ns  # drained ones have none
 
 
 def streams_of(container: Any) -> tuple[Any | None, Any | None]:
@@ -195,89 +273,3 @@ def _nominal_step_ns(stream: Any) -> int:
 def _ns(ticks: int, time_base: Any) -> int:
     numerator: int = ticks * NS_PER_S * time_base.numerator
     return numerator // int(time_base.denominator)
-
-
-class HardwareDecoderError(SourceError):
-    """The configured device cannot decode; the text says why and what to do."""
-
-
-def open_container(opener: Callable[[Any], Any], config: DecodedSourceConfig, name: str) -> Any:
-    """The container that ``opener(hwaccel or None)`` opens, set to decode as ``config`` says.
-
-    HardwareDecoderError when the configured device is not available; errors of ``opener(None)`` pass through.
-    """
-    container = _open_with_fallback(opener, config, name)
-    if config.fast_decode:
-        for stream in _pictures(container):
-            stream.codec_context.options = {"skip_loop_filter": "nokey"}
-    return container
-
-
-def is_accelerated(container: Any) -> bool:
-    """Whether a device decodes the container's pictures."""
-    return any(stream.codec_context.is_hwaccel for stream in _pictures(container))
-
-
-def no_picture_error(name: str) -> HardwareDecoderError:
-    """The error for a device that opened but decodes no picture."""
-    return HardwareDecoderError(
-        f"camera {name}: the device that was to decode it gives no picture; the stream's profile or size may be beyond "
-        "it: take `decoder: cpu`, or another stream of the camera"
-    )
-
-
-def _open_with_fallback(opener: Callable[[Any], Any], config: DecodedSourceConfig, name: str) -> Any:
-    if config.decoder == "cpu":
-        return opener(None)
-    if config.decoder != "auto":
-        return _open_on_device(opener, config.decoder, config.decoder_device, name)
-    for kind in _AUTO:
-        try:
-            container = _open_on_device(opener, kind, None, name)
-        except HardwareDecoderError as error:
-            _log.debug("%s", error)
-            continue
-        _log.info("%s: pictures are decoded by %s", name, kind)
-        return container
-    _log.info("%s: pictures are decoded by the processor: neither %s works here", name, " nor ".join(_AUTO))
-    return opener(None)
-
-
-def _open_on_device(opener: Callable[[Any], Any], kind: str, device: str | None, name: str) -> Any:
-    """Open with a device; errors of the source itself pass through."""
-    from av.codec.hwaccel import HWAccel, hwdevices_available
-
-    built = [str(found) for found in hwdevices_available()]
-    if kind not in built:
-        raise HardwareDecoderError(
-            f"camera {name}: decoder {kind}: this PyAV was built without it (it has {', '.join(built) or 'none'}); "
-            "PyAV built against the system's FFmpeg may have it: pip install --no-binary av av"
-        )
-    accel = open_device(lambda: HWAccel(kind, device=device, allow_software_fallback=False), kind, name)
-    container = opener(accel)
-    if not is_accelerated(container):
-        codec = next((stream.codec_context.name for stream in _pictures(container)), None)
-        container.close()
-        raise HardwareDecoderError(
-            f"camera {name}: decoder {kind}: it cannot decode {codec or 'a stream without picture'}"
-        )
-    return container
-
-
-def open_device(make: Callable[[], Any], kind: str, name: str) -> Any:
-    """Open the device alone first, so that its errors are not taken for the source's."""
-    import av
-
-    try:
-        accel = make()
-        accel.create(av.Codec("h264", "r"))
-    except (av.error.FFmpegError, NotImplementedError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise HardwareDecoderError(
-            f"camera {name}: decoder {kind}: the device cannot be opened ({reason}); {_ADVICE[kind]}"
-        ) from None
-    return accel
-
-
-def _pictures(container: Any) -> Any:
-    return [stream for stream in container.streams.video if stream.codec_context is not None]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
-from edge.capture.decode import ContainerDecoder, open_container, streams_of
+from edge.capture.decode import ContainerDecoder, streams_of
+from edge.capture.decoder_device import open_container
 from edge.capture.picture import FrameScaler
 from edge.clock import Clock
 from edge.config.sources import FileSourceConfig

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
@@ -15,7 +16,7 @@ from edge.capture.sound import AudioBlockAssembler, Resampler
 from edge.clock import Clock
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, AudioChunk, Frame, Gap, LumaSample, MediaItem, Stream, seconds
+from edge.types import NS_PER_S, U8, AudioChunk, Frame, Gap, LumaSample, MediaItem, SkippedPictures, Stream, seconds
 
 ArrivalPacer = Callable[[int], int]
 """Media time of a frame or block -> its arrival, local monotonic ns; may wait."""
@@ -44,6 +45,8 @@ class MediaNormaliser:
         self._assembler = AudioBlockAssembler(geometry.hop_ns)
         self._epochs = EpochTracker()
         self._held: tuple[Any, int, int] | None = None
+        self._ready_ns: int | None = None
+        self._scaled: Any = None
         self.arrival_ns = clock.mono_ns()
         self.pace: ArrivalPacer | None = None
         self.step_ns = NS_PER_S // 25
@@ -106,7 +109,46 @@ class MediaNormaliser:
         if item is not None:
             self._count()
             yield item
-        yield LumaSample(pts_ns, arrival_ns, luma)
+        yield LumaSample(pts_ns, arrival_ns, luma, self._ready_ns)
+
+    def skip_pictures(self, pictures: Sequence[tuple[int, int]], ready_ns: int) -> Iterator[MediaItem]:
+        """Add pictures that were not decoded, as (pts, arrival), because they are like the last one added."""
+        stand_ins: list[tuple[int, int]] = []
+        count, last_ns = 0, 0
+        for pts_ns, arrival_ns in sorted(pictures):
+            if self._epochs.classify(Stream.VIDEO, pts_ns, self.step_ns) is not PtsContinuity.NEXT:
+                self.drop("order")
+                continue
+            self.step_ns, last_ns, count = self._epochs.step_ns, pts_ns, count + 1
+            take_held, take_now = self._decimator.choose(pts_ns)
+            if take_held and self._held is not None:
+                frame, held_ns, held_arrival_ns = self._held
+                if frame is None:
+                    stand_ins.append((held_ns, held_arrival_ns))
+                else:
+                    yield self._frame(frame, held_ns, held_arrival_ns)
+            self._held = None if take_now else (None, pts_ns, arrival_ns)
+            if take_now:
+                stand_ins.append((pts_ns, arrival_ns))
+        if count:
+            yield SkippedPictures(tuple(stand_ins), count, last_ns, ready_ns)
+
+    @contextmanager
+    def late(self, arrival_ns: int, ready_ns: int) -> Iterator[None]:
+        """Within it, pictures arrived at ``arrival_ns`` and are decoded after the fact, at ``ready_ns``."""
+        before_ns, self.arrival_ns, self._ready_ns = self.arrival_ns, arrival_ns, ready_ns
+        try:
+            yield
+        finally:
+            self.arrival_ns, self._ready_ns = before_ns, None
+
+    def scaled(self, frame: Any) -> U8:
+        """An ``av.VideoFrame`` at the model's size, u8[H,W,3], valid until the next one."""
+        if frame is not self._scaled:
+            with self._metrics.stage("scale"):
+                self._image = self._scaler.scale(frame, pixel_aspect(frame))
+            self._scaled = frame
+        return self._image
 
     def add_sound(self, frame: Any, pts_ns: int, *, has_arrived: bool = False) -> Iterator[MediaItem]:
         """Add an ``av.AudioFrame``; ``has_arrived``: its arrival was noted already."""
@@ -159,10 +201,11 @@ class MediaNormaliser:
         self._metrics.gaps.labels(self._name, "jump").inc()
         yield Gap("jump", self.arrival_ns)
 
-    def _frame(self, frame: Any, pts_ns: int, arrival_ns: int) -> Frame:
-        with self._metrics.stage("scale"):
-            image = self._scaler.scale(frame, pixel_aspect(frame))
-        return Frame(pts_ns, arrival_ns, image, self._scaler.content)
+    def _frame(self, frame: Any, pts_ns: int, arrival_ns: int) -> Frame | SkippedPictures:
+        """The item of a picture; ``frame`` None: one that was not decoded."""
+        if frame is None:
+            return SkippedPictures(((pts_ns, arrival_ns),), 0, pts_ns, self.arrival_ns)
+        return Frame(pts_ns, arrival_ns, self.scaled(frame), self._scaler.content, self._ready_ns)
 
 
 class PtsContinuity(Enum):

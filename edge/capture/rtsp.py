@@ -7,7 +7,8 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
-from edge.capture.decode import ContainerDecoder, open_container, streams_of
+from edge.capture.decode import ContainerDecoder, streams_of
+from edge.capture.decoder_device import open_container
 from edge.capture.packet_sink import ContainerPacketFeed
 from edge.clock import Clock
 from edge.config.sources import RtspSourceConfig
@@ -68,6 +69,8 @@ class RtspCamera:
     def close(self) -> None:
         """Make `items` end; at the latest after the read timeout."""
         self._closed.set()
+        if self._options.demand is not None:
+            self._options.demand.wake.set()
 
     def _read(self, container: Any) -> Iterator[MediaItem]:
         decoder = ContainerDecoder(self.name, self._geometry, self._clock, self._metrics, self._options)

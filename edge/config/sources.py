@@ -60,11 +60,13 @@ def _local_path(value: object) -> object:
 class DecodedSourceConfig(ConfigSection):
     """A source that libav decodes.
 
-    ``decoder``: the CPU, a device without fallback, or ``auto``: the first device that works, else the CPU.
+    ``decoding``: ``on_demand`` decodes a quiet camera's key pictures alone, ``all`` every picture, always. ``decoder``:
+    the CPU, a device without fallback, or ``auto``: the first device that works, else the CPU.
     ``decoder_device``: one of several, as in ``1`` (cuda) or ``/dev/dri/renderD128`` (vaapi). ``fast_decode`` skips the
     loop filter except for key pictures: less work, slightly inexact pictures.
     """
 
+    decoding: Literal["on_demand", "all"] = "on_demand"
     decoder: Literal["cpu", "cuda", "vaapi", "auto"] = "cpu"
     decoder_device: str | None = None
     fast_decode: bool = False

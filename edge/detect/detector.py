@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from edge.clock import Clock
 from edge.config.models import Config
 from edge.config.rules import RuleConfig
+from edge.demand import WakeReason
 from edge.detect import explain
+from edge.detect.attention import PictureNeed
 from edge.detect.health import CameraHealthMonitor
 from edge.detect.hysteresis import EventStep, Hysteresis
 from edge.detect.limits import EventLimits, EventSubject, GatedScore, HoldTracker, ScoreSample
@@ -61,6 +63,7 @@ class Detector:
         self._states: dict[Key, Hysteresis] = {}
         self._health: dict[str, CameraHealthMonitor] = {}
         self._hop_ns: dict[str, int] = {}
+        self._need = PictureNeed(manifest.labels)
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -98,6 +101,12 @@ class Detector:
         if newest is not None and newest.media_end == scores.media_end:
             return newest
         return RuleValues(scores.camera, scores.t_end_ns, scores.media_end, {})
+
+    def wanted(self, scores: Scores) -> WakeReason | None:
+        """Why the camera needs all its pictures decoded after this window; None when it does not."""
+        camera = scores.camera
+        follows = self._evaluator(camera).follows([rule.name for rule in self._rules_of(camera)])
+        return self._need.reason(scores, self.open_labels(camera), follows=follows)
 
     def held_back(self) -> tuple[HeldBack, ...]:
         """What is held back now and was in the last hour, by camera and label."""

@@ -93,6 +93,14 @@ class RuleEvaluator:
             results[name] = result
         return results
 
+    def follows(self, names: Sequence[str]) -> bool:
+        """Whether one of the rules ``names`` asks for a place and an object came lately that it may apply to."""
+        return any(
+            part.place is not None and self._scene.has_new(part.label.name)
+            for name in names
+            for part in self._rules[name].parts
+        )
+
     def _part(self, name: str, rule: RuleConfig) -> _RulePart:
         classes = objects_of(name, self._manifest)
         place = None

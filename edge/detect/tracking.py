@@ -25,6 +25,8 @@ BEGIN = 0.35
 CONTINUE = 0.15
 """Box score that continues a known object."""
 FORGET_NS = 2 * NS_PER_S
+NEW_NS = 10 * NS_PER_S
+"""An object that was first seen less long ago is followed in every picture: later ones either move or stay."""
 MAX_STEP = 2.0
 """How far an object may move between two windows, in sizes (square root of its box's area)."""
 DUPLICATE_IOU = 0.6
@@ -93,6 +95,10 @@ class Tracker:
     def visible(self, t_ns: int) -> list[ObjectTrack]:
         """The objects in the window at ``t_ns``, the oldest first."""
         return [track for track in self._tracks if track.seen_ns == t_ns]
+
+    def has_newer_than(self, t_ns: int) -> bool:
+        """Whether an object that is not forgotten was first seen after ``t_ns``."""
+        return any(track.first_ns > t_ns for track in self._tracks)
 
     def _pairs(self, t_ns: int, boxes: Sequence[Box], aspect: float) -> list[tuple[ObjectTrack, int]]:
         """Matches objects with boxes, each at most once."""
@@ -200,6 +206,11 @@ class TrackedScene:
             return ()
         there = [found for track in tracker.visible(self._t_ns) if (found := self._there(track, place)) is not None]
         return tuple(sorted(there, key=lambda found: -found.box.score))
+
+    def has_new(self, label: str) -> bool:
+        """Whether an object of ``label`` came lately and is still there, or was a moment ago."""
+        tracker = self._trackers.get(label)
+        return tracker is not None and tracker.has_newer_than(self._t_ns - NEW_NS)
 
     def _there(self, track: ObjectTrack, place: PlaceCondition) -> TrackedObject | None:
         zones = track.path.zones(self._t_ns)

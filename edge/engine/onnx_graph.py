@@ -59,7 +59,10 @@ class OnnxGraph:
         self._bound: dict[tuple[object, ...], tuple[Any, list[Array]]] = {}
 
     def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
-        """Straight into ``out``: nothing is allocated by this side, and rows seen before are still bound."""
+        """Straight into ``out``: nothing is allocated by this side, and rows seen before are still bound.
+
+        Several threads may run different rows at a time: they share the weights.
+        """
         try:
             self._session.run_with_iobinding(self._binding(feed, out))
         except _FAILED as error:
@@ -74,7 +77,8 @@ class OnnxGraph:
         """The arrays bound where they lie; they are kept, so that nothing else can come to lie there."""
         arrays = [*feed.values(), *out.values()]
         key = (*feed, *((array.__array_interface__["data"][0], len(array)) for array in arrays))
-        if key not in self._bound:
+        bound = self._bound.get(key)
+        if bound is None:
             if len(self._bound) >= MAX_BINDINGS:
                 self._bound.clear()
             if not all(array.flags.c_contiguous for array in arrays):
@@ -84,8 +88,8 @@ class OnnxGraph:
                 binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
             for name, array in out.items():
                 binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-            self._bound[key] = binding, arrays
-        return self._bound[key][0]
+            bound = self._bound[key] = binding, arrays
+        return bound[0]
 
 
 def session_options(threads: int) -> Any:

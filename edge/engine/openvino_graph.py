@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,19 +43,21 @@ class OpenVinoGraph:
         self.inputs = {port.get_any_name(): _tensor(port) for port in compiled.inputs}
         self.outputs = {port.get_any_name(): _tensor(port) for port in compiled.outputs}
         self._request = compiled.create_infer_request()
+        self._lock = threading.Lock()
         self.chunk = 1
         self.info = RuntimeInfo("openvino", version(), "cpu", "fp32")
         del model
         trim_heap()
 
     def run(self, feed: Mapping[str, Array], out: Mapping[str, Array]) -> None:
-        """Read ``feed`` and write ``out`` in place, row by row."""
+        """Read ``feed`` and write ``out`` in place, row by row. One call at a time, whatever the thread."""
         try:
-            for row in range(len(next(iter(feed.values())))):
-                for name, array in (*feed.items(), *out.items()):
-                    shared = ov.Tensor(array[row : row + 1], shared_memory=True)
-                    self._request.set_tensor(self._ports[name], shared)
-                self._request.infer(share_outputs=True)
+            with self._lock:
+                for row in range(len(next(iter(feed.values())))):
+                    for name, array in (*feed.items(), *out.items()):
+                        shared = ov.Tensor(array[row : row + 1], shared_memory=True)
+                        self._request.set_tensor(self._ports[name], shared)
+                    self._request.infer(share_outputs=True)
         except RuntimeError as error:
             raise RuntimeUnavailable(f"OpenVINO failed while running the model: {_first_line(error)}") from error
 

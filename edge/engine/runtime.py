@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,7 +60,10 @@ class InferenceGraph(Protocol):
 
 
 class PartsRuntime:
-    """Three graphs as one `Runtime`, and part by part. The graphs are its own to close."""
+    """Three graphs as one `Runtime`, and part by part. The graphs are its own to close.
+
+    Different rows may be run by several threads at a time.
+    """
 
     def __init__(
         self, folder: ModelFolder, vision: InferenceGraph, audio: InferenceGraph, fusion: InferenceGraph, max_batch: int
@@ -116,20 +119,32 @@ class PartsRuntime:
         """Encode the sound of these rows."""
         self._run("audio", rows, self._inputs, self._audio_features)
 
-    def run_fusion(self, rows: int) -> Mapping[str, Array]:
-        """The answers of the first ``rows`` rows, from features, masks, sensors and memory; views as in `run`."""
-        check_rows(rows, self._max_batch)
-        self._run(
-            "fusion", range(rows), {**self._inputs, **self._vision_features, **self._audio_features}, self._outputs
-        )
-        return {name: array[:rows] for name, array in self._outputs.items()}
+    @property
+    def outputs(self) -> Mapping[str, Array]:
+        """What `fusion` writes, by name, ``max_batch`` rows each."""
+        return self._outputs
+
+    @property
+    def fusion_inputs(self) -> Collection[str]:
+        """Names of what `fusion` reads."""
+        return self._graphs["fusion"].inputs
+
+    def run_fusion(self, rows: Iterable[int]) -> None:
+        """The answers of these rows, from features, masks, sensors and memory."""
+        self._run("fusion", rows, {**self._inputs, **self._vision_features, **self._audio_features}, self._outputs)
 
     def run(self, rows: int) -> Mapping[str, Array]:
         """All three on the first ``rows`` rows."""
         check_rows(rows, self._max_batch)
-        self.run_vision(range(rows))
-        self.run_audio(range(rows))
-        return self.run_fusion(rows)
+        self.run_rows(range(rows))
+        return {name: array[:rows] for name, array in self._outputs.items()}
+
+    def run_rows(self, rows: Iterable[int]) -> None:
+        """All three on these rows."""
+        chosen = tuple(rows)
+        self.run_vision(chosen)
+        self.run_audio(chosen)
+        self.run_fusion(chosen)
 
     def close(self) -> None:
         """Close the graphs; the views die with them."""

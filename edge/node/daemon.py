@@ -278,6 +278,7 @@ class Daemon:
         """On the engine thread: run the model's self-test, and end the events that an earlier run left open."""
         config = self._loaded.config
         model = Model.open(self._folder, config.model, len(config.cameras), self._metrics, self._clock)
+        model.notify(self._engine.wake.set)
         self._outputs.runtime = str(model.info)
         detector = Detector(config, self._manifest, self._clock)
         for order in self._outputs.publisher.overrides():

@@ -76,20 +76,22 @@ class EngineLoop:
                 self._turn(pipeline)
                 opened.save_learned()
                 self.wake.wait(self.IDLE_S)
-            self._turn(pipeline)
+            self._turn(pipeline, wait=True)
             opened.save_learned(at_once=True)
             self._sink.deliver(StepResult(events=pipeline.finish("shutdown")))
         finally:
             opened.close()
 
-    def _turn(self, pipeline: Pipeline) -> None:
+    def _turn(self, pipeline: Pipeline, *, wait: bool = False) -> None:
+        """All that can be done now, with ``wait`` also what is being computed."""
         self.idle.clear()
         while not self._requests.empty():
             self._requests.get()(pipeline)
         while True:
-            step = pipeline.step()
+            step = pipeline.step(wait=wait)
             self._sink.deliver(step)
             self.last_turn_ns = self._clock.mono_ns()
-            if not step.scores and step.ready_ns is None:  # a window may be taken and give no scores
+            if not step.taken and step.ready_ns is None:  # a window may be taken and give no scores
                 break
-        self.idle.set()
+        if not pipeline.is_computing:
+            self.idle.set()

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
@@ -17,7 +18,8 @@ from edge.capture.supervisor import OpeningSlots, SourceSupervisor
 from edge.clock import Clock, core_count
 from edge.config import LoadedConfig
 from edge.config.models import duplicate_streams
-from edge.config.sources import CameraConfig, FileSourceConfig
+from edge.config.sources import CameraConfig, DecodedSourceConfig, FileSourceConfig, RtspSourceConfig
+from edge.demand import PictureDemand
 from edge.engine.manifest import Geometry
 from edge.evidence.clips.packet_ring import PacketRing
 from edge.media_time import MediaTime
@@ -25,11 +27,13 @@ from edge.metrics import Metrics
 from edge.publish.commands import IncomingMessage
 from edge.status import SourceState
 from edge.threads import ThreadGroup
-from edge.types import U8, MediaItem, Rect
+from edge.types import NS_PER_MS, U8, MediaItem, Rect
 
 _log = logging.getLogger(__name__)
 
 FAST_PREROLL_S = 600.0
+FEW_CAMERAS = 8
+FEW_BURST_NS, MANY_BURST_NS = 200 * NS_PER_MS, 400 * NS_PER_MS
 OPENING_PER_CORE = 2
 """Sources that connect at a time, for each core."""
 
@@ -164,6 +168,9 @@ class NodeInputs:
         source = None
         options = self._source_options(name, camera)
         ring = self.packet_rings.get(name)
+        demand = demand_of(camera)
+        if demand is not None:
+            options = replace(options, demand=demand, burst_ns=self._burst_ns(camera))
         if camera.source is not None:
             base = self._loaded.path.parent
             source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base, options)
@@ -182,6 +189,7 @@ class NodeInputs:
             sensors={channel: topic.stale_s for channel, topic in camera.sensor_topics().items()},
             wake=self._wake_engine,
             on_epoch=ring.start_epoch if ring is not None else None,
+            demand=demand,
         )
         if source is not None:
             self._supervisors[name] = SourceSupervisor(
@@ -195,8 +203,24 @@ class NodeInputs:
             )
         return buffer
 
+    def _burst_ns(self, camera: CameraConfig) -> int:
+        """How long a quiet camera's packets may gather: longer with many cameras; not at all where they would be lost
+        (UDP) or nothing waits (a recording that is read as fast as it goes)."""
+        match camera.source:
+            case FileSourceConfig(pace="fast"):
+                return 0
+            case RtspSourceConfig(transport="udp"):
+                return 0
+        return FEW_BURST_NS if len(self._loaded.config.cameras) <= FEW_CAMERAS else MANY_BURST_NS
+
     def _wake_engine(self) -> None:
         self._wake()
+
+
+def demand_of(camera: CameraConfig) -> PictureDemand | None:
+    """The demand for a camera's pictures where they are decoded on demand; None where all are decoded."""
+    source = camera.source
+    return PictureDemand() if isinstance(source, DecodedSourceConfig) and source.decoding == "on_demand" else None
 
 
 def without_letterbox(image: U8, content: Rect) -> U8:

@@ -10,6 +10,7 @@ import numpy as np
 from edge.buffer.camera import CameraBuffer
 from edge.clock import Clock
 from edge.config.models import EvidenceConfig
+from edge.demand import WakeReason
 from edge.detect.explain import clear_boxes
 from edge.engine.manifest import Geometry
 from edge.errors import InputError
@@ -27,6 +28,7 @@ MOST_S = 2.0
 LONGEST_S = 7.0
 LISTENER_TIMEOUT_NS = 10 * NS_PER_S
 RECENT_S = 180
+WATCHED_NS = 3 * NS_PER_S  # how long a look at a camera asks for its pictures
 BLUR_NS = 3 * NS_PER_S // 2  # boxes this much older than the picture are blurred in it too
 _NO_SAMPLES = np.zeros(0, np.float32)
 
@@ -142,6 +144,7 @@ class LiveState:
     def frame(self, camera: str, evidence: EvidenceConfig | None) -> LiveFrame | None:
         """The newest picture; when there are boxes, the picture that they belong to. When ``evidence`` blurs
         anything, always a scored picture: before scoring it is not known what to blur."""
+        self._buffers[camera].want_pictures(WakeReason.PAGE, self._clock.mono_ns() + WATCHED_NS)
         classes = evidence.blur if evidence is not None else ()
         scored = tuple(self._scored[camera].copy())
         newest = scored[-1] if scored else None

@@ -22,8 +22,8 @@ from statistics import median
 from testbed import KINDS, SAMPLE, clip, network_camera, rtsp_server
 
 from edge.bench.daemon import BenchSetup, embedded_broker
+from edge.bench.figures import markdown_table
 from edge.bench.processes import ProcessUsage, module_command, pause, process_usage
-from edge.bench.report import markdown_table
 from edge.engine.manifest import find_folder, load_folder
 
 HERE = Path(__file__).resolve().parent

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from edge.bench.daemon import MetricsScrape
-from edge.bench.report import Figure, FigureTable, figure_cells, markdown_table, quantile, ratios
+from edge.bench.figures import Figure, FigureTable, figure_cells, markdown_table, quantile, ratios
 
 PAGE = """# TYPE edge_infer_seconds histogram
 edge_infer_seconds_bucket{le="0.01"} %d

@@ -10,8 +10,10 @@ import pytest
 
 from edge.bench.bench_run import BenchResults, noisy_rules
 from edge.bench.capacity import Capacity
-from edge.bench.clips import FOLDER, MOVING, STILL, bundled_clip, looped_clip, probe_clip
+from edge.bench.clips import FOLDER, GROUP_S, MOVING, STILL, bundled_clip, looped_clip, phased_clips, probe_clip
 from edge.bench.daemon import DaemonMeasurement
+from edge.bench.live import SceneCapacity
+from edge.bench.machine import MachineLoad
 from edge.bench.report import MachineInfo, as_json, conclusions, figure_table, report_text
 from edge.cli import build_parser
 from edge.errors import MediaError
@@ -35,6 +37,10 @@ def look(cameras: int, **more: object) -> DaemonMeasurement:
         "end_to_end_s": [0.06],
         "added_s": [0.004, 0.004, 0.03],
         "infer_s": [0.05],
+        "wait_s": [0.0],
+        "queue_s": [0.002, 0.002, 0.02],
+        "scored_hz": 2.0 * cameras,
+        "load": MachineLoad(2, 0.1 * cameras, 0.1, 0.0, 0.04 * cameras, 0.06 * cameras, 0.02),
         "runtime": {},
     }
     return DaemonMeasurement(**{**given, **more})  # type: ignore[arg-type]
@@ -60,17 +66,34 @@ def found() -> BenchResults:
         many=[look(4), look(4)],
         one=look(1),
         moving_holds=Capacity(18, "decoding", {"processor": 18.0}),
-        loaded=look(14),
-        checks={"moving": look(18, due_share=0.993, drops={"engine": 3.0})},
+        loaded=look(4),
+        scenes=[
+            SceneCapacity("nothing moving", 18, 20, [look(18), look(20, due_share=0.93, drops={"engine": 3.0})]),
+            SceneCapacity("everything moving", 6, None, [look(6)]),
+        ],
     )
 
 
-def test_the_answer_says_how_many_what_ends_it_and_how_far_from_the_limit() -> None:
+def test_the_answer_says_how_many_held_what_ends_it_and_how_far_from_the_limit() -> None:
     said = " ".join(conclusions(found()))
-    assert "about **18** cameras" in said
-    assert "limit is decoding" in said
-    assert "99.3 % of due windows were scored, 3 dropped at engine" in said
+    assert "**18** cameras with nothing moving, and not 20 (93.0 % of due windows)" in said
+    assert "what ends it: the processor; most of it goes to decoding" in said
+    assert "at least **6** cameras with everything moving" in said
     assert "it takes 40.0 ms, so 25 % is reached" in said
+
+
+def test_without_live_runs_the_answer_is_the_estimate() -> None:
+    quick = found()
+    quick.scenes = []
+    said = " ".join(conclusions(quick))
+    assert "about **18** cameras with everything moving" in said
+    assert "the limit is decoding" in said
+
+
+def test_every_live_run_is_a_row() -> None:
+    rows = [line for line in report_text(BOX, "720p", found()).splitlines() if line.startswith("| nothing moving | ")]
+    assert [row.split(" | ")[1:4] for row in rows] == [["18", "100.0 %", "0"], ["20", "93.0 %", "3 engine"]]
+    assert "2 / 20 ms" in rows[0], "windows waited for the model"
 
 
 def test_a_refused_runtime_is_told_with_its_reason_and_a_busy_box_is_told_too() -> None:
@@ -83,7 +106,7 @@ def test_a_refused_runtime_is_told_with_its_reason_and_a_busy_box_is_told_too() 
 def test_figures_hold_ratios_of_turns_and_latency_as_the_daemon_counts_it() -> None:
     values = {figure.name: figure for figure in figure_table(found()).figures}
     assert values["cost over the floor, 4 cameras, all moving"].value == pytest.approx((100 / 90 + 1.0) / 2)
-    assert values["latency added, p99, 14 cameras"].value == pytest.approx(30.0)
+    assert values["latency added, p99, 4 cameras, all moving"].value == pytest.approx(30.0)
     assert values["throughput over the bare runtime, recordings, all moving"].met is None
 
 
@@ -113,6 +136,20 @@ def test_a_clip_is_repeated_and_cut_at_whole_pictures(tmp_path: Path) -> None:
         pts = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
     assert len(pts) == 150
     assert len({b - a for a, b in pairwise(pts)}) == 1
+
+
+def test_copies_of_a_clip_differ_in_where_their_key_pictures_are(tmp_path: Path) -> None:
+    import av
+
+    firsts = []
+    for clip in phased_clips(STILL, tmp_path, 2):
+        with av.open(str(clip.path)) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.pts is not None]
+            keys = [float(packet.pts * packet.time_base) for packet in packets if packet.is_keyframe]
+            assert len(packets) == 60 * 15
+            assert {round(b - a, 3) for a, b in pairwise(keys[1:])} == {GROUP_S}
+            firsts.append(round(keys[1], 3))
+    assert firsts == [GROUP_S, GROUP_S / 2]
 
 
 def test_what_is_no_recording_is_said(tmp_path: Path) -> None:

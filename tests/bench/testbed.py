@@ -1,20 +1,36 @@
-"""What the long benchmarks need beside the program itself: the sample at a camera's size, and an RTSP camera."""
+"""What the long benchmarks need beside the program itself: the sample at a camera's size, RTSP cameras, another
+program that takes part of a core."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.bench.clips import MOVING, STILL, BenchClip, bundled_clip, probe_clip
+from edge.bench.clips import MOVING, STILL, BenchClip, bundled_clip, phased_clips, probe_clip
 from edge.bench.daemon import SourceSpec
-from edge.bench.processes import free_port
+from edge.bench.processes import free_port, process_usage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = "sample"
 KINDS = {MOVING: "all moves", SAMPLE: "things move now and then", STILL: "nothing moves"}
+BURN = """
+import sys, time
+share = float(sys.argv[1])
+while True:
+    began = time.perf_counter()
+    while time.perf_counter() - began < 0.05 * share:
+        pass
+    time.sleep(0.05 * (1 - share))
+"""
+
+
+class RtspServerMissingError(Exception):
+    """GStreamer's RTSP server is not installed."""
 
 
 def clip(kind: str, folder: Path) -> BenchClip:
@@ -30,21 +46,82 @@ def network_camera(port: int) -> SourceSpec:
     return {"type": "rtsp", "url": f"rtsp://127.0.0.1:{port}/cam", "transport": "tcp"}
 
 
+@dataclass(slots=True)
+class RtspServers:
+    """Servers of one kind of clip, each in another phase of its group of pictures, as cameras that are not in step.
+
+    Each plays one stream to all its clients.
+    """
+
+    ports: list[int] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def cameras(self, count: int) -> list[SourceSpec]:
+        """So many cameras, the servers in turns."""
+        return [network_camera(self.ports[k % len(self.ports)]) for k in range(count)]
+
+    def cpu_s(self) -> float:
+        """CPU-seconds of all servers and their feeds so far."""
+        return sum(process_usage(process.pid).cpu_s for process in self.processes if process.poll() is None)
+
+    def stop(self) -> None:
+        """End them all: their cameras cannot be reached from now on."""
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(10)
+
+
+@contextmanager
+def rtsp_servers(kind: str, folder: Path, phases: int = 4) -> Iterator[RtspServers]:
+    """Servers of ``kind``, one a phase (the sample has one). RtspServerMissingError when GStreamer's is missing."""
+    clips = [clip(kind, folder)] if kind == SAMPLE else phased_clips(kind, folder, phases)
+    servers = RtspServers()
+    with ExitStack() as stack:
+        stack.callback(servers.stop)
+        for shown in clips:
+            port, process = _start_server(shown)
+            servers.processes.append(process)
+            if port is None:
+                raise RtspServerMissingError
+            servers.ports.append(port)
+        yield servers
+
+
 @contextmanager
 def rtsp_server(shown: BenchClip) -> Iterator[int | None]:
     """An RTSP camera that plays the clip, its port; None where GStreamer's RTSP server is not installed."""
+    port, process = _start_server(shown)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def other_program(share: float) -> Iterator[None]:
+    """A program that takes ``share`` of a core, in slices of 50 ms; none for 0."""
+    command = [sys.executable, "-c", BURN, str(share)]
+    process = subprocess.Popen(command) if share else None
+    try:
+        yield
+    finally:
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def _start_server(shown: BenchClip) -> tuple[int | None, subprocess.Popen[bytes]]:
     port, transport = free_port(), shown.path.with_suffix(".ts")
     copy = ["ffmpeg", "-v", "error", "-y", "-i", str(shown.path), "-c", "copy", str(transport)]
-    subprocess.run(copy, check=True)
+    if not transport.exists():  # another server may be playing it
+        subprocess.run(copy, check=True)
     command = ["/usr/bin/python3", str(ROOT / "tests" / "rtsp_server.py"), str(transport), str(port)]
     with transport.with_suffix(".log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-        ready = process.stdout is not None and process.stdout.readline() == b"ready\n"
-        try:
-            yield port if ready else None
-        finally:
-            process.terminate()
-            process.wait(10)
+    ready = process.stdout is not None and process.stdout.readline() == b"ready\n"
+    return port if ready else None, process
 
 
 def _sample(path: Path) -> BenchClip:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripted_model import ScriptedModel
 from sim import SMALL, Play, SourceSim, empty_batch
 
 from edge.buffer.camera import CameraBuffer
@@ -23,7 +24,7 @@ from edge.types import NS_PER_S, Batch, Contribution, Event, Scores, Window, nan
 LABELS = (Label(name="siren", modalities=("audio",), enter=0.5, leave=0.3, min_s=1.0),)
 
 
-class SlowModel:
+class SlowModel(ScriptedModel):
     """Takes so long for a row, and hears a siren wherever a camera is in ``loud``."""
 
     max_batch = 8

@@ -29,7 +29,7 @@ def pictures(kind: str, n: int, seed: int = 0) -> list[np.ndarray]:
 def test_frozen_picture_against_a_still_scene(kind: str, is_frozen: bool) -> None:
     meter = VideoMeter(12.0, 64, 96)
     for k, image in enumerate(pictures(kind, 40)):
-        meter.add_picture(image, k * NS_PER_S // 4)
+        meter.add_picture(image, k * NS_PER_S // 4, k * NS_PER_S // 4)
     frozen_s = meter.status(10 * NS_PER_S, None).frozen_s
     assert frozen_s > 8 if is_frozen else frozen_s == 0
 
@@ -37,7 +37,7 @@ def test_frozen_picture_against_a_still_scene(kind: str, is_frozen: bool) -> Non
 def test_frozen_ends_with_the_first_change() -> None:
     meter = VideoMeter(12.0, 64, 96)
     for k, image in enumerate(pictures("frozen", 20) + pictures("camera", 2, seed=3)):
-        meter.add_picture(image, k * NS_PER_S)
+        meter.add_picture(image, k * NS_PER_S, k * NS_PER_S)
     assert meter.status(30 * NS_PER_S, None).frozen_s == 0
 
 

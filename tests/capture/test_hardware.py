@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from test_file import GEOMETRY, Played
 
 from edge.capture import decode
-from edge.capture.decode import ContainerDecoder, HardwareDecoderError
+from edge.capture.decode import ContainerDecoder
+from edge.capture.decoder_device import HardwareDecoderError
 from edge.capture.picture import FrameScaler
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from conformance.numbered import SIZE, THING, number_of, place_of
+from scripted_model import ScriptedModel
 
 from edge.buffer.camera import CameraBuffer
 from edge.clock import VirtualClock
@@ -50,7 +51,7 @@ MANIFEST = Manifest.model_validate(
 _NOTHING = np.zeros(1, np.float32)
 
 
-class NumberReader:
+class NumberReader(ScriptedModel):
     """Stands in for `Model`: says "person" while the newest picture's number is wanted, and boxes the thing where that
     picture has it. ``read`` is the number by the moment at which the picture was taken."""
 

@@ -16,7 +16,9 @@ class Scripted:
     def __init__(self, *steps: StepResult) -> None:
         self.left = list(steps)
 
-    def step(self) -> StepResult:
+    is_computing = False
+
+    def step(self, *, wait: bool) -> StepResult:
         return self.left.pop(0) if self.left else StepResult()
 
     def finish(self, reason: str) -> list[Any]:

@@ -2,11 +2,15 @@
 
 A gate looks at a camera's own windows alone, in their order, so a recording is judged as the live camera was. What
 cannot be compared (another epoch, other masks, broken numbers) differs.
+
+What is the same but old is encoded anew, and then either becomes the reference (`set_reference`) or confirms the one
+there is (`confirm`), which later windows go on being compared with: many small steps never add up unseen.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from zlib import crc32
 
 import cv2
@@ -17,13 +21,27 @@ from edge.signal_change import DEFAULT_GATE_LIMITS, MIN_PEAK, BandLevels, BlockM
 from edge.types import F32, U8, Window
 
 _NOISE_RATE = 0.1  # of the noise by every pair
+_STAND_IN_RATE = 0.3  # the same for one picture that stood for several hops
+
+
+class Comparison(Enum):
+    """A window's pictures or sound against the reference: the same, the same as one that is too old, or different."""
+
+    SAME = auto()
+    EXPIRED = auto()
+    DIFFERENT = auto()
 
 
 @dataclass(slots=True)
 class _PictureReference:
-    """The pair that was last encoded: ``blocks`` u8[F,h,w,3], and what was true of it."""
+    """The pair that was last encoded: ``blocks`` u8[F,h,w,3], and what was true of it.
+
+    ``newest`` is the pair shown last, ``before`` u8[h,w,3] the newer picture of the one before it.
+    """
 
     blocks: U8
+    newest: U8
+    before: U8
     ok: tuple[bool, ...]
     seq: int
     epoch: int
@@ -40,46 +58,67 @@ class PictureGate:
         self._max_hops = max(1, round(limits.pictures_s / geometry.hop_s))
         self._linger = round(limits.linger_s / geometry.hop_s)
         self._means = BlockMeans(v.height, v.width, limits)
-        self._blocks = np.empty((v.frames, *self._means.shape), np.uint8)
+        self._shape = (v.frames, *self._means.shape)
         self._cameras: dict[str, _PictureReference] = {}
 
-    def has_changed(self, window: Window, frames: U8) -> bool:
-        """Whether ``frames`` u8[F,H,W,3] must be encoded; `set_reference` has to be told when they were."""
-        for ok, picture, blocks in zip(window.video_ok, frames, self._blocks, strict=True):
+    def compare(self, window: Window, frames: U8) -> Comparison:
+        """``frames`` u8[F,H,W,3] against the reference."""
+        last = self._cameras.get(window.camera)
+        is_new = last is None or last.epoch != window.media_end.epoch or last.ok != window.video_ok
+        if last is None:
+            last = self._cameras[window.camera] = self._new(window)
+        for ok, picture, blocks in zip(window.video_ok, frames, last.newest, strict=True):
             if ok:
                 self._means.reduce(picture, blocks)
-        last = self._cameras.get(window.camera)
-        if last is None or last.epoch != window.media_end.epoch or last.ok != window.video_ok:
-            return True
+        if all(window.video_ok):
+            self._update_noise(last, is_new=is_new)
+        if is_new:
+            return Comparison.DIFFERENT
         if not any(window.video_ok):
-            return False
-        if all(window.video_ok) and len(self._blocks) > 1:
-            last.noise += _NOISE_RATE * (pair_noise(self._blocks[-1], self._blocks[-2]) - last.noise)
-        limit = self._means.limit(last.noise)
-        if any(
-            self._means.differ(blocks, before, limit)
-            for ok, blocks, before in zip(window.video_ok, self._blocks, last.blocks, strict=True)
-            if ok
-        ):
+            return Comparison.SAME
+        if self._moves(window, last):
             last.moved = window.seq
-        age = window.seq - last.seq
-        is_old = not 0 < age < self._max_hops - _stagger(window.camera, self._max_hops)
-        return is_old or 0 <= window.seq - last.moved <= self._linger
+        age, most = window.seq - last.seq, self._max_hops - _stagger(window.camera, self._max_hops)
+        lingers = 0 <= window.seq - last.moved <= self._linger and not np.array_equal(last.newest, last.blocks)
+        if age <= 0 or lingers:
+            return Comparison.DIFFERENT
+        return Comparison.EXPIRED if age >= most else Comparison.SAME
 
     def set_reference(self, window: Window) -> None:
-        """What `has_changed` was last asked about is what later pictures are compared with."""
-        last = self._cameras.get(window.camera)
-        if last is None:
-            last = _PictureReference(
-                np.zeros_like(self._blocks), window.video_ok, window.seq, window.media_end.epoch, 0.0, -1 - self._linger
-            )
-            self._cameras[window.camera] = last
-        np.copyto(last.blocks, self._blocks)
+        """What the camera last showed is what later pictures are compared with."""
+        last = self._cameras[window.camera]
+        np.copyto(last.blocks, last.newest)
         last.ok, last.seq, last.epoch = window.video_ok, window.seq, window.media_end.epoch
+
+    def confirm(self, window: Window) -> None:
+        """The reference still holds at ``window``."""
+        self._cameras[window.camera].seq = window.seq
 
     def forget(self, camera: str) -> None:
         """Start ``camera`` anew."""
         self._cameras.pop(camera, None)
+
+    def _new(self, window: Window) -> _PictureReference:
+        blocks, newest, never = np.zeros(self._shape, np.uint8), np.zeros(self._shape, np.uint8), -1 - self._linger
+        return _PictureReference(blocks, newest, newest[-1].copy(), (), window.seq, window.media_end.epoch, 0.0, never)
+
+    def _update_noise(self, last: _PictureReference, *, is_new: bool) -> None:
+        """From the pair, or where one picture stands for both, from the picture before it."""
+        newest, other, rate = last.newest[-1], last.newest[0], _NOISE_RATE
+        if np.array_equal(newest, other):
+            other, rate = last.before, _STAND_IN_RATE
+        if not is_new and not np.array_equal(newest, other):
+            last.noise += rate * (pair_noise(newest, other) - last.noise)
+        np.copyto(last.before, newest)
+
+    def _moves(self, window: Window, last: _PictureReference) -> bool:
+        """Whether a picture differs from that of the reference by more than the camera's noise."""
+        limit = self._means.limit(last.noise)
+        return any(
+            self._means.differ(blocks, before, limit)
+            for ok, blocks, before in zip(window.video_ok, last.newest, last.blocks, strict=True)
+            if ok
+        )
 
 
 def _stagger(camera: str, hops: int) -> int:
@@ -91,7 +130,8 @@ def _stagger(camera: str, hops: int) -> int:
 class _AudioReference:
     """Rings of the window's hops, newest at ``at``, and the steady window that was last encoded (``level`` None: none).
 
-    ``mean``, ``top``, ``bottom`` f32[hops,bands] in dB; ``peak`` f32[hops]; ``hops`` hops since the media began.
+    ``mean``, ``top``, ``bottom`` f32[hops,bands] in dB; ``peak`` f32[hops]; ``hops`` hops since the media began. It is
+    old ``max_hops`` after it was ``encoded``.
     """
 
     mean: F32
@@ -99,6 +139,7 @@ class _AudioReference:
     bottom: F32
     peak: F32
     level: F32
+    max_hops: int
     loudest: float = 0.0
     steady: bool = False
     hops: int = 0
@@ -119,14 +160,15 @@ class AudioGate:
         rate, self._samples = geometry.audio.rate_hz, geometry.audio.samples
         self._limits = limits
         self._max_hops = max(1, round(limits.sound_s / geometry.hop_s))
+        self._confirmed_hops = max(1, round(limits.confirmed_s / geometry.hop_s))
         self._hop = min(round(rate * geometry.hop_s), self._samples)
         self._hops = -(-self._samples // self._hop)
         self._spectra = BandLevels(rate, self._hop)
         self._rise, self._fall, self._mean = self._spectra.tolerances(limits)
         self._cameras: dict[str, _AudioReference] = {}
 
-    def has_changed(self, window: Window, samples: F32) -> bool:
-        """Whether ``samples`` f32[N] must be encoded; `set_reference` has to be told when they were."""
+    def compare(self, window: Window, samples: F32) -> Comparison:
+        """``samples`` f32[N] against the reference."""
         sound = self._cameras.get(window.camera)
         if sound is None:
             sound = self._cameras[window.camera] = self._new()
@@ -136,21 +178,28 @@ class AudioGate:
             sound.hops = 0
         sound.seq, sound.epoch, sound.ok = window.seq, window.media_end.epoch, window.audio_ok
         if absent:
-            return not (follows and sound.encoded >= 0)
+            return Comparison.SAME if follows and sound.encoded >= 0 else Comparison.DIFFERENT
         self._add_hop(sound, samples)
         if sound.hops < self._hops or not sound.steady or window.audio_ok < 1:
-            return True
-        return window.seq - sound.encoded >= self._max_hops or not self._is_steady(sound, sound.level, sound.loudest)
+            return Comparison.DIFFERENT
+        if not self._is_steady(sound, sound.level, sound.loudest):
+            return Comparison.DIFFERENT
+        return Comparison.EXPIRED if window.seq - sound.encoded >= sound.max_hops else Comparison.SAME
 
     def set_reference(self, window: Window) -> None:
-        """What `has_changed` was last asked about for this camera is what later sound is compared with."""
+        """What the camera last let hear is what later sound is compared with."""
         sound = self._cameras[window.camera]
-        sound.encoded = window.seq
+        sound.encoded, sound.max_hops = window.seq, self._max_hops
         sound.steady = False
         if sound.hops >= self._hops:
             np.mean(sound.mean, axis=0, out=sound.level)
             sound.loudest = float(sound.peak.min())  # of hops: a click in one of them is not what the others are like
             sound.steady = self._is_steady(sound, sound.level, sound.loudest)
+
+    def confirm(self, window: Window) -> None:
+        """The reference still holds at ``window``; the next time it is old after twice as long."""
+        sound = self._cameras[window.camera]
+        sound.encoded, sound.max_hops = window.seq, min(2 * sound.max_hops, self._confirmed_hops)
 
     def forget(self, camera: str) -> None:
         """Start ``camera`` anew."""
@@ -159,7 +208,8 @@ class AudioGate:
     def _new(self) -> _AudioReference:
         rings = [np.zeros((self._hops, self._spectra.bands), np.float32) for _ in range(3)]
         nothing, level = np.zeros(self._hops, np.float32), np.zeros(self._spectra.bands, np.float32)
-        return _AudioReference(rings[0], rings[1], rings[2], nothing, level, encoded=-1, seq=-2)
+        mean, top, bottom = rings
+        return _AudioReference(mean, top, bottom, nothing, level, self._max_hops, encoded=-1, seq=-2)
 
     def _add_hop(self, sound: _AudioReference, samples: F32) -> None:
         at = sound.hops % self._hops

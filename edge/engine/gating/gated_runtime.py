@@ -1,129 +1,198 @@
-"""The model in parts, each run only for the cameras whose input to it changed; for the others its answers are kept.
+"""The model in parts, each run only for a camera whose input to it changed; else its kept output stands.
+
+`GatedRuntime.judge` decides on the engine's thread, `GatedRuntime.run` computes on any; a camera has one row at a time.
 
 Whether a camera's last scores lie so near a threshold that its parts are encoded whatever they show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from edge.engine.contract import Array
-from edge.engine.gating.change_gates import AudioGate, PictureGate
+from edge.engine.gating.caches import AnswerInputs, PartCache
+from edge.engine.gating.change_gates import AudioGate, Comparison, PictureGate
 from edge.engine.manifest import Manifest
 from edge.engine.runtime import PartsRuntime
 from edge.metrics import Metrics
 from edge.signal_change import DEFAULT_GATE_LIMITS, GateLimits
 from edge.types import F32, Window
 
-_PARTS = {"vision": "video", "audio": "audio"}
+_MODALITIES = ("video", "audio")
 
 
-@dataclass(slots=True)
-class _FeatureCache:
-    """A part's answers by camera, and whose answers lie in each row of the runtime's own buffers."""
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """What is to be computed for ``window``: a part whose input is the same is not encoded."""
 
-    rows: Mapping[str, Array]
-    owner: list[str | None]
-    cameras: dict[str, dict[str, Array]] = field(default_factory=dict)
+    window: Window
+    vision: Comparison
+    audio: Comparison
 
-    def store(self, window: Window) -> None:
-        """The row was computed for ``window``."""
-        cached = self.cameras.get(window.camera)
-        if cached is None:
-            cached = self.cameras[window.camera] = {name: np.empty_like(a[0]) for name, a in self.rows.items()}
-        for name, array in self.rows.items():
-            cached[name][...] = array[window.row]
-        self._set_owner(window)
+    @property
+    def is_trial(self) -> bool:
+        """Whether something is encoded, and only because it is old: what is kept stands unless the answer moves."""
+        found = (self.vision, self.audio)
+        return Comparison.EXPIRED in found and Comparison.DIFFERENT not in found
 
-    def restore(self, window: Window) -> None:
-        """Have the row hold what was kept of the window's camera."""
-        if self.owner[window.row] == window.camera:
-            return
-        for name, cached in self.cameras[window.camera].items():
-            self.rows[name][window.row] = cached
-        self._set_owner(window)
+    @property
+    def encodes_vision(self) -> bool:
+        """Whether the pictures are encoded."""
+        return self.vision is not Comparison.SAME
 
-    def forget(self, camera: str) -> None:
-        """Drop what was kept of ``camera``."""
-        self.cameras.pop(camera, None)
-        self.owner = [None if owner == camera else owner for owner in self.owner]
-
-    def _set_owner(self, window: Window) -> None:
-        """Only the newest row of a camera is its own: others hold what was true earlier."""
-        for row, owner in enumerate(self.owner):
-            if owner == window.camera:
-                self.owner[row] = None
-        self.owner[window.row] = window.camera
+    @property
+    def encodes_audio(self) -> bool:
+        """Whether the sound is encoded."""
+        return self.audio is not Comparison.SAME
 
 
 class GatedRuntime:
-    """Decides, runs and counts; one for each runtime, on its thread."""
+    """Decides, runs and counts; one for each runtime."""
 
     def __init__(
         self, runtime: PartsRuntime, manifest: Manifest, metrics: Metrics, limits: GateLimits = DEFAULT_GATE_LIMITS
     ) -> None:
-        self._runtime, self._metrics = runtime, metrics
+        self._runtime, self._metrics, self._limits = runtime, metrics, limits
         self._pictures = PictureGate(manifest.geometry, limits)
         self._sound = AudioGate(manifest.geometry, limits)
         self._uncertainty = UncertaintyGate(uncertainty_bounds(manifest, limits.doubt))
-        self._vision_cache = _FeatureCache(runtime.vision_features, [None] * runtime.max_batch)
-        self._audio_cache = _FeatureCache(runtime.audio_features, [None] * runtime.max_batch)
+        rows = runtime.max_batch
+        self._vision = PartCache(runtime.vision_features, [None] * rows)
+        self._audio = PartCache(runtime.audio_features, [None] * rows)
+        self._answers = PartCache(runtime.outputs, [None] * rows)
+        rest = [runtime.inputs[name] for name in runtime.fusion_inputs if name in runtime.inputs]
+        self._answer_inputs = AnswerInputs(rest, (self._vision, self._audio))
 
-    def run(self, windows: Sequence[Window]) -> Mapping[str, Array]:
-        """The answers of all rows up to the last of ``windows``."""
-        stage = self._metrics.stage
-        with stage("gate"):
-            vision_windows, audio_windows = self._changed(windows)
-        with stage("vision"):
-            self._runtime.run_vision(window.row for window in vision_windows)
-        with stage("audio"):
-            self._runtime.run_audio(window.row for window in audio_windows)
-        self._fill_rows("vision", self._vision_cache, windows, vision_windows)
-        self._fill_rows("audio", self._audio_cache, windows, audio_windows)
-        with stage("fusion"):
-            return self._runtime.run_fusion(max(window.row for window in windows) + 1)
-
-    def _changed(self, windows: Sequence[Window]) -> tuple[list[Window], list[Window]]:
-        """The windows whose pictures, and those whose sound, are to be encoded anew; they are references from now."""
-        inputs = self._runtime.inputs
-        vision_windows: list[Window] = []
-        audio_windows: list[Window] = []
-        for window in windows:
+    def judge(self, window: Window) -> RowPlan:
+        """What of the window's row must be encoded anew."""
+        with self._metrics.stage("gate"):
+            inputs, row = self._runtime.inputs, window.row
             uncertain = self._uncertainty.uncertain_modalities(window.camera)
-            if self._pictures.has_changed(window, inputs["frames"][window.row]) or (
-                "video" in uncertain and any(window.video_ok)
-            ):
-                self._pictures.set_reference(window)
-                vision_windows.append(window)
-            if self._sound.has_changed(window, inputs["audio"][window.row]) or (
-                "audio" in uncertain and window.audio_ok > 0
-            ):
-                self._sound.set_reference(window)
-                audio_windows.append(window)
-        return vision_windows, audio_windows
+            vision = self._pictures.compare(window, inputs["frames"][row])
+            audio = self._sound.compare(window, inputs["audio"][row])
+            if "video" in uncertain and any(window.video_ok):
+                vision = Comparison.DIFFERENT
+            if "audio" in uncertain and window.audio_ok > 0:
+                audio = Comparison.DIFFERENT
+            return RowPlan(window, vision, audio)
 
-    def update(self, window: Window, outputs: Mapping[str, Array]) -> None:
-        """What came out for ``window``."""
-        self._uncertainty.update(window.camera, outputs["logits"][window.row])
+    def run(self, plan: RowPlan) -> tuple[Mapping[str, Array], bool]:
+        """The runtime's outputs, with the answer in the row, and whether it is the camera's last one bit for bit."""
+        stands, ran = self._try(plan) if plan.is_trial else self._renew(plan)
+        for part, was_run in (("vision", plan.encodes_vision), ("audio", plan.encodes_audio), ("fusion", ran)):
+            counter = self._metrics.encoded if was_run else self._metrics.reused
+            counter.labels(plan.window.camera, part).inc()
+        return self._runtime.outputs, stands
+
+    def update(self, window: Window) -> None:
+        """The answer in the window's row was found to be sound."""
+        self._uncertainty.update(window.camera, self._runtime.outputs["logits"][window.row])
 
     def forget(self, camera: str) -> None:
         """Encode what ``camera`` shows next."""
-        for of_camera in (self._pictures, self._sound, self._uncertainty, self._vision_cache, self._audio_cache):
+        for of_camera in (self._pictures, self._sound, self._uncertainty, self._vision, self._audio, self._answers):
             of_camera.forget(camera)
+        self._answer_inputs.forget(camera)
 
-    def _fill_rows(self, part: str, cache: _FeatureCache, windows: Sequence[Window], ran: Sequence[Window]) -> None:
-        fresh = {window.row for window in ran}
-        for window in windows:
-            if window.row in fresh:
-                cache.store(window)
-                self._metrics.encoded.labels(window.camera, part).inc()
-        for window in windows:
-            if window.row not in fresh:
+    def _renew(self, plan: RowPlan) -> tuple[bool, bool]:
+        """What was encoded replaces what was kept. Whether the last answer stands, and whether the fusion ran."""
+        self._encode(plan)
+        self._keep_encoded(plan)
+        stands = self._fuse(plan.window)
+        return stands, not stands
+
+    def _try(self, plan: RowPlan) -> tuple[bool, bool]:
+        """Encode anew, and keep what was kept before unless the answer moves by it; results as of `_renew`."""
+        window = plan.window
+        stands = self._fuse(window)
+        self._encode(plan)
+        encoded = [cache for cache, was in self._encoded(plan) if was]
+        if all(cache.is_as_kept(window) for cache in encoded):
+            self._confirm(plan)
+            return stands, not stands
+        if self._moves_little(plan):
+            self._confirm(plan)
+            return stands, True
+        self._keep_encoded(plan)
+        self._answers.store(window)
+        self._answer_inputs.note(window)
+        return False, True
+
+    def _moves_little(self, plan: RowPlan) -> bool:
+        """Run the fusion on what was encoded, and compare its answer with the one that is kept."""
+        window, outputs = plan.window, self._runtime.outputs
+        kept = {name: outputs[name][window.row].copy() for name in ("logits", "embedding")}
+        for cache, was_encoded in self._encoded(plan):
+            if not was_encoded:
                 cache.restore(window)
-                self._metrics.reused.labels(window.camera, part).inc()
+        self._run_fusion(window)
+        return self._is_near(kept, {name: outputs[name][window.row] for name in kept})
+
+    def _encoded(self, plan: RowPlan) -> tuple[tuple[PartCache, bool], ...]:
+        return (self._vision, plan.encodes_vision), (self._audio, plan.encodes_audio)
+
+    def _encode(self, plan: RowPlan) -> None:
+        """Run the parts whose input is not the same."""
+        row = plan.window.row
+        if plan.encodes_vision:
+            self._vision.overwrite(row)
+            with self._metrics.stage("vision"):
+                self._runtime.run_vision([row])
+        if plan.encodes_audio:
+            self._audio.overwrite(row)
+            with self._metrics.stage("audio"):
+                self._runtime.run_audio([row])
+
+    def _keep_encoded(self, plan: RowPlan) -> None:
+        if plan.encodes_vision:
+            self._vision.store(plan.window)
+            self._pictures.set_reference(plan.window)
+        if plan.encodes_audio:
+            self._audio.store(plan.window)
+            self._sound.set_reference(plan.window)
+
+    def _confirm(self, plan: RowPlan) -> None:
+        """Have the row hold what was kept before."""
+        if plan.encodes_vision:
+            self._pictures.confirm(plan.window)
+        if plan.encodes_audio:
+            self._sound.confirm(plan.window)
+        for cache in (self._vision, self._audio, self._answers):
+            cache.restore(plan.window)
+
+    def _fuse(self, window: Window) -> bool:
+        """The answer of what is kept; whether it is the last one, so that nothing was run."""
+        if self._answer_inputs.are_as_before(window):
+            self._answers.restore(window)
+            return True
+        self._vision.restore(window)
+        self._audio.restore(window)
+        self._run_fusion(window)
+        self._answers.store(window)
+        self._answer_inputs.note(window)
+        return False
+
+    def _run_fusion(self, window: Window) -> None:
+        self._answers.overwrite(window.row)
+        with self._metrics.stage("fusion"):
+            self._runtime.run_fusion([window.row])
+
+    def _is_near(self, kept: Mapping[str, Array], new: Mapping[str, Array]) -> bool:
+        """NaN is near nothing."""
+        moved = np.abs(_probability(new["logits"]) - _probability(kept["logits"]))
+        turned = float(np.linalg.norm(new["embedding"] - kept["embedding"]))
+        return (
+            bool((moved <= self._limits.probability).all())
+            and turned <= self._limits.embedding
+            and not self._uncertainty.find(new["logits"])
+        )
+
+
+def _probability(logits: Array) -> Array:
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
 
 
 def uncertainty_bounds(manifest: Manifest, share: float) -> dict[str, Array]:
@@ -134,7 +203,7 @@ def uncertainty_bounds(manifest: Manifest, share: float) -> dict[str, Array]:
         span = np.stack([_logit(leave * (1 - share)), _logit(enter + (1 - enter) * share)]).astype(np.float32)
     return {
         modality: np.where([modality in label.modalities for label in manifest.labels], span, np.nan)
-        for modality in _PARTS.values()
+        for modality in _MODALITIES
     }
 
 
@@ -156,7 +225,11 @@ class UncertaintyGate:
 
     def update(self, camera: str, logits: F32) -> None:
         """The newest logits f32[C]."""
-        self._uncertain[camera] = frozenset(
+        self._uncertain[camera] = self.find(logits)
+
+    def find(self, logits: F32) -> frozenset[str]:
+        """The modalities of which a label is in doubt by ``logits`` f32[C]."""
+        return frozenset(
             modality
             for modality, (low, high) in self._thresholds.items()
             if bool(((logits > low) & (logits < high)).any())

@@ -1,0 +1,250 @@
+"""Decodes a camera's pictures on demand: key pictures alone while nothing happens, all of them when something does.
+
+Packets since the last key picture are kept. What wakes the camera has them decoded after the fact, so that its windows
+come late by at most a group of pictures and none is lost; when the next key picture shows nothing new, they are told
+of as pictures like the one before (`SkippedPictures`). Runs on the capture thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge.capture.normaliser import MediaNormaliser
+from edge.capture.wake_policy import (
+    DEFAULT_WAKE_LIMITS,
+    PacketSizes,
+    PictureReference,
+    WakeLimits,
+    WakePolicy,
+)
+from edge.demand import DecodeState, PictureDemand, WakeReason
+from edge.engine.manifest import Geometry
+from edge.metrics import Metrics
+from edge.signal_change import SoundOnset
+from edge.types import NS_PER_S, AudioChunk, Frame, MediaItem
+
+_BREAK_NS = NS_PER_S // 2
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPacket:
+    """A picture's packet that is not decoded yet: its ``av.Packet``, pts on the source's axis, and arrival."""
+
+    packet: Any
+    pts_ns: int
+    arrival_ns: int
+
+
+class OnDemandDecoder:
+    """Decides, keeps and decodes; one for the life of a source.
+
+    ``decode`` turns a packet into pictures, ``None`` into those that the decoder still holds, after which it starts
+    over; it counts and swallows what cannot be decoded. ``emit`` turns one picture into items; ``pts_of`` is its time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        geometry: Geometry,
+        demand: PictureDemand,
+        normaliser: MediaNormaliser,
+        metrics: Metrics,
+        decode: Callable[[Any], list[Any]],
+        emit: Callable[[Any], Iterator[MediaItem]],
+        pts_of: Callable[[Any], int],
+        limits: WakeLimits = DEFAULT_WAKE_LIMITS,
+    ) -> None:
+        self._name, self._demand, self._normaliser = name, demand, normaliser
+        self._decode, self._emit, self._pts_of, self._limits = decode, emit, pts_of, limits
+        self._policy = WakePolicy(limits)
+        self._reference = PictureReference(geometry.video.height, geometry.video.width)
+        self._sizes = PacketSizes(limits)
+        self._onset = SoundOnset(geometry.audio.rate_hz, round(geometry.audio.rate_hz * geometry.hop_s))
+        self._skipped = metrics.skipped_pictures.labels(name)
+        self._wakes = {reason: metrics.wakes.labels(name, reason.value) for reason in WakeReason}
+        self._awake = metrics.awake.labels(name)
+        self._kept: list[KeptPacket] = []
+        self._kept_bytes = 0
+        self._keys = 0
+        self._changed_ns = 0
+        self._publish()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether packets are kept and not decoded."""
+        return self._policy.state is DecodeState.QUIET
+
+    def open(self) -> None:
+        """Begin a connection."""
+        self._drop_kept()
+        self._policy.restart(WakeReason.START)
+        self._reference.forget()
+        self._publish()
+
+    def add(self, kept: KeptPacket) -> Iterator[MediaItem]:
+        """The next packet with a picture."""
+        packet, policy = kept.packet, self._policy
+        is_key = bool(packet.is_keyframe)
+        self._demand.packet_ns = kept.arrival_ns
+        policy.add_packet(kept.pts_ns, is_key=is_key)
+        if is_key:
+            self._publish()
+        has_jumped = not is_key and self._sizes.jump(kept.pts_ns, packet.size)
+        if self.is_quiet:
+            self._demand.settle()
+            reason = self._demand.wanted(kept.arrival_ns) or (WakeReason.PACKET_SIZE if has_jumped else None)
+            yield from self._add_quiet(kept, reason, is_key=is_key)
+        elif is_key and self._may_sleep(kept.arrival_ns):
+            yield from self._fall_quiet(kept)
+        else:
+            yield from self._decode_now(kept)
+
+    def _may_sleep(self, now_ns: int) -> bool:
+        """Whether neither picture nor sound nor anybody's demand speaks against it."""
+        if not self._policy.may_sleep(now_ns):
+            return False
+        self._demand.settle()
+        reason, until_ns = self._demand.latest()
+        self._policy.keep_awake(reason, min(until_ns, now_ns))
+        return self._policy.may_sleep(now_ns)
+
+    def add_sound(self, chunk: AudioChunk) -> Iterator[MediaItem]:
+        """Listen to a chunk of the source's own sound; what its onset wakes."""
+        if self._onset.rises(chunk.samples):
+            self._policy.keep_awake(WakeReason.SOUND, chunk.arrival_ns)
+            yield from self.wake(WakeReason.SOUND)
+
+    def look(self, now_ns: int) -> Iterator[MediaItem]:
+        """Whether somebody asked for pictures meanwhile; what that wakes."""
+        reason = self._demand.wanted(now_ns) if self.is_quiet else None
+        if reason is not None:
+            self._policy.keep_awake(reason, now_ns)
+            yield from self.wake(reason)
+
+    def wake(self, reason: WakeReason) -> Iterator[MediaItem]:
+        """Decode what is kept, after the fact, and everything from now on; nothing when the camera is awake."""
+        if not self.is_quiet:
+            return
+        self._wakes[reason].inc()
+        self._policy.state, self._policy.reason = DecodeState.WAKING, reason
+        self._publish()
+        kept = self._kept
+        self._drop_kept()
+        yield from self._catch_up(kept)
+        self._policy.state = DecodeState.AWAKE
+        self._publish()
+
+    def end(self) -> Iterator[MediaItem]:
+        """The connection, the recording or its clock breaks: what is kept, after the fact; then everything anew."""
+        yield from self.wake(WakeReason.BREAK)
+        self._policy.restart(WakeReason.BREAK)
+        self._publish()
+
+    def _catch_up(self, kept: list[KeptPacket]) -> Iterator[MediaItem]:
+        """The pictures of ``kept`` after its first one, a key picture that was told of."""
+        ready_ns = max((one.arrival_ns for one in kept), default=0)
+        for one in kept:
+            for frame in self._decode(one.packet):
+                if self._pts_of(frame) > kept[0].pts_ns:
+                    with self._normaliser.late(one.arrival_ns, ready_ns):
+                        yield from self._told(frame, one.arrival_ns)
+
+    def _decode_now(self, kept: KeptPacket) -> Iterator[MediaItem]:
+        for frame in self._decode(kept.packet):
+            yield from self._told(frame, kept.arrival_ns)
+
+    def _told(self, frame: Any, arrival_ns: int) -> Iterator[MediaItem]:
+        """The items of a picture; one that differs from the reference keeps the camera awake."""
+        for item in self._emit(frame):
+            if isinstance(item, Frame):
+                self._look(item, arrival_ns)
+            yield item
+
+    def _look(self, frame: Frame, arrival_ns: int) -> None:
+        if self._reference.moves(frame.image):
+            self._policy.keep_awake(WakeReason.PICTURE, arrival_ns)
+            self._changed_ns = arrival_ns
+            self._sizes.discard()
+        elif arrival_ns - self._changed_ns >= NS_PER_S:
+            self._sizes.confirm()
+
+    def _fall_quiet(self, kept: KeptPacket) -> Iterator[MediaItem]:
+        """From this key picture on, unless it differs or cannot be decoded."""
+        for frame in self._decode(None):
+            yield from self._told(frame, kept.arrival_ns)
+        frame = self._decode_key(kept.packet)
+        if frame is None or self._reference.settle(self._normaliser.scaled(frame)):
+            self._policy.keep_awake(WakeReason.DAMAGED if frame is None else WakeReason.PICTURE, kept.arrival_ns)
+            yield from self._decode_now(kept)
+            return
+        self._policy.state = DecodeState.QUIET
+        self._publish()
+        yield from self._emit(frame)
+        self._keep(kept)
+
+    def _add_quiet(self, kept: KeptPacket, reason: WakeReason | None, *, is_key: bool) -> Iterator[MediaItem]:
+        last = self._kept[-1] if self._kept else None
+        if reason is None and last is not None and not abs(kept.pts_ns - last.pts_ns) <= _BREAK_NS:
+            reason = WakeReason.BREAK
+        if reason is None and not is_key:
+            if self._kept_bytes + kept.packet.size > self._limits.most_bytes:
+                reason = WakeReason.OVERFLOW
+            elif self._policy.is_overdue(kept.pts_ns):
+                reason = WakeReason.KEY_LATE
+        if reason is WakeReason.BREAK:
+            yield from self.end()
+            yield from self._decode_now(kept)
+        elif reason is not None:
+            self._policy.keep_awake(reason, kept.arrival_ns)
+            yield from self.wake(reason)
+            yield from self._decode_now(kept)
+        elif is_key:
+            yield from self._add_key(kept)
+        elif self._kept and kept.pts_ns > self._kept[0].pts_ns:  # not a picture before the key picture
+            self._keep(kept)
+
+    def _add_key(self, kept: KeptPacket) -> Iterator[MediaItem]:
+        """A key picture while quiet: look at it, or take it as one more like the last under load."""
+        self._keys += 1
+        if self._keys % self._demand.key_stride:
+            yield from self._skip(kept.arrival_ns, [kept])
+            self._keep(kept)
+            return
+        frame = self._decode_key(kept.packet)
+        reason = WakeReason.DAMAGED if frame is None else None
+        if frame is not None and self._reference.key_differs(self._normaliser.scaled(frame)):
+            reason = WakeReason.PICTURE
+        if reason is not None:
+            self._policy.keep_awake(reason, kept.arrival_ns)
+            yield from self.wake(reason)
+            yield from self._decode_now(kept)
+            return
+        self._sizes.confirm()
+        yield from self._skip(kept.arrival_ns)
+        yield from self._emit(frame)
+        self._keep(kept)
+
+    def _skip(self, ready_ns: int, more: Sequence[KeptPacket] = ()) -> Iterator[MediaItem]:
+        """Tell of the kept pictures after the first as like it."""
+        skipped = [*self._kept[1:], *more]
+        self._drop_kept()
+        self._skipped.inc(len(skipped))
+        yield from self._normaliser.skip_pictures([(one.pts_ns, one.arrival_ns) for one in skipped], ready_ns)
+
+    def _decode_key(self, packet: Any) -> Any | None:
+        """A key picture decoded alone; None when that gives no whole picture. The decoder starts over after it."""
+        frames = [*self._decode(packet), *self._decode(None)]
+        return frames[0] if frames and not frames[0].is_corrupt else None
+
+    def _keep(self, kept: KeptPacket) -> None:
+        self._kept.append(kept)
+        self._kept_bytes += kept.packet.size
+
+    def _drop_kept(self) -> None:
+        self._kept, self._kept_bytes = [], 0
+
+    def _publish(self) -> None:
+        self._demand.status = self._policy.status
+        self._awake.set(float(self._policy.state is not DecodeState.QUIET))

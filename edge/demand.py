@@ -1,0 +1,137 @@
+"""Who wants a camera's pictures decoded: asked for from any thread, answered by the camera's capture thread.
+
+A quiet camera's key pictures alone are decoded (`edge.capture.on_demand`). What asks for more does so here; what the
+capture thread does about it is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from edge.threads import WakeEvent
+from edge.types import NS_PER_S
+
+
+class DecodeState(str, Enum):
+    """Which of a camera's pictures are decoded: key pictures alone, those kept (after the fact), or all."""
+
+    QUIET = "quiet"
+    WAKING = "waking"
+    AWAKE = "awake"
+
+
+class WakeReason(str, Enum):
+    """Why all of a camera's pictures are decoded.
+
+    The first nine pass; ``is_lasting`` reasons hold as long as the stream is what it is.
+    """
+
+    START = "start"
+    PICTURE = "picture"
+    PACKET_SIZE = "packet_size"
+    SOUND = "sound"
+    DOUBT = "doubt"
+    EVENT = "event"
+    RULE = "rule"
+    PAGE = "page"
+    CAMERA = "camera"
+    BREAK = "break"
+    DAMAGED = "damaged"
+    KEY_LATE = "key_late"
+    OVERFLOW = "overflow"
+    KEYS_APART = "keys_apart"
+    ALL_KEYS = "all_keys"
+    NO_TIMES = "no_times"
+    SWITCHED_OFF = "switched_off"
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is a property of the stream or of the configuration."""
+        return self in _LASTING
+
+    @property
+    def text(self) -> str:
+        """A sentence for people."""
+        return _TEXTS[self]
+
+
+_LASTING = {WakeReason.KEYS_APART, WakeReason.ALL_KEYS, WakeReason.NO_TIMES, WakeReason.SWITCHED_OFF}
+_TEXTS: Mapping[WakeReason, str] = {
+    WakeReason.START: "it has just begun",
+    WakeReason.PICTURE: "its picture changes",
+    WakeReason.PACKET_SIZE: "its encoded pictures grew",
+    WakeReason.SOUND: "its sound rose",
+    WakeReason.DOUBT: "a label is in doubt",
+    WakeReason.EVENT: "an event is open",
+    WakeReason.RULE: "a rule follows something in the picture",
+    WakeReason.PAGE: "somebody looks at it",
+    WakeReason.CAMERA: "the camera reports motion",
+    WakeReason.BREAK: "its clock broke",
+    WakeReason.DAMAGED: "a picture could not be decoded",
+    WakeReason.KEY_LATE: "a key picture is overdue",
+    WakeReason.OVERFLOW: "its packets need too much memory",
+    WakeReason.KEYS_APART: "its key pictures lie more than 2 s apart; set the camera's key frame (I-frame, GOP) "
+    "interval to 1 or 2 s and switch smart codecs off, and a quiet picture costs a fifth",
+    WakeReason.ALL_KEYS: "every picture is a key picture (MJPEG); with H.264 or H.265 a quiet picture costs a fifth",
+    WakeReason.NO_TIMES: "its packets carry no time",
+    WakeReason.SWITCHED_OFF: "decoding is set to all",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeStatus:
+    """What the capture thread does: ``reason`` is why it is awake, or why it last was; ``group_s`` the distance of
+    the last two key pictures, None before the second."""
+
+    state: DecodeState
+    reason: WakeReason
+    group_s: float | None = None
+
+
+class PictureDemand:
+    """One camera's demand for pictures. Times are those of arrival, local monotonic ns.
+
+    ``key_stride``: of a quiet camera every so many-th key picture is looked at (1 unless the box is too slow).
+    """
+
+    HOLD_NS = 3 * NS_PER_S
+    """How much longer windows wait for pictures that are held back: a group of pictures, and time to decode it."""
+
+    def __init__(self) -> None:
+        self.status = DecodeStatus(DecodeState.AWAKE, WakeReason.START)
+        self.wake = WakeEvent()
+        self.key_stride = 1
+        self.packet_ns: int | None = None
+        """Arrival of the newest packet with a picture, decoded or not."""
+        self.settle: Callable[[], None] = lambda: None
+        """Called before a decision: returns when all that was delivered was answered. Live cameras do not wait."""
+        self._until_ns: dict[WakeReason, int] = {}
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether all pictures are decoded."""
+        return self.status.state is DecodeState.AWAKE
+
+    @property
+    def hold_ns(self) -> int:
+        """How much longer than usual windows wait for pictures now."""
+        return 0 if self.is_awake else self.HOLD_NS
+
+    def want(self, reason: WakeReason, until_ns: int) -> None:
+        """Ask for all pictures that arrive before ``until_ns``, and for those of the current group; from any thread."""
+        if until_ns > self._until_ns.get(reason, until_ns - 1):
+            self._until_ns[reason] = until_ns
+            if not self.is_awake:
+                self.wake.set()
+
+    def wanted(self, now_ns: int) -> WakeReason | None:
+        """Why pictures are wanted at ``now_ns``; None when they are not."""
+        reason, until_ns = self.latest()
+        return reason if until_ns > now_ns else None
+
+    def latest(self) -> tuple[WakeReason, int]:
+        """The reason that asks for pictures longest, and until when."""
+        asked = self._until_ns.copy()
+        return max(asked.items(), key=lambda one: one[1], default=(WakeReason.START, -(1 << 62)))
