@@ -6,7 +6,7 @@ capture thread does about it is read here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -105,6 +105,8 @@ class PictureDemand:
         self.key_stride = 1
         self.packet_ns: int | None = None
         """Arrival of the newest packet with a picture, decoded or not."""
+        self.settle: Callable[[], None] = lambda: None
+        """Called before a decision: returns when all that was delivered was answered. Live cameras do not wait."""
         self._until_ns: dict[WakeReason, int] = {}
 
     @property
@@ -125,5 +127,11 @@ class PictureDemand:
                 self.wake.set()
 
     def wanted(self, now_ns: int) -> WakeReason | None:
-        """The first reason why pictures are wanted at ``now_ns``."""
-        return next((reason for reason, until_ns in self._until_ns.copy().items() if until_ns > now_ns), None)
+        """Why pictures are wanted at ``now_ns``; None when they are not."""
+        reason, until_ns = self.latest()
+        return reason if until_ns > now_ns else None
+
+    def latest(self) -> tuple[WakeReason, int]:
+        """The reason that asks for pictures longest, and until when."""
+        asked = self._until_ns.copy()
+        return max(asked.items(), key=lambda one: one[1], default=(WakeReason.START, -(1 << 62)))

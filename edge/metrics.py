@@ -72,11 +72,11 @@ class Metrics:
         )
         self.infer_s = latency("edge_infer_seconds", "One call of the model", buckets=_LATENCY_S, registry=r)
         self.encoded = Counter(
-            "edge_encoded", "Windows whose pictures or sound went through the model", ["camera", "part"], registry=r
+            "edge_encoded", "Windows for which a part of the model was run", ["camera", "part"], registry=r
         )
         self.reused = Counter(
             "edge_reused",
-            "Windows whose pictures or sound were as before, and not computed again",
+            "Windows for which a part of the model was not run: its input was as before",
             ["camera", "part"],
             registry=r,
         )

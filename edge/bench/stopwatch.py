@@ -28,7 +28,7 @@ from edge.metrics import Metrics, Stage
 
 STAGES: tuple[str, ...] = (*get_args(Stage), "other")
 """In the order in which the data flows."""
-THREADS = {"capture": "decode", "engine": "detect", "evidence": "evidence", "describer": "evidence",
+THREADS = {"capture": "decode", "engine": "detect", "model": "model", "evidence": "evidence", "describer": "evidence",
            "publish": "publish", "paho": "publish"}  # fmt: skip
 """Beginnings of thread names -> the stage of what their thread does outside of all stages."""
 

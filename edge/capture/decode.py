@@ -245,7 +245,7 @@ class ContainerDecoder:
     def _pts_of(self, frame: Any, stream: Stream) -> int:
         if frame.pts is None:
             return self._normaliser.expected_ns(stream)
-        return _ns(frame.pts, frame.time_base) + self._shift_ns
+        return _ns(frame.pts, frame.time_base or self._video.time_base) + self._shift_ns  # drained ones have none
 
 
 def streams_of(container: Any) -> tuple[Any | None, Any | None]:

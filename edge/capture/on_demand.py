@@ -89,19 +89,26 @@ class OnDemandDecoder:
         is_key = bool(packet.is_keyframe)
         self._demand.packet_ns = kept.arrival_ns
         policy.add_packet(kept.pts_ns, is_key=is_key)
-        is_usual = self.is_quiet or kept.arrival_ns - self._changed_ns >= NS_PER_S
-        has_jumped = not is_key and self._sizes.jumps(kept.pts_ns, packet.size, is_usual=is_usual)
-        reason = self._demand.wanted(kept.arrival_ns)
-        if reason is None and has_jumped and self.is_quiet:
-            reason = WakeReason.PACKET_SIZE
-        if reason is not None:
-            policy.keep_awake(reason, kept.arrival_ns)
+        if is_key:
+            self._publish()
+        has_jumped = not is_key and self._sizes.jump(kept.pts_ns, packet.size)
         if self.is_quiet:
+            self._demand.settle()
+            reason = self._demand.wanted(kept.arrival_ns) or (WakeReason.PACKET_SIZE if has_jumped else None)
             yield from self._add_quiet(kept, reason, is_key=is_key)
-        elif is_key and policy.may_sleep(kept.arrival_ns):
+        elif is_key and self._may_sleep(kept.arrival_ns):
             yield from self._fall_quiet(kept)
         else:
             yield from self._decode_now(kept)
+
+    def _may_sleep(self, now_ns: int) -> bool:
+        """Whether neither picture nor sound nor anybody's demand speaks against it."""
+        if not self._policy.may_sleep(now_ns):
+            return False
+        self._demand.settle()
+        reason, until_ns = self._demand.latest()
+        self._policy.keep_awake(reason, min(until_ns, now_ns))
+        return self._policy.may_sleep(now_ns)
 
     def add_sound(self, chunk: AudioChunk) -> Iterator[MediaItem]:
         """Listen to a chunk of the source's own sound; what its onset wakes."""
@@ -130,8 +137,10 @@ class OnDemandDecoder:
         self._publish()
 
     def end(self) -> Iterator[MediaItem]:
-        """The connection or recording ends: what is kept, after the fact."""
+        """The connection, the recording or its clock breaks: what is kept, after the fact; then everything anew."""
         yield from self.wake(WakeReason.BREAK)
+        self._policy.restart(WakeReason.BREAK)
+        self._publish()
 
     def _catch_up(self, kept: list[KeptPacket]) -> Iterator[MediaItem]:
         """The pictures of ``kept`` after its first one, a key picture that was told of."""
@@ -149,10 +158,17 @@ class OnDemandDecoder:
     def _told(self, frame: Any, arrival_ns: int) -> Iterator[MediaItem]:
         """The items of a picture; one that differs from the reference keeps the camera awake."""
         for item in self._emit(frame):
-            if isinstance(item, Frame) and self._reference.moves(item.image):
-                self._policy.keep_awake(WakeReason.PICTURE, arrival_ns)
-                self._changed_ns = arrival_ns
+            if isinstance(item, Frame):
+                self._look(item, arrival_ns)
             yield item
+
+    def _look(self, frame: Frame, arrival_ns: int) -> None:
+        if self._reference.moves(frame.image):
+            self._policy.keep_awake(WakeReason.PICTURE, arrival_ns)
+            self._changed_ns = arrival_ns
+            self._sizes.discard()
+        elif arrival_ns - self._changed_ns >= NS_PER_S:
+            self._sizes.confirm()
 
     def _fall_quiet(self, kept: KeptPacket) -> Iterator[MediaItem]:
         """From this key picture on, unless it differs or cannot be decoded."""
@@ -177,7 +193,10 @@ class OnDemandDecoder:
                 reason = WakeReason.OVERFLOW
             elif self._policy.is_overdue(kept.pts_ns):
                 reason = WakeReason.KEY_LATE
-        if reason is not None:
+        if reason is WakeReason.BREAK:
+            yield from self.end()
+            yield from self._decode_now(kept)
+        elif reason is not None:
             self._policy.keep_awake(reason, kept.arrival_ns)
             yield from self.wake(reason)
             yield from self._decode_now(kept)
@@ -202,6 +221,7 @@ class OnDemandDecoder:
             yield from self.wake(reason)
             yield from self._decode_now(kept)
             return
+        self._sizes.confirm()
         yield from self._skip(kept.arrival_ns)
         yield from self._emit(frame)
         self._keep(kept)

@@ -20,16 +20,17 @@ class WakeLimits:
     """When a camera falls quiet and what wakes it.
 
     It falls quiet at a key picture, ``calm_s`` after the last reason to be awake, if the last two groups of pictures
-    lasted at most ``group_s``; a key picture that is ``late_s`` overdue wakes it. Half a second of packets wakes it
-    when it is ``size`` times as large as any in the last while, and ``size_bytes`` more. At most ``most_bytes`` are
-    kept.
+    lasted at most ``group_s``; a key picture that is ``late_s`` overdue wakes it. Packets wake it when one is
+    ``packet`` times, or half a second of them ``size`` times as large as any in the last while, and ``size_bytes``
+    more. At most ``most_bytes`` are kept.
     """
 
     calm_s: float = 4.0
     group_s: float = 2.05
     late_s: float = 0.5
+    packet: float = 2.0
     size: float = 1.3
-    size_bytes: int = 1500
+    size_bytes: int = 100
     most_bytes: int = 8_000_000
 
 
@@ -89,8 +90,8 @@ class WakePolicy:
 
     def keep_awake(self, reason: WakeReason, now_ns: int) -> None:
         """Note a reason to be awake at ``now_ns``."""
-        self.reason = reason
-        self._since_ns = now_ns if self._since_ns is None else max(self._since_ns, now_ns)
+        if self._since_ns is None or now_ns > self._since_ns:
+            self.reason, self._since_ns = reason, now_ns
 
     def may_sleep(self, now_ns: int) -> bool:
         """Whether the camera may fall quiet with a key picture that arrives at ``now_ns``."""
@@ -149,9 +150,10 @@ class PictureReference:
 
 
 class PacketSizes:
-    """Whether half a second of packets is larger than any was while nothing changed.
+    """Whether packets are larger than any were while nothing changed: one alone, or half a second of them.
 
-    The largest sum is remembered and fades with a half-life of 10 s. Small packets say nothing: sizes never let sleep.
+    The largest ones fade with a half-life of 10 s. Those of a group of pictures count once a picture after them showed
+    nothing new. Small packets say nothing: sizes never let sleep.
     """
 
     _SPAN_NS = NS_PER_S // 2
@@ -161,19 +163,30 @@ class PacketSizes:
         self._limits = limits
         self._recent: deque[tuple[int, int]] = deque()
         self._sum = 0
-        self._largest = 0.0
+        self._usual_packet = self._usual_sum = 0.0
+        self._new_packet = self._new_sum = 0
         self._last_ns = 0
 
-    def jumps(self, pts_ns: int, size: int, *, is_usual: bool) -> bool:
-        """Add a packet of ``size`` bytes that is no key picture's; ``is_usual``: nothing new is known to be in it."""
+    def jump(self, pts_ns: int, size: int) -> bool:
+        """Add a packet of ``size`` bytes that is no key picture's; whether it stands out."""
         while self._recent and not 0 <= pts_ns - self._recent[0][0] < self._SPAN_NS:
             self._sum -= self._recent.popleft()[1]
         self._recent.append((pts_ns, size))
         self._sum += size
-        passed_ns = max(0, pts_ns - self._last_ns)
+        faded = 0.5 ** min(60.0, max(0, pts_ns - self._last_ns) / self._HALF_LIFE_NS)
         self._last_ns = pts_ns
-        self._largest *= 0.5 ** min(60.0, passed_ns / self._HALF_LIFE_NS)
-        has_jumped = self._largest > 0 and self._sum > self._limits.size * self._largest + self._limits.size_bytes
-        if is_usual or self._largest <= 0:
-            self._largest = max(self._largest, float(self._sum))
-        return has_jumped
+        self._usual_packet, self._usual_sum = self._usual_packet * faded, self._usual_sum * faded
+        self._new_packet, self._new_sum = max(self._new_packet, size), max(self._new_sum, self._sum)
+        limits = self._limits
+        stands_out = size > limits.packet * self._usual_packet + limits.size_bytes
+        return self._usual_sum > 0 and (stands_out or self._sum > limits.size * self._usual_sum + limits.size_bytes)
+
+    def confirm(self) -> None:
+        """What came since the last call shows nothing new."""
+        self._usual_packet = max(self._usual_packet, float(self._new_packet))
+        self._usual_sum = max(self._usual_sum, float(self._new_sum))
+        self.discard()
+
+    def discard(self) -> None:
+        """What came since the last call shows something new."""
+        self._new_packet = self._new_sum = 0

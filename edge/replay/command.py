@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -13,80 +12,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
-from edge.assemble import build_derivers, load_background, load_profile
-from edge.config import OFFLINE, Config, load, parse
+from edge.assemble import build_derivers, load_profile
+from edge.config import LoadedConfig
 from edge.detect.thresholds import validate
-from edge.engine.manifest import find_folder, load_folder
-from edge.engine.model import Model
+from edge.engine.manifest import Manifest, find_folder, load_folder
 from edge.errors import ConfigError, InputError, MediaError
-from edge.metrics import Metrics
-from edge.publish.payloads import event_payload
-from edge.replay.replayer import Replay
-from edge.types import NS_PER_S, Contribution, Event, Scores, seconds
+from edge.replay.processes import process_count
+from edge.replay.replayer import ReplaySummary
+from edge.replay.side_by_side import ReplayedRecording, ReplaySetup, replay_side_by_side
+from edge.replay.writers import EventJsonLines, ScoresCsv
+from edge.types import NS_PER_S, Event, Scores
 
 log = logging.getLogger(__name__)
-ANOMALY_COLUMN = "anomaly"
-CONTRIBUTION_COLUMNS = ("contribution_video", "contribution_audio")
-_DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
-
-
-class ScoresCsv:
-    """One row for each window: ``file,t_s``, a column for each label, ``anomaly``, and the contributions of picture and
-    sound to the top label.
-
-    Cells are empty for a window that could not be scored, and for a label without its modalities; ``anomaly`` is empty
-    without a normal model.
-    """
-
-    def __init__(self, out: TextIO, labels: Sequence[str], hop_s: float) -> None:
-        self._labels = [label for label in labels if label != ANOMALY_COLUMN]
-        self._hop_s = hop_s
-        self._writer = csv.writer(out, lineterminator="\n")
-        self._writer.writerow(["file", "t_s", *self._labels, ANOMALY_COLUMN, *CONTRIBUTION_COLUMNS])
-        self._last: tuple[Path, int, float] | None = None
-
-    def write(self, path: Path, scores: Scores) -> None:
-        """Add one window, and before it the empty rows of windows that were left out."""
-        t_s = seconds(scores.media_end.position_ns)
-        self._fill(path, scores.media_end.epoch, t_s)
-        cells = [_cell(scores.values.get(label)) for label in [*self._labels, ANOMALY_COLUMN]]
-        present = [label for label in self._labels if label in scores.values]
-        top = max(present, key=lambda label: scores.values[label], default=None)
-        added = scores.contribution[top] if top is not None else Contribution(0.0, 0.0, 0.0)
-        self._writer.writerow([path, f"{t_s:.3f}", *cells, f"{added.video:.4f}", f"{added.audio:.4f}"])
-        self._last = (path, scores.media_end.epoch, t_s)
-
-    def _fill(self, path: Path, epoch: int, t_s: float) -> None:
-        if self._last is None or self._last[:2] != (path, epoch):
-            return
-        missing = round((t_s - self._last[2]) / self._hop_s) - 1
-        for k in range(1, missing + 1):
-            empty = [""] * (len(self._labels) + 3)
-            self._writer.writerow([path, f"{self._last[2] + k * self._hop_s:.3f}", *empty])
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
-
-
-class EventJsonLines:
-    """Events as they would be published, one JSON object a line, with ``file`` and the media time ``t_s`` in front."""
-
-    def __init__(self, out: TextIO, config: Config, model: str) -> None:
-        self._out = out
-        self._config = config
-        self._model = model
-        self._seq: dict[str, int] = {}
-
-    def write(self, path: Path, event: Event) -> None:
-        """Add one phase of one event."""
-        seq = self._seq.get(event.id, 0)
-        self._seq[event.id] = seq + 1
-        node = self._config.node
-        payload = event_payload(event, node.site, node.id, self._model, seq)
-        begin_ns = 0 if event.media_begin is None else event.media_begin.position_ns
-        line = {"file": str(path), "t_s": round(seconds(begin_ns), 3), **payload}
-        print(json.dumps(line, ensure_ascii=False, allow_nan=False), file=self._out, flush=True)
 
 
 def run(
@@ -101,31 +38,24 @@ def run(
 ) -> int:
     """Replay ``files``: 0, or 2 when any could not be read (the others are still replayed).
 
-    ``profile`` is the site's profile, instead of the configured one. ``camera``: the camera of the recordings.
+    ``profile`` is the site's profile, instead of the configured one. ``camera``: the camera of the recordings. Several
+    recordings are replayed side by side; the output is the same, in the order of ``files``.
     """
-    loaded = load(config_path, needs=OFFLINE) if config_path else parse(_DEFAULTS)
+    setup = ReplaySetup(config_path, profile, camera, parse_start(start))
+    loaded = setup.load()
     if camera is not None and (config_path is None or camera not in loaded.config.cameras):
         known = ", ".join(sorted(loaded.config.cameras)) if config_path else "none without -c"
         raise InputError(f"--camera {camera!r}: the configuration has no such camera; there is: {known}")
-    folder = load_folder(find_folder(loaded.config.model.name))
-    version = load_profile(loaded, folder, profile)
-    derivers = build_derivers(loaded, folder, version)
-    manifest = folder.manifest.with_labels(derivers.labels)
-    faults = validate(loaded.config, manifest)
-    if faults:
-        raise ConfigError([loaded.fault(key, message) for key, message in faults])
-    wall_start_ns = parse_start(start)
-    model = Model.open(folder, loaded.config.model, 1, Metrics())
+    manifest = _checked_manifest(setup, loaded)
     with ExitStack() as stack:
-        stack.callback(model.close)
-        lines = EventJsonLines(_open(stack, events) or sys.stdout, loaded.config, model.name)
+        model = f"{manifest.name} {manifest.version}"
+        lines = EventJsonLines(_open(stack, events) or sys.stdout, loaded.config, model)
         out = _open(stack, scores)
-        geometry = folder.manifest.geometry
-        table = ScoresCsv(out, manifest.label_names, geometry.hop_s) if out else None
-        replay = Replay(loaded.config, model, wall_start_ns, derivers, load_background(manifest, version), camera)
-        unreadable = [
-            path for path in _with_progress(files) if not _replay(replay, _RecordingWriter(path, lines, table))
-        ]
+        table = ScoresCsv(out, manifest.label_names, manifest.geometry.hop_s) if out else None
+        if process_count(len(files)) > 1:
+            unreadable = _replay_side_by_side(setup, files, lines, out)
+        else:
+            unreadable = _replay_alone(setup, files, lines, table)
     return 2 if unreadable else 0
 
 
@@ -140,6 +70,17 @@ def parse_start(text: str | None) -> int:
     if time.tzinfo is None:
         time = time.replace(tzinfo=timezone.utc)
     return round(time.timestamp() * NS_PER_S)
+
+
+def _checked_manifest(setup: ReplaySetup, loaded: LoadedConfig) -> Manifest:
+    """The model's manifest with all labels; ConfigError when the rules do not fit them."""
+    folder = load_folder(find_folder(loaded.config.model.name))
+    derivers = build_derivers(loaded, folder, load_profile(loaded, folder, setup.profile))
+    manifest = folder.manifest.with_labels(derivers.labels)
+    faults = validate(loaded.config, manifest)
+    if faults:
+        raise ConfigError([loaded.fault(key, message) for key, message in faults])
+    return manifest
 
 
 @dataclass(frozen=True)
@@ -158,14 +99,49 @@ class _RecordingWriter:
         self.lines.write(self.path, event)
 
 
-def _replay(replay: Replay, writer: _RecordingWriter) -> bool:
+def _replay_alone(
+    setup: ReplaySetup, files: Sequence[Path], lines: EventJsonLines, table: ScoresCsv | None
+) -> list[Path]:
+    """In this process, written as it is found; the recordings that could not be read."""
+    opened = setup.open()
+    unreadable = []
     try:
-        done = replay.run(writer.path, writer)
-    except MediaError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return False
-    log.info("%s: %.1f s, %d windows, %d events", writer.path, done.media_s, done.windows, done.events)
-    return True
+        for path in files:
+            try:
+                _note_done(path, opened.replay.run(path, _RecordingWriter(path, lines, table)))
+            except MediaError as error:
+                _note_fault(str(error))
+                unreadable.append(path)
+    finally:
+        opened.close()
+    return unreadable
+
+
+def _replay_side_by_side(
+    setup: ReplaySetup, files: Sequence[Path], lines: EventJsonLines, out: TextIO | None
+) -> list[Path]:
+    """In processes; the recordings that could not be read."""
+    unreadable = []
+    for done in _with_progress(replay_side_by_side(setup, files, scores=out is not None), len(files)):
+        for event in done.events:
+            lines.write(done.path, event)
+        if out is not None and done.scores is not None:
+            with done.scores.open(encoding="utf-8", newline="") as rows:
+                shutil.copyfileobj(rows, out)
+        if done.summary is None:
+            _note_fault(done.fault)
+            unreadable.append(done.path)
+        else:
+            _note_done(done.path, done.summary)
+    return unreadable
+
+
+def _note_done(path: Path, done: ReplaySummary) -> None:
+    log.info("%s: %.1f s, %d windows, %d events", path, done.media_s, done.windows, done.events)
+
+
+def _note_fault(text: str) -> None:
+    print(f"edge: {text}", file=sys.stderr)
 
 
 def _open(stack: ExitStack, path: Path | None) -> TextIO | None:
@@ -177,11 +153,11 @@ def _open(stack: ExitStack, path: Path | None) -> TextIO | None:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give another path") from error
 
 
-def _with_progress(files: Sequence[Path]) -> Iterable[Path]:
-    """The files, with a progress bar on a terminal when there are several."""
-    if len(files) < 2 or not sys.stderr.isatty():
-        return files
+def _with_progress(results: Iterable[ReplayedRecording], total: int) -> Iterable[ReplayedRecording]:
+    """The results, with a progress bar on a terminal."""
+    if not sys.stderr.isatty():
+        return results
     from rich.console import Console
     from rich.progress import track
 
-    return track(files, "replaying", console=Console(stderr=True))
+    return track(results, "replaying", total=total, console=Console(stderr=True))

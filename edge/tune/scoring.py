@@ -6,13 +6,9 @@ Progress is a bar of media time on a terminal, otherwise a line for each recordi
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +21,12 @@ from edge.clock import Clock, SystemClock
 from edge.config import OFFLINE, LoadedConfig, load, parse
 from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
-from edge.errors import EdgeError, SinkError
+from edge.errors import EdgeError
 from edge.logs import mute_other_loggers
 from edge.metrics import Metrics
 from edge.replay import Replay, ReplayStep
+from edge.replay.processes import SPAWN, process_count, run_in_processes
+from edge.replay.side_by_side import DEFAULTS
 from edge.tune.cache import ScoreCache, ScoringFacts
 from edge.tune.recordings import camera_of
 from edge.types import Scores, seconds
@@ -37,8 +35,6 @@ _log = logging.getLogger(__name__)
 LOGGER_NAME = "edge.tune"
 OnProgress = Callable[[float], None]
 OnFinished = Callable[[str], None]
-DEFAULTS = "cameras: {recording: {source: {type: file, path: recording}}}\nmqtt: null"
-POLL_S = 0.5
 _NOTHING = np.zeros(0, np.float32)
 
 
@@ -152,9 +148,8 @@ class RecordingScorer:
 
 def score_all(setup: ScoringSetup, paths: Sequence[Path], on_progress: OnProgress) -> Iterator[ScoringResult]:
     """Score ``paths``, on as many processes as there are cores and recordings; in the order in which they end."""
-    count = min(len(paths), len(os.sched_getaffinity(0)))
-    if count > 1:
-        yield from _side_by_side(setup, paths, on_progress, count)
+    if process_count(len(paths)) > 1:
+        yield from _side_by_side(setup, paths, on_progress)
     elif paths:
         scorer = RecordingScorer(setup)
         try:
@@ -163,31 +158,16 @@ def score_all(setup: ScoringSetup, paths: Sequence[Path], on_progress: OnProgres
             scorer.close()
 
 
-def _side_by_side(
-    setup: ScoringSetup, paths: Sequence[Path], on_progress: OnProgress, count: int
-) -> Iterator[ScoringResult]:
-    context = multiprocessing.get_context("spawn")
-    passed = context.Value("d", 0.0)
+def _side_by_side(setup: ScoringSetup, paths: Sequence[Path], on_progress: OnProgress) -> Iterator[ScoringResult]:
+    passed = SPAWN.Value("d", 0.0)
     reported_s = 0.0
-    pool = ProcessPoolExecutor(count, context, _begin, (setup, passed, logging.getLogger().level))
-    waiting = {pool.submit(_score, path) for path in paths}
-    try:
-        while waiting:
-            ended, waiting = wait(waiting, POLL_S, FIRST_COMPLETED)
-            on_progress(passed.value - reported_s)
-            reported_s = passed.value
-            for future in ended:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise SinkError(
-            "a process that scored recordings was killed, perhaps for want of memory; what was scored is kept: "
-            "run the same again, or give fewer recordings at once"
-        ) from error
-    finally:
-        if waiting:
-            for child in multiprocessing.active_children():
-                child.terminate()
-        pool.shutdown(cancel_futures=True)
+
+    def report() -> None:
+        nonlocal reported_s
+        on_progress(passed.value - reported_s)
+        reported_s = passed.value
+
+    yield from run_in_processes(_begin, (setup, passed, logging.getLogger().level), _score, paths, report)
 
 
 _worker: dict[str, Any] = {}  # state of a worker process, which only gets paths

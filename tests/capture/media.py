@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,23 +80,42 @@ def write(
             video.codec_context.time_base = Fraction(1, 90000)
         if rate is not None:
             audio = out.add_stream(audio_codec, rate=rate, layout=layout)
+        blocks = _sound(audio, seconds, rate, layout, sound, audio_jump) if audio is not None else iter(())
+        waiting = next(blocks, None)
         if video is not None:
             draw = picture or moving(*size)
             stamps = times if times is not None else [k / float(fps) for k in range(round(seconds * float(fps)))]
-            for t in stamps:
+            for k, t in enumerate(stamps):
+                while waiting is not None and waiting[0] <= k / float(fps):
+                    out.mux(audio.encode(waiting[1]))
+                    waiting = next(blocks, None)
                 frame = av.VideoFrame.from_ndarray(draw(t), format="rgb24").reformat(format=pixels)
                 frame.pts, frame.time_base = round(t * 90000), Fraction(1, 90000)
                 out.mux(video.encode(frame))
             out.mux(video.encode(None))
+        while waiting is not None:
+            out.mux(audio.encode(waiting[1]))
+            waiting = next(blocks, None)
         if audio is not None:
-            n = 1024
-            for first in range(0, round(seconds * rate), n):
-                wave = sound(np.arange(first, first + n) / rate).astype(np.float32)
-                planes = np.tile(wave, (1 if layout == "mono" else 2, 1))
-                frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
-                frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
-                late = audio_jump[1] if audio_jump and first / rate >= audio_jump[0] else 0.0
-                frame.pts = first + round(late * rate)
-                out.mux(audio.encode(frame))
             out.mux(audio.encode(None))
     return path
+
+
+def _sound(
+    audio: av.AudioStream,
+    seconds: float,
+    rate: int,
+    layout: str,
+    sound: Callable[[np.ndarray], np.ndarray],
+    jump: tuple[float, float] | None,
+) -> Iterator[tuple[float, av.AudioFrame]]:
+    """Blocks of sound by the second at which each begins."""
+    n = 1024
+    for first in range(0, round(seconds * rate), n):
+        wave = sound(np.arange(first, first + n) / rate).astype(np.float32)
+        planes = np.tile(wave, (1 if layout == "mono" else 2, 1))
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        late = jump[1] if jump and first / rate >= jump[0] else 0.0
+        frame.pts = first + round(late * rate)
+        yield first / rate, frame

@@ -105,7 +105,27 @@ def test_after_a_change_pictures_are_encoded_for_a_while() -> None:
     gate, pair = PictureGate(GEOMETRY), scene(3)
     assert [look(gate, window(hop), pair) for hop in range(3)] == [True, False, False]
     pair[:, 8:16, 8:16] += 20
-    assert [look(gate, window(3 + hop), pair) for hop in range(LINGER + 3)] == [True] * (1 + LINGER) + [False] * 2
+    shown = [pair + np.uint8(hop % 2) for hop in range(LINGER + 3)]
+    assert [look(gate, window(3 + hop), one) for hop, one in enumerate(shown)] == [True] * (1 + LINGER) + [False] * 2
+
+
+def test_the_very_picture_that_was_encoded_is_not_encoded_again_although_something_just_moved() -> None:
+    gate, pair = PictureGate(GEOMETRY), scene(3)
+    look(gate, window(0), pair)
+    pair[:, 8:16, 8:16] += 20
+    assert [look(gate, window(1 + hop), pair) for hop in range(3)] == [True, False, False]
+
+
+def test_noise_is_measured_from_picture_to_picture_where_one_stands_for_a_while() -> None:
+    gate, still, rng = PictureGate(GEOMETRY, AT_ONCE), scene(1).astype(np.float32), np.random.default_rng(4)
+    encoded = []
+    for hop in range(120):
+        if hop % 4 == 0:
+            coarse = rng.normal(0, 1.1, (H // 8, W // 8, 3)).repeat(8, 0).repeat(8, 1)
+            shown = np.clip(np.rint(still[0] + coarse), 0, 255).astype(np.uint8)
+        if look(gate, window(hop), np.stack([shown, shown])):
+            encoded.append(hop)
+    assert len([hop for hop in encoded if hop >= 40]) <= 80 / (OLDEST * 3 / 4)
 
 
 def test_a_soft_change_over_a_wide_area_counts_although_each_block_hardly_changed() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import MediaError
-from edge.replay.replayer import PrefetchingReader
+from edge.replay.prefetch import PrefetchingReader
 from edge.types import AudioChunk, Frame, LumaSample, MediaItem
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -54,7 +54,7 @@ class Script:
 @given(kinds=st.lists(st.sampled_from(["frame", "glance", "sound"]), max_size=60), most=st.integers(1, 8))
 def test_items_come_in_order_and_pictures_stay_what_they_were(kinds: list[str], most: int) -> None:
     source = Script(kinds)
-    with closing(PrefetchingReader(source, most).items()) as items:
+    with closing(PrefetchingReader(source, most=most).items()) as items:
         for n, item in enumerate(items):
             assert item.pts_ns == n
             assert {"frame": Frame, "glance": LumaSample, "sound": AudioChunk}[kinds[n]] is type(item)
@@ -80,7 +80,7 @@ def test_an_error_comes_after_what_was_read_before_it() -> None:
 def test_it_reads_no_further_ahead_than_it_may_and_ends_when_nobody_looks_any_more() -> None:
     source = Script(["frame"] * 1000)
     before = threading.active_count()
-    items = PrefetchingReader(source, 4).items()
+    items = PrefetchingReader(source, most=4).items()
     next(items)
     items.close()
     assert source.closed.is_set()

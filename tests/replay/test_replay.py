@@ -129,6 +129,21 @@ def test_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert len(results[0][1].splitlines()) >= 6
 
 
+def test_several_recordings_give_the_bytes_that_they_give_one_by_one(tmp_path: Path) -> None:
+    tone = write_wav(tmp_path / "tone.wav", 16000, 1, 6.0)
+    files = [tone, SAMPLE, write_video(tmp_path / "v.mp4", 320, 240, 10, 30)]
+    scores, events = b"", b""
+    for path in files:
+        replay(tmp_path, path)
+        header, rows = (tmp_path / "scores.csv").read_bytes().split(b"\n", 1)
+        scores += rows if scores else header + b"\n" + rows
+        events += (tmp_path / "events.jsonl").read_bytes()
+    replay(tmp_path, *files)
+    assert (tmp_path / "scores.csv").read_bytes() == scores
+    assert (tmp_path / "events.jsonl").read_bytes() == events
+    assert events
+
+
 def test_the_start_time_sets_the_events_times(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     assert main(["replay", str(SAMPLE), "--events", str(events), "--start", "2026-01-31T22:00:00Z"]) == 0

@@ -52,7 +52,7 @@ def test_events_are_matched_by_label_and_time() -> None:
 def test_the_table_says_what_was_left_out_lost_and_changed() -> None:
     pytest.importorskip("sklearn")
     fire = DetectedEvent("fire", 1.0, 1.5)
-    ran, kept = {"vision": 1, "audio": 2}, {"vision": 3, "audio": 2}
+    ran, kept = {"vision": 1, "audio": 2, "fusion": 4}, {"vision": 3, "audio": 2, "fusion": 0}
     played = [
         (row("a.jpg", "fire"), GatedRun(answer(0.9, fire), answer(0.1), ran, kept)),
         (row("b.jpg", "normal"), GatedRun(answer(0.2), answer(0.2), ran, kept)),
@@ -61,7 +61,7 @@ def test_the_table_says_what_was_left_out_lost_and_changed() -> None:
     assert greatest_precision_change(played) == pytest.approx(0.5)
     assert [len(d.lost) for _, d in event_changes(played)] == [1, 0]
     text = gating_table(played, COSTS)
-    assert "| **all** | 2 | 8 | 75% | 50% | 66% | 1 | 1 | 0 | 0.0 | 0.5000 |" in text
+    assert "| **all** | 2 | 8 | 75% | 50% | 0% | 66% | 1 | 1 | 0 | 0.0 | 0.5000 |" in text
     assert "`a.jpg`: lost fire at 1.5 s" in text
 
 

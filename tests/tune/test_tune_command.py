@@ -19,7 +19,7 @@ from edge.errors import InputError
 from edge.logs import other_loggers_muted
 from edge.metrics import Metrics
 from edge.replay import Replay, ReplayStep
-from edge.replay.command import EventJsonLines
+from edge.replay.writers import EventJsonLines
 from edge.tune import scoring
 from edge.tune.cache import ScoreCache, ScoringFacts, pack_moments, scoring_key, unpack_moments
 from edge.tune.command import register

@@ -24,13 +24,21 @@ class PartCache:
 
     def store(self, window: Window) -> None:
         """The row was computed for ``window``."""
+        if not self.is_as_kept(window):
+            self.versions[window.camera] = self.version(window.camera) + 1
         cached = self.cameras.get(window.camera)
         if cached is None:
             cached = self.cameras[window.camera] = {name: np.empty_like(a[0]) for name, a in self.rows.items()}
         for name, array in self.rows.items():
             cached[name][...] = array[window.row]
-        self.versions[window.camera] = self.version(window.camera) + 1
         self._set_owner(window)
+
+    def is_as_kept(self, window: Window) -> bool:
+        """Whether the row holds what is kept of the window's camera, bit for bit."""
+        cached = self.cameras.get(window.camera)
+        return cached is not None and all(
+            cached[name].tobytes() == array[window.row].tobytes() for name, array in self.rows.items()
+        )
 
     def restore(self, window: Window) -> None:
         """Have the row hold what was kept of the window's camera."""
@@ -45,7 +53,7 @@ class PartCache:
         self.owner[row] = None
 
     def version(self, camera: str) -> int:
-        """Changes whenever something else is kept of ``camera``."""
+        """Grows whenever other bits are kept of ``camera``."""
         return self.versions.get(camera, 0)
 
     def forget(self, camera: str) -> None:

@@ -21,6 +21,7 @@ from edge.signal_change import DEFAULT_GATE_LIMITS, MIN_PEAK, BandLevels, BlockM
 from edge.types import F32, U8, Window
 
 _NOISE_RATE = 0.1  # of the noise by every pair
+_STAND_IN_RATE = 0.3  # the same for one picture that stood for several hops
 
 
 class Comparison(Enum):
@@ -33,10 +34,14 @@ class Comparison(Enum):
 
 @dataclass(slots=True)
 class _PictureReference:
-    """The pair that was last encoded: ``blocks`` u8[F,h,w,3], and what was true of it; ``newest`` is the last shown."""
+    """The pair that was last encoded: ``blocks`` u8[F,h,w,3], and what was true of it.
+
+    ``newest`` is the pair shown last, ``before`` u8[h,w,3] the newer picture of the one before it.
+    """
 
     blocks: U8
     newest: U8
+    before: U8
     ok: tuple[bool, ...]
     seq: int
     epoch: int
@@ -65,18 +70,19 @@ class PictureGate:
         for ok, picture, blocks in zip(window.video_ok, frames, last.newest, strict=True):
             if ok:
                 self._means.reduce(picture, blocks)
+        if all(window.video_ok):
+            self._update_noise(last, is_new=is_new)
         if is_new:
             return Comparison.DIFFERENT
         if not any(window.video_ok):
             return Comparison.SAME
         if self._moves(window, last):
             last.moved = window.seq
-        age = window.seq - last.seq
-        if age <= 0 or 0 <= window.seq - last.moved <= self._linger:
+        age, most = window.seq - last.seq, self._max_hops - _stagger(window.camera, self._max_hops)
+        lingers = 0 <= window.seq - last.moved <= self._linger and not np.array_equal(last.newest, last.blocks)
+        if age <= 0 or lingers:
             return Comparison.DIFFERENT
-        return (
-            Comparison.EXPIRED if age >= self._max_hops - _stagger(window.camera, self._max_hops) else Comparison.SAME
-        )
+        return Comparison.EXPIRED if age >= most else Comparison.SAME
 
     def set_reference(self, window: Window) -> None:
         """What the camera last showed is what later pictures are compared with."""
@@ -93,14 +99,20 @@ class PictureGate:
         self._cameras.pop(camera, None)
 
     def _new(self, window: Window) -> _PictureReference:
-        blocks, newest = np.zeros(self._shape, np.uint8), np.zeros(self._shape, np.uint8)
-        never = -1 - self._linger
-        return _PictureReference(blocks, newest, (), window.seq, window.media_end.epoch, 0.0, never)
+        blocks, newest, never = np.zeros(self._shape, np.uint8), np.zeros(self._shape, np.uint8), -1 - self._linger
+        return _PictureReference(blocks, newest, newest[-1].copy(), (), window.seq, window.media_end.epoch, 0.0, never)
+
+    def _update_noise(self, last: _PictureReference, *, is_new: bool) -> None:
+        """From the pair, or where one picture stands for both, from the picture before it."""
+        newest, other, rate = last.newest[-1], last.newest[0], _NOISE_RATE
+        if np.array_equal(newest, other):
+            other, rate = last.before, _STAND_IN_RATE
+        if not is_new and not np.array_equal(newest, other):
+            last.noise += rate * (pair_noise(newest, other) - last.noise)
+        np.copyto(last.before, newest)
 
     def _moves(self, window: Window, last: _PictureReference) -> bool:
-        """Whether a picture differs from that of the reference by more than the camera's noise, which is updated."""
-        if all(window.video_ok) and len(last.newest) > 1:
-            last.noise += _NOISE_RATE * (pair_noise(last.newest[-1], last.newest[-2]) - last.noise)
+        """Whether a picture differs from that of the reference by more than the camera's noise."""
         limit = self._means.limit(last.noise)
         return any(
             self._means.differ(blocks, before, limit)

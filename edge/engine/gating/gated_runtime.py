@@ -106,23 +106,33 @@ class GatedRuntime:
 
     def _try(self, plan: RowPlan) -> tuple[bool, bool]:
         """Encode anew, and keep what was kept before unless the answer moves by it; results as of `_renew`."""
-        window, outputs = plan.window, self._runtime.outputs
+        window = plan.window
         stands = self._fuse(window)
-        kept = {name: outputs[name][window.row].copy() for name in ("logits", "embedding")}
         self._encode(plan)
-        if not plan.encodes_vision:
-            self._vision.restore(window)
-        if not plan.encodes_audio:
-            self._audio.restore(window)
-        self._run_fusion(window)
-        new = {name: outputs[name][window.row] for name in kept}
-        if self._is_near(kept, new):
+        encoded = [cache for cache, was in self._encoded(plan) if was]
+        if all(cache.is_as_kept(window) for cache in encoded):
+            self._confirm(plan)
+            return stands, not stands
+        if self._moves_little(plan):
             self._confirm(plan)
             return stands, True
         self._keep_encoded(plan)
         self._answers.store(window)
         self._answer_inputs.note(window)
         return False, True
+
+    def _moves_little(self, plan: RowPlan) -> bool:
+        """Run the fusion on what was encoded, and compare its answer with the one that is kept."""
+        window, outputs = plan.window, self._runtime.outputs
+        kept = {name: outputs[name][window.row].copy() for name in ("logits", "embedding")}
+        for cache, was_encoded in self._encoded(plan):
+            if not was_encoded:
+                cache.restore(window)
+        self._run_fusion(window)
+        return self._is_near(kept, {name: outputs[name][window.row] for name in kept})
+
+    def _encoded(self, plan: RowPlan) -> tuple[tuple[PartCache, bool], ...]:
+        return (self._vision, plan.encodes_vision), (self._audio, plan.encodes_audio)
 
     def _encode(self, plan: RowPlan) -> None:
         """Run the parts whose input is not the same."""

@@ -30,7 +30,7 @@ from edge.train.evaluation.datasets import DATASETS, DatasetRow, labelled_rows
 from edge.train.evaluation.metrics import average_precision
 from edge.train.evaluation.recordings import REPLAY_CONFIG, DetectedEvent, RecordingResult, ResultCollector
 
-PARTS: Final = ("vision", "audio")
+PARTS: Final = ("vision", "audio", "fusion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +220,8 @@ def is_tuning_half(group: str) -> bool:
 
 
 _HEAD = (
-    "| set | recordings | windows | pictures reused | sound reused | CPU of the model left out | events | lost | new "
-    "| moved at most, s | AP changed at most |\n| --- |" + " --- |" * 10 + "\n"
+    "| set | recordings | windows | pictures reused | sound reused | fusion left out | CPU of the model left out "
+    "| events | lost | new | moved at most, s | AP changed at most |\n| --- |" + " --- |" * 11 + "\n"
 )
 
 
@@ -280,7 +280,7 @@ def _line(title: str, played: Sequence[tuple[DatasetRow, GatedRun]], costs_s: Ma
     differences = [d for _, d in event_changes(played)]
     moved, ap = max((d.max_delay_s for d in differences), default=0.0), greatest_precision_change(played)
     cells = [
-        title, str(len(played)), str(windows), f"{share['vision']:.0%}", f"{share['audio']:.0%}",
+        title, str(len(played)), str(windows), *(f"{share[part]:.0%}" for part in PARTS),
         f"{saved_share(pairs, costs_s):.0%}", str(sum(len(p.off.events) for p in pairs)),
         str(sum(len(d.lost) for d in differences)), str(sum(len(d.new) for d in differences)), f"{moved:.1f}",
         "–" if np.isnan(ap) else f"{ap:.4f}",

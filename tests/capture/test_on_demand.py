@@ -1,0 +1,310 @@
+"""Decoding on demand: what is skipped, what wakes a camera, and that nothing is lost or altered by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from capture.media import write
+
+from edge.capture.base import SourceOptions
+from edge.capture.registry import open_source
+from edge.clock import VirtualClock
+from edge.config.sources import FileSourceConfig
+from edge.demand import DecodeState, PictureDemand, WakeReason
+from edge.engine.manifest import Geometry
+from edge.metrics import Metrics
+from edge.types import NS_PER_S, AudioChunk, Frame, Gap, LumaSample, MediaItem, SkippedPictures
+
+GEOMETRY = Geometry.model_validate(
+    {
+        "hop_s": 0.5,
+        "video": {"fps": 4, "frames": 2, "width": 160, "height": 96},
+        "audio": {"rate_hz": 16000, "window_s": 2.0},
+        "memory": {"tokens": 2, "dim": 4},
+    }
+)
+SIZE = (320, 192)
+QUIET_S = 10.0
+
+
+def still(_t: float) -> np.ndarray:
+    image = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
+    image[40:80, 60:120] = (200, 40, 30)
+    return image
+
+
+def passes(begin_s: float, end_s: float) -> Callable[[float], np.ndarray]:
+    """Something bright moves through the picture for a while."""
+
+    def picture(t: float) -> np.ndarray:
+        image = still(t)
+        if begin_s <= t < end_s:
+            x = 20 + round((t - begin_s) * 60) % 200
+            image[100:160, x : x + 40] = (240, 230, 60)
+        return image
+
+    return picture
+
+
+def hum(t: np.ndarray) -> np.ndarray:
+    return 0.01 * np.sin(2 * np.pi * 200 * t)
+
+
+def bang_at(at_s: float) -> Callable[[np.ndarray], np.ndarray]:
+    def sound(t: np.ndarray) -> np.ndarray:
+        return hum(t) + np.where((t >= at_s) & (t < at_s + 0.3), 0.5 * np.sin(9000 * t), 0.0)
+
+    return sound
+
+
+def made(path: Path, seconds: float, picture: Callable[[float], np.ndarray] = still, **more: object) -> Path:
+    return write(path, seconds, **{"size": SIZE, "picture": picture, "sound": hum, **more})  # type: ignore[arg-type]
+
+
+class Played:
+    """All items of a file, pictures copied."""
+
+    def __init__(self, path: Path, demand: PictureDemand | None, on_item: Callable[[MediaItem], None] | None = None):
+        self.metrics = Metrics()
+        options = SourceOptions(demand=demand)
+        file = FileSourceConfig(type="file", path=path.absolute(), pace="fast")
+        source = open_source("cam", file, GEOMETRY, VirtualClock(), self.metrics, Path(), options)
+        self.items: list[MediaItem] = []
+        self.frames: dict[int, np.ndarray] = {}
+        self.late: dict[int, int] = {}
+        for item in source.items():
+            self.items.append(item)
+            if isinstance(item, Frame):
+                self.frames[item.pts_ns] = item.image.copy()
+                if item.ready_ns is not None:
+                    self.late[item.pts_ns] = item.ready_ns - item.arrival_ns
+            if on_item is not None:
+                on_item(item)
+
+    @property
+    def slots(self) -> list[int]:
+        """The pts of all pictures at the model's rate, decoded or not."""
+        found: list[int] = []
+        for item in self.items:
+            if isinstance(item, Frame):
+                found.append(item.pts_ns)
+            if isinstance(item, SkippedPictures):
+                found += [pts_ns for pts_ns, _ in item.stand_ins]
+        return found
+
+    @property
+    def pictures(self) -> int:
+        return sum(
+            item.count if isinstance(item, SkippedPictures) else isinstance(item, LumaSample) for item in self.items
+        )
+
+    def wakes(self) -> dict[str, int]:
+        samples = (s for family in self.metrics.registry.collect() for s in family.samples)
+        return {s.labels["reason"]: int(s.value) for s in samples if s.name == "edge_wakes_total" and s.value}
+
+
+def both(path: Path) -> tuple[Played, Played]:
+    return Played(path, None), Played(path, PictureDemand())
+
+
+def within(pts_ns: Iterable[int], begin_s: float, end_s: float) -> list[int]:
+    return [t for t in pts_ns if begin_s * NS_PER_S <= t < end_s * NS_PER_S]
+
+
+def test_a_still_camera_decodes_its_key_pictures_alone(tmp_path: Path) -> None:
+    every, some = both(made(tmp_path / "still.mp4", 20))
+    assert some.slots == every.slots
+    assert some.pictures == every.pictures
+    assert len(within(some.frames, QUIET_S, 18)) == 4
+    assert len(within(every.frames, QUIET_S, 18)) == 32
+
+
+@pytest.mark.parametrize("begin_s", [10.1, 10.5, 11.3, 11.9, 12.0, 12.7])
+@pytest.mark.parametrize("last_s", [0.3, 1.2, 3.0])
+def test_what_happens_is_decoded_after_the_fact(tmp_path: Path, begin_s: float, last_s: float) -> None:
+    """Whatever the phase of the group of pictures: the very pictures that decoding everything gives."""
+    path = made(tmp_path / "passes.mp4", 24, passes(begin_s, begin_s + last_s))
+    every, some = both(path)
+    assert some.slots == every.slots
+    shown = within(every.frames, begin_s, begin_s + last_s)
+    assert shown
+    assert all(np.array_equal(some.frames[t], every.frames[t]) for t in shown if t in some.frames)
+    assert set(shown) <= set(some.frames)
+    assert all(0 <= late_ns <= 2.5 * NS_PER_S for late_ns in some.late.values())
+    assert {"packet_size", "picture"} & set(some.wakes())
+
+
+def test_a_bang_wakes_the_picture(tmp_path: Path) -> None:
+    played = Played(made(tmp_path / "bang.mp4", 20, sound=bang_at(13.2)), PictureDemand())
+    assert played.wakes().get("sound") == 1
+    assert len(within(played.frames, 12, 14)) >= 6
+    woken = next(i for i, item in enumerate(played.items) if isinstance(item, Frame) and item.ready_ns is not None)
+    heard = [item for item in played.items[:woken] if isinstance(item, AudioChunk)][-1]
+    assert abs(heard.pts_ns - 13.2 * NS_PER_S) < NS_PER_S
+
+
+@pytest.mark.parametrize("reason", [WakeReason.DOUBT, WakeReason.EVENT, WakeReason.RULE, WakeReason.PAGE,
+                                    WakeReason.CAMERA])  # fmt: skip
+def test_requests_wake_it_and_keep_it_awake(tmp_path: Path, reason: WakeReason) -> None:
+    demand = PictureDemand()
+
+    def ask(item: MediaItem) -> None:
+        if isinstance(item, Frame) and item.pts_ns == 12 * NS_PER_S:
+            demand.want(reason, round(15.0 * NS_PER_S))
+
+    played = Played(made(tmp_path / "asked.mp4", 30), demand, ask)
+    assert played.wakes() == {reason.value: 1, "break": 1}
+    assert len(within(played.frames, 12, 20)) == 32
+    assert len(within(played.frames, 20, 28)) == 4
+
+
+def test_it_sleeps_again_four_seconds_after_the_last_change(tmp_path: Path) -> None:
+    played = Played(made(tmp_path / "again.mp4", 30, passes(10.5, 12.5)), PictureDemand())
+    assert len(within(played.frames, 10, 16)) == 24
+    assert len(within(played.frames, 20, 28)) == 4
+
+
+def encode(path: Path, seconds: float, picture: Callable[[float], np.ndarray], codec: str, options: dict[str, str],
+           pixels: str = "yuv420p") -> Path:  # fmt: skip
+    """Pictures alone, with any encoder's options."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=15, options=options)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, pixels
+        for k in range(round(seconds * 15)):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture(k / 15), format="rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_pictures_that_depend_on_later_ones(tmp_path: Path) -> None:
+    """B-frames: the decoder holds pictures back, and a key picture alone must come out all the same."""
+    options = {"g": "30", "bf": "3", "preset": "veryfast"}
+    every, some = both(encode(tmp_path / "b.mp4", 24, passes(12.6, 14.0), "libx264", options))
+    assert some.slots == every.slots
+    assert len(within(some.frames, 8, 12)) < len(within(every.frames, 8, 12))
+    shown = within(every.frames, 12.6, 14.0)
+    assert all(np.array_equal(some.frames[t], every.frames[t]) for t in shown)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options", "reason"),
+    [
+        ("libx264", {"g": "60", "bf": "0", "preset": "ultrafast"}, WakeReason.KEYS_APART),
+        ("mjpeg", {}, WakeReason.ALL_KEYS),
+    ],
+)
+def test_streams_of_which_everything_is_decoded(
+    tmp_path: Path, codec: str, options: dict[str, str], reason: WakeReason
+) -> None:
+    demand = PictureDemand()
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = encode(tmp_path / "all.mkv", 20, still, codec, options, pixels)
+    statuses = []
+    played = Played(path, demand, lambda _item: statuses.append(demand.status))
+    assert not any(isinstance(item, SkippedPictures) for item in played.items)
+    assert all(status.state is DecodeState.AWAKE for status in statuses)
+    assert statuses[-20].reason is reason
+    assert reason.is_lasting
+    assert reason.text
+
+
+def test_other_codecs_sleep_as_well(tmp_path: Path) -> None:
+    options = {"g": "30", "preset": "ultrafast", "x265-params": "bframes=0:log-level=none:keyint=30"}
+    every, some = both(encode(tmp_path / "hevc.mp4", 20, still, "libx265", options))
+    assert some.slots == every.slots
+    assert len(some.frames) < len(every.frames) / 2
+
+
+def spoiled(path: Path, begin_s: float, end_s: float, change: Callable[[bytes], bytes | None], *, keys: bool) -> Path:
+    """The recording with its pictures' packets changed between two times; None drops a packet."""
+    out_path = path.with_name("spoiled.mkv")
+    with av.open(str(path)) as source, av.open(str(out_path), "w") as out:
+        copies = {s.index: out.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            data: bytes | None = bytes(packet)
+            at_s = float(packet.pts * packet.time_base)
+            if packet.stream.type == "video" and begin_s <= at_s < end_s and packet.is_keyframe == keys:
+                data = change(data)
+            if data is None:
+                continue
+            copy = av.Packet(data)
+            copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+            copy.is_keyframe = packet.is_keyframe
+            copy.stream = copies[packet.stream.index]
+            out.mux(copy)
+    return out_path
+
+
+def test_a_key_picture_that_cannot_be_decoded_wakes_it(tmp_path: Path) -> None:
+    path = spoiled(made(tmp_path / "good.mkv", 24), 13.9, 14.1, lambda data: b"\0\0\0\1\x65" + bytes(64), keys=True)
+    demand = PictureDemand()
+    played = Played(path, demand)
+    assert played.wakes().get("damaged") == 1
+    assert len(within(played.frames, 20, 24)) < 16  # and it sleeps again
+
+
+def test_a_key_picture_that_never_comes_wakes_it(tmp_path: Path) -> None:
+    path = spoiled(made(tmp_path / "good.mkv", 24), 13.9, 14.1, lambda _data: None, keys=True)
+    every, some = both(path)
+    assert some.wakes().get("key_late") == 1
+    assert some.slots == every.slots
+
+
+def test_lost_packets_while_asleep_break_nothing(tmp_path: Path) -> None:
+    path = spoiled(made(tmp_path / "good.mkv", 24), 12.2, 12.5, lambda _data: None, keys=False)
+    played = Played(path, PictureDemand())
+    assert not any(isinstance(item, Gap) for item in played.items)
+    assert len(within(played.slots, 14, 22)) == 32
+
+
+def test_a_clock_that_jumps_while_asleep_begins_an_epoch(tmp_path: Path) -> None:
+    times = [k / 15 + (7.0 if k >= 180 else 0.0) for k in range(330)]
+    played = Played(made(tmp_path / "jump.mp4", 30, times=times, rate=None), PictureDemand())
+    assert sum(isinstance(item, Gap) for item in played.items) == 1
+    gap = next(i for i, item in enumerate(played.items) if isinstance(item, Gap))
+    before = [item.pts_ns for item in played.items[:gap] if isinstance(item, Frame)]
+    assert max(before) >= 11.7 * NS_PER_S  # what was kept came before the break
+
+
+def test_a_truncated_recording_gives_what_was_kept(tmp_path: Path) -> None:
+    path = made(tmp_path / "whole.ts", 20)
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size * 4 // 5])
+    every, some = both(cut)
+    assert some.slots == every.slots
+
+
+def test_too_many_bytes_wake_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge.capture import on_demand
+    from edge.capture.wake_policy import WakeLimits
+
+    defaults = on_demand.OnDemandDecoder.__init__.__defaults__
+    monkeypatch.setattr(on_demand.OnDemandDecoder.__init__, "__defaults__", (WakeLimits(most_bytes=200),))
+    assert defaults is not None
+    every = Played(made(tmp_path / "still.mp4", 16), None)
+    some = Played(tmp_path / "still.mp4", PictureDemand())
+    assert some.wakes().get("overflow", 0) >= 1
+    assert some.slots == every.slots
+
+
+def test_looked_at_less_often_under_load(tmp_path: Path) -> None:
+    demand = PictureDemand()
+    demand.key_stride = 4
+    path = made(tmp_path / "still.mp4", 40)
+    every, some = Played(path, None), Played(path, demand)
+    assert some.slots == every.slots
+    assert len(within(some.frames, QUIET_S, 34)) == 3
+
+
+def test_the_same_recording_gives_the_same_items(tmp_path: Path) -> None:
+    path = made(tmp_path / "passes.mp4", 24, passes(10.5, 12.5))
+    one, other = Played(path, PictureDemand()), Played(path, PictureDemand())
+    assert [type(item) for item in one.items] == [type(item) for item in other.items]
+    assert one.slots == other.slots
+    assert all(np.array_equal(one.frames[t], other.frames[t]) for t in one.frames)
