@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
-from edge.buffer.governor import Attention, Governor
+from edge.buffer.governor import Attention, EngineLoad, Governor
 from edge.buffer.load_meter import DecodesOnDemand, LoadMeter, is_awake, log_changes
 from edge.buffer.ready_queue import ReadyQueue
 from edge.clock import Clock, core_count
@@ -41,7 +41,7 @@ class StepResult:
 
     ``statuses`` is filled about once a second, and with it ``held_back``: what is held back now or was in the last
     hour. ``ready_ns`` is when the media of the first of its windows was complete, and ``infer_ns`` what the model took.
-    ``taken`` windows were begun.
+    ``taken`` windows were begun. ``load`` comes with ``statuses``: how busy the box was lately.
     """
 
     scores: Sequence[Scores] = ()
@@ -52,6 +52,7 @@ class StepResult:
     ready_ns: int | None = None
     infer_ns: int = 0
     taken: int = 0
+    load: EngineLoad | None = None
 
 
 class Learner(Protocol):
@@ -111,6 +112,7 @@ class Pipeline:
         live = [name for name in buffers if newest[name]]
         self._governor = Governor(live, model.manifest.geometry.hop_s)
         self._load_meter = LoadMeter(clock, core_count(), model.workers)
+        self._load: EngineLoad | None = None
         self._held_back_totals: Mapping[tuple[str, str, HoldReason], int] = {}
 
     def step(self, *, wait: bool = True) -> StepResult:
@@ -136,7 +138,8 @@ class Pipeline:
         self._adapt_attention(began_ns)
         ready_ns = min((window.ready_ns for window in output.windows), default=None)
         held = self._held_back() if facts else ()
-        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns, len(windows))
+        load = self._load if facts else None
+        return StepResult(scores, rules, events, facts, held, ready_ns, output.infer_ns, len(windows), load)
 
     @property
     def is_computing(self) -> bool:
@@ -181,7 +184,7 @@ class Pipeline:
             events = self._detector.scores(scores)
         reason = self._detector.wanted(scores)
         if reason is not None:
-            self._buffers[scores.camera].want_pictures(reason, scores.t_end_ns + WANTED_NS)
+            self._buffers[scores.camera].demand.want(reason, scores.t_end_ns + WANTED_NS)
         for learner in self._learners:
             learner.observe(scores, self._detector.open_labels(scores.camera))
         return events
@@ -218,9 +221,11 @@ class Pipeline:
     def _adapt_attention(self, now_ns: int) -> None:
         """Now and then: cameras are looked at less closely where the box is behind, more so where there is room."""
         names = self._governor.attention
-        if not names or now_ns - self._load_meter.since_ns < self.LOAD_EVERY_NS:
+        if now_ns - self._load_meter.since_ns < self.LOAD_EVERY_NS:
             return
-        load = self._load_meter.take_load(now_ns, sum(self._buffers[name].skipped for name in names))
+        load = self._load = self._load_meter.take_load(now_ns, sum(self._buffers[name].skipped for name in names))
+        if not names:
+            return
         open_cameras = {name for name in names if self._detector.open_labels(name)}
         quiet_cameras = {name for name in names if not is_awake(self._buffers[name])}
         changes = {name: names[name] for name in self._governor.advance(load, open_cameras, quiet_cameras)}

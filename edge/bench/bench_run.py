@@ -153,7 +153,7 @@ class BenchRun:
 
     def _measure_daemon(self, clip: BenchClip, cameras: int, **more: Any) -> DaemonMeasurement:
         daemon = self._stage.daemon([recording_source(clip.path)] * cameras, **more)
-        return daemon.measure(self._plan.settle_s, self._plan.look_s, clip.fps)
+        return daemon.measure(self._plan.settle_s, self._plan.look_s)
 
     def _estimate_capacity(self) -> None:
         """The estimates."""

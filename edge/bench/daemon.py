@@ -58,7 +58,7 @@ class MetricsScrape:
 
 
 WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encoded_total"
-LEFT_OUT, FRAMES = "edge_windows_left_out_total", "edge_frames_total"
+LEFT_OUT = "edge_windows_left_out_total"
 LATENCIES = ("end_to_end_s", "added_s", "infer_s", "wait_s", "queue_s")
 SourceSpec = dict[str, Any]
 
@@ -82,7 +82,7 @@ class DaemonMeasurement:
     """One look at a daemon that plays ``cameras``. Latencies and calls of the model as they were observed.
 
     ``stages`` is CPU-ms per camera-second of media, by stage: recordings wait on a box that is too busy and lose
-    nothing, so what was spent on pictures is counted by pictures, and what was spent on windows by windows.
+    nothing, so what was spent on them is counted by windows.
     ``due_share`` is windows scored by windows due at the model's hop, ``left_out`` those that a longer hop left out;
     ``drops`` what was lost by place; ``encoded`` the share of windows whose pictures (`vision`) and sound (`audio`)
     were encoded anew, empty where the model is one graph.
@@ -163,15 +163,15 @@ class MeasuredDaemon:
         """`edge run` itself on the same configuration: for looks of hours, whose latencies nobody takes."""
         return MeasuredProgram(module_command("edge", "run", "-c", "config.yaml"), self._folder)
 
-    def measure(self, settle_s: float, seconds: float, fps: float | None = None) -> DaemonMeasurement:
-        """Start it, let it settle, watch it for ``seconds``, stop it; ``fps`` is the recordings' own."""
+    def measure(self, settle_s: float, seconds: float) -> DaemonMeasurement:
+        """Start it, let it settle, watch it for ``seconds``, stop it; its cameras are recordings."""
         with self.program as program:
             program.wait_ready()
             ready_cpu_s = program.usage().cpu_s
             pause(settle_s)
             before = self.read()
             pause(seconds)
-            return self.measurement([before, self.read()], fps, ready_cpu_s)
+            return self.measurement([before, self.read()], ready_cpu_s, is_recording=True)
 
     def read(self) -> DaemonReading:
         """Read the running daemon; the reading has the latencies observed since the one before."""
@@ -184,7 +184,7 @@ class MeasuredDaemon:
         return DaemonReading(answer, scrape, self.program.usage(), ProcessorTimes.current())
 
     def measurement(
-        self, readings: Sequence[DaemonReading], fps: float | None = None, ready_cpu_s: float = float("nan")
+        self, readings: Sequence[DaemonReading], ready_cpu_s: float = float("nan"), *, is_recording: bool = False
     ) -> DaemonMeasurement:
         """From the first of the readings to the last, which follow each other without others in between."""
         before, after = readings[0], readings[-1]
@@ -192,7 +192,6 @@ class MeasuredDaemon:
         took_s, cores = after.usage.at_s - before.usage.at_s, after.usage.cores_since(before.usage)
         scored = later.total(WINDOWS) - scrape.total(WINDOWS)
         due_share = scored * self._stage.hop_s / (self._cameras * took_s)
-        played = (later.total(FRAMES) - scrape.total(FRAMES)) / (self._cameras * took_s * fps) if fps else 1.0
         spent = time_by_stage(before.answer["stages"], after.answer["stages"])
         observed = {name: [value for r in readings[1:] for value in r.answer[name]] for name in LATENCIES}
         return DaemonMeasurement(
@@ -206,7 +205,7 @@ class MeasuredDaemon:
             left_out=later.total(LEFT_OUT) - scrape.total(LEFT_OUT),
             drops={place: n for place, n in later.delta(scrape, DROPS, "place").items() if n},
             stages={
-                stage: 1000 * s / (self._cameras * took_s) / _progress(stage, played, due_share if fps else 1.0)
+                stage: 1000 * s / (self._cameras * took_s) / (_progress(stage, due_share) if is_recording else 1.0)
                 for stage, s in spent.items()
             },
             encoded={part: n / max(scored, 1.0) for part, n in later.delta(scrape, ENCODED, "part").items()},
@@ -224,9 +223,12 @@ class MeasuredDaemon:
         )
 
 
-def _progress(stage: str, pictures: float, windows: float) -> float:
-    """How far the work of a stage has come, by what was due; a share that is tiny says nothing any more."""
-    return max(0.05, pictures if stage in DECODING else windows if stage in ENGINE else 1.0)
+def _progress(stage: str, windows: float) -> float:
+    """How far the work of a stage has come, by the windows that were due; a share that is tiny says nothing any more.
+
+    By windows, not by pictures: of a quiet camera few pictures are decoded.
+    """
+    return max(0.05, windows if stage in DECODING or stage in ENGINE else 1.0)
 
 
 def recording_source(path: Path, *, pace: str = "live", loop: bool = True) -> SourceSpec:

@@ -63,7 +63,7 @@ def measure_live(daemon: MeasuredDaemon, times: LiveTimes) -> DaemonMeasurement:
             pause(min(SLICE_S, left_s))
             left_s -= SLICE_S
             readings.append(daemon.read())
-            look = daemon.measurement(readings, None, ready_cpu_s)
+            look = daemon.measurement(readings, ready_cpu_s)
             if look.due_share < HOPELESS:
                 break
             if left_s <= 0 and not doubled and DOUBTFUL <= look.due_share < HELD:

@@ -40,7 +40,7 @@ from edge.types import (
 
 _FRAMES_S = 4.0  # pictures of a recording kept beyond one window: its sound may lie so far behind in the file
 _SPARE_S = 1.0  # pictures of a live source kept beyond the longest wait, in case the engine is late
-_GROUP_S = 2.5  # pictures of a quiet camera come a group of pictures at a time
+_GROUP_S = 2.5  # those of a quiet camera come a group at a time
 
 
 class CameraBuffer:
@@ -74,7 +74,8 @@ class CameraBuffer:
         demand: PictureDemand | None = None,
     ) -> None:
         self.name = name
-        self.demand = demand
+        self.demand = demand or PictureDemand()
+        self._is_on_demand = demand is not None
         self._geometry = geometry
         self._clock = clock
         self._metrics = metrics
@@ -91,7 +92,7 @@ class CameraBuffer:
             *(name, geometry, windows, metrics, streams), live=live, on_epoch=on_epoch, on_break=self._meters.restart
         )
         kept_s = min(windows.max_lateness_s + _SPARE_S, _FRAMES_S) if live else _FRAMES_S
-        if demand is not None:
+        if self._is_on_demand:
             kept_s = max(kept_s, _SPARE_S) + _GROUP_S
         self.media = MediaStore(name, geometry, kept_s, self._microphone, sensors or {}, self._lock)
         self._left_out, self._hop_s = metrics.left_out.labels(name), metrics.hop_s.labels(name)
@@ -126,18 +127,12 @@ class CameraBuffer:
 
     @property
     def is_awake(self) -> bool:
-        """Whether all of the camera's pictures are decoded."""
-        return self.demand is None or self.demand.is_awake
+        """Whether all pictures are decoded."""
+        return self.demand.is_awake
 
     def set_key_stride(self, stride: int) -> None:
         """Of a quiet camera look at every ``stride``-th key picture only; 1 for all."""
-        if self.demand is not None:
-            self.demand.key_stride = stride
-
-    def want_pictures(self, reason: WakeReason, until_ns: int) -> None:
-        """Ask for all pictures that arrive before local time ``until_ns``, and those of the current group."""
-        if self.demand is not None:
-            self.demand.want(reason, until_ns)
+        self.demand.key_stride = stride
 
     @property
     def skipped(self) -> int:
@@ -197,7 +192,7 @@ class CameraBuffer:
         microphone_status = self._microphone.status(now_ns) if self._microphone is not None else None
         demand = self.demand
         with self._lock:
-            if demand is not None and demand.packet_ns is not None:
+            if demand.packet_ns is not None:
                 self._meters.note_packet(demand.packet_ns)
             drift = self.schedule.drift_ppm
             meter_status = {
@@ -216,8 +211,8 @@ class CameraBuffer:
                 hop_s=self.schedule.hop_s,
                 is_thinned=self.schedule.stride > 1,
                 sensors=self.media.sensor_statuses(now_ns),
-                decode=demand.status if demand is not None else None,
-                key_stride=demand.key_stride if demand is not None else 1,
+                decode=demand.status if self._is_on_demand else None,
+                key_stride=demand.key_stride,
             )
 
     def newest_picture(self, up_to: MediaTime | None = None) -> RingPicture | None:
@@ -302,7 +297,7 @@ class CameraBuffer:
             self._meters.add_onset(mono_ns)
 
     def _external_rise(self, arrival_ns: int) -> None:
-        self.want_pictures(WakeReason.SOUND, arrival_ns + NS_PER_S)
+        self.demand.want(WakeReason.SOUND, arrival_ns + NS_PER_S)
 
     def _on_sync_axis(self, pts_ns: int) -> int:
         """Media time when picture and sound share a clock; local time with an external microphone."""
@@ -334,7 +329,7 @@ class CameraBuffer:
 
     def _follow_hold(self) -> None:
         """Windows wait longer for pictures that are held back."""
-        self.schedule.timeline.hold_ns = 0 if self.demand is None else self.demand.hold_ns
+        self.schedule.timeline.hold_ns = self.demand.hold_ns
 
     def _next_due(self, now_ns: int, *, newest: bool) -> DueWindow | None:
         heard_ns = self._microphone_until_ns()

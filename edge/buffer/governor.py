@@ -61,6 +61,11 @@ class EngineLoad:
     skipped: int
     processor: float = 0.0
 
+    @property
+    def engine(self) -> float:
+        """Share 0..1 of the time in which the engine was busy."""
+        return min(1.0, self.busy_s / self.wall_s) if self.wall_s > 0 else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Attention:

@@ -17,8 +17,8 @@ from edge.engine.runtime import RuntimeInfo, WholeRuntime, trim_heap
 from edge.errors import ModelError, RuntimeUnavailable
 
 _log = logging.getLogger(__name__)
-MAX_BINDINGS = 64
-"""Sets of rows that are kept bound; a camera has one or two."""
+MAX_BINDINGS = 256
+"""Sets of rows that are kept bound; each row is one."""
 _FAILED = (errors.Fail, errors.RuntimeException, errors.InvalidArgument, errors.EPFail, errors.EngineError)
 _UNREADABLE = (
     errors.InvalidProtobuf,

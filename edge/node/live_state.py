@@ -144,7 +144,7 @@ class LiveState:
     def frame(self, camera: str, evidence: EvidenceConfig | None) -> LiveFrame | None:
         """The newest picture; when there are boxes, the picture that they belong to. When ``evidence`` blurs
         anything, always a scored picture: before scoring it is not known what to blur."""
-        self._buffers[camera].want_pictures(WakeReason.PAGE, self._clock.mono_ns() + WATCHED_NS)
+        self._buffers[camera].demand.want(WakeReason.PAGE, self._clock.mono_ns() + WATCHED_NS)
         classes = evidence.blur if evidence is not None else ()
         scored = tuple(self._scored[camera].copy())
         newest = scored[-1] if scored else None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from edge import __version__
+from edge.buffer.governor import EngineLoad
 from edge.clock import Clock
 from edge.config import LoadedConfig
 from edge.config.values import split_listen
@@ -21,7 +22,7 @@ from edge.metrics import Metrics
 from edge.pipeline import StepResult
 from edge.publish.commands import IncomingMessage
 from edge.publish.facade import EventPublisher, open_publisher
-from edge.publish.payloads import NodeInfo
+from edge.publish.health_payloads import LoadPayload, NodeInfo
 from edge.publish.topics import ThresholdState
 from edge.status import CameraStatus, HeldBack, HoldReason
 from edge.types import NS_PER_S, seconds
@@ -101,6 +102,7 @@ class NodeOutputs:
         self._model = f"{manifest.name} {manifest.version}"
         self._started_ns = clock.mono_ns()
         self._health_ns = 0
+        self._load: EngineLoad | None = None
         self._published_states: tuple[object, ...] = ()
         self.problems: dict[str, Callable[[], str]] = {}
         self._closers = ExitStack()
@@ -149,6 +151,12 @@ class NodeOutputs:
         """What is wrong, as a sentence by part of the node; empty when all is well."""
         return {name: text for name, problem in self.problems.items() if (text := problem())}
 
+    @property
+    def load(self) -> LoadPayload | None:
+        """What the box is busy with; None before the first measurement."""
+        load = self._load
+        return None if load is None else LoadPayload(round(load.processor, 3), round(load.engine, 3))
+
     def close(self, drain_s: float) -> None:
         """Drain the outbox, disconnect from the broker, and stop what was started."""
         if not self.publisher.stop(drain_s):
@@ -162,6 +170,7 @@ class NodeOutputs:
                 log.info("%s %s: %s", event.camera, event.phase.value, event.why)
         self.publisher.publish_scores(step.scores)
         if step.statuses:
+            self._load = step.load
             self._held_back.report(step.held_back, self._clock.mono_ns())
             self._publish_health(step.statuses, step.held_back)
 
@@ -182,6 +191,7 @@ class NodeOutputs:
                 disk_free_bytes=self._disk_free(),
                 outbox_messages=self.publisher.depth,
                 details=details,
+                load=self.load,
             ),
             held,
         )

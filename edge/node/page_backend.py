@@ -86,6 +86,7 @@ class PageBackend:
             outbox_messages=publisher.depth,
             broker=broker if self._commands.config.mqtt is not None else "none configured",
             details=outputs.details(),
+            load=outputs.load,
         )
 
     def facts(self) -> Sequence[CameraStatus]:

@@ -25,9 +25,9 @@ from edge.publish.event_phases import EventPhases, OutgoingBatch, UnrecordedEven
 from edge.publish.evidence import digest_message, snapshot_message
 from edge.publish.evidence_urls import evidence_urls
 from edge.publish.frigate import FrigateEvents, available_message, frigate_topics
+from edge.publish.health_payloads import NodeInfo
 from edge.publish.inbox import CommandInbox
 from edge.publish.outbox import Outbox
-from edge.publish.payloads import NodeInfo
 from edge.publish.publisher import Publisher
 from edge.publish.topics import (
     OFFLINE,

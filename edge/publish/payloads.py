@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from edge.clock import iso8601
-from edge.status import CameraStatus, HeldBack, StreamStatus
+from edge.status import HeldBack
 from edge.types import Box, Contribution, Event, Message, Scores, seconds
 
 SCHEMA: Literal[1] = 1
@@ -99,28 +99,6 @@ class ScorePayload:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamPayload:
-    """Measured health of a picture or sound stream; null where nothing was measured yet."""
-
-    age_s: float | None
-    rate_hz: float
-    level: float | None
-    quiet_s: float
-    frozen_s: float
-    drift_ppm: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class SensorPayload:
-    """The newest reading of a configured sensor; null before the first. A stale one is not looked at any more."""
-
-    value: float | None
-    unit: str
-    age_s: float | None
-    stale: bool
-
-
-@dataclass(frozen=True, slots=True)
 class HeldLabelPayload:
     """Why a label has no event although its score is above its threshold, and how often in the last hour.
 
@@ -144,52 +122,6 @@ class HeldBackPayload:
     camera: str
     this_hour: int
     labels: dict[str, HeldLabelPayload]
-
-
-@dataclass(frozen=True, slots=True)
-class CameraPayload:
-    """Measured health of one camera; ``video`` or ``audio`` is null where it is not expected.
-
-    ``hop_s``: every how many seconds it is looked at, more than the model's own while the box cannot keep up.
-    ``sensors``: by name. ``held_back``: how many a limit on how often held back in the last hour, by label.
-    """
-
-    state: Literal["connecting", "up", "lost", "ended"]
-    detail: str
-    video: StreamPayload | None
-    audio: StreamPayload | None
-    av_offset_s: float | None
-    drops: dict[str, int]
-    hop_s: float
-    sensors: dict[str, SensorPayload] = field(default_factory=dict)
-    held_back: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeInfo:
-    """What a node says of itself."""
-
-    version: str
-    model: str
-    runtime: str
-    uptime_s: float
-    disk_free_bytes: int | None = None
-    outbox_messages: int = 0
-    details: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class HealthPayload:
-    """The node and its cameras. ``held_back``: how many a limit on how often held back in the last hour, of all
-    cameras."""
-
-    schema: SchemaVersion
-    site: str
-    node: str
-    time: str
-    info: NodeInfo
-    cameras: dict[str, CameraPayload]
-    held_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +174,13 @@ def event_payload(
         begin=iso8601(event.wall_begin_ns),
         end=None if end_ns is None else iso8601(end_ns),
         duration_s=None if event.end_ns is None else round(seconds(event.end_ns - event.begin_ns), 3),
-        score=_round(event.score),
-        peak=_round(event.peak),
-        threshold=_round(event.threshold),
+        score=rounded(event.score),
+        peak=rounded(event.peak),
+        threshold=rounded(event.threshold),
         why=event.why,
         contribution=_contribution(event.contribution),
         boxes=[_box(box) for box in event.boxes],
-        tags={name: _round(value) for name, value in event.tags},
+        tags={name: rounded(value) for name, value in event.tags},
         model=model,
         zones=list(event.zones),
         evidence=evidence or EvidenceLinks(),
@@ -258,24 +190,11 @@ def event_payload(
 
 def score_payload(scores: Scores, wall_ns: int) -> dict[str, Any]:
     """The object published on ``<camera>/score``."""
-    values = {label: _round(value) for label, value in scores.values.items()}
-    payload = ScorePayload(SCHEMA, scores.camera, iso8601(wall_ns), values, _round(scores.coverage), scores.model)
+    values = {label: rounded(value) for label, value in scores.values.items()}
+    payload = ScorePayload(SCHEMA, scores.camera, iso8601(wall_ns), values, rounded(scores.coverage), scores.model)
     return {
         field.name: getattr(payload, field.name) for field in fields(payload)
     }  # flat: `asdict` would copy every number
-
-
-def health_payload(
-    site: str, node: str, wall_ns: int, info: NodeInfo, facts: Sequence[CameraStatus], held: Sequence[HeldBack] = ()
-) -> dict[str, Any]:
-    """The object published on ``health``."""
-    limited: dict[str, dict[str, int]] = {f.camera: {} for f in facts}
-    for one in held:
-        if one.limited and one.camera in limited:
-            limited[one.camera][one.label] = one.limited
-    cameras = {f.camera: _camera(f, limited[f.camera]) for f in facts}
-    total = sum(count for labels in limited.values() for count in labels.values())
-    return asdict(HealthPayload(SCHEMA, site, node, iso8601(wall_ns), info, cameras, total))
 
 
 def held_back_payload(camera: str, held: Sequence[HeldBack]) -> dict[str, Any]:
@@ -302,47 +221,27 @@ def json_message(
     return Message(topic, to_json(payload), qos, retain, key)
 
 
-def _round(value: float) -> float:
+def rounded(value: float) -> float:
+    """To four digits; 0 where it is not finite."""
     return round(float(value), 4) if math.isfinite(value) else 0.0
 
 
-def _maybe(value: float | None) -> float | None:
+def rounded_or_none(value: float | None) -> float | None:
+    """To four digits; None where it is not finite."""
     return None if value is None or not math.isfinite(value) else round(float(value), 4)
 
 
 def _contribution(c: Contribution | None) -> ContributionPayload | None:
-    return None if c is None else ContributionPayload(_round(c.video), _round(c.audio), _round(c.sensors))
+    return None if c is None else ContributionPayload(rounded(c.video), rounded(c.audio), rounded(c.sensors))
 
 
 def _box(b: Box) -> BoxPayload:
-    return BoxPayload(b.label, _round(b.score), _round(b.x1), _round(b.y1), _round(b.x2), _round(b.y2))
-
-
-def _camera(f: CameraStatus, held_back: dict[str, int]) -> CameraPayload:
-    return CameraPayload(
-        state=f.state.value,
-        detail=f.detail,
-        video=_stream(f.video),
-        audio=_stream(f.audio),
-        av_offset_s=_maybe(f.av_offset_s),
-        drops=dict(f.drops),
-        hop_s=f.hop_s,
-        sensors={s.name: SensorPayload(_maybe(s.value), s.unit, _maybe(s.age_s), s.is_stale) for s in f.sensors},
-        held_back=held_back,
-    )
+    return BoxPayload(b.label, rounded(b.score), rounded(b.x1), rounded(b.y1), rounded(b.x2), rounded(b.y2))
 
 
 def _held(one: HeldBack) -> HeldLabelPayload:
     this_hour = {reason.value: count for reason, count in one.this_hour.items()}
     if one.reason is None:
-        return HeldLabelPayload(None, None, None, _round(one.enter), this_hour)
+        return HeldLabelPayload(None, None, None, rounded(one.enter), this_hour)
     since = iso8601(one.since_wall_ns)
-    return HeldLabelPayload(one.reason.value, since, _round(one.score), _round(one.enter), this_hour)
-
-
-def _stream(s: StreamStatus | None) -> StreamPayload | None:
-    if s is None:
-        return None
-    return StreamPayload(
-        _maybe(s.age_s), _round(s.rate_hz), _maybe(s.level), _round(s.quiet_s), _round(s.frozen_s), _maybe(s.drift_ppm)
-    )
+    return HeldLabelPayload(one.reason.value, since, rounded(one.score), rounded(one.enter), this_hour)

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from edge.publish.evidence import DigestPayload, EvidencePayload, LastEventPayload
+from edge.publish.health_payloads import HealthPayload
 from edge.publish.payloads import (
     EventPayload,
-    HealthPayload,
     HeldBackPayload,
     ReplyPayload,
     ScorePayload,

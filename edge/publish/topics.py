@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from edge.publish.evidence_urls import NO_URLS, EvidenceUrls
 from edge.publish.frigate import FrigateTopics
+from edge.publish.health_payloads import NodeInfo, health_payload
 from edge.publish.payloads import (
-    NodeInfo,
     ThresholdPayload,
-    health_payload,
     held_back_payload,
     json_message,
     score_payload,

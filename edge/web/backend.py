@@ -24,7 +24,7 @@ from edge.web.hub import Hub
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """Facts on the node; ``details`` are further lines for users."""
+    """Facts on the node; ``details`` are further lines for users, ``load`` what the box is busy with."""
 
     version: str
     model: str
@@ -34,6 +34,16 @@ class NodeFacts:
     outbox_messages: int
     broker: str
     details: Mapping[str, str] = field(default_factory=dict)
+    load: NodeLoad | None = None
+
+
+class NodeLoad(Protocol):
+    """Shares 0..1 of the processor's time, and of the time of what runs the model."""
+
+    @property
+    def processor(self) -> float: ...
+    @property
+    def engine(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)

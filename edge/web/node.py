@@ -12,7 +12,7 @@ from edge.evidence.archive.records import EventQuery as Wanted
 from edge.web.backend import NodeBackend
 from edge.web.dependencies import RESPONSES, BackendDep, CameraName
 from edge.web.responses import CameraResponse, DoneResponse, EvidenceResponse, HealthResponse, NodeResponse
-from edge.web.serializers import camera_health_response, held_back_response
+from edge.web.serializers import camera_health_response, held_back_response, load_response
 
 router = APIRouter(prefix="/api", responses=RESPONSES, tags=["node"])
 
@@ -61,6 +61,7 @@ def health(box: BackendDep) -> HealthResponse:
         broker=facts.broker,
         details=dict(facts.details),
         evidence=_evidence(box),
+        load=load_response(facts.load),
         cameras=[camera_health_response(one) for one in box.facts()],
         held_back=[held_back_response(one) for one in box.held_back()],
     )

@@ -158,8 +158,17 @@ class HeldBackResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadResponse:
+    """Shares 0..1 of the processor's time, and of the time of what runs the model; ``room`` is what is left of both."""
+
+    processor: float
+    engine: float
+    room: float
+
+
+@dataclass(frozen=True, slots=True)
 class CameraHealthResponse:
-    """Measured health of one camera."""
+    """Measured health of one camera; ``pictures`` says which are decoded, empty where that is not on demand."""
 
     camera: str
     state: str
@@ -169,6 +178,7 @@ class CameraHealthResponse:
     av_offset_s: float | None
     drops: dict[str, int]
     sensors: list[SensorResponse] = field(default_factory=list)
+    pictures: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +207,7 @@ class HealthResponse:
     broker: str
     details: dict[str, str]
     evidence: EvidenceResponse | None
+    load: LoadResponse | None = None
     cameras: list[CameraHealthResponse] = field(default_factory=list)
     held_back: list[HeldBackResponse] = field(default_factory=list)
 

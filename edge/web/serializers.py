@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge.clock import iso8601
+from edge.demand import DecodeState
 from edge.detect.thresholds import EffectiveThreshold
 from edge.evidence.archive.records import EventRecord, SearchHit
 from edge.status import CameraStatus, HeldBack, StreamStatus
 from edge.types import Box, Contribution, Event, seconds
-from edge.web.backend import LiveScores
+from edge.web.backend import LiveScores, NodeLoad
 from edge.web.responses import (
     BoxResponse,
     CameraHealthResponse,
@@ -19,6 +20,7 @@ from edge.web.responses import (
     EventResponse,
     FileLinkResponse,
     HeldBackResponse,
+    LoadResponse,
     MarkResponse,
     SensorResponse,
     StreamResponse,
@@ -96,7 +98,23 @@ def camera_health_response(f: CameraStatus) -> CameraHealthResponse:
         finite(f.av_offset_s),
         dict(f.drops),
         [SensorResponse(s.name, s.unit, finite(s.value), finite(s.age_s, 1), s.is_stale) for s in f.sensors],
+        _pictures(f),
     )
+
+
+def load_response(load: NodeLoad | None) -> LoadResponse | None:
+    """What the box is busy with, for the API."""
+    if load is None:
+        return None
+    return LoadResponse(load.processor, load.engine, round(1.0 - max(load.processor, load.engine), 3))
+
+
+def _pictures(f: CameraStatus) -> str:
+    if f.decode is None:
+        return ""
+    if f.decode.state is not DecodeState.QUIET:
+        return f"all are decoded: {f.decode.reason.text}"
+    return "key pictures alone" if f.key_stride == 1 else f"one of {f.key_stride} key pictures alone: the box is busy"
 
 
 def held_back_response(one: HeldBack) -> HeldBackResponse:

@@ -21,12 +21,14 @@ from statistics import median
 
 from testbed import KINDS, SAMPLE, clip, network_camera, rtsp_server
 
+from edge.bench.clips import MOVING, STILL
 from edge.bench.daemon import BenchSetup, embedded_broker
 from edge.bench.figures import markdown_table
 from edge.bench.processes import ProcessUsage, module_command, pause, process_usage
 from edge.engine.manifest import find_folder, load_folder
 
 HERE = Path(__file__).resolve().parent
+GOALS = {(STILL, "motion"): 0.4, (STILL, "frigate"): 0.2, (MOVING, "motion"): 1.5}
 IDLE_MS = 3.0  # below this a camera's picture cannot have been decoded
 MOTION = """daemon off
 setup_mode off
@@ -60,9 +62,14 @@ class Peer:
 class Seen:
     """What the rounds gave."""
 
-    cpu_ms: list[float] = field(default_factory=list)
+    by_turn: dict[int, float] = field(default_factory=dict)
     pss_mb: list[float] = field(default_factory=list)
     trouble: str = ""
+
+    @property
+    def cpu_ms(self) -> list[float]:
+        """CPU-ms per camera-second, a round each."""
+        return list(self.by_turn.values())
 
 
 def main() -> None:
@@ -83,6 +90,8 @@ def main() -> None:
     print(f"Clip: {shown.shown}, {KINDS[args.clip]}; {args.rounds} rounds of {args.seconds:g} s in random order (seed "
           f"{args.seed}), after {args.settle:g} s; load before: {os.getloadavg()[0]:.1f}.\n")  # fmt: skip
     print(table(peers, found))
+    print("Ratios are taken within a round and are the median of the rounds; goals are for CPU time.\n")
+    print(ratio_table(found, args.clip))
 
 
 def arguments() -> argparse.Namespace:
@@ -91,7 +100,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="ffmpeg, motion, gstreamer, roboflow, frigate, ...")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--settle", type=float, default=6.0)
+    parser.add_argument("--settle", type=float, default=20.0, help="a quiet camera has fallen quiet by then")
     parser.add_argument("--cameras", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--clip", choices=tuple(KINDS), default=SAMPLE)
     parser.add_argument("--seed", type=int, default=1)
@@ -199,11 +208,11 @@ def rounds(peers: list[Peer], urls: list[str], folder: Path, args: argparse.Name
     for turn in range(args.rounds):
         for peer in random.sample([peer for peer in peers if not peer.missing], k=sum(not p.missing for p in peers)):
             print(f"… {len(urls)} cameras, round {turn + 1}, {peer.name}", file=sys.stderr, flush=True)
-            once(peer, urls, folder, args, seen[peer.name])
+            once(peer, urls, folder, args, seen[peer.name], turn)
     return seen
 
 
-def once(peer: Peer, urls: list[str], folder: Path, args: argparse.Namespace, seen: Seen) -> None:
+def once(peer: Peer, urls: list[str], folder: Path, args: argparse.Namespace, seen: Seen, turn: int) -> None:
     """Start, settle, watch, stop."""
     with (folder / f"{peer.name}.log").open("wb") as log:
         commands = peer.commands(urls, folder)
@@ -217,20 +226,20 @@ def once(peer: Peer, urls: list[str], folder: Path, args: argparse.Namespace, se
             if any(process.poll() is not None for process in started):
                 seen.trouble = "ended by itself"
                 return
-            add(seen, before, after, len(urls))
+            add(seen, turn, before, after, len(urls))
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             seen.trouble = f"failed: {error}"
         finally:
             stop(started)
 
 
-def add(seen: Seen, before: list[ProcessUsage], after: list[ProcessUsage], cameras: int) -> None:
+def add(seen: Seen, turn: int, before: list[ProcessUsage], after: list[ProcessUsage], cameras: int) -> None:
     """One round's figures."""
     cpu_ms = 1000 * sum(b.cores_since(a) for a, b in zip(before, after, strict=True)) / cameras
     if cpu_ms < IDLE_MS:
         seen.trouble = f"only {cpu_ms:.1f} CPU-ms in a round: it cannot have had pictures"
         return
-    seen.cpu_ms.append(cpu_ms)
+    seen.by_turn[turn] = cpu_ms
     seen.pss_mb.append(sum(usage.pss_mb for usage in after))
 
 
@@ -250,6 +259,24 @@ def container_pid() -> int:
     """The first process of Frigate's container, as this machine numbers it."""
     show = ["docker", "inspect", "-f", "{{.State.Pid}}", "edge-peer-frigate"]
     return int(subprocess.run(show, check=True, capture_output=True, text=True).stdout)
+
+
+def ratio_table(found: dict[int, dict[str, Seen]], kind: str) -> str:
+    """What edge costs by what another program costs, round by round."""
+    rows: list[list[object]] = []
+    for n, seen in found.items():
+        for name, by in seen.items():
+            if name == "edge" or "edge" not in seen:
+                continue
+            pairs = [(by.by_turn[turn], ours) for turn, ours in seen["edge"].by_turn.items() if turn in by.by_turn]
+            if not pairs:
+                continue
+            ratios = [ours / theirs for theirs, ours in pairs]
+            most = GOALS.get((kind, name))
+            met = "" if most is None else "met" if median(ratios) <= most else "**missed**"
+            span = f"{min(ratios):.2f} - {max(ratios):.2f}"
+            rows.append([f"edge / {name}", n, median(ratios), span, "" if most is None else f"<= {most} x", met])
+    return markdown_table(["ratio of CPU time", "cameras", "median", "range", "goal", ""], rows)
 
 
 def table(peers: list[Peer], found: dict[int, dict[str, Seen]]) -> str:

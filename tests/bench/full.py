@@ -141,7 +141,7 @@ def add_cost(
     for turn in range(extent.rounds):
         say(f"cost, {what}, turn {turn + 1}")
         floors.append(floor_ms(floor_program(setup, given), n, setup.hop_s, fps, 3.0, look_s))
-        daemons.append(setup.daemon(sources, evidence=None).measure(warm_s, look_s, fps))
+        daemons.append(setup.daemon(sources, evidence=None).measure(warm_s, look_s))
         bare = floor_program(setup, given, "--prepare")
         prepared.append(floor_ms(bare, n, setup.hop_s, fps, 3.0, look_s))
     spent = [look.cpu_ms for look in daemons]

@@ -28,8 +28,8 @@ from edge.publish.commands import (
 from edge.publish.evidence_urls import evidence_urls
 from edge.publish.facade import EventPublisher, open_publisher
 from edge.publish.frigate import FrigateTopics
+from edge.publish.health_payloads import NodeInfo
 from edge.publish.outbox import Outbox
-from edge.publish.payloads import NodeInfo
 from edge.publish.topics import ThresholdState
 from edge.publish.writer import JsonLinesSink
 from edge.sqlite import SqliteFile

@@ -28,9 +28,9 @@ from edge.metrics import Metrics
 from edge.publish.commands import MarkEvent, SetArmed, SetThreshold, TakeSnapshot
 from edge.publish.discovery import birth_topic, platforms
 from edge.publish.facade import EventPublisher
+from edge.publish.health_payloads import NodeInfo
 from edge.publish.mqtt import MqttConnection
 from edge.publish.outbox import Outbox
-from edge.publish.payloads import NodeInfo
 from edge.publish.topics import OFFLINE, ThresholdState, status_message
 from edge.status import HeldBack, HoldReason
 from edge.types import EvidenceFiles

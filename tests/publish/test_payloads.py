@@ -15,7 +15,8 @@ from publish_parts import BEGIN, END, FACTS, JPEG, LINKS, SCORES, TOPICS, UPDATE
 
 from edge.publish.commands import CommandOrigin, reply_message
 from edge.publish.event_phases import EventPhases, end_at_restart, pack_event, unpack_event
-from edge.publish.payloads import NodeInfo, event_payload
+from edge.publish.health_payloads import NodeInfo
+from edge.publish.payloads import event_payload
 from edge.publish.schema import schemas, texts, write
 from edge.publish.topics import (
     ScoreRateLimiter,
