@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 from test_file import GEOMETRY, Played
 
-from edge.capture import decode
+from edge.capture import decoder_device
 from edge.capture.decode import ContainerDecoder
 from edge.capture.decoder_device import HardwareDecoderError
 from edge.capture.picture import FrameScaler
@@ -60,7 +60,7 @@ def test_auto_takes_the_processor_where_nothing_else_works(tmp_path: Path, caplo
 
 
 def test_a_device_without_this_codec_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "open_device", lambda *_: None)
+    monkeypatch.setattr(decoder_device, "open_device", lambda *_: None)
     monkeypatch.setattr(av.codec.hwaccel, "hwdevices_available", lambda: ["cuda"])
     with pytest.raises(HardwareDecoderError, match="cannot decode h264"):
         play(media.write(tmp_path / "a.mp4", 1.0), decoder="cuda")
