@@ -58,7 +58,7 @@ class MetricsScrape:
 
 
 WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encoded_total"
-LEFT_OUT = "edge_windows_left_out_total"
+LEFT_OUT, SOURCE_UP = "edge_windows_left_out_total", "edge_source_up"
 LATENCIES = ("end_to_end_s", "added_s", "infer_s", "wait_s", "queue_s")
 SourceSpec = dict[str, Any]
 
@@ -89,7 +89,7 @@ class DaemonMeasurement:
 
     ``live_ms`` is CPU-ms per camera-second by the clock, of the whole process tree, which is what live cameras cost;
     ``scored_hz`` windows scored a second, of all cameras; ``wait_s`` from the end of a window to the media that
-    completed it, ``queue_s`` from there to the model's turn.
+    completed it, ``queue_s`` from there to the model's turn; ``connected`` is how many sources delivered at the end.
     """
 
     cameras: int
@@ -109,6 +109,7 @@ class DaemonMeasurement:
     wait_s: Sequence[float]
     queue_s: Sequence[float]
     scored_hz: float
+    connected: int
     load: MachineLoad
     runtime: Mapping[str, str]
 
@@ -210,6 +211,7 @@ class MeasuredDaemon:
             },
             encoded={part: n / max(scored, 1.0) for part, n in later.delta(scrape, ENCODED, "part").items()},
             scored_hz=scored / took_s,
+            connected=round(later.total(SOURCE_UP)),
             load=machine_load(
                 before.machine,
                 after.machine,

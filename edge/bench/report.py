@@ -195,7 +195,8 @@ def live_cells(scene: str, look: DaemonMeasurement) -> list[object]:
     beside = f"{look.load.others:.2f}, {look.load.steal:.2f}"
     waits = [quantile_pair(values) for values in (look.queue_s, look.added_s)]
     share, left_out = f"{100 * look.due_share:.1f} %", f"{look.left_out:.0f}"
-    return [scene, look.cameras, share, lost, left_out, look.live_ms, look.cores, beside, f"{look.rss_mb:.0f} MB",
+    cameras = str(look.cameras) + ("" if look.connected >= look.cameras else f", {look.connected} connected")
+    return [scene, cameras, share, lost, left_out, look.live_ms, look.cores, beside, f"{look.rss_mb:.0f} MB",
             *waits]  # fmt: skip
 
 
@@ -227,13 +228,14 @@ def conclusions(found: BenchResults) -> Iterator[str]:
 
 def _held_text(found: SceneCapacity) -> str:
     """By live runs."""
+    held = f"**{found.held}** camera{'' if found.held == 1 else 's'}"
     if found.failed is None:
-        return f"This box holds at least **{found.held}** cameras with {found.scene}; more were not tried."
+        return f"This box holds at least {held} with {found.scene}; more were not tried."
     look = next((look for look in found.looks if look.cameras == found.failed), None)
     share = "" if look is None else f" ({100 * look.due_share:.1f} % of due windows)"
-    several = "no" if not found.held else f"**{found.held}**"
     limit = f"; what ends it: {found.limit}" if found.limit else ""
-    return f"This box holds {several} cameras with {found.scene}, and not {found.failed}{share}{limit}."
+    held = held if found.held else "no cameras"
+    return f"This box holds {held} with {found.scene}, and not {found.failed}{share}{limit}."
 
 
 def _estimate_text(holds: Capacity, scene: str) -> str:

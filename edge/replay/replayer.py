@@ -95,6 +95,11 @@ class Replay:
         self._wall_start_ns = wall_start_ns
         self._metrics = Metrics()
 
+    @property
+    def metrics(self) -> Metrics:
+        """Counters of capture and buffers, over all recordings so far."""
+        return self._metrics
+
     def run(self, path: Path, listener: ReplayListener) -> ReplaySummary:
         """Replay one recording; MediaError when it cannot be read."""
         tally = _CountingListener(listener)

@@ -14,7 +14,7 @@ from edge.bench.clips import FOLDER, GROUP_S, MOVING, STILL, bundled_clip, loope
 from edge.bench.daemon import DaemonMeasurement
 from edge.bench.live import SceneCapacity
 from edge.bench.machine import MachineLoad
-from edge.bench.report import MachineInfo, as_json, conclusions, figure_table, report_text
+from edge.bench.report import MachineInfo, as_json, conclusions, figure_table, live_cells, report_text
 from edge.cli import build_parser
 from edge.errors import MediaError
 
@@ -40,6 +40,7 @@ def look(cameras: int, **more: object) -> DaemonMeasurement:
         "wait_s": [0.0],
         "queue_s": [0.002, 0.002, 0.02],
         "scored_hz": 2.0 * cameras,
+        "connected": cameras,
         "load": MachineLoad(2, 0.1 * cameras, 0.1, 0.0, 0.04 * cameras, 0.06 * cameras, 0.02),
         "runtime": {},
     }
@@ -94,6 +95,7 @@ def test_every_live_run_is_a_row() -> None:
     rows = [line for line in report_text(BOX, "720p", found()).splitlines() if line.startswith("| nothing moving | ")]
     assert [row.split(" | ")[1:4] for row in rows] == [["18", "100.0 %", "0"], ["20", "93.0 %", "3 engine"]]
     assert "2 / 20 ms" in rows[0], "windows waited for the model"
+    assert live_cells("s", look(4, connected=3))[1] == "4, 3 connected"
 
 
 def test_a_refused_runtime_is_told_with_its_reason_and_a_busy_box_is_told_too() -> None:

@@ -178,7 +178,7 @@ def test_one_event_is_matched_once_and_by_the_nearest() -> None:
 
 
 def paired(scene: Path, matches: EventMatches) -> PairedReplay:
-    return PairedReplay(short(scene), matches, (14, 14), 2.0, 1.5)
+    return PairedReplay(short(scene), matches, (14, 14), 2.0, 1.5, 42, {"sound": 1})
 
 
 def test_the_report_counts_by_condition_and_names_what_differs(scene: Path) -> None:
@@ -192,6 +192,7 @@ def test_the_report_counts_by_condition_and_names_what_differs(scene: Path) -> N
     said = markdown_report(bad, "about")
     assert "1 lost, 1 new" in said
     assert "lost: fire at 3.5 s" in said
+    assert "84 pictures were not decoded (40 %); wakes: sound 2" in said
     assert json.loads(json.dumps(as_json(bad)))["saved_s"] == 3.0
 
 

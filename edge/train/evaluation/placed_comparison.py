@@ -7,7 +7,7 @@ same, and the second costs little.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import process_time as cpu_s
@@ -56,13 +56,16 @@ class EventMatches:
 @dataclass(frozen=True, slots=True)
 class PairedReplay:
     """One recording's two replays. ``saved_s`` are CPU-seconds apart from the model's that decoding on demand saved,
-    of ``spent_s`` with everything decoded; ``windows`` are of both, ``late`` those that one has and the other lacks."""
+    of ``spent_s`` with everything decoded; ``windows`` are of both. On demand, ``skipped`` pictures were not decoded
+    and the camera woke as often as ``wakes`` says, by reason."""
 
     recording: PlacedRecording
     matches: EventMatches
     windows: tuple[int, int]
     spent_s: float
     saved_s: float
+    skipped: int = 0
+    wakes: Mapping[str, int] = field(default_factory=dict)
 
 
 def match_events(decoded: Sequence[EventSpan], on_demand: Sequence[EventSpan], tolerance_s: float) -> EventMatches:
@@ -150,7 +153,9 @@ class PlacedComparison:
         try:
             compose_recording(recording, scene, path)
             decoded, spent_s = self._replay(0, path)
+            before = self._on_demand_counts()
             on_demand, left_s = self._replay(1, path)
+            counts = self._on_demand_counts()
             matches = match_events(decoded.spans(), on_demand.spans(), TOLERANCE_S)
             if keep is not None and (matches.lost or matches.new):
                 keep.mkdir(parents=True, exist_ok=True)
@@ -160,11 +165,23 @@ class PlacedComparison:
             for graph in self._graphs:
                 graph.clear()
         windows = (decoded.windows, on_demand.windows)
-        return PairedReplay(recording, matches, windows, spent_s, spent_s - left_s)
+        skipped, *wakes = (counts[name] - before.get(name, 0) for name in counts)
+        reasons = {name: n for name, n in zip(list(counts)[1:], wakes, strict=True) if n}
+        return PairedReplay(recording, matches, windows, spent_s, spent_s - left_s, skipped, reasons)
 
     def close(self) -> None:
         """Close the model."""
         self._runtime.close()
+
+    def _on_demand_counts(self) -> dict[str, int]:
+        """Pictures that were not decoded so far (``skipped``, first), and wakes by reason."""
+        found = {"skipped": 0}
+        metrics = self._replays[1].metrics
+        for counter in (metrics.skipped_pictures, metrics.wakes):
+            for sample in (s for family in counter.collect() for s in family.samples if s.name.endswith("_total")):
+                name = sample.labels.get("reason", "skipped")
+                found[name] = found.get(name, 0) + int(sample.value)
+        return found
 
     def _quiet_scene(self, recording: PlacedRecording) -> Path | None:
         """The first scene in which nothing is reported while nothing is placed, with every picture decoded."""

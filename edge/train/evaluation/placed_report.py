@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edge.train.evaluation.placed_comparison import EventSpan, PairedReplay
-from edge.train.evaluation.placed_trials import PlacedTrial, conditions_of, trial_at
+from edge.train.evaluation.placed_trials import FPS, PlacedTrial, conditions_of, trial_at
 
 
 @dataclass(slots=True)
@@ -35,6 +35,8 @@ class PlacedSummary:
     windows: tuple[int, int] = (0, 0)
     spent_s: float = 0.0
     saved_s: float = 0.0
+    skipped: int = 0
+    wakes: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_proof(self) -> bool:
@@ -51,6 +53,9 @@ def summarise(pairs: Sequence[PairedReplay]) -> PlacedSummary:
         found.windows = (found.windows[0] + pair.windows[0], found.windows[1] + pair.windows[1])
         found.spent_s += pair.spent_s
         found.saved_s += pair.saved_s
+        found.skipped += pair.skipped
+        for reason, n in pair.wakes.items():
+            found.wakes[reason] = found.wakes.get(reason, 0) + n
         for trial in recording.trials:
             for tally in _tallies(found, pair, trial):
                 tally.trials += 1
@@ -106,11 +111,14 @@ def markdown_report(found: PlacedSummary, about: str) -> str:
         f"Apart from the model, {found.spent_s:.0f} CPU-s with everything decoded, of which decoding on demand saves "
         f"{found.saved_s:.0f} ({saved:.0f} %)."
     )
+    share = 100 * found.skipped / max(1.0, found.media_s * FPS)
+    wakes = ", ".join(f"{reason} {n}" for reason, n in sorted(found.wakes.items(), key=lambda item: -item[1]))
+    left_out = f"On demand, {found.skipped} pictures were not decoded ({share:.0f} %); wakes: {wakes or 'none'}."
     placed = f"{total.trials} placed in {found.recordings} recordings ({found.media_s / 3600:.1f} h)"
     lines = [
         about,
         "",
-        f"**{total.events} events** of {placed}: **{verdict}**. {moved} {windows} {cost}",
+        f"**{total.events} events** of {placed}: **{verdict}**. {moved} {windows} {left_out} {cost}",
         "",
         "| condition | | placed | events | lost | new | begin later at most, s |",
         "| --- |" + " --- |" * 6,
