@@ -34,7 +34,7 @@ class GateLimits:
     low: float = 4.0
     high: float = 8.0
     wide: float = 2.0
-    sound: float = 5.0
+    sound: float = 6.0
     hop: float = 4.5
     level: float = 1.0
     peak: float = 1.5

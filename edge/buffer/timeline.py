@@ -16,7 +16,7 @@ from edge.types import NS_PER_S, Stream
 
 SKEW_NS = 3 * NS_PER_S
 """A stream that lags the other by more than this is not waited for until it delivers again."""
-OVERDUE_NS = NS_PER_S
+OVERDUE_NS = 9 * NS_PER_S // 5
 """A live camera whose oldest window has been due for longer than this goes on with its newest one."""
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.capture.bursts import BurstTurn
 from edge.capture.packet_sink import PacketSink
 from edge.config.values import Point
 from edge.demand import PictureDemand
@@ -77,7 +78,8 @@ class SourceOptions:
 
     ``keep_sound``: whether packets of the source's own sound are kept, too. ``threads``: threads for decoding; more
     than one delays pictures by a few, which is fine only for recordings that are not watched live. ``demand``: who
-    wants pictures; without it all are decoded. ``burst_ns``: for how long a quiet camera's packets may gather unread.
+    wants pictures; without it all are decoded. ``burst_ns``: for how long a quiet camera's packets may gather unread;
+    cameras with one ``burst_turn`` read theirs one after another.
     """
 
     masks: Polygons = ()
@@ -86,6 +88,7 @@ class SourceOptions:
     threads: int = 1
     demand: PictureDemand | None = None
     burst_ns: int = 0
+    burst_turn: BurstTurn | None = None
 
 
 DEFAULT_OPTIONS = SourceOptions()

@@ -1,55 +1,113 @@
 """Reads a quiet camera's packets in bursts: waking a thread for each packet costs more than the packets themselves.
 
-Network packets wait in the connection's buffer meanwhile. Runs on the capture thread.
+Network packets wait in the connection's buffer meanwhile. Quiet cameras read one after another: threads that run side
+by side hand the interpreter's lock to each other at every packet. Runs on the capture threads.
 """
 
 from __future__ import annotations
 
-from edge.capture.normaliser import ArrivalPacer
-from edge.clock import Clock
+import threading
+from collections.abc import Callable
+
 from edge.threads import WakeEvent
 from edge.types import NS_PER_MS, NS_PER_S, seconds
 
+_LEFT_NS = 200 * NS_PER_MS
+"""Media that a burst leaves unread, so that it never waits for a packet while others wait for their turn."""
 _FRESH_NS = 70 * NS_PER_MS
-"""A packet read sooner than this after it came: the buffer is empty, and the next read would wait."""
+"""A packet read sooner than this after it came: nothing is left unread."""
+_EMPTIED_EVERY = 16  # bursts; the least delay shows only where everything is read
+_IMPLAUSIBLE_NS = 30 * NS_PER_S  # by so much later than the least delay: the source's clock was set
 _BEHIND_NS = 3 * NS_PER_S  # how far one stream may lie behind the other in a file
+_STALL_S = 0.25  # a camera that read nothing for so long while it had the turn does not stop the others
 _LEAK = 2000  # ns of media for one by which the least delay is forgotten: 500 ppm, more than clocks drift
 
 
-class BurstReader:
-    """Rests of ``burst_ns`` between packets; 0: none. ``wake`` ends a rest early."""
+class BurstTurn:
+    """Whose turn it is to read, among all quiet cameras of a process."""
 
-    def __init__(self, clock: Clock, burst_ns: int, wake: WakeEvent) -> None:
-        self._clock, self._burst_ns, self._wake = clock, burst_ns, wake
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.packets = 0
+        """Read by whoever has the turn, so far."""
+
+    def take(self) -> bool:
+        """Wait for the turn while the one who has it gets on; whether it was got."""
+        before = -1
+        while not self._lock.acquire(timeout=_STALL_S):
+            if self.packets == before:
+                return False
+            before = self.packets
+        return True
+
+    def give(self) -> None:
+        """Let the next one read."""
+        self._lock.release()
+
+
+class BurstReader:
+    """Rests of ``burst_ns`` between packets; 0: none. ``wake`` ends a rest early; ``turn`` is shared by cameras."""
+
+    def __init__(self, burst_ns: int, wake: WakeEvent, turn: BurstTurn) -> None:
+        self._burst_ns, self._wake, self._turn = burst_ns, wake, turn
+        self._has_turn = False
         self._least_ns: dict[int, int] = {}
         self._last_pts_ns: dict[int, int] = {}
         self._paced_until_ns: int | None = None
         self._arrival_ns = 0
+        self._late_ns = self._bursts = 0
 
     def restart(self) -> None:
         """Begin a connection."""
+        self.finish()
         self._least_ns.clear()
         self._last_pts_ns.clear()
         self._paced_until_ns = None
 
-    def pace(self, pts_ns: int, pace: ArrivalPacer) -> int:
+    def pace(self, pts_ns: int, pace: Callable[[int], int]) -> int:
         """The arrival of a recording's packet: it is waited for together with those of the burst after it."""
         until_ns = self._paced_until_ns
         if until_ns is None or not until_ns - _BEHIND_NS < pts_ns <= until_ns:
             self._paced_until_ns = pts_ns + self._burst_ns
+            self.finish()
             self._arrival_ns = pace(self._paced_until_ns)
+            self._has_turn = self._burst_ns > 0 and self._turn.take()
+        self._turn.packets += 1
         return self._arrival_ns
 
-    def follow(self, stream: int, pts_ns: int, now_ns: int) -> bool:
-        """Note a packet of ``stream`` read at ``now_ns``; whether it came just now, so that nothing waits behind it."""
+    def arrival(self, stream: int, pts_ns: int, now_ns: int) -> int:
+        """When a packet of ``stream`` that is read at ``now_ns`` arrived, by the least delay of the stream."""
         delay_ns = now_ns - pts_ns
         passed_ns = max(0, pts_ns - self._last_pts_ns.get(stream, pts_ns))
         self._last_pts_ns[stream] = pts_ns
         least_ns = min(self._least_ns.get(stream, delay_ns) + passed_ns // _LEAK, delay_ns)
+        if delay_ns - least_ns > _IMPLAUSIBLE_NS:
+            least_ns = delay_ns
         self._least_ns[stream] = least_ns
-        return delay_ns - least_ns < _FRESH_NS
+        self._late_ns = delay_ns - least_ns
+        return pts_ns + least_ns
 
-    def rest(self) -> None:
-        """Wait for a burst to gather, or until pictures are asked for."""
-        if self._burst_ns:
+    def go_on(self) -> bool:
+        """After a packet: rest if the burst is read, else have the turn for the next one; whether it rested."""
+        if not self._burst_ns:
+            return False
+        is_emptied = self._bursts % _EMPTIED_EVERY == 0
+        if self._late_ns < (_FRESH_NS if is_emptied else _LEFT_NS):
+            self.finish()
+            self._bursts += 1
             self._wake.wait(seconds(self._burst_ns))
+            self._has_turn = self._turn.take()
+            return True
+        if is_emptied and self._late_ns < _LEFT_NS:
+            self.finish()  # from here on it may wait for packets
+        elif self._has_turn:
+            self._turn.packets += 1
+        else:
+            self._has_turn = self._turn.take()
+        return False
+
+    def finish(self) -> None:
+        """Leave the turn to others: nothing more is read in bursts."""
+        if self._has_turn:
+            self._has_turn = False
+            self._turn.give()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
-from edge.capture.bursts import BurstReader
+from edge.capture.bursts import BurstReader, BurstTurn
 from edge.capture.decoder_device import is_accelerated, no_picture_error
 from edge.capture.normaliser import ArrivalPacer, MediaNormaliser
 from edge.capture.on_demand import KeptPacket, OnDemandDecoder
@@ -51,7 +51,7 @@ class ContainerDecoder:
                 *(name, geometry, options.demand, self._normaliser, metrics),
                 *(self._decode_picture, self._told, lambda frame: self._pts_of(frame, Stream.VIDEO)),
             )
-            self._bursts = BurstReader(clock, options.burst_ns, options.demand.wake)
+            self._bursts = BurstReader(options.burst_ns, options.demand.wake, options.burst_turn or BurstTurn())
         self._video: Any = None
         self._on_device = False
         self._failed = 0
@@ -91,22 +91,23 @@ class ContainerDecoder:
         if self._on_demand is not None:
             self._on_demand.open()
             self._bursts.restart()
-        for packet in self._demux(container, chosen):
-            if packet is None:
-                yield from self._end_pictures()
-            elif cancel.is_set():
-                return
-            else:
-                yield from self._packet(packet)
+        try:
+            for packet in self._demux(container, chosen):
+                if packet is None:
+                    yield from self._end_pictures()
+                elif cancel.is_set():
+                    return
+                else:
+                    yield from self._packet(packet)
+        finally:
+            if self._on_demand is not None:
+                self._bursts.finish()
         yield from self._decode_deferred()
         yield from self._normaliser.flush()
 
     def _packet(self, packet: Any) -> Iterator[MediaItem]:
-        normaliser, pace, started_ns = self._normaliser, self._normaliser.pace, self._clock.mono_ns()
-        if pace is None:
-            normaliser.arrival_ns = started_ns
-        elif self._is_quiet and packet.pts is not None:
-            normaliser.arrival_ns = self._bursts.pace(_ns(packet.pts, packet.time_base) + self._shift_ns, pace)
+        normaliser, started_ns = self._normaliser, self._clock.mono_ns()
+        self._note_arrival(packet, started_ns)
         if self._feed is not None:
             self._feed.push(packet, normaliser.arrival_ns, self._shift_ns)
         if packet.stream is not self._video:
@@ -115,8 +116,26 @@ class ContainerDecoder:
             yield from self._pictures(self._decode_picture(packet), started_ns)
         else:
             yield from self._pictures_on_demand(self._on_demand, packet)
-        if pace is None and self._on_demand is not None and self._is_quiet and packet.pts is not None:
-            yield from self._rest(self._on_demand, packet, started_ns)
+        if self._on_demand is not None:
+            if not self._is_quiet:
+                self._bursts.finish()
+            elif normaliser.pace is None:
+                yield from self._rest(self._on_demand)
+
+    def _note_arrival(self, packet: Any, now_ns: int) -> None:
+        """When a packet arrived: now, or while it lay unread; a recording's when its burst was waited for."""
+        normaliser, pts_ns = self._normaliser, None
+        if self._on_demand is not None and packet.pts is not None:
+            pts_ns = _ns(packet.pts, packet.time_base) + self._shift_ns
+        if normaliser.pace is not None:
+            if pts_ns is not None and self._is_quiet:
+                normaliser.arrival_ns = self._bursts.pace(pts_ns, normaliser.pace)
+            return
+        normaliser.arrival_ns = now_ns
+        if pts_ns is not None:
+            arrival_ns = self._bursts.arrival(packet.stream_index, pts_ns, now_ns)
+            if self._is_quiet:
+                normaliser.arrival_ns = arrival_ns
 
     @property
     def _is_quiet(self) -> bool:
@@ -136,10 +155,9 @@ class ContainerDecoder:
         if self._on_demand is not None:
             yield from self._on_demand.end()
 
-    def _rest(self, on_demand: OnDemandDecoder, packet: Any, now_ns: int) -> Iterator[MediaItem]:
-        """Let a burst gather while a live camera is quiet and everything that came was read."""
-        if self._bursts.follow(packet.stream_index, _ns(packet.pts, packet.time_base), now_ns):
-            self._bursts.rest()
+    def _rest(self, on_demand: OnDemandDecoder) -> Iterator[MediaItem]:
+        """Let a burst gather while a live camera is quiet and what came was read."""
+        if self._bursts.go_on():
             yield from on_demand.look(self._clock.mono_ns())
 
     def _pictures_on_demand(self, on_demand: OnDemandDecoder, packet: Any) -> Iterator[MediaItem]:

@@ -19,10 +19,10 @@ from edge.types import NS_PER_S, U8, nanoseconds, seconds
 class WakeLimits:
     """When a camera falls quiet and what wakes it.
 
-    It falls quiet at a key picture, ``calm_s`` after the last reason to be awake, if the last two groups of pictures
-    lasted at most ``group_s``; a key picture that is ``late_s`` overdue wakes it. Packets wake it when one is
-    ``packet`` times, or half a second of them ``size`` times as large as any in the last while, and ``size_bytes``
-    more. At most ``most_bytes`` are kept.
+    It falls quiet at a key picture, ``calm_s`` after the last reason to be awake (at once where there was none since it
+    began), if the last two groups of pictures lasted at most ``group_s``; a key picture that is ``late_s`` overdue
+    wakes it. Packets wake it when one is ``packet`` times, or half a second of them ``size`` times as large as any in
+    the last while, and ``size_bytes`` more. At most ``most_bytes`` are kept.
     """
 
     calm_s: float = 4.0
@@ -95,10 +95,8 @@ class WakePolicy:
 
     def may_sleep(self, now_ns: int) -> bool:
         """Whether the camera may fall quiet with a key picture that arrives at ``now_ns``."""
-        if self._since_ns is None:
-            self._since_ns = now_ns
-        is_calm = now_ns - self._since_ns >= self._calm_ns
-        return is_calm and len(self._groups_ns) == 2 and self.unfit is None
+        is_calm = self._since_ns is None or now_ns - self._since_ns >= self._calm_ns
+        return is_calm and bool(self._groups_ns) and self.unfit is None
 
 
 class PictureReference:
@@ -143,7 +141,9 @@ class PictureReference:
         if self._has_before:
             self._noise += self._NOISE_RATE * (pair_noise(self._now, self._before) - self._noise)
         limit = self._means.limit(self._noise) + more
-        differs = not self._has_reference or self._means.differ(self._now, self._reference, limit)
+        differs = self._has_reference and self._means.differ(self._now, self._reference, limit)
+        if not self._has_reference:
+            np.copyto(self._reference, self._now)
         self._now, self._before = self._before, self._now
         self._has_before = self._has_reference = True
         return differs
@@ -152,12 +152,14 @@ class PictureReference:
 class PacketSizes:
     """Whether packets are larger than any were while nothing changed: one alone, or half a second of them.
 
-    The largest ones fade with a half-life of 10 s. Those of a group of pictures count once a picture after them showed
-    nothing new. Small packets say nothing: sizes never let sleep.
+    Nothing stands out in the first seconds. The largest ones fade with a half-life of 10 s, when others take their
+    place: those of a group of pictures count once a picture after them showed nothing new. Small packets say nothing:
+    sizes never let sleep.
     """
 
     _SPAN_NS = NS_PER_S // 2
     _HALF_LIFE_NS = 10 * NS_PER_S
+    _FIRST_NS = 9 * NS_PER_S // 2  # two groups of pictures
 
     def __init__(self, limits: WakeLimits = DEFAULT_WAKE_LIMITS) -> None:
         self._limits = limits
@@ -165,7 +167,8 @@ class PacketSizes:
         self._sum = 0
         self._usual_packet = self._usual_sum = 0.0
         self._new_packet = self._new_sum = 0
-        self._last_ns = 0
+        self._now_ns = self._confirmed_ns = 0
+        self._first_ns: int | None = None
 
     def jump(self, pts_ns: int, size: int) -> bool:
         """Add a packet of ``size`` bytes that is no key picture's; whether it stands out."""
@@ -173,20 +176,24 @@ class PacketSizes:
             self._sum -= self._recent.popleft()[1]
         self._recent.append((pts_ns, size))
         self._sum += size
-        faded = 0.5 ** min(60.0, max(0, pts_ns - self._last_ns) / self._HALF_LIFE_NS)
-        self._last_ns = pts_ns
-        self._usual_packet, self._usual_sum = self._usual_packet * faded, self._usual_sum * faded
+        self._now_ns = pts_ns
+        if self._first_ns is None or pts_ns < self._first_ns:
+            self._first_ns = self._confirmed_ns = pts_ns
         self._new_packet, self._new_sum = max(self._new_packet, size), max(self._new_sum, self._sum)
+        if pts_ns - self._first_ns < self._FIRST_NS:
+            return False
         limits = self._limits
         stands_out = size > limits.packet * self._usual_packet + limits.size_bytes
-        return self._usual_sum > 0 and (stands_out or self._sum > limits.size * self._usual_sum + limits.size_bytes)
+        return stands_out or self._sum > limits.size * self._usual_sum + limits.size_bytes
 
     def confirm(self) -> None:
         """What came since the last call shows nothing new."""
-        self._usual_packet = max(self._usual_packet, float(self._new_packet))
-        self._usual_sum = max(self._usual_sum, float(self._new_sum))
+        faded = 0.5 ** min(60.0, max(0, self._now_ns - self._confirmed_ns) / self._HALF_LIFE_NS)
+        self._usual_packet = max(self._usual_packet * faded, float(self._new_packet))
+        self._usual_sum = max(self._usual_sum * faded, float(self._new_sum))
         self.discard()
 
     def discard(self) -> None:
         """What came since the last call shows something new."""
         self._new_packet = self._new_sum = 0
+        self._confirmed_ns = self._now_ns

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -52,6 +53,7 @@ JOIN_DESCRIBER_S = 1.0
 DRAIN_S = 3.0
 STATUS_EVERY_NS = 2 * NS_PER_S
 STUCK_NS = 10 * NS_PER_S  # without a turn of the engine thread for this long, the watchdog is not notified
+SWITCH_S = 0.0005  # a thread waits this long for the interpreter: at 5 ms, capture and engine starve each other
 EXIT_OK, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 130
 
 
@@ -60,6 +62,7 @@ def run(path: Path, metrics: Metrics | None = None) -> int:
 
     ``metrics`` are its own unless given: a benchmark's also time the stages.
     """
+    sys.setswitchinterval(SWITCH_S)
     loaded = load(path)
     folder = load_folder(find_folder(loaded.config.model.name))
     version, clock = load_profile(loaded, folder), SystemClock()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
 from edge.capture.base import SourceOptions
+from edge.capture.bursts import BurstTurn
 from edge.capture.packet_sink import PcmPacketFeed
 from edge.capture.registry import open_main_stream, open_microphone, open_source
 from edge.capture.sensors import SensorParser
@@ -57,6 +58,7 @@ class NodeInputs:
                 source, self._microphone_push(name), clock, metrics, slots=self._slots
             )
         self.live: dict[str, bool] = {}
+        self._burst_turn = BurstTurn()
         self.packet_rings: dict[str, PacketRing] = {}
         self.buffers = {name: self._open_camera(name, camera) for name, camera in config.cameras.items()}
         self._sensors = SensorParser(
@@ -170,7 +172,7 @@ class NodeInputs:
         ring = self.packet_rings.get(name)
         demand = demand_of(camera)
         if demand is not None:
-            options = replace(options, demand=demand, burst_ns=self._burst_ns(camera))
+            options = replace(options, demand=demand, burst_ns=self._burst_ns(camera), burst_turn=self._burst_turn)
         if camera.source is not None:
             base = self._loaded.path.parent
             source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base, options)

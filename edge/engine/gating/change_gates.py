@@ -126,6 +126,10 @@ def _stagger(camera: str, hops: int) -> int:
     return crc32(camera.encode()) % max(1, hops // 4)
 
 
+_DEAD = -95.0  # dBFS: nothing is there, as above half the rate of a telephone's sound
+_EDGE_SLACK = np.float32(12.0)  # dB in the band below: a filter ends there, so few of its bins have sound
+
+
 @dataclass(slots=True)
 class _AudioReference:
     """Rings of the window's hops, newest at ``at``, and the steady window that was last encoded (``level`` None: none).
@@ -172,14 +176,15 @@ class AudioGate:
         sound = self._cameras.get(window.camera)
         if sound is None:
             sound = self._cameras[window.camera] = self._new()
-        follows = window.seq == sound.seq + 1 and window.media_end.epoch == sound.epoch and window.audio_ok == sound.ok
+        passed = window.seq - sound.seq
+        follows = passed > 0 and window.media_end.epoch == sound.epoch and window.audio_ok == sound.ok
         absent = window.audio_ok <= 0
         if not follows or absent:
             sound.hops = 0
         sound.seq, sound.epoch, sound.ok = window.seq, window.media_end.epoch, window.audio_ok
         if absent:
             return Comparison.SAME if follows and sound.encoded >= 0 else Comparison.DIFFERENT
-        self._add_hop(sound, samples)
+        self._add_hops(sound, samples, passed if follows else 1)
         if sound.hops < self._hops or not sound.steady or window.audio_ok < 1:
             return Comparison.DIFFERENT
         if not self._is_steady(sound, sound.level, sound.loudest):
@@ -211,6 +216,11 @@ class AudioGate:
         mean, top, bottom = rings
         return _AudioReference(mean, top, bottom, nothing, level, self._max_hops, encoded=-1, seq=-2)
 
+    def _add_hops(self, sound: _AudioReference, samples: F32, passed: int) -> None:
+        """The hops since the last window, also those whose windows were not scored, as far as this one holds them."""
+        for back in range(min(passed, self._hops) - 1, -1, -1):
+            self._add_hop(sound, samples[: len(samples) - back * self._hop])
+
     def _add_hop(self, sound: _AudioReference, samples: F32) -> None:
         at = sound.hops % self._hops
         levels = self._spectra.levels(samples)
@@ -223,9 +233,10 @@ class AudioGate:
 
     def _is_steady(self, sound: _AudioReference, level: F32, loudest: float) -> bool:
         """NaN compares as false: broken sound is never steady."""
+        edge = np.append(level[1:] <= _DEAD, False) * _EDGE_SLACK
         return bool(
             (np.abs(sound.mean - level) <= self._mean).all()
-            and (sound.top - level <= self._rise).all()
-            and (level - sound.bottom <= self._fall).all()
+            and (sound.top - level <= self._rise + edge).all()
+            and (level - sound.bottom <= self._fall + edge).all()
             and (sound.peak <= self._limits.peak * loudest + MIN_PEAK).all()
         )
