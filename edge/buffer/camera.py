@@ -13,7 +13,7 @@ from edge.buffer.media_store import Backpressure, MediaStore
 from edge.buffer.microphone import MicrophoneBuffer, MicrophoneListener
 from edge.buffer.rings import RingPicture
 from edge.buffer.stream_health import CameraMeters
-from edge.buffer.timeline import OVERDUE_NS, DueWindow
+from edge.buffer.timeline import OVERDUE_NS, QUIET_OVERDUE_NS, DueWindow
 from edge.buffer.window_schedule import WindowSchedule
 from edge.clock import Clock
 from edge.config.models import HealthConfig, WindowsConfig
@@ -336,7 +336,8 @@ class CameraBuffer:
         with self._lock:
             self._follow_hold()
             due = self.schedule.next_due(now_ns, heard_ns, newest=False)
-            if newest and due is not None and now_ns - self.media.ready_ns(due) > OVERDUE_NS:
+            overdue_ns = OVERDUE_NS if self.demand.is_awake else QUIET_OVERDUE_NS
+            if newest and due is not None and now_ns - self.media.ready_ns(due) > overdue_ns:
                 due = self.schedule.next_due(now_ns, heard_ns, newest=True)
             return due
 

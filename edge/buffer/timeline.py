@@ -16,8 +16,10 @@ from edge.types import NS_PER_S, Stream
 
 SKEW_NS = 3 * NS_PER_S
 """A stream that lags the other by more than this is not waited for until it delivers again."""
-OVERDUE_NS = 9 * NS_PER_S // 5
+OVERDUE_NS = NS_PER_S
 """A live camera whose oldest window has been due for longer than this goes on with its newest one."""
+QUIET_OVERDUE_NS = 9 * NS_PER_S // 5
+"""The same of a quiet camera, whose windows come due a group of pictures at a time."""
 
 
 @dataclass(frozen=True, slots=True)
