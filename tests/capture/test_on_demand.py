@@ -123,8 +123,8 @@ def test_a_still_camera_decodes_its_key_pictures_alone(tmp_path: Path) -> None:
     assert len(within(every.frames, QUIET_S, 18)) == 32
 
 
-@pytest.mark.parametrize("begin_s", [10.1, 10.5, 11.3, 11.9, 12.0, 12.7])
-@pytest.mark.parametrize("last_s", [0.3, 1.2, 3.0])
+@pytest.mark.parametrize("begin_s", [10.1, 11.3, 12.0])
+@pytest.mark.parametrize("last_s", [0.3, 3.0])
 def test_what_happens_is_decoded_after_the_fact(tmp_path: Path, begin_s: float, last_s: float) -> None:
     """Whatever the phase of the group of pictures: the very pictures that decoding everything gives."""
     path = made(tmp_path / "passes.mp4", 24, passes(begin_s, begin_s + last_s))
