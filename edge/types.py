@@ -131,7 +131,8 @@ class Window:
     """One window of one camera, assembled in row ``row`` of the runtime's input buffers.
 
     ``t_end_ns`` is its end, ``ready_ns`` when the last of its media arrived or was no longer waited for; ``picture`` is
-    when its newest picture was taken, None without pictures.
+    when its newest picture was taken, None without pictures. ``pictures`` numbers them within the camera: the same
+    number is the same picture; empty where that is not known.
     """
 
     camera: str
@@ -145,6 +146,7 @@ class Window:
     content: Rect
     ready_ns: int = 0
     picture: MediaTime | None = None
+    pictures: tuple[int, ...] = ()
 
     @property
     def coverage(self) -> float:

@@ -102,7 +102,8 @@ class WindowAssembler:
         g = self.geometry
         last_ns, n = due.end_ns + g.slack_ns, g.video.frames
         spans = [(last_ns - (n - i) * g.frame_ns, last_ns - (n - 1 - i) * g.frame_ns) for i in range(n)]
-        video_ok, newest = self.frames.gather(due.epoch, spans, batch.frames[row])
+        pictures = self.frames.gather(due.epoch, spans, batch.frames[row])
+        video_ok, newest = pictures.ok, pictures.newest
         media_end = MediaTime(due.epoch, due.end_ns, due.seq * g.hop_ns)
         if self.microphone is not None:
             audio_ok = self.microphone.read(due.t_end_ns, batch.audio[row])
@@ -122,6 +123,7 @@ class WindowAssembler:
             content=_WHOLE if newest is None else newest.content,
             ready_ns=ready_ns,
             picture=None if newest is None else media_end + (newest.pts_ns - due.end_ns),
+            pictures=pictures.numbers,
         )
 
 

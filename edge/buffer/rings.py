@@ -31,6 +31,16 @@ class NewestPicture:
 
 
 @dataclass(frozen=True, slots=True)
+class GatheredPictures:
+    """The pictures of a window: which of them are there, the newest, and a number for each (-1 without one). The same
+    number is the same picture, also where it stands for later ones."""
+
+    ok: tuple[bool, ...]
+    newest: NewestPicture | None
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RingPicture:
     """A copy of one picture u8[H,W,3] of the ring: when it was taken, and where the camera's own picture lies on it.
     ``number`` counts all pictures ever pushed."""
@@ -59,6 +69,7 @@ class FrameRing:
         self._capacity = capacity
         self._stamp = [-1] * capacity  # which push a slot holds; -1 while it is written
         self._place = list(range(capacity))  # where a slot's pixels lie
+        self._number = [-1] * capacity  # which push brought them
         self._epoch = [0] * capacity
         self._pts_ns = [0] * capacity
         self._content: list[Rect] = [(0.0, 0.0, 1.0, 1.0)] * capacity
@@ -73,6 +84,7 @@ class FrameRing:
             place = self._free_place(slot)
         self._pixels[place][...] = image
         with self._lock:
+            self._number[slot] = self._pushed
             self._write(slot, place, epoch, pts_ns, content)
 
     def repeat(self, epoch: int, pts_ns: int) -> None:
@@ -80,7 +92,9 @@ class FrameRing:
         with self._lock:
             last = (self._pushed - 1) % self._capacity
             if self._pushed:
-                self._write(self._pushed % self._capacity, self._place[last], epoch, pts_ns, self._content[last])
+                slot = self._pushed % self._capacity
+                self._number[slot] = self._number[last]
+                self._write(slot, self._place[last], epoch, pts_ns, self._content[last])
 
     def trim(self) -> None:
         """Give back the memory of places that no picture lies in."""
@@ -125,11 +139,9 @@ class FrameRing:
         with self._lock:
             return RingPicture(push, taken, image, content) if self._stamp[slot] == push else None
 
-    def gather(
-        self, epoch: int, spans: Sequence[tuple[int, int]], out: U8
-    ) -> tuple[tuple[bool, ...], NewestPicture | None]:
-        """Copy the newest picture of each span (after, up to] into ``out[i]``; which were there, and the newest."""
-        slots, places = self._find(epoch, spans)
+    def gather(self, epoch: int, spans: Sequence[tuple[int, int]], out: U8) -> GatheredPictures:
+        """Copy the newest picture of each span (after, up to] into ``out[i]``."""
+        slots, places, numbers = self._find(epoch, spans)
         newest: NewestPicture | None = None
         for i, (slot, _) in enumerate(slots):
             if slot >= 0:
@@ -142,13 +154,14 @@ class FrameRing:
                     self.torn += 1
                 elif slot >= 0:
                     newest = NewestPicture(self._pts_ns[slot], self._content[slot])
-        return tuple(ok), newest
+        return GatheredPictures(tuple(ok), newest, tuple(numbers))
 
-    def _find(self, epoch: int, spans: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[int]]:
-        """For each span the newest picture's slot and push, -1 without one; and where their pixels lie."""
+    def _find(self, epoch: int, spans: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+        """For each span the newest picture's slot and push, -1 without one; where their pixels lie, and numbers."""
         with self._lock:
             found = [self._newest_in(epoch, after_ns, up_to_ns) for after_ns, up_to_ns in spans]
-            return found, [self._place[slot] for slot, _ in found]
+            numbers = [self._number[slot] if slot >= 0 else -1 for slot, _ in found]
+            return found, [self._place[slot] for slot, _ in found], numbers
 
     def _newest_in(self, epoch: int, after_ns: int, up_to_ns: int) -> tuple[int, int]:
         for push in range(self._pushed - 1, max(-1, self._pushed - 1 - self._capacity), -1):

@@ -116,6 +116,20 @@ def test_the_very_picture_that_was_encoded_is_not_encoded_again_although_somethi
     assert [look(gate, window(1 + hop), pair) for hop in range(3)] == [True, False, False]
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=30))
+def test_knowing_that_a_picture_is_the_very_same_changes_nothing(steps: list[tuple[bool, int]]) -> None:
+    """Pictures with numbers, which spare reducing them again, are judged as those without."""
+    told, untold = PictureGate(GEOMETRY), PictureGate(GEOMETRY)
+    pictures = [scene(seed) for seed in range(4)]
+    for seq, (renews, n) in enumerate(steps):
+        plain = window(seq)
+        found = told.compare(replace(plain, pictures=(n, n)), pictures[n])
+        assert found is untold.compare(plain, pictures[n])
+        if renews and found is Comparison.DIFFERENT:
+            told.set_reference(plain)
+            untold.set_reference(plain)
+
+
 def test_noise_is_measured_from_picture_to_picture_where_one_stands_for_a_while() -> None:
     gate, still, rng = PictureGate(GEOMETRY, AT_ONCE), scene(1).astype(np.float32), np.random.default_rng(4)
     encoded = []

@@ -36,7 +36,7 @@ class Comparison(Enum):
 class _PictureReference:
     """The pair that was last encoded: ``blocks`` u8[F,h,w,3], and what was true of it.
 
-    ``newest`` is the pair shown last, ``before`` u8[h,w,3] the newer picture of the one before it.
+    ``newest`` is the pair shown last, of ``pictures``, ``before`` u8[h,w,3] the newer picture of the one before it.
     """
 
     blocks: U8
@@ -47,6 +47,7 @@ class _PictureReference:
     epoch: int
     noise: float
     moved: int
+    pictures: tuple[int, ...] = ()
 
 
 class PictureGate:
@@ -67,11 +68,13 @@ class PictureGate:
         is_new = last is None or last.epoch != window.media_end.epoch or last.ok != window.video_ok
         if last is None:
             last = self._cameras[window.camera] = self._new(window)
-        for ok, picture, blocks in zip(window.video_ok, frames, last.newest, strict=True):
-            if ok:
-                self._means.reduce(picture, blocks)
-        if all(window.video_ok):
-            self._update_noise(last, is_new=is_new)
+        if is_new or not window.pictures or window.pictures != last.pictures:
+            for ok, picture, blocks in zip(window.video_ok, frames, last.newest, strict=True):
+                if ok:
+                    self._means.reduce(picture, blocks)
+            if all(window.video_ok):
+                self._update_noise(last, is_new=is_new)
+            last.pictures = window.pictures
         if is_new:
             return Comparison.DIFFERENT
         if not any(window.video_ok):
