@@ -53,6 +53,7 @@ class ContainerDecoder:
             )
             self._bursts = BurstReader(options.burst_ns, options.demand.wake, options.burst_turn or BurstTurn())
         self._video: Any = None
+        self._bases: dict[int, tuple[int, int]] = {}
         self._on_device = False
         self._failed = 0
         self._deferred: list[Any] = []
@@ -88,6 +89,7 @@ class ContainerDecoder:
         if self._feed is not None:
             self._feed.open(chosen)
         self._video = video
+        self._bases = {s.index: (s.time_base.numerator * NS_PER_S, s.time_base.denominator) for s in chosen}
         if self._on_demand is not None:
             self._on_demand.open()
             self._bursts.restart()
@@ -126,7 +128,7 @@ class ContainerDecoder:
         """When a packet arrived: now, or while it lay unread; a recording's when its burst was waited for."""
         normaliser, pts_ns = self._normaliser, None
         if self._on_demand is not None and packet.pts is not None:
-            pts_ns = _ns(packet.pts, packet.time_base) + self._shift_ns
+            pts_ns = self._packet_ns(packet, packet.pts) + self._shift_ns
         if normaliser.pace is not None:
             if pts_ns is not None and self._is_quiet:
                 normaliser.arrival_ns = self._bursts.pace(pts_ns, normaliser.pace)
@@ -165,7 +167,7 @@ class ContainerDecoder:
             yield from on_demand.end()
             yield from self._pictures(self._decode_picture(packet), self._clock.mono_ns())
             return
-        pts_ns = _ns(packet.pts, packet.time_base) + self._shift_ns
+        pts_ns = self._packet_ns(packet, packet.pts) + self._shift_ns
         yield from on_demand.add(KeptPacket(packet, pts_ns, self._normaliser.arrival_ns))
 
     def _told(self, frame: Any) -> Iterator[MediaItem]:
@@ -226,9 +228,8 @@ class ContainerDecoder:
         """Whether this packet continues the last one and its chunk is not due yet; notes its arrival if so."""
         if packet.pts is None or not packet.duration:
             return False
-        base = packet.time_base
-        pts_ns, length_ns = (t * NS_PER_S * base.numerator // base.denominator for t in (packet.pts, packet.duration))
-        pts_ns += self._shift_ns
+        pts_ns = self._packet_ns(packet, packet.pts) + self._shift_ns
+        length_ns = self._packet_ns(packet, packet.duration)
         goes_on = 2 * abs(pts_ns - self._next_ns) <= length_ns
         self._next_ns = pts_ns + length_ns
         if not self._deferred:
@@ -259,6 +260,11 @@ class ContainerDecoder:
             self._normaliser.drop("decode")
             self._failed += 1
             return []
+
+    def _packet_ns(self, packet: Any, ticks: int) -> int:
+        """Ticks of a packet's stream in ns; asking each packet for its time base makes a fraction each time."""
+        numerator, denominator = self._bases[packet.stream_index]
+        return ticks * numerator // denominator
 
     def _pts_of(self, frame: Any, stream: Stream) -> int:
         if frame.pts is None:
