@@ -20,6 +20,7 @@ from edge.demand import PictureDemand
 from edge.types import U8, MediaItem
 
 Polygons = Sequence[Sequence[Point]]
+_BORDER = 4  # pixels
 
 
 class PrivacyMask:
@@ -42,11 +43,12 @@ def covered_pixels(polygons: Polygons, width: int, height: int) -> NDArray[np.bo
     """Which pixels bool[height,width] the polygons touch, and two around: scaling and colour mix neighbours."""
     import cv2
 
-    plane = np.zeros((height, width), np.uint8)
+    plane = np.zeros((height + 2 * _BORDER, width + 2 * _BORDER), np.uint8)  # corners may be rounded out of the picture
     for polygon in polygons:
-        corners = np.array([[x * width - 0.5, y * height - 0.5] for x, y in polygon])
+        corners = np.array([[x * width - 0.5 + _BORDER, y * height - 0.5 + _BORDER] for x, y in polygon])
         cv2.fillPoly(plane, [np.round(corners).astype(np.int32)], 1)
-    return np.asarray(cv2.dilate(plane, np.ones((5, 5), np.uint8)) > 0)
+    covered = cv2.dilate(plane, np.ones((5, 5), np.uint8)) > 0
+    return np.asarray(covered[_BORDER:-_BORDER, _BORDER:-_BORDER])
 
 
 class MediaSource(Protocol):

@@ -29,6 +29,7 @@ LONGEST_S = 7.0
 LISTENER_TIMEOUT_NS = 10 * NS_PER_S
 RECENT_S = 180
 WATCHED_NS = 3 * NS_PER_S  # how long a look at a camera asks for its pictures
+MOST_WATCHED = 6  # cameras; who looks at a wall of them gets quiet ones' key pictures, a group of pictures old at most
 BLUR_NS = 3 * NS_PER_S // 2  # boxes this much older than the picture are blurred in it too
 _NO_SAMPLES = np.zeros(0, np.float32)
 
@@ -113,6 +114,7 @@ class LiveState:
             for name, buffer in buffers.items()
         }
         self._open: dict[str, Event] = {}
+        self._watched: dict[str, int] = {}
 
     def observe(self, step: StepResult) -> None:
         """Note the result of a step and publish it to the hub; on the engine thread, never blocks."""
@@ -144,7 +146,7 @@ class LiveState:
     def frame(self, camera: str, evidence: EvidenceConfig | None) -> LiveFrame | None:
         """The newest picture; when there are boxes, the picture that they belong to. When ``evidence`` blurs
         anything, always a scored picture: before scoring it is not known what to blur."""
-        self._buffers[camera].demand.want(WakeReason.PAGE, self._clock.mono_ns() + WATCHED_NS)
+        self._watch(camera)
         classes = evidence.blur if evidence is not None else ()
         scored = tuple(self._scored[camera].copy())
         newest = scored[-1] if scored else None
@@ -171,6 +173,13 @@ class LiveState:
         if evidence is not None and not evidence.audio:
             raise InputError("evidence.audio is false in config.yaml: the sound is analysed and let out nowhere")
         return self._audio[camera].samples_after(after, speech=evidence is not None and evidence.speech)
+
+    def _watch(self, camera: str) -> None:
+        """Ask for all pictures of the cameras that somebody looks at, if they are few."""
+        until_ns = self._clock.mono_ns() + WATCHED_NS
+        self._watched[camera] = until_ns
+        if sum(until > until_ns - WATCHED_NS for until in self._watched.copy().values()) <= MOST_WATCHED:
+            self._buffers[camera].demand.want(WakeReason.PAGE, until_ns)
 
     def _note_scores(self, scores: Scores, values: Mapping[str, float | None], wall_ns: int) -> None:
         moment = LiveScores(scores.camera, wall_ns, values, clear_boxes(scores.boxes))
