@@ -23,10 +23,7 @@ class DecodeState(str, Enum):
 
 
 class WakeReason(str, Enum):
-    """Why all of a camera's pictures are decoded.
-
-    The first nine pass; ``is_lasting`` reasons hold as long as the stream is what it is.
-    """
+    """Why all of a camera's pictures are decoded. The last two hold as long as the stream is what it is."""
 
     START = "start"
     PICTURE = "picture"
@@ -43,13 +40,6 @@ class WakeReason(str, Enum):
     OVERFLOW = "overflow"
     KEYS_APART = "keys_apart"
     ALL_KEYS = "all_keys"
-    NO_TIMES = "no_times"
-    SWITCHED_OFF = "switched_off"
-
-    @property
-    def is_lasting(self) -> bool:
-        """Whether it is a property of the stream or of the configuration."""
-        return self in _LASTING
 
     @property
     def text(self) -> str:
@@ -57,7 +47,6 @@ class WakeReason(str, Enum):
         return _TEXTS[self]
 
 
-_LASTING = {WakeReason.KEYS_APART, WakeReason.ALL_KEYS, WakeReason.NO_TIMES, WakeReason.SWITCHED_OFF}
 _TEXTS: Mapping[WakeReason, str] = {
     WakeReason.START: "it has just begun",
     WakeReason.PICTURE: "its picture changes",
@@ -75,8 +64,6 @@ _TEXTS: Mapping[WakeReason, str] = {
     WakeReason.KEYS_APART: "its key pictures lie more than 2 s apart; set the camera's key frame (I-frame, GOP) "
     "interval to 1 or 2 s and switch smart codecs off, and a quiet picture costs a fifth",
     WakeReason.ALL_KEYS: "every picture is a key picture (MJPEG); with H.264 or H.265 a quiet picture costs a fifth",
-    WakeReason.NO_TIMES: "its packets carry no time",
-    WakeReason.SWITCHED_OFF: "decoding is set to all",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.governor import Attention, EngineLoad, Governor
-from edge.buffer.load_meter import DecodesOnDemand, LoadMeter, is_awake, log_changes
+from edge.buffer.load_meter import LoadMeter, log_changes
 from edge.buffer.ready_queue import ReadyQueue
 from edge.clock import Clock, core_count
 from edge.config import Config
@@ -227,7 +227,7 @@ class Pipeline:
         if not names:
             return
         open_cameras = {name for name in names if self._detector.open_labels(name)}
-        quiet_cameras = {name for name in names if not is_awake(self._buffers[name])}
+        quiet_cameras = {name for name in names if not self._buffers[name].demand.is_awake}
         changes = {name: names[name] for name in self._governor.advance(load, open_cameras, quiet_cameras)}
         for name, attention in changes.items():
             self._apply(name, attention)
@@ -237,8 +237,7 @@ class Pipeline:
         buffer = self._buffers[name]
         buffer.set_stride(attention.stride, list(self._buffers).index(name))
         self._detector.set_stride(name, attention.stride)
-        if isinstance(buffer, DecodesOnDemand):
-            buffer.set_key_stride(attention.key_stride)
+        buffer.demand.key_stride = attention.key_stride
 
     def _statuses(self) -> list[CameraStatus]:
         now_ns = self._clock.mono_ns()

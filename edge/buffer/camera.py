@@ -126,15 +126,6 @@ class CameraBuffer:
         self._hop_s.set(self.schedule.hop_s)
 
     @property
-    def is_awake(self) -> bool:
-        """Whether all pictures are decoded."""
-        return self.demand.is_awake
-
-    def set_key_stride(self, stride: int) -> None:
-        """Of a quiet camera look at every ``stride``-th key picture only; 1 for all."""
-        self.demand.key_stride = stride
-
-    @property
     def skipped(self) -> int:
         """Due windows that the engine has skipped so far."""
         return self._drops["engine"]

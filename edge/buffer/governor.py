@@ -145,8 +145,7 @@ class Governor:
         surplus = max(1.0, due / load.wall_s / self._due_hz())  # windows that were due from before
         windows = cost.engine * surplus * load.scored / due
         decoding = cost.processor - cost.engine
-        busy = min(1.0, load.busy_s / load.wall_s)
-        return _UnitLoad(busy / max(windows, 1e-9), load.processor / max(windows + decoding, 1e-9))
+        return _UnitLoad(load.engine / max(windows, 1e-9), load.processor / max(windows + decoding, 1e-9))
 
     def _due_hz(self) -> float:
         """Windows due per second while all cameras deliver."""

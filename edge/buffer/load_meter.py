@@ -7,27 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
 
 from edge.buffer.governor import Attention, EngineLoad
 from edge.clock import Clock
 from edge.types import seconds
 
 _log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class DecodesOnDemand(Protocol):
-    """A camera of which key pictures alone are decoded while it is quiet."""
-
-    @property
-    def is_awake(self) -> bool:
-        """Whether all its pictures are decoded now."""
-        ...
-
-    def set_key_stride(self, n: int) -> None:
-        """While it is quiet, look at every ``n``-th key picture only."""
-        ...
 
 
 class LoadMeter:
@@ -60,11 +45,6 @@ class LoadMeter:
         self.since_ns, self.scored, self.infer_ns, self._skipped, self._busy_ns = now_ns, 0, 0, skipped, 0
         self._processor_ns = processor_ns
         return load
-
-
-def is_awake(camera: object) -> bool:
-    """Whether all pictures of a camera are decoded now."""
-    return not isinstance(camera, DecodesOnDemand) or camera.is_awake
 
 
 def log_changes(changes: Mapping[str, Attention], hop_s: float, load: EngineLoad) -> None:

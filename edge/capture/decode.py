@@ -49,7 +49,7 @@ class ContainerDecoder:
         if options.demand is not None:
             self._on_demand = OnDemandDecoder(
                 *(name, geometry, options.demand, self._normaliser, metrics),
-                *(self._decode_picture, self._told, lambda frame: self._pts_of(frame, Stream.VIDEO)),
+                *(self._decode_picture, self._emit, lambda frame: self._pts_of(frame, Stream.VIDEO)),
             )
             self._bursts = BurstReader(options.burst_ns, options.demand.wake, options.burst_turn or BurstTurn())
         self._video: Any = None
@@ -170,7 +170,7 @@ class ContainerDecoder:
         pts_ns = self._packet_ns(packet, packet.pts) + self._shift_ns
         yield from on_demand.add(KeptPacket(packet, pts_ns, self._normaliser.arrival_ns))
 
-    def _told(self, frame: Any) -> Iterator[MediaItem]:
+    def _emit(self, frame: Any) -> Iterator[MediaItem]:
         yield from self._pictures([frame], self._clock.mono_ns())
 
     def _pictures(self, frames: list[Any], started_ns: int) -> Iterator[MediaItem]:

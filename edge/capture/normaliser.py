@@ -66,6 +66,10 @@ class MediaNormaliser:
         """Whether media at ``pts_ns`` continues the epoch: it is neither the stream's first nor a jump."""
         return self._epochs.is_continuous(stream, pts_ns, length_ns)
 
+    def is_break(self, step_ns: int) -> bool:
+        """Whether pictures ``step_ns`` apart do not follow each other."""
+        return abs(step_ns) > jump_ns(self.step_ns)
+
     def sound_due_ns(self, start_ns: int) -> int | None:
         """The pts up to which sound from ``start_ns`` on is collected before it becomes a chunk.
 
@@ -208,6 +212,11 @@ class MediaNormaliser:
         return Frame(pts_ns, arrival_ns, self.scaled(frame), self._scaler.content, self._ready_ns)
 
 
+def jump_ns(length_ns: int) -> int:
+    """From how far off what is expected media of this length jumps."""
+    return max(JUMP_NS, _SPARSE * length_ns)
+
+
 class PtsContinuity(Enum):
     """How the next pts of a stream relates to its last."""
 
@@ -264,7 +273,7 @@ class EpochTracker:
         return self._next.get(stream, self.origin_ns or 0)
 
     def _jumps(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
-        return abs(pts_ns - self._next[stream]) > max(JUMP_NS, _SPARSE * length_ns)
+        return abs(pts_ns - self._next[stream]) > jump_ns(length_ns)
 
     def _is_stale(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
         old_ns = self._old.get(stream)

@@ -25,8 +25,6 @@ from edge.metrics import Metrics
 from edge.signal_change import SoundOnset
 from edge.types import NS_PER_S, AudioChunk, Frame, MediaItem
 
-_BREAK_NS = NS_PER_S // 2
-
 
 @dataclass(frozen=True, slots=True)
 class KeptPacket:
@@ -56,7 +54,7 @@ class OnDemandDecoder:
         pts_of: Callable[[Any], int],
         limits: WakeLimits = DEFAULT_WAKE_LIMITS,
     ) -> None:
-        self._name, self._demand, self._normaliser = name, demand, normaliser
+        self._demand, self._normaliser = demand, normaliser
         self._decode, self._emit, self._pts_of, self._limits = decode, emit, pts_of, limits
         self._policy = WakePolicy(limits)
         self._reference = PictureReference(geometry.video.height, geometry.video.width)
@@ -149,20 +147,20 @@ class OnDemandDecoder:
             for frame in self._decode(one.packet):
                 if self._pts_of(frame) > kept[0].pts_ns:
                     with self._normaliser.late(one.arrival_ns, ready_ns):
-                        yield from self._told(frame, one.arrival_ns)
+                        yield from self._emit_awake(frame, one.arrival_ns)
 
     def _decode_now(self, kept: KeptPacket) -> Iterator[MediaItem]:
         for frame in self._decode(kept.packet):
-            yield from self._told(frame, kept.arrival_ns)
+            yield from self._emit_awake(frame, kept.arrival_ns)
 
-    def _told(self, frame: Any, arrival_ns: int) -> Iterator[MediaItem]:
+    def _emit_awake(self, frame: Any, arrival_ns: int) -> Iterator[MediaItem]:
         """The items of a picture; one that differs from the reference keeps the camera awake."""
         for item in self._emit(frame):
             if isinstance(item, Frame):
-                self._look(item, arrival_ns)
+                self._compare(item, arrival_ns)
             yield item
 
-    def _look(self, frame: Frame, arrival_ns: int) -> None:
+    def _compare(self, frame: Frame, arrival_ns: int) -> None:
         if self._reference.moves(frame.image):
             self._policy.keep_awake(WakeReason.PICTURE, arrival_ns)
             self._changed_ns = arrival_ns
@@ -173,7 +171,7 @@ class OnDemandDecoder:
     def _fall_quiet(self, kept: KeptPacket) -> Iterator[MediaItem]:
         """From this key picture on, unless it differs or cannot be decoded."""
         for frame in self._decode(None):
-            yield from self._told(frame, kept.arrival_ns)
+            yield from self._emit_awake(frame, kept.arrival_ns)
         frame = self._decode_key(kept.packet)
         if frame is None or self._reference.settle(self._normaliser.scaled(frame)):
             self._policy.keep_awake(WakeReason.DAMAGED if frame is None else WakeReason.PICTURE, kept.arrival_ns)
@@ -186,7 +184,7 @@ class OnDemandDecoder:
 
     def _add_quiet(self, kept: KeptPacket, reason: WakeReason | None, *, is_key: bool) -> Iterator[MediaItem]:
         last = self._kept[-1] if self._kept else None
-        if reason is None and last is not None and not abs(kept.pts_ns - last.pts_ns) <= _BREAK_NS:
+        if reason is None and last is not None and self._normaliser.is_break(kept.pts_ns - last.pts_ns):
             reason = WakeReason.BREAK
         if reason is None and not is_key:
             if self._kept_bytes + kept.packet.size > self._limits.most_bytes:

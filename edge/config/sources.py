@@ -180,6 +180,11 @@ class CameraConfig(ConfigSection):
             raise ValueError("record goes with a source: it is the same camera's main stream")
         return self
 
+    @property
+    def decodes_on_demand(self) -> bool:
+        """Whether a quiet camera's key pictures alone are decoded."""
+        return isinstance(self.source, DecodedSourceConfig) and self.source.decoding == "on_demand"
+
     def sensor_topics(self) -> dict[str, SensorTopic]:
         """Sensors by channel name, all in the long form."""
         return {

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from os import sched_getaffinity
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
+
+from edge.clock import core_count
 
 _T = TypeVar("_T")
 
 
 def available_workers(threads: int) -> int:
     """Calls of ``threads`` threads each (0: one a core) that this process's cores take side by side."""
-    return max(1, len(sched_getaffinity(0)) // threads) if threads else 1
+    return max(1, core_count() // threads) if threads else 1
 
 
 class RowPool(Generic[_T]):

@@ -19,7 +19,7 @@ from edge.capture.supervisor import OpeningSlots, SourceSupervisor
 from edge.clock import Clock, core_count
 from edge.config import LoadedConfig
 from edge.config.models import duplicate_streams
-from edge.config.sources import CameraConfig, DecodedSourceConfig, FileSourceConfig, RtspSourceConfig
+from edge.config.sources import CameraConfig, FileSourceConfig, RtspSourceConfig
 from edge.demand import PictureDemand
 from edge.engine.manifest import Geometry
 from edge.evidence.clips.packet_ring import PacketRing
@@ -170,7 +170,7 @@ class NodeInputs:
         source = None
         options = self._source_options(name, camera)
         ring = self.packet_rings.get(name)
-        demand = demand_of(camera)
+        demand = PictureDemand() if camera.decodes_on_demand else None
         if demand is not None:
             options = replace(options, demand=demand, burst_ns=self._burst_ns(camera), burst_turn=self._burst_turn)
         if camera.source is not None:
@@ -217,12 +217,6 @@ class NodeInputs:
 
     def _wake_engine(self) -> None:
         self._wake()
-
-
-def demand_of(camera: CameraConfig) -> PictureDemand | None:
-    """The demand for a camera's pictures where they are decoded on demand; None where all are decoded."""
-    source = camera.source
-    return PictureDemand() if isinstance(source, DecodedSourceConfig) and source.decoding == "on_demand" else None
 
 
 def without_letterbox(image: U8, content: Rect) -> U8:

@@ -17,7 +17,7 @@ from edge.capture.base import SourceOptions
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config import Config
-from edge.config.sources import FileSourceConfig
+from edge.config.sources import CameraConfig, FileSourceConfig
 from edge.demand import PictureDemand
 from edge.detect.background import BackgroundDistribution
 from edge.detect.derived import DeriverChain
@@ -72,7 +72,8 @@ class Replay:
     ``wall_start_ns`` is the Unix time at which every recording is taken to start; ``derivers`` add labels to the
     model's; ``background`` is the quiet time that thresholds by false alarms a day follow from. ``camera`` is the
     configuration's camera whose recordings they are, with its zones and masks; otherwise each is a camera by its name.
-    ``decoding`` is which pictures are decoded, as for cameras.
+    ``decoding`` is which pictures are decoded; unless given, as the configuration has it for the camera, and on demand
+    for recordings of no camera.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Replay:
         derivers: DeriverChain | None = None,
         background: BackgroundDistribution | None = None,
         camera: str | None = None,
-        decoding: Literal["on_demand", "all"] = "on_demand",
+        decoding: Literal["on_demand", "all"] | None = None,
     ) -> None:
         self._config = config
         self._decoding = decoding
@@ -115,7 +116,7 @@ class Replay:
         clock = VirtualClock(self._wall_start_ns)
         name = self._camera or camera_name(path)
         spec = self._config.cameras.get(name)
-        demand = PictureDemand() if self._decoding == "on_demand" else None
+        demand = PictureDemand() if self._is_on_demand(spec) else None
         options = SourceOptions(spec.privacy_masks if spec is not None else (), threads=DECODE_THREADS, demand=demand)
         geometry = self._model.manifest.geometry
         file = FileSourceConfig(type="file", path=path.absolute(), pace="fast")
@@ -141,6 +142,11 @@ class Replay:
         buffer.finish()
         yield from _run_due(pipeline, clock)
         yield ReplayStep(clock.mono_ns(), StepResult(events=pipeline.finish("end of recording")))
+
+    def _is_on_demand(self, camera: CameraConfig | None) -> bool:
+        if self._decoding is not None:
+            return self._decoding == "on_demand"
+        return camera is None or camera.decodes_on_demand
 
 
 class _CountingListener:

@@ -13,6 +13,7 @@ from sim import SMALL, Play, SourceSim, empty_batch
 from edge.buffer.camera import CameraBuffer
 from edge.clock import VirtualClock
 from edge.config import parse
+from edge.demand import DecodeState, DecodeStatus, PictureDemand, WakeReason
 from edge.detect.detector import Detector
 from edge.engine.manifest import Label, Manifest, find_folder, load_folder
 from edge.engine.model import ModelOutput
@@ -53,17 +54,22 @@ class SlowModel(ScriptedModel):
         )  # fmt: skip
 
 
-class OnDemand(CameraBuffer):
-    """A camera of which key pictures alone are decoded."""
+class QuietDemand(PictureDemand):
+    """Of a camera of which key pictures alone are decoded; remembers how many of them were to be looked at."""
 
-    is_awake = False
-
-    def __init__(self, *args: Any, **kw: Any) -> None:
-        super().__init__(*args, **kw)
+    def __init__(self) -> None:
         self.key_strides: list[int] = []
+        super().__init__()
+        self.status = DecodeStatus(DecodeState.QUIET, WakeReason.START)
 
-    def set_key_stride(self, n: int) -> None:
-        self.key_strides.append(n)
+    @property
+    def hold_ns(self) -> int:
+        return 0  # nothing is held back here
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "key_stride" and isinstance(value, int):
+            self.key_strides.append(value)
 
 
 class Site:
@@ -76,8 +82,10 @@ class Site:
         given = "\n".join(f"  {name}: {{source: {{type: rtsp, url: 'rtsp://192.0.2.1/{name}'}}}}" for name in names)
         config = parse(f"cameras:\n{given}\nmqtt: null\n").config
         self.buffers = {
-            name: (OnDemand if k < quiet else CameraBuffer)(
-                name, SMALL, self.clock, config.windows, config.health, self.metrics, live=True
+            name: CameraBuffer(
+                *(name, SMALL, self.clock, config.windows, config.health, self.metrics),
+                live=True,
+                demand=QuietDemand() if k < quiet else None,
             )
             for k, name in enumerate(names)
         }
@@ -183,8 +191,9 @@ def test_more_cameras_than_the_box_holds_take_nothing_from_what_it_does(load: fl
 
 def test_a_quiet_camera_is_told_how_many_key_pictures_to_pass_over() -> None:
     site = Site(2, quiet=1)
-    quiet = site.buffers["cam0"]
-    assert isinstance(quiet, OnDemand)
+    quiet = site.buffers["cam0"].demand
+    assert isinstance(quiet, QuietDemand)
+    quiet.key_strides.clear()
     site.model.row_s = 0.6
     site.run(20.0)
     assert quiet.key_strides[:1] == [2]

@@ -67,6 +67,7 @@ def write(
     sound: Callable[[np.ndarray], np.ndarray] = tone,
     audio_codec: str = "aac",
     audio_jump: tuple[float, float] | None = None,
+    key_every: int = 30,
 ) -> Path:
     """Write a recording; ``times`` are the pictures' own times (VFR, jumps), ``size`` or ``rate`` None leave one out.
 
@@ -75,7 +76,9 @@ def write(
     with av.open(str(path), "w") as out:
         video = audio = None
         if size is not None:
-            video = out.add_stream(codec, rate=Fraction(fps), options={"g": "30", "preset": "ultrafast", "bf": "0"})
+            video = out.add_stream(
+                codec, rate=Fraction(fps), options={"g": str(key_every), "preset": "ultrafast", "bf": "0"}
+            )
             video.width, video.height, video.pix_fmt = *size, pixels
             video.codec_context.time_base = Fraction(1, 90000)
         if rate is not None:
