@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
+
+from edge.bench.processes import free_port
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 PYTHON = "/usr/bin/python3"
@@ -28,9 +29,7 @@ class CameraServer:
 
     def __init__(self, clip: Path) -> None:
         self.clip = clip
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, login: str = f"{USER}:{PASSWORD}", path: str = "cam") -> str:

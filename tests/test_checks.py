@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import shutil
-import socket
 import sys
 import wave
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from edge.bench.processes import free_port
 from edge.checks.environment import check_page, check_reach, check_sensors
 from edge.cli import main
 from edge.clock import VirtualClock
@@ -46,12 +46,6 @@ def check(
     for finding in report["findings"]:
         areas.setdefault(finding["area"], []).append((finding["level"], finding["text"]))
     return areas
-
-
-def closed_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,7 +274,7 @@ def test_what_is_wrong_is_said(
 
 
 def test_a_broker_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = f"{YARD}mqtt: {{url: 'mqtt://127.0.0.1:{closed_port()}'}}"
+    text = f"{YARD}mqtt: {{url: 'mqtt://127.0.0.1:{free_port()}'}}"
     assert check(tmp_path, capsys, text, code=2)["mqtt"][0][0] == "error"
 
 

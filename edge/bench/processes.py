@@ -5,8 +5,10 @@ Linux only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -26,6 +28,8 @@ from edge.types import seconds
 
 NEVER_READY_S = 120.0
 _CLOCK = SystemClock()
+_CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LEAST_PORT = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +163,17 @@ def free_mb() -> float:
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of loopback that nobody listens on now.
+
+    It lies below the range that the kernel gives to clients, so that no connection takes it before its user does.
+    """
+    first_of_clients = int(_CLIENT_PORTS.read_text(encoding="utf-8").split()[0])
+    while True:
+        port = _LEAST_PORT + secrets.randbelow(max(1, first_of_clients - _LEAST_PORT))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def now_s() -> float:

@@ -13,10 +13,11 @@ from typing import Any
 
 import av
 import pytest
-from broker_parts import free_port, need
+from broker_parts import need
 from daemon_parts import SAMPLE, Daemon, config_text, events_in, wait_for
 from rtsp_parts import PASSWORD, CameraServer, missing
 
+from edge.bench.processes import free_port
 from edge.cli import main
 
 pytestmark = pytest.mark.rtsp

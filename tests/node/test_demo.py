@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from broker_parts import free_port
 from daemon_parts import ROOT, Daemon, config_text
+
+from edge.bench.processes import free_port
 
 
 def test_events_arrive_through_the_broker_inside(tmp_path: Path) -> None:

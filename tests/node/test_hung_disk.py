@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker_parts import Mosquitto, free_port, listening, make_certificates, need
+from broker_parts import Mosquitto, listening, make_certificates, need
 from daemon_parts import Daemon, config_text, events_in, wait_for
 
+from edge.bench.processes import free_port
 from edge.clock import SystemClock
 from edge.evidence.archive.records import EventQuery
 from edge.evidence.archive.store import EventStore

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.bench.processes import free_port
 from edge.clock import SystemClock
 from edge.publish.broker_login import BrokerLogin
 from edge.publish.commands import IncomingMessage
@@ -52,12 +53,6 @@ certfile {certs}/server.crt
 keyfile {certs}/server.key
 require_certificate true
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def until(done: Callable[[], object], timeout_s: float = 30.0) -> None:
@@ -110,9 +105,18 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Mosquitto:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda: all(_listens(port) for port in (self.plain, self.tls, self.expired, self.mutual)))
+        process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = process
+        try:
+            until(lambda: process.poll() is not None or self._listens())
+            assert process.returncode is None, f"mosquitto ended with {process.returncode} before it listened"
+        except AssertionError:
+            self.stop(signal.SIGKILL)
+            raise
         return self
+
+    def _listens(self) -> bool:
+        return all(_listens(port) for port in (self.plain, self.tls, self.expired, self.mutual))
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None:

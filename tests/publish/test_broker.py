@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from broker_parts import Listener, Mosquitto, free_port, listening, make_certificates, until
+from broker_parts import Listener, Mosquitto, listening, make_certificates, until
 from publish_parts import BEGIN, TOPICS, site
 
+from edge.bench.processes import free_port
 from edge.clock import Backoff, SystemClock
 from edge.config import parse
 from edge.errors import InputError, SinkError
