@@ -20,14 +20,16 @@ class GateLimits:
 
     A block of 8 x 8 pixels may move by ``noise`` standard deviations of the camera's own noise, within ``low`` and
     ``high``, one of 32 x 32 by ``wide``; after more than that all pictures are encoded for ``linger_s``, so that what
-    moves slowly is seen moving. A band of the sound may stray by ``sound`` of the deviations that Gaussian
-    noise has in one short spectrum, by ``hop`` of those of its average over a hop, and by ``level`` at least; its
+    moves slowly is seen moving. A band of the sound may rise by ``sound`` of the deviations that Gaussian noise has in
+    one short spectrum, and stray by ``hop`` of those of its average over a hop, by ``level`` at least, and by what a
+    codec does to noise: ``codec`` more in one spectrum and half of it on average. It may fall by ``hole`` more in one
+    spectrum: a codec leaves out bands that it cannot afford, and an event adds sound. Its
     loudest sample may be ``peak`` times as loud. After ``pictures_s`` and ``sound_s`` a part is encoded anyway, and
     while a label that it evidences is between its thresholds or within ``doubt`` of the way from them to 0 and 1.
 
     What was encoded for its age alone is dropped for what is kept where no probability moves by more than
     ``probability``, the embedding (of length 1) by no more than ``embedding``, and no label comes into doubt. Each time
-    that this holds for sound, it is next encoded after twice as long, up to ``confirmed_s``.
+    that this holds, the part is next encoded after twice as long, up to ``confirmed_pictures_s`` and ``confirmed_s``.
     """
 
     noise: float = 6.0
@@ -37,6 +39,8 @@ class GateLimits:
     sound: float = 6.0
     hop: float = 4.5
     level: float = 1.0
+    codec: float = 1.0
+    hole: float = 12.0
     peak: float = 1.5
     linger_s: float = 1.5
     pictures_s: float = 8.0
@@ -44,6 +48,7 @@ class GateLimits:
     doubt: float = 0.5
     probability: float = 0.02
     embedding: float = 0.05
+    confirmed_pictures_s: float = 16.0
     confirmed_s: float = 8.0
 
 
@@ -102,6 +107,7 @@ _FLOOR = 1e-10  # -100 dBFS in a band
 _SPECTRA_A_S = 32
 _RATIO = 1.25  # of one band's edge to the last one's
 _LEAST_BINS = 3
+_TOGETHER = 8  # spectra that are computed at a time: little scratch, and it stays in the CPU's caches
 _OVERLAP = 0.75  # independent spectra among half-overlapping ones with Hann's window
 _BIN = 1.5  # bins that one with Hann's window covers, as noise goes
 
@@ -118,7 +124,7 @@ class BandLevels:
         self._starts = np.array([2 * edge - 1 for edge in edges[:-1]])  # packed as Re0 Re1 Im1 Re2 Im2 ...
         self._bins = np.diff(edges)
         self._scale = np.float32(2.0 / (self._n * float(np.square(self._window).sum())))
-        self._cut = np.empty((self._count, self._n), np.float32)
+        self._cut = np.empty((min(self._count, _TOGETHER), self._n), np.float32)
         self._spectrum = np.empty_like(self._cut)
         self._power = np.empty((self._count, self.bands), np.float32)
 
@@ -136,11 +142,14 @@ class BandLevels:
         frames: F32 = np.ndarray(
             (count, self._n), np.float32, samples, at * item, (self._step * item, item)
         )  # half-overlapping; a tenth of sliding_window_view's time
-        cut, power = self._cut[:count], self._power[:count]
-        np.multiply(frames, self._window, out=cut)
-        cv2.dft(cut, dst=self._spectrum[:count], flags=cv2.DFT_ROWS)
-        np.square(self._spectrum[:count], out=cut)
-        np.add.reduceat(cut, self._starts, axis=1, out=power)
+        power = self._power[:count]
+        for first in range(0, count, _TOGETHER):
+            some = frames[first : first + _TOGETHER]
+            cut, spectrum = self._cut[: len(some)], self._spectrum[: len(some)]
+            np.multiply(some, self._window, out=cut)
+            cv2.dft(cut, dst=spectrum, flags=cv2.DFT_ROWS)
+            np.square(spectrum, out=cut)
+            np.add.reduceat(cut, self._starts, axis=1, out=power[first : first + _TOGETHER])
         power *= self._scale
         power += _FLOOR
         np.log10(power, out=power)
@@ -148,7 +157,7 @@ class BandLevels:
         return power
 
     def tolerances(self, limits: GateLimits) -> tuple[F32, F32, F32]:
-        """How far Gaussian noise rises and falls in one spectrum, and strays on average over a hop, in dB by band.
+        """How far coded Gaussian noise rises and falls in one spectrum, and strays on average over a hop: dB by band.
 
         The power of m bins is chi-square with 2m degrees (Wilson and Hilferty's approximation of its quantiles).
         """
@@ -158,7 +167,8 @@ class BandLevels:
         fall = -30 * np.log10(np.maximum(1 - 2 / (9 * degrees) - limits.sound * spread, 1e-2))
         deviation = 10 / np.log(10) * np.sqrt(2 / degrees + 2 / degrees**2)  # of the logarithm, to second order
         mean = limits.hop * deviation / np.sqrt(max(1.0, _OVERLAP * self._count)) * np.sqrt(1.25)
-        return tuple(np.maximum(t, limits.level).astype(np.float32) for t in (rise, fall, mean))
+        allowed = ((rise, limits.codec), (fall, limits.hole), (mean, limits.codec / 2))
+        return tuple((np.maximum(noise, limits.level) + codec).astype(np.float32) for noise, codec in allowed)
 
 
 class SoundOnset:

@@ -15,6 +15,7 @@ from edge.capture.decoder_device import is_accelerated, no_picture_error
 from edge.capture.normaliser import ArrivalPacer, MediaNormaliser
 from edge.capture.on_demand import KeptPacket, OnDemandDecoder
 from edge.capture.packet_sink import ContainerPacketFeed
+from edge.capture.picture_decoder import PictureDecoder
 from edge.clock import Clock
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
@@ -53,6 +54,7 @@ class ContainerDecoder:
             )
             self._bursts = BurstReader(options.burst_ns, options.demand.wake, options.burst_turn or BurstTurn())
         self._video: Any = None
+        self._picture_decoder: PictureDecoder | None = None
         self._bases: dict[int, tuple[int, int]] = {}
         self._on_device = False
         self._failed = 0
@@ -84,7 +86,7 @@ class ContainerDecoder:
         self._deferred.clear()
         self._on_device, self._failed = is_accelerated(container), 0
         if video is not None:
-            _set_decode_threads(video, self._threads)
+            self._picture_decoder = PictureDecoder(video, self._threads)
             self._normaliser.step_ns = _nominal_step_ns(video)
         if self._feed is not None:
             self._feed.open(chosen)
@@ -187,22 +189,15 @@ class ContainerDecoder:
 
     def _decode_picture(self, packet: Any | None) -> list[Any]:
         """Decode a picture's packet; None for what the decoder still holds, after which it starts over."""
-        frames = self.decode_packet(packet) if packet is not None else self._drain()
+        assert self._picture_decoder is not None
+        if packet is not None:
+            frames = self.decode_packet(packet)
+        else:
+            with self._stage("decode"):
+                frames = self._picture_decoder.finish()
         if self._on_device and self._failed >= _MAX_FAILED_PACKETS:
             raise no_picture_error(self._name)
         return frames
-
-    def _drain(self) -> list[Any]:
-        import av
-
-        context = self._video.codec_context
-        try:
-            with self._stage("decode"):
-                return list(context.decode(None))
-        except av.error.FFmpegError:
-            return []
-        finally:
-            context.flush_buffers()
 
     def _sound(self, packet: Any) -> Iterator[MediaItem]:
         if self._can_defer(packet):
@@ -249,11 +244,13 @@ class ContainerDecoder:
                 yield from self._add_sound(frame, has_arrived=True)
 
     def decode_packet(self, packet: Any) -> list[Any]:
+        """What a packet of either stream completes; what cannot be decoded is counted."""
         import av
 
+        pictures = self._picture_decoder if packet.stream is self._video else None
         try:
             with self._stage("decode"):
-                return list(packet.decode())
+                return list(packet.decode()) if pictures is None else pictures.decode(packet)
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
@@ -280,13 +277,6 @@ def streams_of(container: Any) -> tuple[Any | None, Any | None]:
     video = next((s for s in container.streams.video if not s.disposition & cover), None)
     audio = next(iter(container.streams.audio), None)
     return video, audio
-
-
-def _set_decode_threads(video: Any, threads: int) -> None:
-    """Make libav decode whole pictures in parallel on this many threads; on the caller's thread alone for one."""
-    video.thread_type = "FRAME" if threads > 1 else "NONE"
-    if threads > 1:
-        video.codec_context.thread_count = threads
 
 
 def _nominal_step_ns(stream: Any) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
 from edge.capture.picture import FrameDecimator, FrameScaler, pixel_aspect
@@ -146,8 +148,17 @@ class MediaNormaliser:
         finally:
             self.arrival_ns, self._ready_ns = before_ns, None
 
+    def let_go(self) -> None:
+        """Keep no decoded picture, with which the decoder's memory stays: one that is held back is kept scaled."""
+        if self._held is not None and self._held[0] is not None:
+            frame, pts_ns, arrival_ns = self._held
+            self._held = (self.scaled(frame).copy(), pts_ns, arrival_ns)
+        self._scaled = None
+
     def scaled(self, frame: Any) -> U8:
-        """An ``av.VideoFrame`` at the model's size, u8[H,W,3], valid until the next one."""
+        """An ``av.VideoFrame`` at the model's size, u8[H,W,3], valid until the next one; one that is, as it is."""
+        if isinstance(frame, np.ndarray):
+            return cast("U8", frame)
         if frame is not self._scaled:
             with self._metrics.stage("scale"):
                 self._image = self._scaler.scale(frame, pixel_aspect(frame))

@@ -160,6 +160,11 @@ class OnDemandDecoder:
                 self._compare(item, arrival_ns)
             yield item
 
+    def _emit_key(self, frame: Any) -> Iterator[MediaItem]:
+        """The items of a key picture while quiet, after which no decoded picture is kept."""
+        yield from self._emit(frame)
+        self._normaliser.let_go()
+
     def _compare(self, frame: Frame, arrival_ns: int) -> None:
         if self._reference.moves(frame.image):
             self._policy.keep_awake(WakeReason.PICTURE, arrival_ns)
@@ -179,7 +184,7 @@ class OnDemandDecoder:
             return
         self._policy.state = DecodeState.QUIET
         self._publish()
-        yield from self._emit(frame)
+        yield from self._emit_key(frame)
         self._keep(kept)
 
     def _add_quiet(self, kept: KeptPacket, reason: WakeReason | None, *, is_key: bool) -> Iterator[MediaItem]:
@@ -221,7 +226,7 @@ class OnDemandDecoder:
             return
         self._sizes.confirm()
         yield from self._skip(kept.arrival_ns)
-        yield from self._emit(frame)
+        yield from self._emit_key(frame)
         self._keep(kept)
 
     def _skip(self, ready_ns: int, more: Sequence[KeptPacket] = ()) -> Iterator[MediaItem]:

@@ -13,8 +13,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from edge.engine import contract
 from edge.engine.contract import Array, TensorSpec
 from edge.engine.manifest import ModelFolder
-from edge.engine.runtime import RuntimeInfo, WholeRuntime, trim_heap
+from edge.engine.runtime import RuntimeInfo, WholeRuntime
 from edge.errors import ModelError, RuntimeUnavailable
+from edge.heap import trim_heap
 
 _log = logging.getLogger(__name__)
 MAX_BINDINGS = 256

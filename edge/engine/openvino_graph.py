@@ -18,8 +18,9 @@ import numpy as np
 import openvino as ov
 
 from edge.engine.contract import Array, TensorSpec
-from edge.engine.runtime import RuntimeInfo, trim_heap
+from edge.engine.runtime import RuntimeInfo
 from edge.errors import ModelError, RuntimeUnavailable
+from edge.heap import trim_heap
 
 
 class OpenVinoGraph:

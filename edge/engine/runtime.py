@@ -15,8 +15,6 @@ change puts its earlier features into the row and leaves that part out (`Model` 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -227,12 +225,6 @@ def check_rows(rows: int, max_batch: int) -> None:
     """ValueError unless 1 <= rows <= max_batch."""
     if not 1 <= rows <= max_batch:
         raise ValueError(f"rows is {rows}; this runtime takes 1 to {max_batch}")
-
-
-def trim_heap() -> None:
-    """Hand freed memory back to the system: tens of MB after a graph was optimised. Only glibc keeps so much."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class WholeRuntime:

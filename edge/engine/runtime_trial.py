@@ -20,11 +20,12 @@ import numpy as np
 from edge.engine import runtime_choice
 from edge.engine.contract import Array
 from edge.engine.manifest import ModelFolder, Part, find_folder, load_folder
-from edge.engine.runtime import InferenceGraph, trim_heap
+from edge.engine.runtime import InferenceGraph
 from edge.engine.runtime_choice import REFERENCE, Choice, CpuRuntime, GraphMeasurement, MeasurementTable
 from edge.engine.select import compose_runtime, open_graph
 from edge.engine.selftest import load_golden, self_test
 from edge.errors import EdgeError
+from edge.heap import trim_heap
 
 _log = logging.getLogger(__name__)
 

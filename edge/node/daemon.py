@@ -25,6 +25,7 @@ from edge.detect.thresholds import validate
 from edge.engine.manifest import ModelFolder, find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import ConfigError, EdgeError, InputError
+from edge.heap import limit_heap
 from edge.metrics import Metrics
 from edge.node.command_handler import CommandHandler, FileWatch
 from edge.node.context import NodeContext
@@ -63,6 +64,7 @@ def run(path: Path, metrics: Metrics | None = None) -> int:
     ``metrics`` are its own unless given: a benchmark's also time the stages.
     """
     sys.setswitchinterval(SWITCH_S)
+    limit_heap()
     loaded = load(path)
     folder = load_folder(find_folder(loaded.config.model.name))
     version, clock = load_profile(loaded, folder), SystemClock()

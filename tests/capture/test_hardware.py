@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import media
@@ -18,6 +17,7 @@ from edge.capture import decoder_device
 from edge.capture.decode import ContainerDecoder
 from edge.capture.decoder_device import HardwareDecoderError
 from edge.capture.picture import FrameScaler
+from edge.capture.picture_decoder import PictureDecoder
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config.sources import FileSourceConfig
@@ -67,16 +67,12 @@ def test_a_device_without_this_codec_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_device_that_gives_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Failing(ContainerDecoder):
-        def decode_packet(self, packet: object) -> list[object]:
-            broken = SimpleNamespace(decode=self._fail)
-            return super().decode_packet(broken)
+    def fail(*_: object) -> None:
+        raise av.error.InvalidDataError(1, "the device says no")
 
-        def _fail(self) -> None:
-            raise av.error.InvalidDataError(1, "the device says no")
-
+    monkeypatch.setattr(PictureDecoder, "decode", fail)
     monkeypatch.setattr("edge.capture.decode.is_accelerated", lambda _: True)
-    decoder = Failing("yard", GEOMETRY, VirtualClock(), Metrics())
+    decoder = ContainerDecoder("yard", GEOMETRY, VirtualClock(), Metrics())
     path = media.write(tmp_path / "a.mp4", 8.0, rate=None)
     with av.open(str(path)) as container, pytest.raises(HardwareDecoderError, match=r"camera yard: .*decoder: cpu"):
         list(decoder.items(container, threading.Event()))

@@ -95,8 +95,8 @@ def grey_drifts(toy: Toy, start: int, step_hops: int, steps: int) -> list[Scores
 
 def test_what_is_encoded_for_its_age_is_dropped_where_the_answer_hardly_moves(folder: ModelFolder) -> None:
     toy = Toy(folder)
-    first, second = grey_drifts(toy, 100, HOPS_TO_EXPIRY + 4, 2)
-    assert toy.count("encoded", "yard", "vision") == 3  # at first, and for its age
+    first, second = grey_drifts(toy, 100, 2 * HOPS_TO_EXPIRY + 8, 2)
+    assert toy.count("encoded", "yard", "vision") == 3  # at first, for its age, and after twice as long
     assert second.values == first.values
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +25,7 @@ GEOMETRY = Geometry(
 )
 HOP = RATE // 2
 OLDEST = round(DEFAULT_GATE_LIMITS.pictures_s / 0.5)  # hops
+LONGEST = round(DEFAULT_GATE_LIMITS.confirmed_pictures_s / 0.5)
 LINGER = round(DEFAULT_GATE_LIMITS.linger_s / 0.5)
 AT_ONCE = replace(DEFAULT_GATE_LIMITS, linger_s=0.0)
 
@@ -60,6 +63,25 @@ def test_the_same_picture_is_encoded_once_and_again_when_that_is_old(seed: int, 
     encoded = [hop for hop in range(3 * OLDEST) if look(gate, window(hop, camera), pair)]
     assert encoded[0] == 0
     assert all(3 * OLDEST / 4 <= gap <= OLDEST for gap in np.diff(encoded))
+
+
+def test_pictures_that_were_confirmed_are_old_after_twice_as_long_and_as_before_once_they_changed() -> None:
+    gate, pair = PictureGate(GEOMETRY, AT_ONCE), scene(1)
+    found = []
+    for hop in range(12 * OLDEST):
+        shown = pair if hop < 10 * OLDEST else pair + np.uint8(20)
+        found.append(gate.compare(window(hop), shown))
+        if found[-1] is Comparison.EXPIRED:
+            gate.confirm(window(hop))
+        elif found[-1] is Comparison.DIFFERENT:
+            gate.set_reference(window(hop))
+    tried = [hop for hop, what in enumerate(found) if what is not Comparison.SAME]
+    ages = np.diff([hop for hop in tried if hop <= 10 * OLDEST])
+    assert 3 * OLDEST / 4 <= ages[0] <= OLDEST
+    assert all(3 * LONGEST / 4 <= age <= LONGEST for age in ages[1:-1])
+    anew = tried.index(10 * OLDEST)
+    assert found[10 * OLDEST] is Comparison.DIFFERENT
+    assert 3 * OLDEST / 4 <= tried[anew + 1] - tried[anew] <= OLDEST
 
 
 @given(
@@ -216,6 +238,46 @@ def test_steady_sound_is_encoded_every_two_seconds(kind: str) -> None:
     assert sum(encoded[8:]) <= 1.4 * len(encoded[8:]) / 4
     since = np.flatnonzero(encoded)
     assert np.diff(since).max() <= 4
+
+
+@pytest.mark.parametrize("level", [0.001, 0.02])
+@pytest.mark.parametrize(("codec", "bit_rate"), [("aac", 48_000), ("aac", 24_000), ("pcm_mulaw", 0)])
+def test_noise_that_a_camera_coded_is_steady(codec: str, bit_rate: int, level: float) -> None:
+    rate = 8_000 if codec == "pcm_mulaw" else RATE
+    noise = np.random.default_rng(4).normal(0, level, 30 * rate).astype(np.float32)
+    encoded = heard(coded(noise, rate, codec, bit_rate))
+    assert sum(encoded[8:]) <= len(encoded[8:]) / 2
+
+
+def coded(sound: F32, rate: int, codec: str, bit_rate: int) -> F32:
+    """What a camera's coding leaves of ``sound``, at the model's rate."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mov") as out:
+        stream = out.add_stream(codec, rate=rate, layout="mono")
+        stream.bit_rate = bit_rate
+        frame = av.AudioFrame.from_ndarray(np.round(sound * 32767).astype(np.int16)[None], "s16", "mono")
+        frame.sample_rate, frame.pts = rate, 0
+        for one in (frame, None):
+            out.mux(stream.encode(one))
+    buffer.seek(0)
+    with av.open(buffer) as container:
+        resampler = av.AudioResampler("flt", "mono", RATE)
+        blocks = [block.to_ndarray()[0] for f in container.decode(audio=0) for block in resampler.resample(f)]
+    return np.ascontiguousarray(np.concatenate(blocks)[RATE:])  # without the codec's beginning
+
+
+def test_a_band_that_a_codec_leaves_out_for_a_moment_is_no_change_but_one_that_goes_is() -> None:
+    def without_top(at_s: float, lasts_s: float) -> list[bool]:
+        sound = steady("noise", 16.0)
+        part = slice(round(at_s * RATE), round((at_s + lasts_s) * RATE))
+        spectrum = np.fft.rfft(sound[part])
+        spectrum[len(spectrum) // 2 :] *= 0.35
+        sound[part] = np.fft.irfft(spectrum, part.stop - part.start)
+        return heard(sound)
+
+    moment, gone = without_top(8.2, 0.04), without_top(8.2, 6.0)
+    assert sum(moment[13:17]) <= 2
+    assert all(gone[14:17])
 
 
 @given(st.floats(0.0, 0.497), st.sampled_from(["silence", "noise", "hum"]), st.sampled_from([-1.0, 1.0]))

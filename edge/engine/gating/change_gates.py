@@ -37,6 +37,7 @@ class _PictureReference:
     """The pair that was last encoded: ``blocks`` u8[F,h,w,3], and what was true of it.
 
     ``newest`` is the pair shown last, of ``pictures``, ``before`` u8[h,w,3] the newer picture of the one before it.
+    It is old ``max_hops`` after ``seq``.
     """
 
     blocks: U8
@@ -47,6 +48,7 @@ class _PictureReference:
     epoch: int
     noise: float
     moved: int
+    max_hops: int
     pictures: tuple[int, ...] = ()
 
 
@@ -57,6 +59,7 @@ class PictureGate:
         v = geometry.video
         self._limits = limits
         self._max_hops = max(1, round(limits.pictures_s / geometry.hop_s))
+        self._confirmed_hops = max(1, round(limits.confirmed_pictures_s / geometry.hop_s))
         self._linger = round(limits.linger_s / geometry.hop_s)
         self._means = BlockMeans(v.height, v.width, limits)
         self._shape = (v.frames, *self._means.shape)
@@ -81,7 +84,7 @@ class PictureGate:
             return Comparison.SAME
         if self._moves(window, last):
             last.moved = window.seq
-        age, most = window.seq - last.seq, self._max_hops - _stagger(window.camera, self._max_hops)
+        age, most = window.seq - last.seq, last.max_hops - _stagger(window.camera, last.max_hops)
         lingers = 0 <= window.seq - last.moved <= self._linger and not np.array_equal(last.newest, last.blocks)
         if age <= 0 or lingers:
             return Comparison.DIFFERENT
@@ -92,10 +95,12 @@ class PictureGate:
         last = self._cameras[window.camera]
         np.copyto(last.blocks, last.newest)
         last.ok, last.seq, last.epoch = window.video_ok, window.seq, window.media_end.epoch
+        last.max_hops = self._max_hops
 
     def confirm(self, window: Window) -> None:
-        """The reference still holds at ``window``."""
-        self._cameras[window.camera].seq = window.seq
+        """The reference still holds at ``window``; the next time it is old after twice as long."""
+        last = self._cameras[window.camera]
+        last.seq, last.max_hops = window.seq, min(2 * last.max_hops, self._confirmed_hops)
 
     def forget(self, camera: str) -> None:
         """Start ``camera`` anew."""
@@ -103,7 +108,9 @@ class PictureGate:
 
     def _new(self, window: Window) -> _PictureReference:
         blocks, newest, never = np.zeros(self._shape, np.uint8), np.zeros(self._shape, np.uint8), -1 - self._linger
-        return _PictureReference(blocks, newest, newest[-1].copy(), (), window.seq, window.media_end.epoch, 0.0, never)
+        return _PictureReference(
+            blocks, newest, newest[-1].copy(), (), window.seq, window.media_end.epoch, 0.0, never, self._max_hops
+        )
 
     def _update_noise(self, last: _PictureReference, *, is_new: bool) -> None:
         """From the pair, or where one picture stands for both, from the picture before it."""
