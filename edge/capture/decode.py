@@ -6,7 +6,7 @@ Runs on the capture thread. Errors of the demuxer pass through; the module that 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
@@ -31,11 +31,17 @@ class ContainerDecoder:
     Sound is decoded about once a hop, all packets since the last time together: alternating between the picture's and
     the sound's decoder costs three times as much, because each evicts the other from the CPU's caches. Packets are
     decoded when their chunk is due, so nothing waits for them, and before a break of the picture's clock, so the order
-    stays the same.
+    stays the same. ``scaling``: for a stream on a device, a decoder that also scales, or None.
     """
 
     def __init__(
-        self, name: str, geometry: Geometry, clock: Clock, metrics: Metrics, options: SourceOptions = DEFAULT_OPTIONS
+        self,
+        name: str,
+        geometry: Geometry,
+        clock: Clock,
+        metrics: Metrics,
+        options: SourceOptions = DEFAULT_OPTIONS,
+        scaling: Callable[[Any], Any | None] | None = None,
     ) -> None:
         self._name = name
         self._clock = clock
@@ -45,7 +51,7 @@ class ContainerDecoder:
             ContainerPacketFeed(options.packet_sink, options.keep_sound) if options.packet_sink is not None else None
         )
         self._shift_ns = 0
-        self._threads = options.threads
+        self._threads, self._scaling = options.threads, scaling
         self._on_demand: OnDemandDecoder | None = None
         if options.demand is not None:
             self._on_demand = OnDemandDecoder(
@@ -86,7 +92,8 @@ class ContainerDecoder:
         self._deferred.clear()
         self._on_device, self._failed = is_accelerated(container), 0
         if video is not None:
-            self._picture_decoder = PictureDecoder(video, self._threads)
+            device = self._scaling(video) if self._on_device and self._scaling is not None else None
+            self._picture_decoder = PictureDecoder(video, self._threads, device)
             self._normaliser.step_ns = _nominal_step_ns(video)
         if self._feed is not None:
             self._feed.open(chosen)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
 from edge.capture.decode import ContainerDecoder, streams_of
-from edge.capture.decoder_device import open_container
+from edge.capture.decoder_device import open_container, scaling_decoder
 from edge.capture.picture import FrameScaler
 from edge.clock import Clock
 from edge.config.sources import FileSourceConfig
@@ -54,7 +55,8 @@ class RecordingSource:
 
         self._closed.clear()
         pace = _Pacer(self._clock, self._config.pace == "live", self._closed)
-        decoder = ContainerDecoder(self.name, self._geometry, self._clock, self._metrics, self._options)
+        scaling = partial(scaling_decoder, config=self._config, geometry=self._geometry.video)
+        decoder = ContainerDecoder(self.name, self._geometry, self._clock, self._metrics, self._options, scaling)
         shift_ns = 0
         while not self._closed.is_set():
             with self._open() as container:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 _RENEWABLE = frozenset({"h264", "hevc"})
-"""Decoders to which the stream's extradata says all that they need to begin."""
+"""Decoders that need no more than extradata to begin."""
+_BARE = frozenset({"rtsp"})
+"""Formats that say no more than that of a stream. Files tell how its pictures lie and what shape pixels have."""
 
 
 class PictureDecoder:
@@ -14,17 +16,19 @@ class PictureDecoder:
     A decoder keeps several whole pictures, 5 MB for 1280 x 720, for as long as it is open. One that starts over every
     few seconds is therefore closed and opened again, for less than a tenth of what a key picture costs. The decoder
     that came with the stream is kept where a new one would lack what was found out about the stream (pictures out of
-    order), and on a device, which takes long to open.
+    order; how a file's pictures lie), and on a device, which takes long to open. ``device``: a decoder that takes its
+    place.
     """
 
-    def __init__(self, stream: Any, threads: int = 1) -> None:
+    def __init__(self, stream: Any, threads: int = 1, device: Any | None = None) -> None:
         own = stream.codec_context
         stream.thread_type = "FRAME" if threads > 1 else "NONE"
         if threads > 1:
             own.thread_count = threads
+        is_bare = stream.container.format.name in _BARE and own.name in _RENEWABLE and not own.is_hwaccel
         self._own = own
-        self._renews = threads == 1 and own.name in _RENEWABLE and not own.has_b_frames and not own.is_hwaccel
-        self._context: Any = None if self._renews else own
+        self._renews = is_bare and threads == 1 and not own.has_b_frames
+        self._context: Any = device or (None if self._renews else own)
 
     def decode(self, packet: Any) -> list[Any]:
         """The pictures that ``packet`` completes; libav's errors pass through."""

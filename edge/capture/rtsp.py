@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import Any
 
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
 from edge.capture.decode import ContainerDecoder, streams_of
-from edge.capture.decoder_device import open_container
+from edge.capture.decoder_device import open_container, scaling_decoder
 from edge.capture.packet_sink import ContainerPacketFeed
 from edge.clock import Clock
 from edge.config.sources import RtspSourceConfig
@@ -17,7 +18,11 @@ from edge.errors import SourceError
 from edge.metrics import Metrics
 from edge.types import LumaSample, MediaItem
 
-_REORDER_US = 300_000  # how long a missing UDP packet is waited for
+_OPTIONS = {
+    "fflags": "nobuffer",
+    "max_delay": "300000",  # us that a missing UDP packet is waited for
+    "fpsprobesize": "4",  # pictures to tell the rate from; as it is by default, opening takes 20 of them
+}
 _ADVICE = {
     "ConnectionRefusedError": "nothing listens there; check the port and that RTSP is switched on in the camera",
     "HTTPUnauthorizedError": "the camera refuses the login; check user and password",
@@ -73,7 +78,8 @@ class RtspCamera:
             self._options.demand.wake.set()
 
     def _read(self, container: Any) -> Iterator[MediaItem]:
-        decoder = ContainerDecoder(self.name, self._geometry, self._clock, self._metrics, self._options)
+        scaling = partial(scaling_decoder, config=self._config, geometry=self._geometry.video)
+        decoder = ContainerDecoder(self.name, self._geometry, self._clock, self._metrics, self._options, scaling)
         yield from decoder.items(container, self._closed)
 
     def _open(self) -> Any:
@@ -98,7 +104,7 @@ class RtspCamera:
 
         return av.open(
             self._config.url.get_secret_value(),
-            options={"rtsp_transport": self._config.transport, "fflags": "nobuffer", "max_delay": str(_REORDER_US)},
+            options={"rtsp_transport": self._config.transport, **_OPTIONS},
             timeout=(self._config.open_timeout_s, self._config.read_timeout_s),
             metadata_errors="replace",
             hwaccel=hwaccel,

@@ -15,7 +15,7 @@ from test_file import GEOMETRY, Played
 
 from edge.capture import decoder_device
 from edge.capture.decode import ContainerDecoder
-from edge.capture.decoder_device import HardwareDecoderError
+from edge.capture.decoder_device import HardwareDecoderError, scaling_decoder
 from edge.capture.picture import FrameScaler
 from edge.capture.picture_decoder import PictureDecoder
 from edge.capture.registry import open_source
@@ -76,6 +76,68 @@ def test_a_device_that_gives_no_picture_is_told(tmp_path: Path, monkeypatch: pyt
     path = media.write(tmp_path / "a.mp4", 8.0, rate=None)
     with av.open(str(path)) as container, pytest.raises(HardwareDecoderError, match=r"camera yard: .*decoder: cpu"):
         list(decoder.items(container, threading.Event()))
+
+
+class VideoUnit:
+    """A stand-in for NVIDIA's: decodes on the processor, and scales as it was asked to."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.flags, self.options, self.extradata = name, 0, {}, None
+        self._decoder = av.CodecContext.create("h264", "r")
+
+    def open(self) -> None:
+        self._decoder.extradata = self.extradata
+
+    def decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        width, height = map(int, self.options["resize"].split("x"))
+        return [frame.reformat(width, height, "nv12") for frame in self._decoder.decode(packet)]
+
+    def flush_buffers(self) -> None:
+        self._decoder.flush_buffers()
+
+
+@pytest.fixture
+def video_unit(monkeypatch: pytest.MonkeyPatch) -> list[VideoUnit]:
+    """A machine that seems to have one; those that were opened."""
+    made: list[VideoUnit] = []
+    monkeypatch.setattr(decoder_device, "_open_on_device", lambda opener, *_: opener(None))
+    monkeypatch.setattr("edge.capture.decode.is_accelerated", lambda _: True)
+    monkeypatch.setattr(decoder_device, "_create", lambda name: made.append(VideoUnit(name)) or made[-1])
+    return made
+
+
+@pytest.mark.parametrize("decoder", ["cuda", "auto"])
+def test_the_video_unit_scales_to_the_models_size(tmp_path: Path, video_unit: list[VideoUnit], decoder: str) -> None:
+    path = media.write(tmp_path / "a.mp4", 2.0, size=(1280, 720))
+    expected = play(path).images
+    found = play(path, decoder=decoder, **({"decoder_device": "1"} if decoder == "cuda" else {})).images
+    assert [unit.name for unit in video_unit] == ["h264_cuvid"]
+    width, height = map(int, video_unit[0].options["resize"].split("x"))
+    assert (width % 2, height % 2, video_unit[0].options["gpu"]) == (0, 0, "1" if decoder == "cuda" else "0")
+    assert width * 720 == pytest.approx(height * 1280, rel=0.02)
+    assert len(found) == len(expected) > 5
+    assert all(np.abs(a.astype(int) - b).mean() < 4 for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("why", ["hardly larger than the model's", "no such decoder", "pixels are not square"])
+def test_pictures_come_back_whole_where_scaling_gains_nothing_or_cannot_be(
+    tmp_path: Path, video_unit: list[VideoUnit], monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    size = (GEOMETRY.video.width, GEOMETRY.video.height) if why.startswith("hardly") else (1280, 720)
+    path = media.write(tmp_path / "a.mp4", 1.0, size=size)
+    if why == "no such decoder":
+        monkeypatch.setattr(decoder_device, "_CUVID", {})
+    if why == "pixels are not square":
+        monkeypatch.setattr(decoder_device, "_SQUARE", ())
+    assert len(play(path, decoder="cuda").images) == len(play(path).images) > 0
+    assert video_unit == []
+
+
+@pytest.mark.parametrize("decoder", ["cpu", "vaapi", "cuda", "auto"])
+def test_without_its_device_no_decoder_scales(tmp_path: Path, decoder: str) -> None:
+    config = FileSourceConfig(type="file", path=media.write(tmp_path / "a.mp4", 1.0, size=(640, 360)), decoder=decoder)
+    with av.open(str(config.path)) as container:
+        assert scaling_decoder(container.streams.video[0], config, GEOMETRY.video) is None
 
 
 def test_pictures_of_a_device_are_scaled_like_others(tmp_path: Path) -> None:
