@@ -103,7 +103,7 @@ def _replay_alone(
     setup: ReplaySetup, files: Sequence[Path], lines: EventJsonLines, table: ScoresCsv | None
 ) -> list[Path]:
     """In this process, written as it is found; the recordings that could not be read."""
-    opened = setup.open(alone=True)
+    opened = setup.open()
     unreadable = []
     try:
         for path in files:

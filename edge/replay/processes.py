@@ -1,7 +1,6 @@
 """Runs work on recordings in processes side by side: decoding and inference of one recording do not fill all cores.
 
-Each process gets its setup once and then one recording after another; only what can be pickled travels. For a recording
-that is alone a call of the model is shared by two threads instead.
+Each process gets its setup once and then one recording after another; only what can be pickled travels.
 """
 
 from __future__ import annotations
@@ -13,14 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Final, TypeVar
 
 from edge.clock import core_count
-from edge.config.models import ModelConfig
-from edge.engine import runtime_choice
-from edge.engine.manifest import ModelFolder
 from edge.errors import SinkError
 
 POLL_S: Final = 0.5
-SHARED_THREADS: Final = 2
-"""Threads of a call of the model for a recording that is alone."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 SPAWN: Final = multiprocessing.get_context("spawn")
@@ -29,22 +23,6 @@ SPAWN: Final = multiprocessing.get_context("spawn")
 def process_count(recordings: int) -> int:
     """As many processes as there are cores and recordings."""
     return min(recordings, core_count())
-
-
-def share_calls(folder: ModelFolder, settings: ModelConfig) -> ModelConfig:
-    """The settings with `SHARED_THREADS` a call, or as many as there are cores.
-
-    On ONNX Runtime the answers stay the same to the bit; from three threads on, sums of the sound part are split and
-    rounded otherwise. Where another runtime was chosen, or ``threads`` is set, the settings stay as they are.
-    """
-    threads = min(SHARED_THREADS, core_count())
-    if settings.threads != 1 or settings.runtime not in {"auto", "onnx"}:
-        return settings
-    if settings.runtime == "auto":
-        chosen = [runtime_choice.read_choice(folder, n) for n in (1, threads)]
-        if any(set(saved[1].values()) != {"onnx"} for saved in chosen if saved is not None):
-            return settings
-    return settings.model_copy(update={"threads": threads})
 
 
 def run_in_processes(

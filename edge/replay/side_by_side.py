@@ -19,7 +19,7 @@ from edge.engine.manifest import find_folder, load_folder
 from edge.engine.model import Model
 from edge.errors import MediaError
 from edge.metrics import Metrics
-from edge.replay.processes import in_order, run_in_processes, share_calls
+from edge.replay.processes import in_order, run_in_processes
 from edge.replay.replayer import Replay, ReplaySummary
 from edge.replay.writers import ScoresCsv
 from edge.types import Event, Scores
@@ -43,16 +43,14 @@ class ReplaySetup:
         """The configuration, or the defaults without one."""
         return load(self.config, needs=OFFLINE) if self.config is not None else parse(DEFAULTS)
 
-    def open(self, *, alone: bool) -> OpenedReplay:
-        """Open the model; errors of configuration, profile and model pass through. ``alone``: no other process works
-        beside this one."""
+    def open(self) -> OpenedReplay:
+        """Open the model; errors of configuration, profile and model pass through."""
         loaded = self.load()
         folder = load_folder(find_folder(loaded.config.model.name))
         version = load_profile(loaded, folder, self.profile)
         derivers = build_derivers(loaded, folder, version)
         manifest = folder.manifest.with_labels(derivers.labels)
-        settings = share_calls(folder, loaded.config.model) if alone else loaded.config.model
-        model = Model.open(folder, settings, 1, Metrics())
+        model = Model.open(folder, loaded.config.model, 1, Metrics())
         replay = Replay(
             loaded.config, model, self.wall_start_ns, derivers, load_background(manifest, version), self.camera
         )
@@ -128,7 +126,7 @@ def _begin(setup: ReplaySetup, level: int) -> None:
 
 def _work(job: _Job) -> tuple[int, ReplayedRecording]:
     if "opened" not in _worker:  # here, so that errors of the model reach the caller
-        _worker["opened"] = _worker["setup"].open(alone=False)
+        _worker["opened"] = _worker["setup"].open()
     opened: OpenedReplay = _worker["opened"]
     if job.scores is None:
         return job.number, _replay(opened, job, None)

@@ -25,7 +25,7 @@ from edge.errors import EdgeError
 from edge.logs import mute_other_loggers
 from edge.metrics import Metrics
 from edge.replay import Replay, ReplayStep
-from edge.replay.processes import SPAWN, process_count, run_in_processes, share_calls
+from edge.replay.processes import SPAWN, process_count, run_in_processes
 from edge.replay.side_by_side import DEFAULTS
 from edge.tune.cache import ScoreCache, ScoringFacts
 from edge.tune.recordings import camera_of
@@ -108,15 +108,14 @@ class ScoringResult:
 class RecordingScorer:
     """One opened model that recordings go through into the cache."""
 
-    def __init__(self, setup: ScoringSetup, clock: Clock | None = None, *, alone: bool = False) -> None:
-        """Open the model. ``alone``: no other process works beside this one."""
+    def __init__(self, setup: ScoringSetup, clock: Clock | None = None) -> None:
+        """Open the model."""
         loaded = setup.load()
         folder = load_folder(find_folder(loaded.config.model.name))
         version = load_profile(loaded, folder, setup.profile)
-        settings = share_calls(folder, loaded.config.model) if alone else loaded.config.model
         self._clock = clock or SystemClock()
         self._cache = ScoreCache(setup.folder, setup.setting)
-        self._model = Model.open(folder, settings, 1, Metrics())
+        self._model = Model.open(folder, loaded.config.model, 1, Metrics())
         self._config, self._derivers = loaded.config, build_derivers(loaded, folder, version)
 
     def score(self, path: Path, on_progress: OnProgress) -> ScoringResult:
@@ -153,7 +152,7 @@ def score_all(setup: ScoringSetup, paths: Sequence[Path], on_progress: OnProgres
     if process_count(len(paths)) > 1:
         yield from _side_by_side(setup, paths, on_progress)
     elif paths:
-        scorer = RecordingScorer(setup, alone=True)
+        scorer = RecordingScorer(setup)
         try:
             yield from (scorer.score(path, on_progress) for path in paths)
         finally:
