@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 FAST_PREROLL_S = 600.0
 FEW_CAMERAS = 8
 FEW_BURST_NS, MANY_BURST_NS = 300 * NS_PER_MS, 400 * NS_PER_MS
-OPENING_PER_CORE = 6
+OPENING_PER_CORE = 4
 """Sources that connect at a time, for each core."""
 
 

@@ -102,10 +102,10 @@ class LiveRows:
 
 
 def quiet(table: LiveRows, counts: Sequence[int]) -> None:
-    """Nothing moves, over RTSP."""
-    with rtsp_servers(STILL, table.setup.folder) as still:
-        for n in counts:
-            goals = [due(), cost_goal(20), memory_goal(0, n), late_goal()]
+    """Nothing moves, over RTSP. A server that all clients have left at once does not always serve the next ones."""
+    for n in counts:
+        goals = [due(), cost_goal(20), memory_goal(0, n), late_goal()]
+        with rtsp_servers(STILL, table.setup.folder) as still:
             table.add("nothing moves, RTSP", still.cameras(n), goals, servers=[still])
 
 
@@ -128,14 +128,14 @@ def moving_files(table: LiveRows, counts: Sequence[int]) -> None:
 
 def moving_network(table: LiveRows, counts: Sequence[int]) -> None:
     """Everything moves, over RTSP."""
-    with rtsp_servers(MOVING, table.setup.folder) as moving:
-        for n in counts:
+    for n in counts:
+        with rtsp_servers(MOVING, table.setup.folder) as moving:
             table.add("all moves, RTSP", moving.cameras(n), [due(), memory_goal(n, 0)], servers=[moving])
 
 
 def beside_another(table: LiveRows, counts: Sequence[int], share: float) -> None:
     """Nothing moves, over RTSP, while another program takes part of a core."""
-    with rtsp_servers(STILL, table.setup.folder) as still:
-        for n in counts:
-            scene = f"nothing moves, RTSP, {share:g} of a core taken beside"
+    scene = f"nothing moves, RTSP, {share:g} of a core taken beside"
+    for n in counts:
+        with rtsp_servers(STILL, table.setup.folder) as still:
             table.add(scene, still.cameras(n), [due()], servers=[still], beside=share)
