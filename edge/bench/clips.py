@@ -10,7 +10,8 @@ from edge.errors import MediaError
 
 FOLDER = Path(__file__).resolve().parent / "clips"
 MOVING, STILL = "moving", "still"
-PLAYED_S = 60.0
+PLAYED_S = 180.0
+"""Longer than a look with its warm-up: the joint of a recording that begins again can be heard and seen."""
 GROUP_S = 2.0
 """From one key picture of the bundled clips to the next."""
 PHASES = 4
@@ -28,7 +29,7 @@ class BenchClip:
 
 
 def bundled_clip(kind: str, folder: Path, lead_s: float = 0.0) -> BenchClip:
-    """A minute of `moving` or `still` in ``folder``, from the clips that `scripts/bench_clips` made."""
+    """Three minutes of `moving` or `still` in ``folder``, from the clips that `scripts/bench_clips` made."""
     path = folder / (f"{kind}.mp4" if not lead_s else f"{kind}-{round(1000 * lead_s)}.mp4")
     return looped_clip(probe_clip(FOLDER / f"{kind}.mp4"), PLAYED_S, path, hiss=kind == STILL, lead_s=lead_s)
 

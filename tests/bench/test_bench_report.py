@@ -148,7 +148,7 @@ def test_copies_of_a_clip_differ_in_where_their_key_pictures_are(tmp_path: Path)
         with av.open(str(clip.path)) as container:
             packets = [packet for packet in container.demux(video=0) if packet.pts is not None]
             keys = [float(packet.pts * packet.time_base) for packet in packets if packet.is_keyframe]
-            assert len(packets) == 60 * 15
+            assert len(packets) == clip.seconds * 15
             assert {round(b - a, 3) for a, b in pairwise(keys[1:])} == {GROUP_S}
             firsts.append(round(keys[1], 3))
     assert firsts == [GROUP_S, GROUP_S / 2]
