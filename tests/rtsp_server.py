@@ -26,28 +26,41 @@ PIPELINE = (
 
 
 class Camera(GstRtspServer.RTSPMediaFactory):
-    """Starts the feed when the first client comes; all clients share it."""
+    """Starts a feed when the first client comes; all clients share it.
+
+    Clients that come together may each have one made, of which all but one are dropped unused.
+    """
 
     def __init__(self, clip: str) -> None:
         super().__init__()
         self.clip = clip
-        self.feed: subprocess.Popen[bytes] | None = None
+        self.feeds: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
         self.set_shared(True)
+        self.connect("media-configure", lambda _self, media: media.connect("unprepared", self.end_feed))
 
     def do_create_element(self, _url: object) -> object:
         """GStreamer asks for the pipeline."""
-        self.stop()
         read, write = os.pipe()
         command = [*FEED, self.clip, "-c", "copy", "-f", "mpegts", "-flush_packets", "1", "pipe:1"]
-        self.feed = subprocess.Popen(command, stdout=write, stdin=subprocess.DEVNULL)
+        feed = subprocess.Popen(command, stdout=write, stdin=subprocess.DEVNULL)
         os.close(write)
-        return Gst.parse_launch(PIPELINE.format(fd=read))
+        pipeline = Gst.parse_launch(PIPELINE.format(fd=read))
+        self.feeds[pipeline.get_name()] = (feed, read)
+        return pipeline
+
+    def end_feed(self, media: object) -> None:
+        """The last client has left."""
+        feed, read = self.feeds.pop(media.get_element().get_name(), (None, -1))
+        if feed is not None:
+            feed.kill()
+            feed.wait()
+            os.close(read)
 
     def stop(self) -> None:
-        """End the feed."""
-        if self.feed is not None:
-            self.feed.kill()
-            self.feed.wait()
+        """End all feeds."""
+        for feed, _ in self.feeds.values():
+            feed.kill()
+            feed.wait()
 
 
 def ask_for_login(server: GstRtspServer.RTSPServer, camera: Camera, user: str, password: str) -> None:
