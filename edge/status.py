@@ -8,6 +8,9 @@ from enum import Enum
 
 from edge.demand import DecodeStatus
 
+AWAITS_TURN = "waits until other sources have connected"
+"""The detail of a source that was not tried yet, because others connect first."""
+
 
 class SourceState(str, Enum):
     """The state of a source."""
@@ -69,6 +72,11 @@ class CameraStatus:
     sensors: Sequence[SensorStatus] = ()
     decode: DecodeStatus | None = None
     key_stride: int = 1
+
+    @property
+    def awaits_turn(self) -> bool:
+        """Whether the source was not tried yet, because others connect first."""
+        return self.state is SourceState.CONNECTING and self.detail == AWAITS_TURN
 
 
 class HoldReason(str, Enum):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.capture.picture import letterbox
+from edge.capture.picture_decoder import is_bare
 from edge.config.sources import DecodedSourceConfig
 from edge.engine.manifest import VideoGeometry
 from edge.errors import SourceError
@@ -46,7 +47,7 @@ def scaling_decoder(stream: Any, config: DecodedSourceConfig, geometry: VideoGeo
     """A decoder of NVIDIA's video unit that gives ``stream``'s pictures at the model's size, opened.
 
     None where pictures are to come back whole: another device was chosen, libav has no such decoder for the codec, the
-    pixels are not square, nothing would be gained, or it does not open.
+    stream is not a network camera's, its pixels are not square, nothing would be gained, or it does not open.
     """
     import av
 
@@ -56,6 +57,7 @@ def scaling_decoder(stream: Any, config: DecodedSourceConfig, geometry: VideoGeo
         config.decoder not in {"cuda", "auto"}
         or name is None
         or size is None
+        or not is_bare(stream)
         or stream.sample_aspect_ratio not in _SQUARE
     ):
         return None

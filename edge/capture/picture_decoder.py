@@ -10,6 +10,11 @@ _BARE = frozenset({"rtsp"})
 """Formats that say no more than that of a stream. Files tell how its pictures lie and what shape pixels have."""
 
 
+def is_bare(stream: Any) -> bool:
+    """Whether all that is known of ``stream`` is what its packets say, so that any decoder can take it."""
+    return bool(stream.container.format.name in _BARE)
+
+
 class PictureDecoder:
     """A decoder for ``stream``, on the caller's thread for ``threads`` = 1, else on that many of libav's.
 
@@ -25,9 +30,9 @@ class PictureDecoder:
         stream.thread_type = "FRAME" if threads > 1 else "NONE"
         if threads > 1:
             own.thread_count = threads
-        is_bare = stream.container.format.name in _BARE and own.name in _RENEWABLE and not own.is_hwaccel
+        can_renew = is_bare(stream) and own.name in _RENEWABLE and not own.is_hwaccel
         self._own = own
-        self._renews = is_bare and threads == 1 and not own.has_b_frames
+        self._renews = can_renew and threads == 1 and not own.has_b_frames
         self._context: Any = device or (None if self._renews else own)
 
     def decode(self, packet: Any) -> list[Any]:

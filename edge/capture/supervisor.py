@@ -14,7 +14,7 @@ from edge.capture.base import MediaSource
 from edge.clock import Backoff, Clock
 from edge.errors import MediaError, SourceError
 from edge.metrics import Metrics
-from edge.status import SourceState
+from edge.status import AWAITS_TURN, SourceState
 from edge.types import Gap, MediaItem, nanoseconds
 
 _log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class SourceSupervisor:
         if self._slots.try_acquire(self):
             return True
         if self._now[0] is SourceState.CONNECTING:
-            self._now = (SourceState.CONNECTING, "waits until other sources have connected")
+            self._now = (SourceState.CONNECTING, AWAITS_TURN)
         return self._slots.acquire(self, cancel)
 
     def _read(self, cancel: threading.Event, backoff: Backoff) -> None:

@@ -54,8 +54,8 @@ class CameraHealthMonitor:
         self._first_ns: int | None = None
 
     def advance(self, facts: CameraStatus, limits: HealthConfig) -> list[HealthStep]:
-        """Compare ``facts`` with the limits; what began or ended."""
-        if self._first_ns is None:
+        """Compare ``facts`` with the limits; what began or ended. A source that awaits its turn is not missed."""
+        if self._first_ns is None or facts.awaits_turn:
             self._first_ns = facts.now_ns
         steps = []
         for trouble in _conditions(facts, limits, self._first_ns, frozenset(self._open)):

@@ -17,7 +17,7 @@ from edge.capture import decoder_device
 from edge.capture.decode import ContainerDecoder
 from edge.capture.decoder_device import HardwareDecoderError, scaling_decoder
 from edge.capture.picture import FrameScaler
-from edge.capture.picture_decoder import PictureDecoder
+from edge.capture.picture_decoder import PictureDecoder, is_bare
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
 from edge.config.sources import FileSourceConfig
@@ -102,6 +102,7 @@ def video_unit(monkeypatch: pytest.MonkeyPatch) -> list[VideoUnit]:
     made: list[VideoUnit] = []
     monkeypatch.setattr(decoder_device, "_open_on_device", lambda opener, *_: opener(None))
     monkeypatch.setattr("edge.capture.decode.is_accelerated", lambda _: True)
+    monkeypatch.setattr(decoder_device, "is_bare", lambda _: True)
     monkeypatch.setattr(decoder_device, "_create", lambda name: made.append(VideoUnit(name)) or made[-1])
     return made
 
@@ -119,7 +120,9 @@ def test_the_video_unit_scales_to_the_models_size(tmp_path: Path, video_unit: li
     assert all(np.abs(a.astype(int) - b).mean() < 4 for a, b in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize("why", ["hardly larger than the model's", "no such decoder", "pixels are not square"])
+@pytest.mark.parametrize(
+    "why", ["hardly larger than the model's", "no such decoder", "pixels are not square", "a file"]
+)
 def test_pictures_come_back_whole_where_scaling_gains_nothing_or_cannot_be(
     tmp_path: Path, video_unit: list[VideoUnit], monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
@@ -127,6 +130,8 @@ def test_pictures_come_back_whole_where_scaling_gains_nothing_or_cannot_be(
     path = media.write(tmp_path / "a.mp4", 1.0, size=size)
     if why == "no such decoder":
         monkeypatch.setattr(decoder_device, "_CUVID", {})
+    if why == "a file":
+        monkeypatch.setattr(decoder_device, "is_bare", is_bare)
     if why == "pixels are not square":
         monkeypatch.setattr(decoder_device, "_SQUARE", ())
     assert len(play(path, decoder="cuda").images) == len(play(path).images) > 0

@@ -12,7 +12,7 @@ from edge.capture.supervisor import OpeningSlots, SourceSupervisor
 from edge.clock import VirtualClock
 from edge.errors import MediaError, SourceError
 from edge.metrics import Metrics
-from edge.status import SourceState
+from edge.status import AWAITS_TURN, SourceState
 from edge.types import NS_PER_S, Gap, LumaSample, MediaItem
 
 
@@ -235,7 +235,7 @@ def test_waiting_for_a_turn_can_be_cancelled_and_is_told_as_connecting() -> None
     def wait(event: threading.Event, _timeout_s: float) -> bool:
         assert (supervisor.state, supervisor.detail) == (
             SourceState.CONNECTING,
-            "waits until other sources have connected",
+            AWAITS_TURN,
         )
         event.set()
         return True

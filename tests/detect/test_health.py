@@ -7,7 +7,7 @@ from detect_parts import GOOD_AUDIO, GOOD_VIDEO, facts
 
 from edge.config.models import HealthConfig
 from edge.detect.health import CameraHealthMonitor, HealthStep
-from edge.status import CameraStatus, SourceState
+from edge.status import AWAITS_TURN, CameraStatus, SourceState
 from edge.types import NS_PER_S, Phase
 
 
@@ -41,6 +41,13 @@ def test_a_camera_that_never_came_up_is_timed_from_the_first_look() -> None:
     nothing = replace(GOOD_VIDEO, age_s=None)
     script = [facts(100 + t, nothing, None, SourceState.CONNECTING) for t in range(12)]
     assert play(script) == [(110, "no_signal", "begin")]
+
+
+def test_nothing_is_missed_of_a_camera_that_waits_for_others_to_connect() -> None:
+    nothing = replace(GOOD_VIDEO, age_s=None)
+    waiting = [facts(100 + t, nothing, None, SourceState.CONNECTING, AWAITS_TURN) for t in range(30)]
+    trying = [facts(130 + t, nothing, None, SourceState.CONNECTING) for t in range(12)]
+    assert play([*waiting, *trying]) == [(139, "no_signal", "begin")]
 
 
 def test_a_new_event_never_reaches_back_into_the_last_one() -> None:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 
+from edge.capture import decoder_device
 from edge.capture.decoder_device import HardwareDecoderError, open_container, scaling_decoder
 from edge.capture.registry import open_source
 from edge.clock import VirtualClock
@@ -30,6 +31,12 @@ MEAN, WORST = 4.0, 12.0
 
 def config(decoder: str) -> FileSourceConfig:
     return FileSourceConfig(type="file", path=SAMPLE, pace="fast", decoder=decoder)
+
+
+@pytest.fixture(autouse=True)
+def _as_a_network_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of recordings whole pictures come back."""
+    monkeypatch.setattr(decoder_device, "is_bare", lambda _: True)
 
 
 @pytest.fixture(scope="module", autouse=True)
