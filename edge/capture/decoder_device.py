@@ -19,8 +19,10 @@ from edge.errors import SourceError
 
 _log = logging.getLogger(__name__)
 _AUTO = ("cuda", "vaapi")
-_CUVID = {name: f"{name}_cuvid" for name in ("h264", "hevc", "vp8", "vp9", "av1", "mjpeg")} | {"libdav1d": "av1_cuvid"}
-_SQUARE = (None, 0, 1)  # pixels
+_SAME_NAME = ("h264", "hevc", "vp8", "vp9", "av1", "mjpeg")
+SCALING_DECODERS = {"libdav1d": "av1_cuvid"} | {name: f"{name}_cuvid" for name in _SAME_NAME}
+"""NVIDIA's, by the name of libav's own."""
+SQUARE_PIXELS = (None, 0, 1)
 _ADVICE = {
     "cuda": "it needs NVIDIA's driver (`nvidia-smi` shows the card); on a Jetson use a source of `type: gstreamer`",
     "vaapi": "it needs a device such as /dev/dri/renderD128 that this user may open, and its driver (`vainfo`)",
@@ -52,17 +54,17 @@ def scaling_decoder(stream: Any, config: DecodedSourceConfig, geometry: VideoGeo
     import av
 
     own = stream.codec_context
-    name, size = _CUVID.get(own.name), _size_on_device(own.width, own.height, geometry)
+    name, size = SCALING_DECODERS.get(own.name), _size_on_device(own.width, own.height, geometry)
     if (
         config.decoder not in {"cuda", "auto"}
         or name is None
         or size is None
         or not is_bare(stream)
-        or stream.sample_aspect_ratio not in _SQUARE
+        or stream.sample_aspect_ratio not in SQUARE_PIXELS
     ):
         return None
     try:
-        context = _create(name)
+        context = create_decoder(name)
         context.extradata, context.width, context.height = own.extradata, own.width, own.height
         context.options = {"resize": f"{size[0]}x{size[1]}", "gpu": config.decoder_device or "0"}
         if not own.has_b_frames:
@@ -74,7 +76,8 @@ def scaling_decoder(stream: Any, config: DecodedSourceConfig, geometry: VideoGeo
     return context
 
 
-def _create(name: str) -> Any:
+def create_decoder(name: str) -> Any:
+    """A decoder of libav by its name, not opened; ValueError when there is none."""
     import av
 
     return av.CodecContext.create(name, "r")
@@ -106,10 +109,10 @@ def _open_with_fallback(opener: Callable[[Any], Any], config: DecodedSourceConfi
     if config.decoder == "cpu":
         return opener(None)
     if config.decoder != "auto":
-        return _open_on_device(opener, config.decoder, config.decoder_device, name)
+        return open_on_device(opener, config.decoder, config.decoder_device, name)
     for kind in _AUTO:
         try:
-            container = _open_on_device(opener, kind, None, name)
+            container = open_on_device(opener, kind, None, name)
         except HardwareDecoderError as error:
             _log.debug("%s", error)
             continue
@@ -119,7 +122,7 @@ def _open_with_fallback(opener: Callable[[Any], Any], config: DecodedSourceConfi
     return opener(None)
 
 
-def _open_on_device(opener: Callable[[Any], Any], kind: str, device: str | None, name: str) -> Any:
+def open_on_device(opener: Callable[[Any], Any], kind: str, device: str | None, name: str) -> Any:
     """Open with a device; errors of the source itself pass through."""
     from av.codec.hwaccel import HWAccel, hwdevices_available
 

@@ -6,13 +6,13 @@ from typing import Any
 
 _RENEWABLE = frozenset({"h264", "hevc"})
 """Decoders that need no more than extradata to begin."""
-_BARE = frozenset({"rtsp"})
+BARE_FORMATS = frozenset({"rtsp"})
 """Formats that say no more than that of a stream. Files tell how its pictures lie and what shape pixels have."""
 
 
 def is_bare(stream: Any) -> bool:
     """Whether all that is known of ``stream`` is what its packets say, so that any decoder can take it."""
-    return bool(stream.container.format.name in _BARE)
+    return bool(stream.container.format.name in BARE_FORMATS)
 
 
 class PictureDecoder:

@@ -100,10 +100,10 @@ class VideoUnit:
 def video_unit(monkeypatch: pytest.MonkeyPatch) -> list[VideoUnit]:
     """A machine that seems to have one; those that were opened."""
     made: list[VideoUnit] = []
-    monkeypatch.setattr(decoder_device, "_open_on_device", lambda opener, *_: opener(None))
+    monkeypatch.setattr(decoder_device, "open_on_device", lambda opener, *_: opener(None))
     monkeypatch.setattr("edge.capture.decode.is_accelerated", lambda _: True)
     monkeypatch.setattr(decoder_device, "is_bare", lambda _: True)
-    monkeypatch.setattr(decoder_device, "_create", lambda name: made.append(VideoUnit(name)) or made[-1])
+    monkeypatch.setattr(decoder_device, "create_decoder", lambda name: made.append(VideoUnit(name)) or made[-1])
     return made
 
 
@@ -129,11 +129,11 @@ def test_pictures_come_back_whole_where_scaling_gains_nothing_or_cannot_be(
     size = (GEOMETRY.video.width, GEOMETRY.video.height) if why.startswith("hardly") else (1280, 720)
     path = media.write(tmp_path / "a.mp4", 1.0, size=size)
     if why == "no such decoder":
-        monkeypatch.setattr(decoder_device, "_CUVID", {})
+        monkeypatch.setattr(decoder_device, "SCALING_DECODERS", {})
     if why == "a file":
         monkeypatch.setattr(decoder_device, "is_bare", is_bare)
     if why == "pixels are not square":
-        monkeypatch.setattr(decoder_device, "_SQUARE", ())
+        monkeypatch.setattr(decoder_device, "SQUARE_PIXELS", ())
     assert len(play(path, decoder="cuda").images) == len(play(path).images) > 0
     assert video_unit == []
 

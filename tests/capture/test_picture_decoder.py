@@ -25,7 +25,7 @@ from edge.types import AudioChunk, Frame
 @pytest.fixture(autouse=True)
 def _recordings_as_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoders of these recordings are closed as those of network cameras are."""
-    monkeypatch.setattr(picture_decoder, "_BARE", {"rtsp", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
+    monkeypatch.setattr(picture_decoder, "BARE_FORMATS", {"rtsp", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 
 
 def pictures(path: Path, *, start_over: bool, threads: int = 1, options: dict[str, str] | None = None) -> list[Any]:
