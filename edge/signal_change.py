@@ -22,14 +22,15 @@ class GateLimits:
     ``high``, one of 32 x 32 by ``wide``; after more than that all pictures are encoded for ``linger_s``, so that what
     moves slowly is seen moving. A band of the sound may rise by ``sound`` of the deviations that Gaussian noise has in
     one short spectrum, and stray by ``hop`` of those of its average over a hop, by ``level`` at least, and by what a
-    codec does to noise: ``codec`` more in one spectrum and half of it on average. It may fall by ``hole`` more in one
-    spectrum: a codec leaves out bands that it cannot afford, and an event adds sound. Its
-    loudest sample may be ``peak`` times as loud. After ``pictures_s`` and ``sound_s`` a part is encoded anyway, and
-    while a label that it evidences is between its thresholds or within ``doubt`` of the way from them to 0 and 1.
+    codec does to noise: ``codec`` more in one spectrum and half of it on average. It may fall by ``dropout`` more in
+    one spectrum: a codec leaves out bands that it cannot afford, and an event adds sound. Its loudest sample may be
+    ``peak`` times as loud. After ``pictures_s`` and ``sound_s`` a part is encoded anyway, and while a label that it
+    evidences is between its thresholds or within ``doubt`` of the way from them to 0 and 1.
 
     What was encoded for its age alone is dropped for what is kept where no probability moves by more than
     ``probability``, the embedding (of length 1) by no more than ``embedding``, and no label comes into doubt. Each time
-    that this holds, the part is next encoded after twice as long, up to ``confirmed_pictures_s`` and ``confirmed_s``.
+    that this holds, the part is next encoded after twice as long, up to ``confirmed_pictures_s`` and
+    ``confirmed_sound_s``.
     """
 
     noise: float = 6.0
@@ -40,7 +41,7 @@ class GateLimits:
     hop: float = 4.5
     level: float = 1.0
     codec: float = 1.0
-    hole: float = 12.0
+    dropout: float = 12.0
     peak: float = 1.5
     linger_s: float = 1.5
     pictures_s: float = 8.0
@@ -49,7 +50,7 @@ class GateLimits:
     probability: float = 0.02
     embedding: float = 0.05
     confirmed_pictures_s: float = 16.0
-    confirmed_s: float = 8.0
+    confirmed_sound_s: float = 8.0
 
 
 DEFAULT_GATE_LIMITS = GateLimits()
@@ -167,7 +168,7 @@ class BandLevels:
         fall = -30 * np.log10(np.maximum(1 - 2 / (9 * degrees) - limits.sound * spread, 1e-2))
         deviation = 10 / np.log(10) * np.sqrt(2 / degrees + 2 / degrees**2)  # of the logarithm, to second order
         mean = limits.hop * deviation / np.sqrt(max(1.0, _OVERLAP * self._count)) * np.sqrt(1.25)
-        allowed = ((rise, limits.codec), (fall, limits.hole), (mean, limits.codec / 2))
+        allowed = ((rise, limits.codec), (fall, limits.dropout), (mean, limits.codec / 2))
         return tuple((np.maximum(noise, limits.level) + codec).astype(np.float32) for noise, codec in allowed)
 
 

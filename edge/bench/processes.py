@@ -28,8 +28,8 @@ from edge.types import seconds
 
 NEVER_READY_S = 120.0
 _CLOCK = SystemClock()
-_CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_LEAST_PORT = 15_000
+CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LEAST_PORT, _PORTS = 15_000, 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +162,16 @@ def free_mb() -> float:
     return float(psutil.virtual_memory().available) / 1e6
 
 
-def free_port() -> int:
+def free_port(client_ports: Path = CLIENT_PORTS) -> int:
     """A TCP port of loopback that nobody listens on now.
 
-    It lies below the range that the kernel gives to clients, so that no connection takes it before its user does.
+    It lies below the range that the kernel gives to clients (``client_ports``), where that leaves room, so that no
+    connection takes it before its user does.
     """
-    first_of_clients = int(_CLIENT_PORTS.read_text(encoding="utf-8").split()[0])
+    first_of_clients = int(client_ports.read_text(encoding="utf-8").split()[0])
+    end = first_of_clients if first_of_clients >= 2 * _LEAST_PORT else _PORTS
     while True:
-        port = _LEAST_PORT + secrets.randbelow(max(1, first_of_clients - _LEAST_PORT))
+        port = _LEAST_PORT + secrets.randbelow(end - _LEAST_PORT)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))

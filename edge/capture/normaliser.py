@@ -148,7 +148,7 @@ class MediaNormaliser:
         finally:
             self.arrival_ns, self._ready_ns = before_ns, None
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Keep no decoded picture, with which the decoder's memory stays: one that is held back is kept scaled."""
         if self._held is not None and self._held[0] is not None:
             frame, pts_ns, arrival_ns = self._held

@@ -163,7 +163,7 @@ class OnDemandDecoder:
     def _emit_key(self, frame: Any) -> Iterator[MediaItem]:
         """The items of a key picture while quiet, after which no decoded picture is kept."""
         yield from self._emit(frame)
-        self._normaliser.let_go()
+        self._normaliser.release()
 
     def _compare(self, frame: Frame, arrival_ns: int) -> None:
         if self._reference.moves(frame.image):

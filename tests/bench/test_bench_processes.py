@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from edge.bench.processes import free_mb, process_usage
+from edge.bench.processes import free_mb, free_port, process_usage
 from edge.errors import RuntimeUnavailable
 
 pytest.importorskip("psutil")
@@ -31,3 +32,16 @@ def test_a_tree_of_processes_is_measured_together() -> None:
 
 def test_free_memory_is_megabytes() -> None:
     assert 1 < free_mb() < 1e8
+
+
+@pytest.mark.parametrize(
+    ("range_of_clients", "least", "most"), [("32768\t60999", 15_000, 32_767), ("1024\t65535", 15_000, 65_535)]
+)
+def test_a_free_port_is_none_that_a_client_gets_where_that_leaves_room(
+    tmp_path: Path, range_of_clients: str, least: int, most: int
+) -> None:
+    kernel = tmp_path / "ip_local_port_range"
+    kernel.write_text(f"{range_of_clients}\n", encoding="utf-8")
+    found = [free_port(kernel) for _ in range(60)]
+    assert all(least <= port <= most for port in found)
+    assert len(set(found)) > 30

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,15 @@ def pictures(path: Path, *, start_over: bool, threads: int = 1, options: dict[st
         return [frame.to_ndarray(format="rgb24") for frame in [*found, *decoder.finish()]]
 
 
-def coded(tmp_path: Path, *codec: str) -> Path:
+@contextmanager
+def decoder_of(path: Path) -> Iterator[tuple[PictureDecoder, list[av.Packet]]]:
+    """A decoder of the recording, and its packets."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        yield PictureDecoder(stream), [packet for packet in container.demux(stream) if packet.size]
+
+
+def coded(tmp_path: Path, *codec: object) -> Path:
     plain, path = write(tmp_path / "plain.mp4", 4.0, size=(320, 192)), tmp_path / "coded.mkv"
     ffmpeg("-i", plain, "-an", *codec, "-output_ts_offset", 4321, path)
     return path
@@ -63,7 +73,7 @@ def coded(tmp_path: Path, *codec: str) -> Path:
 def test_the_pictures_are_those_of_a_decoder_that_stays_open(
     tmp_path: Path, codec: tuple[object, ...], threads: int
 ) -> None:
-    path = coded(tmp_path, *codec)  # type: ignore[arg-type]
+    path = coded(tmp_path, *codec)
     whole = pictures(path, start_over=False, threads=threads)
     anew = pictures(path, start_over=True, threads=threads)
     assert len(whole) == len(anew) > 30
@@ -71,28 +81,20 @@ def test_the_pictures_are_those_of_a_decoder_that_stays_open(
 
 
 def test_options_hold_for_every_start(tmp_path: Path) -> None:
-    path = coded(tmp_path, "-c:v", "libx264", "-g", 15, "-bf", 0, "-qp", 40)  # type: ignore[arg-type]
+    path = coded(tmp_path, "-c:v", "libx264", "-g", 15, "-bf", 0, "-qp", 40)
     exact, fast = (pictures(path, start_over=True, options=o) for o in ({}, {"skip_loop_filter": "all"}))
     assert any(not np.array_equal(a, b) for a, b in zip(exact[30:], fast[30:], strict=True))
 
 
 def test_what_it_held_is_given_first_and_then_nothing(tmp_path: Path) -> None:
-    path = coded(tmp_path, "-c:v", "libx264", "-g", 15, "-bf", 2)  # type: ignore[arg-type]
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        decoder = PictureDecoder(stream)
-        packets = [packet for packet in container.demux(stream) if packet.size]
+    with decoder_of(coded(tmp_path, "-c:v", "libx264", "-g", 15, "-bf", 2)) as (decoder, packets):
         found = [frame for packet in packets[:5] for frame in decoder.decode(packet)]
         assert len(found) + len(decoder.finish()) == 5
         assert decoder.finish() == []
 
 
 def test_broken_data_passes_its_error_through_and_the_next_start_is_whole(tmp_path: Path) -> None:
-    path = coded(tmp_path, "-c:v", "libx264", "-g", 15, "-bf", 0)  # type: ignore[arg-type]
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        decoder = PictureDecoder(stream)
-        packets = [packet for packet in container.demux(stream) if packet.size]
+    with decoder_of(coded(tmp_path, "-c:v", "libx264", "-g", 15, "-bf", 0)) as (decoder, packets):
         broken = av.Packet(b"\0\0\0\1\x65" + bytes(200))
         broken.time_base = packets[0].time_base
         with pytest.raises(av.error.FFmpegError):
@@ -126,7 +128,7 @@ def test_a_picture_that_is_held_back_is_kept_at_the_models_size(tmp_path: Path) 
                     if isinstance(item, Frame):
                         frames.append(Frame(item.pts_ns, 0, item.image.copy(), item.content, None))
                 if normaliser is keeping:
-                    normaliser.let_go()
+                    normaliser.release()
     assert len(shown[plain]) >= 7
     for a, b in zip(shown[plain], shown[keeping], strict=True):
         assert a.pts_ns == b.pts_ns

@@ -174,7 +174,7 @@ class AudioGate:
         rate, self._samples = geometry.audio.rate_hz, geometry.audio.samples
         self._limits = limits
         self._max_hops = max(1, round(limits.sound_s / geometry.hop_s))
-        self._confirmed_hops = max(1, round(limits.confirmed_s / geometry.hop_s))
+        self._confirmed_hops = max(1, round(limits.confirmed_sound_s / geometry.hop_s))
         self._hop = min(round(rate * geometry.hop_s), self._samples)
         self._hops = -(-self._samples // self._hop)
         self._spectra = BandLevels(rate, self._hop)
