@@ -1,7 +1,7 @@
 """Who wants a camera's pictures decoded: asked for from any thread, answered by the camera's capture thread.
 
 A quiet camera's key pictures alone are decoded (`edge.capture.on_demand`). What asks for more does so here; what the
-capture thread does about it is read here.
+capture thread does about it is read here. So does what asks for less, while the box is behind.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from edge.threads import WakeEvent
 from edge.types import NS_PER_S
 
 
 class DecodeState(str, Enum):
-    """Which of a camera's pictures are decoded: key pictures alone, those kept (after the fact), or all."""
+    """Which of a camera's pictures are decoded: key pictures alone, those kept (after the fact), or all; ``limited``:
+    key pictures alone although something happens, because the box is behind."""
 
     QUIET = "quiet"
     WAKING = "waking"
     AWAKE = "awake"
+    LIMITED = "limited"
 
 
 class WakeReason(str, Enum):
@@ -81,15 +84,26 @@ class PictureDemand:
     """One camera's demand for pictures. Times are those of arrival, local monotonic ns.
 
     ``key_stride``: of a quiet camera every so many-th key picture is looked at (1 unless the box is too slow).
+    ``is_limited``: its key pictures alone are decoded, whatever asks for more.
     """
 
     HOLD_NS = 3 * NS_PER_S
     """How much longer windows wait for pictures that are held back: a group of pictures, and time to decode it."""
+    LIMITED_HOLD_NS = NS_PER_S
+    """The same while limited: nothing is held back, but the packets are read in bursts by a box that is behind."""
+    _HOLDS_NS: Final = {DecodeState.AWAKE: 0, DecodeState.LIMITED: LIMITED_HOLD_NS}
 
     def __init__(self) -> None:
         self.status = DecodeStatus(DecodeState.AWAKE, WakeReason.START)
         self.wake = WakeEvent()
         self.key_stride = 1
+        self.is_limited = False
+        self.lags = False
+        """Whether the capture lags, because the box does not get on."""
+        self.lag_ns = 0
+        """How much later than they came packets are read now, where that is more than a moment."""
+        self.unread_since_ns: int | None = None
+        """Since when packets are left unread for a while; None while they are read."""
         self.packet_ns: int | None = None
         """Arrival of the newest packet with a picture, decoded or not."""
         self.settle: Callable[[], None] = lambda: None
@@ -101,16 +115,21 @@ class PictureDemand:
         """Whether all pictures are decoded."""
         return self.status.state is DecodeState.AWAKE
 
-    @property
-    def hold_ns(self) -> int:
-        """How much longer than usual windows wait for pictures now."""
-        return 0 if self.is_awake else self.HOLD_NS
+    def hold_ns(self, now_ns: int) -> int:
+        """How much longer than usual windows wait for pictures at ``now_ns``: what came and lies unread is waited for,
+        because a window without it would be wrong, and cost more to score."""
+        return self._HOLDS_NS.get(self.status.state, self.HOLD_NS) + self.behind_ns(now_ns)
+
+    def behind_ns(self, now_ns: int) -> int:
+        """How long media has lain unread at ``now_ns``, where that is more than a moment."""
+        unread_ns = now_ns - self.unread_since_ns if self.unread_since_ns is not None else 0
+        return self.lag_ns + max(0, unread_ns)
 
     def want(self, reason: WakeReason, until_ns: int) -> None:
         """Ask for all pictures that arrive before ``until_ns``, and for those of the current group; from any thread."""
         if until_ns > self._until_ns.get(reason, until_ns - 1):
             self._until_ns[reason] = until_ns
-            if not self.is_awake:
+            if self.status.state is DecodeState.QUIET:
                 self.wake.set()
 
     def wanted(self, now_ns: int) -> WakeReason | None:

@@ -16,6 +16,7 @@ from edge.buffer.load_meter import LoadMeter, log_changes
 from edge.buffer.ready_queue import ReadyQueue
 from edge.clock import Clock, core_count
 from edge.config import Config
+from edge.demand import DecodeState
 from edge.detect.attention import WANTED_NS
 from edge.detect.background import BackgroundDistribution
 from edge.detect.derived import DeriverChain
@@ -227,8 +228,11 @@ class Pipeline:
         if not names:
             return
         open_cameras = {name for name in names if self._detector.open_labels(name)}
-        quiet_cameras = {name for name in names if not self._buffers[name].demand.is_awake}
-        changes = {name: names[name] for name in self._governor.advance(load, open_cameras, quiet_cameras)}
+        states = {name: self._buffers[name].demand.status.state for name in names}
+        limited = {name for name, state in states.items() if state is DecodeState.LIMITED}
+        quiet = {name for name, state in states.items() if state in {DecodeState.QUIET, DecodeState.WAKING}}
+        off = {name for name in names if self._state(name)[0] is not SourceState.UP}
+        changes = {name: names[name] for name in self._governor.advance(load, open_cameras, quiet, limited, off)}
         for name, attention in changes.items():
             self._apply(name, attention)
         log_changes(changes, self._model.manifest.geometry.hop_s, load)
@@ -237,7 +241,7 @@ class Pipeline:
         buffer = self._buffers[name]
         buffer.set_stride(attention.stride, list(self._buffers).index(name))
         self._detector.set_stride(name, attention.stride)
-        buffer.demand.key_stride = attention.key_stride
+        buffer.demand.key_stride, buffer.demand.is_limited = attention.key_stride, attention.is_limited
 
     def _statuses(self) -> list[CameraStatus]:
         now_ns = self._clock.mono_ns()

@@ -54,7 +54,8 @@ class CameraStatus:
     """Measured health of one camera at ``now_ns``; ``video`` or ``audio`` is None when it is not expected.
 
     ``av_offset_s`` is sound minus picture, measured on flashes with an onset; None before the first. ``hop_s`` is the
-    time between scored windows; ``is_thinned``: longer than the model's hop. ``sensors`` are the configured ones.
+    time between scored windows; ``is_thinned``: longer than the model's hop, or the box decodes key pictures alone
+    because it is behind. ``sensors`` are the configured ones.
     ``decode`` is which pictures are decoded, None where that is not on demand; ``key_stride``: of a quiet camera every
     so many-th key picture is looked at.
     """

@@ -17,7 +17,7 @@ from edge.buffer.timeline import OVERDUE_NS, QUIET_OVERDUE_NS, DueWindow
 from edge.buffer.window_schedule import WindowSchedule
 from edge.clock import Clock
 from edge.config.models import HealthConfig, WindowsConfig
-from edge.demand import PictureDemand, WakeReason
+from edge.demand import DecodeState, PictureDemand, WakeReason
 from edge.engine.manifest import Geometry
 from edge.media_time import MediaTime
 from edge.metrics import Metrics
@@ -153,7 +153,7 @@ class CameraBuffer:
         """The number of windows that are due."""
         heard_ns = self._microphone_until_ns()
         with self._lock:
-            self._follow_hold()
+            self._follow_hold(now_ns)
             return self.schedule.count_due(now_ns, heard_ns)
 
     def take(self, batch: Batch, row: int, now_ns: int, *, newest: bool) -> Window | None:
@@ -200,7 +200,7 @@ class CameraBuffer:
                 av_offset_s=self._meters.av_offset_s,
                 drops={**self._drops, "torn": self.media.torn},
                 hop_s=self.schedule.hop_s,
-                is_thinned=self.schedule.stride > 1,
+                is_thinned=self.schedule.stride > 1 or demand.status.state is DecodeState.LIMITED,
                 sensors=self.media.sensor_statuses(now_ns),
                 decode=demand.status if self._is_on_demand else None,
                 key_stride=demand.key_stride,
@@ -310,7 +310,7 @@ class CameraBuffer:
         """Note each newly due window, and call ``wake`` once for it."""
         heard_ns, now_ns = self._microphone_until_ns(), self._clock.mono_ns()
         with self._lock:
-            self._follow_hold()
+            self._follow_hold(now_ns)
             is_news = self.schedule.is_news(now_ns, heard_ns)
         if not is_news:
             return
@@ -318,16 +318,17 @@ class CameraBuffer:
         if self._wake is not None:
             self._wake()
 
-    def _follow_hold(self) -> None:
+    def _follow_hold(self, now_ns: int) -> None:
         """Windows wait longer for pictures that are held back."""
-        self.schedule.timeline.hold_ns = self.demand.hold_ns
+        self.schedule.timeline.hold_ns = self.demand.hold_ns(now_ns)
 
     def _next_due(self, now_ns: int, *, newest: bool) -> DueWindow | None:
         heard_ns = self._microphone_until_ns()
         with self._lock:
-            self._follow_hold()
+            self._follow_hold(now_ns)
             due = self.schedule.next_due(now_ns, heard_ns, newest=False)
             overdue_ns = OVERDUE_NS if self.demand.is_awake else QUIET_OVERDUE_NS
+            overdue_ns += self.demand.behind_ns(now_ns)
             if newest and due is not None and now_ns - self.media.ready_ns(due) > overdue_ns:
                 due = self.schedule.next_due(now_ns, heard_ns, newest=True)
             return due

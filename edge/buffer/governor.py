@@ -1,8 +1,9 @@
 """Sets how closely each camera is looked at, so that the box keeps up: less under load, more again when there is room.
 
 Pure: it gets the load measured since the last call and returns the cameras for which something changes. Less is looked
-at in this order: key pictures of quiet cameras, then longer hops of cameras without an open event, then of those with
-one. A camera with a longer hop is still scored on time, while skipping windows would leave it to chance what is missed.
+at in this order: key pictures of quiet cameras, then hops twice as long, then of moving cameras key pictures alone,
+then hops four times as long; in each step cameras without an open event before those with one. A camera with a longer
+hop is still scored on time, while skipping windows would leave it to chance what is missed.
 
 Two things are limited: the engine, which takes one window after the other, and the processor, for which decoding
 competes with it. What a change saves or costs of each is planned with the relative costs below; how much of the box
@@ -30,11 +31,18 @@ RECOVERY_UTILISATION: Final = 0.85
 """Share of the capacity up to which cameras are looked at more closely again."""
 CALM_ROUNDS: Final = 3
 """Rounds in a row in which it is not behind before cameras are sped up."""
+SETTLED_ROUNDS: Final = 4
+"""Rounds in a row in which nothing changed before more than `RECOVERY_UTILISATION` is tried."""
+TRIED_UTILISATION: Final = 1.0
+"""Share of the capacity that is tried then: costs are estimates, and what fails is not tried again for long."""
 MOST_GROWTH: Final = 2.0
 """What is asked of the box grows by at most this factor in a round, because the costs are estimates."""
+LAGGING_SHARE: Final = 0.2
+"""Share of the cameras that decode all pictures whose capture lags, from which a box whose processor is full is behind:
+one of many may lag at a peak."""
 TRIAL_ROUNDS: Final = 10
 """Cameras were sped up in vain when the box is behind again within so many rounds."""
-FIRST_PATIENCE: Final = 10
+FIRST_PATIENCE: Final = 20
 """Rounds until what was in vain is tried again; twice as many after each further failure, at most `MOST_PATIENCE`."""
 MOST_PATIENCE: Final = 900
 LIGHTER: Final = 0.8
@@ -45,7 +53,9 @@ QUIET_WINDOW: Final = 0.25
 DECODING: Final = 1.5
 """Reading and decoding a second of a moving camera, in processor time of one of its windows."""
 KEY_PICTURES: Final = 0.3
-"""Reading a second of a quiet camera and decoding its key pictures, in the same unit."""
+"""Reading a second of a camera and decoding its key pictures alone, in the same unit."""
+LIMITED_WINDOW: Final = 0.5
+"""A window of a moving camera whose key pictures alone are decoded, in windows of one that has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +79,30 @@ class EngineLoad:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """How closely a camera is looked at: every ``stride`` hops; while quiet, every ``key_stride`` key pictures."""
+    """How closely a camera is looked at: every ``stride`` hops; while quiet, every ``key_stride`` key pictures;
+    ``is_limited``: its key pictures alone are decoded while it moves, too."""
 
     stride: int = 1
     key_stride: int = 1
+    is_limited: bool = False
+
+    @property
+    def level(self) -> tuple[int, bool]:
+        """Greater with each step less."""
+        return self.stride, self.is_limited
+
+    def less(self, *, quiet: bool) -> Attention | None:
+        """One step less, None when there is none; a ``quiet`` camera saves nothing by being limited."""
+        is_longest = self.stride == STRIDES[-1]
+        if self.stride == STRIDES[0] or (not is_longest and (self.is_limited or quiet)):
+            return replace(self, stride=_next(self.stride))
+        return None if self.is_limited or quiet else replace(self, is_limited=True)
+
+    def more(self) -> Attention:
+        """One step more."""
+        if self.is_limited and self.stride <= STRIDES[1]:
+            return replace(self, is_limited=False)
+        return replace(self, stride=_next(self.stride, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +132,9 @@ class Governor:
         self._attention = dict.fromkeys(cameras, Attention())
         self._hop_s = hop_s
         self._quiet: frozenset[str] = frozenset()
-        self._behind = self._calm = 0
+        self._lagging: frozenset[str] = frozenset()
+        self._off: frozenset[str] = frozenset()
+        self._behind = self._calm = self._settled = 0
         self._recent: deque[_UnitLoad] = deque(maxlen=CALM_ROUNDS)
         self._trial = _Trial()
 
@@ -112,36 +144,51 @@ class Governor:
         return self._attention
 
     def advance(
-        self, load: EngineLoad, open_cameras: Collection[str] = (), quiet_cameras: Collection[str] = ()
+        self,
+        load: EngineLoad,
+        open_cameras: Collection[str] = (),
+        quiet_cameras: Collection[str] = (),
+        limited_cameras: Collection[str] = (),
+        off_cameras: Collection[str] = (),
     ) -> list[str]:
         """Process the measured load; the cameras whose `attention` changed.
 
         Cameras with an open event (``open_cameras``) are slowed down last and sped up first. Of ``quiet_cameras`` key
-        pictures alone are decoded.
+        pictures alone are decoded, and of ``limited_cameras`` although they move: as they are to be, or because their
+        capture lags. ``off_cameras`` deliver nothing: they cost nothing, and stay as they are.
         """
         due = load.scored + load.skipped
         if not due:
             return []
-        self._quiet = frozenset(quiet_cameras)
+        self._quiet, self._off = frozenset(quiet_cameras), frozenset(off_cameras)
+        self._lagging = frozenset(name for name in limited_cameras if not self._attention[name].is_limited)
         self._trial.pass_round()
         self._recent.append(self._unit_load(load))
-        is_behind = load.skipped > SKIPPED_SHARE * due
+        is_behind = load.skipped > SKIPPED_SHARE * due or (load.processor >= PROCESSOR_FULL and self._many_lag())
         self._behind = self._behind + 1 if is_behind else 0
-        self._calm = 0 if is_behind else self._calm + 1
+        self._calm, self._settled = (0, 0) if is_behind else (self._calm + 1, self._settled + 1)
         if self._behind >= BEHIND_ROUNDS:
             self._behind = 0
             self._trial.note_behind()
             return self._slow_down(load, self._recent[-1], open_cameras)
         if self._calm >= CALM_ROUNDS:
-            return self._speed_up(open_cameras)
+            changed = self._speed_up(open_cameras)
+            self._settled = 0 if changed else self._settled
+            return changed
         return []
 
-    def _unit_load(self, load: EngineLoad) -> _UnitLoad:
-        """What a unit of the planned cost took of the box.
+    def _many_lag(self) -> bool:
+        awake = [n for n, one in self._on() if n not in self._quiet and not one.is_limited]
+        return len(self._lagging) > LAGGING_SHARE * len(awake)
 
-        Cameras that are off are taken for cheap ones: they are in the plan, but cost nothing.
-        """
-        due, cost = load.scored + load.skipped, self._cost(self._attention)
+    def _on(self) -> list[tuple[str, Attention]]:
+        """The cameras that deliver."""
+        return [(name, one) for name, one in self._attention.items() if name not in self._off]
+
+    def _unit_load(self, load: EngineLoad) -> _UnitLoad:
+        """What a unit of the planned cost took of the box."""
+        lagging = {name: replace(self._attention[name], is_limited=True) for name in self._lagging}
+        due, cost = load.scored + load.skipped, self._cost({**self._attention, **lagging})
         surplus = max(1.0, due / load.wall_s / self._due_hz())  # windows that were due from before
         windows = cost.engine * surplus * load.scored / due
         decoding = cost.processor - cost.engine
@@ -149,15 +196,21 @@ class Governor:
 
     def _due_hz(self) -> float:
         """Windows due per second while all cameras deliver."""
-        return sum(1 / (self._hop_s * one.stride) for one in self._attention.values())
+        return sum(1 / (self._hop_s * one.stride) for _, one in self._on()) or 1 / self._hop_s
 
     def _cost(self, attention: Mapping[str, Attention]) -> _Cost:
         """What all cameras ask for when they are looked at so closely."""
         engine = decoding = 0.0
         for name, one in attention.items():
+            if name in self._off:
+                continue
             is_quiet = name in self._quiet
-            engine += (QUIET_WINDOW if is_quiet else 1.0) / (self._hop_s * one.stride)
-            decoding += KEY_PICTURES / one.key_stride if is_quiet else DECODING
+            window = QUIET_WINDOW if is_quiet else LIMITED_WINDOW if one.is_limited else 1.0
+            engine += window / (self._hop_s * one.stride)
+            if is_quiet:
+                decoding += KEY_PICTURES / one.key_stride
+            else:
+                decoding += KEY_PICTURES if one.is_limited else DECODING
         return _Cost(engine, engine + decoding)
 
     def _in_full(self) -> float:
@@ -169,7 +222,7 @@ class Governor:
         return _UnitLoad(max(unit.engine for unit in self._recent), max(unit.processor for unit in self._recent))
 
     def _slow_down(self, load: EngineLoad, unit: _UnitLoad, open_cameras: Collection[str]) -> list[str]:
-        """Key pictures one step; then as many steps of hops as `TARGET_UTILISATION` takes.
+        """Key pictures of quiet cameras one step; then as many other steps as `TARGET_UTILISATION` takes.
 
         Where the processor is the limit, what the key pictures save is measured before hops get longer: it frees the
         engine, too.
@@ -178,17 +231,17 @@ class Governor:
         if self._skip_key_pictures() and load.processor >= PROCESSOR_FULL:
             return [name for name in before if self._attention[name] != before[name]]
         while self._attention == before or unit.utilisation(self._cost(self._attention)) > TARGET_UTILISATION:
-            able = [name for name, one in self._attention.items() if one.stride != STRIDES[-1]]
+            less = {name: one.less(quiet=name in self._quiet) for name, one in self._on()}
+            able = {name: one for name, one in less.items() if one is not None}
             if not able:
                 break
-            name = min(able, key=lambda n: (self._attention[n].stride, n in open_cameras, n not in self._quiet))
-            one = self._attention[name]
-            self._attention[name] = replace(one, stride=_next(one.stride))
+            name = min(able, key=lambda n: (self._attention[n].level, n in open_cameras, n not in self._quiet))
+            self._attention[name] = able[name]
         return [name for name, one in self._attention.items() if one != before[name]]
 
     def _skip_key_pictures(self) -> bool:
         """Look at the key pictures of quiet cameras one step less often, the closest first; False when none can be."""
-        able = [name for name in self._attention if name in self._quiet]
+        able = [name for name, _ in self._on() if name in self._quiet]
         closest = min((self._attention[name].key_stride for name in able), default=STRIDES[-1])
         if closest == STRIDES[-1]:
             return False
@@ -199,19 +252,21 @@ class Governor:
         return True
 
     def _speed_up(self, open_cameras: Collection[str]) -> list[str]:
-        """All steps back that fit into `RECOVERY_UTILISATION`: hops first, the longest first, then key pictures."""
-        if all(one == Attention() for one in self._attention.values()):
+        """All steps back that fit into `RECOVERY_UTILISATION`, after a while `TRIED_UTILISATION`: the slowest cameras
+        first, then key pictures of quiet cameras."""
+        if all(one == Attention() for _, one in self._on()):
             return []
         in_full = self._in_full()
         if not self._trial.may_begin(in_full):
             return []
-        before, unit = dict(self._attention), self._worst_unit()
-        most = min(RECOVERY_UTILISATION, MOST_GROWTH * unit.utilisation(self._cost(self._attention)))
-        order = sorted(before, key=lambda n: (before[n].stride, n in open_cameras, n not in self._quiet), reverse=True)
+        before, unit = dict(self._on()), self._worst_unit()
+        share = RECOVERY_UTILISATION if self._settled < SETTLED_ROUNDS else TRIED_UTILISATION
+        most = min(share, MOST_GROWTH * unit.utilisation(self._cost(self._attention)))
+        order = sorted(before, key=lambda n: (before[n].level, n in open_cameras, n not in self._quiet), reverse=True)
         for name in order:
             one = self._attention[name]
-            if one.stride != STRIDES[0]:
-                self._try(name, replace(one, stride=_next(one.stride, -1)), unit, most)
+            if one.level != Attention().level:
+                self._try(name, one.more(), unit, most)
         for name in order:
             one = self._attention[name]
             if one.key_stride != STRIDES[0]:

@@ -57,9 +57,14 @@ def log_changes(changes: Mapping[str, Attention], hop_s: float, load: EngineLoad
             "the process takes %.0f %% of the processor",
             ", ".join(names),
             attention.stride * hop_s,
-            f", while quiet at every {attention.key_stride} key pictures" if attention.key_stride > 1 else "",
+            _key_pictures_text(attention),
             load.scored / load.wall_s,
             load.skipped,
             load.scored + load.skipped,
             100 * load.processor,
         )
+
+
+def _key_pictures_text(attention: Attention) -> str:
+    text = ", of its pictures key pictures alone are decoded" if attention.is_limited else ""
+    return text + (f", while quiet at every {attention.key_stride} key pictures" if attention.key_stride > 1 else "")

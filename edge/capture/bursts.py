@@ -7,6 +7,7 @@ by side hand the interpreter's lock to each other at every packet. Runs on the c
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from edge.threads import WakeEvent
@@ -18,31 +19,101 @@ _FRESH_NS = 70 * NS_PER_MS
 """A packet read sooner than this after it came: nothing is left unread."""
 _EMPTIED_EVERY = 16  # bursts; the least delay shows only where everything is read
 _IMPLAUSIBLE_NS = 30 * NS_PER_S  # by so much later than the least delay: the source's clock was set
+_BACK_NS = NS_PER_S // 2  # so far back: the source's clock was set; pictures out of order are nearer
 _BEHIND_NS = 3 * NS_PER_S  # how far one stream may lie behind the other in a file
+_PATIENCE_S = 0.2  # a camera that has waited for so long reads beside another
 _STALL_S = 0.25  # a camera that read nothing for so long while it had the turn does not stop the others
 _LEAK = 2000  # ns of media for one by which the least delay is forgotten: 500 ppm, more than clocks drift
 
 
 class BurstTurn:
-    """Whose turn it is to read, among all quiet cameras of a process."""
+    """Whose turn it is to read, among all quiet cameras of a process: first come, first served.
 
-    def __init__(self) -> None:
+    One reads at a time; whoever has waited for long reads beside it, up to ``most`` at a time: the processors do more
+    then, but each packet costs more.
+    """
+
+    def __init__(self, most: int = 1) -> None:
+        self._most, self._reading = most, 0
         self._lock = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
         self.packets = 0
-        """Read by whoever has the turn, so far."""
+        """Read by those who have the turn, so far."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
 
     def take(self) -> bool:
-        """Wait for the turn while the one who has it gets on; whether it was got."""
+        """Wait for the turn while those who have it get on; whether it was got."""
+        with self._lock:
+            if not self._reading:
+                self._reading = 1
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=_PATIENCE_S) or self._join(turn):
+            return True
         before = -1
-        while not self._lock.acquire(timeout=_STALL_S):
+        while not turn.acquire(timeout=_STALL_S):
             if self.packets == before:
-                return False
+                return not self._leave(turn)
             before = self.packets
         return True
 
     def give(self) -> None:
         """Let the next one read."""
-        self._lock.release()
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._reading -= 1
+
+    def _join(self, turn: threading.Lock) -> bool:
+        """Read beside those who have the turn; whether that is possible, or the turn was given meanwhile."""
+        with self._lock:
+            if turn in self._waiting:
+                if self._reading >= self._most:
+                    return False
+                self._waiting.remove(turn)
+                self._reading += 1
+            return True
+
+    def _leave(self, turn: threading.Lock) -> bool:
+        """Wait no longer; False when the turn was given meanwhile."""
+        with self._lock:
+            if turn not in self._waiting:
+                return False
+            self._waiting.remove(turn)
+            return True
+
+
+class LiveEdge:
+    """Whether a camera is read as fast as its packets come, though later than they once came: what delays them lies
+    before this box. Then the reading waits for packets most of the time, and does not catch up."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin to watch."""
+        self._since_ns: int | None = None
+        self._late_ns = self._waited_ns = 0
+
+    def is_reached(self, late_ns: int, waited_ns: int, now_ns: int) -> bool:
+        """Add a packet read at ``now_ns``, ``late_ns`` later than the promptest ones, after waiting ``waited_ns``."""
+        if self._since_ns is None:
+            self._since_ns, self._late_ns = now_ns, late_ns
+            return False
+        self._waited_ns += waited_ns
+        passed_ns = now_ns - self._since_ns
+        if passed_ns < NS_PER_S:
+            return False
+        is_reached = 2 * self._waited_ns > passed_ns and late_ns > self._late_ns - passed_ns // 10
+        self.restart()
+        return is_reached
 
 
 class BurstReader:
@@ -55,13 +126,17 @@ class BurstReader:
         self._last_pts_ns: dict[int, int] = {}
         self._paced_until_ns: int | None = None
         self._arrival_ns = 0
-        self._late_ns = self._bursts = 0
+        self._bursts = 0
+        self._edge = LiveEdge()
+        self.late_ns = 0
+        """How much later than the promptest ones the newest packet was read."""
 
     def restart(self) -> None:
         """Begin a connection."""
         self.finish()
         self._least_ns.clear()
         self._last_pts_ns.clear()
+        self._edge.restart()
         self._paced_until_ns = None
 
     def pace(self, pts_ns: int, pace: Callable[[int], int]) -> int:
@@ -75,16 +150,23 @@ class BurstReader:
         self._turn.packets += 1
         return self._arrival_ns
 
-    def arrival(self, stream: int, pts_ns: int, now_ns: int) -> int:
-        """When a packet of ``stream`` that is read at ``now_ns`` arrived, by the least delay of the stream."""
+    def arrival(self, stream: int, pts_ns: int, now_ns: int, waited_ns: int = 0) -> int:
+        """When a packet of ``stream`` that is read at ``now_ns`` arrived, by the least delay of the stream.
+
+        ``waited_ns``: how long the reading of the packet took.
+        """
         delay_ns = now_ns - pts_ns
-        passed_ns = max(0, pts_ns - self._last_pts_ns.get(stream, pts_ns))
+        passed_ns = pts_ns - self._last_pts_ns.get(stream, pts_ns)
         self._last_pts_ns[stream] = pts_ns
-        least_ns = min(self._least_ns.get(stream, delay_ns) + passed_ns // _LEAK, delay_ns)
-        if delay_ns - least_ns > _IMPLAUSIBLE_NS:
+        least_ns = min(self._least_ns.get(stream, delay_ns) + max(0, passed_ns) // _LEAK, delay_ns)
+        if delay_ns - least_ns > _IMPLAUSIBLE_NS or passed_ns < -_BACK_NS:
             least_ns = delay_ns
         self._least_ns[stream] = least_ns
-        self._late_ns = delay_ns - least_ns
+        self.late_ns = delay_ns - least_ns
+        if self.late_ns < _LEFT_NS:
+            self._edge.restart()
+        elif self._edge.is_reached(self.late_ns, waited_ns, now_ns):
+            self._least_ns.clear()
         return pts_ns + least_ns
 
     def go_on(self) -> bool:
@@ -92,13 +174,13 @@ class BurstReader:
         if not self._burst_ns:
             return False
         is_emptied = self._bursts % _EMPTIED_EVERY == 0
-        if self._late_ns < (_FRESH_NS if is_emptied else _LEFT_NS):
+        if self.late_ns < (_FRESH_NS if is_emptied else _LEFT_NS):
             self.finish()
             self._bursts += 1
             self._wake.wait(seconds(self._burst_ns))
             self._has_turn = self._turn.take()
             return True
-        if is_emptied and self._late_ns < _LEFT_NS:
+        if is_emptied and self.late_ns < _LEFT_NS:
             self.finish()  # from here on it may wait for packets
         elif self._has_turn:
             self._turn.packets += 1

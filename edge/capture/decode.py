@@ -12,11 +12,13 @@ from typing import Any
 from edge.capture.base import DEFAULT_OPTIONS, SourceOptions
 from edge.capture.bursts import BurstReader, BurstTurn
 from edge.capture.decoder_device import is_accelerated, no_picture_error
+from edge.capture.lag import CaptureLag
 from edge.capture.normaliser import ArrivalPacer, MediaNormaliser
 from edge.capture.on_demand import KeptPacket, OnDemandDecoder
 from edge.capture.packet_sink import ContainerPacketFeed
 from edge.capture.picture_decoder import PictureDecoder
 from edge.clock import Clock
+from edge.demand import PictureDemand
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
 from edge.types import NS_PER_S, AudioChunk, MediaItem, Stream
@@ -52,7 +54,9 @@ class ContainerDecoder:
         )
         self._shift_ns = 0
         self._threads, self._scaling = options.threads, scaling
+        self._demand = options.demand or PictureDemand()
         self._on_demand: OnDemandDecoder | None = None
+        self._lag = CaptureLag(self._demand)
         if options.demand is not None:
             self._on_demand = OnDemandDecoder(
                 *(name, geometry, options.demand, self._normaliser, metrics),
@@ -67,6 +71,7 @@ class ContainerDecoder:
         self._deferred: list[Any] = []
         self._due_ns = 0
         self._next_ns = 0
+        self._read_ns = self._waited_ns = 0
 
     @property
     def decoded(self) -> int:
@@ -102,6 +107,7 @@ class ContainerDecoder:
         if self._on_demand is not None:
             self._on_demand.open()
             self._bursts.restart()
+            self._lag.restart()
         try:
             for packet in self._demux(container, chosen):
                 if packet is None:
@@ -117,18 +123,20 @@ class ContainerDecoder:
         yield from self._normaliser.flush()
 
     def _packet(self, packet: Any) -> Iterator[MediaItem]:
-        normaliser, started_ns = self._normaliser, self._clock.mono_ns()
+        normaliser, started_ns = self._normaliser, self._read_ns
         self._note_arrival(packet, started_ns)
         if self._feed is not None:
             self._feed.push(packet, normaliser.arrival_ns, self._shift_ns)
-        if packet.stream is not self._video:
+        if self._lag.discards:
+            yield from self._discard()
+        elif packet.stream is not self._video:
             yield from self._sound(packet)
         elif self._on_demand is None:
             yield from self._pictures(self._decode_picture(packet), started_ns)
         else:
             yield from self._pictures_on_demand(self._on_demand, packet)
         if self._on_demand is not None:
-            if not self._is_quiet:
+            if not self._is_sparing:
                 self._bursts.finish()
             elif normaliser.pace is None:
                 yield from self._rest(self._on_demand)
@@ -139,25 +147,42 @@ class ContainerDecoder:
         if self._on_demand is not None and packet.pts is not None:
             pts_ns = self._packet_ns(packet, packet.pts) + self._shift_ns
         if normaliser.pace is not None:
-            if pts_ns is not None and self._is_quiet:
+            if pts_ns is not None and self._is_sparing:
                 normaliser.arrival_ns = self._bursts.pace(pts_ns, normaliser.pace)
             return
         normaliser.arrival_ns = now_ns
         if pts_ns is not None:
-            arrival_ns = self._bursts.arrival(packet.stream_index, pts_ns, now_ns)
-            if self._is_quiet:
+            assert self._on_demand is not None
+            arrival_ns = self._bursts.arrival(packet.stream_index, pts_ns, now_ns, self._waited_ns)
+            self._lag.note(self._bursts.late_ns, now_ns)
+            if self._demand.lags or self._on_demand.is_sparing:
                 normaliser.arrival_ns = arrival_ns
 
+    def _discard(self) -> Iterator[MediaItem]:
+        """Leave out a packet of a backlog that the box does not get through: what is newest counts."""
+        assert self._on_demand is not None
+        yield from self._decode_deferred()
+        yield from self._on_demand.pause()
+        self._normaliser.drop("late")
+
     @property
-    def _is_quiet(self) -> bool:
-        return self._on_demand is not None and self._on_demand.is_quiet
+    def _is_sparing(self) -> bool:
+        return self._on_demand is not None and self._on_demand.is_sparing
 
     def _demux(self, container: Any, chosen: list[Any]) -> Iterator[Any]:
         """The packets, and None before the error that ends them, so that nothing that was kept is lost."""
         import av
 
+        packets = container.demux(*chosen)
         try:
-            yield from container.demux(*chosen)
+            while True:
+                began_ns = self._clock.mono_ns()
+                packet = next(packets, None)
+                self._read_ns = self._clock.mono_ns()
+                self._waited_ns = self._read_ns - began_ns
+                if packet is None:
+                    return
+                yield packet
         except av.error.FFmpegError:
             yield None
             raise
@@ -168,7 +193,10 @@ class ContainerDecoder:
 
     def _rest(self, on_demand: OnDemandDecoder) -> Iterator[MediaItem]:
         """Let a burst gather while a live camera is quiet and what came was read."""
-        if self._bursts.go_on():
+        self._demand.unread_since_ns = self._read_ns
+        has_rested = self._bursts.go_on()
+        self._demand.unread_since_ns = None
+        if has_rested:
             yield from on_demand.look(self._clock.mono_ns())
 
     def _pictures_on_demand(self, on_demand: OnDemandDecoder, packet: Any) -> Iterator[MediaItem]:
@@ -217,7 +245,7 @@ class ContainerDecoder:
     def _add_sound(self, frame: Any, *, has_arrived: bool) -> Iterator[MediaItem]:
         """A block of sound; before a break of its clock the pictures that are kept, and what its onset wakes."""
         pts_ns = self._pts_of(frame, Stream.AUDIO)
-        if self._is_quiet and not self._normaliser.is_continuous(
+        if self._is_sparing and not self._normaliser.is_continuous(
             Stream.AUDIO, pts_ns, frame.samples * NS_PER_S // frame.sample_rate
         ):
             yield from self._end_pictures()

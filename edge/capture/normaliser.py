@@ -47,6 +47,7 @@ class MediaNormaliser:
         self._assembler = AudioBlockAssembler(geometry.hop_ns)
         self._epochs = EpochTracker()
         self._held: tuple[Any, int, int] | None = None
+        self._unseen: Any = None
         self._ready_ns: int | None = None
         self._scaled: Any = None
         self.arrival_ns = clock.mono_ns()
@@ -85,25 +86,19 @@ class MediaNormaliser:
             self.arrival_ns = self.pace(pts_ns)
         return self.arrival_ns
 
-    def drop(self, place: str) -> None:
-        """Count a loss."""
-        self._metrics.drops.labels(self._name, place).inc()
+    def drop(self, place: str, count: int = 1) -> None:
+        """Count what is lost."""
+        self._metrics.drops.labels(self._name, place).inc(count)
 
     def add_picture(self, frame: Any, pts_ns: int, started_ns: int) -> Iterator[MediaItem]:
         """Add an ``av.VideoFrame``; ``started_ns``: when work on it began."""
         verdict = self._epochs.classify(Stream.VIDEO, pts_ns, self.step_ns)
-        if verdict is PtsContinuity.JUMP:
-            yield from self._break()
         if verdict in {PtsContinuity.STALE, PtsContinuity.BACKWARD}:
             self.drop("order")
             return
+        yield from self._follow(verdict, pts_ns)
         arrival_ns = self.note_arrival(pts_ns)
-        if verdict is not PtsContinuity.NEXT:
-            self._decimator.restart(pts_ns)
-            self._assembler.origin_ns = pts_ns
-        else:
-            self.step_ns = self._epochs.step_ns
-        self.decoded += 1
+        self.decoded, self._unseen = self.decoded + 1, None
         with self._metrics.stage("scale"):
             luma = self._scaler.mean_luma(frame)
         take_held, take_now = self._decimator.choose(pts_ns)
@@ -118,26 +113,39 @@ class MediaNormaliser:
         yield LumaSample(pts_ns, arrival_ns, luma, self._ready_ns)
 
     def skip_pictures(self, pictures: Sequence[tuple[int, int]], ready_ns: int) -> Iterator[MediaItem]:
-        """Add pictures that were not decoded, as (pts, arrival), because they are like the last one added."""
+        """Add pictures that were not decoded, as (pts, arrival), because they are like the last one added.
+
+        Where that one was not chosen itself, it is shown in place of the first that is.
+        """
         stand_ins: list[tuple[int, int]] = []
         count, last_ns = 0, 0
         for pts_ns, arrival_ns in sorted(pictures):
-            if self._epochs.classify(Stream.VIDEO, pts_ns, self.step_ns) is not PtsContinuity.NEXT:
+            verdict = self._epochs.classify(Stream.VIDEO, pts_ns, self.step_ns)
+            if verdict in {PtsContinuity.STALE, PtsContinuity.BACKWARD}:
                 self.drop("order")
                 continue
-            self.step_ns, last_ns, count = self._epochs.step_ns, pts_ns, count + 1
+            yield from self._follow(verdict, pts_ns)
+            last_ns, count = pts_ns, count + 1
             take_held, take_now = self._decimator.choose(pts_ns)
             if take_held and self._held is not None:
-                frame, held_ns, held_arrival_ns = self._held
-                if frame is None:
-                    stand_ins.append((held_ns, held_arrival_ns))
-                else:
-                    yield self._frame(frame, held_ns, held_arrival_ns)
+                yield from self._stand_in(*self._held, stand_ins)
+            elif self._held is not None and self._held[0] is not None:
+                self._unseen = self._held[0]
             self._held = None if take_now else (None, pts_ns, arrival_ns)
             if take_now:
-                stand_ins.append((pts_ns, arrival_ns))
+                yield from self._stand_in(None, pts_ns, arrival_ns, stand_ins)
         if count:
             yield SkippedPictures(tuple(stand_ins), count, last_ns, ready_ns)
+
+    def _stand_in(
+        self, frame: Any, pts_ns: int, arrival_ns: int, stand_ins: list[tuple[int, int]]
+    ) -> Iterator[Frame | SkippedPictures]:
+        """A chosen picture: the item of a decoded one, or one of ``stand_ins``."""
+        frame, self._unseen = self._unseen if frame is None else frame, None
+        if frame is None:
+            stand_ins.append((pts_ns, arrival_ns))
+        else:
+            yield self._frame(frame, pts_ns, arrival_ns)
 
     @contextmanager
     def late(self, arrival_ns: int, ready_ns: int) -> Iterator[None]:
@@ -188,7 +196,7 @@ class MediaNormaliser:
         """The items that were held back, at the end of the media or of an epoch."""
         if self._decimator.choose_last() and self._held is not None:
             yield self._frame(*self._held)
-        self._held = None
+        self._held = self._unseen = None
         self._count()
         yield from self._resampled()
         yield from self._resampler.flush(self.arrival_ns)
@@ -209,6 +217,16 @@ class MediaNormaliser:
         for took_ns in self._took_ns:
             self._decode_s.observe(seconds(took_ns))
         self._took_ns.clear()
+
+    def _follow(self, verdict: PtsContinuity, pts_ns: int) -> Iterator[MediaItem]:
+        """Begin an epoch with this picture, or go on with it."""
+        if verdict is PtsContinuity.NEXT:
+            self.step_ns = self._epochs.step_ns
+            return
+        if verdict is PtsContinuity.JUMP:
+            yield from self._break()
+        self._decimator.restart(pts_ns)
+        self._assembler.origin_ns = pts_ns
 
     def _break(self) -> Iterator[MediaItem]:
         """End an epoch: yield what is held back, then the Gap."""

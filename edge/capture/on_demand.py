@@ -2,7 +2,8 @@
 
 Packets since the last key picture are kept. What wakes the camera has them decoded after the fact, so that its windows
 come late by at most a group of pictures and none is lost; when the next key picture shows nothing new, they are told
-of as pictures like the one before (`SkippedPictures`). Runs on the capture thread.
+of as pictures like the one before (`SkippedPictures`). While the box is behind, key pictures alone are decoded although
+something happens. Runs on the capture thread.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from edge.demand import DecodeState, PictureDemand, WakeReason
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
 from edge.signal_change import SoundOnset
-from edge.types import NS_PER_S, AudioChunk, Frame, MediaItem
+from edge.types import NS_PER_S, U8, AudioChunk, Frame, MediaItem, nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class OnDemandDecoder:
         limits: WakeLimits = DEFAULT_WAKE_LIMITS,
     ) -> None:
         self._demand, self._normaliser = demand, normaliser
-        self._decode, self._emit, self._pts_of, self._limits = decode, emit, pts_of, limits
+        self._decode, self._emit, self._pts_of, self._wake_limits = decode, emit, pts_of, limits
         self._policy = WakePolicy(limits)
         self._reference = PictureReference(geometry.video.height, geometry.video.width)
         self._sizes = PacketSizes(limits)
@@ -67,6 +68,10 @@ class OnDemandDecoder:
         self._kept_bytes = 0
         self._keys = 0
         self._changed_ns = 0
+        self._limited_ns: int | None = None
+        self._last_ns: int | None = None
+        self._awaits_key = True
+        self._frame_ns = geometry.frame_ns
         self._publish()
 
     @property
@@ -74,11 +79,22 @@ class OnDemandDecoder:
         """Whether packets are kept and not decoded."""
         return self._policy.state is DecodeState.QUIET
 
+    @property
+    def is_sparing(self) -> bool:
+        """Whether key pictures alone are decoded, for whatever reason."""
+        return self._policy.state in {DecodeState.QUIET, DecodeState.LIMITED}
+
+    @property
+    def _must_limit(self) -> bool:
+        """Whether key pictures alone are to be decoded, whatever happens. Rare ones only where packets lag."""
+        return self._demand.lags or (self._demand.is_limited and self._policy.unfit is not WakeReason.KEYS_APART)
+
     def open(self) -> None:
         """Begin a connection."""
         self._drop_kept()
         self._policy.restart(WakeReason.START)
         self._reference.forget()
+        self._last_ns, self._awaits_key = None, True
         self._publish()
 
     def add(self, kept: KeptPacket) -> Iterator[MediaItem]:
@@ -90,14 +106,21 @@ class OnDemandDecoder:
         if is_key:
             self._publish()
         has_jumped = not is_key and self._sizes.jump(kept.pts_ns, packet.size)
-        if self.is_quiet:
+        if policy.state is DecodeState.LIMITED:
+            if self._last_ns is not None and self._normaliser.is_break(kept.pts_ns - self._last_ns):
+                yield from self._leave_out(self._kept)
+            yield from self._add_limited(kept, is_key=is_key)
+        elif self.is_quiet:
             self._demand.settle()
             reason = self._demand.wanted(kept.arrival_ns) or (WakeReason.PACKET_SIZE if has_jumped else None)
             yield from self._add_quiet(kept, reason, is_key=is_key)
         elif is_key and self._may_sleep(kept.arrival_ns):
             yield from self._fall_quiet(kept)
         else:
-            yield from self._decode_now(kept)
+            if self._must_limit:
+                yield from self._limit(kept.arrival_ns)
+            yield from self._go_on(kept, is_key=is_key)
+        self._last_ns = kept.pts_ns
 
     def _may_sleep(self, now_ns: int) -> bool:
         """Whether neither picture nor sound nor anybody's demand speaks against it."""
@@ -122,11 +145,18 @@ class OnDemandDecoder:
             yield from self.wake(reason)
 
     def wake(self, reason: WakeReason) -> Iterator[MediaItem]:
-        """Decode what is kept, after the fact, and everything from now on; nothing when the camera is awake."""
+        """Decode what is kept, after the fact, and everything from now on; nothing when the camera is awake. While the
+        box is behind, what is kept is left out."""
         if not self.is_quiet:
             return
         self._wakes[reason].inc()
-        self._policy.state, self._policy.reason = DecodeState.WAKING, reason
+        self._policy.reason = reason
+        if self._must_limit:
+            self._policy.state = DecodeState.LIMITED
+            self._publish()
+            yield from self._leave_out(self._kept[1:])
+            return
+        self._policy.state = DecodeState.WAKING
         self._publish()
         kept = self._kept
         self._drop_kept()
@@ -136,8 +166,22 @@ class OnDemandDecoder:
 
     def end(self) -> Iterator[MediaItem]:
         """The connection, the recording or its clock breaks: what is kept, after the fact; then everything anew."""
+        if self._policy.state is DecodeState.LIMITED:
+            yield from self._leave_out(self._kept)
+            return
         yield from self.wake(WakeReason.BREAK)
-        self._policy.restart(WakeReason.BREAK)
+        if not self.is_sparing:
+            self._policy.restart(WakeReason.BREAK)
+            self._publish()
+
+    def pause(self) -> Iterator[MediaItem]:
+        """Packets are left out: tell of what is kept, and go on with the next key picture."""
+        if self._policy.state is DecodeState.LIMITED and self._awaits_key:
+            return
+        if self._policy.state is DecodeState.AWAKE:
+            yield from self._limit(self._normaliser.arrival_ns)
+        yield from self.end()
+        self._policy.state, self._awaits_key = DecodeState.LIMITED, True
         self._publish()
 
     def _catch_up(self, kept: list[KeptPacket]) -> Iterator[MediaItem]:
@@ -150,6 +194,7 @@ class OnDemandDecoder:
                         yield from self._emit_awake(frame, one.arrival_ns)
 
     def _decode_now(self, kept: KeptPacket) -> Iterator[MediaItem]:
+        self._awaits_key = False
         for frame in self._decode(kept.packet):
             yield from self._emit_awake(frame, kept.arrival_ns)
 
@@ -157,16 +202,16 @@ class OnDemandDecoder:
         """The items of a picture; one that differs from the reference keeps the camera awake."""
         for item in self._emit(frame):
             if isinstance(item, Frame):
-                self._compare(item, arrival_ns)
+                self._compare(item.image, arrival_ns)
             yield item
 
     def _emit_key(self, frame: Any) -> Iterator[MediaItem]:
-        """The items of a key picture while quiet, after which no decoded picture is kept."""
+        """The items of a key picture decoded alone, after which no decoded picture is kept."""
         yield from self._emit(frame)
         self._normaliser.release()
 
-    def _compare(self, frame: Frame, arrival_ns: int) -> None:
-        if self._reference.moves(frame.image):
+    def _compare(self, image: U8, arrival_ns: int) -> None:
+        if self._reference.moves(image):
             self._policy.keep_awake(WakeReason.PICTURE, arrival_ns)
             self._changed_ns = arrival_ns
             self._sizes.discard()
@@ -180,7 +225,7 @@ class OnDemandDecoder:
         frame = self._decode_key(kept.packet)
         if frame is None or self._reference.settle(self._normaliser.scaled(frame)):
             self._policy.keep_awake(WakeReason.DAMAGED if frame is None else WakeReason.PICTURE, kept.arrival_ns)
-            yield from self._decode_now(kept)
+            yield from self._go_on(kept, is_key=True)
             return
         self._policy.state = DecodeState.QUIET
         self._publish()
@@ -192,17 +237,17 @@ class OnDemandDecoder:
         if reason is None and last is not None and self._normaliser.is_break(kept.pts_ns - last.pts_ns):
             reason = WakeReason.BREAK
         if reason is None and not is_key:
-            if self._kept_bytes + kept.packet.size > self._limits.most_bytes:
+            if self._kept_bytes + kept.packet.size > self._wake_limits.most_bytes:
                 reason = WakeReason.OVERFLOW
             elif self._policy.is_overdue(kept.pts_ns):
                 reason = WakeReason.KEY_LATE
         if reason is WakeReason.BREAK:
             yield from self.end()
-            yield from self._decode_now(kept)
+            yield from self._go_on(kept, is_key=is_key)
         elif reason is not None:
             self._policy.keep_awake(reason, kept.arrival_ns)
             yield from self.wake(reason)
-            yield from self._decode_now(kept)
+            yield from self._go_on(kept, is_key=is_key)
         elif is_key:
             yield from self._add_key(kept)
         elif self._kept and kept.pts_ns > self._kept[0].pts_ns:  # not a picture before the key picture
@@ -212,7 +257,7 @@ class OnDemandDecoder:
         """A key picture while quiet: look at it, or take it as one more like the last under load."""
         self._keys += 1
         if self._keys % self._demand.key_stride:
-            yield from self._skip(kept.arrival_ns, [kept])
+            yield from self._skip(kept.arrival_ns, [*self._kept[1:], kept])
             self._keep(kept)
             return
         frame = self._decode_key(kept.packet)
@@ -222,16 +267,68 @@ class OnDemandDecoder:
         if reason is not None:
             self._policy.keep_awake(reason, kept.arrival_ns)
             yield from self.wake(reason)
-            yield from self._decode_now(kept)
+            yield from self._go_on(kept, is_key=True)
             return
         self._sizes.confirm()
-        yield from self._skip(kept.arrival_ns)
+        yield from self._skip(kept.arrival_ns, self._kept[1:])
         yield from self._emit_key(frame)
         self._keep(kept)
 
-    def _skip(self, ready_ns: int, more: Sequence[KeptPacket] = ()) -> Iterator[MediaItem]:
-        """Tell of the kept pictures after the first as like it."""
-        skipped = [*self._kept[1:], *more]
+    def _go_on(self, kept: KeptPacket, *, is_key: bool) -> Iterator[MediaItem]:
+        """A packet of a camera that is not quiet."""
+        if self._policy.state is DecodeState.LIMITED:
+            yield from self._add_limited(kept, is_key=is_key)
+        else:
+            yield from self._decode_now(kept)
+
+    def _limit(self, arrival_ns: int) -> Iterator[MediaItem]:
+        """Decode key pictures alone from here on."""
+        for frame in self._decode(None):
+            yield from self._emit_awake(frame, arrival_ns)
+        self._policy.state = DecodeState.LIMITED
+        self._publish()
+
+    def _add_limited(self, kept: KeptPacket, *, is_key: bool) -> Iterator[MediaItem]:
+        """A packet while limited. That ends with a key picture, or where one is overdue: others cannot be decoded."""
+        if not self._must_limit and (is_key or self._policy.is_overdue(kept.pts_ns)):
+            yield from self._leave_out(self._kept)
+            self._policy.state, self._limited_ns = DecodeState.AWAKE, None
+            self._publish()
+            yield from self._decode_now(kept)
+        elif is_key and self._may_sleep(kept.arrival_ns):
+            yield from self._leave_out(self._kept)
+            yield from self._fall_quiet(kept)
+        elif is_key and self._is_next_limited(kept.pts_ns):
+            yield from self._leave_out(self._kept)
+            yield from self._add_limited_key(kept)
+        elif self._awaits_key:
+            self._normaliser.drop("limited")
+        else:
+            self._keep(kept)
+            if kept.pts_ns - self._kept[0].pts_ns >= self._frame_ns:
+                yield from self._leave_out(self._kept)
+
+    def _is_next_limited(self, pts_ns: int) -> bool:
+        last_ns = self._limited_ns
+        return last_ns is None or not 0 <= pts_ns - last_ns < nanoseconds(self._wake_limits.limited_s)
+
+    def _add_limited_key(self, kept: KeptPacket) -> Iterator[MediaItem]:
+        frame = self._decode_key(kept.packet)
+        if frame is None:
+            self._keep(kept)
+            return
+        self._limited_ns, self._awaits_key = kept.pts_ns, False
+        self._compare(self._normaliser.scaled(frame), kept.arrival_ns)
+        yield from self._emit_key(frame)
+
+    def _leave_out(self, pictures: Sequence[KeptPacket]) -> Iterator[MediaItem]:
+        """Tell of ``pictures``, which the box cannot decode in time, as like the one before; they count as drops."""
+        if pictures:
+            self._normaliser.drop("limited", len(pictures))
+            yield from self._skip(pictures[-1].arrival_ns, pictures)
+
+    def _skip(self, ready_ns: int, skipped: Sequence[KeptPacket]) -> Iterator[MediaItem]:
+        """Tell of pictures as like the one before; nothing is kept any more."""
         self._drop_kept()
         self._skipped.inc(len(skipped))
         yield from self._normaliser.skip_pictures([(one.pts_ns, one.arrival_ns) for one in skipped], ready_ns)
@@ -250,4 +347,4 @@ class OnDemandDecoder:
 
     def _publish(self) -> None:
         self._demand.status = self._policy.status
-        self._awake.set(float(self._policy.state is not DecodeState.QUIET))
+        self._awake.set(float(not self.is_sparing))

@@ -21,7 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class OpeningSlots:
-    """At most ``count`` sources open at a time. Shared by the capture threads.
+    """At most ``count`` sources open at a time, and of many one every ``spacing_s``. Shared by the capture threads.
+
+    All of a source's pictures are decoded and looked at for its first seconds: sources that came faster would fill the
+    box. The first ``count`` need not wait.
 
     A source holds its slot until it delivers or fails, for `HOLD_S` at most: waiting for a host that does not answer
     costs nothing and must not keep the others out.
@@ -30,9 +33,11 @@ class OpeningSlots:
     HOLD_S = 3.0
     POLL_S = 0.1
 
-    def __init__(self, clock: Clock, count: int) -> None:
+    def __init__(self, clock: Clock, count: int, spacing_s: float = 0.0) -> None:
         self._clock = clock
         self._count = count
+        self._spacing_ns = nanoseconds(spacing_s)
+        self._next_ns = clock.mono_ns()
         self._lock = threading.Lock()
         self._until_ns: dict[object, int] = {}
 
@@ -41,8 +46,9 @@ class OpeningSlots:
         with self._lock:
             now_ns = self._clock.mono_ns()
             self._until_ns = {held: until_ns for held, until_ns in self._until_ns.items() if until_ns > now_ns}
-            if len(self._until_ns) >= self._count:
+            if len(self._until_ns) >= self._count or self._next_ns - now_ns > (self._count - 1) * self._spacing_ns:
                 return False
+            self._next_ns = max(self._next_ns, now_ns) + self._spacing_ns
             self._until_ns[holder] = now_ns + nanoseconds(self.HOLD_S)
             return True
 

@@ -22,7 +22,8 @@ class WakeLimits:
     It falls quiet at a key picture, ``calm_s`` after the last reason to be awake (at once where there was none since it
     began), if the last two groups of pictures lasted at most ``group_s``; a key picture that is ``late_s`` overdue
     wakes it. Packets wake it when one is ``packet`` times, or half a second of them ``size`` times as large as any in
-    the last while, and ``size_bytes`` more. At most ``most_bytes`` are kept.
+    the last while, and ``size_bytes`` more. At most ``most_bytes`` are kept. While limited, a key picture sooner than
+    ``limited_s`` after the last one is not decoded: where all are key pictures, most are left out.
     """
 
     calm_s: float = 4.0
@@ -32,6 +33,7 @@ class WakeLimits:
     size: float = 1.3
     size_bytes: int = 100
     most_bytes: int = 8_000_000
+    limited_s: float = 0.9
 
 
 DEFAULT_WAKE_LIMITS = WakeLimits()

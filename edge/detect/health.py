@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge.config.models import HealthConfig
+from edge.demand import DecodeState
 from edge.status import CameraStatus, SourceState, StreamStatus
 from edge.types import Phase, nanoseconds, seconds
 
@@ -150,8 +151,10 @@ def _drift(facts: CameraStatus, limits: HealthConfig, was_open: bool, no_signal:
 
 
 def _overload(facts: CameraStatus) -> HealthCondition:
-    """The camera is scored less often than the model's hop, because the engine cannot keep up."""
+    """The camera is looked at less closely, because the box cannot keep up."""
     if not facts.is_thinned:
         return HealthCondition(OVERLOAD, False, facts.now_ns, "it is looked at as often as before")
-    text = f"the box cannot keep up: looked at every {facts.hop_s:g} s only; give it fewer cameras or a faster runtime"
+    is_limited = facts.decode is not None and facts.decode.state is DecodeState.LIMITED
+    how = f"looked at every {facts.hop_s:g} s" + (", and at key pictures only" if is_limited else " only")
+    text = f"the box cannot keep up: {how}; give it fewer cameras or a faster runtime"
     return HealthCondition(OVERLOAD, True, facts.now_ns, text)

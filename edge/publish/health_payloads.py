@@ -36,13 +36,13 @@ class SensorPayload:
 @dataclass(frozen=True, slots=True)
 class DecodingPayload:
     """Which of a camera's pictures are decoded: ``quiet``: key pictures alone; ``waking``: those that were kept, after
-    the fact; ``awake``: all.
+    the fact; ``awake``: all; ``limited``: key pictures alone although something happens, because the box is behind.
 
     ``reason`` is why it is awake or last was, ``text`` the same for people. ``key_pictures_s``: the distance of key
     pictures. ``every``: of a quiet camera every so many-th key picture is looked at.
     """
 
-    state: Literal["quiet", "waking", "awake"]
+    state: Literal["quiet", "waking", "awake", "limited"]
     reason: str
     text: str
     key_pictures_s: float | None

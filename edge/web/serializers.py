@@ -112,6 +112,8 @@ def load_response(load: NodeLoad | None) -> LoadResponse | None:
 def _pictures(f: CameraStatus) -> str:
     if f.decode is None:
         return ""
+    if f.decode.state is DecodeState.LIMITED:
+        return f"key pictures alone, because the box is busy, although {f.decode.reason.text}"
     if f.decode.state is not DecodeState.QUIET:
         return f"all are decoded: {f.decode.reason.text}"
     return "key pictures alone" if f.key_stride == 1 else f"one of {f.key_stride} key pictures alone: the box is busy"

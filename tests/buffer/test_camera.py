@@ -32,6 +32,7 @@ from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
 from edge.clock import VirtualClock
 from edge.config.models import HealthConfig, WindowsConfig
+from edge.demand import DecodeState, DecodeStatus, WakeReason
 from edge.metrics import Metrics
 from edge.types import (
     NS_PER_MS,
@@ -196,6 +197,12 @@ def test_a_thinned_camera_has_some_of_the_windows_and_they_hold_the_same(
     assert thinned.buffer.skipped == 0
     facts = thinned.buffer.status(0)
     assert (facts.hop_s, facts.is_thinned) == (0.5 * every, every > 1)
+
+
+def test_a_camera_whose_pictures_are_limited_is_thinned_at_any_hop() -> None:
+    rig = Rig(live=True)
+    rig.buffer.demand.status = DecodeStatus(DecodeState.LIMITED, WakeReason.PICTURE)
+    assert rig.buffer.status(0).is_thinned
 
 
 def test_windows_left_out_are_no_drops_and_both_are_counted() -> None:

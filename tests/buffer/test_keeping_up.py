@@ -62,8 +62,7 @@ class QuietDemand(PictureDemand):
         super().__init__()
         self.status = DecodeStatus(DecodeState.QUIET, WakeReason.START)
 
-    @property
-    def hold_ns(self) -> int:
+    def hold_ns(self, now_ns: int) -> int:
         return 0  # nothing is held back here
 
     def __setattr__(self, name: str, value: object) -> None:

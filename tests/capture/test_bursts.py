@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.capture.bursts import BurstReader, BurstTurn
+from edge.capture.bursts import BurstReader, BurstTurn, LiveEdge
 from edge.threads import WakeEvent
 from edge.types import NS_PER_MS, NS_PER_S
 
@@ -94,10 +95,85 @@ def test_one_reads_at_a_time() -> None:
     assert taken == [True]
 
 
+@pytest.mark.parametrize("most", [1, 2])
+def test_first_come_first_served(most: int) -> None:
+    """A lock alone gives the turn to whoever asks at the right moment; some cameras then wait for many seconds."""
+    turn, order = BurstTurn(most), list[int]()
+    taken = 0
+    for _ in range(most):
+        taken += turn.take()
+    waiting = [threading.Thread(target=lambda n=n: order.append(n) if turn.take() else None) for n in range(5)]
+    for n, thread in enumerate(waiting):
+        thread.start()
+        while turn.waiting <= n:
+            turn.packets += 1
+    for n in range(len(waiting)):
+        turn.packets += 1
+        turn.give()
+        while len(order) <= n:
+            turn.packets += 1
+    assert (taken, order) == (most, [0, 1, 2, 3, 4])
+
+
+def test_who_has_waited_long_reads_beside_the_other() -> None:
+    turn = BurstTurn(2)
+    assert turn.take()
+    assert turn.take()  # after a while, though nothing was given
+    assert not turn.take()  # no more than two
+    turn.give()
+    assert turn.take()
+    turn.give()
+    turn.give()
+    assert turn.take()
+
+
 def test_a_camera_that_stalls_stops_nobody() -> None:
     turn = BurstTurn()
     assert turn.take()
     assert not turn.take()  # nothing was read meanwhile
+
+
+def test_pictures_out_of_order_do_not_start_anew() -> None:
+    bursts, _ = reader()
+    bursts.arrival(0, START_NS, 0)
+    assert bursts.arrival(0, START_NS - 200 * NS_PER_MS, NS_PER_S) == -200 * NS_PER_MS
+
+
+def test_a_small_step_back_of_the_clock_starts_anew() -> None:
+    bursts, _ = reader()
+    bursts.arrival(0, START_NS, 0)
+    assert bursts.arrival(0, START_NS - 2 * NS_PER_S, NS_PER_S) == NS_PER_S
+    assert bursts.late_ns == 0
+
+
+def read_late(bursts: BurstReader, waited_ns: int, packet_ns: int) -> int:
+    """Read 200 packets, four seconds late at first, one every ``packet_ns``; how late the last one is, in ns."""
+    bursts.arrival(0, START_NS, 0)
+    for k in range(1, 200):
+        bursts.arrival(0, START_NS + k * STEP_NS, 4 * NS_PER_S + k * packet_ns, waited_ns)
+    return bursts.late_ns
+
+
+def test_a_delay_before_this_box_is_taken_for_the_usual_one() -> None:
+    """It reads as fast as packets come, and waits for each: it is not behind, though they come later than they did."""
+    bursts, _ = reader()
+    assert read_late(bursts, STEP_NS * 9 // 10, STEP_NS) < 10 * NS_PER_MS
+
+
+def test_a_box_that_is_busy_is_behind_as_long_as_it_lasts() -> None:
+    bursts, _ = reader()
+    assert read_late(bursts, STEP_NS // 10, STEP_NS) > 3.9 * NS_PER_S
+
+
+def test_a_reader_that_catches_up_is_behind_until_it_has() -> None:
+    bursts, _ = reader()
+    assert read_late(bursts, STEP_NS // 2, STEP_NS * 9 // 10) == pytest.approx(4 * NS_PER_S - 20 * STEP_NS, rel=0.01)
+
+
+def test_the_live_edge_takes_a_second_to_see() -> None:
+    edge = LiveEdge()
+    found = [edge.is_reached(4 * NS_PER_S, STEP_NS, k * STEP_NS) for k in range(30)]
+    assert found.index(True) * STEP_NS >= NS_PER_S
 
 
 def test_a_recording_is_waited_for_a_burst_at_a_time() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +15,9 @@ from capture.media import write
 from conformance.numbered import ffmpeg
 
 from edge.capture.base import SourceOptions
-from edge.capture.on_demand import OnDemandDecoder
+from edge.capture.lag import CaptureLag
+from edge.capture.normaliser import MediaNormaliser
+from edge.capture.on_demand import KeptPacket, OnDemandDecoder
 from edge.capture.registry import open_source
 from edge.capture.wake_policy import WakeLimits
 from edge.clock import VirtualClock
@@ -85,6 +89,15 @@ def remuxed(path: Path, to: Path, change: Callable[[av.Packet], bytes | None], s
             copy.stream = copies[packet.stream.index]
             out.mux(copy)
     return to
+
+
+@dataclass(frozen=True)
+class Packet:
+    """A picture's packet as far as it is looked at before it is decoded."""
+
+    number: int
+    is_keyframe: bool
+    size: int
 
 
 class Played:
@@ -365,6 +378,155 @@ def test_looked_at_less_often_under_load(tmp_path: Path) -> None:
     every, some = Played(path, None), Played(path, demand)
     assert some.slots == every.slots
     assert len(within(some.frames, QUIET_S, 34)) == 3
+
+
+def limited(begin_s: float, end_s: float, demand: PictureDemand) -> Callable[[MediaItem], None]:
+    """Limits the camera between two moments of the recording."""
+
+    def limit(item: MediaItem) -> None:
+        if isinstance(item, AudioChunk | LumaSample):
+            demand.is_limited = begin_s <= item.pts_ns / NS_PER_S - START_S < end_s
+
+    return limit
+
+
+def test_limited_it_decodes_key_pictures_alone_though_something_moves(tmp_path: Path) -> None:
+    demand = PictureDemand()
+    path = made(tmp_path / "moves.mp4", 24, passes(0, 24))
+    every, some = Played(path, None), Played(path, demand, limited(8.5, 16.5, demand))
+    assert some.slots == every.slots, "the last picture stands for those that are left out"
+    assert some.pictures == every.pictures
+    assert set(within(some.frames, 10, 17.5)) == {(START_S + at_s) * NS_PER_S for at_s in (10, 12, 14, 16)}
+    for begin_s, end_s in ((0, 8.4), (10, 10.1), (12, 12.1), (14, 14.1), (16, 16.1), (18, 23.5)):
+        shown = within(every.frames, begin_s, end_s)
+        assert within(some.frames, begin_s, end_s) == shown
+        assert all(np.array_equal(some.frames[t], every.frames[t]) for t in shown)
+    left_out = some.metrics.registry.get_sample_value("edge_drops_total", {"source": "cam", "place": "limited"})
+    assert left_out == sum(item.count for item in some.items if isinstance(item, SkippedPictures))
+
+
+def test_a_camera_that_lags_goes_on_with_its_next_key_picture_until_it_has_caught_up() -> None:
+    demand, metrics, decoded = PictureDemand(), Metrics(), list[int]()
+    normaliser = MediaNormaliser("cam", GEOMETRY, VirtualClock(), metrics)
+
+    def decode(packet: Packet | None) -> list[Packet]:
+        decoded.extend([] if packet is None else [packet.number])
+        return []  # nothing that a picture could be made of
+
+    parts: Any = (decode, lambda frame: iter([frame]), lambda _frame: 0)
+    decoder = OnDemandDecoder("cam", GEOMETRY, demand, normaliser, metrics, *parts)
+    decoder.open()
+    lag, states = CaptureLag(demand), list[DecodeState]()
+    for k in range(300):
+        arrival_ns = START_S * NS_PER_S + k * NS_PER_S // 15
+        is_late = 50 <= k < 135
+        lag.note(3 * NS_PER_S // 2 if is_late else 0, arrival_ns)
+        assert demand.lag_ns == (3 * NS_PER_S // 2 if is_late else 0)
+        list(decoder.add(KeptPacket(Packet(k, k % 30 == 0, 100), arrival_ns, arrival_ns)))
+        states.append(demand.status.state)
+    assert [k for k in range(300) if states[k] is DecodeState.LIMITED] == list(range(65, 150))
+    assert sorted(set(decoded)) == [*range(65), 90, 120, *range(150, 300)]
+
+
+def test_a_key_picture_beside_the_models_grid_is_shown_all_the_same(tmp_path: Path) -> None:
+    """The picture that the grid chooses is not decoded; the key picture before it shows what is new."""
+    demand = PictureDemand()
+    demand.is_limited = True
+    path = made(tmp_path / "moves.mp4", 24, passes(0, 24), key_every=28)
+    every, some = Played(path, None), Played(path, demand)
+    assert some.slots == every.slots
+    keys = [START_S * NS_PER_S + round(k * 28 * NS_PER_S / 15) for k in range(12)]
+    shown = [[t for t in some.frames if 500 * (t - key) > -NS_PER_S and 3 * (t - key) < NS_PER_S] for key in keys]
+    assert all(len(pts) == 1 for pts in shown)
+    assert sum(np.array_equal(some.frames[t], every.frames[t]) for (t,) in shown) < len(keys)
+
+
+def test_what_is_left_out_is_told_of_soon(tmp_path: Path) -> None:
+    """Windows do not wait for the next key picture."""
+    demand = PictureDemand()
+    demand.is_limited = True
+    played = Played(made(tmp_path / "moves.mp4", 16, passes(0, 16)), demand)
+    told = [item for item in played.items if isinstance(item, SkippedPictures) and item.count]
+    assert len(told) > 40
+    assert max(item.count for item in told) <= 5
+
+
+def test_limited_it_falls_quiet_and_wakes_without_catching_up(tmp_path: Path) -> None:
+    demand = PictureDemand()
+    demand.is_limited = True
+    states: list[DecodeState] = []
+    path = made(tmp_path / "passes.mp4", 30, passes(14.5, 17.5))
+    every, some = Played(path, None), Played(path, demand, lambda _item: states.append(demand.status.state))
+    order = [state for k, state in enumerate(states) if not k or states[k - 1] is not state]
+    assert order[:4] == [DecodeState.LIMITED, DecodeState.QUIET, DecodeState.LIMITED, DecodeState.QUIET]
+    assert DecodeState.AWAKE not in order
+    assert some.slots == every.slots
+    assert len(some.frames) <= 16
+    assert not some.late
+
+
+def test_limited_a_request_decodes_nothing_more(tmp_path: Path) -> None:
+    demand = PictureDemand()
+    demand.is_limited = True
+    demand.want(WakeReason.EVENT, 1 << 62)
+    played = Played(made(tmp_path / "still.mp4", 24), demand)
+    assert len(played.frames) <= 13
+    assert demand.hold_ns(0) == PictureDemand.LIMITED_HOLD_NS
+
+
+def test_limited_where_all_are_key_pictures_one_a_second_is_decoded(tmp_path: Path) -> None:
+    demand = PictureDemand()
+    demand.is_limited = True
+    path = encode(tmp_path / "all.mkv", 20, passes(0, 20), "mjpeg", {}, "yuvj420p")
+    every, some = Played(path, None), Played(path, demand)
+    assert some.slots == every.slots
+    assert 18 <= len(some.frames) <= 23
+
+
+def test_rare_key_pictures_limit_nothing_while_packets_come_in_time(tmp_path: Path) -> None:
+    demand = PictureDemand()
+    options = {"g": "60", "bf": "0", "preset": "ultrafast"}
+    path = encode(tmp_path / "rare.mkv", 20, passes(0, 20), "libx264", options)
+    every, some = Played(path, None), Played(path, demand, limited(10, 20, demand))
+    assert some.frames.keys() == every.frames.keys()
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_limited_with_broken_packets_it_goes_on(tmp_path: Path, keys: bool) -> None:
+    demand = PictureDemand()
+    demand.is_limited = True
+    path = spoiled(
+        made(tmp_path / "good.mkv", 24, passes(0, 24)), 9.9, 12.1, lambda data: data[:5] + bytes(64), keys=keys
+    )
+    played = Played(path, demand)
+    assert not any(isinstance(item, Gap) for item in played.items)
+    assert within(played.frames, 13.9, 20)
+    assert len(within(played.slots, 8, 20)) == 48
+
+
+def test_no_longer_limited_where_no_key_picture_comes_it_decodes_what_there_is(tmp_path: Path) -> None:
+    demand = PictureDemand()
+    path = spoiled(made(tmp_path / "good.mkv", 30, passes(0, 30)), 11.9, 20.1, lambda _data: None, keys=True)
+    states: list[DecodeState] = []
+
+    def note(item: MediaItem) -> None:
+        limited(8.5, 11.0, demand)(item)
+        states.append(demand.status.state)
+
+    played = Played(path, demand, note)
+    assert DecodeState.LIMITED in states
+    assert states[-1] is not DecodeState.LIMITED
+    assert len(within(played.frames, 22, 28)) == 24
+
+
+def test_a_clock_that_jumps_while_limited_begins_an_epoch(tmp_path: Path) -> None:
+    demand = PictureDemand()
+    demand.is_limited = True
+    times = [k / 15 + (7.0 if k >= 170 else 0.0) for k in range(330)]
+    path = made(tmp_path / "jump.mp4", 30, passes(0, 30), times=times, rate=None)
+    played = Played(path, demand)
+    assert sum(isinstance(item, Gap) for item in played.items) == 1
+    assert within(played.frames, 20, 26)
 
 
 def test_the_same_recording_gives_the_same_items(tmp_path: Path) -> None:

@@ -216,6 +216,19 @@ def test_a_few_sources_open_at_a_time() -> None:
     assert not slots.try_acquire("d")
 
 
+def test_of_many_sources_one_opens_every_so_often() -> None:
+    clock, cancel = VirtualClock(), threading.Event()
+    slots, opened = OpeningSlots(clock, 4, spacing_s=0.5), list[float]()
+    for source in range(12):
+        assert slots.acquire(source, cancel)
+        opened.append(clock.mono_ns() / NS_PER_S)
+        slots.release(source)
+    assert opened[:4] == [0.0] * 4
+    assert opened[4:] == pytest.approx([0.5 * k for k in range(1, 9)], abs=OpeningSlots.POLL_S)
+    clock.advance(60 * NS_PER_S)
+    assert all(slots.try_acquire(source) for source in range(4)), "a few that come later need not wait"
+
+
 def test_hosts_that_do_not_answer_keep_the_others_out_for_a_moment_only() -> None:
     clock, cancel = VirtualClock(), threading.Event()
     slots = OpeningSlots(clock, 2)

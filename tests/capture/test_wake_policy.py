@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.capture.wake_policy import PacketSizes, PictureReference, WakePolicy
-from edge.demand import PictureDemand, WakeReason
+from edge.demand import DecodeState, DecodeStatus, PictureDemand, WakeReason
 from edge.signal_change import SoundOnset
 from edge.types import NS_PER_S
 
@@ -147,6 +147,19 @@ def test_the_longest_demand_counts() -> None:
     assert demand.wanted(25) is WakeReason.EVENT
     assert demand.wanted(30) is None
     assert demand.latest() == (WakeReason.EVENT, 30)
+
+
+def test_windows_wait_for_what_is_held_back_and_for_what_lies_unread() -> None:
+    demand = PictureDemand()
+    assert demand.hold_ns(9 * NS_PER_S) == 0
+    demand.unread_since_ns = 7 * NS_PER_S
+    assert demand.hold_ns(9 * NS_PER_S) == 2 * NS_PER_S
+    demand.lag_ns = NS_PER_S
+    assert demand.hold_ns(9 * NS_PER_S) == 3 * NS_PER_S
+    demand.status = DecodeStatus(DecodeState.QUIET, WakeReason.START)
+    assert demand.hold_ns(9 * NS_PER_S) == 3 * NS_PER_S + PictureDemand.HOLD_NS
+    demand.unread_since_ns, demand.lag_ns = None, 0
+    assert demand.hold_ns(9 * NS_PER_S) == PictureDemand.HOLD_NS
 
 
 def test_every_reason_has_a_sentence() -> None:

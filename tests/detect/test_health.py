@@ -6,6 +6,7 @@ from dataclasses import replace
 from detect_parts import GOOD_AUDIO, GOOD_VIDEO, facts
 
 from edge.config.models import HealthConfig
+from edge.demand import DecodeState, DecodeStatus, WakeReason
 from edge.detect.health import CameraHealthMonitor, HealthStep
 from edge.status import AWAITS_TURN, CameraStatus, SourceState
 from edge.types import NS_PER_S, Phase
@@ -94,6 +95,14 @@ def test_sound_alone_has_a_signal_too() -> None:
 def test_drift_has_its_own_hysteresis() -> None:
     script = [facts(n, replace(GOOD_VIDEO, drift_ppm=ppm)) for n, ppm in enumerate([299, -301, 260, 239, 260])]
     assert play(script) == [(1, "clock_drift", "begin"), (3, "clock_drift", "end")]
+
+
+def test_a_camera_whose_pictures_are_limited_is_overloaded_at_the_usual_hop_too() -> None:
+    status = DecodeStatus(DecodeState.LIMITED, WakeReason.PICTURE)
+    busy = [replace(facts(t), hop_s=0.5, is_thinned=True, decode=status) for t in range(30)]
+    step = first(*busy)
+    assert (step.label, step.phase) == ("overload", Phase.BEGIN)
+    assert "every 0.5 s, and at key pictures only" in step.text
 
 
 def test_the_end_of_a_recording_is_no_trouble() -> None:
