@@ -54,6 +54,17 @@ def test_a_camera_in_doubt_is_encoded_although_nothing_changes(folder: ModelFold
     assert (toy.count("encoded", "yard", "vision"), toy.count("encoded", "other", "vision")) == (2, 1)
 
 
+def test_the_very_pictures_that_were_encoded_are_not_encoded_again_even_in_doubt(folder: ModelFolder) -> None:
+    toy, plain = Toy(folder), Toy(folder, limits=None)
+    for hop, numbers in enumerate([(1, 1), (1, 1), (1, 2), (1, 2), (2, 2), (2, 2)]):
+        gated, full = toy.show(hop, numbers, yard=255), plain.show(hop, numbers, yard=255)
+        assert gated["yard"].values == pytest.approx(full["yard"].values, abs=1e-6)
+    assert toy.count("encoded", "yard", "vision") == 3
+    toy.model.reset("yard")
+    toy.show(6, (2, 2), yard=255)
+    assert toy.count("encoded", "yard", "vision") == 4
+
+
 def test_doubt_reaches_halfway_from_the_thresholds_to_certainty(folder: ModelFolder) -> None:
     low, high = uncertainty_bounds(folder.manifest, 0.5)["video"]
     assert 1 / (1 + np.exp(-low)) == pytest.approx([0.2] * 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from toy_model import window
@@ -79,13 +79,14 @@ class Toy:
         runtime = PartsRuntime(folder, self.see, self.hear, self.fuse, 3)
         self.model = Model(folder, runtime, self.metrics, limits, workers=workers)
 
-    def show(self, seq: int, **levels: int) -> dict[str, Scores]:
-        """Cameras by name, each with a picture of one grey level, in rows that change from hop to hop."""
+    def show(self, seq: int, pictures: tuple[int, ...] = (), **levels: int) -> dict[str, Scores]:
+        """Cameras by name, each with a picture of one grey level, in rows that change from hop to hop; ``pictures``
+        numbers them."""
         rows = [(seq + i) % 3 for i in range(len(levels))]
         windows = []
         for row, (camera, level) in zip(rows, levels.items(), strict=True):
             self.model.batch.frames[row] = level
-            windows.append(window(camera, seq=seq, row=row))
+            windows.append(replace(window(camera, seq=seq, row=row), pictures=pictures))
         return {scores.camera: scores for scores in self.model.score(windows).scores}
 
     def count(self, how: str, camera: str, part: str) -> float:

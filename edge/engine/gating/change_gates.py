@@ -36,8 +36,8 @@ class Comparison(Enum):
 class _PictureReference:
     """The pair that was last encoded: ``blocks`` u8[F,h,w,3], and what was true of it.
 
-    ``newest`` is the pair shown last, of ``pictures``, ``before`` u8[h,w,3] the newer picture of the one before it.
-    It is old ``max_hops`` after ``seq``.
+    ``newest`` is the pair shown last, of ``pictures``, ``before`` u8[h,w,3] the newer picture of the one before it;
+    ``encoded`` are those of which ``blocks`` are the means. It is old ``max_hops`` after ``seq``.
     """
 
     blocks: U8
@@ -50,6 +50,7 @@ class _PictureReference:
     moved: int
     max_hops: int
     pictures: tuple[int, ...] = ()
+    encoded: tuple[int, ...] = ()
 
 
 class PictureGate:
@@ -90,12 +91,19 @@ class PictureGate:
             return Comparison.DIFFERENT
         return Comparison.EXPIRED if age >= most else Comparison.SAME
 
+    def holds_encoded(self, window: Window) -> bool:
+        """Whether the window holds the very pictures that were last encoded: the answer would be the same."""
+        last = self._cameras.get(window.camera)
+        if last is None or not window.pictures or window.pictures != last.encoded:
+            return False
+        return last.epoch == window.media_end.epoch and last.ok == window.video_ok
+
     def set_reference(self, window: Window) -> None:
         """What the camera last showed is what later pictures are compared with."""
         last = self._cameras[window.camera]
         np.copyto(last.blocks, last.newest)
         last.ok, last.seq, last.epoch = window.video_ok, window.seq, window.media_end.epoch
-        last.max_hops = self._max_hops
+        last.max_hops, last.encoded = self._max_hops, window.pictures
 
     def confirm(self, window: Window) -> None:
         """The reference still holds at ``window``; the next time it is old after twice as long."""
