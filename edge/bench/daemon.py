@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edge.bench.capacity import DECODING, ENGINE
 from edge.bench.machine import MachineLoad, ProcessorTimes, machine_load
-from edge.bench.processes import MeasuredProgram, ProcessUsage, free_mb, free_port, module_command, pause
+from edge.bench.processes import MeasuredProgram, ProcessUsage, free_mb, free_port, module_command, now_s, pause
 from edge.bench.stopwatch import time_by_stage
 from edge.errors import InputError, RuntimeUnavailable
 
@@ -61,6 +61,7 @@ WINDOWS, DROPS, ENCODED = "edge_windows_total", "edge_drops_total", "edge_encode
 LEFT_OUT, SOURCE_UP = "edge_windows_left_out_total", "edge_source_up"
 LATENCIES = ("end_to_end_s", "added_s", "infer_s", "wait_s", "queue_s")
 SourceSpec = dict[str, Any]
+CONNECT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,12 @@ class MeasuredDaemon:
             before = self.read()
             pause(seconds)
             return self.measurement([before, self.read()], ready_cpu_s, is_recording=True)
+
+    def wait_connected(self) -> None:
+        """Wait until every source delivers, at most `CONNECT_S`: many cameras connect one after another."""
+        until_s = now_s() + CONNECT_S
+        while self.read().scrape.total(SOURCE_UP) < self._cameras and now_s() < until_s:
+            pause(1.0)
 
     def read(self) -> DaemonReading:
         """Read the running daemon; the reading has the latencies observed since the one before."""

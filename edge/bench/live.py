@@ -21,7 +21,7 @@ SLICE_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class LiveTimes:
-    """Seconds from READY to the look, and of the look."""
+    """Seconds from when all cameras deliver to the look, and of the look."""
 
     warm_s: float = 20.0
     look_s: float = 40.0
@@ -57,6 +57,7 @@ def measure_live(daemon: MeasuredDaemon, times: LiveTimes) -> DaemonMeasurement:
     with daemon.program as program:
         program.wait_ready()
         ready_cpu_s = program.usage().cpu_s
+        daemon.wait_connected()
         pause(times.warm_s)
         readings, left_s, doubled = [daemon.read()], times.look_s, False
         while left_s > 0:

@@ -54,6 +54,7 @@ def overload(
         daemon = setup.daemon(stay.cameras(n) + leave.cameras(n), evidence=None)
         with daemon.program as program:
             program.wait_ready()
+            daemon.wait_connected()
             pause(times.warm_s)
             first = daemon.read()
             pause(times.look_s)
