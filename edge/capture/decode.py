@@ -128,7 +128,7 @@ class ContainerDecoder:
         if self._feed is not None:
             self._feed.push(packet, normaliser.arrival_ns, self._shift_ns)
         if self._lag.discards:
-            yield from self._discard()
+            yield from self._discard(packet)
         elif packet.stream is not self._video:
             yield from self._sound(packet)
         elif self._on_demand is None:
@@ -158,11 +158,12 @@ class ContainerDecoder:
             if self._demand.lags or self._on_demand.is_sparing:
                 normaliser.arrival_ns = arrival_ns
 
-    def _discard(self) -> Iterator[MediaItem]:
+    def _discard(self, packet: Any) -> Iterator[MediaItem]:
         """Leave out a packet of a backlog that the box does not get through: what is newest counts."""
         assert self._on_demand is not None
         yield from self._decode_deferred()
-        yield from self._on_demand.pause()
+        if packet.stream is self._video and packet.pts is not None:
+            yield from self._on_demand.pass_by(packet, self._packet_ns(packet, packet.pts) + self._shift_ns)
         self._normaliser.drop("late")
 
     @property
@@ -197,6 +198,7 @@ class ContainerDecoder:
         has_rested = self._bursts.go_on()
         self._demand.unread_since_ns = None
         if has_rested:
+            self._lag.note_rest(self._read_ns)
             yield from on_demand.look(self._clock.mono_ns())
 
     def _pictures_on_demand(self, on_demand: OnDemandDecoder, packet: Any) -> Iterator[MediaItem]:

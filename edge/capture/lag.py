@@ -29,6 +29,11 @@ class CaptureLag:
         self.discards = False
         """Whether packets are to be left out undecoded."""
 
+    def note_rest(self, since_ns: int) -> None:
+        """Packets were left unread since then: what is late after it lags for as long."""
+        if self._since_ns is None:
+            self._since_ns = since_ns
+
     def note(self, late_ns: int, now_ns: int) -> None:
         """Note a packet that is read at ``now_ns``, ``late_ns`` later than the promptest ones."""
         if late_ns < _LATE_NS:

@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.capture.normaliser import MediaNormaliser
-from edge.capture.wake_policy import (
-    DEFAULT_WAKE_LIMITS,
-    PacketSizes,
-    PictureReference,
-    WakeLimits,
-    WakePolicy,
-)
+from edge.capture.wake_policy import DEFAULT_WAKE_LIMITS, PacketSizes, PictureReference, WakeLimits, WakePolicy
 from edge.demand import DecodeState, PictureDemand, WakeReason
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
@@ -174,8 +168,10 @@ class OnDemandDecoder:
             self._policy.restart(WakeReason.BREAK)
             self._publish()
 
-    def pause(self) -> Iterator[MediaItem]:
-        """Packets are left out: tell of what is kept, and go on with the next key picture."""
+    def pass_by(self, packet: Any, pts_ns: int) -> Iterator[MediaItem]:
+        """A packet with a picture is left out: tell of what is kept, and go on with the next key picture."""
+        self._policy.add_packet(pts_ns, is_key=bool(packet.is_keyframe))
+        self._last_ns = pts_ns
         if self._policy.state is DecodeState.LIMITED and self._awaits_key:
             return
         if self._policy.state is DecodeState.AWAKE:
@@ -290,14 +286,14 @@ class OnDemandDecoder:
 
     def _add_limited(self, kept: KeptPacket, *, is_key: bool) -> Iterator[MediaItem]:
         """A packet while limited. That ends with a key picture, or where one is overdue: others cannot be decoded."""
-        if not self._must_limit and (is_key or self._policy.is_overdue(kept.pts_ns)):
+        if is_key and self._may_sleep(kept.arrival_ns):
+            yield from self._leave_out(self._kept)
+            yield from self._fall_quiet(kept)
+        elif not self._must_limit and (is_key or self._policy.is_overdue(kept.pts_ns)):
             yield from self._leave_out(self._kept)
             self._policy.state, self._limited_ns = DecodeState.AWAKE, None
             self._publish()
             yield from self._decode_now(kept)
-        elif is_key and self._may_sleep(kept.arrival_ns):
-            yield from self._leave_out(self._kept)
-            yield from self._fall_quiet(kept)
         elif is_key and self._is_next_limited(kept.pts_ns):
             yield from self._leave_out(self._kept)
             yield from self._add_limited_key(kept)

@@ -42,6 +42,18 @@ def test_a_backlog_is_left_out_until_the_newest_media_is_reached() -> None:
     assert [left_out for _, left_out in found] == [False] * 20 + [True] * 14 + [False]
 
 
+def test_after_a_long_wait_for_its_turn_a_camera_lags_at_once() -> None:
+    demand = PictureDemand()
+    lag = CaptureLag(demand)
+    lag.note(0, START_MS * NS_PER_MS)
+    lag.note_rest(START_MS * NS_PER_MS)
+    lag.note(4 * NS_PER_S, (START_MS + 4_500) * NS_PER_MS)
+    assert (demand.lags, lag.discards) == (True, True)
+    lag.note_rest((START_MS + 4_510) * NS_PER_MS)
+    lag.note(200 * NS_PER_MS, (START_MS + 5_000) * NS_PER_MS)
+    assert (demand.lags, lag.discards) == (False, False)
+
+
 def test_a_new_connection_begins_without_a_lag() -> None:
     demand = PictureDemand()
     lag = CaptureLag(demand)
