@@ -198,8 +198,9 @@ class ContainerDecoder:
         has_rested = self._bursts.go_on()
         self._demand.unread_since_ns = None
         if has_rested:
-            self._lag.note_rest(self._read_ns)
-            yield from on_demand.look(self._clock.mono_ns())
+            now_ns = self._clock.mono_ns()
+            self._lag.note_rest(now_ns - self._read_ns)
+            yield from on_demand.look(now_ns)
 
     def _pictures_on_demand(self, on_demand: OnDemandDecoder, packet: Any) -> Iterator[MediaItem]:
         if not packet.size or packet.pts is None:  # the end, or a packet without time

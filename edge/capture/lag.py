@@ -25,21 +25,22 @@ class CaptureLag:
     def restart(self) -> None:
         """Begin a connection."""
         self._since_ns: int | None = None
+        self._rested_ns = 0
         self._demand.lags, self._demand.lag_ns = False, 0
         self.discards = False
         """Whether packets are to be left out undecoded."""
 
-    def note_rest(self, since_ns: int) -> None:
-        """Packets were left unread since then: what is late after it lags for as long."""
-        if self._since_ns is None:
-            self._since_ns = since_ns
+    def note_rest(self, rested_ns: int) -> None:
+        """Packets were left unread for so long: what is late after it has lagged for as long."""
+        self._rested_ns = rested_ns
 
     def note(self, late_ns: int, now_ns: int) -> None:
         """Note a packet that is read at ``now_ns``, ``late_ns`` later than the promptest ones."""
         if late_ns < _LATE_NS:
             self._since_ns = None
         elif self._since_ns is None:
-            self._since_ns = now_ns
+            self._since_ns = now_ns - self._rested_ns
+        self._rested_ns = 0
         lags = self._since_ns is not None and now_ns - self._since_ns >= _LASTS_NS
         self._demand.lags, self._demand.lag_ns = lags, late_ns if late_ns >= _LATE_NS else 0
         self.discards = late_ns >= _CAUGHT_UP_NS if self.discards else lags and late_ns >= _BACKLOG_NS

@@ -46,12 +46,21 @@ def test_after_a_long_wait_for_its_turn_a_camera_lags_at_once() -> None:
     demand = PictureDemand()
     lag = CaptureLag(demand)
     lag.note(0, START_MS * NS_PER_MS)
-    lag.note_rest(START_MS * NS_PER_MS)
+    lag.note_rest(4_500 * NS_PER_MS)
     lag.note(4 * NS_PER_S, (START_MS + 4_500) * NS_PER_MS)
     assert (demand.lags, lag.discards) == (True, True)
-    lag.note_rest((START_MS + 4_510) * NS_PER_MS)
+    lag.note_rest(490 * NS_PER_MS)
     lag.note(200 * NS_PER_MS, (START_MS + 5_000) * NS_PER_MS)
     assert (demand.lags, lag.discards) == (False, False)
+
+
+def test_a_stall_of_the_network_after_a_rest_is_no_lag() -> None:
+    demand = PictureDemand()
+    lag = CaptureLag(demand)
+    lag.note_rest(400 * NS_PER_MS)
+    for k in range(10):
+        lag.note((5_000 - 400 * k) * NS_PER_MS, (START_MS + 6_000 + 10 * k) * NS_PER_MS)
+        assert (demand.lags, lag.discards) == (False, False)
 
 
 def test_a_new_connection_begins_without_a_lag() -> None:
