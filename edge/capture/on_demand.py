@@ -69,7 +69,7 @@ class OnDemandDecoder:
         self._publish()
 
     @property
-    def is_quiet(self) -> bool:
+    def _is_quiet(self) -> bool:
         """Whether packets are kept and not decoded."""
         return self._policy.state is DecodeState.QUIET
 
@@ -104,7 +104,7 @@ class OnDemandDecoder:
             if self._last_ns is not None and self._normaliser.is_break(kept.pts_ns - self._last_ns):
                 yield from self._leave_out(self._kept)
             yield from self._add_limited(kept, is_key=is_key)
-        elif self.is_quiet:
+        elif self._is_quiet:
             self._demand.settle()
             reason = self._demand.wanted(kept.arrival_ns) or (WakeReason.PACKET_SIZE if has_jumped else None)
             yield from self._add_quiet(kept, reason, is_key=is_key)
@@ -133,7 +133,7 @@ class OnDemandDecoder:
 
     def look(self, now_ns: int) -> Iterator[MediaItem]:
         """Whether somebody asked for pictures meanwhile; what that wakes."""
-        reason = self._demand.wanted(now_ns) if self.is_quiet else None
+        reason = self._demand.wanted(now_ns) if self._is_quiet else None
         if reason is not None:
             self._policy.keep_awake(reason, now_ns)
             yield from self.wake(reason)
@@ -141,7 +141,7 @@ class OnDemandDecoder:
     def wake(self, reason: WakeReason) -> Iterator[MediaItem]:
         """Decode what is kept, after the fact, and everything from now on; nothing when the camera is awake. While the
         box is behind, what is kept is left out."""
-        if not self.is_quiet:
+        if not self._is_quiet:
             return
         self._wakes[reason].inc()
         self._policy.reason = reason

@@ -54,9 +54,8 @@ JOIN_DESCRIBER_S = 1.0
 DRAIN_S = 3.0
 STATUS_EVERY_NS = 2 * NS_PER_S
 STUCK_NS = 10 * NS_PER_S  # without a turn of the engine thread for this long, the watchdog is not notified
-SWITCH_S = (
-    0.0001  # a thread waits this long for the interpreter: the longer, the more capture and engine starve each other
-)
+SWITCH_S = 0.0001
+"""A thread waits this long for the interpreter: the longer, the more capture and engine starve each other."""
 EXIT_OK, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 130
 
 

@@ -37,7 +37,7 @@ FEW_CAMERAS = 8
 FEW_BURST_NS, MANY_BURST_NS = 300 * NS_PER_MS, 400 * NS_PER_MS
 OPENING_PER_CORE = 4
 """Sources that connect at a time, for each core."""
-OPENED_PER_CORE_S = 1.0
+OPENED_PER_CORE_HZ = 1.0
 """Of many sources, how many begin to connect in a second, for each core."""
 
 
@@ -51,7 +51,7 @@ class NodeInputs:
             _log.warning("%s", loaded.fault(key, message))
         self._wake: Callable[[], None] = lambda: None
         self._supervisors: dict[str, SourceSupervisor] = {}
-        self._slots = OpeningSlots(clock, OPENING_PER_CORE * core_count(), 1 / (OPENED_PER_CORE_S * core_count()))
+        self._slots = OpeningSlots(clock, OPENING_PER_CORE * core_count(), 1 / (OPENED_PER_CORE_HZ * core_count()))
         self._microphones = {name: MicrophoneBuffer(name, geometry, config.health) for name in config.microphones}
         self._microphone_rings = {name: self._packet_ring(own_axis=True) for name in config.microphones}
         for name, microphone in config.microphones.items():
