@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -310,20 +311,22 @@ def test_damaged_packets_are_an_error_that_says_so(writer: ClipWriter, plain: Pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 20 kB."""
+    """No file may grow beyond 20 kB, nor may the one that pytest reports to: ends before the test does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("full_disk")
 @pytest.mark.parametrize("wish", [ClipRequest(media(10), media(20)), ClipRequest(media(10), media(12), masks=(MASK,))])
 def test_a_full_disk_is_told_and_leaves_nothing(writer: ClipWriter, tmp_path: Path, wish: ClipRequest) -> None:
-    with pytest.raises(SinkError, match="make room"):
-        writer.write(cut_of(YARD, 10, 20), tmp_path, wish)
+    packets = cut_of(YARD, 10, 20)
+    with full_disk(), pytest.raises(SinkError, match="make room"):
+        writer.write(packets, tmp_path, wish)
     assert not list(tmp_path.iterdir())
 
 
