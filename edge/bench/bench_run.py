@@ -24,7 +24,7 @@ from edge.bench.daemon import (
     recording_source,
 )
 from edge.bench.live import LiveScene, LiveTimes, SceneCapacity, find_capacity, measure_live
-from edge.bench.processes import free_mb, module_command, now_s, pause
+from edge.bench.processes import free_mb, module_command, now_s, pause, program_environment
 from edge.engine import runtime_choice
 from edge.engine.manifest import DEFAULT_MODEL, find_folder, load_folder
 from edge.errors import RuntimeUnavailable
@@ -252,7 +252,9 @@ def run_child(name: str, *arguments: str) -> Any:
 
 def run_command(command: list[str], folder: Path | None = None) -> str:
     """Run to the end; its standard output. RuntimeUnavailable with the end of its log when it fails."""
-    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        command, check=False, cwd=folder, env=program_environment(), capture_output=True, text=True
+    )
     if done.returncode:
         raise RuntimeUnavailable(f"{' '.join(command[1:4])} failed ({done.returncode}):\n{done.stderr[-2000:]}")
     return done.stdout

@@ -75,7 +75,7 @@ class MeasuredProgram:
             stdout=subprocess.PIPE,
             stderr=self._out,
             cwd=self._folder,
-            env={**os.environ, **self._env, "NOTIFY_SOCKET": path},
+            env={**program_environment(), **self._env, "NOTIFY_SOCKET": path},
         )
         return self
 
@@ -133,6 +133,12 @@ class MeasuredProgram:
 def module_command(name: str, *arguments: str) -> list[str]:
     """The command that runs a module of this program."""
     return [sys.executable, "-m", name, *arguments]
+
+
+def program_environment() -> dict[str, str]:
+    """This process's environment, but with compiled modules kept, as an installed program's are: where Python is told
+    to write none, compiling takes a third of a start."""
+    return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def process_usage(pid: int) -> ProcessUsage:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.bench.processes import free_mb, free_port, process_usage
+from edge.bench.processes import free_mb, free_port, process_usage, program_environment
 from edge.errors import RuntimeUnavailable
 
 pytest.importorskip("psutil")
@@ -28,6 +28,14 @@ def test_a_tree_of_processes_is_measured_together() -> None:
         parent.communicate(b"\n")
     with pytest.raises(RuntimeUnavailable, match="cannot be measured"):
         process_usage(parent.pid)
+
+
+def test_measured_programs_keep_their_compiled_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("OTHER", "kept")
+    found = program_environment()
+    assert "PYTHONDONTWRITEBYTECODE" not in found
+    assert found["OTHER"] == "kept"
 
 
 def test_free_memory_is_megabytes() -> None:
