@@ -102,10 +102,11 @@ class RtspCamera:
     def _av_open(self, hwaccel: Any) -> Any:
         import av
 
+        timeout_us = str(round(self._config.read_timeout_s * 1e6))
         return av.open(
             self._config.url.get_secret_value(),
-            options={"rtsp_transport": self._config.transport, **_OPTIONS},
-            timeout=(self._config.open_timeout_s, self._config.read_timeout_s),
+            options={"rtsp_transport": self._config.transport, "timeout": timeout_us, **_OPTIONS},
+            timeout=(self._config.open_timeout_s, None),  # PyAV's own for reading takes the lock several times a packet
             metadata_errors="replace",
             hwaccel=hwaccel,
         )
