@@ -102,6 +102,8 @@ class PictureDemand:
         """Whether the capture lags, because the box does not get on."""
         self.lag_ns = 0
         """How much later than they came packets are read now, where that is more than a moment."""
+        self.left_out_ns: int | None = None
+        """Arrival of the newest packet that was left out undecoded, because the box does not get on."""
         self.unread_since_ns: int | None = None
         """Since when packets are left unread for a while; None while they are read."""
         self.packet_ns: int | None = None

@@ -14,7 +14,7 @@ from edge.buffer.microphone import MicrophoneBuffer, MicrophoneListener
 from edge.buffer.rings import RingPicture
 from edge.buffer.stream_health import CameraMeters
 from edge.buffer.timeline import OVERDUE_NS, QUIET_OVERDUE_NS, DueWindow
-from edge.buffer.window_schedule import WindowSchedule
+from edge.buffer.window_schedule import IncompleteWindows, WindowSchedule
 from edge.clock import Clock
 from edge.config.models import HealthConfig, WindowsConfig
 from edge.demand import DecodeState, PictureDemand, WakeReason
@@ -102,6 +102,7 @@ class CameraBuffer:
             *(name, geometry, self.media.frames, self.media.sound, self.schedule.timeline, self._lock),
             *(self._can_take, wake),
         )
+        self._lacks = IncompleteWindows(geometry)
         self._has_news = True
         self._attach_microphone(microphone)
 
@@ -172,7 +173,9 @@ class CameraBuffer:
                 skipped, left_out = self.schedule.timeline.commit(due)
                 self._count_drop("engine", skipped)
                 self._left_out.inc(left_out)
-                is_hole = window.coverage < self._min_coverage
+                is_hole = window.coverage < self._min_coverage or self._lacks.is_left_out(
+                    window, self.schedule.timeline.expected, self.demand.left_out_ns
+                )
                 self._count_drop("coverage", int(is_hole))
             self._backpressure.notify_room()
             if not is_hole:
@@ -327,7 +330,8 @@ class CameraBuffer:
         with self._lock:
             self._follow_hold(now_ns)
             due = self.schedule.next_due(now_ns, heard_ns, newest=False)
-            overdue_ns = OVERDUE_NS if self.demand.is_awake else QUIET_OVERDUE_NS
+            longer_ns = (self.schedule.stride - 1) * self._geometry.hop_ns
+            overdue_ns = OVERDUE_NS if self.demand.is_awake else QUIET_OVERDUE_NS + longer_ns
             overdue_ns += self.demand.behind_ns(now_ns)
             if newest and due is not None and now_ns - self.media.ready_ns(due) > overdue_ns:
                 due = self.schedule.next_due(now_ns, heard_ns, newest=True)

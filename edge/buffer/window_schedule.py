@@ -1,17 +1,18 @@
-"""When one camera's windows are due: its streams' clocks and epochs, its hop, and the announced epochs.
+"""When one camera's windows are due: its streams' clocks and epochs, its hop, the announced epochs, and which lack too
+much to be scored.
 
 Not thread-safe; the owner holds its lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from edge.buffer.timeline import DueWindow, FrameIntervalTracker, Timeline
 from edge.config.models import WindowsConfig
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
-from edge.types import NS_PER_S, EpochStart, Stream, nanoseconds
+from edge.types import NS_PER_S, EpochStart, Stream, Window, nanoseconds
 
 _UNRELATED_NS = NS_PER_S // 2
 
@@ -140,3 +141,28 @@ class WindowSchedule:
         if abs(apart_ns) > _UNRELATED_NS:
             self._gaps.labels(self.name, "unrelated").inc()
             self.begin_epoch(self._audio_shift_ns + apart_ns, Stream.VIDEO)
+
+
+class IncompleteWindows:
+    """Which windows are not scored because they lack media that was left out by a box that is behind.
+
+    Such a window would be encoded anew because of what it lacks, and so would the next whole one, which makes the box
+    later still. Where none is whole, one is scored every `LEAST_OFTEN_S`, whatever it lacks.
+    """
+
+    LEAST_OFTEN_S = 10.0
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._length_ns = nanoseconds(max(geometry.audio.window_s, geometry.video.frames / geometry.video.fps))
+        self._scored_ns: int | None = None
+
+    def is_left_out(self, window: Window, expected: Collection[Stream], left_out_ns: int | None) -> bool:
+        """Whether ``window`` is not to be scored. Media that arrived up to ``left_out_ns`` may be missing."""
+        end_ns = window.t_end_ns
+        may_lack = left_out_ns is not None and end_ns - self._length_ns < left_out_ns
+        is_whole = all(window.video_ok) and (window.audio_ok >= 1.0 or Stream.AUDIO not in expected)
+        is_due = self._scored_ns is None or end_ns - self._scored_ns >= nanoseconds(self.LEAST_OFTEN_S)
+        if may_lack and not is_whole and not is_due:
+            return True
+        self._scored_ns = end_ns
+        return False

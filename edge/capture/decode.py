@@ -162,8 +162,15 @@ class ContainerDecoder:
         """Leave out a packet of a backlog that the box does not get through: what is newest counts."""
         assert self._on_demand is not None
         yield from self._decode_deferred()
-        if packet.stream is self._video and packet.pts is not None:
-            yield from self._on_demand.pass_by(packet, self._packet_ns(packet, packet.pts) + self._shift_ns)
+        if packet.pts is not None:
+            pts_ns = self._packet_ns(packet, packet.pts) + self._shift_ns
+            is_picture = packet.stream is self._video
+            if is_picture:
+                yield from self._on_demand.pass_by(packet, pts_ns)
+            length_ns = self._packet_ns(packet, packet.duration or 0) or self._normaliser.step_ns
+            stream = Stream.VIDEO if is_picture else Stream.AUDIO
+            yield from self._normaliser.pass_over(stream, pts_ns, length_ns)
+        self._demand.left_out_ns = self._normaliser.arrival_ns
         self._normaliser.drop("late")
 
     @property

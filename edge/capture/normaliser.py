@@ -86,6 +86,13 @@ class MediaNormaliser:
             self.arrival_ns = self.pace(pts_ns)
         return self.arrival_ns
 
+    def pass_over(self, stream: Stream, pts_ns: int, length_ns: int) -> Iterator[MediaItem]:
+        """Media that is left out undecoded: what follows it goes on in the same epoch, after a hole."""
+        if stream is Stream.AUDIO:
+            yield from self._resampled()
+            yield from self._resampler.flush(self.arrival_ns)
+        self._epochs.pass_over(stream, pts_ns, length_ns)
+
     def drop(self, place: str, count: int = 1) -> None:
         """Count what is lost."""
         self._metrics.drops.labels(self._name, place).inc(count)
@@ -292,6 +299,11 @@ class EpochTracker:
         self.step_ns = step_ns
         self._follow(stream, pts_ns, length_ns)
         return PtsContinuity.NEXT
+
+    def pass_over(self, stream: Stream, pts_ns: int, length_ns: int) -> None:
+        """Follow media that is left out; where its clock breaks, what comes after it shows so."""
+        if self.is_continuous(stream, pts_ns, length_ns) and pts_ns > self._last[stream]:
+            self._follow(stream, pts_ns, length_ns)
 
     def is_continuous(self, stream: Stream, pts_ns: int, length_ns: int) -> bool:
         """Whether `classify` would put it into the current epoch: neither the stream's first nor a jump."""

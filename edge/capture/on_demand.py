@@ -18,7 +18,7 @@ from edge.demand import DecodeState, PictureDemand, WakeReason
 from edge.engine.manifest import Geometry
 from edge.metrics import Metrics
 from edge.signal_change import SoundOnset
-from edge.types import NS_PER_S, U8, AudioChunk, Frame, MediaItem, nanoseconds
+from edge.types import NS_PER_S, U8, AudioChunk, Frame, MediaItem, Stream, nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,17 @@ class OnDemandDecoder:
     ) -> None:
         self._demand, self._normaliser = demand, normaliser
         self._decode, self._emit, self._pts_of, self._wake_limits = decode, emit, pts_of, limits
-        self._policy = WakePolicy(limits)
+        self._policy, self._sizes = WakePolicy(limits), PacketSizes(limits)
         self._reference = PictureReference(geometry.video.height, geometry.video.width)
-        self._sizes = PacketSizes(limits)
         self._onset = SoundOnset(geometry.audio.rate_hz, round(geometry.audio.rate_hz * geometry.hop_s))
         self._skipped = metrics.skipped_pictures.labels(name)
         self._wakes = {reason: metrics.wakes.labels(name, reason.value) for reason in WakeReason}
         self._awake = metrics.awake.labels(name)
         self._kept: list[KeptPacket] = []
-        self._kept_bytes = 0
-        self._keys = 0
-        self._changed_ns = 0
+        self._kept_bytes = self._keys = self._changed_ns = 0
         self._limited_ns: int | None = None
         self._last_ns: int | None = None
-        self._awaits_key = True
-        self._frame_ns = geometry.frame_ns
+        self._awaits_key, self._frame_ns = True, geometry.frame_ns
         self._publish()
 
     @property
@@ -76,7 +72,8 @@ class OnDemandDecoder:
     @property
     def is_sparing(self) -> bool:
         """Whether key pictures alone are decoded, for whatever reason."""
-        return self._policy.state in {DecodeState.QUIET, DecodeState.LIMITED}
+        state = self._policy.state
+        return state is DecodeState.QUIET or state is DecodeState.LIMITED
 
     @property
     def _must_limit(self) -> bool:
@@ -126,8 +123,8 @@ class OnDemandDecoder:
         return self._policy.may_sleep(now_ns)
 
     def add_sound(self, chunk: AudioChunk) -> Iterator[MediaItem]:
-        """Listen to a chunk of the source's own sound; what its onset wakes."""
-        if self._onset.rises(chunk.samples):
+        """Listen to a chunk of the source's own sound; what its onset wakes. Nothing does while packets lag."""
+        if not self._demand.lags and self._onset.rises(chunk.samples):
             self._policy.keep_awake(WakeReason.SOUND, chunk.arrival_ns)
             yield from self.wake(WakeReason.SOUND)
 
@@ -148,7 +145,9 @@ class OnDemandDecoder:
         if self._must_limit:
             self._policy.state = DecodeState.LIMITED
             self._publish()
-            yield from self._leave_out(self._kept[1:])
+            kept = self._kept[1:]
+            self._drop_kept()
+            yield from self._leave_out(kept)
             return
         self._policy.state = DecodeState.WAKING
         self._publish()
@@ -298,6 +297,8 @@ class OnDemandDecoder:
             yield from self._leave_out(self._kept)
             yield from self._add_limited_key(kept)
         elif self._awaits_key:
+            yield from self._normaliser.pass_over(Stream.VIDEO, kept.pts_ns, self._normaliser.step_ns)
+            self._demand.left_out_ns = kept.arrival_ns
             self._normaliser.drop("limited")
         else:
             self._keep(kept)
@@ -313,7 +314,7 @@ class OnDemandDecoder:
         if frame is None:
             self._keep(kept)
             return
-        self._limited_ns, self._awaits_key = kept.pts_ns, False
+        self._limited_ns = kept.pts_ns
         self._compare(self._normaliser.scaled(frame), kept.arrival_ns)
         yield from self._emit_key(frame)
 
@@ -332,7 +333,10 @@ class OnDemandDecoder:
     def _decode_key(self, packet: Any) -> Any | None:
         """A key picture decoded alone; None when that gives no whole picture. The decoder starts over after it."""
         frames = [*self._decode(packet), *self._decode(None)]
-        return frames[0] if frames and not frames[0].is_corrupt else None
+        if not frames or frames[0].is_corrupt:
+            return None
+        self._awaits_key = False
+        return frames[0]
 
     def _keep(self, kept: KeptPacket) -> None:
         self._kept.append(kept)

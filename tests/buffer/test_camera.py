@@ -32,7 +32,7 @@ from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
 from edge.clock import VirtualClock
 from edge.config.models import HealthConfig, WindowsConfig
-from edge.demand import DecodeState, DecodeStatus, WakeReason
+from edge.demand import DecodeState, DecodeStatus, PictureDemand, WakeReason
 from edge.metrics import Metrics
 from edge.types import (
     NS_PER_MS,
@@ -380,6 +380,22 @@ def test_too_little_media_is_a_hole_not_a_zero() -> None:
     assert 8 not in seqs
     assert {3, 4, 13} <= set(seqs)
     assert rig.buffer.status(0).drops["coverage"] == 13 - len([s for s in seqs if s <= 13])
+
+
+@pytest.mark.parametrize("hole_s", [3.0, 25.0])
+def test_windows_that_lack_what_a_box_that_is_behind_left_out_are_scored_seldom(hole_s: float) -> None:
+    demand = PictureDemand()
+    rig = Rig(live=True, demand=demand)
+    media = SourceSim([Play(6.0), Drop(Stream.AUDIO, hole_s), Play(hole_s + 6.0)]).items()
+    began_ns = media[0].arrival_ns
+    demand.left_out_ns = began_ns + nanoseconds(6.0 + hole_s)
+    taken = rig.play(media)
+    in_hole = [t for t in taken if 6.5e9 < t.window.t_end_ns - began_ns < (6.0 + hole_s) * NS_PER_S]
+    assert len(in_hole) == int(hole_s / 10)
+    whole = [t for t in taken if t not in in_hole and t.window.seq > 1]
+    assert all(t.window.audio_ok == 1.0 for t in whole)
+    assert len(whole) >= 2 * (6 + 6) - 6
+    assert rig.buffer.status(0).drops["coverage"] >= 2 * (hole_s - hole_s / 10) - 1
 
 
 def test_dead_source_makes_holes_and_no_windows() -> None:
