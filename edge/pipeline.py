@@ -147,6 +147,15 @@ class Pipeline:
         """Whether windows were begun whose scores have not come yet."""
         return self._model.is_computing()
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether windows may gather for a moment: nothing is computed, and no camera's pictures are all decoded, or
+        the capture of some lags, which needs the interpreter more."""
+        if self.is_computing:
+            return False
+        demands = [buffer.demand for buffer in self._buffers.values()]
+        return any(demand.lags for demand in demands) or not any(demand.is_awake for demand in demands)
+
     def has_due(self) -> bool:
         """Whether a window of any camera is waiting, or being computed, now."""
         if self.is_computing:
@@ -232,7 +241,9 @@ class Pipeline:
         limited = {name for name, state in states.items() if state is DecodeState.LIMITED}
         quiet = {name for name, state in states.items() if state in {DecodeState.QUIET, DecodeState.WAKING}}
         off = {name for name in names if self._state(name)[0] is not SourceState.UP}
-        changes = {name: names[name] for name in self._governor.advance(load, open_cameras, quiet, limited, off)}
+        lagging = {name for name in names if self._buffers[name].demand.lags}
+        changed = self._governor.advance(load, open_cameras, quiet, limited, off, lagging)
+        changes = {name: names[name] for name in changed}
         for name, attention in changes.items():
             self._apply(name, attention)
         log_changes(changes, self._model.manifest.geometry.hop_s, load)

@@ -37,9 +37,12 @@ TRIED_UTILISATION: Final = 1.0
 """Share of the capacity that is tried then: costs are estimates, and what fails is not tried again for long."""
 MOST_GROWTH: Final = 2.0
 """What is asked of the box grows by at most this factor in a round, because the costs are estimates."""
+MOST_AT_ONCE: Final = 0.25
+"""Share of the cameras (four at least) that are sped up in a round: after a change of its hop a camera's windows cost
+more for eight seconds, because its memory has to fill. As many are slowed down where their capture lags."""
 LAGGING_SHARE: Final = 0.2
-"""Share of the cameras that decode all pictures whose capture lags, from which a box whose processor is full is behind:
-one of many may lag at a peak."""
+"""Share of the cameras whose capture lags, from which the box is behind: one of many may lag at a peak. Where the
+processor is full, the same share of those that are to have all pictures decoded."""
 TRIAL_ROUNDS: Final = 10
 """Cameras were sped up in vain when the box is behind again within so many rounds."""
 FIRST_PATIENCE: Final = 20
@@ -48,12 +51,14 @@ MOST_PATIENCE: Final = 900
 LIGHTER: Final = 0.8
 """It is tried again at once when all cameras together cost less than this share of what they did when it failed."""
 
-QUIET_WINDOW: Final = 0.25
+QUIET_WINDOW: Final = 0.1
 """A window of a quiet camera, in windows of a moving one: its pictures and mostly its sound are not encoded."""
 DECODING: Final = 1.5
 """Reading and decoding a second of a moving camera, in processor time of one of its windows."""
-KEY_PICTURES: Final = 0.3
-"""Reading a second of a camera and decoding its key pictures alone, in the same unit."""
+READING: Final = 0.16
+"""Reading a second of a camera, of which its sound alone is decoded, in the same unit."""
+KEY_PICTURES: Final = 0.1
+"""Decoding a second's key pictures beside that, in the same unit."""
 LIMITED_WINDOW: Final = 0.5
 """A window of a moving camera whose key pictures alone are decoded, in windows of one that has all."""
 
@@ -150,34 +155,57 @@ class Governor:
         quiet_cameras: Collection[str] = (),
         limited_cameras: Collection[str] = (),
         off_cameras: Collection[str] = (),
+        lagging_cameras: Collection[str] = (),
     ) -> list[str]:
         """Process the measured load; the cameras whose `attention` changed.
 
         Cameras with an open event (``open_cameras``) are slowed down last and sped up first. Of ``quiet_cameras`` key
         pictures alone are decoded, and of ``limited_cameras`` although they move: as they are to be, or because their
-        capture lags. ``off_cameras`` deliver nothing: they cost nothing, and stay as they are.
+        capture lags. ``off_cameras`` deliver nothing and cost nothing; when they begin to, they are looked at no more
+        closely than the others. The media of ``lagging_cameras`` is read late.
         """
         due = load.scored + load.skipped
         if not due:
             return []
-        self._quiet, self._off = frozenset(quiet_cameras), frozenset(off_cameras)
+        before = dict(self._attention)
+        self._quiet = frozenset(quiet_cameras)
+        self._begin(self._off.difference(off_cameras))
+        self._off = frozenset(off_cameras)
+        self._adjust(load, open_cameras, limited_cameras, lagging_cameras)
+        return [name for name, one in self._attention.items() if one != before[name]]
+
+    def _adjust(
+        self,
+        load: EngineLoad,
+        open_cameras: Collection[str],
+        limited_cameras: Collection[str],
+        lagging_cameras: Collection[str],
+    ) -> None:
         self._lagging = frozenset(name for name in limited_cameras if not self._attention[name].is_limited)
         self._trial.pass_round()
         self._recent.append(self._unit_load(load))
-        is_behind = load.skipped > SKIPPED_SHARE * due or (load.processor >= PROCESSOR_FULL and self._many_lag())
+        many_lag = len(lagging_cameras) > LAGGING_SHARE * len(self._on())
+        is_behind = many_lag or load.skipped > SKIPPED_SHARE * (load.scored + load.skipped) or self._is_full(load)
         self._behind = self._behind + 1 if is_behind else 0
         self._calm, self._settled = (0, 0) if is_behind else (self._calm + 1, self._settled + 1)
         if self._behind >= BEHIND_ROUNDS:
             self._behind = 0
             self._trial.note_behind()
-            return self._slow_down(load, self._recent[-1], open_cameras)
-        if self._calm >= CALM_ROUNDS:
-            changed = self._speed_up(open_cameras)
-            self._settled = 0 if changed else self._settled
-            return changed
-        return []
+            least = round(MOST_AT_ONCE * len(self._on())) if many_lag else 1
+            self._slow_down(load, self._recent[-1], open_cameras, least)
+        elif self._calm >= CALM_ROUNDS and self._speed_up(open_cameras):
+            self._settled = 0
 
-    def _many_lag(self) -> bool:
+    def _begin(self, names: Collection[str]) -> None:
+        """Cameras that begin to deliver: all their pictures are decoded at first, which a busy box has no room for."""
+        most = max((one.stride for name, one in self._on() if name not in names), default=STRIDES[0])
+        for name in names:
+            self._attention[name] = Attention(most, is_limited=True) if most > STRIDES[0] else Attention()
+
+    def _is_full(self, load: EngineLoad) -> bool:
+        """Whether the processor is, and capture lags because of that."""
+        if load.processor < PROCESSOR_FULL:
+            return False
         awake = [n for n, one in self._on() if n not in self._quiet and not one.is_limited]
         return len(self._lagging) > LAGGING_SHARE * len(awake)
 
@@ -208,9 +236,9 @@ class Governor:
             window = QUIET_WINDOW if is_quiet else LIMITED_WINDOW if one.is_limited else 1.0
             engine += window / (self._hop_s * one.stride)
             if is_quiet:
-                decoding += KEY_PICTURES / one.key_stride
+                decoding += READING + KEY_PICTURES / one.key_stride
             else:
-                decoding += KEY_PICTURES if one.is_limited else DECODING
+                decoding += READING + KEY_PICTURES if one.is_limited else DECODING
         return _Cost(engine, engine + decoding)
 
     def _in_full(self) -> float:
@@ -221,23 +249,24 @@ class Governor:
         """The highest unit load of the last rounds: room is believed only when it was there in each."""
         return _UnitLoad(max(unit.engine for unit in self._recent), max(unit.processor for unit in self._recent))
 
-    def _slow_down(self, load: EngineLoad, unit: _UnitLoad, open_cameras: Collection[str]) -> list[str]:
-        """Key pictures of quiet cameras one step; then as many other steps as `TARGET_UTILISATION` takes.
+    def _slow_down(self, load: EngineLoad, unit: _UnitLoad, open_cameras: Collection[str], least: int) -> None:
+        """Key pictures of quiet cameras one step; then as many other steps as `TARGET_UTILISATION` takes, with those
+        ``least`` steps.
 
         Where the processor is the limit, what the key pictures save is measured before hops get longer: it frees the
         engine, too.
         """
-        before = dict(self._attention)
-        if self._skip_key_pictures() and load.processor >= PROCESSOR_FULL:
-            return [name for name in before if self._attention[name] != before[name]]
-        while self._attention == before or unit.utilisation(self._cost(self._attention)) > TARGET_UTILISATION:
+        steps = int(self._skip_key_pictures())
+        if steps and load.processor >= PROCESSOR_FULL:
+            return
+        while steps < least or unit.utilisation(self._cost(self._attention)) > TARGET_UTILISATION:
+            steps += 1
             less = {name: one.less(quiet=name in self._quiet) for name, one in self._on()}
             able = {name: one for name, one in less.items() if one is not None}
             if not able:
                 break
             name = min(able, key=lambda n: (self._attention[n].level, n in open_cameras, n not in self._quiet))
             self._attention[name] = able[name]
-        return [name for name, one in self._attention.items() if one != before[name]]
 
     def _skip_key_pictures(self) -> bool:
         """Look at the key pictures of quiet cameras one step less often, the closest first; False when none can be."""
@@ -251,30 +280,29 @@ class Governor:
                 self._attention[name] = replace(one, key_stride=_next(closest))
         return True
 
-    def _speed_up(self, open_cameras: Collection[str]) -> list[str]:
+    def _speed_up(self, open_cameras: Collection[str]) -> bool:
         """All steps back that fit into `RECOVERY_UTILISATION`, after a while `TRIED_UTILISATION`: the slowest cameras
-        first, then key pictures of quiet cameras."""
+        first, then key pictures of quiet cameras. Whether there were any."""
         if all(one == Attention() for _, one in self._on()):
-            return []
+            return False
         in_full = self._in_full()
         if not self._trial.may_begin(in_full):
-            return []
+            return False
         before, unit = dict(self._on()), self._worst_unit()
         share = RECOVERY_UTILISATION if self._settled < SETTLED_ROUNDS else TRIED_UTILISATION
         most = min(share, MOST_GROWTH * unit.utilisation(self._cost(self._attention)))
         order = sorted(before, key=lambda n: (before[n].level, n in open_cameras, n not in self._quiet), reverse=True)
-        for name in order:
-            one = self._attention[name]
-            if one.level != Attention().level:
-                self._try(name, one.more(), unit, most)
+        slowed = [name for name in order if before[name].level != Attention().level]
+        for name in slowed[: max(4, round(MOST_AT_ONCE * len(order)))]:
+            self._try(name, before[name].more(), unit, most)
         for name in order:
             one = self._attention[name]
             if one.key_stride != STRIDES[0]:
                 self._try(name, replace(one, key_stride=_next(one.key_stride, -1)), unit, most)
-        changed = [name for name in order if self._attention[name] != before[name]]
-        if changed:
+        has_changed = any(self._attention[name] != one for name, one in before.items())
+        if has_changed:
             self._trial.begin(in_full)
-        return changed
+        return has_changed
 
     def _try(self, name: str, attention: Attention, unit: _UnitLoad, most: float) -> None:
         """Look at a camera so closely if the utilisation then is at most ``most``."""

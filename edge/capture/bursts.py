@@ -21,20 +21,19 @@ _EMPTIED_EVERY = 16  # bursts; the least delay shows only where everything is re
 _IMPLAUSIBLE_NS = 30 * NS_PER_S  # by so much later than the least delay: the source's clock was set
 _BACK_NS = NS_PER_S // 2  # so far back: the source's clock was set; pictures out of order are nearer
 _BEHIND_NS = 3 * NS_PER_S  # how far one stream may lie behind the other in a file
-_PATIENCE_S = 0.2  # a camera that has waited for so long reads beside another
 _STALL_S = 0.25  # a camera that read nothing for so long while it had the turn does not stop the others
 _LEAK = 2000  # ns of media for one by which the least delay is forgotten: 500 ppm, more than clocks drift
 
 
 class BurstTurn:
-    """Whose turn it is to read, among all quiet cameras of a process: first come, first served.
+    """Whose turn it is to read, among all quiet cameras of a process: one at a time, first come, first served.
 
-    One reads at a time; whoever has waited for long reads beside it, up to ``most`` at a time: the processors do more
-    then, but each packet costs more.
+    Two that read side by side hand the interpreter's lock to each other several times a packet. That costs more than a
+    second core gains, and starves the engine.
     """
 
-    def __init__(self, most: int = 1) -> None:
-        self._most, self._reading = most, 0
+    def __init__(self) -> None:
+        self._is_taken = False
         self._lock = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
         self.packets = 0
@@ -46,16 +45,14 @@ class BurstTurn:
         return len(self._waiting)
 
     def take(self) -> bool:
-        """Wait for the turn while those who have it get on; whether it was got."""
+        """Wait for the turn while who has it gets on; whether it was got."""
         with self._lock:
-            if not self._reading:
-                self._reading = 1
+            if not self._is_taken:
+                self._is_taken = True
                 return True
             turn = threading.Lock()
             turn.acquire()
             self._waiting.append(turn)
-        if turn.acquire(timeout=_PATIENCE_S) or self._join(turn):
-            return True
         before = -1
         while not turn.acquire(timeout=_STALL_S):
             if self.packets == before:
@@ -69,17 +66,7 @@ class BurstTurn:
             if self._waiting:
                 self._waiting.popleft().release()
             else:
-                self._reading -= 1
-
-    def _join(self, turn: threading.Lock) -> bool:
-        """Read beside those who have the turn; whether that is possible, or the turn was given meanwhile."""
-        with self._lock:
-            if turn in self._waiting:
-                if self._reading >= self._most:
-                    return False
-                self._waiting.remove(turn)
-                self._reading += 1
-            return True
+                self._is_taken = False
 
     def _leave(self, turn: threading.Lock) -> bool:
         """Wait no longer; False when the turn was given meanwhile."""

@@ -24,7 +24,7 @@ class OpeningSlots:
     """At most ``count`` sources open at a time, and of many one every ``spacing_s``. Shared by the capture threads.
 
     All of a source's pictures are decoded and looked at for its first seconds: sources that came faster would fill the
-    box. The first ``count`` need not wait.
+    box. The first ``count`` need not wait. While the box is behind (``is_behind``), it is one every four times as long.
 
     A source holds its slot until it delivers or fails, for `HOLD_S` at most: waiting for a host that does not answer
     costs nothing and must not keep the others out.
@@ -32,9 +32,12 @@ class OpeningSlots:
 
     HOLD_S = 3.0
     POLL_S = 0.1
+    BEHIND = 4
 
-    def __init__(self, clock: Clock, count: int, spacing_s: float = 0.0) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Clock, count: int, spacing_s: float = 0.0, is_behind: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._clock, self._is_behind = clock, is_behind
         self._count = count
         self._spacing_ns = nanoseconds(spacing_s)
         self._next_ns = clock.mono_ns()
@@ -48,7 +51,8 @@ class OpeningSlots:
             self._until_ns = {held: until_ns for held, until_ns in self._until_ns.items() if until_ns > now_ns}
             if len(self._until_ns) >= self._count or self._next_ns - now_ns > (self._count - 1) * self._spacing_ns:
                 return False
-            self._next_ns = max(self._next_ns, now_ns) + self._spacing_ns
+            spacing_ns = self._spacing_ns * (self.BEHIND if self._is_behind() else 1)
+            self._next_ns = max(self._next_ns, now_ns) + spacing_ns
             self._until_ns[holder] = now_ns + nanoseconds(self.HOLD_S)
             return True
 

@@ -55,7 +55,8 @@ DRAIN_S = 3.0
 STATUS_EVERY_NS = 2 * NS_PER_S
 STUCK_NS = 10 * NS_PER_S  # without a turn of the engine thread for this long, the watchdog is not notified
 SWITCH_S = 0.0001
-"""A thread waits this long for the interpreter: the longer, the more capture and engine starve each other."""
+"""A thread waits this long for the interpreter: the longer, the more capture and engine starve each other. Much
+shorter, they do little but take turns."""
 EXIT_OK, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 130
 
 

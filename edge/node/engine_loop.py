@@ -49,6 +49,7 @@ class EngineLoop:
     """``open_pipeline`` is called on the engine thread."""
 
     IDLE_S = 0.1  # how often lateness and health are checked when no media arrives
+    REST_S = 0.1  # windows of quiet cameras gather meanwhile: this thread and those that read do not meet all the time
 
     def __init__(self, open_pipeline: Callable[[], OpenedPipeline], sink: StepSink, clock: Clock) -> None:
         self._open_pipeline = open_pipeline
@@ -75,6 +76,8 @@ class EngineLoop:
             while not cancel.is_set():
                 self._turn(pipeline)
                 opened.save_learned()
+                if pipeline.may_rest:
+                    self._clock.wait(cancel, self.REST_S)
                 self.wake.wait(self.IDLE_S)
             self._turn(pipeline, wait=True)
             opened.save_learned(at_once=True)

@@ -51,7 +51,8 @@ class NodeInputs:
             _log.warning("%s", loaded.fault(key, message))
         self._wake: Callable[[], None] = lambda: None
         self._supervisors: dict[str, SourceSupervisor] = {}
-        self._slots = OpeningSlots(clock, OPENING_PER_CORE * core_count(), 1 / (OPENED_PER_CORE_HZ * core_count()))
+        spacing_s = 1 / (OPENED_PER_CORE_HZ * core_count())
+        self._slots = OpeningSlots(clock, OPENING_PER_CORE * core_count(), spacing_s, self._is_behind)
         self._microphones = {name: MicrophoneBuffer(name, geometry, config.health) for name in config.microphones}
         self._microphone_rings = {name: self._packet_ring(own_axis=True) for name in config.microphones}
         for name, microphone in config.microphones.items():
@@ -60,7 +61,7 @@ class NodeInputs:
                 source, self._microphone_push(name), clock, metrics, slots=self._slots
             )
         self.live: dict[str, bool] = {}
-        self._burst_turn = BurstTurn(core_count())
+        self._burst_turn = BurstTurn()
         self.packet_rings: dict[str, PacketRing] = {}
         self.buffers = {name: self._open_camera(name, camera) for name, camera in config.cameras.items()}
         self._sensors = SensorParser(
@@ -113,6 +114,10 @@ class NodeInputs:
         """One line for users: how many sources are in which state."""
         counts = Counter(supervisor.state.value for supervisor in self._supervisors.values())
         return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+
+    def _is_behind(self) -> bool:
+        """Whether the capture of some camera lags, because the box does not get on."""
+        return any(buffer.demand.lags for buffer in self.buffers.values())
 
     def _delayed(self, supervisor: SourceSupervisor, delay_s: float) -> Callable[[threading.Event], None]:
         """Spread the starts of sources over one hop, so that windows of recordings are not all due at once."""

@@ -199,3 +199,13 @@ def test_a_quiet_camera_is_told_how_many_key_pictures_to_pass_over() -> None:
     site.model.row_s = 0.01
     site.run(60.0)
     assert quiet.key_strides[-1] == 1
+
+
+def test_the_engine_rests_between_turns_while_no_camera_is_awake_or_some_lag() -> None:
+    site = Site(3, quiet=3)
+    demand = site.buffers["cam1"].demand
+    assert site.pipeline.may_rest
+    demand.status = DecodeStatus(DecodeState.AWAKE, WakeReason.PICTURE)
+    assert not site.pipeline.may_rest
+    site.buffers["cam2"].demand.lags = True
+    assert site.pipeline.may_rest

@@ -229,6 +229,16 @@ def test_of_many_sources_one_opens_every_so_often() -> None:
     assert all(slots.try_acquire(source) for source in range(4)), "a few that come later need not wait"
 
 
+def test_while_the_box_is_behind_sources_open_less_often() -> None:
+    clock, cancel, opened = VirtualClock(), threading.Event(), list[float]()
+    slots = OpeningSlots(clock, 2, spacing_s=0.5, is_behind=lambda: 3 <= len(opened) < 6)
+    for source in range(9):
+        assert slots.acquire(source, cancel)
+        opened.append(clock.mono_ns() / NS_PER_S)
+        slots.release(source)
+    assert opened == pytest.approx([0, 0, 0.5, 1.0, 3.0, 5.0, 7.0, 7.5, 8.0], abs=0.2)
+
+
 def test_hosts_that_do_not_answer_keep_the_others_out_for_a_moment_only() -> None:
     clock, cancel = VirtualClock(), threading.Event()
     slots = OpeningSlots(clock, 2)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from edge.clock import VirtualClock
 from edge.node.engine_loop import EngineLoop, OpenedPipeline
 from edge.pipeline import Pipeline, StepResult
+from edge.types import nanoseconds
 
 
 class Scripted:
@@ -17,6 +18,7 @@ class Scripted:
         self.left = list(steps)
 
     is_computing = False
+    may_rest = False
 
     def step(self, *, wait: bool) -> StepResult:
         return self.left.pop(0) if self.left else StepResult()
@@ -46,3 +48,20 @@ def test_a_window_that_gives_no_scores_does_not_keep_the_next_from_being_looked_
     assert sink.steps[:2] == [refused, next_one]
     assert not pipeline.left
     assert scorer.idle.is_set()
+
+
+def test_windows_of_quiet_cameras_gather_between_two_turns() -> None:
+    class Stopping(Delivered):
+        def deliver(self, step: StepResult) -> None:
+            super().deliver(step)
+            if len(self.steps) == 3:
+                stop.set()
+
+    pipeline, sink, stop, clock = Scripted(), Stopping(), threading.Event(), VirtualClock(0)
+    opened = OpenedPipeline(cast("Pipeline", pipeline), lambda: None, lambda *, at_once=False: None)
+    loop = EngineLoop(lambda: opened, sink, clock)
+    loop.wake.set()
+    pipeline.may_rest = True
+    began_ns = clock.mono_ns()
+    loop.run(stop)
+    assert clock.mono_ns() - began_ns >= 2 * nanoseconds(loop.REST_S)
