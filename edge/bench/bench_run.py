@@ -252,9 +252,7 @@ def run_child(name: str, *arguments: str) -> Any:
 
 def run_command(command: list[str], folder: Path | None = None) -> str:
     """Run to the end; its standard output. RuntimeUnavailable with the end of its log when it fails."""
-    done = subprocess.run(
-        command, check=False, cwd=folder, env=program_environment(), capture_output=True, text=True
-    )
+    done = subprocess.run(command, check=False, cwd=folder, env=program_environment(), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeUnavailable(f"{' '.join(command[1:4])} failed ({done.returncode}):\n{done.stderr[-2000:]}")
     return done.stdout
