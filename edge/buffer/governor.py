@@ -136,9 +136,7 @@ class Governor:
     def __init__(self, cameras: Sequence[str], hop_s: float) -> None:
         self._attention = dict.fromkeys(cameras, Attention())
         self._hop_s = hop_s
-        self._quiet: frozenset[str] = frozenset()
-        self._lagging: frozenset[str] = frozenset()
-        self._off: frozenset[str] = frozenset()
+        self._quiet = self._lagging = self._off = frozenset[str]()
         self._behind = self._calm = self._settled = 0
         self._recent: deque[_UnitLoad] = deque(maxlen=CALM_ROUNDS)
         self._trial = _Trial()
@@ -164,8 +162,7 @@ class Governor:
         capture lags. ``off_cameras`` deliver nothing and cost nothing; when they begin to, they are looked at no more
         closely than the others. The media of ``lagging_cameras`` is read late.
         """
-        due = load.scored + load.skipped
-        if not due:
+        if not load.scored + load.skipped:
             return []
         before = dict(self._attention)
         self._quiet = frozenset(quiet_cameras)
@@ -201,6 +198,8 @@ class Governor:
         most = max((one.stride for name, one in self._on() if name not in names), default=STRIDES[0])
         for name in names:
             self._attention[name] = Attention(most, is_limited=True) if most > STRIDES[0] else Attention()
+        if names:
+            self._trial.void()
 
     def _is_full(self, load: EngineLoad) -> bool:
         """Whether the processor is, and capture lags because of that."""
@@ -334,6 +333,10 @@ class _Trial:
     def begin(self, load: float) -> None:
         """Cameras are sped up."""
         self._age, self._load = 0, load
+
+    def void(self) -> None:
+        """Something else was asked of the box meanwhile: neither a trial that runs nor one that failed says anything."""
+        self._age, self._wait = None, 0
 
     def note_behind(self) -> None:
         """The box is behind: a trial that runs has failed."""

@@ -400,3 +400,17 @@ def test_of_many_cameras_a_quarter_at_a_time_is_sped_up() -> None:
         before = len(box.changes)
         box.run(1)
         assert len(box.changes) - before <= 10
+
+
+def test_what_failed_while_cameras_began_is_tried_again_when_all_are_there() -> None:
+    """A start makes the box behind again and again; that says nothing about what fits once it is over."""
+    box = Box(16, 40)
+    box.off = {f"cam{k}" for k in range(8, 16)}
+    for k in range(8, 16):
+        box.row_s = 1 / 8
+        box.run(2 * BEHIND_ROUNDS)
+        box.row_s = 1 / 40
+        box.run(CALM_ROUNDS + 1)
+        box.off = {name for name in box.off if name != f"cam{k}"}
+    box.run(RECOVERY_ROUNDS)
+    assert box.is_normal()
