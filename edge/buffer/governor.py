@@ -335,7 +335,7 @@ class _Trial:
         self._age, self._load = 0, load
 
     def void(self) -> None:
-        """Something else was asked of the box meanwhile: neither a trial that runs nor one that failed says anything."""
+        """Something else was asked of the box meanwhile: no trial, running or failed, says anything."""
         self._age, self._wait = None, 0
 
     def note_behind(self) -> None:

@@ -28,13 +28,16 @@ class Recovery:
 
 
 def back_to_normal_s(steps: list[Recovery]) -> float:
-    """Seconds from the fall of the load to the begin of the first step from which on all are normal; NaN where the last
-    is not."""
-    normal = float("nan")
+    """Seconds from the fall of the load to the begin of the first normal step from which on all are; NaN where the last
+    is not. A step's share is that of itself and the next one, because a window may be scored on the other side of the
+    line between them; the first one's is its own as well."""
+    normal, next_share = float("nan"), 1.0
     for step in reversed(steps):
-        if step.due_share < NORMAL_SHARE or not step.wait_s <= NORMAL_WAIT_S:
+        if (step.due_share + next_share) / 2 < NORMAL_SHARE or not step.wait_s <= NORMAL_WAIT_S:
             break
-        normal = max(0.0, step.after_s - STEP_S)
+        if step.due_share >= NORMAL_SHARE:
+            normal = max(0.0, step.after_s - STEP_S)
+        next_share = step.due_share
     return normal
 
 
