@@ -65,3 +65,11 @@ def test_normal_is_from_where_all_that_follows_is_normal() -> None:
 def test_nobody_who_still_waits_is_back() -> None:
     late = [Recovery(4.0, 1.0, 0.1), Recovery(8.0, 1.0, 5.0), Recovery(12.0, 1.0, math.nan)]
     assert math.isnan(back_to_normal_s(late))
+
+
+def test_windows_that_cross_the_line_between_two_steps_are_no_loss() -> None:
+    shares = [0.71, 0.86, 1.14, 0.99, 0.92, 1.06, 1.0]
+    found = [Recovery((k + 1) * STEP_S, share, 0.4) for k, share in enumerate(shares)]
+    assert back_to_normal_s(found) == 2 * STEP_S
+    assert math.isnan(back_to_normal_s([*found, Recovery(8 * STEP_S, 0.89, 0.4)]))
+    assert math.isnan(back_to_normal_s([Recovery((k + 1) * STEP_S, 0.95, 0.4) for k in range(6)]))
