@@ -168,20 +168,13 @@ class Governor:
         self._quiet = frozenset(quiet_cameras)
         self._begin(self._off.difference(off_cameras))
         self._off = frozenset(off_cameras)
-        self._adjust(load, open_cameras, limited_cameras, lagging_cameras)
+        self._lagging = frozenset(name for name in limited_cameras if not self._attention[name].is_limited)
+        self._adjust(load, open_cameras, many_lag=len(lagging_cameras) > LAGGING_SHARE * len(self._on()))
         return [name for name, one in self._attention.items() if one != before[name]]
 
-    def _adjust(
-        self,
-        load: EngineLoad,
-        open_cameras: Collection[str],
-        limited_cameras: Collection[str],
-        lagging_cameras: Collection[str],
-    ) -> None:
-        self._lagging = frozenset(name for name in limited_cameras if not self._attention[name].is_limited)
+    def _adjust(self, load: EngineLoad, open_cameras: Collection[str], *, many_lag: bool) -> None:
         self._trial.pass_round()
         self._recent.append(self._unit_load(load))
-        many_lag = len(lagging_cameras) > LAGGING_SHARE * len(self._on())
         is_behind = many_lag or load.skipped > SKIPPED_SHARE * (load.scored + load.skipped) or self._is_full(load)
         self._behind = self._behind + 1 if is_behind else 0
         self._calm, self._settled = (0, 0) if is_behind else (self._calm + 1, self._settled + 1)
@@ -291,9 +284,10 @@ class Governor:
         share = RECOVERY_UTILISATION if self._settled < SETTLED_ROUNDS else TRIED_UTILISATION
         most = min(share, MOST_GROWTH * unit.utilisation(self._cost(self._attention)))
         order = sorted(before, key=lambda n: (before[n].level, n in open_cameras, n not in self._quiet), reverse=True)
-        slowed = [name for name in order if before[name].level != Attention().level]
-        for name in slowed[: max(4, round(MOST_AT_ONCE * len(order)))]:
-            self._try(name, before[name].more(), unit, most)
+        left = max(4, round(MOST_AT_ONCE * len(order)))
+        for name in order:
+            if left and before[name].level != Attention().level:
+                left -= self._try(name, before[name].more(), unit, most)
         for name in order:
             one = self._attention[name]
             if one.key_stride != STRIDES[0]:
@@ -303,11 +297,12 @@ class Governor:
             self._trial.begin(in_full)
         return has_changed
 
-    def _try(self, name: str, attention: Attention, unit: _UnitLoad, most: float) -> None:
-        """Look at a camera so closely if the utilisation then is at most ``most``."""
+    def _try(self, name: str, attention: Attention, unit: _UnitLoad, most: float) -> bool:
+        """Look at a camera so closely if the utilisation then is at most ``most``; whether it is."""
         before, self._attention[name] = self._attention[name], attention
-        if unit.utilisation(self._cost(self._attention)) > most:
-            self._attention[name] = before
+        fits = unit.utilisation(self._cost(self._attention)) <= most
+        self._attention[name] = attention if fits else before
+        return fits
 
 
 class _Trial:
