@@ -120,6 +120,7 @@ def test_a_camera_that_dies_or_freezes_is_an_event_and_leaves_the_others_alone(
             wait_for(lambda n=times: no_signal("begin") == n + 1, "no_signal begins")
             wait_for(lambda n=others: windows("steady") > n + 4, "the other camera goes on")
             assert no_signal("end") == times
+            wait_for(lambda n=times: daemon.text().count("WARNING capture:yard") > n, "the connection is given up")
             restore()
             scored = windows("yard")
             wait_for(lambda n=times: no_signal("end") == n + 1, "no_signal ends", 90)
