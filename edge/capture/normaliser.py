@@ -142,6 +142,7 @@ class MediaNormaliser:
             if take_now:
                 yield from self._stand_in(None, pts_ns, arrival_ns, stand_ins)
         if count:
+            self._count()
             yield SkippedPictures(tuple(stand_ins), count, last_ns, ready_ns)
 
     def _stand_in(

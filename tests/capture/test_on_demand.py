@@ -441,6 +441,23 @@ def test_a_key_picture_beside_the_models_grid_is_shown_all_the_same(tmp_path: Pa
     assert sum(np.array_equal(some.frames[t], every.frames[t]) for (t,) in shown) < len(keys)
 
 
+def test_every_decoded_picture_is_counted_at_once(tmp_path: Path) -> None:
+    """Wherever the key pictures lie between those that the model's grid chooses."""
+    decoded, behind = 0, list[int]()
+    played = Played.__new__(Played)
+
+    def note(item: MediaItem) -> None:
+        nonlocal decoded
+        decoded += isinstance(item, LumaSample)
+        if isinstance(item, SkippedPictures) and item.count:
+            counted = played.metrics.registry.get_sample_value("edge_frames_total", {"source": "cam"})
+            behind.append(decoded - int(counted or 0))
+
+    Played.__init__(played, made(tmp_path / "still.mp4", 40, key_every=28), PictureDemand(), note)
+    assert len(behind) > 10
+    assert set(behind) == {0}
+
+
 def test_what_is_left_out_is_told_of_soon(tmp_path: Path) -> None:
     """Windows do not wait for the next key picture."""
     demand = PictureDemand()
