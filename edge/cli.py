@@ -94,10 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
         module.register(subparsers)
     engine.register(subparsers, _record_windows)
     bench.register(subparsers)
-    learn = subparsers.add_parser("learn", help="train, evaluate, export (extra `learn`)")
+    learn = subparsers.add_parser("learn", help="learn on this box what is normal here, and events from examples")
     learn_subparsers = learn.add_subparsers(dest="learn_command", required=True, metavar="COMMAND")
-    for module in (adapt, normal, train):
+    for module in (adapt, normal):
         module.register(learn_subparsers)
+    train.register(subparsers)
     return parser
 
 

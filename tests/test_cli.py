@@ -43,6 +43,7 @@ COMMANDS = {
     "bench": {"--quick", "--cameras", "--clip", "--json"},
     "engine": set(),
     "learn": set(),
+    "train": {"--data", "--weights", "--work", "--out", "--small", "--fusion"},
 }
 
 
@@ -70,9 +71,8 @@ def test_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     for name, options in COMMANDS.items():
         assert options <= set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_of(capsys, name)))
     assert {"list", "verify", "build"} <= subcommands(help_of(capsys, "engine"))
-    assert {"train", "export", "evaluate", "events", "normal", "versions", "rollback"} <= subcommands(
-        help_of(capsys, "learn")
-    )
+    assert {"events", "normal", "versions", "rollback"} <= subcommands(help_of(capsys, "learn"))
+    assert {"ablate", "export", "words", "evaluate", "gating"} <= subcommands(help_of(capsys, "train"))
 
 
 def caused_by(cause: Exception, error: Exception) -> Exception:
@@ -174,10 +174,10 @@ def test_the_readme_names_every_command() -> None:
         assert f"`edge {name}" in readme
 
 
-@pytest.mark.parametrize("command", ["train", "ablate", "export"])
+@pytest.mark.parametrize("words", [["train"], ["train", "ablate"], ["train", "export"]])
 def test_training_without_torch_says_what_to_install(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert cli.main(["learn", command]) == 2
+    assert cli.main(words) == 2
     assert "scripts/setup learn" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`edge learn words | train | ablate | export | ...`: from starting weights and open data to engines/fused.
+"""`edge train` and `edge train ablate | export | words | ...`: from starting weights and open data to engines/fused.
 
 Importing this module loads neither torch nor onnxruntime.
 """
@@ -27,27 +27,26 @@ Handler = Callable[[argparse.Namespace], int]
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Give `edge learn` the commands of the torch side: `words`, `train`, `ablate`, `export`, `evaluate`, ..."""
-    _register_words(subparsers)
-    train = subparsers.add_parser("train", help="train the fused model and export it")
+    """`edge train`, which makes the model, and its commands `ablate`, `export`, `words`, `evaluate`, ..."""
+    train = subparsers.add_parser("train", help="make the fused model from open data, or measure it (extra `learn`)")
     _add_common_options(train)
     _add_background_options(train)
     train.add_argument("--fusion", default=FUSION, help="how the modalities are related (edge/train/nets/fusion.py)")
-    train.add_argument("--fast", action="store_true", help="minutes, not hours: a tenth of the scenes and steps")
     train.set_defaults(handler=require_torch(main_train))
-    ablate = subparsers.add_parser("ablate", help="train every fusion alike on the cached features and compare them")
+    commands = train.add_subparsers(dest="train_command", metavar="COMMAND")
+    ablate = commands.add_parser("ablate", help="train every fusion alike on the cached features and compare them")
     _add_common_options(ablate)
     _add_background_options(ablate)
     ablate.add_argument("--seeds", type=int, default=2)
     ablate.add_argument("--steps", type=int, default=160)
     ablate.add_argument("--minutes", type=float, default=20.0, help="at most, for each run")
-    ablate.add_argument("--fast", action="store_true", help="the work folder is one of `train --fast`")
     ablate.set_defaults(handler=require_torch(main_ablate))
-    export = subparsers.add_parser("export", help="export the trained network of a work folder to ONNX")
+    export = commands.add_parser("export", help="export the trained network of a work folder to ONNX")
     _add_common_options(export)
     export.set_defaults(handler=require_torch(main_export))
-    evaluation.register(subparsers)
-    register_precision(subparsers.add_parser("precision", help="what fewer bits cost, label by label"))
+    _register_words(commands)
+    evaluation.register(commands)
+    register_precision(commands.add_parser("precision", help="what fewer bits cost, label by label"))
 
 
 def require_torch(handler: Handler) -> Handler:
@@ -56,8 +55,8 @@ def require_torch(handler: Handler) -> Handler:
     def run(args: argparse.Namespace) -> int:
         if importlib.util.find_spec("torch") is None:
             raise InputError(
-                f"edge learn {args.learn_command}: needs the extra `learn` (torch): `scripts/setup learn`. Teaching "
-                "events and learning what is normal do not"
+                f"edge {' '.join(filter(None, ('train', args.train_command)))}: needs the extra `learn` (torch): "
+                "`scripts/setup learn`. Teaching events and learning what is normal do not"
             )
         return handler(args)
 
@@ -66,9 +65,10 @@ def require_torch(handler: Handler) -> Handler:
 
 def main_train(args: argparse.Namespace) -> int:
     """Every stage that the work folder does not hold yet, then calibration and export."""
-    from edge.train.recipe.stages import FAST_SIZES, FULL_SIZES, run_training
+    from edge.train.recipe.sizes import read_sizes
+    from edge.train.recipe.stages import run_training
 
-    print(run_training(_paths_of(args), FAST_SIZES if args.fast else FULL_SIZES, _checked_fusion(args.fusion), VERSION))
+    print(run_training(_paths_of(args), read_sizes(_size_name(args)), _checked_fusion(args.fusion), VERSION))
     return 0
 
 
@@ -76,10 +76,11 @@ def main_ablate(args: argparse.Namespace) -> int:
     """Every fusion on the work folder's features; the table is printed and left there."""
     from edge.train.recipe.ablation import ablation_table, run_ablation
     from edge.train.recipe.fusion import FusionTrainingConfig
-    from edge.train.recipe.stages import FAST_SIZES, FULL_SIZES, load_evidence_weights, load_scene_rows
+    from edge.train.recipe.sizes import read_sizes
+    from edge.train.recipe.stages import load_evidence_weights, load_scene_rows
 
     sources = _paths_of(args)
-    train, held = load_scene_rows(sources, FAST_SIZES if args.fast else FULL_SIZES)
+    train, held = load_scene_rows(sources, read_sizes(_size_name(args)))
     run = FusionTrainingConfig(steps=args.steps, minutes=args.minutes)
     start, path = load_evidence_weights(sources), sources.work / "ablation.json"
     text = ablation_table(run_ablation(start, train, held, run, range(1, args.seeds + 1), path))
@@ -109,6 +110,11 @@ def _paths_of(args: argparse.Namespace) -> TrainingPaths:
     return TrainingPaths(find_data_root(args.data), args.weights, args.packages, args.photos, args.work, args.out)
 
 
+def _size_name(args: argparse.Namespace) -> str:
+    """The sizes in edge/train/recipe.yaml that were asked for."""
+    return "small" if args.small else "full"
+
+
 def _checked_fusion(name: str) -> str:
     """A fusion's name, if there is one."""
     from edge.train.nets.fusion import FUSIONS
@@ -135,6 +141,11 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("engines/fused"))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="minutes, to try the machinery: `small` in edge/train/recipe.yaml",
+    )
 
 
 def _register_words(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -157,5 +168,5 @@ def main_words(args: argparse.Namespace) -> int:
         print(write_knowledge(args.engine, args.work))
     else:
         fit_alignment(args.engine, find_data_root(args.data), args.packages, args.photos).save(args.work)
-        print(f"{args.work}/align.pt: export the network with it, then edge learn words --write")
+        print(f"{args.work}/align.pt: export the network with it, then edge train words --write")
     return 0

@@ -95,7 +95,7 @@ def test_features_are_bounded_and_silent_without_a_picture() -> None:
     assert not bodies.body_features(seen(wild), NOBODY, motion, torch.zeros(1, 2)).any()
 
 
-def test_what_lies_beyond_the_mask_does_not_count_and_sound_only_leans() -> None:
+def test_what_lies_beyond_the_mask_does_not_count_and_a_limit_holds() -> None:
     torch.manual_seed(2)
     head = bodies.BodyHead().requires_grad_(False).eval()
     now, past, ok = torch.rand(1, BODY_DIM), torch.rand(1, MEMORY, BODY_DIM), torch.zeros(1, MEMORY)
@@ -103,15 +103,8 @@ def test_what_lies_beyond_the_mask_does_not_count_and_sound_only_leans() -> None
     other = past.clone()
     other[:, :-3] = 9.0
     torch.testing.assert_close(head(now, past, ok), head(now, other, ok))
-    tags = torch.full((1, 527), -20.0)
-    torch.testing.assert_close(head(now, past, ok, tags), head(now, past, ok))
-    loud = tags.clone()
-    loud[:, list(bodies.FIGHT_TAGS)] = 5.0
-    gain = (head(now, past, ok, loud) - head(now, past, ok))[0]
-    assert abs(gain[0]) < 1e-5
-    assert gain[1] == pytest.approx(bodies.MAX_SOUND_BIAS[1], abs=1e-5)
     head.limit[1] = -3.0
-    assert head(now, past, ok, loud)[0, 1] <= -3.0
+    assert head(now, past, ok)[0, 1] <= -3.0
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -196,4 +189,5 @@ def test_the_head_learns_and_quiet_scenes_set_its_zero() -> None:
     head = fit_body(rows, rows, run)
     assert held_out_loss(head, rows) < held_out_loss(bodies.BodyHead().eval(), rows)
     plain = BodySequences(*(part[1::2] for part in rows))
-    assert predict_all(limit_false_alarms(head, rows, plain), plain).max() <= -0.5 + 1e-4
+    most = predict_all(limit_false_alarms(head, rows, plain), plain).amax(1)
+    assert ((most > 0).float().mean(0) <= 0.15).all()

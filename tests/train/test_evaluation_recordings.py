@@ -104,12 +104,12 @@ def test_one_command_makes_the_report(tmp_path: Path, engine: Path) -> None:
         "--skip",
         "learned,compute",
     ]
-    assert main(["learn", "evaluate", *options, *written]) == 0
+    assert main(["train", "evaluate", *options, *written]) == 0
     text = (tmp_path / "report.md").read_text()
     assert "Model toy" in text
     assert "c.mp4" in text
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
-    assert main(["learn", "evaluate", *options, "--only", "nosuch"]) == 2
+    assert main(["train", "evaluate", *options, "--only", "nosuch"]) == 2
 
 
 def test_kept_windows_are_told_again_as_they_were(tmp_path: Path, clip: Path, engine: Path) -> None:
@@ -159,5 +159,5 @@ def test_evaluation_without_the_extra_says_what_to_install(
     tmp_path: Path, engine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    assert main(["learn", "evaluate", "--data", str(tmp_path), "--engine", str(engine)]) == 2
+    assert main(["train", "evaluate", "--data", str(tmp_path), "--engine", str(engine)]) == 2
     assert "scripts/setup learn" in capsys.readouterr().err

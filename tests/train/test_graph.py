@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parents[2] / "engines" / "fused"
 @pytest.fixture(scope="module")
 def session() -> Any:
     if not (FOLDER / "fused.onnx").exists():
-        pytest.skip("no weights here: run `edge learn train`")
+        pytest.skip("no weights here: run `edge train`")
     return open_session(FOLDER / "fused.onnx", 2)
 
 

@@ -13,19 +13,13 @@ pytest.importorskip("cv2")
 
 from edge.train import labels as L  # noqa: N812
 from edge.train.data import is_permitted_licence, open_recordings
-from edge.train.nets.heads import FusionHead, HopFeatures
-from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS
-from edge.train.nets.network import empty_body_features
 from edge.train.recipe.audio import interpolate_weights
 from edge.train.recipe.calibration import (
     CalibrationSamples,
     balanced_weights,
     cross_validated_ece,
     fit_platt,
-    scene_logits,
-    shared_samples,
 )
-from edge.train.recipe.features import FeatureRows
 from edge.train.scenes.backgrounds import boxes_to_cells, read_fire_boxes, zoom_boxes, zoom_picture
 
 pytestmark = pytest.mark.learn
@@ -85,45 +79,6 @@ def test_the_share_moves_weights_part_of_the_way() -> None:
     assert int(mixed["n"]) == 3
 
 
-def features(n: int) -> HopFeatures:
-    g = torch.Generator().manual_seed(1)
-    return HopFeatures(
-        torch.randn(n, 14, MAP_CHANNELS, generator=g), torch.randn(n, TOP_CHANNELS, generator=g),
-        torch.randn(n, 4, generator=g),
-        torch.randn(n, 3, generator=g), *empty_body_features(torch.zeros(n, TOP_CHANNELS)),
-        torch.randn(n, 384, generator=g), torch.randn(n, L.TAGS, generator=g) - 5,
-        torch.zeros(n, 8), torch.ones(n, 2), torch.ones(n), torch.zeros(n, 8),
-    )  # fmt: skip
-
-
-def test_labels_without_real_sounds_hear_the_tags_and_nothing_else() -> None:
-    head, f = FusionHead(), features(3)
-    for p in (head.adapter.weight, head.adapter.bias, head.tag_bias, head.audio_gain, head.audio_bias):
-        torch.nn.init.normal_(p)
-    got = head.audio_evidence(f.tags, f.sound)
-    for c, label in enumerate(L.LABELS):
-        if label.tags:
-            own = torch.logsumexp(torch.stack([f.tags[:, t] + b for t, b in label.tags], 1), 1)
-            own = own + torch.nn.functional.logsigmoid(own - f.tags[:, list(label.rivals)].amax(1))
-            assert torch.allclose(got[:, c], own, atol=1e-4) is (label.tag_offset is not None), label.name
-
-
-def test_what_is_only_seen_stays_under_the_picture_limit() -> None:
-    head, f = FusionHead().eval(), features(4)
-    f = f._replace(dense=torch.full((4, 4), 14.0), tags=torch.full((4, L.TAGS), -14.0))
-    torch.nn.init.constant_(head.correct.bias, 99.0)
-    rows = FeatureRows(f, torch.zeros(4, 3, len(L.LABELS)), torch.zeros(4, dtype=torch.long))
-    for c, label in enumerate(L.LABELS):
-        if label.picture_limit is not None:
-            top = float(np.log(label.picture_limit / (1 - label.picture_limit)))
-            head.picture_limit[c] = top - 3.0 * float(head.corrects[c])
-    z = torch.sigmoid(scene_logits(head, rows, (1, 1, 1))[0])
-    for c, label in enumerate(L.LABELS):
-        if label.picture_limit is not None:
-            assert float(z[:, c].max()) <= label.picture_limit + 0.02, label.name
-    assert float(z[:, L.LABEL_NAMES.index("fire")].min()) > 0.99
-
-
 def samples(z: list[float], y: list[float], source: list[int], whole: list[float]) -> CalibrationSamples:
     return CalibrationSamples(
         torch.tensor(z), torch.tensor(y), torch.ones(len(z)), torch.tensor(source), torch.tensor(whole)
@@ -160,13 +115,3 @@ def test_calibration_error_is_judged_on_sources_that_the_fit_had_not_seen() -> N
     both = torch.arange(80) // 4 % 2
     x = CalibrationSamples(z, y, torch.ones(80), source, both.float())
     assert min(cross_validated_ece(x)) > 0.1
-
-
-def test_the_shared_fit_reads_classes_from_the_names_of_their_recordings() -> None:
-    f = features(6)
-    f = f._replace(tags=torch.full((6, L.TAGS), -6.0))
-    f.tags[:3, 289] = 4.0
-    rows = FeatureRows(f, torch.zeros(6, 3, len(L.LABELS)), torch.tensor([0, 0, 0, 1, 1, 1]), ("5-1-A-10", "5-2-A-49"))
-    x = shared_samples(rows)
-    assert len(x.z) == 10 * 4  # three windows and the recording, for each of ten classes; class 49 is not of ESC-10
-    assert float(x.z[x.y > 0.5].min()) > 3

@@ -86,7 +86,7 @@ def test_ordinary_things_happen_in_a_part_of_the_scenes_and_by_their_seed() -> N
 @pytest.fixture(scope="module")
 def session() -> Any:
     if not (FOLDER / "fused.onnx").exists():
-        pytest.skip("no weights here: run `edge learn train`")
+        pytest.skip("no weights here: run `edge train`")
     return open_session(FOLDER / "fused.onnx", 1)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge.train.body.open_clips import BodySequences, concatenate, open_clip_sequences
 from edge.train.body.scenes import (
     HELD_OUT_STYLE,
     HOPS,
@@ -27,10 +27,8 @@ from edge.train.body.scenes import (
     simulate_detections,
 )
 from edge.train.checkpoint import TrainingBudget
-from edge.train.data import decode_video, open_recordings
 from edge.train.labels import BODY_DIM, MEMORY
-from edge.train.nets.body import BodyHead, body_features, body_measurements, rotate_to_sides, suppress_overlaps
-from edge.train.nets.detector import YoloxNano, load_yolox
+from edge.train.nets.body import BodyHead, body_measurements, suppress_overlaps
 from edge.train.nets.motion import MotionNet
 
 _log = logging.getLogger(__name__)
@@ -44,7 +42,8 @@ _TRAINING_SETS: Final = (
 )
 _HELD_SEED: Final = 7_000_000
 _OPEN_WEIGHT: Final = 4
-_MARGIN: Final = 0.5
+_CALM_SHARES: Final = torch.tensor([0.9, 0.95])
+"""Shares of ordinary scenes in which fall and fight stay under a probability of 0.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +85,6 @@ def scene_motion(net: MotionNet, luma: NDArray[np.uint8]) -> NDArray[np.float32]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
-class BodySequences(NamedTuple):
-    """Scenes: features [N,HOPS,24], truth [N,HOPS,2], -1 where nobody judges, and which are ordinary [N]."""
-
-    body: Tensor
-    truth: Tensor
-    is_ordinary: Tensor
-
-
 def load_scenes(path: Path, style: SceneStyle, draws: int) -> BodySequences:
     """The features of what `cache_scenes` stored, each scene with several draws of its detections."""
     stored = np.load(path)
@@ -114,31 +105,6 @@ def load_scenes(path: Path, style: SceneStyle, draws: int) -> BodySequences:
     return BodySequences(torch.stack(rows), torch.stack(judged), torch.tensor(ordinary))
 
 
-def open_clip_sequences(weights: Path, data: Path, held_out: bool) -> BodySequences:
-    """The open clips of a split as they are: nobody falls or fights in them. `weights` has the detector's file."""
-    net, motion, rows, judged = load_yolox(weights / "yolox_nano_416.onnx"), MotionNet().eval(), [], []
-    for clip in (r for r in open_recordings(data) if r.kind == "video" and r.held_out == held_out):
-        body = clip_features(net, motion, decode_video(clip.path))
-        for first in range(0, len(body), HOPS // 2):
-            part = body[first : first + HOPS]
-            rows.append(F.pad(part, (0, 0, 0, HOPS - len(part))))
-            judged.append(F.pad(torch.zeros(len(part), 2), (0, 0, 0, HOPS - len(part)), value=-1.0))
-    return BodySequences(torch.stack(rows), torch.stack(judged), torch.ones(len(rows), dtype=torch.bool))
-
-
-def clip_features(net: YoloxNano, motion: MotionNet, pictures: NDArray[np.uint8]) -> Tensor:
-    """Body features [n,24] of a clip's hops; pictures u8 [2n(+1),256,448,3], four a second."""
-    parts = []
-    for k in range(0, len(pictures) - 1, 16):
-        whole = pictures[k : k + 16]
-        pair = torch.from_numpy(whole[: len(whole) // 2 * 2]).float().permute(0, 3, 1, 2)
-        now, before = pair[1::2].contiguous(), pair[::2].contiguous()
-        with torch.no_grad():
-            anchors, turned = net(now).anchors, net.detect_people(rotate_to_sides(now))
-            parts.append(body_features(anchors, turned, motion(now, before), torch.ones(len(now), 2)))
-    return torch.cat(parts)
-
-
 def train_body(work: Path, weights: Path, data: Path, run: BodyTrainingConfig) -> dict[str, Tensor]:
     """The head's weights, also written to <work>/body.pt; the best step on held-out scenes is kept, then
     `limit_false_alarms`."""
@@ -155,18 +121,20 @@ def train_body(work: Path, weights: Path, data: Path, run: BodyTrainingConfig) -
     return head.state_dict()
 
 
-def concatenate(rows: Sequence[BodySequences]) -> BodySequences:
-    """All scenes of all."""
-    return BodySequences(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
-
-
 def limit_false_alarms(head: BodyHead, held: BodySequences, real: BodySequences) -> BodyHead:
-    """The head moved so that a probability of 0.5 is what one in ten held-out scenes of ordinary acts (12 s of more
-    than a camera sees as a rule) reaches, and clearly more than any open clip does."""
-    ordinary = predict_all(head, held)[held.is_ordinary].amax(1)
-    clips = predict_all(head, real).masked_fill(real.truth < 0, -99.0).amax((0, 1))
-    head.out[-1].bias.data -= torch.maximum(ordinary.quantile(0.9, 0), clips + _MARGIN)  # type: ignore[operator]
+    """The head moved so that `_CALM_SHARES` of the held-out scenes of ordinary acts (12 s of more than a camera sees)
+    and of open clips, before anything happens in them, stay under a probability of 0.5."""
+    made, clips = (
+        predict_all(head, rows).masked_fill(rows.truth != 0, -99.0).amax(1) for rows in (_ordinary(held), real)
+    )
+    limit = torch.maximum(*(most.quantile(_CALM_SHARES, 0).diagonal() for most in (made, clips)))
+    head.out[-1].bias.data -= limit  # type: ignore[operator]
     return head
+
+
+def _ordinary(rows: BodySequences) -> BodySequences:
+    """Those in which nothing happens."""
+    return BodySequences(*(part[rows.is_ordinary] for part in rows))
 
 
 def fit_body(train: BodySequences, held: BodySequences, run: BodyTrainingConfig) -> BodyHead:

@@ -1,4 +1,4 @@
-"""`edge learn evaluate` and `edge learn gating`: options, progress and output. Imports nothing heavy."""
+"""`edge train evaluate` and `edge train gating`: options, progress and output. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _command(args: argparse.Namespace) -> str:
-    parts = ["edge learn evaluate --data DIR", f"--most {args.most}"]
+    parts = ["edge train evaluate --data DIR", f"--most {args.most}"]
     parts += [f"--only {args.only}"] if args.only else []
     parts += ["--yamnet DIR"] if args.yamnet else []
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""`edge learn gating`: each recording with every part of the model at every hop, and with unchanged inputs left out.
+"""`edge train gating`: each recording with every part of the model at every hop, and with unchanged inputs left out.
 
 Each recording is decoded and encoded once: a part's outputs are cached by its input, so the second run costs little.
 The result is a table, one row a set, of what gating left out and what it changed.

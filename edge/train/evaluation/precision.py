@@ -1,4 +1,4 @@
-"""`edge learn precision`: what TensorRT's fewer bits cost on the evaluation set, beside 32 bits on a CPU."""
+"""`edge train precision`: what TensorRT's fewer bits cost on the evaluation set, beside 32 bits on a CPU."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PrecisionCost:
 
 
 def register_precision(parser: argparse.ArgumentParser) -> None:
-    """The options of `edge learn precision`, and its handler."""
+    """The options of `edge train precision`, and its handler."""
     parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder, its engine built")
     parser.add_argument("--runtime", default="tensorrt", help="as in config.yaml; default: tensorrt")

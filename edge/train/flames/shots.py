@@ -35,6 +35,7 @@ from edge.train.scenes.backgrounds import (
     zoom_boxes,
     zoom_picture,
 )
+from edge.train.scenes.degradation import draw_severity, worsen_pictures
 from edge.train.scenes.pictures import U8
 
 _log = logging.getLogger(__name__)
@@ -60,12 +61,14 @@ class ShotPlan:
 
 
 class EncodedShots(NamedTuple):
-    """Encoded shots: `grid` [N,MAP,8,14], `top` [N,1280], `cells` [N,4,8,14] (-1 unknown), `kinds` N words."""
+    """Encoded shots: `grid` [N,MAP,8,14], `top` [N,1280], `cells` [N,4,8,14] (-1 unknown), `kinds` N words, and how bad
+    the picture is (`severity` [N], `scenes/degradation.py`)."""
 
     grid: Tensor
     top: Tensor
     cells: Tensor
     kinds: list[str]
+    severity: Tensor
 
 
 def cache_shots(
@@ -85,11 +88,13 @@ def cache_shots(
         house = fire_clip(data, held_out)
         rng = np.random.default_rng(plan.seed + n + (50_000 if held_out else 0))
         shots = [draw_shot(rng, places, house) for _ in range(plan.shots)]
-        grid, top = encode_shots(net, np.stack([shot.frames for shot in shots]))
+        severity = np.array([draw_severity(rng) for _ in shots], np.float32)
+        pictures = [worsen_pictures(x.frames, float(s), rng) for x, s in zip(shots, severity, strict=True)]
+        grid, top = encode_shots(net, np.stack(pictures))
         with atomic_path(path) as partial, partial.open("wb") as file:
             np.savez(
                 file, grid=grid, top=top, cells=np.stack([shot.cells for shot in shots]).astype(np.float16),
-                kinds=np.array([shot.kind for shot in shots]),
+                kinds=np.array([shot.kind for shot in shots]), severity=severity,
             )  # fmt: skip
         _log.info("shots: %s, %.0f s", path.name, watch.elapsed_s())
     return paths
@@ -139,11 +144,12 @@ def encode_shots(net: FusedNet, frames: U8, batch: int = 10) -> tuple[F16, F16]:
 
 def read_shots(paths: list[Path]) -> EncodedShots:
     """All shards of a split in memory."""
-    grids, tops, cells, kinds = [], [], [], []
+    grids, tops, cells, kinds, severity = [], [], [], [], []
     for path in paths:
         with np.load(path) as stored:
             grids.append(torch.from_numpy(stored["grid"]))
             tops.append(torch.from_numpy(stored["top"]))
             cells.append(torch.from_numpy(stored["cells"]))
             kinds += stored["kinds"].tolist()
-    return EncodedShots(torch.cat(grids), torch.cat(tops), torch.cat(cells), kinds)
+            severity.append(torch.from_numpy(stored["severity"]))
+    return EncodedShots(torch.cat(grids), torch.cat(tops), torch.cat(cells), kinds, torch.cat(severity))

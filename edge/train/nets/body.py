@@ -9,7 +9,7 @@ In the graph, with `now` f32 [B,3,256,448] and `detections = detector(now)`::
 
     turned = detector.detect_people(rotate_to_sides(now))
     body = body_features(detections.anchors, turned, motion, video_ok)
-    acts = body_head(body, memory[..., -BODY_DIM:], memory_ok, tags)
+    acts = body_head(body, memory[..., -BODY_DIM:], memory_ok)
 
 and to load what `edge.train.body.training` wrote (a plain state_dict, strict)::
 
@@ -30,8 +30,6 @@ from edge.train.labels import BODY_CHANNELS, BODY_DIM, GRID, HEIGHT, MEMORY, WID
 from edge.train.nets.detector import AnchorPredictions, gather_rows, pairwise_iou
 
 MAX_PEOPLE: Final = 6
-MAX_SOUND_BIAS: Final = (0.5, 1.0)
-"""The most that sound adds to the log-odds of fall and fight."""
 CELL: Final = 16.0
 ROWS: Final = 2 * GRID[0]
 COLUMNS: Final = 2 * GRID[1]
@@ -39,10 +37,6 @@ _CANDIDATES: Final = 32
 _NMS_IOU: Final = 0.45
 _MIN_SCORE: Final = 0.05
 _DILATIONS: Final = (1, 2, 4)
-FIGHT_TAGS: Final = (8, 11, 14, 467, 468)
-"""AudioSet: shout, yell, scream, slap, whack."""
-FALL_TAGS: Final = (460, 461)
-"""AudioSet: thump, thunk."""
 
 
 class PersonBoxes(NamedTuple):
@@ -119,11 +113,8 @@ def body_measurements(up: PersonBoxes, down: PersonBoxes, motion: Tensor, video_
 
 
 class BodyHead(nn.Module):
-    """Eight seconds of body features -> log-odds of a fall and of a fight. No state but the memory it is given.
-
-    Causal convolutions over the 16 remembered hops and this one. Sound adds at most `MAX_SOUND_BIAS` to the log-odds
-    and never takes away: nobody taught it, so it only leans.
-    """
+    """Eight seconds of body features -> log-odds of a fall and of a fight. No state but the memory it is given: causal
+    convolutions over the 16 remembered hops and this one."""
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
@@ -134,32 +125,15 @@ class BodyHead(nn.Module):
 
     limit: Tensor
 
-    def forward(self, body: Tensor, past: Tensor, memory_ok: Tensor, tags: Tensor | None = None) -> Tensor:
-        """body [B,24], past [B,16,24] oldest first, memory_ok [B,16], AudioSet log-odds [B,527] where there is sound
-        (very negative where not) -> [B,2], at most `limit` (log-odds)."""
+    def forward(self, body: Tensor, past: Tensor, memory_ok: Tensor) -> Tensor:
+        """body [B,24], past [B,16,24] oldest first, memory_ok [B,16] -> [B,2], at most `limit` (log-odds)."""
         history = torch.cat([past * memory_ok[..., None], body[:, None]], 1)
         there = torch.cat([memory_ok, torch.ones_like(memory_ok[:, :1])], 1)
         x = F.gelu(self.enter(torch.cat([history, there[..., None]], 2).transpose(1, 2)))
         for step, back in zip(self.steps, _DILATIONS, strict=True):
             x = x + F.gelu(step(F.pad(x, (2 * back, 0))))
         logits: Tensor = self.out(torch.cat([x[:, :, MEMORY], x[:, :, MEMORY - 8 :].amax(2)], 1))
-        if tags is not None:
-            logits = logits + sound_bias(tags)
         return torch.minimum(logits, self.limit)
-
-
-def sound_bias(tags: Tensor) -> Tensor:
-    """AudioSet log-odds [B,527] -> what sound adds to the log-odds of fall and fight [B,2]."""
-    return torch.stack(
-        [_tag_bias(tags, FALL_TAGS, MAX_SOUND_BIAS[0]), _tag_bias(tags, FIGHT_TAGS, MAX_SOUND_BIAS[1])], 1
-    )
-
-
-def _tag_bias(tags: Tensor, which: tuple[int, ...], most: float) -> Tensor:
-    """0 where the tags are unlikely (2 %), `most` where one is as likely as not."""
-    best = tags.index_select(1, torch.tensor(which)).amax(1)
-    out: Tensor = most * ((best + 4.0) / 4.0).clamp(0, 1)
-    return out
 
 
 def top_candidates(boxes: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
-"""From one hop's features to calibrated label log-odds: unimodal evidence, memory token, fusion, gates; and `aligned`.
+"""From one hop's features to calibrated label log-odds: what each sense says, memory token, fusion; and `aligned`.
 
-The fusion head is cheap next to the encoders: it runs once more without each modality (`contribution`) and trains on
-cached features.
+The fusion head is cheap next to the encoders, and trains on cached features.
 
 `TextProjection` projects sound and picture into the space of text. The space has 192 directions of a text encoder's. A
 window starts from the names of what the encoders recognise in it, weighted by how far each stands above its background:
@@ -29,6 +28,7 @@ from edge.train.labels import (
     BODY_DIM,
     COCO,
     DENSE_CHANNELS,
+    HINT_PROBABILITY,
     LABELS,
     MODALITIES,
     SENSORS,
@@ -37,16 +37,14 @@ from edge.train.labels import (
     LabelSpec,
 )
 from edge.train.nets.audio import EMBEDDING
-from edge.train.nets.body import sound_bias
+from edge.train.nets.evidence import SenseCalibration, join_senses, ratio_limit
 from edge.train.nets.fusion import CELLS, FUSIONS
 from edge.train.nets.image import MAP_CHANNELS, PICTURE_TAG_COUNT, TOP_CHANNELS
 
 LABEL_COUNT: Final = len(LABELS)
 SENSOR_COUNT: Final = len(SENSORS)
 _MASKED_LOGIT: Final = -30.0
-_MAX_CORRECTION: Final = 3.0
 _WIDEST: Final = max(len(label.tags) for label in LABELS)
-_RIVALS: Final = max(len(label.rivals) for label in LABELS)
 NO_BODY_LOGIT: Final = -8.0
 """Log-odds of a body event where no person is in view."""
 
@@ -75,55 +73,43 @@ class HopFeatures(NamedTuple):
 
 
 class HopTokens(NamedTuple):
-    """A hop ready for fusion: tokens [B,17,D], unimodal log-odds [B,3,C], memory token [B,D], and what sound adds to
-    what bodies show [B,C]."""
+    """A hop ready for fusion: tokens [B,17,D], log-likelihood ratios of each sense [B,3,C] and the memory token
+    [B,D]."""
 
     tokens: Tensor
-    evidence: Tensor
+    ratios: Tensor
     token: Tensor
-    sound_bias: Tensor
 
 
 class FusionHead(nn.Module):
-    """Evidence per modality, their soft-or with a prior, and a bounded correction by the fusion.
+    """What each sense says of every label, joined (`nets/evidence.py`), and what fusion makes of the hop and its past.
 
-    logit_c = log(e^prior_c + sum_m there_m knows_mc e^u_mc) + correction_c, |correction| <= 3, so the fused
-    answer stays near its best part when the correction is wrong; then the calibration's scale and offset.
-    Labels with a `tag_offset` had no real recordings: their audio evidence stays the tags' own, and what is corrected
-    is a third of that; what the detector or the body head decides is not corrected. `picture_limit` caps what is seen,
-    in evidence log-odds.
+    Evidence of pictures is that of the detector, the dense head and the body head; of sound the label's AudioSet tags
+    and a linear reading of all tags and of the embedding; of sensors a small net. A sense that only hints at a label
+    has a limit. The fusion relates all tokens and the memory for the embedding.
     """
 
     knows: Tensor
     tag_index: Tensor
-    rival_index: Tensor
-    rival_bias: Tensor
     remembered: Tensor
-    corrects: Tensor
-    by_tags: Tensor
-    tag_start: Tensor
-    picture_limit: Tensor
-    scale: Tensor
-    offset: Tensor
+    tag_mean: Tensor
+    tag_scale: Tensor
 
     def __init__(self, fusion: str = "attention", dim: int = TOKEN_DIM) -> None:
         super().__init__()
-        knows, index, bias, corrects = _label_tables()
-        self.register_buffer("by_tags", torch.tensor([float(label.tag_offset is not None) for label in LABELS]))
-        self.register_buffer("tag_start", bias.clone())
-        self.register_buffer("picture_limit", torch.full((LABEL_COUNT,), -_MASKED_LOGIT))
+        knows, index, bias, limits = _label_tables()
         self.register_buffer("knows", knows)
         self.register_buffer("tag_index", index)
-        for name, table in zip(("rival_index", "rival_bias"), _rival_tables(), strict=True):
-            self.register_buffer(name, table)
         self.register_buffer("remembered", torch.cat([torch.ones(dim - BODY_DIM), torch.zeros(BODY_DIM)]))
-        self.register_buffer("corrects", corrects)
+        self.register_buffer("tag_mean", torch.zeros(TAGS))
+        self.register_buffer("tag_scale", torch.ones(TAGS))
         self.tag_bias = nn.Parameter(bias)
-        self.prior = nn.Parameter(torch.full((LABEL_COUNT,), -6.0))
-        self.video_gain, self.video_bias = nn.Parameter(torch.ones(LABEL_COUNT)), nn.Parameter(torch.zeros(LABEL_COUNT))
-        self.audio_gain, self.audio_bias = nn.Parameter(torch.ones(LABEL_COUNT)), nn.Parameter(torch.zeros(LABEL_COUNT))
+        self.tag_reading = nn.Linear(TAGS, LABEL_COUNT, bias=False)
         self.adapter = nn.Linear(EMBEDDING, LABEL_COUNT)
         self.sensor_net = nn.Sequential(nn.Linear(2 * SENSOR_COUNT, 48), nn.GELU(), nn.Linear(48, LABEL_COUNT))
+        self.picture = SenseCalibration(TOP_CHANNELS, limits[0])
+        self.sound = SenseCalibration(EMBEDDING, limits[1])
+        self.sensors = SenseCalibration(SENSOR_COUNT, limits[2])
         self.cell_in = nn.Sequential(nn.LayerNorm(MAP_CHANNELS), nn.Linear(MAP_CHANNELS, dim))
         self.top_in = nn.Sequential(
             nn.LayerNorm(TOP_CHANNELS + DENSE_CHANNELS + 3), nn.Linear(TOP_CHANNELS + DENSE_CHANNELS + 3, dim)
@@ -136,21 +122,20 @@ class FusionHead(nn.Module):
             nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, dim - BODY_DIM), nn.LayerNorm(dim - BODY_DIM)
         )
         self.fusion = FUSIONS[fusion]()
-        self.correct = nn.Linear(dim, LABEL_COUNT)
+        self.probe = nn.Linear(dim, LABEL_COUNT)
         self.embed = nn.Linear(dim, dim)
-        self.register_buffer("scale", torch.ones(LABEL_COUNT))
-        self.register_buffer("offset", torch.zeros(LABEL_COUNT))
-        for layer in (self.adapter, self.correct, self.sensor_net[2]):
+        for layer in (self.adapter, self.tag_reading, self.probe, self.sensor_net[2]):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         nn.init.constant_(self.sensor_net[2].bias, -7.0)  # type: ignore[arg-type]
 
     def encode_hop(self, f: HopFeatures) -> HopTokens:
         """Everything that depends on this hop alone; the memory token is a part of it, so memory is a window
         of the last 16 hops and never feeds on itself. The fusion does not see its last 24 numbers, the bodies'."""
-        evidence, known = self._evidence(f), f.available_modalities()
+        ratios, known = self.likelihood_ratios(f), f.available_modalities()
         sensed = torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1)
-        summary = torch.tanh(self._evidence_without_memory(evidence) / 6.0) * known[..., None]
+        summary = torch.tanh(_without_bodies(ratios) / 6.0) * known[..., None]
         flags = torch.cat([known, f.audio_ok[:, None], f.video_ok], 1)
         facts = self.known_in(torch.cat([summary.flatten(1), flags], 1))
         picture = self.top_in(torch.cat([f.top, f.dense.clamp(-8, 8), f.objects.clamp(-8, 8)], 1))
@@ -159,88 +144,75 @@ class FusionHead(nn.Module):
         single = torch.stack([picture, sound, sensors], 1)
         learned = self.remember(torch.cat([(single * known[..., None]).flatten(1), facts], 1))
         token = torch.cat([learned, f.body * known[:, :1]], 1)
-        pad = torch.zeros_like(evidence[:, 0, :-BODY_CHANNELS])
-        return HopTokens(
-            torch.cat([self.cell_in(f.cells), single], 1), evidence, token, torch.cat([pad, sound_bias(f.tags)], 1)
-        )
+        return HopTokens(torch.cat([self.cell_in(f.cells), single], 1), ratios, token)
 
-    def logits(self, hop: HopTokens, known: Tensor, memory: Tensor, memory_ok: Tensor) -> tuple[Tensor, Tensor]:
-        """Calibrated label log-odds [B,C] and embedding [B,D] (unit length) with the modalities in known [B,3]."""
+    def logits(self, hop: HopTokens, known: Tensor) -> Tensor:
+        """Label log-odds [B,C] with the modalities in known [B,3]."""
+        return join_senses(hop.ratios, known[..., None] * self.knows)
+
+    def relate(self, hop: HopTokens, known: Tensor, memory: Tensor, memory_ok: Tensor) -> Tensor:
+        """What the fusion makes of the hop and its past [B,D]."""
         mask = torch.cat([known[:, :1].expand(-1, CELLS), known], 1)
         past = memory * memory_ok[..., None] * self.remembered
-        vector = self.fusion(hop.tokens * mask[..., None], mask, past, memory_ok)
-        gate = known[..., None] * self.knows
-        seen = torch.minimum(hop.evidence[:, 0], self.picture_limit) + hop.sound_bias * known[:, 1:2]
-        parts = torch.cat([seen[:, None], hop.evidence[:, 1:]], 1) * gate + _MASKED_LOGIT * (1.0 - gate)
-        alone = torch.logsumexp(torch.cat([self.prior.expand(parts.shape[0], 1, -1), parts], 1), 1)
-        correction = _MAX_CORRECTION * torch.tanh(self.correct(vector) / _MAX_CORRECTION) * self.corrects * gate.amax(1)
-        embedding = self.embed(vector)
-        embedding = embedding / embedding.pow(2).sum(1, keepdim=True).add(1e-6).sqrt()
-        return (alone + correction) * self.scale + self.offset, embedding
+        vector: Tensor = self.fusion(hop.tokens * mask[..., None], mask, past, memory_ok)
+        return vector
 
-    def audio_evidence(self, tags: Tensor, sound: Tensor) -> Tensor:
-        """Log-odds [B,C] from AudioSet log-odds [B,527] and the sound embedding [B,384]: those of the label's tags,
-        plus the log-probability that it is they rather than the strongest of its rivals."""
-        fixed, free = self.by_tags, 1.0 - self.by_tags
-        bias = self.tag_start * fixed[:, None] + self.tag_bias * free[:, None]
-        picked = tags.index_select(1, self.tag_index.flatten()).reshape(-1, LABEL_COUNT, _WIDEST) + bias
-        own = torch.logsumexp(picked, 2)
-        rivals = (
-            tags.index_select(1, self.rival_index.flatten()).reshape(-1, LABEL_COUNT, _RIVALS) + self.rival_bias
-        ).amax(2)
-        own = own + (-nn.functional.softplus(rivals - own))
-        known = own * (self.audio_gain * free + fixed) + self.audio_bias * free
-        out: Tensor = known + self.adapter(sound) * free
+    def embedding(self, vector: Tensor) -> Tensor:
+        """Unit vectors [B,D]."""
+        return normalise(self.embed(vector))
+
+    def evidence(self, f: HopFeatures) -> Tensor:
+        """What each sense says by itself, log-odds [B,3,C]; where it cannot know a label the value is unused."""
+        pad = torch.zeros_like(f.dense[:, :1]).expand(-1, LABEL_COUNT - 3 - DENSE_CHANNELS - BODY_CHANNELS)
+        seen = torch.cat([f.objects, f.dense, pad, f.acts], 1)
+        seen = seen + f.objects[:, 2:] * self.knows.new_tensor(_SEES_ANIMAL)
+        sensed = self.sensor_net(torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1))
+        return torch.stack([seen, self.heard(f.tags, f.sound), sensed], 1)
+
+    def likelihood_ratios(self, f: HopFeatures) -> Tensor:
+        """`evidence`, calibrated sense by sense [B,3,C]."""
+        seen, heard, sensed = self.evidence(f).unbind(1)
+        return torch.stack(
+            [self.picture(seen, f.top), self.sound(heard, f.sound), self.sensors(sensed, f.sensor_ok)], 1
+        )
+
+    def heard(self, tags: Tensor, sound: Tensor) -> Tensor:
+        """Log-odds [B,C] from AudioSet log-odds [B,527] and the sound embedding [B,384]."""
+        picked = tags.index_select(1, self.tag_index.flatten()).reshape(-1, LABEL_COUNT, _WIDEST) + self.tag_bias
+        every = self.tag_reading(((tags - self.tag_mean) * self.tag_scale).clamp(-6, 6))
+        out: Tensor = torch.logsumexp(picked, 2) + every + self.adapter(sound)
         return out
 
-    def _evidence_without_memory(self, evidence: Tensor) -> Tensor:
-        """Evidence [B,3,C] without what bodies did over time, which rests on memory: a token must not."""
-        still = (NO_BODY_LOGIT * self.video_gain + self.video_bias)[-BODY_CHANNELS:].expand(evidence.shape[0], 1, -1)
-        seen = torch.cat([evidence[:, :1, :-BODY_CHANNELS], still], 2)
-        return torch.cat([seen, evidence[:, 1:]], 1)
 
-    def _evidence(self, f: HopFeatures) -> Tensor:
-        """Unimodal log-odds [B,3,C]; where a modality cannot know a label the value is unused."""
-        pad = torch.zeros_like(f.dense[:, :1]).expand(-1, LABEL_COUNT - 3 - DENSE_CHANNELS - BODY_CHANNELS)
-        video = torch.cat([f.objects, f.dense, pad, f.acts], 1) * self.video_gain + self.video_bias
-        audio = self.audio_evidence(f.tags, f.sound)
-        sensors = self.sensor_net(torch.cat([f.sensors * f.sensor_ok, f.sensor_ok], 1))
-        return torch.stack([video, audio, sensors], 1).clamp(-15, 15)
+_SEES_ANIMAL: Final = [float(label.name == "dog_bark") for label in LABELS]
+
+
+def _without_bodies(ratios: Tensor) -> Tensor:
+    """Ratios [B,3,C] without what bodies did over time, which rests on memory: a token must not."""
+    keep = torch.cat([torch.ones(LABEL_COUNT - BODY_CHANNELS), torch.zeros(BODY_CHANNELS)])
+    return torch.cat([ratios[:, :1] * keep, ratios[:, 1:]], 1)
 
 
 def _label_tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    knows = np.zeros((3, LABEL_COUNT), np.float32)
+    """Which sense knows which label [3,C], tags and their offsets [C,T], and limits of log-likelihood ratios [3,C]."""
+    knows, limits = np.zeros((3, LABEL_COUNT), np.float32), np.full((3, LABEL_COUNT), 15.0, np.float32)
     index, bias = np.zeros((LABEL_COUNT, _WIDEST), np.int64), np.full((LABEL_COUNT, _WIDEST), _MASKED_LOGIT, np.float32)
     for c, label in enumerate(LABELS):
         for m, name in enumerate(MODALITIES):
-            knows[m, c] = name in label.modalities
+            knows[m, c] = name in (*label.modalities, *label.hints)
+            if name in label.hints:
+                limits[m, c] = ratio_limit(HINT_PROBABILITY)
         for n, (tag, offset) in enumerate(label.tags):
             index[c, n], bias[c, n] = tag, offset
-    third = [label.tag_offset is not None or label.picture_limit is not None for label in LABELS]
-    corrects = np.array(
-        [0.0 if is_decided_elsewhere(x) else 1 / 3 if t else 1.0 for x, t in zip(LABELS, third, strict=True)]
-    )
     ordered = [x.dense for x in LABELS[3:7]] == [0, 1, 2, 3] and [x.body for x in LABELS[-2:]] == [0, 1]
     if not ordered or any(not label.classes for label in LABELS[:3]):
         raise ValueError("labels: objects first, then the dense channels in order, the body's last")
-    return torch.tensor(knows), torch.tensor(index), torch.tensor(bias), torch.tensor(corrects, dtype=torch.float32)
+    return torch.tensor(knows), torch.tensor(index), torch.tensor(bias), torch.tensor(limits)
 
 
 def is_decided_elsewhere(label: LabelSpec) -> bool:
-    """Whether another head (detector, body) decides this label and the fusion leaves it alone."""
+    """Whether another head (detector, body) decides this label."""
     return bool(label.classes) or label.body is not None
-
-
-def _rival_tables() -> tuple[Tensor, Tensor]:
-    """Tag indices [C,R] and what is added to their log-odds: nothing, or much less than any where there is none."""
-    index, bias = (
-        np.zeros((LABEL_COUNT, _RIVALS), np.int64),
-        np.full((LABEL_COUNT, _RIVALS), 2 * _MASKED_LOGIT, np.float32),
-    )
-    for c, label in enumerate(LABELS):
-        index[c, : len(label.rivals)] = label.rivals
-        bias[c, : len(label.rivals)] = 0.0
-    return torch.tensor(index), torch.tensor(bias)
 
 
 SPACE_DIM: Final = 192

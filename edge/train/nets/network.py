@@ -135,14 +135,11 @@ class FusedNet(nn.Module):
         self, f: HopFeatures, memory: Tensor, memory_ok: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """logits [B,C], contribution [B,C,3] (with everything, less without that modality), embedding, token."""
-        b = f.sound.shape[0]
         hop, known = self.head.encode_hop(f), f.available_modalities()
-        views = torch.cat([known, *(known * (1.0 - row) for row in torch.eye(3))], 0)
-        again = type(hop)(*(torch.cat([part] * 4, 0) for part in hop))
-        logits, embedding = self.head.logits(again, views, torch.cat([memory] * 4, 0), torch.cat([memory_ok] * 4, 0))
-        full = logits[:b]
-        without = torch.stack([logits[b : 2 * b], logits[2 * b : 3 * b], logits[3 * b :]], 2)
-        return full, (full[..., None] - without) * known[:, None], embedding[:b], hop.token
+        logits = self.head.logits(hop, known)
+        without = torch.stack([self.head.logits(hop, known * (1.0 - row)) for row in torch.eye(3)], 2)
+        embedding = self.head.embedding(self.head.relate(hop, known, memory, memory_ok))
+        return logits, (logits[..., None] - without) * known[:, None], embedding, hop.token
 
 
 def _audio_mask(audio_ok: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Compares every fusion on the same cached features with the same seeds.
 
-Each is trained alike and evaluated on held-out sources: with everything, without its memory, and with fewer modalities.
-`none` is the evidence of the first fusion's run without its correction: the soft-or of the parts. `compare_views`
-does the same for one trained head, hop by hop on held-out composed scenes, where the truth is known.
+Each is trained alike to correct what the senses say together (`recipe/fusion.py`, `probed_logits`) and evaluated on
+held-out sources: with everything, without its memory, and with fewer modalities. `none` is what the senses say, without
+any correction: what is shipped, unless a fusion does better. `compare_views` does the same for one trained head, hop by
+hop on held-out composed scenes, where the truth is known.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from edge.train.checkpoint import TrainingBudget
 from edge.train.evaluation.metrics import average_precision
 from edge.train.labels import LABELS
 from edge.train.nets.fusion import FUSIONS
-from edge.train.nets.heads import FusionHead, is_decided_elsewhere
+from edge.train.nets.heads import FusionHead, HopFeatures, is_decided_elsewhere
 from edge.train.recipe.calibration import scene_logits
-from edge.train.recipe.features import FeatureRows
-from edge.train.recipe.fusion import FusionTrainingConfig, held_out_loss, train_fusion_head
+from edge.train.recipe.features import FeatureRows, memory_windows, with_modalities
+from edge.train.recipe.fusion import FusionTrainingConfig, held_out_loss, probed_logits, train_fusion_head
 
 _log = logging.getLogger(__name__)
 NO_FUSION: Final = "none"
@@ -77,12 +78,10 @@ def run_ablation(
             )
             _log.info("ablation: %s", done[-1])
             if not any(x.fusion == NO_FUSION and x.seed == seed for x in done):
-                head.corrects.zero_()
-                done.append(
-                    AblationRun(
-                        NO_FUSION, seed, _view_precisions(head, held), held_out_loss(head, held), best.step, 0, 0.0
-                    )
-                )
+                torch.nn.init.zeros_(head.probe.weight)
+                torch.nn.init.zeros_(head.probe.bias)
+                alone, loss = _view_precisions(head, held), held_out_loss(head, held)
+                done.append(AblationRun(NO_FUSION, seed, alone, loss, best.step, 0, 0.0))
             path.write_text(json.dumps([asdict(x) for x in done], indent=1), encoding="utf-8")
     return done
 
@@ -108,9 +107,22 @@ def _seeded(run: FusionTrainingConfig, seed: int) -> FusionTrainingConfig:
 def _view_precisions(head: FusionHead, held: FeatureRows) -> dict[str, float]:
     found = {}
     for name, (view, remembers) in ABLATION_VIEWS.items():
-        logits, _ = scene_logits(head, held, view, remembers)
+        logits = _probed_scene_logits(head, held, view, remembers)
         found[name] = float(np.mean(list(label_precisions(logits, held).values())))
     return found
+
+
+def _probed_scene_logits(head: FusionHead, rows: FeatureRows, view: tuple[int, int, int], remembers: bool) -> Tensor:
+    """Corrected logits [N,C] of every hop with only these modalities; memory as in service, or none."""
+    outputs, masks = [], torch.tensor([float(v) for v in view])
+    with torch.no_grad():
+        for scene in range(int(rows.scene[-1]) + 1):
+            index = torch.nonzero(rows.scene == scene)[:, 0]
+            part = with_modalities(HopFeatures(*(x[index] for x in rows.features)), masks)
+            hop, known = head.encode_hop(part), part.available_modalities()
+            memory, memory_ok = memory_windows(hop.token, torch.arange(len(index)))
+            outputs.append(probed_logits(head, hop, known, memory, memory_ok * float(remembers)))
+    return torch.cat(outputs)
 
 
 def _mean(done: list[AblationRun], name: str, view: str) -> float:

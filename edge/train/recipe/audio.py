@@ -56,8 +56,7 @@ class AudioBatch(NamedTuple):
 
 
 def train_audio(weights: Path, data: Path, packages: Path | None, work: Path, run: AudioTrainingConfig) -> None:
-    """Writes work/audio.pt: the student, and the fusion head's audio evidence, trained on it. The run is kept in
-    work/audio_run.pt at every check, and continues from it."""
+    """Writes work/audio.pt: the student. The run is kept in work/audio_run.pt at every check, and continues from it."""
     torch.manual_seed(run.seed)
     bank, held = (build_sound_bank(data, packages, h, count=48 if not h else 16, seed=run.seed) for h in (False, True))
     start = weights / "mn04_as_mAP_432.pt"
@@ -65,11 +64,11 @@ def train_audio(weights: Path, data: Path, packages: Path | None, work: Path, ru
     front = [*student.features[:4].parameters()]
     for p in front:
         p.requires_grad_(False)
-    evidence = [head.tag_bias, head.audio_gain, head.audio_bias, *head.adapter.parameters()]
+    evidence = [head.tag_bias, *head.adapter.parameters()]
     groups = [
         {"params": [p for p in student.parameters() if p.requires_grad], "lr": run.rate, "weight_decay": 0.0},
-        {"params": evidence[:3], "lr": 2e-2, "weight_decay": 0.0},
-        {"params": evidence[3:], "lr": 2e-3, "weight_decay": 0.3},
+        {"params": evidence[:1], "lr": 2e-2, "weight_decay": 0.0},
+        {"params": evidence[1:], "lr": 2e-3, "weight_decay": 0.3},
     ]
     optimiser = torch.optim.AdamW(groups)
     checks = [make_batch(held, np.random.default_rng(900 + n), 40) for n in range(5)]
@@ -139,9 +138,8 @@ def interpolate_weights(begin: dict[str, Tensor], tuned: dict[str, Tensor], shar
 def interpolate_student(
     tuned: dict[str, dict[str, Tensor]], start: AudioNet, share: float
 ) -> dict[str, dict[str, Tensor]]:
-    """What was tuned, moved back towards the starting net. The adapter was fitted to the tuned embedding: it goes."""
-    head = {k: v for k, v in tuned["head"].items() if not k.startswith("adapter")}
-    return {"audio": interpolate_weights(start.state_dict(), tuned["audio"], share), "head": head}
+    """What was tuned, moved back towards the starting net. The reading that was fitted with it goes."""
+    return {"audio": interpolate_weights(start.state_dict(), tuned["audio"], share)}
 
 
 def make_batch(bank: SoundBank, rng: np.random.Generator, size: int) -> AudioBatch:
@@ -192,7 +190,7 @@ def _loss(student: AudioNet, teacher: AudioNet, head: FusionHead, batch: AudioBa
     out = student(batch.degraded)
     tags = F.binary_cross_entropy_with_logits(out.logits, known, reduction="none").sum(1).mean()
     floor = -(known * (known + 1e-7).log() + (1 - known) * (1 - known + 1e-7).log()).sum(1).mean()
-    u = head.audio_evidence(out.logits, out.embedding)
+    u = head.heard(out.logits, out.embedding)
     heard = head.knows[1] > 0
     labels = F.binary_cross_entropy_with_logits(u[:, heard], batch.target[:, heard], reduction="none").sum(1).mean()
     return (tags - floor) + 0.5 * labels
@@ -204,5 +202,5 @@ def _held_out_loss(student: AudioNet, teacher: AudioNet, head: FusionHead, check
 
 
 def _save_student(path: Path, student: AudioNet, head: FusionHead) -> None:
-    kept = {k: v for k, v in head.state_dict().items() if k.startswith(("tag_bias", "audio_", "adapter"))}
+    kept = {k: v for k, v in head.state_dict().items() if k.startswith(("tag_bias", "adapter"))}
     checkpoint.save(path, {"audio": student.state_dict(), "head": kept})

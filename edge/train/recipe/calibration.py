@@ -1,10 +1,8 @@
-"""Calibrates the logits: a scale and an offset a label (Platt 1999), for windows and whole recordings at once.
+"""Calibrates each sense: a scale and an offset a label (Platt 1999), for windows and whole recordings at once.
 
 Fitted on held-out open recordings as in service, on composed held-out scenes and on background recordings. Every
 recording weighs the same whatever its length, and those with the event weigh `POSITIVE_SHARE` together. A recording's
-own sample is its highest window. Labels without real recordings borrow their positives from AudioSet tags that have
-recordings (`shared_samples`), keep their own negatives and fit an offset alone; leaving out classes shows how well that
-carries over.
+own sample is its highest window. What the senses say together follows from what each says alone (`nets/evidence.py`).
 """
 
 from __future__ import annotations
@@ -20,35 +18,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edge.train.evaluation.metrics import expected_calibration_error
-from edge.train.labels import LABELS, LabelSpec
-from edge.train.nets.heads import FusionHead, HopFeatures
+from edge.train.labels import LABELS
+from edge.train.nets.evidence import BASE_RATE, SenseCalibration
+from edge.train.nets.heads import FusionHead
 from edge.train.nets.network import FusedNet
-from edge.train.recipe.features import FeatureRows, memory_windows
+from edge.train.recipe.features import FeatureRows
 
 _log = logging.getLogger(__name__)
-POSITIVE_SHARE: Final = 0.1
-CORRECTION: Final = 3.0
-"""The most that the fusion may add, times `corrects` (`nets/heads.py`)."""
+POSITIVE_SHARE: Final = BASE_RATE
+FEWEST_SOURCES: Final = 6
+"""Sources that show an event from which a gain is fitted; of fewer an offset alone."""
 OBJECT_SCALE: Final = 2.0
 OBJECT_SCORE: Final = 0.4
 """Detector scores are sharpened by 2 and a box score of 0.4 becomes 0.5: set, not fitted (no open box labels)."""
-CALIBRATION_VIEWS: Final = {"all": (1, 1, 1), "no picture": (0, 1, 1), "no sound": (1, 0, 1), "no sensors": (1, 1, 0)}
-_ESC10: Final = {
-    0: (74, 75), 1: (99, 101), 10: (289, 290, 291), 11: (294, 295), 12: (298, 299), 20: (23,), 21: (49,),
-    38: (407, 408), 40: (339,), 41: (347,),
-}  # fmt: skip
-"""ESC-50 class number, the last part of a file's name -> AudioSet tags."""
 _FOLDS: Final = 4
 _BINS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFit:
-    """One label's calibration, where it is from (`recordings`, `tags`: the fit that tags share, `set`), recordings with
-    the event, and the expected calibration error on sources left out of the fit, of windows and of recordings."""
+    """One label's calibration of one sense, sources with the event, and the expected calibration error on sources left
+    out of the fit, of windows and of recordings."""
 
     label: str
-    origin: str
+    sense: str
     scale: float
     offset: float
     positives: int
@@ -76,40 +69,41 @@ class _RecordingSet(NamedTuple):
 
 
 def calibrate_head(net: FusedNet, held: FeatureRows, ordinary: FeatureRows, real: FeatureRows) -> list[LabelFit]:
-    """Write scale, offset and picture limits into the head; the fit of each label. `ordinary` are open recordings
-    without any event, `real` held-out ones, as they are in service (`recipe/recordings.py`)."""
-    head = net.head
-    head.scale.fill_(1.0)
-    head.offset.fill_(0.0)
-    head.picture_limit.fill_(30.0)
-    sets = [
-        _RecordingSet(rows, worth, _view_logits(head, rows))
-        for rows, worth in ((held, 0.5), (ordinary, 0.5), (real, 1.0))
-    ]
-    tags, fits = shared_samples(real), []
-    for c, label in enumerate(LABELS):
-        samples = concatenate_samples([_label_samples(s, c) for s in sets])
-        gaps, origin, positives = (float("nan"), float("nan")), "set", _positive_recordings(real, c)
-        if label.classes:
-            scale, offset = OBJECT_SCALE, -OBJECT_SCALE * float(np.log(OBJECT_SCORE / (1 - OBJECT_SCORE)))
-        elif label.body is not None:
-            scale, offset = 1.0, 0.0
-        else:
-            known = label.tag_offset is None
-            origin, samples = ("recordings", samples) if known else ("tags", borrow_positives(tags, samples))
-            fixed = None if known else 1.0
-            (scale, offset), gaps = fit_platt(samples, fixed), cross_validated_ece(samples, fixed)
-        _write_calibration(head, c, label, scale, offset)
-        fits.append(LabelFit(label.name, origin, scale, offset, positives, *gaps))
-        _log.info("calibrated %s", fits[-1])
+    """Write gains and offsets of each sense into the head; the fits. `ordinary` are open recordings without any event,
+    `real` held-out ones, as they are in service (`recipe/recordings.py`). What the dense head sees of fire and smoke
+    was calibrated on shots (`recipe/senses.py`), of which there are more than recordings."""
+    head, fits = net.head, []
+    sets = [(held, 0.5), (ordinary, 0.5), (real, 1.0)]
+    for m, (name, sense) in enumerate((("video", head.picture), ("audio", head.sound), ("sensors", head.sensors))):
+        view = tuple(float(m == n) for n in range(3))
+        views = [_RecordingSet(rows, worth, [_sense_logits(head, rows, view)]) for rows, worth in sets]
+        for c, label in enumerate(LABELS):
+            if name not in label.modalities or name in label.hints:
+                continue
+            if label.classes:
+                sense.rescale(c, OBJECT_SCALE, -OBJECT_SCALE * float(np.log(OBJECT_SCORE / (1 - OBJECT_SCORE))))
+            elif label.body is None and not (name == "video" and label.dense is not None):
+                fits.append(_fit_sense(sense, c, name, concatenate_samples([_label_samples(s, c) for s in views])))
+                _log.info("calibrated %s", fits[-1])
     return fits
+
+
+def _fit_sense(sense: SenseCalibration, c: int, name: str, samples: CalibrationSamples) -> LabelFit:
+    """One label and sense; a gain only where enough sources show the event."""
+    positives = len(set(samples.source[samples.y > 0.5].tolist()))
+    if not positives:
+        return LabelFit(LABELS[c].name, name, 1.0, 0.0, 0, float("nan"), float("nan"))
+    fixed = None if positives >= FEWEST_SOURCES else 1.0
+    (scale, offset), gaps = fit_platt(samples, fixed), cross_validated_ece(samples, fixed)
+    sense.rescale(c, scale, offset)
+    return LabelFit(LABELS[c].name, name, scale, offset, positives, *gaps)
 
 
 def calibration_csv(fits: list[LabelFit]) -> str:
     """The fits as CSV."""
-    lines = ["label,origin,scale,offset,recordings,ece_windows_unseen,ece_recordings_unseen"]
+    lines = ["label,sense,scale,offset,sources,ece_windows_unseen,ece_recordings_unseen"]
     lines += [
-        f"{f.label},{f.origin},{f.scale:.4f},{f.offset:.4f},{f.positives},{f.ece_windows:.4f},{f.ece_recordings:.4f}"
+        f"{f.label},{f.sense},{f.scale:.4f},{f.offset:.4f},{f.positives},{f.ece_windows:.4f},{f.ece_recordings:.4f}"
         for f in fits
     ]
     return "\n".join(lines) + "\n"
@@ -160,65 +154,25 @@ def balanced_weights(samples: CalibrationSamples) -> Tensor:
     return weight
 
 
-def shared_samples(real: FeatureRows) -> CalibrationSamples:
-    """Every ESC-10 recording among `real`, judged for each of its ten classes by the tags of that class. The source is
-    the class, so that what is left out when judging is whole classes."""
-    parts = []
-    for n, (number, tags) in enumerate(_ESC10.items()):
-        z = torch.logsumexp(real.features.tags[:, list(tags)], 1)
-        loud = real.evident.new_ones(len(z)) if real.loud is None else real.loud
-        for scene, name in enumerate(real.names):
-            kind = name.rsplit("-", 1)[-1]
-            if name.count("-") != 3 or not kind.isdigit() or int(kind) not in _ESC10:
-                continue
-            rows = (real.scene == scene) & (loud > 0.5)
-            truth = float(int(kind) == number)
-            parts.append(_recording_samples(z[rows], torch.full_like(z[rows], truth), 1.0, n))
-    return concatenate_samples(parts)
-
-
-def borrow_positives(tags: CalibrationSamples, own: CalibrationSamples) -> CalibrationSamples:
-    """The positives of other tags beside a label's own negatives."""
-    return concatenate_samples(
-        [CalibrationSamples(*(x[tags.y > 0.5] for x in tags)), CalibrationSamples(*(x[own.y < 0.5] for x in own))]
-    )
-
-
 def concatenate_samples(parts: list[CalibrationSamples]) -> CalibrationSamples:
     """All samples of ``parts``."""
     return CalibrationSamples(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def scene_logits(
-    head: FusionHead, rows: FeatureRows, view: tuple[int, int, int], remembers: bool = True
-) -> tuple[Tensor, Tensor]:
-    """Logits [N,C] of every hop with only these modalities, and what is known [N,3]; memory as in service, or none."""
-    f, outputs, knowns = rows.features, [], []
-    video, audio, sensors = (float(v) for v in view)
-    for scene in range(int(rows.scene[-1]) + 1):
-        index = torch.nonzero(rows.scene == scene)[:, 0]
-        part = HopFeatures(*(x[index] for x in f))
-        part = part._replace(
-            cells=part.cells * video, top=part.top * video, dense=part.dense * video, objects=part.objects * video,
-            video_ok=part.video_ok * video, audio_ok=part.audio_ok * audio, sensor_ok=part.sensor_ok * sensors,
-        )  # fmt: skip
-        with torch.no_grad():
-            hop, available = head.encode_hop(part), part.available_modalities()
-            memory, memory_ok = memory_windows(hop.token, torch.arange(len(index)))
-            outputs.append(head.logits(hop, available, memory, memory_ok * float(remembers))[0])
-        knowns.append(available)
-    return torch.cat(outputs), torch.cat(knowns)
+def scene_logits(head: FusionHead, rows: FeatureRows, view: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Logits [N,C] of every hop with only these modalities, and what is known [N,3]."""
+    with torch.no_grad():
+        hop = head.encode_hop(rows.features)
+        known = rows.features.available_modalities() * torch.tensor(view)
+        return head.logits(hop, known), known
 
 
-def _view_logits(head: FusionHead, rows: FeatureRows) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """For each view: logits, what is shown, and whether that settles the hop."""
-    found = []
-    for view in CALIBRATION_VIEWS.values():
-        z, known = scene_logits(head, rows, view)
-        now = (rows.evident * known[..., None]).amax(1)
-        judged = ((now > 0.75) | (rows.evident.amax(1) < 0.25)).float() * known.amax(1)[:, None]
-        found.append((z, (now > 0.75).float(), judged))
-    return found
+def _sense_logits(head: FusionHead, rows: FeatureRows, view: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """With one sense alone: logits, what is shown, and whether that settles the hop."""
+    z, known = scene_logits(head, rows, view)
+    now = (rows.evident * known[..., None]).amax(1)
+    judged = ((now > 0.75) | (rows.evident.amax(1) < 0.25)).float() * known.amax(1)[:, None]
+    return z, (now > 0.75).float(), judged
 
 
 def _label_samples(of: _RecordingSet, c: int) -> CalibrationSamples:
@@ -246,15 +200,3 @@ def _recording_samples(z: Tensor, y: Tensor, worth: float, source: int) -> Calib
         torch.cat([torch.full_like(z, worth / len(z)), worth * one]),
         torch.full((len(z) + 1,), source, dtype=torch.long), torch.cat([torch.zeros_like(z), one]),
     )  # fmt: skip
-
-
-def _write_calibration(head: FusionHead, c: int, label: LabelSpec, scale: float, offset: float) -> None:
-    head.scale[c], head.offset[c] = scale, offset
-    if label.picture_limit is not None:
-        top = float(np.log(label.picture_limit / (1 - label.picture_limit)))
-        head.picture_limit[c] = (top - offset) / scale - CORRECTION * float(head.corrects[c])
-
-
-def _positive_recordings(rows: FeatureRows, c: int) -> int:
-    """Recordings in which the label is shown."""
-    return len(set(rows.scene[rows.evident[:, :, c].amax(1) > 0.75].tolist()))

@@ -259,6 +259,15 @@ def drop_modalities(f: HopFeatures, scenes: int, generator: torch.Generator) -> 
     )  # fmt: skip
 
 
+def with_modalities(f: HopFeatures, there: Tensor) -> HopFeatures:
+    """Only what these modalities [3] (picture, sound, sensors: 1 or 0) tell."""
+    video, audio, sensors = there
+    return f._replace(
+        cells=f.cells * video, top=f.top * video, dense=f.dense * video, objects=f.objects * video,
+        video_ok=f.video_ok * video, audio_ok=f.audio_ok * audio, sensor_ok=f.sensor_ok * sensors,
+    )  # fmt: skip
+
+
 def scene_weights(rows: FeatureRows) -> Tensor:
     """How often to draw each scene [S], so that rare events come nearly as often as common ones: 1 plus, for each of
     its events, a twentieth of how many times more scenes have none of it."""

@@ -1,9 +1,9 @@
-"""Trains the fusion head on cached features of composed scenes: whole hops with the memory of their scene, under
-modality, sensor and memory dropout.
+"""Trains the fusion on cached features of composed scenes: whole hops with the memory of their scene, under modality,
+sensor and memory dropout.
 
-Several tasks share parameters: the labels from everything that is there, each modality's own evidence, and an embedding
-in which picture and sound of one event lie together. Evidence of sensors is trained first, alone, on thousands of
-synthetic traces, which cost little without picture and sound.
+Two tasks share parameters: the labels from everything that is there, and an embedding in which picture and sound of one
+event lie together. What each sense says is trained before, alone: that of sensors here, on thousands of synthetic
+traces, which cost little without picture and sound.
 """
 
 from __future__ import annotations
@@ -65,11 +65,12 @@ def _sensor_dataset(scenes: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Ten
 
 
 _TRAINED_LABELS: Final = torch.tensor([float(not is_decided_elsewhere(label)) for label in LABELS])
-_UNIMODAL_WEIGHT: Final = 0.3
 _CONTRAST_WEIGHT: Final = 0.1
 _TEMPERATURE: Final = 0.1
 _POSITIVE_WEIGHT: Final = 2.0
-"""Weights of the parts of the loss: evidence of each modality, contrast, and an event's hops against those without."""
+"""Weights of the parts of the loss: contrast, and an event's hops against those without."""
+MAX_CORRECTION: Final = 3.0
+_RATE: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def train_fusion_head(
     the best weights in `head`. With `path` the run is saved there at every check and continues from it."""
     generator = torch.Generator().manual_seed(run.seed)
     torch.manual_seed(run.seed)
-    optimiser, rates = _optimiser(head)
+    optimiser = _optimiser(head)
     best, kept, start = BestStep(1e9, 0), head.state_dict(), 0
     before = None if path is None else checkpoint.load(path)
     if before is not None:
@@ -113,8 +114,9 @@ def train_fusion_head(
         fraction = watch.used_share(step, run.steps, run.minutes)
         if fraction >= 1 or step - best.step > run.patience * run.check_every:
             break
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1, (step + 1) / 30) * (0.5 + 0.5 * float(np.cos(np.pi * fraction)))
+        optimiser.param_groups[0]["lr"] = (
+            _RATE * min(1, (step + 1) / 30) * (0.5 + 0.5 * float(np.cos(np.pi * fraction)))
+        )
         head.train()
         scenes = torch.multinomial(chances, max(2, run.batch // 16), generator=generator)
         loss = fusion_loss(head, train, scenes, generator, dropout=True)
@@ -137,17 +139,11 @@ def train_fusion_head(
     return best
 
 
-def _optimiser(head: FusionHead) -> tuple[torch.optim.Optimizer, tuple[float, ...]]:
-    """AdamW with the scales of the evidence faster, its adapter held back."""
-    scales = [head.tag_bias, head.audio_gain, head.audio_bias, head.video_gain, head.video_bias, head.prior]
-    names = {id(p) for p in (*scales, *head.adapter.parameters())}
-    rest = [p for p in head.parameters() if id(p) not in names]
-    rates, decays = (1e-3, 5e-3, 1e-3), (0.02, 0.0, 0.3)
-    groups = [
-        {"params": params, "lr": rate, "weight_decay": decay}
-        for params, rate, decay in zip((rest, scales, list(head.adapter.parameters())), rates, decays, strict=True)
-    ]
-    return torch.optim.AdamW(groups), rates
+def _optimiser(head: FusionHead) -> torch.optim.Optimizer:
+    """AdamW over what relates the senses; what each of them says stays as it is."""
+    senses = (head.adapter, head.tag_reading, head.sensor_net, head.picture, head.sound, head.sensors)
+    fixed = {id(head.tag_bias), *(id(p) for part in senses for p in part.parameters())}
+    return torch.optim.AdamW([p for p in head.parameters() if id(p) not in fixed], lr=_RATE, weight_decay=0.02)
 
 
 def fusion_loss(
@@ -164,15 +160,15 @@ def fusion_loss(
     if dropout:
         memory_ok = memory_ok * (torch.rand(len(picked), 1, generator=generator) > 0.15).float()
     part, evident, there = HopTokens(*(x[picked] for x in hop)), rows.evident[index][picked], known[picked]
-    logits, _ = head.logits(part, there, memory, memory_ok)
-    loss = label_loss(logits, evident, there)
-    alone = F.binary_cross_entropy_with_logits(part.evidence, (evident > 0.75).float(), reduction="none")
-    firm = ((evident - 0.5).abs() > 0.25).float() * there[..., None] * head.knows * _TRAINED_LABELS
-    return (
-        loss
-        + _UNIMODAL_WEIGHT * (alone * firm).sum((1, 2)).mean()
-        + _CONTRAST_WEIGHT * contrastive_loss(head, part, there, evident)
-    )
+    told = probed_logits(head, part, there, memory, memory_ok)
+    return label_loss(told, evident, there) + _CONTRAST_WEIGHT * contrastive_loss(head, part, there, evident)
+
+
+def probed_logits(head: FusionHead, hop: HopTokens, known: Tensor, memory: Tensor, memory_ok: Tensor) -> Tensor:
+    """Log-odds [B,C] of the joined senses, moved by at most `MAX_CORRECTION` by what the fusion makes of them: trains
+    the fusion, and shows whether it knows more than the senses do. It is not in the graph."""
+    moved = head.probe(head.relate(hop, known, memory, memory_ok))
+    return head.logits(hop, known) + MAX_CORRECTION * torch.tanh(moved / MAX_CORRECTION)
 
 
 def label_loss(logits: Tensor, evident: Tensor, known: Tensor) -> Tensor:
@@ -195,7 +191,7 @@ def contrastive_loss(head: FusionHead, hop: HopTokens, known: Tensor, evident: T
     part = HopTokens(*(x[rows] for x in hop))
     memory = hop.token.new_zeros(len(rows), 1, hop.token.shape[1]).expand(-1, 16, -1)
     views = [torch.tensor(v).expand(len(rows), 3) for v in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))]
-    picture_vectors, sound_vectors = (head.logits(part, view, memory, memory[..., 0])[1] for view in views)
+    picture_vectors, sound_vectors = (head.embedding(head.relate(part, view, memory, memory[..., 0])) for view in views)
     same = (both[rows].float() @ both[rows].float().T > 0).float()
     nearness = picture_vectors @ sound_vectors.T / _TEMPERATURE
     ways = (nearness, same), (nearness.T, same.T)

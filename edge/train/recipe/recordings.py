@@ -18,6 +18,7 @@ from edge.train.nets.heads import HopFeatures
 from edge.train.nets.image import pool_cells
 from edge.train.nets.network import FusedNet, empty_body_features
 from edge.train.recipe.features import FeatureRows
+from edge.train.recipe.sounds import unjudged_labels
 from edge.train.scenes.backgrounds import fire_clip
 from edge.train.scenes.compose import HOPS
 from edge.train.scenes.soundbank import SoundBank, background_bed, simulate_microphone
@@ -74,11 +75,13 @@ _ACTIVITY_RATIO: Final = 0.08
 
 @dataclass(frozen=True, slots=True)
 class LabelledMedia:
-    """One recording to play: its event is in the sound, in the picture (`is_visible`) or (label "") absent."""
+    """One recording to play: its event is in the sound, in the picture (`is_visible`) or (label "") absent. It says
+    nothing of labels in `unsure`."""
 
     media: RecordingMedia
     label: str
     is_visible: bool = False
+    unsure: tuple[str, ...] = ()
 
 
 def held_out_recordings(data: Path, packages: Path | None, seed: int = 41) -> list[LabelledMedia]:
@@ -89,14 +92,12 @@ def held_out_recordings(data: Path, packages: Path | None, seed: int = 41) -> li
         if not sound.held_out:
             continue
         whole = np.concatenate([np.zeros(RATE_HZ, np.float32), sound.wave, np.zeros(RATE_HZ // 2, np.float32)])
-        takes.append(LabelledMedia(RecordingMedia(sound.kind, sound.label, whole), sound.label))
+        unsure = unjudged_labels(sound)
+        takes.append(LabelledMedia(RecordingMedia(sound.group, sound.label, whole), sound.label, unsure=unsure))
         around = background_bed(empty, rng, len(whole) / RATE_HZ + 0.1)[: len(whole)]
         loud = float(np.sqrt(np.mean(sound.wave**2))) * 10 ** (-rng.uniform(12, 30) / 20)
-        takes.append(
-            LabelledMedia(
-                RecordingMedia(sound.kind, sound.label, simulate_microphone(whole + around * loud, rng)), sound.label
-            )
-        )
+        worse = simulate_microphone(whole + around * loud, rng)
+        takes.append(LabelledMedia(RecordingMedia(sound.group, sound.label, worse), sound.label, unsure=unsure))
     for r in open_recordings(data):
         if r.kind == "video" and r.held_out:
             pictures = decode_video(r.path, limit_s=80)
@@ -121,7 +122,7 @@ def ordinary_recordings(data: Path) -> list[LabelledMedia]:
                 LabelledMedia(RecordingMedia(r.path.stem, "", None, part), "")
                 for part in _chunks(decode_video(r.path, 60))
             ]
-        elif not r.label and r.source != "ESC-10":
+        elif not r.label and not r.unsure and r.source != "ESC-10":
             takes.append(LabelledMedia(RecordingMedia(r.path.stem, "", decode_audio(r.path)), ""))
     return takes
 
@@ -147,6 +148,8 @@ def encode_recordings(net: FusedNet, takes: list[LabelledMedia]) -> FeatureRows:
 
 def _truth(take: LabelledMedia, hops: int) -> torch.Tensor:
     evident = torch.zeros(hops, 3, len(LABELS))
+    for name in take.unsure:
+        evident[:, 1, LABEL_NAMES.index(name)] = 0.5
     if not take.label:
         return evident
     c = LABEL_NAMES.index(take.label)
@@ -157,8 +160,6 @@ def _truth(take: LabelledMedia, hops: int) -> torch.Tensor:
     wave = take.media.audio
     if wave is not None:
         evident[:, 1, c] = torch.from_numpy(np.where(_loudness(wave, hops) > _ACTIVITY_RATIO, 1.0, 0.5)).float()
-        if take.label == "gunshot":
-            evident[:, 1, LABEL_NAMES.index("explosion")] = 0.5
     return evident
 
 

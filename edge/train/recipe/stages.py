@@ -9,53 +9,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import torch
 
 from edge.train import checkpoint
-from edge.train.body.training import BodyTrainingConfig, train_body
+from edge.train.body.training import train_body
 from edge.train.checkpoint import TrainingBudget, TrainingPaths
-from edge.train.flames.shots import ShotPlan
+from edge.train.flames.shots import cache_shots, read_shots
 from edge.train.nets.heads import HopFeatures
 from edge.train.nets.network import FusedNet, pretrained_network
 from edge.train.recipe.ablation import compare_views, comparison_table
-from edge.train.recipe.audio import AudioTrainingConfig, train_audio
+from edge.train.recipe.audio import train_audio
 from edge.train.recipe.calibration import calibrate_head, calibration_csv
-from edge.train.recipe.features import FeatureRows, ScenePlan, cache_pictures, load_feature_rows
-from edge.train.recipe.fusion import FusionTrainingConfig, train_fusion_head, train_sensor_evidence
-from edge.train.recipe.pictures import DenseTrainingConfig, PictureTrainingConfig, fine_tune_pictures, train_dense
+from edge.train.recipe.features import FeatureRows, cache_pictures, load_feature_rows
+from edge.train.recipe.fusion import train_fusion_head, train_sensor_evidence
+from edge.train.recipe.pictures import fine_tune_pictures, train_dense
 from edge.train.recipe.recordings import encode_recordings, held_out_recordings, ordinary_recordings
+from edge.train.recipe.senses import fit_senses
+from edge.train.recipe.sizes import TrainingSizes
+from edge.train.recipe.sounds import fit_sound_reading, load_sound_rows
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingSizes:
-    """How much of everything; `fast` is minutes, to try the machinery."""
-
-    audio: AudioTrainingConfig
-    train: ScenePlan
-    held: ScenePlan
-    fusion: FusionTrainingConfig
-    dense: DenseTrainingConfig = field(default_factory=DenseTrainingConfig)
-    body: BodyTrainingConfig = field(default_factory=BodyTrainingConfig)
-    whole: PictureTrainingConfig = field(default_factory=PictureTrainingConfig)
-
-
-FULL_SIZES = TrainingSizes(
-    AudioTrainingConfig(), ScenePlan(), ScenePlan(scenes=24, glimpses=220), FusionTrainingConfig()
-)
-FAST_SIZES = TrainingSizes(
-    AudioTrainingConfig(steps=16, batch=8, minutes=3),
-    ScenePlan(scenes=4, glimpses=16, unseen=12, fires=8, plain=2),
-    ScenePlan(scenes=2, glimpses=6, unseen=4, fires=3, plain=2),
-    FusionTrainingConfig(steps=80, minutes=3),
-    dense=DenseTrainingConfig(ShotPlan(1, 40, 3), ShotPlan(1, 20, 2), steps=60, minutes=2),
-    body=BodyTrainingConfig(scenes=(12, 6, 6), held=6, draws=1, steps=60, minutes=1),
-    whole=PictureTrainingConfig(steps=4, batch=4, every=2),
-)
+_SENSES: Final = ("tag_", "adapter.", "sensor_net.", "picture.", "sound.", "sensors.")
 
 
 def run_training(sources: TrainingPaths, sizes: TrainingSizes, fusion: str, version: str) -> str:
@@ -86,6 +65,9 @@ def load_network(sources: TrainingPaths) -> FusedNet:
         state = checkpoint.load(sources.work / name)
         if state is not None:
             getattr(net, part).load_state_dict(state["audio"] if part == "audio" else state)
+    heard = checkpoint.load(sources.work / "heard.pt")
+    if heard is not None:
+        net.head.load_state_dict(heard, strict=False)
     whole = checkpoint.load(sources.work / "whole.pt")
     if whole is not None:
         net.lite.load_state_dict(whole["lite"])
@@ -103,8 +85,8 @@ def load_scene_rows(sources: TrainingPaths, sizes: TrainingSizes) -> tuple[Featu
 
 
 def load_evidence_weights(sources: TrainingPaths) -> dict[str, torch.Tensor]:
-    """What the sound stage learned of the fusion head: where every fusion starts from."""
-    return dict(checkpoint.load(sources.work / "audio.pt")["head"])
+    """What the senses learned of the head by themselves: where every fusion starts from."""
+    return dict(checkpoint.load(sources.work / "senses.pt"))
 
 
 def _training_stages(
@@ -117,16 +99,42 @@ def _training_stages(
          lambda plan=plan, held=held: cache_pictures(load_network(s), s.data, s.packages, s.photos, s.work, plan, held))
         for split, plan, held in (("held", sizes.held, True), ("train", sizes.train, False))
     )  # fmt: skip
-    whole = [("whole fine-tune", "whole.pt", lambda: _tune_whole(s, sizes))] if gpu else []
+    tuned = [
+        ("sound encoder", "audio.pt", lambda: train_audio(s.weights, s.data, s.packages, s.work, sizes.audio)),
+        ("picture encoder", "whole.pt", lambda: _tune_whole(s, sizes)),
+    ]  # fmt: skip
     return [
-        ("sound", "audio.pt", lambda: train_audio(s.weights, s.data, s.packages, s.work, sizes.audio)),
-        *whole,
+        *(tuned if gpu else []),
+        ("sounds", "heard.pt", lambda: _fit_sounds(s, sizes)),
         *pictures,
         ("fire, smoke and flashes", "dense.pt", lambda: _train_dense(s, sizes)),
         ("bodies", "body.pt", lambda: train_body(s.work, s.weights, s.data, sizes.body)),
+        ("senses", "senses.pt", lambda: _fit_senses(s, sizes)),
         ("fusion", "fused.pt", lambda: _train_fusion(s, sizes, fusion)),
         ("calibration", "calibrated.pt", lambda: _calibrate(s, sizes, fusion)),
     ]
+
+
+def _fit_sounds(s: TrainingPaths, sizes: TrainingSizes) -> None:
+    net = load_network(s)
+    rows = load_sound_rows(net.audio, s.data, s.packages, s.work, sizes.sounds, held_out=False)
+    fit_sound_reading(net.head, rows, sizes.sounds)
+    checkpoint.save(s.work / "heard.pt", _sense_weights(net))
+
+
+def _fit_senses(s: TrainingPaths, sizes: TrainingSizes) -> None:
+    net = load_network(s)
+    heard = load_sound_rows(net.audio, s.data, s.packages, s.work, sizes.sounds, held_out=True)
+    shots = [read_shots(cache_shots(net, s.data, s.photos, s.work, plan, held))
+             for held, plan in ((False, sizes.dense.shots), (True, sizes.dense.held))]  # fmt: skip
+    fit_senses(net, heard, *shots)
+    train_sensor_evidence(net.head)
+    checkpoint.save(s.work / "senses.pt", _sense_weights(net))
+
+
+def _sense_weights(net: FusedNet) -> dict[str, torch.Tensor]:
+    """What the head has of each sense by itself."""
+    return {k: v for k, v in net.head.state_dict().items() if k.startswith(_SENSES)}
 
 
 def _train_fusion(s: TrainingPaths, sizes: TrainingSizes, fusion: str) -> None:
@@ -136,7 +144,6 @@ def _train_fusion(s: TrainingPaths, sizes: TrainingSizes, fusion: str) -> None:
         {k: v for k, v in load_network(s).state_dict().items() if not k.startswith("head.")}, strict=False
     )
     net.head.load_state_dict(load_evidence_weights(s), strict=False)
-    train_sensor_evidence(net.head)
     train_fusion_head(net.head, train_rows, held, sizes.fusion, s.work / "fusion_run.pt")
     checkpoint.save(s.work / "fused.pt", net.state_dict())
 

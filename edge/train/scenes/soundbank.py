@@ -229,7 +229,7 @@ def _add_sound(bank: SoundBank, sound: DecodedSound) -> None:
     wave = (sound.wave / peak).astype(np.float32)
     if sound.label in LABEL_NAMES:
         bank.events.setdefault(sound.label, []).append(wave)
-    else:
+    elif not sound.unsure:
         bank.others.append(wave)
         if len(wave) > 4 * RATE_HZ and float(np.sqrt(np.mean(wave**2))) > 0.05:
             bank.real_beds.append(wave)

@@ -213,6 +213,57 @@ def chime(rng: Rng) -> Wave:
     return _normalise_peak(wave)
 
 
+def jackhammer(rng: Rng) -> Wave:
+    """Blows 12 to 30 times a second for seconds, each a burst with a ringing chisel, over a motor: no machine gun."""
+    rate, n = rng.uniform(12, 30), int(rng.uniform(2, 5) * RATE_HZ)
+    t = np.arange(int(0.12 * RATE_HZ)) / RATE_HZ
+    ring = np.sum([np.sin(2 * np.pi * f * t) for f in rng.uniform(700, 5000, 4)], 0) * np.exp(
+        -t / rng.uniform(0.005, 0.03)
+    )
+    wave = _lowpass(rng.standard_normal(n), rng.uniform(200, 2500)) * rng.uniform(0.2, 1.5)
+    for k in range(int(n / RATE_HZ * rate)):
+        burst = _lowpass(rng.standard_normal(len(t)), rng.uniform(2000, 9000)) * np.exp(-t / rng.uniform(0.006, 0.025))
+        at = int((k + rng.uniform(-0.08, 0.08)) / rate * RATE_HZ)
+        _mix_in(wave, max(0, at), (burst / _peak(burst) + ring * rng.uniform(0, 0.5)) * rng.uniform(0.7, 1))
+    return _normalise_peak(wave)
+
+
+def engine(rng: Rng) -> Wave:
+    """A motor that idles or revs: pulses 15 to 60 times a second, their harmonics, and rattle."""
+    n = int(rng.uniform(3, 6) * RATE_HZ)
+    t = np.arange(n) / RATE_HZ
+    f = rng.uniform(15, 60) * (1 + rng.uniform(0, 0.6) * np.sin(2 * np.pi * t / rng.uniform(1, 6)) ** 2)
+    phase = 2 * np.pi * np.cumsum(f) / RATE_HZ
+    tone = np.sum([np.sin(k * phase + rng.uniform(0, 6)) / k ** rng.uniform(0.3, 1.2) for k in range(1, 16)], 0)
+    rattle = _lowpass(rng.standard_normal(n), rng.uniform(500, 4000)) * (1 + np.sin(phase))
+    return _normalise_peak(tone / _peak(tone) + rng.uniform(0.1, 0.8) * rattle / _peak(rattle))
+
+
+def slams(rng: Rng) -> Wave:
+    """Doors, lids and boxes that fall shut, in a room: a dull blow with a short tail; no shot."""
+
+    def slam() -> NDArray[np.float64]:
+        t = np.arange(int(0.6 * RATE_HZ)) / RATE_HZ
+        blow = _lowpass(rng.standard_normal(len(t)), rng.uniform(300, 1800)) * np.exp(-t / rng.uniform(0.01, 0.05))
+        room = _lowpass(rng.standard_normal(len(t)), rng.uniform(200, 1500)) * np.exp(-t / rng.uniform(0.06, 0.3))
+        return np.asarray(blow / _peak(blow) + rng.uniform(0.05, 0.4) * room / _peak(room))
+
+    return _repeat(rng, slam, int(rng.choice([1, 1, 2])), rng.uniform(0.4, 1.2))
+
+
+def hammering(rng: Rng) -> Wave:
+    """A hammer on wood or metal, once or twice a second: blows that ring, further apart than knocks."""
+
+    def blow() -> NDArray[np.float64]:
+        t = np.arange(int(0.35 * RATE_HZ)) / RATE_HZ
+        modes = [np.sin(2 * np.pi * f * t) * np.exp(-t / d) for f, d in
+                 zip(rng.uniform(400, 6000, 5), rng.uniform(0.01, 0.15, 5), strict=True)]  # fmt: skip
+        click = rng.standard_normal(len(t)) * np.exp(-t / 0.003)
+        return np.asarray(np.sum(modes, 0) + 2 * click) * rng.uniform(0.7, 1)
+
+    return _repeat(rng, blow, int(rng.integers(2, 7)), rng.uniform(0.35, 0.9))
+
+
 def noise_bed(rng: Rng, seconds: float) -> Wave:
     """Stationary coloured noise, sometimes with mains hum: a quiet room, a fan, distant traffic. Peak 1."""
     n = int(seconds * RATE_HZ)
@@ -231,7 +282,7 @@ EVENTS: Final[dict[str, tuple[Callable[[Rng], Wave], ...]]] = {
     "alarm": (temporal_three, temporal_three, temporal_four, bell_or_buzzer), "siren": (siren,),
     "door_knock": (knocks,),
 }  # fmt: skip
-NEGATIVES: Final = (fireworks, thunder, claps, clatter, music, chime)
+NEGATIVES: Final = (fireworks, thunder, claps, clatter, music, chime, jackhammer, engine, slams, hammering)
 
 
 def _shot(rng: Rng) -> NDArray[np.float64]:

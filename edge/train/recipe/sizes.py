@@ -1,0 +1,64 @@
+"""How much of everything a training takes, read from `edge/train/recipe.yaml`: every size, seed and rate is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import yaml
+
+from edge.errors import InputError
+from edge.train.body.training import BodyTrainingConfig
+from edge.train.recipe.audio import AudioTrainingConfig
+from edge.train.recipe.features import ScenePlan
+from edge.train.recipe.fusion import FusionTrainingConfig
+from edge.train.recipe.pictures import DenseTrainingConfig, PictureTrainingConfig
+from edge.train.recipe.sounds import SoundPlan
+
+RECIPE: Final = Path(__file__).parents[1] / "recipe.yaml"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSizes:
+    """The stages' sizes. `audio` and `whole` are for a GPU."""
+
+    sounds: SoundPlan
+    train: ScenePlan
+    held: ScenePlan
+    dense: DenseTrainingConfig
+    body: BodyTrainingConfig
+    fusion: FusionTrainingConfig
+    audio: AudioTrainingConfig
+    whole: PictureTrainingConfig
+
+
+def read_sizes(name: str, path: Path = RECIPE) -> TrainingSizes:
+    """The sizes of that name (`full`, `small`). InputError where there are none, or a value is missing or unknown."""
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if name not in recipe:
+        raise InputError(f"{path}: no sizes {name!r}; there are {', '.join(recipe)}")
+    return _build(TrainingSizes, recipe[name], f"{path.name}: {name}")
+
+
+def _build(kind: type[T], values: Any, where: str) -> T:
+    """A dataclass from a mapping that has each of its fields and no other."""
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    given = set(values) if isinstance(values, dict) else set()
+    missing, unknown = [n for n in names if n not in given], sorted(given - set(names))
+    if missing or unknown:
+        raise InputError(
+            f"{where}: missing {', '.join(missing) or 'nothing'}; unknown {', '.join(unknown) or 'nothing'}"
+        )
+    made = {}
+    for name in names:
+        value, hint = values[name], hints[name]
+        nested = dataclasses.is_dataclass(hint)
+        made[name] = (
+            _build(hint, value, f"{where}.{name}") if nested else tuple(value) if isinstance(value, list) else value
+        )
+    return kind(**made)

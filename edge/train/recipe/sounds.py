@@ -1,0 +1,241 @@
+"""What is heard of each label: windows of open and made sounds, encoded once, and a linear reading of them.
+
+The reading starts from the label's own AudioSet tags and moves away from them only as far as sounds of other sources
+bear it out: the ridge is the one that does best on groups of recordings left out, label by label.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edge.train import checkpoint
+from edge.train.data import DecodedSound, Wave, training_sounds
+from edge.train.labels import LABEL_NAMES, LABELS, RATE_HZ, SAMPLES
+from edge.train.nets.audio import AudioNet
+from edge.train.nets.heads import FusionHead
+from edge.train.scenes import synthesis
+from edge.train.scenes.degradation import draw_severity, worsen_sound
+from edge.train.scenes.soundbank import SoundBank, background_bed, crop_loudest, simulate_microphone, synthetic_speech
+
+_log = logging.getLogger(__name__)
+RIDGES: Final = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+NO_READING: Final = 1e4
+"""A ridge at which nothing is left of the reading."""
+FEWEST_SOURCES: Final = 3
+"""Sources of real sounds of a label, below which its own tags are all that is read."""
+_FOLDS: Final = 4
+_RATE: Final = 0.02
+_CONFUSED: Final = (("gunshot", "explosion"), ("siren", "alarm"), ("scream", "crying_baby"))
+"""Pairs that no file name keeps apart: an example of one says nothing of the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPlan:
+    """How many windows of each real sound, how many sounds are made for each label, and how much a made one counts."""
+
+    copies: int = 8
+    made: int = 40
+    made_weight: float = 0.3
+    steps: int = 250
+    seed: int = 23
+
+
+class SoundRows(NamedTuple):
+    """Windows: AudioSet log-odds [N,527], embedding [N,384], truth [N,C] (-1 where nobody judges), severity [N], weight
+    [N], and the number of its source [N], negative for made ones."""
+
+    tags: Tensor
+    embedding: Tensor
+    truth: Tensor
+    severity: Tensor
+    weight: Tensor
+    source: Tensor
+
+
+def load_sound_rows(
+    net: AudioNet, data: Path, packages: Path | None, work: Path, plan: SoundPlan, held_out: bool
+) -> SoundRows:
+    """The rows of a split; encoded once, kept in <work>/heard_<split>.pt."""
+    path = work / f"heard_{'held' if held_out else 'train'}.pt"
+    stored = checkpoint.load(path)
+    if stored is None:
+        stored = list(_encode_rows(net, data, packages, plan, held_out))
+        checkpoint.save(path, stored)
+    return SoundRows(*stored)
+
+
+def _encode_rows(net: AudioNet, data: Path, packages: Path | None, plan: SoundPlan, held_out: bool) -> SoundRows:
+    rng = np.random.default_rng(plan.seed + (1_000_003 if held_out else 0))
+    real = [sound for sound in training_sounds(data, packages) if sound.held_out == held_out]
+    made = _made_sounds(plan.made, held_out, rng)
+    beds = SoundBank(real_beds=[x.wave for x in real if not x.label and not x.unsure and len(x.wave) > 4 * RATE_HZ])
+    rows: list[list[Tensor]] = []
+    for sounds, copies, worth in ((real, plan.copies, 1.0), (made, max(1, plan.copies // 4), plan.made_weight)):
+        for sound in sounds:
+            drawn = [_draw_window(sound, beds, rng) for _ in range(copies)]
+            with torch.no_grad():
+                out = net(torch.from_numpy(np.stack([wave for wave, _ in drawn])))
+            number = -1 if sounds is made else zlib.crc32(sound.group.encode())
+            columns = (
+                torch.tensor([severity for _, severity in drawn]), torch.full((copies,), worth / copies),
+                torch.full((copies,), number, dtype=torch.long),
+            )  # fmt: skip
+            rows.append([out.logits, out.embedding, sound_truth(sound).expand(copies, -1), *columns])
+    _log.info("sounds heard: %d real, %d made", len(real), len(made))
+    return SoundRows(*(torch.cat(column) for column in zip(*rows, strict=True)))
+
+
+def _made_sounds(count: int, held_out: bool, rng: np.random.Generator) -> list[DecodedSound]:
+    """Made events, what is mistaken for them, talk, and background alone."""
+    made = [
+        DecodedSound(recipes[n % len(recipes)](rng), label, f"made {label}", held_out)
+        for label, recipes in synthesis.EVENTS.items()
+        for n in range(count)
+    ]
+    others = [recipe(rng) for recipe in synthesis.NEGATIVES for _ in range(max(4, count // 3))]
+    others += [synthesis.noise_bed(rng, 3.0) for _ in range(count)] + synthetic_speech(held_out)
+    return made + [DecodedSound(wave, "", "made", held_out) for wave in others]
+
+
+def _draw_window(sound: DecodedSound, beds: SoundBank, rng: np.random.Generator) -> tuple[Wave, float]:
+    """A window f32 [SAMPLES] that holds the sound, through a microphone or not, and how bad it is."""
+    severity = draw_severity(rng)
+    wave = crop_loudest(sound.wave, SAMPLES, rng)
+    wave = wave / (float(np.abs(wave).max()) + 1e-6)
+    bed = background_bed(beds, rng, SAMPLES / RATE_HZ)[:SAMPLES]
+    wave = worsen_sound(wave, bed, severity) if severity else wave + bed * 10 ** (-rng.uniform(25, 60) / 20) * 0.3
+    if rng.random() < 0.5:
+        return simulate_microphone(wave.astype(np.float32), rng), severity
+    return np.clip(wave * 10 ** rng.uniform(-1.5, 0), -1, 1).astype(np.float32), severity
+
+
+def unjudged_labels(sound: DecodedSound) -> tuple[str, ...]:
+    """Labels of which the sound is neither an example nor a counterexample."""
+    partners = (pair[1 - pair.index(sound.label)] for pair in _CONFUSED if sound.label in pair)
+    return (*sound.unsure, *partners)
+
+
+def sound_truth(sound: DecodedSound) -> Tensor:
+    """What a window with this sound shows [C]: 1, 0, or -1 where nobody judges."""
+    truth = torch.zeros(len(LABELS))
+    for name in unjudged_labels(sound):
+        truth[LABEL_NAMES.index(name)] = -1
+    if sound.label in LABEL_NAMES:
+        truth[LABEL_NAMES.index(sound.label)] = 1
+    return truth
+
+
+class _Standard(NamedTuple):
+    """Tags and embedding of windows about what is usual."""
+
+    raw: Tensor
+    tags: Tensor
+    embedding: Tensor
+
+
+class _Reading(NamedTuple):
+    """Offsets of the label's tags [C,T], reading of all tags [C,527] and of the embedding [C,384], constants [C]."""
+
+    bias: Tensor
+    tags: Tensor
+    embedding: Tensor
+    constant: Tensor
+
+
+def fit_sound_reading(head: FusionHead, rows: SoundRows, plan: SoundPlan) -> dict[str, float]:
+    """Write what is heard of each label into the head; the ridge chosen for each."""
+    _note_usual(head, rows)
+    x = _Standard(
+        rows.tags, ((rows.tags - head.tag_mean) * head.tag_scale).clamp(-6, 6),
+        (rows.embedding - head.sound.mean) * head.sound.scale,
+    )  # fmt: skip
+    names, whole = (NO_READING, *RIDGES), torch.ones(len(rows.weight), dtype=torch.bool)
+    losses = torch.stack([_loss_left_out(head, rows, x, ridge, plan) for ridge in names])
+    sources = [len(set(rows.source[rows.truth[:, c] > 0.5].tolist()) - {-1}) for c in range(len(LABELS))]
+    best = [
+        names[n] if count >= FEWEST_SOURCES else NO_READING
+        for n, count in zip(losses.argmin(0).tolist(), sources, strict=True)
+    ]
+    fits = {ridge: _fit(head, rows, x, whole, ridge, plan.steps) for ridge in set(best)}
+    chosen = {}
+    with torch.no_grad():
+        for c, label in enumerate(LABELS):
+            if not label.tags or label.body is not None:
+                continue
+            fit, chosen[label.name] = fits[best[c]], best[c]
+            if best[c] == NO_READING:
+                continue
+            head.tag_bias[c], head.tag_reading.weight[c] = fit.bias[c], fit.tags[c]
+            head.adapter.weight[c] = fit.embedding[c] * head.sound.scale
+            head.adapter.bias[c] = fit.constant[c] - head.adapter.weight[c] @ head.sound.mean
+    _log.info("sounds: ridges %s", chosen)
+    return chosen
+
+
+def _note_usual(head: FusionHead, rows: SoundRows) -> None:
+    """What tags and embeddings are where nothing happens."""
+    usual = rows.weight[:, None] * (rows.truth.amax(1, keepdim=True) < 0.5)
+    for values, mean, scale, least in (
+        (rows.tags, head.tag_mean, head.tag_scale, 0.5), (rows.embedding, head.sound.mean, head.sound.scale, 0.05)
+    ):  # fmt: skip
+        mean.copy_((values * usual).sum(0) / usual.sum())
+        scale.copy_(1.0 / (((values - mean) ** 2 * usual).sum(0).div(usual.sum()).sqrt() + least))
+
+
+def _loss_left_out(head: FusionHead, rows: SoundRows, x: _Standard, ridge: float, plan: SoundPlan) -> Tensor:
+    """The balanced cross entropy of each label [C] over real sounds of sources left out, fold by fold."""
+    fold, is_real, z = rows.source % _FOLDS, rows.source >= 0, torch.zeros_like(rows.truth)
+    for n in range(_FOLDS):
+        out = is_real & (fold == n)
+        z[out] = _read(head, _part(x, out), _fit(head, rows, x, ~out, ridge, plan.steps))
+    weight = balanced(rows.truth[is_real], rows.weight[is_real])
+    entropy = F.binary_cross_entropy_with_logits(z[is_real], rows.truth[is_real].clamp(min=0), reduction="none")
+    return (entropy * weight).sum(0)
+
+
+def _fit(head: FusionHead, rows: SoundRows, x: _Standard, part: Tensor, ridge: float, steps: int) -> _Reading:
+    some, y, weight = _part(x, part), rows.truth[part], balanced(rows.truth[part], rows.weight[part])
+    start, labels = head.tag_bias.detach(), len(LABELS)
+    free = _Reading(
+        start.clone(), torch.zeros(labels, x.tags.shape[1]), torch.zeros(labels, x.embedding.shape[1]),
+        torch.zeros(labels),
+    )  # fmt: skip
+    for p in free:
+        p.requires_grad_(True)
+    optimiser = torch.optim.Adam(free, lr=_RATE)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = _RATE * (0.5 + 0.5 * float(np.cos(np.pi * step / steps)))
+        z = _read(head, some, free)
+        fit = (F.binary_cross_entropy_with_logits(z, y.clamp(min=0), reduction="none") * weight).sum()
+        stray = free.tags.pow(2).sum() + free.embedding.pow(2).sum() + (free.bias - start).pow(2).sum()
+        optimiser.zero_grad()
+        (fit + ridge * stray).backward()
+        optimiser.step()
+    return _Reading(*(p.detach() for p in free))
+
+
+def _read(head: FusionHead, x: _Standard, reading: _Reading) -> Tensor:
+    """Log-odds [N,C]."""
+    shape = (len(x.raw), *head.tag_index.shape)
+    picked = x.raw.index_select(1, head.tag_index.flatten()).reshape(shape) + reading.bias
+    linear = x.tags @ reading.tags.T + x.embedding @ reading.embedding.T
+    return torch.logsumexp(picked, 2) + linear + reading.constant
+
+
+def _part(x: _Standard, part: Tensor) -> _Standard:
+    return _Standard(*(values[part] for values in x))
+
+
+def balanced(truth: Tensor, weight: Tensor, share: float = 0.3) -> Tensor:
+    """Weights [N,C] with which a label's examples are this share of all, and all sum to 1."""
+    shown, absent = weight[:, None] * (truth > 0.5), weight[:, None] * (truth == 0)
+    return share * shown / shown.sum(0).clamp(min=1e-9) + (1 - share) * absent / absent.sum(0).clamp(min=1e-9)

@@ -1,0 +1,51 @@
+"""What makes a sense worse: a picture in the dark, out of focus and noisy, a sound in louder surroundings.
+
+Severity 0 is as recorded, 4 nearly useless; it may lie between whole numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+Rng = np.random.Generator
+
+DEGRADED: Final = 2.0
+"""Severity from which a sense counts as degraded."""
+_DARKENING: Final = 0.575  # e-fold per severity: a tenth of the light at 4
+_BLUR: Final = 0.8
+_NOISE: Final = 3.0
+_SNR_DB: Final = ((0.0, 40.0), (1.0, 10.0), (2.0, 0.0), (3.0, -5.0), (4.0, -10.0))
+
+
+def draw_severity(rng: Rng, clean: float = 0.6) -> float:
+    """0 with the probability ``clean``, else anything up to 4."""
+    severity = float(rng.uniform(0.5, 4.0))
+    return 0.0 if rng.random() < clean else severity
+
+
+def worsen_pictures(pictures: U8, severity: float, rng: Rng) -> U8:
+    """Pictures u8 [n,H,W,3], darker, blurred and noisy."""
+    if severity <= 0:
+        return pictures
+    out = np.empty_like(pictures)
+    for n, picture in enumerate(pictures):
+        dark = cv2.GaussianBlur(picture, (0, 0), _BLUR * severity).astype(np.float32) * np.exp(-_DARKENING * severity)
+        noise = rng.standard_normal(picture.shape, np.float32) * (_NOISE * severity)
+        out[n] = np.clip(dark + noise, 0, 255)
+    return out
+
+
+def worsen_sound(wave: F32, surroundings: F32, severity: float) -> F32:
+    """A wave f32 [n] among ``surroundings`` f32 [n], which are as loud as the severity says."""
+    if severity <= 0:
+        return wave
+    ratio_db = float(np.interp(severity, *zip(*_SNR_DB, strict=True)))
+    power, other = (float(np.mean(x**2)) + 1e-9 for x in (wave, surroundings))
+    mixed = wave + surroundings * np.sqrt(power / other / 10 ** (ratio_db / 10))
+    return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), np.float32)
