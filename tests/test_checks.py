@@ -91,7 +91,7 @@ def test_a_command_below_the_advice_is_told(
     monkeypatch.setattr("edge.checks.model.saved_thresholds", lambda _: [("yard", "fire", 0.3), ("gone", "fire", 0.1)])
     found = check(tmp_path, capsys, f"{YARD}mqtt: null", code=0)
     assert [level for level, _ in found["yard/fire"]] == ["ok", "warning"]
-    assert "enter 0.3, set by command, is below the model's advice 0.6" in found["yard/fire"][1][1]
+    assert "enter 0.3, set by command, is below the model's advice 0.5" in found["yard/fire"][1][1]
 
 
 def test_the_readme_advises_nothing_below_the_models_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 MODALITIES: Final = ("video", "audio", "sensors")
 
 
-HINT_PROBABILITY: Final = 0.3
+HINT_PROBABILITY: Final = 0.2
 """What only hints at an event never gives more than this probability by itself."""
 
 
@@ -38,10 +38,11 @@ LABELS: Final = (
     LabelSpec("person", ("video",), classes=(0,), min_s=1.0),
     LabelSpec("vehicle", ("video",), classes=tuple(range(1, 9)), min_s=1.0),
     LabelSpec("animal", ("video",), classes=tuple(range(14, 24)), min_s=1.0),
-    LabelSpec("fire", MODALITIES, tags=((298, 0.0), (299, -1.0)), dense=0, min_s=2.0),
+    LabelSpec("fire", MODALITIES, tags=((298, 0.0), (299, -1.0)), dense=0, enter=0.5, leave=0.3, min_s=2.0),
     LabelSpec("smoke", ("video", "sensors"), dense=1, min_s=2.0),
     LabelSpec(
-        "explosion", MODALITIES, tags=((426, 0.0), (435, -0.5), (436, -1.0)), hints=("video",), dense=2, min_s=0.0
+        "explosion", MODALITIES, tags=((426, 0.0), (435, -0.5), (436, -1.0)), hints=("video", "sensors"),
+        dense=2, enter=0.75, leave=0.5, min_s=0.0
     ),
     LabelSpec(
         "gunshot",
@@ -52,19 +53,21 @@ LABELS: Final = (
         min_s=0.0,
     ),
     LabelSpec(
-        "glass_break", ("audio", "sensors"), tags=((443, 0.0), (470, -1.5), (469, -2.0), (441, -2.5)), min_s=0.0
+        "glass_break", ("audio", "sensors"), tags=((443, 0.0), (470, -1.5), (469, -2.0), (441, -2.5)),
+        hints=("sensors",), min_s=0.0
     ),
     LabelSpec("scream", ("audio",), tags=((14, 0.0), (11, -1.5), (8, -2.0), (25, -2.0))),
     LabelSpec(
         "alarm",
         ("audio", "sensors"),
         tags=((399, 0.0), (400, 0.0), (388, -0.5), (398, -1.5), (310, -1.0), (395, -1.5)),
+        hints=("sensors",),
         min_s=1.0,
     ),
     LabelSpec("siren", ("audio",), tags=((396, 0.0), (323, 0.0), (324, 0.0), (325, 0.0), (397, 0.0)), min_s=1.0),
     LabelSpec("crying_baby", ("audio",), tags=((23, 0.0), (22, -1.5)), min_s=1.0),
     LabelSpec("dog_bark", ("audio",), tags=((75, 0.0), (78, 0.0), (76, 0.0), (74, -0.5), (79, -1.0)), hints=("video",)),
-    LabelSpec("door_knock", ("audio", "sensors"), tags=((359, 0.0),), min_s=0.0),
+    LabelSpec("door_knock", ("audio", "sensors"), tags=((359, 0.0),), hints=("sensors",), min_s=0.0),
     LabelSpec("fall", ("video",), tags=((460, 0.0), (461, 0.0)), hints=("audio",), body=0, min_s=0.0),
     LabelSpec("fight", ("video",), tags=((8, 0.0), (11, 0.0), (14, 0.0), (467, 0.0), (468, 0.0)), hints=("audio",),
               body=1, min_s=1.0),

@@ -42,7 +42,7 @@ _TRAINING_SETS: Final = (
 )
 _HELD_SEED: Final = 7_000_000
 _OPEN_WEIGHT: Final = 4
-_CALM_SHARES: Final = torch.tensor([0.9, 0.95])
+_CALM_SHARES: Final = torch.tensor([0.95, 0.98])
 """Shares of ordinary scenes in which fall and fight stay under a probability of 0.5."""
 
 

@@ -1,4 +1,4 @@
-"""`edge train evaluate` and `edge train gating`: options, progress and output. Imports nothing heavy."""
+"""`edge train evaluate`, `senses` and `gating`: options, progress and output. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ PROGRESS_EVERY: Final = 25
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Give `edge learn` its commands `evaluate` and `gating`."""
+    """Give `edge train` its commands `evaluate`, `senses` and `gating`."""
     _register_evaluate(subparsers)
+    _register_senses(subparsers)
     _register_gating(subparsers)
 
 
@@ -119,7 +120,31 @@ def _command(args: argparse.Namespace) -> str:
     parts = ["edge train evaluate --data DIR", f"--most {args.most}"]
     parts += [f"--only {args.only}"] if args.only else []
     parts += ["--yamnet DIR"] if args.yamnet else []
+    parts += [f"--skip {args.skip}"] if args.skip else []
     return " ".join(parts)
+
+
+def _register_senses(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("senses", help="what a second sense adds, with either or both made worse")
+    parser.add_argument("--data", default=None, help="data folder with manifest.csv (or EDGE_DATA)")
+    parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder to measure")
+    parser.add_argument("--work", type=Path, default=Path("build/evaluate"), help="clips and answers, kept")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that play recordings")
+    parser.set_defaults(handler=main_senses)
+
+
+def main_senses(args: argparse.Namespace) -> int:
+    """Replay the pairs and write the table to standard output."""
+    from edge.train.evaluation.metrics import scikit_metrics
+    from edge.train.evaluation.recordings import RecordingRunner
+    from edge.train.evaluation.sense_trials import run_sense_trials, sense_table
+
+    scikit_metrics()
+    runner = RecordingRunner(args.engine, args.work, args.workers)
+    trials = run_sense_trials(_data(args.data), runner, args.work / "senses", report_progress)
+    enters = {label.name: label.enter for label in runner.folder.manifest.labels}
+    sys.stdout.write(sense_table(trials, enters))
+    return 0
 
 
 Played = tuple["DatasetRow", "GatedRun"]

@@ -1,6 +1,6 @@
 """Calibrates each sense: a scale and an offset a label (Platt 1999), for windows and whole recordings at once.
 
-Fitted on held-out open recordings as in service, on composed held-out scenes and on background recordings. Every
+Fitted on held-out open recordings as in service and on background recordings. Every
 recording weighs the same whatever its length, and those with the event weigh `POSITIVE_SHARE` together. A recording's
 own sample is its highest window. What the senses say together follows from what each says alone (`nets/evidence.py`).
 """
@@ -23,11 +23,10 @@ from edge.train.nets.evidence import BASE_RATE, SenseCalibration
 from edge.train.nets.heads import FusionHead
 from edge.train.nets.network import FusedNet
 from edge.train.recipe.features import FeatureRows
+from edge.train.recipe.senses import FEWEST_SOURCES
 
 _log = logging.getLogger(__name__)
 POSITIVE_SHARE: Final = BASE_RATE
-FEWEST_SOURCES: Final = 6
-"""Sources that show an event from which a gain is fitted; of fewer an offset alone."""
 OBJECT_SCALE: Final = 2.0
 OBJECT_SCORE: Final = 0.4
 """Detector scores are sharpened by 2 and a box score of 0.4 becomes 0.5: set, not fitted (no open box labels)."""
@@ -68,13 +67,14 @@ class _RecordingSet(NamedTuple):
     views: list[tuple[Tensor, Tensor, Tensor]]
 
 
-def calibrate_head(net: FusedNet, held: FeatureRows, ordinary: FeatureRows, real: FeatureRows) -> list[LabelFit]:
+def calibrate_head(net: FusedNet, ordinary: FeatureRows, real: FeatureRows) -> list[LabelFit]:
     """Write gains and offsets of each sense into the head; the fits. `ordinary` are open recordings without any event,
     `real` held-out ones, as they are in service (`recipe/recordings.py`). What the dense head sees of fire and smoke
-    was calibrated on shots (`recipe/senses.py`), of which there are more than recordings."""
+    was calibrated on shots (`recipe/senses.py`), of which there are more than recordings; what sensors say where they
+    were trained."""
     head, fits = net.head, []
-    sets = [(held, 0.5), (ordinary, 0.5), (real, 1.0)]
-    for m, (name, sense) in enumerate((("video", head.picture), ("audio", head.sound), ("sensors", head.sensors))):
+    sets = [(ordinary, 0.5), (real, 1.0)]
+    for m, (name, sense) in enumerate((("video", head.picture), ("audio", head.sound))):
         view = tuple(float(m == n) for n in range(3))
         views = [_RecordingSet(rows, worth, [_sense_logits(head, rows, view)]) for rows, worth in sets]
         for c, label in enumerate(LABELS):
@@ -89,12 +89,11 @@ def calibrate_head(net: FusedNet, held: FeatureRows, ordinary: FeatureRows, real
 
 
 def _fit_sense(sense: SenseCalibration, c: int, name: str, samples: CalibrationSamples) -> LabelFit:
-    """One label and sense; a gain only where enough sources show the event."""
+    """One label and sense; of fewer than `FEWEST_SOURCES` with the event it stays as it is."""
     positives = len(set(samples.source[samples.y > 0.5].tolist()))
-    if not positives:
-        return LabelFit(LABELS[c].name, name, 1.0, 0.0, 0, float("nan"), float("nan"))
-    fixed = None if positives >= FEWEST_SOURCES else 1.0
-    (scale, offset), gaps = fit_platt(samples, fixed), cross_validated_ece(samples, fixed)
+    if positives < FEWEST_SOURCES:
+        return LabelFit(LABELS[c].name, name, 1.0, 0.0, positives, float("nan"), float("nan"))
+    (scale, offset), gaps = fit_platt(samples), cross_validated_ece(samples)
     sense.rescale(c, scale, offset)
     return LabelFit(LABELS[c].name, name, scale, offset, positives, *gaps)
 
@@ -156,7 +155,8 @@ def balanced_weights(samples: CalibrationSamples) -> Tensor:
 
 def concatenate_samples(parts: list[CalibrationSamples]) -> CalibrationSamples:
     """All samples of ``parts``."""
-    return CalibrationSamples(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    empty = CalibrationSamples(*(torch.zeros(0, dtype=torch.long if n == 3 else torch.float32) for n in range(5)))
+    return CalibrationSamples(*(torch.cat(column) for column in zip(empty, *parts, strict=True)))
 
 
 def scene_logits(head: FusionHead, rows: FeatureRows, view: tuple[float, ...]) -> tuple[Tensor, Tensor]:

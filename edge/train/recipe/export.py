@@ -93,20 +93,28 @@ def export_work_folder(work: Path, weights: Path, folder: Path, version: str) ->
     whoever runs the engine meanwhile never meets half of it."""
     import torch
 
+    from edge.train.align.build import ALIGNMENT_FILE, write_knowledge
     from edge.train.nets.network import FusedNet
 
     state = torch.load(work / "calibrated.pt", map_location="cpu", weights_only=True)
     net = FusedNet(state["fusion"])
     net.load_state_dict(state["net"])
-    names = (weights / "imagenet_labels.txt").read_text(encoding="utf-8").split("\n")[:PICTURE_TAG_COUNT]
     aside = work / "engine"
-    done = export_engine(net.eval(), aside, version, read_tags(weights / "audioset527.csv"), names)
+    done = export_engine(net.eval(), aside, version, *read_tag_names(weights))
+    if (work / ALIGNMENT_FILE).exists():
+        write_knowledge(aside, work)
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(aside.iterdir()):
         shutil.copyfile(file, partial_of(folder / file.name))
     for file in sorted(aside.iterdir()):
         put_in_place(partial_of(folder / file.name), folder / file.name)
     return replace(done, path=folder / done.path.name)
+
+
+def read_tag_names(weights: Path) -> tuple[list[str], list[str]]:
+    """Names of the sound tags and of the picture tags."""
+    names = (weights / "imagenet_labels.txt").read_text(encoding="utf-8").split("\n")[:PICTURE_TAG_COUNT]
+    return read_tags(weights / "audioset527.csv"), names
 
 
 def read_tags(path: Path) -> list[str]:

@@ -32,7 +32,8 @@ _EVENT_LABELS = {"fire", "crying_baby", "dog_bark", *EVENTS}
 
 
 def train_sensor_evidence(head: FusionHead, scenes: int = 2000, steps: int = 900, seed: int = 9_000_000) -> float:
-    """Train the head's sensor evidence in place by cross entropy; the loss on the tenth of the scenes held out."""
+    """Train the head's sensor evidence in place by cross entropy; the loss on the tenth of the scenes held out. What it
+    says beyond how often the event is in those scenes is its likelihood ratio."""
     torch.manual_seed(seed)
     readings, ok, target, judged = _sensor_dataset(scenes, seed)
     x, held = torch.cat([readings * ok, ok], 1), torch.arange(len(readings)) >= len(readings) * 9 // 10
@@ -52,6 +53,8 @@ def train_sensor_evidence(head: FusionHead, scenes: int = 2000, steps: int = 900
         optimiser.step()
     with torch.no_grad():
         end = float(loss(torch.nonzero(held)[:, 0]))
+        share = (target * judged).sum(0) / judged.sum(0)
+        head.sensors.bias.copy_(-torch.logit(share.clamp(1e-3, 0.5)).expand(2, -1))
     _log.info("sensors: held-out loss %.4f after %d steps", end, steps)
     return end
 

@@ -8,35 +8,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edge.train.flames.lookalikes import PAINTERS
 from edge.train.flames.shots import EncodedShots
-from edge.train.labels import DENSE_CHANNELS, LABELS
-from edge.train.nets.evidence import PRIOR, SenseCalibration
+from edge.train.labels import LABELS
+from edge.train.nets.evidence import BASE_RATE, PRIOR, SenseCalibration
 from edge.train.nets.image import channel_statistics
 from edge.train.nets.network import FusedNet
 from edge.train.recipe.pictures import picture_truth
-from edge.train.recipe.sounds import SoundRows, balanced
+from edge.train.recipe.sounds import SoundRows, balanced, own_tags, real_sources
 from edge.train.scenes.degradation import DEGRADED
 
 RIDGE: Final = 0.03
+FEWEST_SOURCES: Final = 6
+"""Sources of real sounds of a label from which it is calibrated by itself."""
 _LEAST_GAIN: Final = 0.1
-_TIE: Final = 0.02
+_TIE: Final = 0.001
 """How strongly the gains of a good and of a degraded sense are held together."""
-
-
-HINT_GAIN: Final = 1.0
-HINT_OFFSET: Final = 4.0
+LOOKALIKE_WORTH: Final = 0.05
+"""What a lookalike counts beside an ordinary picture: they are a third of the shots, and rare on an ordinary day."""
+TAG_HINT: Final = 4.0
 """A hint in tags counts for an event from log-odds of -4 (2 %) on: set, not fitted, for nothing open shows it."""
-
-
-class SenseRows(NamedTuple):
-    """Windows of one sense: evidence [N,C], features [N,F], truth [N,C] (-1 where nobody judges), severity [N], weight
-    [N]."""
-
-    evidence: Tensor
-    features: Tensor
-    truth: Tensor
-    severity: Tensor
-    weight: Tensor
+OBJECT_HINT: Final = -1.0
+"""One in a box of the detector does from a score of 0.73 on."""
 
 
 def fit_degradation(sense: SenseCalibration, features: Tensor, severity: Tensor, ridge: float = RIDGE) -> float:
@@ -59,13 +52,24 @@ def fit_degradation(sense: SenseCalibration, features: Tensor, severity: Tensor,
         return float((((x @ weight + bias) > 0) == (y > 0.5)).float().mean())
 
 
-def fit_gains(sense: SenseCalibration, rows: SenseRows, label: int) -> None:
-    """Gain and offset of a label, for a good and for a degraded sense, by cross entropy at the base rate."""
-    known = rows.truth[:, label] >= 0
-    z, y = rows.evidence[known, label], rows.truth[known, label]
-    weight = balanced(rows.truth[known], rows.weight[known], torch.sigmoid(torch.tensor(PRIOR)).item())[:, label]
-    with torch.no_grad():
-        share = sense.degradation(rows.features[known])[:, 0]
+class Gains(NamedTuple):
+    """Gain and offset [2] each, of a good and of a degraded sense; the offset is that of log-odds."""
+
+    gain: Tensor
+    offset: Tensor
+
+    def write(self, sense: SenseCalibration, label: int) -> None:
+        """Into the calibration of one label."""
+        with torch.no_grad():
+            sense.gain[:, label], sense.bias[:, label] = self.gain, self.offset - PRIOR
+
+
+def fit_gains(z: Tensor, truth: Tensor, weight: Tensor, degraded: Tensor) -> Gains:
+    """By cross entropy at the base rate, from evidence, truth (-1 where nobody judges), weight and how degraded the
+    sense is, all [N]."""
+    known = truth >= 0
+    z, y, share = z[known], truth[known], degraded[known]
+    weights = balanced(y[:, None], weight[known], BASE_RATE)[:, 0]
     free = torch.tensor([[1.0, 1.0], [0.0, 0.0]], requires_grad=True)
     optimiser = torch.optim.LBFGS([free], max_iter=100, line_search_fn="strong_wolfe")
 
@@ -75,51 +79,61 @@ def fit_gains(sense: SenseCalibration, rows: SenseRows, label: int) -> None:
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        fit = (F.binary_cross_entropy_with_logits(posterior(), y, reduction="none") * weight).sum()
+        fit = (F.binary_cross_entropy_with_logits(posterior(), y, reduction="none") * weights).sum()
         loss = fit + _TIE * (free[:, 0] - free[:, 1]).pow(2).sum()
         loss.backward()
         return loss
 
     optimiser.step(closure)
-    with torch.no_grad():
-        sense.gain[:, label] = _LEAST_GAIN + F.softplus(free[0])
-        sense.bias[:, label] = free[1] - PRIOR
+    return Gains((_LEAST_GAIN + F.softplus(free[0])).detach(), free[1].detach())
 
 
-def fit_senses(net: FusedNet, heard: SoundRows, shots: EncodedShots, held_shots: EncodedShots) -> None:
-    """Picture and sound of the head: how degraded they look, from training shots and held-out sounds, and how far each
-    label's evidence counts, from held-out ones. Labels without any keep what they have; hints are set."""
+def fit_senses(
+    net: FusedNet, heard: SoundRows, evidence: Tensor, shots: EncodedShots, held_shots: EncodedShots
+) -> None:
+    """Picture and sound of the head: how degraded they look, and how far each label's evidence counts. For sounds that
+    is told from ``evidence`` [N,C] of rows to which nothing was fitted, for pictures from held-out shots; hints are
+    set."""
     head = net.head
     head.picture.mean, head.picture.scale = channel_statistics(shots.top)
     fit_degradation(head.picture, shots.top.float(), shots.severity)
     fit_degradation(head.sound, heard.embedding, heard.severity)
-    seen, listened = _seen_rows(net, held_shots), _heard_rows(net, heard)
-    for c, label in enumerate(LABELS):
-        if label.dense is not None and "video" not in label.hints:
-            fit_gains(head.picture, seen, c)
-        if label.tags and "audio" not in label.hints:
-            fit_gains(head.sound, listened, c)
-        elif label.tags:
-            with torch.no_grad():
-                head.sound.gain[:, c], head.sound.bias[:, c] = HINT_GAIN, HINT_OFFSET
-
-
-def _heard_rows(net: FusedNet, rows: SoundRows) -> SenseRows:
+    _fit_seen(net, held_shots)
+    _fit_heard(net, heard, evidence)
     with torch.no_grad():
-        evidence = net.head.heard(rows.tags, rows.embedding)
-    return SenseRows(evidence, rows.embedding, rows.truth, rows.severity, rows.weight)
+        for c, label in enumerate(LABELS):
+            if "audio" in label.hints:
+                head.sound.bias[:, c] = TAG_HINT
+            if "video" in label.hints and label.dense is None:
+                head.picture.bias[:, c] = OBJECT_HINT
 
 
-def _seen_rows(net: FusedNet, shots: EncodedShots) -> SenseRows:
-    """What the dense head says of shots; other labels are not judged."""
-    evidence, truth = torch.zeros(len(shots.grid), len(LABELS)), torch.full((len(shots.grid), len(LABELS)), -1.0)
+def _fit_heard(net: FusedNet, rows: SoundRows, evidence: Tensor) -> None:
+    """Labels with real sounds of enough sources each; the others share what the tags of those have in common."""
+    head = net.head
+    with torch.no_grad():
+        degraded, own = head.sound.degradation(rows.embedding)[:, 0], own_tags(head, rows.tags)
+    labels = [c for c, label in enumerate(LABELS) if label.tags and "audio" not in label.hints]
+    many = [c for c in labels if len(real_sources(rows, c)) >= FEWEST_SOURCES]
+    for c in many:
+        fit_gains(evidence[:, c], rows.truth[:, c], rows.weight, degraded).write(head.sound, c)
+    real = rows.source >= 0
+    pooled = [(own[real, c], rows.truth[real, c]) for c in many]
+    z, truth = (torch.cat(column) for column in zip(*pooled, strict=True))
+    shared = fit_gains(z, truth, rows.weight[real].repeat(len(many)), degraded[real].repeat(len(many)))
+    for c in set(labels) - set(many):
+        shared.write(head.sound, c)
+
+
+def _fit_seen(net: FusedNet, shots: EncodedShots) -> None:
+    """What the dense head says of fire and smoke in shots."""
     with torch.no_grad():
         parts = zip(shots.grid.split(64), shots.top.split(64), strict=True)
         dense = torch.cat([net.dense(grid.float(), top.float())[1] for grid, top in parts])
+        degraded = net.head.picture.degradation(shots.top.float())[:, 0]
     shown, sure = picture_truth(shots.cells.float())
+    worth = torch.tensor([LOOKALIKE_WORTH if kind in PAINTERS else 1.0 for kind in shots.kinds])
     for c, label in enumerate(LABELS):
-        if label.dense is not None:
-            assert label.dense < DENSE_CHANNELS
-            evidence[:, c] = dense[:, label.dense]
-            truth[:, c] = torch.where(sure[:, label.dense] > 0, shown[:, label.dense], -1.0)
-    return SenseRows(evidence, shots.top.float(), truth, shots.severity, torch.ones(len(evidence)))
+        if label.dense is not None and "video" not in label.hints:
+            truth = torch.where(sure[:, label.dense] > 0, shown[:, label.dense], -1.0)
+            fit_gains(dense[:, label.dense], truth, worth, degraded).write(net.head.picture, c)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from edge.train import checkpoint
 from edge.train.data import DecodedSound, Wave, training_sounds
+from edge.train.evaluation.metrics import average_precision
 from edge.train.labels import LABEL_NAMES, LABELS, RATE_HZ, SAMPLES
 from edge.train.nets.audio import AudioNet
 from edge.train.nets.heads import FusionHead
@@ -30,10 +31,13 @@ _log = logging.getLogger(__name__)
 RIDGES: Final = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 NO_READING: Final = 1e4
 """A ridge at which nothing is left of the reading."""
+RECOGNISED: Final = -2.2
+"""Log-odds of a label's own tags, 10 %, from which a made sound counts as an example."""
 FEWEST_SOURCES: Final = 3
 """Sources of real sounds of a label, below which its own tags are all that is read."""
 _FOLDS: Final = 4
 _RATE: Final = 0.02
+_DRAWS: Final = 60
 _CONFUSED: Final = (("gunshot", "explosion"), ("siren", "alarm"), ("scream", "crying_baby"))
 """Pairs that no file name keeps apart: an example of one says nothing of the other."""
 
@@ -70,14 +74,25 @@ def load_sound_rows(
     if stored is None:
         stored = list(_encode_rows(net, data, packages, plan, held_out))
         checkpoint.save(path, stored)
-    return SoundRows(*stored)
+    return without_unrecognised(SoundRows(*stored))
+
+
+def without_unrecognised(rows: SoundRows) -> SoundRows:
+    """Rows in which a made sound is an example only where the encoder takes it for one: a made shot that sounds like a
+    door to it would teach that doors are shots."""
+    truth = rows.truth.clone()
+    for c, label in enumerate(LABELS):
+        if label.tags:
+            own = rows.tags[:, [tag for tag, _ in label.tags]].amax(1)
+            truth[(rows.source < 0) & (truth[:, c] > 0.5) & (own < RECOGNISED), c] = -1
+    return rows._replace(truth=truth)
 
 
 def _encode_rows(net: AudioNet, data: Path, packages: Path | None, plan: SoundPlan, held_out: bool) -> SoundRows:
     rng = np.random.default_rng(plan.seed + (1_000_003 if held_out else 0))
     real = [sound for sound in training_sounds(data, packages) if sound.held_out == held_out]
     made = _made_sounds(plan.made, held_out, rng)
-    beds = SoundBank(real_beds=[x.wave for x in real if not x.label and not x.unsure and len(x.wave) > 4 * RATE_HZ])
+    beds = SoundBank(others=[x.wave for x in (*real, *made) if not x.label and not x.unsure])
     rows: list[list[Tensor]] = []
     for sounds, copies, worth in ((real, plan.copies, 1.0), (made, max(1, plan.copies // 4), plan.made_weight)):
         for sound in sounds:
@@ -111,11 +126,22 @@ def _draw_window(sound: DecodedSound, beds: SoundBank, rng: np.random.Generator)
     severity = draw_severity(rng)
     wave = crop_loudest(sound.wave, SAMPLES, rng)
     wave = wave / (float(np.abs(wave).max()) + 1e-6)
-    bed = background_bed(beds, rng, SAMPLES / RATE_HZ)[:SAMPLES]
-    wave = worsen_sound(wave, bed, severity) if severity else wave + bed * 10 ** (-rng.uniform(25, 60) / 20) * 0.3
+    if severity:
+        wave = worsen_sound(wave, _surroundings(beds, rng), severity)
+    else:
+        wave = wave + background_bed(beds, rng, SAMPLES / RATE_HZ)[:SAMPLES] * 0.3 * 10 ** (-rng.uniform(25, 60) / 20)
     if rng.random() < 0.5:
         return simulate_microphone(wave.astype(np.float32), rng), severity
-    return np.clip(wave * 10 ** rng.uniform(-1.5, 0), -1, 1).astype(np.float32), severity
+    return np.clip(wave * 10 ** rng.uniform(-2.7, 0), -1, 1).astype(np.float32), severity
+
+
+def _surroundings(beds: SoundBank, rng: np.random.Generator) -> Wave:
+    """Other sounds that go on, one or two at once, or steady noise; f32 [SAMPLES]."""
+    noise = background_bed(beds, rng, SAMPLES / RATE_HZ)[:SAMPLES]
+    for _ in range(int(rng.choice([0, 1, 1, 2]))):
+        other = np.resize(beds.draw_other(rng), SAMPLES)
+        noise = noise * rng.uniform(0, 0.5) + other / (float(np.sqrt(np.mean(other**2))) + 1e-4)
+    return np.asarray(noise, np.float32)
 
 
 def unjudged_labels(sound: DecodedSound) -> tuple[str, ...]:
@@ -151,22 +177,29 @@ class _Reading(NamedTuple):
     constant: Tensor
 
 
-def fit_sound_reading(head: FusionHead, rows: SoundRows, plan: SoundPlan) -> dict[str, float]:
-    """Write what is heard of each label into the head; the ridge chosen for each."""
+class SoundReading(NamedTuple):
+    """The ridge chosen for each label, and what is heard in each row [N,C] by readings that were fitted without its
+    source: how well sounds are told that nothing was fitted to."""
+
+    ridges: dict[str, float]
+    left_out: Tensor
+
+
+def fit_sound_reading(head: FusionHead, rows: SoundRows, plan: SoundPlan) -> SoundReading:
+    """Write what is heard of each label into the head."""
     _note_usual(head, rows)
     x = _Standard(
         rows.tags, ((rows.tags - head.tag_mean) * head.tag_scale).clamp(-6, 6),
         (rows.embedding - head.sound.mean) * head.sound.scale,
     )  # fmt: skip
     names, whole = (NO_READING, *RIDGES), torch.ones(len(rows.weight), dtype=torch.bool)
-    losses = torch.stack([_loss_left_out(head, rows, x, ridge, plan) for ridge in names])
-    sources = [len(set(rows.source[rows.truth[:, c] > 0.5].tolist()) - {-1}) for c in range(len(LABELS))]
+    told = [_predict_left_out(head, rows, x, ridge, plan) for ridge in names]
     best = [
-        names[n] if count >= FEWEST_SOURCES else NO_READING
-        for n, count in zip(losses.argmin(0).tolist(), sources, strict=True)
+        names[choose_ridge(told, rows, c)] if len(real_sources(rows, c)) >= FEWEST_SOURCES else NO_READING
+        for c in range(len(LABELS))
     ]
     fits = {ridge: _fit(head, rows, x, whole, ridge, plan.steps) for ridge in set(best)}
-    chosen = {}
+    chosen, left_out = {}, own_tags(head, rows.tags)
     with torch.no_grad():
         for c, label in enumerate(LABELS):
             if not label.tags or label.body is not None:
@@ -174,11 +207,23 @@ def fit_sound_reading(head: FusionHead, rows: SoundRows, plan: SoundPlan) -> dic
             fit, chosen[label.name] = fits[best[c]], best[c]
             if best[c] == NO_READING:
                 continue
+            left_out[:, c] = told[names.index(best[c])][:, c]
             head.tag_bias[c], head.tag_reading.weight[c] = fit.bias[c], fit.tags[c]
             head.adapter.weight[c] = fit.embedding[c] * head.sound.scale
             head.adapter.bias[c] = fit.constant[c] - head.adapter.weight[c] @ head.sound.mean
     _log.info("sounds: ridges %s", chosen)
-    return chosen
+    return SoundReading(chosen, left_out)
+
+
+def own_tags(head: FusionHead, tags: Tensor) -> Tensor:
+    """What the labels' own tags say [N,C]."""
+    picked = tags.index_select(1, head.tag_index.flatten()).reshape(len(tags), *head.tag_index.shape)
+    return torch.logsumexp(picked + FusionHead().tag_bias.detach(), 2)
+
+
+def real_sources(rows: SoundRows, label: int) -> set[int]:
+    """The sources of real sounds that show a label."""
+    return set(rows.source[rows.truth[:, label] > 0.5].tolist()) - {-1}
 
 
 def _note_usual(head: FusionHead, rows: SoundRows) -> None:
@@ -191,15 +236,31 @@ def _note_usual(head: FusionHead, rows: SoundRows) -> None:
         scale.copy_(1.0 / (((values - mean) ** 2 * usual).sum(0).div(usual.sum()).sqrt() + least))
 
 
-def _loss_left_out(head: FusionHead, rows: SoundRows, x: _Standard, ridge: float, plan: SoundPlan) -> Tensor:
-    """The balanced cross entropy of each label [C] over real sounds of sources left out, fold by fold."""
+def _predict_left_out(head: FusionHead, rows: SoundRows, x: _Standard, ridge: float, plan: SoundPlan) -> Tensor:
+    """Log-odds [N,C] of real sounds by readings that were fitted without their sources, fold by fold."""
     fold, is_real, z = rows.source % _FOLDS, rows.source >= 0, torch.zeros_like(rows.truth)
     for n in range(_FOLDS):
         out = is_real & (fold == n)
         z[out] = _read(head, _part(x, out), _fit(head, rows, x, ~out, ridge, plan.steps))
-    weight = balanced(rows.truth[is_real], rows.weight[is_real])
-    entropy = F.binary_cross_entropy_with_logits(z[is_real], rows.truth[is_real].clamp(min=0), reduction="none")
-    return (entropy * weight).sum(0)
+    return z
+
+
+def choose_ridge(told: list[Tensor], rows: SoundRows, label: int) -> int:
+    """Which of the ridges, strongest first: the strongest whose average precision over real sounds, as ``told`` without
+    their sources, is within one standard error of the best (Breiman et al. 1984, 3.4.3). The error is a bootstrap's
+    over sources."""
+    judged = (rows.source >= 0) & (rows.truth[:, label] >= 0)
+    shown, source = (rows.truth[judged, label] > 0.5).numpy(), rows.source[judged].numpy()
+    scores = [z[judged, label].double().numpy() for z in told]
+    precision = np.array([average_precision(score, shown) for score in scores])
+    best, rng = int(precision.argmax()), np.random.default_rng(label)
+    members = {name: np.flatnonzero(source == name) for name in np.unique(source)}
+    names, drawn = list(members), []
+    for _ in range(_DRAWS):
+        some = np.concatenate([members[names[n]] for n in rng.integers(0, len(names), len(names))])
+        if shown[some].any():
+            drawn.append(average_precision(scores[best][some], shown[some]))
+    return int(np.argmax(precision >= precision[best] - float(np.std(drawn))))
 
 
 def _fit(head: FusionHead, rows: SoundRows, x: _Standard, part: Tensor, ridge: float, steps: int) -> _Reading:

@@ -29,7 +29,7 @@ from edge.train.recipe.pictures import fine_tune_pictures, train_dense
 from edge.train.recipe.recordings import encode_recordings, held_out_recordings, ordinary_recordings
 from edge.train.recipe.senses import fit_senses
 from edge.train.recipe.sizes import TrainingSizes
-from edge.train.recipe.sounds import fit_sound_reading, load_sound_rows
+from edge.train.recipe.sounds import SoundRows, fit_sound_reading, load_sound_rows
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +109,7 @@ def _training_stages(
         *pictures,
         ("fire, smoke and flashes", "dense.pt", lambda: _train_dense(s, sizes)),
         ("bodies", "body.pt", lambda: train_body(s.work, s.weights, s.data, sizes.body)),
+        ("aligned space", "align.pt", lambda: _fit_space(s)),
         ("senses", "senses.pt", lambda: _fit_senses(s, sizes)),
         ("fusion", "fused.pt", lambda: _train_fusion(s, sizes, fusion)),
         ("calibration", "calibrated.pt", lambda: _calibrate(s, sizes, fusion)),
@@ -118,18 +119,34 @@ def _training_stages(
 def _fit_sounds(s: TrainingPaths, sizes: TrainingSizes) -> None:
     net = load_network(s)
     rows = load_sound_rows(net.audio, s.data, s.packages, s.work, sizes.sounds, held_out=False)
-    fit_sound_reading(net.head, rows, sizes.sounds)
+    reading = fit_sound_reading(net.head, rows, sizes.sounds)
+    checkpoint.save(s.work / "heard_left_out.pt", reading.left_out)
     checkpoint.save(s.work / "heard.pt", _sense_weights(net))
 
 
 def _fit_senses(s: TrainingPaths, sizes: TrainingSizes) -> None:
     net = load_network(s)
-    heard = load_sound_rows(net.audio, s.data, s.packages, s.work, sizes.sounds, held_out=True)
-    shots = [read_shots(cache_shots(net, s.data, s.photos, s.work, plan, held))
-             for held, plan in ((False, sizes.dense.shots), (True, sizes.dense.held))]  # fmt: skip
-    fit_senses(net, heard, *shots)
+    train, held = (
+        load_sound_rows(net.audio, s.data, s.packages, s.work, sizes.sounds, held_out) for held_out in (False, True)
+    )
+    with torch.no_grad():
+        evidence = torch.cat([checkpoint.load(s.work / "heard_left_out.pt"), net.head.heard(held.tags, held.embedding)])
+    shots = [read_shots(cache_shots(net, s.data, s.photos, s.work, plan, held_out))
+             for held_out, plan in ((False, sizes.dense.shots), (True, sizes.dense.held))]  # fmt: skip
+    heard = SoundRows(*(torch.cat(column) for column in zip(train, held, strict=True)))
+    fit_senses(net, heard, evidence, *shots)
     train_sensor_evidence(net.head)
     checkpoint.save(s.work / "senses.pt", _sense_weights(net))
+
+
+def _fit_space(s: TrainingPaths) -> None:
+    """What prompts need, which rests on the encoders alone: from a graph that has these."""
+    from edge.train.align.build import fit_alignment
+    from edge.train.recipe.export import export_engine, read_tag_names
+
+    folder = s.work / "encoders"
+    export_engine(load_network(s), folder, "0", *read_tag_names(s.weights))
+    fit_alignment(folder, s.data, s.packages or Path("/"), s.photos).save(s.work)
 
 
 def _sense_weights(net: FusedNet) -> dict[str, torch.Tensor]:
@@ -160,7 +177,7 @@ def _calibrate(s: TrainingPaths, sizes: TrainingSizes, fusion: str) -> None:
             ("real", lambda: held_out_recordings(s.data, s.packages)), ("ordinary", lambda: ordinary_recordings(s.data))
         )
     )  # fmt: skip
-    fits = calibrate_head(net, held, ordinary, real)
+    fits = calibrate_head(net, ordinary, real)
     (s.work / "calibration.csv").write_text(calibration_csv(fits), encoding="utf-8")
     (s.work / "compare.md").write_text(comparison_table(compare_views(net.head, held)), encoding="utf-8")
     checkpoint.save(s.work / "calibrated.pt", {"net": net.state_dict(), "fusion": fusion})

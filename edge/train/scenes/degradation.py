@@ -20,7 +20,8 @@ DEGRADED: Final = 2.0
 _DARKENING: Final = 0.575  # e-fold per severity: a tenth of the light at 4
 _BLUR: Final = 0.8
 _NOISE: Final = 3.0
-_SNR_DB: Final = ((0.0, 40.0), (1.0, 10.0), (2.0, 0.0), (3.0, -5.0), (4.0, -10.0))
+_SEVERITIES: Final = [0.0, 1.0, 2.0, 3.0, 4.0]
+_SNR_DB: Final = [40.0, 10.0, 0.0, -5.0, -10.0]
 
 
 def draw_severity(rng: Rng, clean: float = 0.6) -> float:
@@ -45,7 +46,7 @@ def worsen_sound(wave: F32, surroundings: F32, severity: float) -> F32:
     """A wave f32 [n] among ``surroundings`` f32 [n], which are as loud as the severity says."""
     if severity <= 0:
         return wave
-    ratio_db = float(np.interp(severity, *zip(*_SNR_DB, strict=True)))
+    ratio_db = float(np.interp(severity, _SEVERITIES, _SNR_DB))
     power, other = (float(np.mean(x**2)) + 1e-9 for x in (wave, surroundings))
     mixed = wave + surroundings * np.sqrt(power / other / 10 ** (ratio_db / 10))
     return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), np.float32)
