@@ -1,4 +1,4 @@
-"""How much of everything a training takes, read from `edge/train/recipe.yaml`: every size, seed and rate is there."""
+"""How much of everything a training takes, read from `edge/train/recipe.yaml`: sizes and seeds of the stages."""
 
 from __future__ import annotations
 
