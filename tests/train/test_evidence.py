@@ -15,7 +15,7 @@ from edge.train.nets.evidence import PRIOR, SenseCalibration, join_senses
 from edge.train.nets.heads import FusionHead, HopFeatures
 from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS
 from edge.train.nets.network import empty_body_features
-from edge.train.recipe.senses import fit_degradation, fit_gains
+from edge.train.recipe.senses import fit_degradation, fit_gains, fit_heard
 from edge.train.recipe.sounds import SoundPlan, SoundRows, fit_sound_reading, sound_truth
 
 pytestmark = pytest.mark.learn
@@ -134,6 +134,22 @@ def test_a_reading_is_learned_where_other_sources_bear_it_out() -> None:
     real = rows.source >= 0
     told, shown = left_out[real, DOG], rows.truth[real, DOG] > 0.5
     assert float(told[shown].mean()) > float(told[~shown].mean()) + 1
+
+
+def test_calibration_rests_on_real_sounds_alone() -> None:
+    """No reading was fitted without the made ones, so what is told of them says nothing."""
+    rows = sound_rows(240, 5)
+    evidence = torch.zeros_like(rows.truth)
+    evidence[:, DOG] = 6 * rows.truth[:, DOG] - 4
+    gains = []
+    for made in (0.0, 9.0):
+        head = FusionHead()
+        told = torch.where(rows.source[:, None] < 0, made, evidence)
+        fit_heard(head, rows, told)
+        gains.append(torch.cat([head.sound.gain, head.sound.bias]).detach())
+    torch.testing.assert_close(gains[0], gains[1])
+    ratio = FusionHead().sound
+    assert not torch.equal(gains[0][:2, DOG], ratio.gain.detach()[:, DOG])
 
 
 def test_what_a_name_leaves_open_is_not_judged() -> None:

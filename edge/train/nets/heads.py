@@ -210,6 +210,11 @@ def _label_tables() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return torch.tensor(knows), torch.tensor(index), torch.tensor(bias), torch.tensor(limits)
 
 
+def tag_offsets() -> Tensor:
+    """What is added to the log-odds of each label's tags before anything is learned [C,T]."""
+    return _label_tables()[2]
+
+
 def is_decided_elsewhere(label: LabelSpec) -> bool:
     """Whether another head (detector, body) decides this label."""
     return bool(label.classes) or label.body is not None

@@ -12,6 +12,7 @@ from edge.train.flames.lookalikes import PAINTERS
 from edge.train.flames.shots import EncodedShots
 from edge.train.labels import LABELS
 from edge.train.nets.evidence import BASE_RATE, PRIOR, SenseCalibration
+from edge.train.nets.heads import FusionHead
 from edge.train.nets.image import channel_statistics
 from edge.train.nets.network import FusedNet
 from edge.train.recipe.pictures import picture_truth
@@ -99,7 +100,7 @@ def fit_senses(
     fit_degradation(head.picture, shots.top.float(), shots.severity)
     fit_degradation(head.sound, heard.embedding, heard.severity)
     _fit_seen(net, held_shots)
-    _fit_heard(net, heard, evidence)
+    fit_heard(head, heard, evidence)
     with torch.no_grad():
         for c, label in enumerate(LABELS):
             if "audio" in label.hints:
@@ -108,19 +109,19 @@ def fit_senses(
                 head.picture.bias[:, c] = OBJECT_HINT
 
 
-def _fit_heard(net: FusedNet, rows: SoundRows, evidence: Tensor) -> None:
-    """Labels with real sounds of enough sources each; the others share what the tags of those have in common."""
-    head = net.head
+def fit_heard(head: FusionHead, rows: SoundRows, evidence: Tensor) -> None:
+    """Labels with real sounds of enough sources each; the others share what the tags of those have in common. Real
+    sounds alone: no reading was fitted without the made ones."""
+    real = rows.source >= 0
+    rows, evidence = SoundRows(*(column[real] for column in rows)), evidence[real]
     with torch.no_grad():
         degraded, own = head.sound.degradation(rows.embedding)[:, 0], own_tags(head, rows.tags)
     labels = [c for c, label in enumerate(LABELS) if label.tags and "audio" not in label.hints]
     many = [c for c in labels if len(real_sources(rows, c)) >= FEWEST_SOURCES]
     for c in many:
         fit_gains(evidence[:, c], rows.truth[:, c], rows.weight, degraded).write(head.sound, c)
-    real = rows.source >= 0
-    pooled = [(own[real, c], rows.truth[real, c]) for c in many]
-    z, truth = (torch.cat(column) for column in zip(*pooled, strict=True))
-    shared = fit_gains(z, truth, rows.weight[real].repeat(len(many)), degraded[real].repeat(len(many)))
+    z, truth = (torch.cat([column[:, c] for c in many]) for column in (own, rows.truth))
+    shared = fit_gains(z, truth, rows.weight.repeat(len(many)), degraded.repeat(len(many)))
     for c in set(labels) - set(many):
         shared.write(head.sound, c)
 

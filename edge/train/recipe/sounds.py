@@ -1,7 +1,7 @@
 """What is heard of each label: windows of open and made sounds, encoded once, and a linear reading of them.
 
 The reading starts from the label's own AudioSet tags and moves away from them only as far as sounds of other sources
-bear it out: the ridge is the one that does best on groups of recordings left out, label by label.
+bear it out: the ridge is the strongest of those that rank sounds of sources left out well, label by label.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge.train.data import DecodedSound, Wave, training_sounds
 from edge.train.evaluation.metrics import average_precision
 from edge.train.labels import LABEL_NAMES, LABELS, RATE_HZ, SAMPLES
 from edge.train.nets.audio import AudioNet
-from edge.train.nets.heads import FusionHead
+from edge.train.nets.heads import FusionHead, tag_offsets
 from edge.train.scenes import synthesis
 from edge.train.scenes.degradation import draw_severity, worsen_sound
 from edge.train.scenes.soundbank import SoundBank, background_bed, crop_loudest, simulate_microphone, synthetic_speech
@@ -216,9 +216,9 @@ def fit_sound_reading(head: FusionHead, rows: SoundRows, plan: SoundPlan) -> Sou
 
 
 def own_tags(head: FusionHead, tags: Tensor) -> Tensor:
-    """What the labels' own tags say [N,C]."""
+    """What the labels' own tags say [N,C], before anything is learned."""
     picked = tags.index_select(1, head.tag_index.flatten()).reshape(len(tags), *head.tag_index.shape)
-    return torch.logsumexp(picked + FusionHead().tag_bias.detach(), 2)
+    return torch.logsumexp(picked + tag_offsets(), 2)
 
 
 def real_sources(rows: SoundRows, label: int) -> set[int]:
