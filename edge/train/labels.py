@@ -30,7 +30,6 @@ class LabelSpec:
     dense: int | None = None
     body: int | None = None
     enter: float = 0.6
-    leave: float = 0.4
     min_s: float = 0.5
 
 
@@ -38,11 +37,11 @@ LABELS: Final = (
     LabelSpec("person", ("video",), classes=(0,), min_s=1.0),
     LabelSpec("vehicle", ("video",), classes=tuple(range(1, 9)), min_s=1.0),
     LabelSpec("animal", ("video",), classes=tuple(range(14, 24)), min_s=1.0),
-    LabelSpec("fire", MODALITIES, tags=((298, 0.0), (299, -1.0)), dense=0, enter=0.5, leave=0.3, min_s=2.0),
+    LabelSpec("fire", MODALITIES, tags=((298, 0.0), (299, -1.0)), dense=0, min_s=2.0),
     LabelSpec("smoke", ("video", "sensors"), dense=1, min_s=2.0),
     LabelSpec(
         "explosion", MODALITIES, tags=((426, 0.0), (435, -0.5), (436, -1.0)), hints=("video", "sensors"),
-        dense=2, enter=0.75, leave=0.5, min_s=0.0
+        dense=2, min_s=0.0
     ),
     LabelSpec(
         "gunshot",
@@ -72,6 +71,13 @@ LABELS: Final = (
     LabelSpec("fight", ("video",), tags=((8, 0.0), (11, 0.0), (14, 0.0), (467, 0.0), (468, 0.0)), hints=("audio",),
               body=1, min_s=1.0),
 )  # fmt: skip
+
+
+def leave_for(enter: float) -> float:
+    """The probability below which an event ends that begins at ``enter``: two thirds of it."""
+    return round(enter * 2 / 3, 2)
+
+
 LABEL_NAMES: Final = tuple(label.name for label in LABELS)
 DENSE_CHANNELS: Final = 4
 BODY_CHANNELS: Final = 2

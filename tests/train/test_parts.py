@@ -15,7 +15,9 @@ from edge.train import labels as L  # noqa: N812
 from edge.train.nets.detector import AnchorPredictions, decode_boxes
 from edge.train.recipe.features import memory_windows
 from edge.train.recipe.recordings import RecordingMedia, window_inputs
-from edge.train.scenes import synthesis
+from edge.train.scenes import near_misses, synthesis
+from edge.train.scenes.degradation import through_g711
+from edge.train.scenes.near_misses import NEAR_MISSES
 from edge.train.scenes.soundbank import SoundBank
 
 pytestmark = pytest.mark.learn
@@ -115,7 +117,7 @@ def test_carbon_monoxide_alarm_keeps_the_temporal_four_pattern() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    sorted({f for fs in synthesis.EVENTS.values() for f in fs} | set(synthesis.NEGATIVES), key=lambda f: f.__name__),
+    sorted({f for fs in synthesis.EVENTS.values() for f in fs} | set(NEAR_MISSES), key=lambda f: f.__name__),
 )
 def test_sounds_are_finite_unit_and_fixed_by_their_seed(make: object) -> None:
     one, two = (make(np.random.default_rng(3)) for _ in range(2))  # type: ignore[operator]
@@ -131,7 +133,7 @@ def test_scenes_are_fixed_by_their_seed() -> None:
 
     rng = np.random.default_rng(0)
     bank = SoundBank(
-        {"gunshot": [synthesis.gunshot(rng)], "alarm": [synthesis.temporal_three(rng)]}, [synthesis.claps(rng)]
+        {"gunshot": [synthesis.gunshot(rng)], "alarm": [synthesis.temporal_three(rng)]}, [near_misses.claps(rng)]
     )
     places = Backgrounds((), (), ())
     first, again, other = compose_scene(40, bank), compose_scene(40, bank), compose_scene(41, bank)
@@ -147,7 +149,7 @@ def test_what_a_modality_cannot_know_is_never_its_evidence() -> None:
     from edge.train.scenes.compose import compose_scene
 
     rng = np.random.default_rng(0)
-    bank = SoundBank({k: [fs[0](rng)] for k, fs in synthesis.EVENTS.items()}, [synthesis.claps(rng)])
+    bank = SoundBank({k: [fs[0](rng)] for k, fs in synthesis.EVENTS.items()}, [near_misses.claps(rng)])
     for seed in range(25):
         evident = compose_scene(seed, bank).evident
         for c, label in enumerate(L.LABELS):
@@ -166,3 +168,12 @@ def test_window_puts_the_newest_last_and_says_what_is_missing() -> None:
     full = window_inputs(RecordingMedia("x", "", ramp, None), 5)
     assert full["audio_ok"] == 1
     assert full["audio"][-1] == ramp[-1]
+
+
+def test_g711_keeps_the_voice_band_and_nothing_above() -> None:
+    t = np.arange(L.SAMPLES) / L.RATE_HZ
+    low, high = (np.sin(2 * np.pi * f * t).astype(np.float32) * 0.5 for f in (1000, 9000))
+    assert np.allclose(through_g711(low)[3200:-3200], low[3200:-3200], atol=0.01)
+    assert float(np.abs(through_g711(high)[3200:-3200]).max()) < 1e-3
+    assert not through_g711(np.zeros(L.SAMPLES, np.float32)).any()
+    assert through_g711(low[:12345]).shape == (12345,)

@@ -23,7 +23,7 @@ from edge.train.nets.evidence import BASE_RATE, SenseCalibration
 from edge.train.nets.heads import FusionHead
 from edge.train.nets.network import FusedNet
 from edge.train.recipe.features import FeatureRows
-from edge.train.recipe.senses import FEWEST_SOURCES
+from edge.train.recipe.senses import SOURCES_TO_CALIBRATE
 
 _log = logging.getLogger(__name__)
 POSITIVE_SHARE: Final = BASE_RATE
@@ -89,9 +89,9 @@ def calibrate_head(net: FusedNet, ordinary: FeatureRows, real: FeatureRows) -> l
 
 
 def _fit_sense(sense: SenseCalibration, c: int, name: str, samples: CalibrationSamples) -> LabelFit:
-    """One label and sense; of fewer than `FEWEST_SOURCES` with the event it stays as it is."""
+    """One label and sense; of fewer than `SOURCES_TO_CALIBRATE` with the event it stays as it is."""
     positives = len(set(samples.source[samples.y > 0.5].tolist()))
-    if positives < FEWEST_SOURCES:
+    if positives < SOURCES_TO_CALIBRATE:
         return LabelFit(LABELS[c].name, name, 1.0, 0.0, positives, float("nan"), float("nan"))
     (scale, offset), gaps = fit_platt(samples), cross_validated_ece(samples)
     sense.rescale(c, scale, offset)

@@ -10,8 +10,10 @@ import csv
 import hashlib
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -55,9 +57,12 @@ class ExportedModel:
     ms_per_row: float
 
 
-def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> ExportedModel:
-    """Write the graph and its parts, model.yaml, golden.npz and the tag lists into `folder`; raise where ONNX and torch
-    differ."""
+def export_engine(
+    net: FusedNet, folder: Path, version: str, tags: list[str], picture_tags: list[str],
+    enters: Mapping[str, float] = MappingProxyType({}),
+) -> ExportedModel:  # fmt: skip
+    """Write the graph and its parts, model.yaml with ``enters`` as thresholds, golden.npz and the tag lists into
+    `folder`; raise where ONNX and torch differ."""
     folder.mkdir(parents=True, exist_ok=True)
     export_parts(net, folder, sample_inputs(2, seed=3))
     path = folder / "fused.onnx"
@@ -66,14 +71,16 @@ def export_engine(net: FusedNet, folder: Path, version: str, tags: list[str], pi
     half = sum(store_as_float16(folder / f"{name}.onnx") for name in PARTS)
     merge_parts(folder, path)
     rounding = max(_max_difference(net, path, b, 0.1) for b in (1, 2, 5))
-    write_metadata(folder, version, tags, picture_tags)
+    write_metadata(folder, version, tags, picture_tags, enters)
     done = ExportedModel(path, sha256(path), path.stat().st_size / 1e6, difference, rounding, measure_row_ms(path))
     _log.info("exported %s: %.1f MB, %d tensors halved, max difference %.5f, %.1f ms a row",
               path, done.megabytes, half, difference, done.ms_per_row)  # fmt: skip
     return done
 
 
-def write_metadata(folder: Path, version: str, tags: list[str], picture_tags: list[str]) -> None:
+def write_metadata(
+    folder: Path, version: str, tags: list[str], picture_tags: list[str], enters: Mapping[str, float]
+) -> None:
     """What goes with the graphs that lie in `folder`: the golden file, which both the whole and its parts must give,
     the tag lists and model.yaml."""
     golden = sample_inputs(3, seed=7)
@@ -85,7 +92,7 @@ def write_metadata(folder: Path, version: str, tags: list[str], picture_tags: li
     np.savez_compressed(folder / "golden.npz", **stored)
     (folder / "audioset527.txt").write_text("\n".join(tags) + "\n", encoding="utf-8")
     (folder / "imagenet1000.txt").write_text("\n".join(picture_tags) + "\n", encoding="utf-8")
-    (folder / "model.yaml").write_text(manifest_text(folder, version), encoding="utf-8")
+    (folder / "model.yaml").write_text(manifest_text(folder, version, enters), encoding="utf-8")
 
 
 def export_work_folder(work: Path, weights: Path, folder: Path, version: str) -> ExportedModel:
@@ -100,7 +107,7 @@ def export_work_folder(work: Path, weights: Path, folder: Path, version: str) ->
     net = FusedNet(state["fusion"])
     net.load_state_dict(state["net"])
     aside = work / "engine"
-    done = export_engine(net.eval(), aside, version, *read_tag_names(weights))
+    done = export_engine(net.eval(), aside, version, *read_tag_names(weights), state["enters"])
     if (work / ALIGNMENT_FILE).exists():
         write_knowledge(aside, work)
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,8 +157,8 @@ def sample_inputs(batch: int, seed: int) -> Arrays:
     return x
 
 
-def manifest_text(folder: Path, version: str) -> str:
-    """model.yaml for what lies in `folder`."""
+def manifest_text(folder: Path, version: str, enters: Mapping[str, float]) -> str:
+    """model.yaml for what lies in `folder`; a label begins at ``enters`` of its name, or else where its own says."""
     body: dict[str, Any] = {
         "schema": 1, "name": "fused", "version": version, "file": "fused.onnx",
         "sha256": sha256(folder / "fused.onnx"), "licence": "Apache-2.0",
@@ -165,8 +172,9 @@ def manifest_text(folder: Path, version: str) -> str:
             "memory": {"tokens": L.MEMORY, "dim": L.TOKEN_DIM},
         },
         "labels": [
-            {"name": x.name, "modalities": list(x.modalities), "enter": x.enter, "leave": x.leave, "min_s": x.min_s}
-            for x in L.LABELS
+            {"name": x.name, "modalities": list(x.modalities), "enter": enter, "leave": L.leave_for(enter),
+             "min_s": x.min_s}
+            for x in L.LABELS for enter in [enters.get(x.name, x.enter)]
         ],
         "classes": list(L.COCO),
         "tags": "audioset527.txt",

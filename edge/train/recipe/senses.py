@@ -20,7 +20,7 @@ from edge.train.recipe.sounds import SoundRows, balanced, own_tags, real_sources
 from edge.train.scenes.degradation import DEGRADED
 
 RIDGE: Final = 0.03
-FEWEST_SOURCES: Final = 6
+SOURCES_TO_CALIBRATE: Final = 6
 """Sources of real sounds of a label from which it is calibrated by itself."""
 _LEAST_GAIN: Final = 0.1
 _TIE: Final = 0.001
@@ -117,7 +117,7 @@ def fit_heard(head: FusionHead, rows: SoundRows, evidence: Tensor) -> None:
     with torch.no_grad():
         degraded, own = head.sound.degradation(rows.embedding)[:, 0], own_tags(head, rows.tags)
     labels = [c for c, label in enumerate(LABELS) if label.tags and "audio" not in label.hints]
-    many = [c for c in labels if len(real_sources(rows, c)) >= FEWEST_SOURCES]
+    many = [c for c in labels if len(real_sources(rows, c)) >= SOURCES_TO_CALIBRATE]
     for c in many:
         fit_gains(evidence[:, c], rows.truth[:, c], rows.weight, degraded).write(head.sound, c)
     z, truth = (torch.cat([column[:, c] for c in many]) for column in (own, rows.truth))
@@ -126,11 +126,17 @@ def fit_heard(head: FusionHead, rows: SoundRows, evidence: Tensor) -> None:
         shared.write(head.sound, c)
 
 
-def _fit_seen(net: FusedNet, shots: EncodedShots) -> None:
-    """What the dense head says of fire and smoke in shots."""
+def dense_evidence(net: FusedNet, shots: EncodedShots) -> Tensor:
+    """What the dense head says of each shot, log-odds [N,4]."""
     with torch.no_grad():
         parts = zip(shots.grid.split(64), shots.top.split(64), strict=True)
-        dense = torch.cat([net.dense(grid.float(), top.float())[1] for grid, top in parts])
+        return torch.cat([net.dense(grid.float(), top.float())[1] for grid, top in parts])
+
+
+def _fit_seen(net: FusedNet, shots: EncodedShots) -> None:
+    """What the dense head says of fire and smoke in shots."""
+    dense = dense_evidence(net, shots)
+    with torch.no_grad():
         degraded = net.head.picture.degradation(shots.top.float())[:, 0]
     shown, sure = picture_truth(shots.cells.float())
     worth = torch.tensor([LOOKALIKE_WORTH if kind in PAINTERS else 1.0 for kind in shots.kinds])

@@ -17,7 +17,7 @@ import torch
 from edge.train import checkpoint
 from edge.train.body.training import train_body
 from edge.train.checkpoint import TrainingBudget, TrainingPaths
-from edge.train.flames.shots import cache_shots, read_shots
+from edge.train.flames.shots import EncodedShots, cache_shots, read_shots
 from edge.train.nets.heads import HopFeatures
 from edge.train.nets.network import FusedNet, pretrained_network
 from edge.train.recipe.ablation import compare_views, comparison_table
@@ -30,6 +30,7 @@ from edge.train.recipe.recordings import encode_recordings, held_out_recordings,
 from edge.train.recipe.senses import fit_senses
 from edge.train.recipe.sizes import TrainingSizes
 from edge.train.recipe.sounds import SoundRows, fit_sound_reading, load_sound_rows
+from edge.train.recipe.thresholds import choose_thresholds
 
 _log = logging.getLogger(__name__)
 
@@ -131,12 +132,16 @@ def _fit_senses(s: TrainingPaths, sizes: TrainingSizes) -> None:
     )
     with torch.no_grad():
         evidence = torch.cat([checkpoint.load(s.work / "heard_left_out.pt"), net.head.heard(held.tags, held.embedding)])
-    shots = [read_shots(cache_shots(net, s.data, s.photos, s.work, plan, held_out))
-             for held_out, plan in ((False, sizes.dense.shots), (True, sizes.dense.held))]  # fmt: skip
+    shots = [_read_shots(net, s, sizes, held_out) for held_out in (False, True)]
     heard = SoundRows(*(torch.cat(column) for column in zip(train, held, strict=True)))
     fit_senses(net, heard, evidence, *shots)
     train_sensor_evidence(net.head)
     checkpoint.save(s.work / "senses.pt", _sense_weights(net))
+
+
+def _read_shots(net: FusedNet, s: TrainingPaths, sizes: TrainingSizes, held_out: bool) -> EncodedShots:
+    plan = sizes.dense.held if held_out else sizes.dense.shots
+    return read_shots(cache_shots(net, s.data, s.photos, s.work, plan, held_out))
 
 
 def _fit_space(s: TrainingPaths) -> None:
@@ -180,7 +185,9 @@ def _calibrate(s: TrainingPaths, sizes: TrainingSizes, fusion: str) -> None:
     fits = calibrate_head(net, ordinary, real)
     (s.work / "calibration.csv").write_text(calibration_csv(fits), encoding="utf-8")
     (s.work / "compare.md").write_text(comparison_table(compare_views(net.head, held)), encoding="utf-8")
-    checkpoint.save(s.work / "calibrated.pt", {"net": net.state_dict(), "fusion": fusion})
+    enters = choose_thresholds(net, (real, ordinary), _read_shots(net, s, sizes, held_out=True))
+    _log.info("thresholds: %s", enters)
+    checkpoint.save(s.work / "calibrated.pt", {"net": net.state_dict(), "fusion": fusion, "enters": enters})
 
 
 def _cached_rows(path: Path, make: Callable[[], FeatureRows]) -> FeatureRows:

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.train.labels import RATE_HZ
+
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 Rng = np.random.Generator
@@ -21,6 +23,8 @@ _DARKENING: Final = 0.575  # e-fold per severity: a tenth of the light at 4
 _BLUR: Final = 0.8
 _NOISE: Final = 3.0
 _SEVERITIES: Final = [0.0, 1.0, 2.0, 3.0, 4.0]
+_G711_HZ: Final = 8000
+_MU: Final = 255.0
 _SNR_DB: Final = [40.0, 10.0, 0.0, -5.0, -10.0]
 
 
@@ -50,3 +54,17 @@ def worsen_sound(wave: F32, surroundings: F32, severity: float) -> F32:
     power, other = (float(np.mean(x**2)) + 1e-9 for x in (wave, surroundings))
     mixed = wave + surroundings * np.sqrt(power / other / 10 ** (ratio_db / 10))
     return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), np.float32)
+
+
+def through_g711(wave: F32) -> F32:
+    """A wave f32 [n] at 32 kHz as a telephone line or a camera's G.711 sound carries it: 8 kHz, eight bits on a
+    logarithmic scale (mu-law, ITU-T G.711)."""
+    import soxr
+
+    narrow = np.clip(soxr.resample(wave, RATE_HZ, _G711_HZ), -1, 1)
+    compressed = np.round(127 * np.sign(narrow) * np.log1p(_MU * np.abs(narrow)) / np.log1p(_MU)) / 127
+    expanded = np.sign(compressed) * ((1 + _MU) ** np.abs(compressed) - 1) / _MU
+    out = np.zeros(len(wave), np.float32)
+    wide = soxr.resample(expanded, _G711_HZ, RATE_HZ)[: len(wave)]
+    out[: len(wide)] = wide
+    return out

@@ -25,6 +25,7 @@ from edge.train.data import (
 )
 from edge.train.labels import LABEL_NAMES, RATE_HZ, SAMPLES
 from edge.train.scenes import synthesis
+from edge.train.scenes.near_misses import NEAR_MISSES
 
 _log = logging.getLogger(__name__)
 KIND_SHARES: Final = {
@@ -88,7 +89,7 @@ def load_background_sounds(data: Path, packages: Path, seed: int = 3) -> Backgro
     effects = [sound.wave for sound in packaged_sounds(packages)]
     font = packages / _SOUNDFONT
     notes = list(soundfont_sounds(font).values()) if font.exists() else []
-    recipes = [*(recipe for made in synthesis.EVENTS.values() for recipe in made), *synthesis.NEGATIVES]
+    recipes = [*(recipe for made in synthesis.EVENTS.values() for recipe in made), *NEAR_MISSES]
     made = [recipe(rng) for recipe in recipes for _ in range(6)]
     noise = [synthesis.noise_bed(rng, 3.0) for _ in range(24)] + [np.zeros(SAMPLES, np.float32)] * 2
     talk = synthetic_speech(held_out=False) + synthetic_speech(held_out=True)
@@ -150,7 +151,7 @@ def build_sound_bank(data: Path, packages: Path | None, held_out: bool, count: i
     for label, recipes in synthesis.EVENTS.items():
         made = [recipes[n % len(recipes)](rng) for n in range(count)]
         bank.events[label] = [*bank.events.get(label, []), *made]
-    for recipe in synthesis.NEGATIVES:
+    for recipe in NEAR_MISSES:
         bank.others += [recipe(rng) for _ in range(max(4, count // 3))]
     bank.others += synthetic_speech(held_out)
     _log.info("sounds: %s, %d others", {k: len(v) for k, v in bank.events.items()}, len(bank.others))

@@ -1,0 +1,93 @@
+"""Thresholds by label from open material: the lowest `enter` at which recordings without the event stay quiet.
+
+Every recording counts by its highest score, whatever its length; what is made to be mistaken for an event counts
+little, since an ordinary day has little of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from edge.train.flames.lookalikes import PAINTERS
+from edge.train.flames.shots import EncodedShots
+from edge.train.labels import LABELS
+from edge.train.nets.evidence import PRIOR
+from edge.train.nets.network import FusedNet
+from edge.train.recipe.calibration import scene_logits
+from edge.train.recipe.features import FeatureRows
+from edge.train.recipe.pictures import picture_truth
+from edge.train.recipe.senses import LOOKALIKE_WORTH, dense_evidence
+
+FALSE_SHARE: Final = 0.01
+"""The share of recordings without an event, by weight, that may reach its threshold."""
+LOWEST: Final = 0.3
+HIGHEST: Final = 0.75
+_STEP: Final = 0.05
+_EVERY_SENSE: Final = (1.0, 1.0, 1.0)
+
+
+class QuietScores(NamedTuple):
+    """Highest probabilities of material without the event, and how much each counts, both [n]."""
+
+    score: Tensor
+    worth: Tensor
+
+
+def choose_thresholds(net: FusedNet, recordings: Sequence[FeatureRows], shots: EncodedShots) -> dict[str, float]:
+    """`enter` of every label that sound or the dense head tells, from recordings and held-out shots."""
+    told = [_highest_scores(net, rows) for rows in recordings]
+    seen = _shot_scores(net, shots)
+    chosen = {}
+    for c, label in enumerate(LABELS):
+        if label.classes or label.body is not None:
+            continue
+        parts = [QuietScores(score[:, c], absent[:, c].float()) for score, absent in told]
+        if c in seen:
+            parts.append(seen[c])
+        chosen[label.name] = lowest_quiet(QuietScores(*(torch.cat(column) for column in zip(*parts, strict=True))))
+    return chosen
+
+
+def lowest_quiet(quiet: QuietScores) -> float:
+    """The lowest step from `LOWEST` to `HIGHEST` that at most `FALSE_SHARE` of the weight reaches; `HIGHEST` where none
+    is."""
+    total = float(quiet.worth.sum())
+    for n in range(round((HIGHEST - LOWEST) / _STEP)):
+        enter = round(LOWEST + n * _STEP, 2)
+        if float(quiet.worth[quiet.score >= enter].sum()) <= FALSE_SHARE * total:
+            return enter
+    return HIGHEST
+
+
+def _highest_scores(net: FusedNet, rows: FeatureRows) -> tuple[Tensor, Tensor]:
+    """Of every recording [S,C] the highest probability, and whether nothing of the event is in it."""
+    score = torch.sigmoid(scene_logits(net.head, rows, _EVERY_SENSE)[0])
+    shown = rows.evident.amax(1)
+    return _highest_of_scenes(score, rows.scene), _highest_of_scenes(shown, rows.scene) < 0.25
+
+
+def _highest_of_scenes(values: Tensor, scene: Tensor) -> Tensor:
+    """Values >= 0 of hops [N,C] -> the highest of each scene [S,C]."""
+    empty = torch.zeros(int(scene[-1]) + 1, values.shape[1])
+    return empty.scatter_reduce(0, scene[:, None].expand_as(values), values, "amax")
+
+
+def _shot_scores(net: FusedNet, shots: EncodedShots) -> dict[int, QuietScores]:
+    """By label, what shots without it give to a camera that has no microphone."""
+    dense = dense_evidence(net, shots)
+    shown, sure = picture_truth(shots.cells.float())
+    worth = torch.tensor([LOOKALIKE_WORTH if kind in PAINTERS else 1.0 for kind in shots.kinds])
+    told = {}
+    for c, label in enumerate(LABELS):
+        if label.dense is not None and "video" not in label.hints:
+            evidence = torch.zeros(len(worth), len(LABELS))
+            evidence[:, c] = dense[:, label.dense]
+            with torch.no_grad():
+                ratio = net.head.picture(evidence, shots.top.float())[:, c]
+            absent = (sure[:, label.dense] > 0) & (shown[:, label.dense] < 0.5)
+            told[c] = QuietScores(torch.sigmoid(ratio + PRIOR)[absent], worth[absent])
+    return told

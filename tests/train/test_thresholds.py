@@ -1,0 +1,82 @@
+"""Thresholds come from what stays quiet: the lowest that a hundredth of it reaches, within limits."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+# ruff: noqa: E402
+from edge.train import labels as L  # noqa: N812
+from edge.train.flames.shots import EncodedShots
+from edge.train.nets.heads import HopFeatures
+from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS
+from edge.train.nets.network import FusedNet, empty_body_features
+from edge.train.recipe.features import FeatureRows
+from edge.train.recipe.thresholds import HIGHEST, LOWEST, QuietScores, choose_thresholds, lowest_quiet
+
+pytestmark = pytest.mark.learn
+SIREN = L.LABEL_NAMES.index("siren")
+
+
+def quiet(*scores: float, worth: float = 1.0) -> QuietScores:
+    return QuietScores(torch.tensor(scores), torch.full((len(scores),), worth))
+
+
+def test_a_label_that_nothing_is_taken_for_begins_lowest() -> None:
+    assert lowest_quiet(quiet(*[0.01] * 50)) == LOWEST
+
+
+def test_one_in_two_hundred_may_reach_it_and_one_in_fifty_may_not() -> None:
+    assert lowest_quiet(quiet(*[0.1] * 199, 0.62)) == LOWEST
+    assert lowest_quiet(quiet(*[0.1] * 49, 0.62)) == 0.65
+
+
+def test_a_label_that_everything_is_taken_for_begins_highest() -> None:
+    assert lowest_quiet(quiet(*[0.9] * 50)) == HIGHEST
+
+
+def test_what_is_rare_on_an_ordinary_day_counts_little() -> None:
+    usual, rare = quiet(*[0.1] * 100), quiet(*[0.7] * 10, worth=0.05)
+    both = QuietScores(torch.cat([usual.score, rare.score]), torch.cat([usual.worth, rare.worth]))
+    assert lowest_quiet(both) == LOWEST
+    assert lowest_quiet(QuietScores(both.score, torch.ones(110))) == HIGHEST
+
+
+def recordings(siren: list[float], *, unsure: bool = False) -> FeatureRows:
+    """One recording a value, two hops each: the second as loud as that value of its siren tag."""
+    n = 2 * len(siren)
+    tags = torch.full((n, L.TAGS), -9.0)
+    tags[1::2, L.LABELS[SIREN].tags[0][0]] = torch.tensor(siren)
+    top, none = torch.zeros(n, TOP_CHANNELS), torch.zeros(n, 8)
+    features = HopFeatures(
+        torch.zeros(n, 14, MAP_CHANNELS), top, torch.full((n, 4), -9.0), torch.full((n, 3), -9.0),
+        *empty_body_features(top), torch.zeros(n, 384), tags, none, torch.zeros(n, 2), torch.ones(n), none,
+    )  # fmt: skip
+    evident = torch.zeros(n, 3, len(L.LABELS))
+    evident[:, 1, SIREN] = 0.5 if unsure else 0.0
+    return FeatureRows(features, evident, torch.arange(n) // 2, tuple(f"r{k}" for k in range(len(siren))))
+
+
+def shots(count: int) -> EncodedShots:
+    cells = torch.zeros(count, 4, *L.GRID)
+    maps = torch.zeros(count, MAP_CHANNELS, *L.GRID)
+    return EncodedShots(maps, torch.zeros(count, TOP_CHANNELS), cells, ["plain"] * count, torch.zeros(count))
+
+
+def test_recordings_that_are_taken_for_a_siren_raise_its_threshold_alone() -> None:
+    net = FusedNet().eval()
+    calm = choose_thresholds(net, [recordings([-9.0] * 20)], shots(3))
+    fooled = choose_thresholds(net, [recordings([-9.0] * 18 + [9.0, 9.0])], shots(3))
+    assert calm["siren"] == LOWEST
+    assert fooled["siren"] == HIGHEST
+    assert {k: v for k, v in fooled.items() if k != "siren"} == {k: v for k, v in calm.items() if k != "siren"}
+
+
+def test_recordings_that_may_hold_the_event_say_nothing() -> None:
+    parts = [recordings([-9.0] * 18), recordings([9.0, 9.0], unsure=True)]
+    assert choose_thresholds(FusedNet().eval(), parts, shots(3))["siren"] == LOWEST
+
+
+def test_objects_and_bodies_keep_their_own() -> None:
+    chosen = choose_thresholds(FusedNet().eval(), [recordings([-9.0])], shots(3))
+    assert set(chosen) == {x.name for x in L.LABELS if not x.classes and x.body is None}
