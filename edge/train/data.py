@@ -160,6 +160,13 @@ _UNSURE_SOUNDS: Final = {
 """What a file name leaves open: for these labels of ours such a sound is neither an event nor its absence."""
 _LICENCES: Final = re.compile(r"\b(CC0|CC BY(?![- ]?(NC|ND|SA))|ODbL|Apache|BSD|MIT)\b")
 _HELD_CLIPS: Final = ("opencv_vtest", "intel_preview_people-detection", "intel_preview_worker-zone-detection")
+FIRE_CLIP: Final = "fire_furg_house6"
+FIRE_TRAINS_S: Final = 18
+FIRE_HELD_S: Final = 19
+"""The open fire clip is one recording, so split by time: what is before the first second trains, what comes after the
+other is held out."""
+_SILENT: Final = 1e-3
+_BLOWS: Final = ("door_knock", "explosion", "gunshot")
 _HELD_PERSON: Final = "gmdcsa24:subject3"
 
 
@@ -229,6 +236,21 @@ def training_sounds(root: Path, packages: Path | None) -> list[DecodedSound]:
     sounds = [DecodedSound(decode_audio(r.path), r.label, r.path.stem, r.held_out, r.unsure, r.group) for r in files]
     if packages is not None:
         sounds += [DecodedSound(x.wave, x.label, x.name, x.held_out, (), x.name) for x in packaged_sounds(packages)]
+    return sounds
+
+
+def clip_sounds(root: Path) -> list[DecodedSound]:
+    """The sound tracks of open clips: the fire clip, split by time as its pictures are, and rooms in which people live
+    and fall; a fall may sound like a blow."""
+    sounds = []
+    for r in open_recordings(root):
+        wave = decode_audio(r.path) if r.kind == "video" else np.zeros(0, np.float32)
+        if r.path.stem == FIRE_CLIP:
+            parts = ((wave[: FIRE_TRAINS_S * RATE_HZ], False), (wave[FIRE_HELD_S * RATE_HZ :], True))
+            sounds += [DecodedSound(part, "fire", r.path.stem, held, (), r.group) for part, held in parts if len(part)]
+        elif float(np.abs(wave).max(initial=0.0)) > _SILENT:
+            unsure = _BLOWS if r.label == "fall" else ()
+            sounds.append(DecodedSound(wave, "", r.path.stem, r.held_out, unsure, r.group))
     return sounds
 
 

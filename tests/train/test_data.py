@@ -19,7 +19,7 @@ from edge.clock import VirtualClock
 from edge.config.sources import FileSourceConfig
 from edge.engine.manifest import load_folder
 from edge.metrics import Metrics
-from edge.train.data import VIDEO_GEOMETRY, decode_audio, decode_video, read_photo
+from edge.train.data import VIDEO_GEOMETRY, clip_sounds, decode_audio, decode_video, read_photo
 from edge.train.scenes import backgrounds
 from edge.types import Frame
 
@@ -83,6 +83,28 @@ def test_fire_boxes_lie_where_the_service_puts_the_picture(tmp_path: Path) -> No
     pictures, boxes = backgrounds.fire_clip(tmp_path, held_out=False)
     assert len(pictures) == len(boxes) == 4
     assert boxes[0] == [letterbox(426, 240, VIDEO_GEOMETRY)]
+
+
+def test_sound_tracks_of_clips_train_too(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    rows = ["file,label,split,group,tier,dataset,licence"]
+    for name, label, seconds, rate in (
+        ("fire_furg_house6", "fire", 21.0, 48000), ("room", "adl", 2.0, 48000), ("blow", "fall", 2.0, 48000),
+        ("mute", "adl", 2.0, None),
+    ):  # fmt: skip
+        media.write(tmp_path / "open" / f"{name}.mp4", seconds, fps=4, rate=rate)
+        rows.append(f"open/{name}.mp4,{label},,{name},open,FURG,MIT")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    sounds = {(x.kind, x.held_out): x for x in clip_sounds(tmp_path)}
+    early, late = sounds["fire_furg_house6", False], sounds["fire_furg_house6", True]
+    assert early.label == late.label == "fire"
+    assert len(early.wave) == 18 * 32_000
+    assert len(late.wave) == pytest.approx(2 * 32_000, abs=4_000)
+    assert {kind for kind, _ in sounds} == {"fire_furg_house6", "room", "blow"}
+    by_name = {x.kind: x for x in sounds.values()}
+    assert by_name["room"].label == by_name["blow"].label == ""
+    assert by_name["room"].unsure == ()
+    assert "door_knock" in by_name["blow"].unsure
 
 
 def test_sound_is_mono_at_the_rate_that_was_asked_for(tmp_path: Path) -> None:

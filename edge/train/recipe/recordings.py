@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge.train import labels as L
-from edge.train.data import Wave, decode_audio, decode_video, open_recordings, training_sounds
+from edge.train.data import FIRE_CLIP, Wave, decode_audio, decode_video, open_recordings, training_sounds
 from edge.train.labels import LABEL_NAMES, LABELS, RATE_HZ, SENSORS
 from edge.train.nets.heads import HopFeatures
 from edge.train.nets.image import pool_cells
@@ -104,7 +104,7 @@ def held_out_recordings(data: Path, packages: Path | None, seed: int = 41) -> li
             takes += [LabelledMedia(RecordingMedia(r.path.stem, "", None, part), "") for part in _chunks(pictures)]
     house, _ = fire_clip(data, held_out=True)
     if len(house):
-        path = next(r.path for r in open_recordings(data) if r.path.stem == "fire_furg_house6")
+        path = next(r.path for r in open_recordings(data) if r.path.stem == FIRE_CLIP)
         own = decode_audio(path)[-int(len(house) / L.FPS * RATE_HZ) :]
         takes.append(LabelledMedia(RecordingMedia(path.stem, "fire", own, house), "fire", is_visible=True))
     return takes
@@ -115,7 +115,7 @@ def ordinary_recordings(data: Path) -> list[LabelledMedia]:
     held-out ones among `held_out_recordings`, what must stay quiet."""
     takes = []
     for r in open_recordings(data):
-        if r.held_out or r.path.stem == "fire_furg_house6":
+        if r.held_out or r.path.stem == FIRE_CLIP:
             continue
         if r.kind == "video":
             takes += [

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edge.train import checkpoint
-from edge.train.data import DecodedSound, Wave, training_sounds
+from edge.train.data import DecodedSound, Wave, clip_sounds, training_sounds
 from edge.train.evaluation.metrics import average_precision
 from edge.train.labels import LABEL_NAMES, LABELS, RATE_HZ, SAMPLES
 from edge.train.nets.audio import AudioNet
@@ -93,7 +93,7 @@ def without_unrecognised(rows: SoundRows) -> SoundRows:
 
 def _encode_rows(net: AudioNet, data: Path, packages: Path | None, plan: SoundPlan, held_out: bool) -> SoundRows:
     rng = np.random.default_rng(plan.seed + (1_000_003 if held_out else 0))
-    real = [sound for sound in training_sounds(data, packages) if sound.held_out == held_out]
+    real = [x for x in (*training_sounds(data, packages), *clip_sounds(data)) if x.held_out == held_out]
     made = _made_sounds(plan.made, held_out, rng)
     beds = SoundBank(others=[x.wave for x in (*real, *made) if not x.label and not x.unsure])
     rows: list[list[Tensor]] = []

@@ -13,12 +13,19 @@ import cv2
 import numpy as np
 
 from edge.capture.picture import letterbox
-from edge.train.data import VIDEO_GEOMETRY, decode_video, open_recordings, read_photo
+from edge.train.data import (
+    FIRE_CLIP,
+    FIRE_HELD_S,
+    FIRE_TRAINS_S,
+    VIDEO_GEOMETRY,
+    decode_video,
+    open_recordings,
+    read_photo,
+)
 from edge.train.labels import FPS, HEIGHT, WIDTH
 from edge.train.scenes.pictures import F32, U8, Layer, Rng, cell_coverage, draw_room
 
 _log = logging.getLogger(__name__)
-_FIRE_CLIP: Final = "fire_furg_house6"
 _FIRE_SIZE: Final = (426, 240)
 _FIRE_RATE: Final = 29.97
 # photographs in Debian's opencv-doc (Apache-2.0 / BSD-3-Clause), without test patterns and drawings
@@ -112,7 +119,7 @@ def load_backgrounds(data: Path, photos: Path | None, held_out: bool) -> Backgro
     for r in open_recordings(data):
         if r.kind != "video":
             continue
-        if r.path.stem == _FIRE_CLIP:
+        if r.path.stem == FIRE_CLIP:
             fires = _cut_out_flames(*fire_clip(data, held_out))
         elif r.held_out == held_out:
             clips.append(decode_video(r.path, limit_s=45))
@@ -169,14 +176,18 @@ def read_fire_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
 def fire_clip(data: Path, held_out: bool) -> tuple[U8, list[list[tuple[int, int, int, int]]]]:
     """The open fire clip's part of this split, 4 pictures a second, and each picture's fire boxes on the canvas.
 
-    One recording, so split by time: its first 18 s train, what comes after 19 s is held out.
+    One recording, so split by time (`edge.train.data.FIRE_TRAINS_S`).
     """
-    found = [r.path for r in open_recordings(data) if r.path.stem == _FIRE_CLIP]
+    found = [r.path for r in open_recordings(data) if r.path.stem == FIRE_CLIP]
     labels = data / "labels" / "furg_house6.xml"
     if not found or not labels.exists():
         return np.zeros((0, HEIGHT, WIDTH, 3), np.uint8), []
     pictures, boxes = decode_video(found[0]), read_fire_boxes(labels)
-    part = range(int(19 * FPS), len(pictures)) if held_out else range(min(int(18 * FPS), len(pictures)))
+    part = (
+        range(int(FIRE_HELD_S * FPS), len(pictures))
+        if held_out
+        else range(min(int(FIRE_TRAINS_S * FPS), len(pictures)))
+    )
     left, top, width, height = letterbox(*_FIRE_SIZE, VIDEO_GEOMETRY)
     across, down = width / _FIRE_SIZE[0], height / _FIRE_SIZE[1]
     moved = []
