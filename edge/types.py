@@ -132,7 +132,8 @@ class Window:
 
     ``t_end_ns`` is its end, ``ready_ns`` when the last of its media arrived or was no longer waited for; ``picture`` is
     when its newest picture was taken, None without pictures. ``pictures`` numbers them within the camera: the same
-    number is the same picture; empty where that is not known.
+    number is the same picture; empty where that is not known. ``is_whole``: it holds all of a recording that is too
+    short to cover a window.
     """
 
     camera: str
@@ -147,10 +148,13 @@ class Window:
     ready_ns: int = 0
     picture: MediaTime | None = None
     pictures: tuple[int, ...] = ()
+    is_whole: bool = False
 
     @property
     def coverage(self) -> float:
-        """Share of picture or sound present, whichever is better covered, 0..1."""
+        """Share of picture or sound present, whichever is better covered, 0..1; 1 where nothing else was recorded."""
+        if self.is_whole:
+            return 1.0
         video = sum(self.video_ok) / len(self.video_ok) if self.video_ok else 0.0
         return max(video, self.audio_ok)
 

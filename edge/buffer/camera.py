@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from edge.buffer.media_store import Backpressure, MediaStore
 from edge.buffer.microphone import MicrophoneBuffer, MicrophoneListener
@@ -104,6 +105,7 @@ class CameraBuffer:
         )
         self._lacks = IncompleteWindows(geometry)
         self._has_news = True
+        self._is_begun = False
         self._attach_microphone(microphone)
 
     def expect(self, *, video: bool, audio: bool) -> None:
@@ -132,9 +134,9 @@ class CameraBuffer:
         return self._drops["engine"]
 
     def finish(self) -> None:
-        """Note the end of the media: its remaining windows are due."""
+        """Note the end of the media: its remaining windows are due. A recording too short for one is one."""
         with self._lock:
-            self.schedule.timeline.finish()
+            self.schedule.timeline.finish(one_more=not self._live and not self._is_begun)
         self._has_news = True
         if self._wake is not None:
             self._wake()
@@ -170,6 +172,8 @@ class CameraBuffer:
                 return None
             window = self.media.assemble(due, batch, row)
             with self._lock:
+                if not (self._live or self._is_begun) and self.schedule.timeline.is_last(due):
+                    window = replace(window, is_whole=True)
                 skipped, left_out = self.schedule.timeline.commit(due)
                 self._count_drop("engine", skipped)
                 self._left_out.inc(left_out)
@@ -179,6 +183,7 @@ class CameraBuffer:
                 self._count_drop("coverage", int(is_hole))
             self._backpressure.notify_room()
             if not is_hole:
+                self._is_begun = True
                 return window
 
     def status(self, now_ns: int, state: SourceState = SourceState.UP, detail: str = "") -> CameraStatus:

@@ -60,6 +60,7 @@ class Epoch:
     origin_ns: int | None = None
     next_k: int = 1
     end_ns: int = 0
+    least_hops: int = 0
     has_grid: bool = False
     closed: bool = False
 
@@ -158,9 +159,12 @@ class Timeline:
         self._epochs.append(Epoch(self.epoch.index + 1, hops))
         self._drop_exhausted()
 
-    def finish(self) -> None:
-        """Note the end of the media: all windows that it covers are due."""
+    def finish(self, *, one_more: bool = False) -> None:
+        """Note the end of the media: all windows that it covers are due, and ``one_more``, into which all of it fits
+        that is shorter than a window."""
         self._close()
+        if one_more and self.epoch.tracks:
+            self.epoch.least_hops = max(self.epoch.next_k, self._hops(self.epoch))
 
     def count_due(self, now_ns: int, also_until_ns: int | None = None) -> int:
         """The number of windows due now. ``also_until_ns``: local time up to which an external microphone has
@@ -189,6 +193,11 @@ class Timeline:
         if self._last_t_end_ns is not None:
             t_end_ns = max(t_end_ns, self._last_t_end_ns + 1)
         return DueWindow(epoch.index, epoch.hops_before + k, end_ns, t_end_ns, ready_ns)
+
+    def is_last(self, due: DueWindow) -> bool:
+        """Whether the media ended and no window comes after this one."""
+        epoch = self.epoch
+        return epoch.closed and due.epoch == epoch.index and due.seq == epoch.hops_before + self._hops(epoch)
 
     def commit(self, due: DueWindow) -> tuple[int, int]:
         """Mark ``due`` and all before it as done; how many due windows before it were skipped, how many left out."""
@@ -253,7 +262,7 @@ class Timeline:
         if epoch.origin_ns is None:
             return epoch.next_k - 1
         tail_ns = max(self._slack_ns, self._hop_ns // 2)
-        return max(epoch.next_k - 1, (epoch.end_ns + tail_ns - epoch.origin_ns) // self._hop_ns)
+        return max(epoch.least_hops, epoch.next_k - 1, (epoch.end_ns + tail_ns - epoch.origin_ns) // self._hop_ns)
 
     def _close(self, until: Stream | None = None) -> int:
         epoch = self.epoch

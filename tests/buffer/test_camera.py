@@ -123,6 +123,38 @@ def content(taken: Sequence[Taken]) -> list[tuple[Any, ...]]:
     ]
 
 
+MOSTLY_COVERED = WindowsConfig(min_coverage=0.8)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6, 0.75])
+@pytest.mark.parametrize("start_s", [0.0, 1000.0])
+def test_a_recording_shorter_than_a_window_is_one_window(seconds: float, start_s: float) -> None:
+    rig = Rig(video=False, windows=MOSTLY_COVERED)
+    n = round(seconds * SMALL.audio.rate_hz)
+    chunk = AudioChunk(nanoseconds(start_s), nanoseconds(seconds), np.full(n, 0.5, np.float32))
+    rig.play([chunk])
+    (only,) = rig.finish()
+    assert only.window.is_whole
+    assert only.window.coverage == 1.0
+    assert only.window.audio_ok == pytest.approx(seconds / SMALL.audio.window_s, abs=0.01)
+    assert np.count_nonzero(only.audio) == pytest.approx(n, abs=1), "nothing of it is cut off"
+
+
+def test_a_longer_recording_has_no_window_more() -> None:
+    rig = Rig(video=False, windows=MOSTLY_COVERED)
+    n = round(1.1 * SMALL.audio.rate_hz)
+    rig.play([AudioChunk(0, nanoseconds(1.1), np.full(n, 0.5, np.float32))])
+    assert [t.window.seq for t in rig.finish()] == [2]
+    assert not rig.taken[0].window.is_whole
+
+
+def test_a_live_source_that_ends_early_is_no_recording() -> None:
+    rig = Rig(live=True, video=False, windows=MOSTLY_COVERED)
+    n = round(0.3 * SMALL.audio.rate_hz)
+    rig.play([AudioChunk(0, nanoseconds(0.3), np.full(n, 0.5, np.float32))])
+    assert not rig.finish()
+
+
 def test_windows_hold_the_newest_media_up_to_their_end() -> None:
     rig = Rig()
     rig.play(SourceSim([Play(5.0)]).items())
