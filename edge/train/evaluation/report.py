@@ -182,7 +182,8 @@ def _mean(runs: Sequence[Mapping[str, Any]], view: str) -> float:
     return fmean(run["precision"][view] for run in runs)
 
 
-PICTURE_SETS: Final = ("fire_cair", "smoke_hpwren", "surveillance", "av_events")
+SMOKE_SETS: Final = {"fire8": "Smoke with fire or indoors", "smoke_hpwren": "Wildfire smoke"}
+ORDINARY_PICTURES: Final = ("fire_cair", "surveillance", "av_events")
 LOOKALIKES: Final = {
     "normal_001": "aurora", "normal_012": "the moon over a dark house", "normal_013": "a lit church at dusk",
     "normal_032": "a sunlit wooden room", "normal_035": "a red bedroom, lamps lit", "normal_036": "a room, lamps lit",
@@ -262,16 +263,21 @@ def people_section(findings: EvaluationResults) -> list[Block]:
 
 
 def _smoke(findings: EvaluationResults) -> list[Block]:
-    pool = [one for one in findings.whole if one.row.set_name in PICTURE_SETS]
-    if "smoke" not in label_names(findings) or not any(one.row.label == "smoke" for one in pool):
-        return []
-    s = measure_label(pool, "smoke")
-    text = (
-        f"Wildfire smoke against pictures without ({s.positives} / {s.negatives}): AP "
-        f"{interval_text(s.average_precision)}; "
-        f"as shipped, recall {number_text(s.recall)}, false events {false_event_text(s)}."
-    )
-    return [TextBlock(text)]
+    """Each set of smoke against its own and other pictures without."""
+    blocks: list[Block] = []
+    for name, title in SMOKE_SETS.items():
+        pool = [one for one in findings.whole if one.row.set_name in (name, *ORDINARY_PICTURES)]
+        if "smoke" not in label_names(findings) or not any(one.row.set_name == name for one in pool):
+            continue
+        s = measure_label(pool, "smoke")
+        blocks.append(
+            TextBlock(
+                f"{title} against pictures without ({s.positives} / {s.negatives}): AP "
+                f"{interval_text(s.average_precision)}; "
+                f"as shipped, recall {number_text(s.recall)}, false events {false_event_text(s)}."
+            )
+        )
+    return blocks
 
 
 def _sorted_by_fire(lot: Sequence[ScoredRecording]) -> list[ScoredRecording]:
