@@ -73,7 +73,8 @@ class Replay:
     model's; ``background`` is the quiet time that thresholds by false alarms a day follow from. ``camera`` is the
     configuration's camera whose recordings they are, with its zones and masks; otherwise each is a camera by its name.
     ``decoding`` is which pictures are decoded; unless given, as the configuration has it for the camera, and on demand
-    for recordings of no camera.
+    for recordings of no camera. Of ``stride`` windows one is scored, as on a box that has more cameras than it can
+    look at.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class Replay:
         background: BackgroundDistribution | None = None,
         camera: str | None = None,
         decoding: Literal["on_demand", "all"] | None = None,
+        stride: int = 1,
     ) -> None:
         self._config = config
-        self._decoding = decoding
+        self._decoding, self._stride = decoding, stride
         self._camera = camera
         self._model = model
         self._derivers = derivers or DeriverChain()
@@ -125,6 +127,7 @@ class Replay:
         buffer = CameraBuffer(
             *(name, geometry, clock, self._config.windows, self._config.health, self._metrics), demand=demand
         )
+        buffer.set_stride(self._stride)
         detector = Detector(self._config, self._manifest, clock, cameras=[name])
         if self._background is not None:
             detector.learn(self._background.thresholds(detector.rates()))

@@ -71,3 +71,10 @@ def test_as_the_camera_is_configured(
     skipped = sum(s.value for s in samples if s.name == "edge_pictures_skipped_total")
     assert (skipped > 60) == skips
     assert told.windows == 28
+
+
+@pytest.mark.parametrize(("stride", "windows"), [(1, 28), (2, 14), (4, 7)])
+def test_of_so_many_windows_one_is_scored(model: Model, still: Path, stride: int, windows: int) -> None:
+    told = Counted()
+    Replay(parse(CONFIG.format("all")).config, model, stride=stride).run(still, told)
+    assert told.windows == windows

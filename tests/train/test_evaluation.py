@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.engine.manifest import Label
 from edge.errors import InputError
-from edge.train.evaluation import datasets, document, goals, label_metrics, metrics, synthetic, yamnet
+from edge.train.evaluation import datasets, document, goals, label_metrics, metrics, sections, synthetic, yamnet
 from edge.train.evaluation import document as plots
 from edge.train.evaluation.datasets import DatasetRow
 from edge.train.evaluation.document import HeadingBlock, ListBlock, PlotBlock, TableBlock, TextBlock
 from edge.train.evaluation.label_metrics import ScoredRecording
 from edge.train.evaluation.recordings import DetectedEvent, RecordingResult, load_result, save_result
+from edge.train.evaluation.run import EvaluationResults
 
 
 def row(name: str, label: str, group: str = "", kind: str = "sound", **changes: object) -> DatasetRow:
@@ -88,6 +90,24 @@ def test_figures_of_a_label() -> None:
     assert f.hours == pytest.approx(2 / 3600)
     assert label_metrics.false_positive_classes(some(), "siren") == [("rain", 1, 1)]
     assert label_metrics.missed_recordings(some(), "siren") == [("esc10/b.ogg", pytest.approx(0.3))]
+
+
+@pytest.mark.learn
+def test_looks_are_compared_on_the_same_recordings() -> None:
+    pytest.importorskip("sklearn")
+    every = [
+        ScoredRecording(row(f"{n}.ogg", "siren" if n < 3 else "rain"), answer([0.1, 0.9 if n < 3 else 0.2]))
+        for n in range(6)
+    ]
+    rarer = [ScoredRecording(one.row, answer([0.1, 0.5 if n else 0.0])) for n, one in enumerate(every)]
+    label = Label(name="siren", modalities=("audio",))
+    results = EvaluationResults("fused", "0", (label,), "", 1, looks={1: every, 2: rarer})
+    *_, table = sections.look_section(results)
+    assert isinstance(table, TableBlock)
+    (cells,) = table.rows
+    assert cells[:2] == ["siren", "3 / 3"]
+    assert cells[2].startswith("1.000 / 0.")
+    assert sections.look_section(EvaluationResults("fused", "0", (label,), "", 1)) == []
 
 
 @pytest.mark.learn

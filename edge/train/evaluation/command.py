@@ -46,7 +46,7 @@ def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         "--weights", type=Path, default=None, help="starting weights, for the bare loop of separate nets"
     )
     parser.add_argument(
-        "--skip", default="", metavar="PART,...", help="leave out: latency, learned, compute, or a protocol"
+        "--skip", default="", metavar="PART,...", help="leave out: looks, latency, learned, compute, or a protocol"
     )
     parser.add_argument("--fresh", action="store_true", help="forget the answers kept of this model")
     parser.set_defaults(handler=main_evaluate)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -73,11 +74,13 @@ class RecordingResult:
 
 @dataclass(frozen=True, slots=True)
 class ReplayJob:
-    """One recording to replay, which of its streams, and whether its windows are stored whole (`window_store`)."""
+    """One recording to replay, which of its streams, whether its windows are stored whole (`window_store`), and of how
+    many windows one is scored."""
 
     path: Path
     view: StreamSelection = "whole"
     stores_windows: bool = False
+    stride: int = 1
 
 
 class ResultCollector:
@@ -186,7 +189,8 @@ class RecordingRunner:
         )
 
     def _path_of(self, job: ReplayJob) -> Path:
-        return self._cache / f"{_file_digest(job.path)}-{job.view}.npz"
+        often = f"-{job.stride}" if job.stride > 1 else ""
+        return self._cache / f"{_file_digest(job.path)}-{job.view}{often}.npz"
 
 
 def save_result(path: Path, answer: RecordingResult | None) -> None:
@@ -240,25 +244,25 @@ class _ReplayWorker:
         derivers = build_derivers(loaded, folder, None)
         self._model = Model.open(folder, loaded.config.model, 1, Metrics())
         self._labels = folder.manifest.with_labels(derivers.labels).label_names
-        self._replay = Replay(loaded.config, self._model, 0, derivers)
+        self._open_replay = partial(Replay, loaded.config, self._model, 0, derivers)
 
     def play(self, job: ReplayJob, windows: Path) -> RecordingResult | None:
         """One recording; None when it cannot be read or nothing of it is left. ``windows``: where it may keep them."""
         keep = windows if job.stores_windows else None
         if job.view == "whole":
-            return self._result(job.path, keep)
+            return self._result(job, job.path, keep)
         with tempfile.TemporaryDirectory(prefix="edge-evaluate-") as name:
             cut = Path(name) / f"{job.path.stem}.mp4"
             removed: Literal["video", "audio"] = "audio" if job.view == "picture" else "video"
-            return self._result(cut, keep) if remove_stream(job.path, removed, cut) else None
+            return self._result(job, cut, keep) if remove_stream(job.path, removed, cut) else None
 
     def close(self) -> None:
         self._model.close()
 
-    def _result(self, path: Path, keep: Path | None) -> RecordingResult | None:
+    def _result(self, job: ReplayJob, path: Path, keep: Path | None) -> RecordingResult | None:
         collector = ResultCollector(self._labels, stores_windows=keep is not None)
         try:
-            played = self._replay.run(path, collector)
+            played = self._open_replay(stride=job.stride).run(path, collector)
         except MediaError:
             return None
         if keep is not None:

@@ -46,6 +46,7 @@ def report_blocks(findings: EvaluationResults) -> list[Block]:
         *case_section(findings),
         *fire,
         *people_section(findings),
+        *sections.look_section(findings),
         *sections.latency_section(findings),
         *calibration,
         *protocol_section(findings.learned),

@@ -40,6 +40,10 @@ STORED_SETS: Final = ("esc10", "esc50_part", "fight_surv")
 PROTOCOL_SETS: Final = {"esc10": "esc10", "fight_surv": "fights"}
 """Sets of which a protocol of `edge.train.evaluation.protocols` needs every recording."""
 LATENCY_RECORDINGS: Final = 4
+STRIDES: Final = (2, 4)
+"""Of so many windows one is scored where looks are long: every 1 s and every 2 s."""
+LONG_ENOUGH_S: Final = 4.0
+"""Recordings of less say nothing of long looks."""
 _NOT_SCORED: Final = ("ucsd_ped2",)
 """Measured by its own protocol (`edge.train.evaluation.protocols`): without a normal learned there is no anomaly."""
 
@@ -81,6 +85,7 @@ class EvaluationResults:
     whole: Sequence[ScoredRecording] = ()
     cut: Mapping[StreamSelection, Sequence[ScoredRecording]] = field(default_factory=dict)
     unreadable: Sequence[str] = ()
+    looks: Mapping[int, Sequence[ScoredRecording]] = field(default_factory=dict)
     spans: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     latencies: Sequence[OnsetLatency] = ()
     yamnet: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -118,6 +123,8 @@ def run_evaluation(
     results.whole = _scored(played, answers, "whole")
     cut = [row for row in played if row.set_name in ABLATED_SETS and answers[replay_job(row, "sound")] is not None]
     results.cut = {view: _scored(cut, answers, view) for view in STREAM_SELECTIONS}
+    if "looks" not in options.skip:
+        results.looks = _long_looks(runner, results.whole, progress)
     results.spans = activity_spans(runner, played)
     if "latency" not in options.skip:
         results.latencies = measure_latencies(runner, played, results.labels, progress)
@@ -139,6 +146,21 @@ def run_jobs(
         results[job] = answer
         progress(len(results), len(set(jobs)), job.path.name)
     return results
+
+
+def _long_looks(
+    runner: RecordingRunner, whole: Sequence[ScoredRecording], progress: ProgressCallback
+) -> dict[int, list[ScoredRecording]]:
+    """The recordings that are long enough, by how many windows are passed over: 1 for every window."""
+    long = [one for one in whole if one.result.media_s >= LONG_ENOUGH_S]
+    looks = {1: long}
+    jobs = {s: {ReplayJob(one.row.path, stride=s): one.row for one in long} for s in STRIDES}
+    answers = run_jobs(runner, [job for by_job in jobs.values() for job in by_job], progress)
+    for stride, by_job in jobs.items():
+        looks[stride] = [
+            ScoredRecording(row, answer) for job, row in by_job.items() if (answer := answers[job]) is not None
+        ]
+    return looks
 
 
 def activity_spans(runner: RecordingRunner, rows: Iterable[DatasetRow]) -> dict[str, list[tuple[float, float]]]:

@@ -28,7 +28,8 @@ from edge.train.evaluation.label_metrics import (
     measure_label,
     missed_recordings,
 )
-from edge.train.evaluation.run import EvaluationResults
+from edge.train.evaluation.run import LONG_ENOUGH_S, EvaluationResults
+from edge.train.labels import HOP_S
 
 
 def set_section(findings: EvaluationResults) -> list[Block]:
@@ -138,6 +139,31 @@ def modality_section(findings: EvaluationResults) -> list[Block]:
         return [*blocks, TextBlock("None of the labels of this model has three clips with picture and sound.")]
     blocks.append(TableBlock(["set", "label", "with / without", "fused", "picture only", "sound only"], rows))
     return [*blocks, PlotBlock("parts", "Average precision, whole and in part", dot_plot(dots, "AP"))]
+
+
+def look_section(findings: EvaluationResults) -> list[Block]:
+    """The same recordings with every window scored, every second and every fourth."""
+    if not findings.looks:
+        return []
+    whole = findings.looks[1]
+    rows = []
+    for label in labels_present(findings, whole):
+        found = {stride: measure_label(lot, label) for stride, lot in findings.looks.items()}
+        if found[1].positives < 3 or not found[1].negatives:
+            continue
+        precision = " / ".join(f"{f.average_precision.value:.3f}" for f in found.values())
+        recall = " / ".join(number_text(f.recall) for f in found.values())
+        false = " / ".join(str(f.false_events) for f in found.values())
+        rows.append([label, f"{found[1].positives} / {found[1].negatives}", precision, recall, false])
+    times = ", ".join(f"{stride * HOP_S:g} s" for stride in findings.looks)
+    return [
+        HeadingBlock(2, "Looking less often"),
+        TextBlock(
+            f"A box with more cameras than it can look at scores some windows only. The {len(whole)} recordings of at "
+            f"least {LONG_ENOUGH_S:g} s with a look every {times}; by the highest score and by the events that began."
+        ),
+        TableBlock(["label", "with / without", "AP", "recall", "false events"], rows),
+    ]
 
 
 def latency_section(findings: EvaluationResults) -> list[Block]:
