@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.train.flames.lookalikes import PAINTERS, lookalike_shot, plain_shot
-from edge.train.flames.rendering import fire_shot, smoke_shot, with_random_bars
+from edge.train.flames.rendering import draw_smoke_layer, fire_shot, smoke_shot, with_random_bars
 from edge.train.flames.simulation import (
     COLUMNS,
     FRAMES,
@@ -66,6 +66,28 @@ def test_a_still_does_not_move_and_a_clip_does(fire: FireSimulation) -> None:
     moving = fire_shot(np.random.default_rng(1), (fire,), PLACE, still=False)
     assert np.array_equal(still.frames[0], still.frames[1])
     assert not np.array_equal(moving.frames[0], moving.frames[1])
+
+
+def test_a_burning_room_is_lit_all_over(fire: FireSimulation) -> None:
+    def far_away(layout: str) -> float:
+        """How warm the picture is where nothing burns, over several shots."""
+        warm = []
+        for seed in range(16):
+            shot = fire_shot(np.random.default_rng(seed), (fire,), PLACE, still=True, layout=layout)
+            red = shot.frames[1, ..., 0].astype(float) - shot.frames[1, ..., 2]
+            calm = shot.cells[0] == 0
+            warm += red.reshape(8, 32, 14, 32).mean((1, 3))[calm].tolist()
+        return float(np.mean(warm))
+
+    assert far_away("room") > far_away("small") + 10
+
+
+def test_smoke_hangs_under_the_ceiling_or_fills_the_room() -> None:
+    layers = [draw_smoke_layer(np.random.default_rng(n)) for n in range(20)]
+    assert all(layer.shape == (256, 448) and layer.min() >= 0 for layer in layers)
+    assert all(layer[:32].mean() >= layer[-32:].mean() * 0.5 for layer in layers)
+    hanging = [layer for layer in layers if layer[-32:].mean() < 0.1 * layer[:32].mean()]
+    assert 0 < len(hanging) < 20
 
 
 def test_smoke_alone_is_no_fire(fire: FireSimulation) -> None:

@@ -24,8 +24,8 @@ from edge.train.scenes.pictures import F32, U8, Layer, cell_coverage
 _Y, _X = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 _ROW: Final = np.arange(ROWS, dtype=np.float32)[:, None]
 _SIDES: Final = np.clip(np.minimum(np.arange(COLUMNS), np.arange(COLUMNS)[::-1]) / 14.0, 0, 1).astype(np.float32)
-LAYOUTS: Final = ("small", "medium", "large", "front", "close", "house", "trees")
-_CHANCE: Final = (0.17, 0.2, 0.17, 0.13, 0.08, 0.13, 0.12)
+LAYOUTS: Final = ("small", "medium", "large", "front", "close", "house", "trees", "room")
+_CHANCE: Final = (0.14, 0.16, 0.15, 0.13, 0.06, 0.11, 0.11, 0.14)
 UNKNOWN: Final = -1.0
 
 
@@ -91,25 +91,31 @@ class LensModel:
         return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
-def fire_shot(rng: Rng, burns: tuple[FireSimulation, ...], place: U8, still: bool) -> FlameShot:
-    """A fire in a place u8 [2,256,448,3]."""
-    kind = str(rng.choice(LAYOUTS, p=_CHANCE))
+def fire_shot(
+    rng: Rng, burns: tuple[FireSimulation, ...], place: U8, still: bool, layout: str | None = None
+) -> FlameShot:
+    """A fire in a place u8 [2,256,448,3]; ``layout`` is one of `LAYOUTS`, or drawn."""
+    kind = layout or str(rng.choice(LAYOUTS, p=_CHANCE))
     lens, colour = LensModel.draw(rng), glow_colour(rng)
     night = rng.random() < 0.45
     ambient = float(np.exp(rng.uniform(np.log(0.015), np.log(0.3)))) if night else float(rng.uniform(0.35, 1.1))
     tongues = _place_flames(rng, burns, kind)
-    gain, power = float(np.exp(rng.uniform(np.log(1.2), np.log(9)))), float(rng.uniform(0.9, 1.8))
+    indoors = kind == "room"
+    brightest = (6, 30) if indoors or rng.random() < 0.15 else (1.2, 9)
+    gain, power = float(np.exp(rng.uniform(*np.log(brightest)))), float(rng.uniform(0.9, 1.8))
+    layer = draw_smoke_layer(rng) if indoors and rng.random() < 0.7 else np.zeros((HEIGHT, WIDTH), np.float32)
     smoke = _smoke(rng, burns, tongues) if rng.random() < (0.45 if night else 0.8) else []
     tone = (float(rng.choice([rng.uniform(0.005, 0.06), rng.uniform(0.05, 0.2), rng.uniform(0.2, 0.6)]))
             * max(ambient, 0.05) * rng.uniform([0.9, 0.9, 0.85], [1.15, 1.05, 1.05])).astype(np.float32)  # fmt: skip
     opaque = float(rng.uniform(0.2, 3.0))
-    thick, spill = float(rng.uniform(0.4, 2.5)), float(rng.uniform(0.2, 2.0))
+    thick, spill = float(rng.uniform(0.4, 2.5)), float(rng.uniform(*((1.0, 3.0) if indoors else (0.2, 2.0))))
     front = draw_foreground(rng, kind)
     frames, cover = [], np.zeros((DENSE_CHANNELS, *GRID), np.float32)
     for k in (1,) if still else (0, 1):
         heat, soot = _heat_and_soot(tongues, k)
         light = gain * np.clip(heat - 0.06, 0, None) ** power
         _, plume = _heat_and_soot(smoke, k) if smoke else (None, np.zeros_like(soot))
+        plume = plume + layer
         smoke_opacity = 1 - np.exp(-thick * (plume + 0.5 * soot))
         scene = srgb_to_linear(place[k]) * ambient
         glow = _spread(light * (1 - 0.6 * smoke_opacity))[..., None] * colour
@@ -143,8 +149,9 @@ def smoke_shot(rng: Rng, burns: tuple[FireSimulation, ...], place: U8, still: bo
     tone = (float(np.exp(rng.uniform(np.log(0.01), np.log(0.8)))) * ambient
             * rng.uniform([0.9, 0.9, 0.85], [1.15, 1.05, 1.05])).astype(np.float32)  # fmt: skip
     thick, frames, cover = float(rng.uniform(0.5, 3)), [], np.zeros((DENSE_CHANNELS, *GRID), np.float32)
+    layer = draw_smoke_layer(rng) if rng.random() < 0.4 else np.zeros((HEIGHT, WIDTH), np.float32)
     for k in (1,) if still else (0, 1):
-        haze = 1 - np.exp(-thick * _heat_and_soot(plumes, k)[1])
+        haze = 1 - np.exp(-thick * (_heat_and_soot(plumes, k)[1] + layer))
         scene = srgb_to_linear(place[k]) * ambient * (1 - haze[..., None]) + haze[..., None] * tone
         frames.append(lens.expose(np.asarray(scene, np.float32), rng))
     cover[1] = _smoke_cells(np.asarray(haze, np.float32))
@@ -197,6 +204,13 @@ def _place_flames(rng: Rng, burns: tuple[FireSimulation, ...], kind: str) -> lis
         base, tall = float(rng.uniform(170, 290)), float(rng.uniform(120, 340))
         spots = [(float(rng.uniform(0, WIDTH)), base + float(rng.normal(0, 12)), tall * float(rng.uniform(0.5, 1.1)))
                  for _ in range(int(rng.integers(2, 7)))]  # fmt: skip
+    elif kind == "room":
+        base, tall = float(rng.uniform(140, 260)), float(rng.uniform(120, 400))
+        for _ in range(int(rng.integers(1, 5))):
+            x, y = one + float(rng.normal(0, 0.3 * tall)), base + float(rng.normal(0, 8))
+            spots.append((x, y, tall * float(rng.uniform(0.5, 1.1))))
+        spots += [(float(rng.uniform(0, WIDTH)), float(rng.uniform(40, 130)), float(rng.uniform(50, 160)))
+                  for _ in range(int(rng.integers(0, 6)))]  # fmt: skip
     elif kind == "front":
         base, tilt, tall = float(rng.uniform(90, 250)), float(rng.uniform(-0.25, 0.25)), float(rng.uniform(14, 80))
         begin, end = sorted(rng.uniform(-40, WIDTH + 40, 2).tolist())
@@ -258,6 +272,16 @@ def _smoke_cells(haze: F32) -> F32:
     """Smoke's cells: thick ones 1, thin ones unknown."""
     share = cv2.resize(haze, (GRID[1], GRID[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(np.where(share > 0.3, 1.0, np.where(share > 0.06, UNKNOWN, 0.0)), dtype=np.float32)
+
+
+def draw_smoke_layer(rng: Rng) -> F32:
+    """Smoke that hangs under a ceiling or fills a room, how thick [H,W], with a ragged lower edge."""
+    low = float(rng.uniform(30, 200)) if rng.random() < 0.7 else 2.0 * HEIGHT
+    soft, most = float(rng.uniform(10, 80)), float(rng.uniform(0.3, 2.5))
+    coarse = rng.random((int(rng.integers(2, 7)), int(rng.integers(3, 12)))).astype(np.float32)
+    uneven = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    depth = 1 / (1 + np.exp((_Y - low - 50 * (uneven - 0.5)) / soft))
+    return np.asarray(most * depth * (0.5 + 0.8 * np.clip(uneven, 0, 1)), np.float32)
 
 
 def draw_foreground(rng: Rng, kind: str) -> F32 | None:
