@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.train.body.scenes import HOPS
+from edge.train.body.projection import HOPS
 from edge.train.data import OpenRecording, decode_video, open_recordings
 from edge.train.labels import HOP_S
 from edge.train.nets.body import body_features, rotate_to_sides
@@ -32,11 +32,17 @@ _BEGIN_S: Final = 0.5
 
 
 class BodySequences(NamedTuple):
-    """Scenes: features [N,HOPS,24], truth [N,HOPS,2], -1 where nobody judges, and which are ordinary [N]."""
+    """Scenes: features [N,HOPS,24], truth [N,HOPS,2], -1 where nobody judges, which are ordinary [N], and a number of
+    the recording that each is of [N]."""
 
     body: Tensor
     truth: Tensor
     is_ordinary: Tensor
+    recording: Tensor
+
+    def where(self, chosen: Tensor) -> BodySequences:
+        """Those chosen [N]."""
+        return BodySequences(*(part[chosen] for part in self))
 
 
 def concatenate(rows: Sequence[BodySequences]) -> BodySequences:
@@ -47,8 +53,11 @@ def concatenate(rows: Sequence[BodySequences]) -> BodySequences:
 def open_clip_sequences(weights: Path, data: Path, held_out: bool) -> BodySequences:
     """The open clips of a split, in pieces of HOPS hops that overlap by half. `weights` has the detector's file."""
     net, motion = load_yolox(weights / "yolox_nano_416.onnx"), MotionNet().eval()
-    begins, rows, judged, ordinary = read_fall_begins(data), [], [], []
-    for clip in (r for r in open_recordings(data) if r.kind == "video" and r.held_out == held_out):
+    begins, rows, judged, ordinary, recording = read_fall_begins(data), [], [], [], []
+    clips = [r for r in open_recordings(data) if r.kind == "video"]
+    for number, clip in enumerate(clips):
+        if clip.held_out != held_out:
+            continue
         body = clip_features(net, motion, decode_video(clip.path))
         truth = torch.stack([fall_truth(clip, begins, len(body)), torch.zeros(len(body))], 1)
         for first in range(0, len(body), HOPS // 2):
@@ -56,7 +65,8 @@ def open_clip_sequences(weights: Path, data: Path, held_out: bool) -> BodySequen
             rows.append(F.pad(part, (0, 0, 0, HOPS - len(part))))
             judged.append(F.pad(told, (0, 0, 0, HOPS - len(part)), value=-1.0))
             ordinary.append(not clip.label)
-    return BodySequences(torch.stack(rows), torch.stack(judged), torch.tensor(ordinary))
+            recording.append(number)
+    return BodySequences(torch.stack(rows), torch.stack(judged), torch.tensor(ordinary), torch.tensor(recording))
 
 
 def read_fall_begins(data: Path) -> dict[str, float]:
