@@ -122,6 +122,8 @@ def test_a_cut_moves_nobody_and_a_body_does() -> None:
     torch.testing.assert_close(cut, still, atol=0.02, rtol=0)
     part = bodies.body_features(person, NOBODY, changed(40.0, 0.3, slice(4, 8)), SEEN)[0]
     shaken = bodies.body_features(person, NOBODY, changed(20.0, 0.8), SEEN)[0]
+    near = bodies.body_features(person, NOBODY, changed(40.0, 0.3, slice(0, 9)), SEEN)[0]
+    assert near[MOTION_COLUMNS].sub(still[MOTION_COLUMNS]).abs().max() > 0.2
     assert part[MOTION_COLUMNS].sub(still[MOTION_COLUMNS]).abs().max() > 0.2
     assert shaken[11] > 0.1
 
