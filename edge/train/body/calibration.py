@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edge.train.body.open_clips import BodySequences
 from edge.train.nets.body import BodyHead
 
-CALM_SHARES: Final = torch.tensor([0.95, 0.98])
+CALM_SHARES: Final = torch.tensor([0.9, 0.95])
 """Shares of ordinary recordings in which fall and fight stay under a probability of 0.5."""
 
 
