@@ -12,9 +12,10 @@ from edge.train.nets.heads import HopFeatures
 from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS
 from edge.train.nets.network import FusedNet, empty_body_features
 from edge.train.recipe.features import FeatureRows
-from edge.train.recipe.thresholds import HIGHEST, LOWEST, QuietScores, choose_thresholds, lowest_quiet
+from edge.train.recipe.thresholds import HIGHEST, LOWEST, QuietBodies, QuietScores, choose_thresholds, lowest_quiet
 
 pytestmark = pytest.mark.learn
+CALM = QuietBodies(torch.full((9, 2), -4.0), torch.ones(9))
 SIREN = L.LABEL_NAMES.index("siren")
 
 
@@ -65,8 +66,8 @@ def shots(count: int) -> EncodedShots:
 
 def test_recordings_that_are_taken_for_a_siren_raise_its_threshold_alone() -> None:
     net = FusedNet().eval()
-    calm = choose_thresholds(net, [recordings([-9.0] * 20)], shots(3))
-    fooled = choose_thresholds(net, [recordings([-9.0] * 18 + [9.0, 9.0])], shots(3))
+    calm = choose_thresholds(net, [recordings([-9.0] * 20)], shots(3), CALM)
+    fooled = choose_thresholds(net, [recordings([-9.0] * 18 + [9.0, 9.0])], shots(3), CALM)
     assert calm["siren"] == LOWEST
     assert fooled["siren"] == HIGHEST
     assert {k: v for k, v in fooled.items() if k != "siren"} == {k: v for k, v in calm.items() if k != "siren"}
@@ -74,9 +75,15 @@ def test_recordings_that_are_taken_for_a_siren_raise_its_threshold_alone() -> No
 
 def test_recordings_that_may_hold_the_event_say_nothing() -> None:
     parts = [recordings([-9.0] * 18), recordings([9.0, 9.0], unsure=True)]
-    assert choose_thresholds(FusedNet().eval(), parts, shots(3))["siren"] == LOWEST
+    assert choose_thresholds(FusedNet().eval(), parts, shots(3), CALM)["siren"] == LOWEST
 
 
-def test_objects_and_bodies_keep_their_own() -> None:
-    chosen = choose_thresholds(FusedNet().eval(), [recordings([-9.0])], shots(3))
-    assert set(chosen) == {x.name for x in L.LABELS if not x.classes and x.body is None}
+def test_what_the_detector_tells_keeps_its_own() -> None:
+    chosen = choose_thresholds(FusedNet().eval(), [recordings([-9.0])], shots(3), CALM)
+    assert set(chosen) == {x.name for x in L.LABELS if not x.classes}
+
+
+def test_people_who_seem_to_fall_raise_the_threshold_of_falls() -> None:
+    lively = QuietBodies(torch.tensor([[0.5, -4.0]] * 9), torch.ones(9))
+    chosen = choose_thresholds(FusedNet().eval(), [recordings([-9.0])], shots(3), lively)
+    assert (chosen["fall"], chosen["fight"]) == (0.65, LOWEST)

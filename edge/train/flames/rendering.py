@@ -27,6 +27,8 @@ _SIDES: Final = np.clip(np.minimum(np.arange(COLUMNS), np.arange(COLUMNS)[::-1])
 LAYOUTS: Final = ("small", "medium", "large", "front", "close", "house", "trees", "room")
 _CHANCE: Final = (0.14, 0.16, 0.15, 0.13, 0.06, 0.11, 0.11, 0.14)
 UNKNOWN: Final = -1.0
+FILMED: Final = "fire:filmed"
+"""The kind of a shot with real flames, cut out of a film."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ def real_fire_shot(rng: Rng, layer: Layer, place: U8, still: bool) -> FlameShot:
         scene = scene + glow * 0.15 * np.array([1, 0.4, 0.1], np.float32)
         frames.append(lens.expose(np.asarray(scene, np.float32), rng))
     cover[0], cover[1], cover[2] = cell_coverage(alpha), 0.0, UNKNOWN * (cell_coverage(alpha) > 0)
-    return with_random_bars(rng, FlameShot(np.stack([frames[0], frames[-1]]), cover, "fire:filmed"))
+    return with_random_bars(rng, FlameShot(np.stack([frames[0], frames[-1]]), cover, FILMED))
 
 
 def with_random_bars(rng: Rng, shot: FlameShot) -> FlameShot:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edge.train.flames.lookalikes import PAINTERS
+from edge.train.flames.rendering import FILMED
 from edge.train.flames.shots import EncodedShots
 from edge.train.labels import LABELS
 from edge.train.nets.evidence import BASE_RATE, PRIOR, SenseCalibration
@@ -27,6 +28,8 @@ _TIE: Final = 0.001
 """How strongly the gains of a good and of a degraded sense are held together."""
 LOOKALIKE_WORTH: Final = 0.05
 """What a lookalike counts beside an ordinary picture: they are a third of the shots, and rare on an ordinary day."""
+SIMULATED_WORTH: Final = 0.1
+"""What a simulated fire counts beside filmed flames, which are harder to tell, as photographs of fires are."""
 TAG_HINT: Final = 4.0
 """A hint in tags counts for an event from log-odds of -4 (2 %) on: set, not fitted, for nothing open shows it."""
 OBJECT_HINT: Final = -1.0
@@ -126,6 +129,12 @@ def fit_heard(head: FusionHead, rows: SoundRows, evidence: Tensor) -> None:
         shared.write(head.sound, c)
 
 
+def _shot_worth(kind: str) -> float:
+    if kind in PAINTERS:
+        return LOOKALIKE_WORTH
+    return SIMULATED_WORTH if kind.startswith("fire:") and kind != FILMED else 1.0
+
+
 def dense_evidence(net: FusedNet, shots: EncodedShots) -> Tensor:
     """What the dense head says of each shot, log-odds [N,4]."""
     with torch.no_grad():
@@ -139,7 +148,7 @@ def _fit_seen(net: FusedNet, shots: EncodedShots) -> None:
     with torch.no_grad():
         degraded = net.head.picture.degradation(shots.top.float())[:, 0]
     shown, sure = picture_truth(shots.cells.float())
-    worth = torch.tensor([LOOKALIKE_WORTH if kind in PAINTERS else 1.0 for kind in shots.kinds])
+    worth = torch.tensor([_shot_worth(kind) for kind in shots.kinds])
     for c, label in enumerate(LABELS):
         if label.dense is not None and "video" not in label.hints:
             truth = torch.where(sure[:, label.dense] > 0, shown[:, label.dense], -1.0)

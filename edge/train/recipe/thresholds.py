@@ -7,14 +7,20 @@ little, since an ordinary day has little of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
+from edge.train.body.calibration import recording_logits
+from edge.train.body.open_clips import open_clip_sequences
+from edge.train.body.training import predict_all
+from edge.train.data import open_recordings
 from edge.train.flames.lookalikes import PAINTERS
 from edge.train.flames.shots import EncodedShots
 from edge.train.labels import LABELS
+from edge.train.nets.body import BodyHead
 from edge.train.nets.evidence import PRIOR
 from edge.train.nets.network import FusedNet
 from edge.train.recipe.calibration import scene_logits
@@ -26,8 +32,17 @@ FALSE_SHARE: Final = 0.01
 """The share of recordings without an event, by weight, that may reach its threshold."""
 LOWEST: Final = 0.3
 HIGHEST: Final = 0.75
+_FALL_LIKE_MOVES: Final = "ASSIST-IoT multimodal fall detection videos"
 _STEP: Final = 0.05
 _EVERY_SENSE: Final = (1.0, 1.0, 1.0)
+
+
+class QuietBodies(NamedTuple):
+    """The highest log-odds of the body head [n,2] in recordings of people who neither fall nor fight, and how much each
+    counts [n]."""
+
+    logit: Tensor
+    worth: Tensor
 
 
 class QuietScores(NamedTuple):
@@ -37,12 +52,17 @@ class QuietScores(NamedTuple):
     worth: Tensor
 
 
-def choose_thresholds(net: FusedNet, recordings: Sequence[FeatureRows], shots: EncodedShots) -> dict[str, float]:
-    """`enter` of every label that sound or the dense head tells, from recordings and held-out shots."""
+def choose_thresholds(
+    net: FusedNet, recordings: Sequence[FeatureRows], shots: EncodedShots, bodies: QuietBodies
+) -> dict[str, float]:
+    """`enter` of every label but those of the detector: from recordings, held-out shots and clips of people."""
     told = [_highest_scores(net, rows) for rows in recordings]
     seen = _shot_scores(net, shots)
     chosen = {}
     for c, label in enumerate(LABELS):
+        if label.body is not None:
+            score = torch.sigmoid(bodies.logit[:, label.body])
+            chosen[label.name] = lowest_quiet(QuietScores(score, bodies.worth))
         if label.classes or label.body is not None:
             continue
         parts = [QuietScores(score[:, c], absent[:, c].float()) for score, absent in told]
@@ -50,6 +70,19 @@ def choose_thresholds(net: FusedNet, recordings: Sequence[FeatureRows], shots: E
             parts.append(seen[c])
         chosen[label.name] = lowest_quiet(QuietScores(*(torch.cat(column) for column in zip(*parts, strict=True))))
     return chosen
+
+
+def quiet_bodies(head: BodyHead, weights: Path, data: Path) -> QuietBodies:
+    """From the open clips of both splits; those of moves that look like falls count as lookalikes do."""
+    clips, parts = [r for r in open_recordings(data) if r.kind == "video"], []
+    for held_out in (False, True):
+        rows = open_clip_sequences(weights, data, held_out)
+        found = recording_logits(predict_all(head, rows), rows)
+        worth = [
+            LOOKALIKE_WORTH if clips[n].source == _FALL_LIKE_MOVES else 1.0 for n in rows.recording.unique().tolist()
+        ]
+        parts.append(QuietBodies(found.logit[found.is_ordinary], torch.tensor(worth)[found.is_ordinary]))
+    return QuietBodies(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def lowest_quiet(quiet: QuietScores) -> float:
