@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edge.errors import InputError
 from edge.train.evaluation import command as evaluation
 from edge.train.evaluation.precision import register_precision
+from edge.train.recipe.starting_files import RECIPE, check_starting_point, check_tag_files
 
 if TYPE_CHECKING:
     from edge.train.checkpoint import TrainingPaths
@@ -68,7 +69,8 @@ def main_train(args: argparse.Namespace) -> int:
     from edge.train.recipe.sizes import read_sizes
     from edge.train.recipe.stages import run_training
 
-    print(run_training(_paths_of(args), read_sizes(_size_name(args)), _checked_fusion(args.fusion), VERSION))
+    sizes, fusion = read_sizes(_size_name(args), args.recipe), _checked_fusion(args.fusion)
+    print(run_training(_checked_paths(args), sizes, fusion, VERSION))
     return 0
 
 
@@ -79,8 +81,8 @@ def main_ablate(args: argparse.Namespace) -> int:
     from edge.train.recipe.sizes import read_sizes
     from edge.train.recipe.stages import load_evidence_weights, load_scene_rows
 
-    sources = _paths_of(args)
-    train, held = load_scene_rows(sources, read_sizes(_size_name(args)))
+    sources = _checked_paths(args)
+    train, held = load_scene_rows(sources, read_sizes(_size_name(args), args.recipe))
     run = FusionTrainingConfig(steps=args.steps, minutes=args.minutes)
     start, path = load_evidence_weights(sources), sources.work / "ablation.json"
     text = ablation_table(run_ablation(start, train, held, run, range(1, args.seeds + 1), path))
@@ -93,25 +95,28 @@ def main_export(args: argparse.Namespace) -> int:
     """<work>/calibrated.pt -> the engine folder."""
     from edge.train.recipe.export import export_work_folder
 
+    check_tag_files(args.weights, args.recipe)
     done = export_work_folder(args.work, args.weights, args.out, VERSION)
     speed, gap = f"{done.ms_per_row:.1f} ms a row on one thread", f"{done.difference:.4f} from torch"
     print(f"{done.path}: {done.megabytes:.1f} MB, {speed}, {gap}")
     return 0
 
 
-def _paths_of(args: argparse.Namespace) -> TrainingPaths:
-    """The arguments as the training's sources, with torch's threads set."""
+def _checked_paths(args: argparse.Namespace) -> TrainingPaths:
+    """The arguments as the training's sources, all of them there, with torch's threads set."""
     import torch
 
     from edge.train.checkpoint import TrainingPaths
     from edge.train.data import find_data_root
 
+    data = find_data_root(args.data)
+    check_starting_point(args.weights, data, args.recipe)
     torch.set_num_threads(args.threads)
-    return TrainingPaths(find_data_root(args.data), args.weights, args.packages, args.photos, args.work, args.out)
+    return TrainingPaths(data, args.weights, args.packages, args.photos, args.work, args.out)
 
 
 def _size_name(args: argparse.Namespace) -> str:
-    """The sizes in edge/train/recipe.yaml that were asked for."""
+    """The recipe's sizes that were asked for."""
     return "small" if args.small else "full"
 
 
@@ -144,7 +149,14 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--small",
         action="store_true",
-        help="minutes, to try the machinery: `small` in edge/train/recipe.yaml",
+        help="minutes, to try the machinery: `small` in the recipe",
+    )
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        default=RECIPE,
+        metavar="FILE",
+        help="sizes of the stages and digests of the starting weights (default: edge/train/recipe.yaml)",
     )
 
 

@@ -7,7 +7,6 @@ spectral tables stay float32.
 from __future__ import annotations
 
 import csv
-import hashlib
 import logging
 import shutil
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from edge.train.recipe.graphs import (  # fmt: skip
     run_parts,
     store_as_float16,
 )
+from edge.train.recipe.starting_files import sha256
 
 if TYPE_CHECKING:
     from edge.train.nets.network import FusedNet
@@ -181,11 +181,6 @@ def manifest_text(folder: Path, version: str, enters: Mapping[str, float]) -> st
         "picture_tags": "imagenet1000.txt",
     }  # fmt: skip
     return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def measure_row_ms(path: Path, runs: int = 7) -> float:

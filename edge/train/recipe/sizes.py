@@ -6,9 +6,7 @@ import dataclasses
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-import yaml
+from typing import Any, TypeVar
 
 from edge.errors import InputError
 from edge.train.body.training import BodyTrainingConfig
@@ -17,8 +15,8 @@ from edge.train.recipe.features import ScenePlan
 from edge.train.recipe.fusion import FusionTrainingConfig
 from edge.train.recipe.pictures import DenseTrainingConfig, PictureTrainingConfig
 from edge.train.recipe.sounds import SoundPlan
+from edge.train.recipe.starting_files import RECIPE, SECTION, read_recipe
 
-RECIPE: Final = Path(__file__).parents[1] / "recipe.yaml"
 T = TypeVar("T")
 
 
@@ -38,9 +36,10 @@ class TrainingSizes:
 
 def read_sizes(name: str, path: Path = RECIPE) -> TrainingSizes:
     """The sizes of that name (`full`, `small`). InputError where there are none, or a value is missing or unknown."""
-    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if name not in recipe:
-        raise InputError(f"{path}: no sizes {name!r}; there are {', '.join(recipe)}")
+    recipe = read_recipe(path)
+    names = [key for key in recipe if key != SECTION]
+    if name not in names:
+        raise InputError(f"{path}: no sizes {name!r}; there are {', '.join(names)}")
     return _build(TrainingSizes, recipe[name], f"{path.name}: {name}")
 
 
