@@ -111,3 +111,14 @@ def test_bootstrap_draws_whole_sources() -> None:
     assert wide.value == narrow.value == pytest.approx(0.75)
     assert wide.low == wide.value or wide.low < narrow.low
     assert narrow.low < narrow.value < narrow.high
+
+
+def test_drawn_average_precisions_are_those_of_the_draws() -> None:
+    rng, n = np.random.default_rng(3), 30
+    truth, scores = rng.random(n) < 0.2, np.round(rng.random(n), 1)
+    draws, expected = np.random.default_rng(9), []
+    for _ in range(60):
+        some = draws.integers(0, n, n)
+        if truth[some].any() and not truth[some].all():
+            expected.append(metrics.average_precision(scores[some], truth[some]))
+    np.testing.assert_allclose(metrics.drawn_average_precisions(scores, truth, 60, seed=9), expected)

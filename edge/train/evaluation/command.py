@@ -130,20 +130,32 @@ def _register_senses(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     parser.add_argument("--engine", type=Path, default=Path("engines/fused"), help="model folder to measure")
     parser.add_argument("--work", type=Path, default=Path("build/evaluate"), help="clips and answers, kept")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that play recordings")
+    parser.add_argument(
+        "--out", type=Path, default=None, metavar="FILE",
+        help="write the table into this Markdown file, between its two marks, and plots to images/ beside it",
+    )  # fmt: skip
     parser.set_defaults(handler=main_senses)
 
 
 def main_senses(args: argparse.Namespace) -> int:
-    """Replay the pairs and write the table to standard output."""
+    """Replay the pairs; write table and plots into a document, or the table to standard output."""
+    from edge.train.evaluation.document import markdown
     from edge.train.evaluation.metrics import scikit_metrics
     from edge.train.evaluation.recordings import RecordingRunner
-    from edge.train.evaluation.sense_trials import run_sense_trials, sense_table
+    from edge.train.evaluation.sense_report import check_document, sense_blocks, sense_table, write_sense_report
+    from edge.train.evaluation.sense_trials import run_sense_trials
 
     scikit_metrics()
+    if args.out is not None:
+        check_document(args.out)
     runner = RecordingRunner(args.engine, args.work, args.workers)
     trials = run_sense_trials(_data(args.data), runner, args.work / "senses", report_progress)
     enters = {label.name: label.enter for label in runner.folder.manifest.labels}
-    sys.stdout.write(sense_table(trials, enters))
+    if args.out is None:
+        sys.stdout.write(markdown([sense_table(trials, enters)], ""))
+    else:
+        write_sense_report(sense_blocks(trials, enters), args.out)
+        _log.info("written: %s", args.out)
     return 0
 
 

@@ -1,7 +1,7 @@
 """A report as blocks, written as Markdown with plots beside it, or as one HTML file with the plots inside.
 
-Plots are small SVG drawings: points with intervals by row, and reliability diagrams. They need no library and have no
-randomness.
+Plots are small SVG drawings: points with intervals by row, curves, and reliability diagrams. They need no library and
+have no randomness.
 """
 
 from __future__ import annotations
@@ -79,14 +79,20 @@ def html_page(blocks: Sequence[Block]) -> str:
 
 def write_report(blocks: Sequence[Block], out: Path, page_file: Path | None, images: Path | None = None) -> None:
     """The Markdown at ``out`` with its plots in ``images`` (default: images/<name of out> beside it), and the page."""
+    out.write_text(markdown(blocks, write_plots(blocks, out, images)), encoding="utf-8")
+    if page_file is not None:
+        page_file.write_text(html_page(blocks), encoding="utf-8")
+
+
+def write_plots(blocks: Sequence[Block], out: Path, images: Path | None = None) -> str:
+    """The plots of a document at ``out`` into ``images`` (default: images/<name of out> beside it); that folder as the
+    document links it."""
     folder = images or out.parent / "images" / out.stem
     folder.mkdir(parents=True, exist_ok=True)
     for block in blocks:
         if isinstance(block, PlotBlock):
             (folder / f"{block.name}.svg").write_text(block.svg, encoding="utf-8")
-    out.write_text(markdown(blocks, _relative(folder, out.parent)), encoding="utf-8")
-    if page_file is not None:
-        page_file.write_text(html_page(blocks), encoding="utf-8")
+    return _relative(folder, out.parent)
 
 
 def _relative(folder: Path, base: Path) -> str:
@@ -174,6 +180,47 @@ def dot_plot(
                 parts.append(_line(x(dot.low), at, x(dot.high), at, colour, 1.5))
             parts.append(f'<circle cx="{x(dot.value)}" cy="{at:g}" r="3.6" fill="{colour}"/>')
     return _svg(width, height, parts)
+
+
+def line_plot(rows: Sequence[tuple[float, Sequence[PlotPoint]]], across: str, up: str, floor: float = 0.0) -> str:
+    """A curve a series over numbers in ascending order, with intervals; the axis goes from ``floor``, a whole
+    number of tenths, to 1. Series take their colours in order of appearance."""
+    left, top, wide, high = 60, 58, 440, 240
+    width, height = left + wide + 30, top + high + 48
+    series = list(dict.fromkeys(point.series for _, points in rows for point in points))
+    first, last = rows[0][0], rows[-1][0]
+
+    def x(number: float) -> float:
+        return round(left + 20 + (number - first) / max(last - first, 1e-9) * (wide - 40), 1)
+
+    def y(value: float) -> float:
+        return round(top + high * (1 - (value - floor) / (1 - floor)), 1)
+
+    parts = [_legend(series, left), _text(left, top - 10, up, "start", _GREY)]
+    parts.append(_text(left + wide / 2, height - 8, across, "middle", _GREY))
+    for k in range(round((1 - floor) * 10) + 1):
+        at = y(floor + k / 10)
+        parts += [
+            _line(left, at, left + wide, at, _LIGHT),
+            _text(left - 8, at + 4, f"{floor + k / 10:.1f}", "end", _GREY),
+        ]
+    parts += [_text(x(number), top + high + 18, f"{number:g}", "middle", _GREY) for number, _ in rows]
+    for k, name in enumerate(series):
+        aside = 5 * (k - (len(series) - 1) / 2)  # so that intervals do not cover each other
+        points = [(x(n) + aside, p) for n, some in rows for p in some if p.series == name and math.isfinite(p.value)]
+        parts += _curve([(at, y(p.value), y(p.low), y(p.high)) for at, p in points], COLOURS[k % len(COLOURS)])
+    return _svg(width, height, parts)
+
+
+def _curve(points: Sequence[tuple[float, float, float, float]], colour: str) -> list[str]:
+    """A line through points (x, y, and y of both ends of the interval, NaN: none), in pixels."""
+    path = " ".join(f"{x:g},{y:g}" for x, y, _, _ in points)
+    parts = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>']
+    for x, y, low, high in points:
+        if math.isfinite(low) and math.isfinite(high):
+            parts.append(_line(x, low, x, high, colour, 1.2))
+        parts.append(f'<circle cx="{x:g}" cy="{y:g}" r="3.2" fill="{colour}"/>')
+    return parts
 
 
 def reliability_plot(labels: Mapping[str, Sequence[ReliabilityBin]]) -> str:

@@ -57,6 +57,22 @@ def average_precision(scores: F64, truth: BoolArray) -> float:
     return float(scikit_metrics().average_precision_score(truth, ranks))
 
 
+def drawn_average_precisions(scores: F64, truth: BoolArray, draws: int, seed: int = 1) -> F64:
+    """`average_precision` of that many draws of n with replacement; draws without positives or negatives are left out.
+
+    The same of every ``scores`` [n] with one ``truth`` [n] and seed, so that they can be compared pair by pair.
+    """
+    rng, n = np.random.default_rng(seed), len(truth)
+    drawn = np.stack([rng.integers(0, n, n) for _ in range(draws)])
+    order = np.lexsort((truth, -scores))  # best first, among equal scores the negatives
+    place = np.empty(n, np.int64)
+    place[order] = np.arange(n)
+    shown = truth[order][np.sort(place[drawn], axis=1)]
+    shown = shown[shown.any(1) & ~shown.all(1)]
+    hits = shown.cumsum(1)
+    return np.asarray((hits / np.arange(1, n + 1) * shown).sum(1) / hits[:, -1], np.float64)
+
+
 def roc_auc(scores: F64, truth: BoolArray) -> float:
     """The chance that a positive scores above a negative, ties half; NaN without both (Mann & Whitney 1947)."""
     if not truth.any() or truth.all():

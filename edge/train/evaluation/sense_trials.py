@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge.errors import InputError
 from edge.train.data import Wave, decode_audio
 from edge.train.evaluation.datasets import read_rows
-from edge.train.evaluation.metrics import average_precision
+from edge.train.evaluation.metrics import average_precision, drawn_average_precisions
 from edge.train.evaluation.recordings import STREAM_SELECTIONS, RecordingRunner, ReplayJob, StreamSelection
 from edge.train.labels import RATE_HZ
 from edge.train.scenes.degradation import worsen_pictures, worsen_sound
@@ -85,15 +85,18 @@ class SenseTrial:
 
     def gain(self) -> tuple[float, float, float]:
         """Average precision of both senses less that of the better one; the 95 % interval of a paired bootstrap."""
-        rng, one, other = np.random.default_rng(1), self.scores["whole"], self.scores[self.better]
-        drawn = []
-        for _ in range(_DRAWS):
-            some = rng.integers(0, len(self.shown), len(self.shown))
-            if 0 < self.shown[some].sum() < len(some):
-                truth = self.shown[some]
-                drawn.append(average_precision(one[some], truth) - average_precision(other[some], truth))
-        low, high = np.percentile(drawn, [2.5, 97.5])
+        views: tuple[StreamSelection, StreamSelection] = ("whole", self.better)
+        one, other = (self._drawn_precision(view) for view in views)
+        low, high = np.percentile(one - other, [2.5, 97.5])
         return self.precision("whole") - self.precision(self.better), float(low), float(high)
+
+    def interval(self, view: StreamSelection) -> tuple[float, float, float]:
+        """Average precision of a view, and its 95 % interval by a bootstrap over pairs."""
+        low, high = np.percentile(self._drawn_precision(view), [2.5, 97.5])
+        return self.precision(view), float(low), float(high)
+
+    def _drawn_precision(self, view: StreamSelection) -> NDArray[np.float64]:
+        return drawn_average_precisions(self.scores[view], self.shown, _DRAWS)
 
     def share(self, view: StreamSelection, enter: float, *, shown: bool) -> float:
         """The share of pairs with (or without) the event that reach ``enter``."""
@@ -115,24 +118,6 @@ def run_sense_trials(
         trials.append(SenseTrial(condition, scores, np.array([pair.is_event for pair in pairs])))
         progress(n, total, f"{condition.label}, {condition.name}")
     return trials
-
-
-def sense_table(trials: Sequence[SenseTrial], enters: dict[str, float]) -> str:
-    """Markdown, one row a condition."""
-    lines = [
-        "| label | condition | AP both / picture / sound | both - better one [95 %] | recall | false |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for trial in trials:
-        enter, (gain, low, high) = enters[trial.condition.label], trial.gain()
-        ap = " / ".join(f"{trial.precision(view):.3f}" for view in STREAM_SELECTIONS)
-        recall, false = (
-            " / ".join(f"{trial.share(view, enter, shown=shown):.2f}" for view in STREAM_SELECTIONS)
-            for shown in (True, False)
-        )
-        name = f"{trial.condition.label} | {trial.condition.name}"
-        lines.append(f"| {name} | {ap} | {gain:+.3f} [{low:+.3f}, {high:+.3f}] | {recall} | {false} |")
-    return "\n".join(lines) + "\n"
 
 
 def _draw_pairs(data: Path, condition: SenseCondition) -> list[_Pair]:
