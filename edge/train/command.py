@@ -173,12 +173,15 @@ def _register_words(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
 
 def main_words(args: argparse.Namespace) -> int:
     """Fit to the engine's encoders, or write what was fitted into the engine."""
-    from edge.train.align.build import fit_alignment, write_knowledge
+    from edge.engine.manifest import load_folder
+    from edge.train.align.build import AlignmentPlan, fit_alignment, write_knowledge
+    from edge.train.align.encoders import GraphEncoders
     from edge.train.data import find_data_root
 
     if args.write:
         print(write_knowledge(args.engine, args.work))
     else:
-        fit_alignment(args.engine, find_data_root(args.data), args.packages, args.photos).save(args.work)
+        encoders, data = GraphEncoders(load_folder(args.engine)), find_data_root(args.data)
+        fit_alignment(encoders, data, args.packages, args.photos, AlignmentPlan()).save(args.work)
         print(f"{args.work}/align.pt: export the network with it, then edge train words --write")
     return 0

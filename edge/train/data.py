@@ -230,6 +230,13 @@ def open_recordings(root: Path) -> list[OpenRecording]:
     return result
 
 
+def is_ordinary(recording: OpenRecording) -> bool:
+    """Whether it trains and shows none of the labels: what must stay quiet when scores are calibrated."""
+    if recording.held_out or recording.path.stem == FIRE_CLIP:
+        return False
+    return recording.kind == "video" or not (recording.label or recording.unsure or recording.source == "ESC-10")
+
+
 def training_sounds(root: Path, packages: Path | None) -> list[DecodedSound]:
     """All open sounds decoded, with those of the Debian packages under `packages` where it is given."""
     files = [r for r in open_recordings(root) if r.kind == "audio"]

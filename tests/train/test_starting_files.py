@@ -52,13 +52,15 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A manifest of one sound that trains and one that is held out."""
+    """A manifest of one sound that trains, one that is held out, and a clip in which nothing happens."""
     folder = tmp_path / "data"
     folder.mkdir()
     lines = [",".join(MANIFEST_COLUMNS)]
     for fold in ("fold1", "fold5"):
         (folder / f"{fold}.ogg").touch()
         lines.append(f"{fold}.ogg,dog,{fold},{fold},CC BY 3.0,open,ESC-10")
+    (folder / "yard.mp4").touch()
+    lines.append("yard.mp4,normal,,,CC0 1.0,open,clips")
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
@@ -112,6 +114,8 @@ def test_recordings_that_the_manifest_names_and_kinds_that_it_lacks_are_told(wei
     kept = [line for line in manifest.read_text(encoding="utf-8").splitlines(keepends=True) if "fold5" not in line]
     manifest.write_text("".join(kept), encoding="utf-8")
     assert "no openly licensed sounds of a source that is held out" in refusal(weights, data)
+    manifest.write_text("".join(line for line in kept if "yard" not in line), encoding="utf-8")
+    assert "no openly licensed recordings without an event" in refusal(weights, data)
     manifest.write_text("file,label\n", encoding="utf-8")
     assert "has no column split, group, licence, tier, dataset" in refusal(weights, data)
 

@@ -1,11 +1,11 @@
-"""Fits what prompts need to an exported graph: `align.pt` for the network, `text.npz` for the model folder.
+"""Fits what prompts need to a model's encoders: `align.pt` for the network, `text.npz` for the model folder.
 
-    fit_alignment(engine, data, packages, photos).save(folder)   # align.pt and align_text.npz
+    fit_alignment(encoders, data, packages, photos, AlignmentPlan()).save(folder)   # align.pt and align_text.npz
     ...                                # load_text_projection(folder / "align.pt") into the network; export
     write_knowledge(engine, folder)    # text.npz beside the graph: it names the graph's digest
 
 Both files belong to one sound and one picture encoder, whose background statistics they hold. Fit again after training
-either encoder; the first graph may have no `align`.
+either encoder; the graph may be one without `align`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.engine.contract import dtype_of
 from edge.engine.manifest import ModelFolder, load_folder
 from edge.profile import ProfilePart, load_part, save_part
 from edge.prompts.encoder import TextEncoder, find_text_model
-from edge.prompts.grounding import FILE, SCHEMA, ModelVocabulary, PromptCalibration, concept_names, normalised_text
+from edge.prompts.grounding import FILE, SCHEMA, ModelVocabulary, PromptCalibration, normalised_text
+from edge.train import checkpoint
 from edge.train.align.calibration import fit_calibration
+from edge.train.align.encoders import ConceptNames, NamedEncoders, clipped_log_odds
 from edge.train.align.space import (
     KINDS,
-    EncodeSound,
     Phrase,
     TagLogits,
     TextSpace,
@@ -44,12 +44,9 @@ from edge.train.scenes.soundbank import load_background_sounds
 from edge.types import F32, U8
 
 _log = logging.getLogger(__name__)
-EncodePictures = Callable[[U8], tuple[F32, F32]]
-"""Pictures u8 [n,256,448,3] -> log-odds of the picture tags [n,1000] and of the classes' best boxes [n,80]."""
 BACKGROUND_WINDOWS: Final = 600  # ordinary windows that text.npz keeps
 MIN_COSINE: Final = 0.995  # cosine between the graph's answer and this module's, 16-bit weights and all
 ALIGNMENT_FILE: Final = "align_text.npz"
-_EPSILON: Final = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,46 +57,51 @@ class FittedAlignment:
     text: ProfilePart
 
     def save(self, folder: Path) -> None:
-        """Write align.pt and align_text.npz."""
+        """Write align_text.npz and, last, align.pt, whose presence means that both are done."""
         folder.mkdir(parents=True, exist_ok=True)
-        torch.save(self.align.state_dict(), folder / "align.pt")
         save_part(folder / ALIGNMENT_FILE, self.text)
+        checkpoint.save(folder / "align.pt", self.align.state_dict())
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentPlan:
+    """How many windows of ordinary sound and how many ordinary pictures are measured."""
+
+    windows: int = 3000
+    pictures: int = 450
+    seed: int = 5
 
 
 def fit_alignment(
-    engine: Path, data: Path, packages: Path, photos: Path | None, *, windows: int = 3000, pictures: int = 450,
-    seed: int = 5,
-) -> FittedAlignment:  # fmt: skip
+    encoders: NamedEncoders, data: Path, packages: Path, photos: Path | None, plan: AlignmentPlan
+) -> FittedAlignment:
     """Measure what is ordinary, train the space, calibrate. Only open material; about ten minutes on one core."""
-    folder = load_folder(engine)
-    encoders = GraphEncoders(folder.graph)
-    sound_logits = encode_background(encoders.encode_sound, load_background_sounds(data, packages), windows, seed)
-    picture_logits = picture_log_odds(encoders.encode_pictures, data, photos, pictures, seed)
-    manifest = folder.manifest
-    phrases = all_phrases(folder.tag_names, manifest.classes, folder.picture_tag_names, manifest.label_names)
+    sound_logits = encode_background(
+        encoders.encode_sound, load_background_sounds(data, packages), plan.windows, plan.seed
+    )
+    picture_logits = picture_log_odds(encoders.encode_pictures, data, photos, plan.pictures, plan.seed)
+    names = encoders.names
+    phrases = all_phrases(names["tags"], names["classes"], names["picture_tags"], names["labels"])
     encoder = TextEncoder(find_text_model())
     embeddings = encoder.encode([normalised_text(phrase.text) for phrase in phrases])
-    return fit_from_logits(
-        folder, sound_logits, picture_logits, phrases, embeddings, encoder, encoders.encode_sound, data
-    )
+    return fit_from_logits(encoders, sound_logits, picture_logits, phrases, embeddings, encoder, data)
 
 
 def fit_from_logits(
-    folder: ModelFolder, sound_logits: TagLogits, picture_logits: F32, phrases: list[Phrase], embeddings: F32,
-    encoder: TextEncoder,
-    encode_sound: EncodeSound, data: Path,
+    encoders: NamedEncoders, sound_logits: TagLogits, picture_logits: F32, phrases: list[Phrase], embeddings: F32,
+    encoder: TextEncoder, data: Path,
 ) -> FittedAlignment:  # fmt: skip
     """Fits the parts to logits of background sounds and pictures."""
     net, space = initial_projection(sound_logits, picture_logits, phrases, embeddings)
     space = train_projection(net, space, sound_logits, phrases, embeddings)
-    knowledge = build_knowledge(folder, net.eval(), space, sound_logits, picture_logits, phrases, embeddings)
-    calibration = fit_calibration(knowledge, encoder, net, encode_sound, data)
+    knowledge = build_knowledge(encoders.names, net.eval(), space, sound_logits, picture_logits, phrases, embeddings)
+    calibration = fit_calibration(knowledge, encoder, net, encoders.encode_sound, data)
     net.fold_sharpness()
     return FittedAlignment(net, knowledge_part(replace(knowledge, calibration=calibration)))
 
 
 def build_knowledge(
-    folder: ModelFolder,
+    names: ConceptNames,
     net: TextProjection,
     space: TextSpace,
     sound_logits: TagLogits,
@@ -117,7 +119,7 @@ def build_knowledge(
     spread = _cosine_spread(sounds, space.project(embeddings[[p.kind == "tags" for p in phrases]]))
     spread_seen = _cosine_spread(looks, space.project(embeddings[[p.kind != "tags" for p in phrases]]))
     return ModelVocabulary(
-        concept_names(folder),
+        dict(names),
         embeddings,
         np.array([KINDS.index(p.kind) for p in phrases], np.uint8),
         np.array([p.index for p in phrases], np.int64),
@@ -163,7 +165,9 @@ def write_knowledge(engine: Path, fitted: Path) -> Path:
     return path
 
 
-def picture_log_odds(encode_pictures: EncodePictures, data: Path, photos: Path | None, count: int, seed: int) -> F32:
+def picture_log_odds(
+    encode_pictures: Callable[[U8], tuple[F32, F32]], data: Path, photos: Path | None, count: int, seed: int
+) -> F32:
     """Log-odds [n,1080] of ordinary open pictures: picture tags, then classes."""
     parts = []
     for held_out, share in ((False, 2 / 3), (True, 1 / 3)):
@@ -174,54 +178,6 @@ def picture_log_odds(encode_pictures: EncodePictures, data: Path, photos: Path |
             for _ in range(round(count * share))
         ]
     return np.concatenate(parts)
-
-
-class GraphEncoders:
-    """The encoders of an exported graph, the two of them apart."""
-
-    def __init__(self, graph: Path) -> None:
-        self._sound = _Subgraph(graph, ("tags",))
-        self._picture = _Subgraph(graph, ("picture_tags", "classes"))
-
-    def encode_sound(self, waves: F32) -> F32:
-        """Windows [n,64000] -> log-odds of the tags [n,527]."""
-        (tags,) = self._sound.run(audio=waves, audio_ok=np.ones(len(waves), np.float32))
-        return _clipped_log_odds(tags)
-
-    def encode_pictures(self, pictures: U8) -> tuple[F32, F32]:
-        """Pictures u8 [n,256,448,3] -> log-odds of picture tags [n,1000] and classes [n,80]."""
-        frames = np.stack([pictures, pictures], 1)
-        tags, classes = self._picture.run(frames=frames, video_ok=np.ones(frames.shape[:2], np.float32))
-        return _clipped_log_odds(tags), _clipped_log_odds(classes)
-
-
-class _Subgraph:
-    """What leads to these outputs of a graph, on one thread. Inputs that are not given are zero."""
-
-    def __init__(self, graph: Path, outputs: tuple[str, ...]) -> None:
-        import onnx
-        import onnxruntime as ort
-
-        model = onnx.load(str(graph))
-        inputs = [tensor.name for tensor in model.graph.input]
-        piece = onnx.utils.Extractor(model).extract_model(inputs, list(outputs))
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(piece.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-    def run(self, **inputs: NDArray[Any]) -> list[F32]:
-        rows = len(next(iter(inputs.values())))
-        feed = {
-            tensor.name: inputs.get(tensor.name, np.zeros((rows, *tensor.shape[1:]), dtype_of(tensor.type)))
-            for tensor in self._session.get_inputs()
-        }
-        return [np.asarray(value, np.float32) for value in self._session.run(None, feed)]
-
-
-def _clipped_log_odds(p: F32) -> F32:
-    held = np.clip(p.astype(np.float64), _EPSILON, 1 - _EPSILON)
-    return np.asarray(np.log(held) - np.log1p(-held), np.float32)
 
 
 def _phrased_labels(knowledge: ModelVocabulary) -> set[int]:
@@ -243,7 +199,7 @@ def _check_align(folder: ModelFolder, align: TextProjection) -> None:
         tags, aligned = golden["out_tags"], golden["out_aligned"][:, 1]
     there = np.linalg.norm(aligned, axis=1) > 0.5
     with torch.no_grad():
-        expected = align.project_sound(torch.from_numpy(_clipped_log_odds(tags))).numpy()
+        expected = align.project_sound(torch.from_numpy(clipped_log_odds(tags))).numpy()
     closeness = (expected * aligned).sum(1)[there]
     if not there.any() or closeness.min() < MIN_COSINE:
         raise ValueError(

@@ -191,10 +191,11 @@ def train_projection(
     optimiser = torch.optim.Adam(free, lr=rate)
     tags, clean = torch.from_numpy(sound_logits.tags), torch.from_numpy(sound_logits.clean)
     teacher = torch.softmax(((clean - net.heard_usual) * net.heard_scale)[:, kept], 1)
+    size = min(_BATCH, len(tags))
     for epoch in range(epochs):
         order, total = torch.from_numpy(rng.permutation(len(tags))), 0.0
-        for at in range(0, len(order) - _BATCH + 1, _BATCH):
-            rows = order[at : at + _BATCH]
+        for at in range(0, len(order) - size + 1, size):
+            rows = order[at : at + size]
             phrase_embeddings = torch.from_numpy(embeddings[first + (rng.random(len(first)) * many).astype(int)])
             words = normalise(text(phrase_embeddings - mean))
             sound_vectors = net.project_sound(tags[rows])
@@ -206,7 +207,7 @@ def train_projection(
             optimiser.step()
             total += float(loss.detach())
         if epoch % 5 == 4:
-            _log.info("epoch %d: loss %.3f", epoch + 1, total * _BATCH / len(order))
+            _log.info("epoch %d: loss %.3f", epoch + 1, total * size / len(order))
     basis = text.weight.detach().numpy().T
     return TextSpace(space.mean, np.ascontiguousarray(basis, dtype=np.float32))
 

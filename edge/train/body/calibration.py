@@ -27,6 +27,8 @@ def recording_logits(logits: Tensor, rows: BodySequences) -> RecordingLogits:
     """From the log-odds of each hop [N,HOPS,2]: the largest while it happens where it does, else the largest of those
     hops in which it surely does not."""
     found = [_one_recording(logits[own], rows.where(own)) for own in _each(rows.recording)]
+    if not found:
+        return RecordingLogits(torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0, dtype=torch.bool))
     return RecordingLogits(*(torch.stack(parts) for parts in zip(*found, strict=True)))
 
 
@@ -44,8 +46,12 @@ def _one_recording(logits: Tensor, rows: BodySequences) -> RecordingLogits:
 
 
 def limit_false_alarms(head: BodyHead, groups: list[RecordingLogits]) -> None:
-    """Moves the head so that in each group `CALM_SHARES` of the ordinary recordings stay under a probability of 0.5."""
-    limit = torch.stack([group.logit[group.is_ordinary].quantile(CALM_SHARES, 0).diagonal() for group in groups])
+    """Moves the head so that in each group `CALM_SHARES` of the ordinary recordings stay under a probability of 0.5;
+    as it is without any."""
+    calm = [group.logit[group.is_ordinary] for group in groups if group.is_ordinary.any()]
+    if not calm:
+        return
+    limit = torch.stack([logit.quantile(CALM_SHARES, 0).diagonal() for logit in calm])
     for member in head.members:
         last = member.out[-1]  # type: ignore[index]
         assert isinstance(last, nn.Linear)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from edge.train.body.projection import HOPS
 from edge.train.data import OpenRecording, decode_video, open_recordings
-from edge.train.labels import HOP_S
+from edge.train.labels import BODY_DIM, HOP_S
 from edge.train.nets.body import body_features, rotate_to_sides
 from edge.train.nets.detector import YoloxNano, load_yolox
 from edge.train.nets.motion import MotionNet
@@ -51,7 +51,8 @@ def concatenate(rows: Sequence[BodySequences]) -> BodySequences:
 
 
 def open_clip_sequences(weights: Path, data: Path, held_out: bool) -> BodySequences:
-    """The open clips of a split, in pieces of HOPS hops that overlap by half. `weights` has the detector's file."""
+    """The open clips of a split, in pieces of HOPS hops that overlap by half; none where it has no clip. `weights` has
+    the detector's file."""
     net, motion = load_yolox(weights / "yolox_nano_416.onnx"), MotionNet().eval()
     begins, rows, judged, ordinary, recording = read_fall_begins(data), [], [], [], []
     clips = [r for r in open_recordings(data) if r.kind == "video"]
@@ -66,6 +67,9 @@ def open_clip_sequences(weights: Path, data: Path, held_out: bool) -> BodySequen
             judged.append(F.pad(told, (0, 0, 0, HOPS - len(part)), value=-1.0))
             ordinary.append(not clip.label)
             recording.append(number)
+    if not rows:
+        none = torch.zeros(0, dtype=torch.bool)
+        return BodySequences(torch.zeros(0, HOPS, BODY_DIM), torch.zeros(0, HOPS, 2), none, none.long())
     return BodySequences(torch.stack(rows), torch.stack(judged), torch.tensor(ordinary), torch.tensor(recording))
 
 

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge.files import atomic_path
+from edge.train import checkpoint
 from edge.train.body.augmentation import Windows, history_windows, training_batch
 from edge.train.body.calibration import limit_false_alarms, recording_logits
 from edge.train.body.open_clips import BodySequences, concatenate, open_clip_sequences
@@ -71,7 +73,8 @@ def cache_scenes(work: Path, count: int, style: SceneStyle, first: int, name: st
         if n % 100 == 99:
             _log.info("body scenes %s: %d of %d, %.0f s", name, n + 1, count, watch.elapsed_s())
     parts: Any = {c: np.stack([r[k] for r in rows]) for k, c in enumerate(("motion", "seed"))}
-    np.savez(path, **parts)
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        np.savez(file, **parts)
     return path
 
 
@@ -117,7 +120,7 @@ def train_body(work: Path, weights: Path, data: Path, run: BodyTrainingConfig) -
     clips = concatenate([real, real_held])
     clip_logits = torch.cat([left_out, predict_all(head, real_held)])
     limit_false_alarms(head, [recording_logits(predict_all(head, held), held), recording_logits(clip_logits, clips)])
-    torch.save(head.state_dict(), work / "body.pt")
+    checkpoint.save(work / "body.pt", head.state_dict())
     return head.state_dict()
 
 
@@ -152,7 +155,7 @@ def fit_member(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        if step % 100 == 99:
+        if step % 100 == 99 or step + 1 == run.steps:
             value = held_out_loss(member, held)
             _log.info("body step %d: %.4f, held-out %.4f", step + 1, float(loss.detach()), value)
             if value < best:

@@ -161,13 +161,13 @@ def make_batch(bank: SoundBank, rng: np.random.Generator, size: int) -> AudioBat
 
 
 def _mix_events(bank: SoundBank, rng: np.random.Generator) -> tuple[Wave, Wave]:
-    n = 5 * RATE_HZ
+    n, known = 5 * RATE_HZ, [label for label in _EVENTS if bank.events.get(label)]
     target = np.zeros(LABEL_COUNT, np.float32)
     wave = np.zeros(n, np.float32)
     middle = slice((n - SAMPLES) // 2, (n + SAMPLES) // 2)
     if rng.random() < 0.5:
         for _ in range(2 if rng.random() < 0.1 else 1):
-            label = _EVENTS[int(rng.integers(len(_EVENTS)))]
+            label = known[int(rng.integers(len(known)))]
             sound = bank.draw_event(label, rng)
             target[LABEL_NAMES.index(label)] = 1
             if len(sound) >= n - 1000:

@@ -7,9 +7,10 @@ spectral tables stay float32.
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import yaml
 
-from edge.files import partial_of, put_in_place
+from edge.files import atomic_write, partial_of, put_in_place
 from edge.train import labels as L
 from edge.train.checkpoint import TrainingBudget
 from edge.train.recipe.graphs import (  # fmt: skip
@@ -42,6 +43,8 @@ ATOL: Final = 0.002
 RTOL: Final = 0.01
 PICTURE_TAG_COUNT: Final = 1000
 PARTS_ATOL: Final = 1e-5
+EXPORT_RECORD: Final = "exported.json"
+"""In the work folder: what was exported last, and the digests of the files that it became."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,30 @@ def export_work_folder(work: Path, weights: Path, folder: Path, version: str) ->
         shutil.copyfile(file, partial_of(folder / file.name))
     for file in sorted(aside.iterdir()):
         put_in_place(partial_of(folder / file.name), folder / file.name)
+    record = _export_inputs(work, version) | {"files": _digests(folder, [file.name for file in aside.iterdir()])}
+    atomic_write(work / EXPORT_RECORD, json.dumps(record, indent=1) + "\n")
     return replace(done, path=folder / done.path.name)
+
+
+def is_exported(work: Path, folder: Path, version: str) -> bool:
+    """Whether `folder` holds, file by file, what `export_work_folder` made of the work folder as it is now."""
+    try:
+        record = json.loads((work / EXPORT_RECORD).read_text(encoding="utf-8"))
+        return bool(record == _export_inputs(work, version) | {"files": _digests(folder, record["files"])})
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _export_inputs(work: Path, version: str) -> dict[str, Any]:
+    """The version, and the digests of what is exported."""
+    from edge.train.align.build import ALIGNMENT_FILE
+
+    names = [name for name in ("calibrated.pt", ALIGNMENT_FILE) if (work / name).exists()]
+    return {"version": version, "inputs": _digests(work, names)}
+
+
+def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    return {name: sha256(folder / name) for name in sorted(names)}
 
 
 def read_tag_names(weights: Path) -> tuple[list[str], list[str]]:

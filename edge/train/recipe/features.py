@@ -42,18 +42,21 @@ F32 = NDArray[np.float32]
 _Job = tuple[int, int]
 _Rows = tuple[F16, F16, F32, F16, list[tuple[int, int]]]
 _SCENES_PER_PART: Final = 4
+_BANK_SEED: Final = 11
 
 
 @dataclass(frozen=True, slots=True)
 class ScenePlan:
     """How much to compose. `scenes` have 32 hops; `glimpses` are scenes of which two hops are rendered, `fires` more of
-    them in which fire is visible; `plain` are real pictures as they are, of each open clip and zoom."""
+    them in which fire is visible; `plain` are real pictures as they are, of each open clip and zoom. `made` sounds are
+    synthesised for each label."""
 
     scenes: int = 56
     glimpses: int = 600
     unseen: int = 120
     plain: int = 20
     fires: int = 220
+    made: int = 48
     seed: int = 100_000
 
 
@@ -65,7 +68,7 @@ def cache_pictures(
     path = work / f"pictures_{'held' if held_out else 'train'}.npz"
     if path.exists():
         return path
-    bank = build_sound_bank(data, packages, held_out, count=16 if held_out else 48, seed=11)
+    bank = build_sound_bank(data, packages, held_out, plan.made, seed=_BANK_SEED)
     places = load_backgrounds(data, photos, held_out)
     seed = plan.seed + (5_000_000 if held_out else 0)
     jobs: list[_Job] = [(n, seed + n) for n in range(plan.scenes)]
@@ -137,6 +140,8 @@ def _plain_pictures(
     rng = np.random.default_rng(17)
     house, boxes = fire_clip(data, held_out)
     for clip in (*places.clips, house, *(np.stack([x, x]) for x in places.photos)):
+        if len(clip) < 2:
+            continue
         burning = clip is house
         pairs = sorted({int(x) for x in np.linspace(0, max(0, len(clip) // 2 - 1), 2 * most if burning else most)})
         for zoom in (1.0, float(rng.uniform(1.15, 1.6)))[: 2 if len(clip) > 2 else 1]:
@@ -180,14 +185,14 @@ class FeatureRows(NamedTuple):
 
 
 def load_feature_rows(
-    net: FusedNet, data: Path, packages: Path | None, work: Path, held_out: bool, unseen: int
+    net: FusedNet, data: Path, packages: Path | None, work: Path, plan: ScenePlan, held_out: bool
 ) -> FeatureRows:
     """Rows of the split's scenes with pictures, then of `unseen` scenes without. Sounds are encoded here, once."""
     split = "held" if held_out else "train"
     stored = np.load(work / f"pictures_{split}.npz")
     count = len(stored["seeds"]) * HOPS
-    seeds = [*stored["seeds"].tolist(), *(int(stored["seeds"][0]) + 50_000 + n for n in range(unseen))]
-    sound, tags, sensors, sensor_ok, evident = encode_sounds(net, data, packages, work, held_out, seeds)
+    seeds = [*stored["seeds"].tolist(), *(int(stored["seeds"][0]) + 50_000 + n for n in range(plan.unseen))]
+    sound, tags, sensors, sensor_ok, evident = encode_sounds(net, data, packages, work, plan, held_out, seeds)
     n = len(sound)
     cells, top, dense, objects = (
         torch.zeros(n, 14, MAP_CHANNELS),
@@ -213,14 +218,14 @@ def load_feature_rows(
 
 
 def encode_sounds(
-    net: FusedNet, data: Path, packages: Path | None, work: Path, held_out: bool, seeds: list[int]
+    net: FusedNet, data: Path, packages: Path | None, work: Path, plan: ScenePlan, held_out: bool, seeds: list[int]
 ) -> tuple[Tensor, ...]:
     """Embedding, tags, sensors, their mask and `evident` of these scenes' hops; kept in <work>/sounds_<split>.pt, which
     grows scene by scene, so that a killed run continues."""
     path = work / f"sounds_{'held' if held_out else 'train'}.pt"
     rows: list[list[Tensor]] = checkpoint.load(path) or []
     if len(rows) < len(seeds):
-        bank = build_sound_bank(data, packages, held_out, count=16 if held_out else 48, seed=11)
+        bank = build_sound_bank(data, packages, held_out, plan.made, seed=_BANK_SEED)
         while len(rows) < len(seeds):
             rows += [list(_sound_rows(net, seed, bank)) for seed in seeds[len(rows) : len(rows) + _SCENES_PER_SAVE]]
             checkpoint.save(path, rows)

@@ -31,13 +31,22 @@ _log = logging.getLogger(__name__)
 _EVENT_LABELS = {"fire", "crying_baby", "dog_bark", *EVENTS}
 
 
-def train_sensor_evidence(head: FusionHead, scenes: int = 2000, steps: int = 900, seed: int = 9_000_000) -> float:
+@dataclass(frozen=True, slots=True)
+class SensorTrainingConfig:
+    """How many scenes of made traces, a tenth of them held out, and how many steps."""
+
+    scenes: int = 2000
+    steps: int = 900
+    seed: int = 9_000_000
+
+
+def train_sensor_evidence(head: FusionHead, run: SensorTrainingConfig) -> float:
     """Train the head's sensor evidence in place by cross entropy; the loss on the tenth of the scenes held out. What it
     says beyond how often the event is in those scenes is its likelihood ratio."""
-    torch.manual_seed(seed)
-    readings, ok, target, judged = _sensor_dataset(scenes, seed)
+    torch.manual_seed(run.seed)
+    readings, ok, target, judged = _sensor_dataset(run.scenes, run.seed)
     x, held = torch.cat([readings * ok, ok], 1), torch.arange(len(readings)) >= len(readings) * 9 // 10
-    knows, generator = head.knows[2], torch.Generator().manual_seed(seed)
+    knows, generator = head.knows[2], torch.Generator().manual_seed(run.seed)
     optimiser = torch.optim.AdamW(head.sensor_net.parameters(), lr=5e-3, weight_decay=1e-3)
     train = torch.nonzero(~held)[:, 0]
 
@@ -45,8 +54,8 @@ def train_sensor_evidence(head: FusionHead, scenes: int = 2000, steps: int = 900
         entropy = F.binary_cross_entropy_with_logits(head.sensor_net(x[rows]), target[rows], reduction="none")
         return (entropy * judged[rows] * knows).sum(1).mean()
 
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = 5e-3 * (0.5 + 0.5 * float(np.cos(np.pi * step / steps)))
+    for step in range(run.steps):
+        optimiser.param_groups[0]["lr"] = 5e-3 * (0.5 + 0.5 * float(np.cos(np.pi * step / run.steps)))
         now = loss(train[torch.randint(len(train), (512,), generator=generator)])
         optimiser.zero_grad()
         now.backward()
@@ -55,7 +64,7 @@ def train_sensor_evidence(head: FusionHead, scenes: int = 2000, steps: int = 900
         end = float(loss(torch.nonzero(held)[:, 0]))
         share = (target * judged).sum(0) / judged.sum(0)
         head.sensors.bias.copy_(-torch.logit(share.clamp(1e-3, 0.5)).expand(2, -1))
-    _log.info("sensors: held-out loss %.4f after %d steps", end, steps)
+    _log.info("sensors: held-out loss %.4f after %d steps", end, run.steps)
     return end
 
 

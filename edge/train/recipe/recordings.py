@@ -12,7 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from edge.train import labels as L
-from edge.train.data import FIRE_CLIP, Wave, decode_audio, decode_video, open_recordings, training_sounds
+from edge.train.data import (
+    FIRE_CLIP,
+    Wave,
+    decode_audio,
+    decode_video,
+    is_ordinary,
+    open_recordings,
+    training_sounds,
+)
 from edge.train.labels import LABEL_NAMES, LABELS, RATE_HZ, SENSORS
 from edge.train.nets.heads import HopFeatures
 from edge.train.nets.image import pool_cells
@@ -114,15 +122,13 @@ def ordinary_recordings(data: Path) -> list[LabelledMedia]:
     """Open clips (their first minute) and field recordings that trained, without any event of ours: with the
     held-out ones among `held_out_recordings`, what must stay quiet."""
     takes = []
-    for r in open_recordings(data):
-        if r.held_out or r.path.stem == FIRE_CLIP:
-            continue
+    for r in filter(is_ordinary, open_recordings(data)):
         if r.kind == "video":
             takes += [
                 LabelledMedia(RecordingMedia(r.path.stem, "", None, part), "")
                 for part in _chunks(decode_video(r.path, 60))
             ]
-        elif not r.label and not r.unsure and r.source != "ESC-10":
+        else:
             takes.append(LabelledMedia(RecordingMedia(r.path.stem, "", decode_audio(r.path)), ""))
     return takes
 

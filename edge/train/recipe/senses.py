@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from edge.train.recipe.pictures import picture_truth
 from edge.train.recipe.sounds import SoundRows, balanced, own_tags, real_sources
 from edge.train.scenes.degradation import DEGRADED
 
+_log = logging.getLogger(__name__)
 RIDGE: Final = 0.03
 SOURCES_TO_CALIBRATE: Final = 6
 """Sources of real sounds of a label from which it is calibrated by itself."""
@@ -113,14 +115,17 @@ def fit_senses(
 
 
 def fit_heard(head: FusionHead, rows: SoundRows, evidence: Tensor) -> None:
-    """Labels with real sounds of enough sources each; the others share what the tags of those have in common. Real
-    sounds alone: no reading was fitted without the made ones."""
+    """Labels with real sounds of enough sources each; the others share what the tags of those have in common. Where no
+    label has enough, all stay as they are. Real sounds alone: no reading was fitted without the made ones."""
     real = rows.source >= 0
     rows, evidence = SoundRows(*(column[real] for column in rows)), evidence[real]
     with torch.no_grad():
         degraded, own = head.sound.degradation(rows.embedding)[:, 0], own_tags(head, rows.tags)
     labels = [c for c, label in enumerate(LABELS) if label.tags and "audio" not in label.hints]
     many = [c for c in labels if len(real_sources(rows, c)) >= SOURCES_TO_CALIBRATE]
+    if not many:
+        _log.warning("sounds: no label has %d sources; what its tags say stays as it is", SOURCES_TO_CALIBRATE)
+        return
     for c in many:
         fit_gains(evidence[:, c], rows.truth[:, c], rows.weight, degraded).write(head.sound, c)
     z, truth = (torch.cat([column[:, c] for c in many]) for column in (own, rows.truth))

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edge.errors import InputError
+from edge.train.align.build import AlignmentPlan
 from edge.train.body.training import BodyTrainingConfig
 from edge.train.recipe.audio import AudioTrainingConfig
 from edge.train.recipe.features import ScenePlan
-from edge.train.recipe.fusion import FusionTrainingConfig
+from edge.train.recipe.fusion import FusionTrainingConfig, SensorTrainingConfig
 from edge.train.recipe.pictures import DenseTrainingConfig, PictureTrainingConfig
 from edge.train.recipe.sounds import SoundPlan
 from edge.train.recipe.starting_files import RECIPE, SECTION, read_recipe
@@ -29,6 +30,8 @@ class TrainingSizes:
     held: ScenePlan
     dense: DenseTrainingConfig
     body: BodyTrainingConfig
+    space: AlignmentPlan
+    sensors: SensorTrainingConfig
     fusion: FusionTrainingConfig
     audio: AudioTrainingConfig
     whole: PictureTrainingConfig

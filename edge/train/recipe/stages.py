@@ -39,23 +39,26 @@ _SENSES: Final = ("tag_", "adapter.", "sensor_net.", "picture.", "sound.", "sens
 
 
 def run_training(sources: TrainingPaths, sizes: TrainingSizes, fusion: str, version: str) -> str:
-    """Run what is missing and say what was run, where."""
+    """Run what is missing, export included, and say what was run, where."""
+    from edge.train.recipe.export import export_work_folder, is_exported
+
     sources.work.mkdir(parents=True, exist_ok=True)
     gpu, watch, ran = torch.cuda.is_available(), TrainingBudget(), []
     stages = _training_stages(sources, sizes, fusion, gpu)
     for n, (name, file, run) in enumerate(stages, 1):
         if (sources.work / file).exists():
-            _log.info("stage %d of %d, %s: done before (%s)", n, len(stages), name, file)
+            _log.info("stage %d of %d, %s: done before (%s)", n, len(stages) + 1, name, file)
             continue
-        _log.info("stage %d of %d, %s: begins at %.0f s", n, len(stages), name, watch.elapsed_s())
+        _log.info("stage %d of %d, %s: begins at %.0f s", n, len(stages) + 1, name, watch.elapsed_s())
         run()
         ran.append(name)
+    if is_exported(sources.work, sources.out, version):
+        _log.info("stage %d of %d, export: done before (%s)", len(stages) + 1, len(stages) + 1, sources.out)
+        return f"every stage was done before, nothing was run: {sources.out} is what {sources.work} became"
     where = "GPU: the picture encoder was tuned as a whole" if gpu else "CPU: heads on cached features, encoders frozen"
-    from edge.train.recipe.export import export_work_folder
-
     done = export_work_folder(sources.work, sources.weights, sources.out, version)
     speed, gap = f"{done.ms_per_row:.1f} ms a row on one thread", f"{done.difference:.4f} from torch"
-    what = f"{where} but the sound's; ran now: {', '.join(ran) or 'nothing'}, export; {watch.elapsed_s():.0f} s"
+    what = f"{where} but the sound's; ran now: {', '.join([*ran, 'export'])}; {watch.elapsed_s():.0f} s"
     return f"{what}\n{done.path}: {done.megabytes:.1f} MB, {speed}, {gap}"
 
 
@@ -79,7 +82,7 @@ def load_scene_rows(sources: TrainingPaths, sizes: TrainingSizes) -> tuple[Featu
     """Training rows and those of other sources."""
     net = load_network(sources)
     train_rows, held = (
-        load_feature_rows(net, sources.data, sources.packages, sources.work, h, plan.unseen)
+        load_feature_rows(net, sources.data, sources.packages, sources.work, plan, h)
         for h, plan in ((False, sizes.train), (True, sizes.held))
     )
     return train_rows, held
@@ -110,7 +113,7 @@ def _training_stages(
         *pictures,
         ("fire, smoke and flashes", "dense.pt", lambda: _train_dense(s, sizes)),
         ("bodies", "body.pt", lambda: train_body(s.work, s.weights, s.data, sizes.body)),
-        ("aligned space", "align.pt", lambda: _fit_space(s)),
+        ("aligned space", "align.pt", lambda: _fit_space(s, sizes)),
         ("senses", "senses.pt", lambda: _fit_senses(s, sizes)),
         ("fusion", "fused.pt", lambda: _train_fusion(s, sizes, fusion)),
         ("calibration", "calibrated.pt", lambda: _calibrate(s, sizes, fusion)),
@@ -135,7 +138,7 @@ def _fit_senses(s: TrainingPaths, sizes: TrainingSizes) -> None:
     shots = [_read_shots(net, s, sizes, held_out) for held_out in (False, True)]
     heard = SoundRows(*(torch.cat(column) for column in zip(train, held, strict=True)))
     fit_senses(net, heard, evidence, *shots)
-    train_sensor_evidence(net.head)
+    train_sensor_evidence(net.head, sizes.sensors)
     checkpoint.save(s.work / "senses.pt", _sense_weights(net))
 
 
@@ -144,14 +147,14 @@ def _read_shots(net: FusedNet, s: TrainingPaths, sizes: TrainingSizes, held_out:
     return read_shots(cache_shots(net, s.data, s.photos, s.work, plan, held_out))
 
 
-def _fit_space(s: TrainingPaths) -> None:
-    """What prompts need, which rests on the encoders alone: from a graph that has these."""
+def _fit_space(s: TrainingPaths, sizes: TrainingSizes) -> None:
+    """What prompts need, which rests on the encoders alone."""
     from edge.train.align.build import fit_alignment
-    from edge.train.recipe.export import export_engine, read_tag_names
+    from edge.train.align.encoders import NetworkEncoders
+    from edge.train.recipe.export import read_tag_names
 
-    folder = s.work / "encoders"
-    export_engine(load_network(s), folder, "0", *read_tag_names(s.weights))
-    fit_alignment(folder, s.data, s.packages or Path("/"), s.photos).save(s.work)
+    encoders = NetworkEncoders(load_network(s), *read_tag_names(s.weights))
+    fit_alignment(encoders, s.data, s.packages or Path("/"), s.photos, sizes.space).save(s.work)
 
 
 def _sense_weights(net: FusedNet) -> dict[str, torch.Tensor]:
@@ -175,7 +178,7 @@ def _calibrate(s: TrainingPaths, sizes: TrainingSizes, fusion: str) -> None:
     net = FusedNet(fusion)
     net.load_state_dict(checkpoint.load(s.work / "fused.pt"))
     net.eval()
-    held = load_feature_rows(net, s.data, s.packages, s.work, True, sizes.held.unseen)
+    held = load_feature_rows(net, s.data, s.packages, s.work, sizes.held, True)
     real, ordinary = (
         _cached_rows(s.work / f"rows_{name}.pt", lambda takes=takes: encode_recordings(net, takes()))  # type: ignore[misc]
         for name, takes in (

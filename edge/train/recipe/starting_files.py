@@ -123,18 +123,19 @@ def data_faults(data: Path) -> list[str]:
 
 def _recording_faults(data: Path) -> list[str]:
     """Open recordings that are not there, and kinds of which there is none."""
-    from edge.train.data import open_recordings
+    from edge.train.data import is_ordinary, open_recordings
 
     recordings, faults = open_recordings(data), []
     absent = [str(r.path) for r in recordings if not r.path.is_file()]
     if absent:
         more = "" if len(absent) <= _SHOWN else f" and {len(absent) - _SHOWN} more"
         faults.append(f"{', '.join(absent[:_SHOWN])}{more}, which {data / 'manifest.csv'} names: missing")
-    heard = [r for r in recordings if r.kind == "audio"]
+    heard, quiet = [r for r in recordings if r.kind == "audio"], [r for r in recordings if is_ordinary(r)]
     for what, some in (
         ("sounds of a source that trains", [r for r in heard if not r.held_out]),
         ("sounds of a source that is held out", [r for r in heard if r.held_out]),
         ("sounds of ESC-10, which calibrate prompts", [r for r in heard if r.source == "ESC-10"]),
+        ("recordings without an event, clips or sounds of other sets, which train", quiet),
     ):
         if not some:
             faults.append(f"{data / 'manifest.csv'} names no openly licensed {what}")
