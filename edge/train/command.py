@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge.train.checkpoint import TrainingPaths
 
 _log = logging.getLogger(__name__)
-VERSION = "0.4.0"
+VERSION = "0.5.0"
 FUSION = "attention"
 Handler = Callable[[argparse.Namespace], int]
 

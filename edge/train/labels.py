@@ -30,6 +30,7 @@ class LabelSpec:
     dense: int | None = None
     body: int | None = None
     enter: float = 0.6
+    false_share: float = 0.01
     min_s: float = 0.5
 
 
@@ -37,8 +38,8 @@ LABELS: Final = (
     LabelSpec("person", ("video",), classes=(0,), min_s=1.0),
     LabelSpec("vehicle", ("video",), classes=tuple(range(1, 9)), min_s=1.0),
     LabelSpec("animal", ("video",), classes=tuple(range(14, 24)), min_s=1.0),
-    LabelSpec("fire", MODALITIES, tags=((298, 0.0), (299, -1.0)), dense=0, min_s=2.0),
-    LabelSpec("smoke", ("video", "sensors"), dense=1, min_s=2.0),
+    LabelSpec("fire", MODALITIES, tags=((298, 0.0), (299, -1.0)), dense=0, false_share=0.02, min_s=2.0),
+    LabelSpec("smoke", ("video", "sensors"), dense=1, false_share=0.02, min_s=2.0),
     LabelSpec(
         "explosion", MODALITIES, tags=((426, 0.0), (435, -0.5), (436, -1.0)), hints=("video", "sensors"),
         dense=2, min_s=0.0
@@ -69,7 +70,7 @@ LABELS: Final = (
     LabelSpec("door_knock", ("audio", "sensors"), tags=((359, 0.0),), hints=("sensors",), min_s=0.0),
     LabelSpec("fall", ("video",), tags=((460, 0.0), (461, 0.0)), hints=("audio",), body=0, min_s=0.0),
     LabelSpec("fight", ("video",), tags=((8, 0.0), (11, 0.0), (14, 0.0), (467, 0.0), (468, 0.0)), hints=("audio",),
-              body=1, min_s=1.0),
+              body=1, false_share=0.05, min_s=1.0),
 )  # fmt: skip
 
 

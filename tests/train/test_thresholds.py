@@ -24,23 +24,23 @@ def quiet(*scores: float, worth: float = 1.0) -> QuietScores:
 
 
 def test_a_label_that_nothing_is_taken_for_begins_lowest() -> None:
-    assert lowest_quiet(quiet(*[0.01] * 50)) == LOWEST
+    assert lowest_quiet(quiet(*[0.01] * 50), 0.01) == LOWEST
 
 
 def test_one_in_two_hundred_may_reach_it_and_one_in_fifty_may_not() -> None:
-    assert lowest_quiet(quiet(*[0.1] * 199, 0.62)) == LOWEST
-    assert lowest_quiet(quiet(*[0.1] * 49, 0.62)) == 0.65
+    assert lowest_quiet(quiet(*[0.1] * 199, 0.62), 0.01) == LOWEST
+    assert lowest_quiet(quiet(*[0.1] * 49, 0.62), 0.01) == 0.65
 
 
 def test_a_label_that_everything_is_taken_for_begins_highest() -> None:
-    assert lowest_quiet(quiet(*[0.9] * 50)) == HIGHEST
+    assert lowest_quiet(quiet(*[0.9] * 50), 0.01) == HIGHEST
 
 
 def test_what_is_rare_on_an_ordinary_day_counts_little() -> None:
     usual, rare = quiet(*[0.1] * 100), quiet(*[0.7] * 10, worth=0.05)
     both = QuietScores(torch.cat([usual.score, rare.score]), torch.cat([usual.worth, rare.worth]))
-    assert lowest_quiet(both) == LOWEST
-    assert lowest_quiet(QuietScores(both.score, torch.ones(110))) == HIGHEST
+    assert lowest_quiet(both, 0.01) == LOWEST
+    assert lowest_quiet(QuietScores(both.score, torch.ones(110)), 0.01) == HIGHEST
 
 
 def recordings(siren: list[float], *, unsure: bool = False) -> FeatureRows:

@@ -30,7 +30,7 @@ from edge.train.recipe.recordings import encode_recordings, held_out_recordings,
 from edge.train.recipe.senses import fit_senses
 from edge.train.recipe.sizes import TrainingSizes
 from edge.train.recipe.sounds import SoundRows, fit_sound_reading, load_sound_rows
-from edge.train.recipe.thresholds import choose_thresholds, quiet_bodies
+from edge.train.recipe.thresholds import choose_thresholds, level_senses, quiet_bodies
 
 _log = logging.getLogger(__name__)
 
@@ -188,8 +188,9 @@ def _calibrate(s: TrainingPaths, sizes: TrainingSizes, fusion: str) -> None:
     fits = calibrate_head(net, ordinary, real)
     (s.work / "calibration.csv").write_text(calibration_csv(fits), encoding="utf-8")
     (s.work / "compare.md").write_text(comparison_table(compare_views(net.head, held)), encoding="utf-8")
-    bodies = quiet_bodies(net.acts, s.weights, s.data)
-    enters = choose_thresholds(net, (real, ordinary), _read_shots(net, s, sizes, held_out=True), bodies)
+    bodies, shots = quiet_bodies(net.acts, s.weights, s.data), _read_shots(net, s, sizes, held_out=True)
+    level_senses(net, (real, ordinary), shots)
+    enters = choose_thresholds(net, (real, ordinary), shots, bodies)
     _log.info("thresholds: %s", enters)
     checkpoint.save(s.work / "calibrated.pt", {"net": net.state_dict(), "fusion": fusion, "enters": enters})
 
