@@ -129,6 +129,7 @@ class Replay:
         )
         buffer.set_stride(self._stride)
         detector = Detector(self._config, self._manifest, clock, cameras=[name])
+        detector.set_stride(name, self._stride)
         if self._background is not None:
             detector.learn(self._background.thresholds(detector.rates()))
         self._model.reset(name)

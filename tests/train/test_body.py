@@ -219,6 +219,15 @@ def test_windows_keep_the_order() -> None:
     assert (windows.truth[0, :13] == -1).all()
 
 
+def test_a_window_may_hold_every_second_or_fourth_hop() -> None:
+    body = torch.arange(projection.HOPS, dtype=torch.float32)[None, :, None].expand(1, -1, BODY_DIM) / 100
+    rows = BodySequences(body, torch.zeros(1, projection.HOPS, 2), torch.tensor([True]), torch.tensor([0]))
+    hop = torch.tensor([20, 20])
+    windows = history_windows(rows, torch.tensor([0, 0]), hop, torch.tensor([[2], [4]]))
+    told = [(w[ok > 0, 0] * 100).round().int().tolist() for w, ok in zip(windows.body, windows.ok, strict=True)]
+    assert told == [list(range(0, 21, 2)), list(range(0, 21, 4))]
+
+
 def test_a_splice_joins_the_end_of_one_scene_to_another_and_moves_nothing_at_the_cut() -> None:
     rows, generator = counted(2), torch.Generator().manual_seed(6)
     scene, hop = torch.zeros(64, dtype=torch.long), torch.full((64,), 23)

@@ -18,6 +18,8 @@ MOTION_COLUMNS: Final = [11, 12, 13, 14, 15, 16, 17, 18, 19, 22, 23]
 """Those that are 0 where nothing moves."""
 _LENGTH: Final = MEMORY + 1
 _CUT_SHARE: Final = 0.3
+_STRIDE_SHARES: Final = (0.7, 0.2, 0.1)
+"""How often every hop is there, every second, every fourth."""
 _LATE_SHARE: Final = 0.4
 
 
@@ -31,9 +33,9 @@ class Windows(NamedTuple):
     first: Tensor
 
 
-def history_windows(rows: BodySequences, scene: Tensor, hop: Tensor) -> Windows:
-    """The drawn hops and the 16 before each; zeros where there are none."""
-    at = hop[:, None] - torch.arange(MEMORY, -1, -1)
+def history_windows(rows: BodySequences, scene: Tensor, hop: Tensor, stride: Tensor | int = 1) -> Windows:
+    """The drawn hops and the 16 before each, every ``stride`` [P,1] hops; zeros where there are none."""
+    at = hop[:, None] - torch.arange(MEMORY, -1, -1) * stride
     ok = (at >= 0).float()
     scene, at = scene[:, None], at.clamp(min=0)
     truth = rows.truth[scene, at].masked_fill(ok[..., None] == 0, -1.0)
@@ -41,9 +43,10 @@ def history_windows(rows: BodySequences, scene: Tensor, hop: Tensor) -> Windows:
 
 
 def draw_windows(rows: BodySequences, count: int, generator: torch.Generator) -> Windows:
-    """Windows of drawn scenes and hops."""
-    scene = torch.randint(len(rows.body), (count,), generator=generator)
-    return history_windows(rows, scene, torch.randint(HOPS, (count,), generator=generator))
+    """Windows of drawn scenes and hops; in some the camera is looked at every second or fourth hop."""
+    scene, hop = (torch.randint(most, (count,), generator=generator) for most in (len(rows.body), HOPS))
+    drawn = torch.multinomial(torch.tensor(_STRIDE_SHARES), count, replacement=True, generator=generator)
+    return history_windows(rows, scene, hop, 2 ** drawn[:, None])
 
 
 def splice(after: Windows, before: Windows, share: float, generator: torch.Generator) -> Windows:
