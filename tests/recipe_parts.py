@@ -20,7 +20,7 @@ import media
 
 from edge.train.labels import RATE_HZ
 from edge.train.recipe.starting_files import RECIPE
-from edge.train.scenes import synthesis
+from edge.train.scenes import near_misses, synthesis
 
 ENGINE = Path(__file__).resolve().parents[1] / "engines" / "fused"
 START_S = 1000
@@ -54,12 +54,12 @@ def _rain(rng: np.random.Generator) -> np.ndarray:
 
 _SOUNDS: tuple[tuple[str, str, str, Sound], ...] = (
     *(("dog", "ESC-10", f"fold{1 + n % 5}", synthesis.gunshot) for n in range(7)),
-    *(("crackling_fire", "ESC-10", f"fold{n}", synthesis.clatter) for n in (1, 2, 5)),
+    *(("crackling_fire", "ESC-10", f"fold{n}", near_misses.clatter) for n in (1, 2, 5)),
     *(("rain", "ESC-10", f"fold{n}", _rain) for n in (1, 3, 5)),
     ("gun_shot", "mod-sounds", "", synthesis.gunshot),
     ("explosion", "mod-sounds", "", synthesis.explosion),
     ("crash", "mod-sounds", "", synthesis.glass),
-    *(("engine", "mod-sounds", "", synthesis.engine) for _ in range(3)),
+    *(("engine", "mod-sounds", "", near_misses.engine) for _ in range(3)),
 )
 """Label, set, split and how it sounds; a dog here is a bang."""
 
@@ -153,7 +153,7 @@ def _write_mn04(path: Path) -> None:
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
-    waves = np.stack([np.resize(make(rng), 2 * RATE_HZ) for make in (synthesis.siren, synthesis.engine, _rain)])
+    waves = np.stack([np.resize(make(rng), 2 * RATE_HZ) for make in (synthesis.siren, near_misses.engine, _rain)])
     with torch.no_grad():
         net.train()(torch.from_numpy(waves.astype(np.float32)))
         net.classifier[3].weight *= 6

@@ -23,7 +23,7 @@ from edge.train.nets.network import FusedNet
 from edge.train.recipe import export
 from edge.train.recipe.export import ExportedModel, export_work_folder, is_exported
 from edge.train.recipe.features import ScenePlan, cache_pictures
-from edge.train.recipe.senses import FEWEST_SOURCES, fit_heard
+from edge.train.recipe.senses import SOURCES_TO_CALIBRATE, fit_heard
 from edge.train.recipe.sounds import SoundRows
 from edge.train.scenes.compose import HOPS
 
@@ -42,7 +42,7 @@ def test_scenes_play_in_made_rooms_where_there_are_no_clips(tmp_path: Path) -> N
         assert stored["hops"][:, 0].tolist() == [0] * HOPS
 
 
-@pytest.mark.parametrize("sources", [0, FEWEST_SOURCES - 1, FEWEST_SOURCES])
+@pytest.mark.parametrize("sources", [0, SOURCES_TO_CALIBRATE - 1, SOURCES_TO_CALIBRATE])
 def test_a_label_with_few_sources_leaves_what_its_tags_say(sources: int) -> None:
     torch.manual_seed(1)
     head, n, dog = FusionHead("weighted_sum"), 40, [label.name for label in LABELS].index("dog_bark")
@@ -53,7 +53,7 @@ def test_a_label_with_few_sources_leaves_what_its_tags_say(sources: int) -> None
     )
     before = head.sound.gain.detach().clone()
     fit_heard(head, rows, torch.randn(n, len(LABELS)))
-    assert torch.equal(head.sound.gain, before) == (sources < FEWEST_SOURCES)
+    assert torch.equal(head.sound.gain, before) == (sources < SOURCES_TO_CALIBRATE)
 
 
 def sequences(count: int) -> BodySequences:
