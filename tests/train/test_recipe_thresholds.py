@@ -12,11 +12,20 @@ from edge.train.nets.heads import HopFeatures
 from edge.train.nets.image import MAP_CHANNELS, TOP_CHANNELS
 from edge.train.nets.network import FusedNet, empty_body_features
 from edge.train.recipe.features import FeatureRows
-from edge.train.recipe.thresholds import HIGHEST, LOWEST, QuietBodies, QuietScores, choose_thresholds, lowest_quiet
+from edge.train.recipe.thresholds import (
+    HIGHEST,
+    LOWEST,
+    QuietBodies,
+    QuietScores,
+    choose_thresholds,
+    level_senses,
+    lowest_quiet,
+    quiet_limit,
+)
 
 pytestmark = pytest.mark.learn
 CALM = QuietBodies(torch.full((9, 2), -4.0), torch.ones(9))
-SIREN = L.LABEL_NAMES.index("siren")
+SIREN, FIRE = (L.LABEL_NAMES.index(name) for name in ("siren", "fire"))
 
 
 def quiet(*scores: float, worth: float = 1.0) -> QuietScores:
@@ -40,14 +49,14 @@ def test_what_is_rare_on_an_ordinary_day_counts_little() -> None:
     usual, rare = quiet(*[0.1] * 100), quiet(*[0.7] * 10, worth=0.05)
     both = QuietScores(torch.cat([usual.score, rare.score]), torch.cat([usual.worth, rare.worth]))
     assert lowest_quiet(both, 0.01) == LOWEST
-    assert lowest_quiet(QuietScores(both.score, torch.ones(110)), 0.01) == HIGHEST
+    assert lowest_quiet(QuietScores(both.score, torch.ones(110)), 0.01) == 0.75
 
 
-def recordings(siren: list[float], *, unsure: bool = False) -> FeatureRows:
-    """One recording a value, two hops each: the second as loud as that value of its siren tag."""
-    n = 2 * len(siren)
+def recordings(heard: list[float], *, unsure: bool = False, label: int = SIREN) -> FeatureRows:
+    """One recording a value, two hops each: the second as loud as that value of the label's first tag."""
+    n = 2 * len(heard)
     tags = torch.full((n, L.TAGS), -9.0)
-    tags[1::2, L.LABELS[SIREN].tags[0][0]] = torch.tensor(siren)
+    tags[1::2, L.LABELS[label].tags[0][0]] = torch.tensor(heard)
     top, none = torch.zeros(n, TOP_CHANNELS), torch.zeros(n, 8)
     features = HopFeatures(
         torch.zeros(n, 14, MAP_CHANNELS), top, torch.full((n, 4), -9.0), torch.full((n, 3), -9.0),
@@ -55,7 +64,7 @@ def recordings(siren: list[float], *, unsure: bool = False) -> FeatureRows:
     )  # fmt: skip
     evident = torch.zeros(n, 3, len(L.LABELS))
     evident[:, 1, SIREN] = 0.5 if unsure else 0.0
-    return FeatureRows(features, evident, torch.arange(n) // 2, tuple(f"r{k}" for k in range(len(siren))))
+    return FeatureRows(features, evident, torch.arange(n) // 2, tuple(f"r{k}" for k in range(len(heard))))
 
 
 def shots(count: int) -> EncodedShots:
@@ -87,3 +96,21 @@ def test_people_who_seem_to_fall_raise_the_threshold_of_falls() -> None:
     lively = QuietBodies(torch.tensor([[0.5, -4.0]] * 9), torch.ones(9))
     chosen = choose_thresholds(FusedNet().eval(), [recordings([-9.0])], shots(3), lively)
     assert (chosen["fall"], chosen["fight"]) == (0.65, LOWEST)
+
+
+def test_the_limit_of_what_is_quiet_is_what_a_share_reaches() -> None:
+    scores = QuietScores(torch.linspace(0.01, 0.99, 99), torch.ones(99))
+    assert quiet_limit(scores, 0.1) == pytest.approx(float(torch.logit(torch.tensor(0.91))), abs=1e-4)
+    assert quiet_limit(quiet(0.2, 0.7), 0.01) == pytest.approx(float(torch.logit(torch.tensor(0.7))), abs=1e-4)
+
+
+@pytest.mark.parametrize(("heard", "raised"), [(-20.0, "sound"), (20.0, "picture")])
+def test_the_sense_that_says_less_of_a_fire_is_raised_to_the_other(heard: float, raised: str) -> None:
+    net = FusedNet().eval()
+    before = {name: getattr(net.head, name).bias.detach().clone() for name in ("picture", "sound")}
+    level_senses(net, [recordings([heard] * 20, label=FIRE)], shots(20))
+    for name, bias in before.items():
+        shift = (getattr(net.head, name).bias.detach() - bias)[:, FIRE]
+        assert (shift > 0.5).all() if name == raised else (shift.abs() < 1e-5).all()
+        others = [c for c in range(len(L.LABELS)) if c != FIRE]
+        assert torch.equal(getattr(net.head, name).bias.detach()[:, others], bias[:, others])
