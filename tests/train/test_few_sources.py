@@ -13,9 +13,10 @@ pytest.importorskip("sklearn")
 from recipe_parts import write_data
 
 from edge.train import checkpoint
+from edge.train.body.calibration import limit_false_alarms, recording_logits
 from edge.train.body.open_clips import BodySequences
-from edge.train.body.scenes import HOPS as BODY_HOPS
-from edge.train.body.training import limit_false_alarms
+from edge.train.body.projection import HOPS as HOPS_OF_BODIES
+from edge.train.body.training import predict_all
 from edge.train.labels import BODY_CHANNELS, BODY_DIM, LABELS, TAGS
 from edge.train.nets.body import BodyHead
 from edge.train.nets.heads import FusionHead
@@ -56,21 +57,20 @@ def test_a_label_with_few_sources_leaves_what_its_tags_say(sources: int) -> None
     assert torch.equal(head.sound.gain, before) == (sources < SOURCES_TO_CALIBRATE)
 
 
-def sequences(count: int) -> BodySequences:
-    """Ordinary scenes of some movement."""
-    shape = (count, BODY_HOPS, BODY_DIM)
-    return BodySequences(
-        torch.rand(shape), torch.zeros(count, BODY_HOPS, BODY_CHANNELS), torch.ones(count, dtype=torch.bool)
-    )
+def ordinary(count: int) -> BodySequences:
+    """Ordinary scenes of some movement, one a recording."""
+    truth = torch.zeros(count, HOPS_OF_BODIES, BODY_CHANNELS)
+    is_ordinary = torch.ones(count, dtype=torch.bool)
+    return BodySequences(torch.rand(count, HOPS_OF_BODIES, BODY_DIM), truth, is_ordinary, torch.arange(count))
 
 
 def test_false_alarms_are_limited_by_what_there_is() -> None:
     def moved(held: int, real: int) -> float:
         torch.manual_seed(2)
-        head = BodyHead().eval()
-        before = head.out[-1].bias.detach().clone()
-        limit_false_alarms(head, sequences(held), sequences(real))
-        return float((head.out[-1].bias.detach() - before).abs().sum())
+        head, rows = BodyHead().eval(), [ordinary(held), ordinary(real)]
+        before = head.state_dict()["members.0.out.2.bias"].clone()
+        limit_false_alarms(head, [recording_logits(predict_all(head, some), some) for some in rows])
+        return float((head.state_dict()["members.0.out.2.bias"] - before).abs().sum())
 
     assert moved(0, 0) == 0
     assert moved(3, 0) > 0
@@ -89,7 +89,7 @@ def test_an_export_is_done_while_work_and_folder_are_as_they_were(
     monkeypatch.setattr(export, "export_engine", write)
     monkeypatch.setattr(export, "read_tag_names", lambda _: ([], []))
     work, out = tmp_path / "work", tmp_path / "engine"
-    state = {"net": FusedNet().state_dict(), "fusion": "attention"}
+    state = {"net": FusedNet().state_dict(), "fusion": "attention", "enters": {}}
     checkpoint.save(work / "calibrated.pt", state)
     assert not is_exported(work, out, "1")
     export_work_folder(work, tmp_path, out, "1")
