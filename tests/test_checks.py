@@ -61,18 +61,26 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 ADVICE = "{defaults: {enter: 0.6, min_s: 0}, explosion: {enter: 0.6, min_s: 0}, fire: {enabled: false}}"
 
 
+def advised(label: str) -> float:
+    """The model's own `enter`."""
+    return next(x.enter for x in load_folder(find_folder("fused")).manifest.labels if x.name == label)
+
+
 def test_what_is_below_the_advice_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = check(tmp_path, capsys, f"{YARD}mqtt: null\nevents: {ADVICE}", code=0)
     said = [(level, text.partition("config.yaml:4: ")[2]) for level, text in found["events"]]
     (explosion,) = (text for level, text in said if text.startswith("events.explosion.enter"))
-    assert "explosion enter 0.6 is below the model's advice 0.75: expect false alarms" in explosion
+    assert f"explosion enter 0.6 is below the model's advice {advised('explosion'):g}: expect false alarms" in explosion
     brief = [text for level, text in said if "min_s" in text]
     assert len(brief) == 1
     assert brief[0].startswith("events.defaults.min_s: min_s 0 is shorter than the model's advice for person (1 s)")
     assert "fire" not in brief[0]
     assert "explosion" not in brief[0]
-    assert {level for level, _ in said} == {"warning"}
-    assert found["yard/explosion"][0][1] == "enter 0.6 (config), leave 0.4, alert, advised 0.75"
+    higher = [(level, text) for level, text in said if text.startswith("events.defaults.enter: does not lower")]
+    assert [level for level, _ in higher] == ["ok"]
+    assert "explosion" not in higher[0][1], "it has its own"
+    assert {level for level, text in said if text != higher[0][1]} == {"warning"}
+    assert found["yard/explosion"][0][1] == f"enter 0.6 (config), leave 0.4, alert, advised {advised('explosion'):g}"
     assert found["yard/smoke"][0][1].startswith("enter 0.6 (config)")
 
 
@@ -80,8 +88,11 @@ def test_what_a_default_does_not_lower_is_told(tmp_path: Path, capsys: pytest.Ca
     found = check(tmp_path, capsys, f"{YARD}mqtt: null\nevents: {{defaults: {{enter: 0.7}}}}", code=0)
     ((level, text),) = found["events"]
     assert level == "ok"
-    assert "events.defaults.enter: does not lower the model's advice for explosion (0.75); to go below it" in text
-    assert found["yard/explosion"][0][1].startswith("enter 0.75 (model)")
+    labels = load_folder(find_folder("fused")).manifest.labels
+    kept = ", ".join(f"{x.name} ({x.enter:g})" for x in labels if x.enter > 0.7)
+    assert "explosion" in kept
+    assert f"events.defaults.enter: does not lower the model's advice for {kept}; to go below it" in text
+    assert found["yard/explosion"][0][1].startswith(f"enter {advised('explosion'):g} (model)")
     assert found["yard/fire"][0][1].startswith("enter 0.7 (config)")
 
 
@@ -91,7 +102,7 @@ def test_a_command_below_the_advice_is_told(
     monkeypatch.setattr("edge.checks.model.saved_thresholds", lambda _: [("yard", "fire", 0.3), ("gone", "fire", 0.1)])
     found = check(tmp_path, capsys, f"{YARD}mqtt: null", code=0)
     assert [level for level, _ in found["yard/fire"]] == ["ok", "warning"]
-    assert "enter 0.3, set by command, is below the model's advice 0.5" in found["yard/fire"][1][1]
+    assert f"enter 0.3, set by command, is below the model's advice {advised('fire'):g}" in found["yard/fire"][1][1]
 
 
 def test_the_readme_advises_nothing_below_the_models_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
