@@ -12,6 +12,7 @@ pytest.importorskip("sklearn")
 # ruff: noqa: E402
 from recipe_parts import write_data
 
+from edge.errors import InputError
 from edge.train import checkpoint
 from edge.train.body.calibration import limit_false_alarms, recording_logits
 from edge.train.body.open_clips import BodySequences
@@ -102,3 +103,9 @@ def test_an_export_is_done_while_work_and_folder_are_as_they_were(
     state["net"]["head.probe.bias"] += 1
     checkpoint.save(work / "calibrated.pt", state)
     assert not is_exported(work, out, "1")
+
+
+def test_what_an_older_edge_calibrated_is_not_exported(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "calibrated.pt", {"net": {}, "fusion": "attention"})
+    with pytest.raises(InputError, match=r"has no thresholds.*run edge train anew"):
+        export_work_folder(tmp_path, tmp_path, tmp_path / "engine", "1")

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 from edge.train import labels as L  # noqa: N812
-from edge.train.recipe.export import sample_inputs, sha256
+from edge.train.recipe.export import sample_inputs
 from edge.train.recipe.graphs import OUTPUTS, PARTS, open_session, run_onnx, run_parts
 
 pytestmark = pytest.mark.learn
@@ -39,14 +39,14 @@ def test_golden_reproduces(session: Any) -> None:
 def test_manifest_matches_files() -> None:
     import yaml
 
-    from edge.engine.manifest import Manifest
+    from edge.engine.manifest import Manifest, sha256_of
 
     if not (FOLDER / "fused.onnx").exists():
         pytest.skip("no weights here")
     manifest = Manifest.model_validate(yaml.safe_load((FOLDER / "model.yaml").read_text(encoding="utf-8")))
     assert manifest.label_names == L.LABEL_NAMES
-    assert manifest.sha256 == sha256(FOLDER / "fused.onnx")
-    assert manifest.golden.sha256 == sha256(FOLDER / "golden.npz")
+    assert manifest.sha256 == sha256_of(FOLDER / "fused.onnx")
+    assert manifest.golden.sha256 == sha256_of(FOLDER / "golden.npz")
     assert len((FOLDER / "audioset527.txt").read_text(encoding="utf-8").splitlines()) == L.TAGS
 
 

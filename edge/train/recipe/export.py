@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import yaml
 
+from edge.engine.manifest import sha256_of
+from edge.errors import InputError, ModelError
 from edge.files import atomic_write, partial_of, put_in_place
 from edge.train import labels as L
 from edge.train.checkpoint import TrainingBudget
@@ -33,7 +35,6 @@ from edge.train.recipe.graphs import (  # fmt: skip
     run_parts,
     store_as_float16,
 )
-from edge.train.recipe.starting_files import sha256
 
 if TYPE_CHECKING:
     from edge.train.nets.network import FusedNet
@@ -75,7 +76,7 @@ def export_engine(
     merge_parts(folder, path)
     rounding = max(_max_difference(net, path, b, 0.1) for b in (1, 2, 5))
     write_metadata(folder, version, tags, picture_tags, enters)
-    done = ExportedModel(path, sha256(path), path.stat().st_size / 1e6, difference, rounding, measure_row_ms(path))
+    done = ExportedModel(path, sha256_of(path), path.stat().st_size / 1e6, difference, rounding, measure_row_ms(path))
     _log.info("exported %s: %.1f MB, %d tensors halved, max difference %.5f, %.1f ms a row",
               path, done.megabytes, half, difference, done.ms_per_row)  # fmt: skip
     return done
@@ -100,13 +101,15 @@ def write_metadata(
 
 def export_work_folder(work: Path, weights: Path, folder: Path, version: str) -> ExportedModel:
     """<work>/calibrated.pt -> the engine folder. Everything is written and checked beside it and then moved in, so that
-    whoever runs the engine meanwhile never meets half of it."""
+    whoever runs the engine meanwhile never meets half of it. InputError where an older edge calibrated."""
     import torch
 
     from edge.train.align.build import ALIGNMENT_FILE, write_knowledge
     from edge.train.nets.network import FusedNet
 
     state = torch.load(work / "calibrated.pt", map_location="cpu", weights_only=True)
+    if "enters" not in state:
+        raise InputError(f"{work / 'calibrated.pt'}: has no thresholds, an older edge made it; run edge train anew")
     net = FusedNet(state["fusion"])
     net.load_state_dict(state["net"])
     aside = work / "engine"
@@ -128,7 +131,7 @@ def is_exported(work: Path, folder: Path, version: str) -> bool:
     try:
         record = json.loads((work / EXPORT_RECORD).read_text(encoding="utf-8"))
         return bool(record == _export_inputs(work, version) | {"files": _digests(folder, record["files"])})
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, ModelError):
         return False
 
 
@@ -141,7 +144,7 @@ def _export_inputs(work: Path, version: str) -> dict[str, Any]:
 
 
 def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    return {name: sha256(folder / name) for name in sorted(names)}
+    return {name: sha256_of(folder / name) for name in sorted(names)}
 
 
 def read_tag_names(weights: Path) -> tuple[list[str], list[str]]:
@@ -187,9 +190,9 @@ def manifest_text(folder: Path, version: str, enters: Mapping[str, float]) -> st
     """model.yaml for what lies in `folder`; a label begins at ``enters`` of its name, or else where its own says."""
     body: dict[str, Any] = {
         "schema": 1, "name": "fused", "version": version, "file": "fused.onnx",
-        "sha256": sha256(folder / "fused.onnx"), "licence": "Apache-2.0",
-        "golden": {"file": "golden.npz", "sha256": sha256(folder / "golden.npz"), "atol": ATOL, "rtol": RTOL},
-        "parts": {n: {"file": f"{n}.onnx", "sha256": sha256(folder / f"{n}.onnx")} for n in PARTS},
+        "sha256": sha256_of(folder / "fused.onnx"), "licence": "Apache-2.0",
+        "golden": {"file": "golden.npz", "sha256": sha256_of(folder / "golden.npz"), "atol": ATOL, "rtol": RTOL},
+        "parts": {n: {"file": f"{n}.onnx", "sha256": sha256_of(folder / f"{n}.onnx")} for n in PARTS},
         "geometry": {
             "hop_s": L.HOP_S,
             "video": {"fps": L.FPS, "frames": L.FRAMES, "width": L.WIDTH, "height": L.HEIGHT, "pad": L.PAD_VALUE},

@@ -134,10 +134,15 @@ def fit_heard(head: FusionHead, rows: SoundRows, evidence: Tensor) -> None:
         shared.write(head.sound, c)
 
 
-def _shot_worth(kind: str) -> float:
-    if kind in PAINTERS:
-        return LOOKALIKE_WORTH
-    return SIMULATED_WORTH if kind.startswith("fire:") and kind != FILMED else 1.0
+def shot_worths(kinds: list[str]) -> Tensor:
+    """How much shots of these kinds count [N] beside an ordinary picture or filmed flames."""
+
+    def worth(kind: str) -> float:
+        if kind in PAINTERS:
+            return LOOKALIKE_WORTH
+        return SIMULATED_WORTH if kind.startswith("fire:") and kind != FILMED else 1.0
+
+    return torch.tensor([worth(kind) for kind in kinds])
 
 
 def dense_evidence(net: FusedNet, shots: EncodedShots) -> Tensor:
@@ -153,7 +158,7 @@ def _fit_seen(net: FusedNet, shots: EncodedShots) -> None:
     with torch.no_grad():
         degraded = net.head.picture.degradation(shots.top.float())[:, 0]
     shown, sure = picture_truth(shots.cells.float())
-    worth = torch.tensor([_shot_worth(kind) for kind in shots.kinds])
+    worth = shot_worths(shots.kinds)
     for c, label in enumerate(LABELS):
         if label.dense is not None and "video" not in label.hints:
             truth = torch.where(sure[:, label.dense] > 0, shown[:, label.dense], -1.0)

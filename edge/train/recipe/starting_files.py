@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import yaml
 
+from edge.engine.manifest import sha256_of
 from edge.errors import InputError
 
 RECIPE: Final = Path(__file__).parents[1] / "recipe.yaml"
@@ -48,7 +48,7 @@ class StartingFile:
     def fault(self, weights: Path) -> str | None:
         """What is wrong with it, where it comes from and what to do about it; None where it is as named."""
         path = self.path(weights)
-        found = None if path is None else sha256(path)
+        found = None if path is None else sha256_of(path)
         if found == self.sha256:
             return None
         where = f"package {self.package}: {self.name}" if self.package else str(weights / self.name)
@@ -57,11 +57,6 @@ class StartingFile:
             "get the file of that digest from there, or name another folder with --weights"
         )  # fmt: skip
         return f"{where} {what}. From: {self.source} ({self.licence}). Do: {todo}"
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex; OSError where it cannot be read."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from edge.train.body.calibration import recording_logits
 from edge.train.body.open_clips import open_clip_sequences
 from edge.train.body.training import predict_all
 from edge.train.data import open_recordings
-from edge.train.flames.lookalikes import PAINTERS
 from edge.train.flames.shots import EncodedShots
 from edge.train.labels import LABELS
 from edge.train.nets.body import BodyHead
@@ -27,7 +26,7 @@ from edge.train.nets.network import FusedNet
 from edge.train.recipe.calibration import scene_logits
 from edge.train.recipe.features import FeatureRows
 from edge.train.recipe.pictures import picture_truth
-from edge.train.recipe.senses import LOOKALIKE_WORTH, dense_evidence
+from edge.train.recipe.senses import LOOKALIKE_WORTH, dense_evidence, shot_worths
 
 _log = logging.getLogger(__name__)
 LOWEST: Final = 0.3
@@ -96,7 +95,8 @@ def quiet_limit(quiet: QuietScores, share: float) -> float:
 
 
 def quiet_bodies(head: BodyHead, weights: Path, data: Path) -> QuietBodies:
-    """From the open clips of both splits; those of moves that look like falls count as lookalikes do."""
+    """From the open clips of both splits, most of which the head was trained on; those of moves that look like falls
+    count as lookalikes do."""
     clips, parts = [r for r in open_recordings(data) if r.kind == "video"], []
     for held_out in (False, True):
         rows = open_clip_sequences(weights, data, held_out)
@@ -149,7 +149,7 @@ def _shot_scores(net: FusedNet, shots: EncodedShots) -> dict[int, QuietScores]:
     picture."""
     dense = dense_evidence(net, shots)
     shown, sure = picture_truth(shots.cells.float())
-    worth = torch.tensor([LOOKALIKE_WORTH if kind in PAINTERS else 1.0 for kind in shots.kinds])
+    worth = shot_worths(shots.kinds)
     burning = torch.tensor([kind.startswith("fire:") for kind in shots.kinds])
     told = {}
     for c, label in enumerate(LABELS):
