@@ -267,7 +267,7 @@ class Model:
     def _finish(self, window: Window, done: _ComputedRows) -> Scores | None:
         outputs, last = done.outputs, self._last.get(window.camera)
         if done.stands:
-            self._append(window, outputs)
+            self._append(window, outputs, stands=True)
             if last is not None and last.content == window.content:
                 self._last[window.camera] = self._decoder.repeated(last, window)
                 return self._last[window.camera]
@@ -278,9 +278,9 @@ class Model:
         self._last[window.camera] = scores = self._decoder.scores(window, outputs)
         return scores
 
-    def _append(self, window: Window, outputs: Mapping[str, Array]) -> None:
+    def _append(self, window: Window, outputs: Mapping[str, Array], *, stands: bool = False) -> None:
         tokens, ok = self._inputs["memory"][window.row], self._inputs["memory_ok"][window.row]
-        self._bank.append(window, tokens, ok, outputs["token"][window.row])
+        self._bank.append(window, tokens, ok, outputs["token"][window.row], stands=stands)
 
     def _is_accepted(self, window: Window, outputs: Mapping[str, Array]) -> bool:
         """Whether the answer is finite; where it is, what follows from it is noted."""
