@@ -17,8 +17,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-STRIDES: Final = (1, 2, 4)
-"""Every how many of the model's hops a camera is scored, and every how many key pictures a quiet one is looked at."""
+from edge.buffer.attention import STRIDES, Attention, EngineLoad, next_stride
+
 SKIPPED_SHARE: Final = 0.02
 """Share of skipped due windows from which the box is behind."""
 BEHIND_ROUNDS: Final = 2
@@ -26,7 +26,8 @@ BEHIND_ROUNDS: Final = 2
 TARGET_UTILISATION: Final = 0.93
 """Share of the capacity that is planned to be used after cameras were slowed down."""
 PROCESSOR_FULL: Final = 0.9
-"""Share of the processor's time from which it is taken to be what limits a box that is behind."""
+"""Share of the processor's time from which it is taken to be what limits a box that is behind, and beyond which
+nothing is planned: two threads of a core, and programs beside, slow each other down before all of it is taken."""
 RECOVERY_UTILISATION: Final = 0.85
 """Share of the capacity up to which cameras are looked at more closely again."""
 CALM_ROUNDS: Final = 3
@@ -64,53 +65,6 @@ LIMITED_WINDOW: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class EngineLoad:
-    """Load over ``wall_s`` seconds: windows scored and skipped, and how long the engine was busy with them.
-
-    ``processor`` is the share 0..1 of all cores' time that the process took; 0 where that is not known.
-    """
-
-    wall_s: float
-    busy_s: float
-    scored: int
-    skipped: int
-    processor: float = 0.0
-
-    @property
-    def engine(self) -> float:
-        """Share 0..1 of the time in which the engine was busy."""
-        return min(1.0, self.busy_s / self.wall_s) if self.wall_s > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """How closely a camera is looked at: every ``stride`` hops; while quiet, every ``key_stride`` key pictures;
-    ``is_limited``: its key pictures alone are decoded while it moves, too."""
-
-    stride: int = 1
-    key_stride: int = 1
-    is_limited: bool = False
-
-    @property
-    def level(self) -> tuple[int, bool]:
-        """Greater with each step less."""
-        return self.stride, self.is_limited
-
-    def less(self, *, quiet: bool) -> Attention | None:
-        """One step less, None when there is none; a ``quiet`` camera saves nothing by being limited."""
-        is_longest = self.stride == STRIDES[-1]
-        if self.stride == STRIDES[0] or (not is_longest and (self.is_limited or quiet)):
-            return replace(self, stride=_next(self.stride))
-        return None if self.is_limited or quiet else replace(self, is_limited=True)
-
-    def more(self) -> Attention:
-        """One step more."""
-        if self.is_limited and self.stride <= STRIDES[1]:
-            return replace(self, is_limited=False)
-        return replace(self, stride=_next(self.stride, -1))
-
-
-@dataclass(frozen=True, slots=True)
 class _Cost:
     """What is asked of the engine and of the processor, in windows of a moving camera a second."""
 
@@ -126,8 +80,12 @@ class _UnitLoad:
     processor: float
 
     def utilisation(self, cost: _Cost) -> float:
-        """Of whichever is nearer its limit."""
-        return max(self.engine * cost.engine, self.processor * cost.processor)
+        """Of whichever is nearer its limit. The processor's is `PROCESSOR_FULL`."""
+        return max(self.engine * cost.engine, self.processor * cost.processor / PROCESSOR_FULL)
+
+    def is_processor_bound(self, cost: _Cost) -> bool:
+        """Whether that is the processor."""
+        return self.processor * cost.processor / PROCESSOR_FULL > self.engine * cost.engine
 
 
 class Governor:
@@ -253,12 +211,22 @@ class Governor:
             return
         while steps < least or unit.utilisation(self._cost(self._attention)) > TARGET_UTILISATION:
             steps += 1
-            less = {name: one.less(quiet=name in self._quiet) for name, one in self._on()}
-            able = {name: one for name, one in less.items() if one is not None}
+            able = self._less(is_processor_bound=unit.is_processor_bound(self._cost(self._attention)))
             if not able:
                 break
             name = min(able, key=lambda n: (self._attention[n].level, n in open_cameras, n not in self._quiet))
             self._attention[name] = able[name]
+
+    def _less(self, *, is_processor_bound: bool) -> dict[str, Attention]:
+        """One step less for each camera where that saves something. Where the processor is the limit, the longest hop
+        saves nothing of a quiet camera: reading it and renewing its features cost the same at any hop."""
+        less = {}
+        for name, one in self._on():
+            is_quiet = name in self._quiet
+            step = one.less(quiet=is_quiet)
+            if step is not None and not (is_quiet and is_processor_bound and step.stride == STRIDES[-1]):
+                less[name] = step
+        return less
 
     def _skip_key_pictures(self) -> bool:
         """Look at the key pictures of quiet cameras one step less often, the closest first; False when none can be."""
@@ -269,12 +237,13 @@ class Governor:
         for name in able:
             one = self._attention[name]
             if one.key_stride == closest:
-                self._attention[name] = replace(one, key_stride=_next(closest))
+                self._attention[name] = replace(one, key_stride=next_stride(closest))
         return True
 
     def _speed_up(self, open_cameras: Collection[str]) -> bool:
         """All steps back that fit into `RECOVERY_UTILISATION`, after a while `TRIED_UTILISATION`: the slowest cameras
-        first, then key pictures of quiet cameras. Whether there were any."""
+        first. Key pictures of quiet cameras come when every camera has its own hop again: they would take the room that
+        the hops need. Whether there were any."""
         if all(one == Attention() for _, one in self._on()):
             return False
         in_full = self._in_full()
@@ -288,10 +257,11 @@ class Governor:
         for name in order:
             if left and before[name].level != Attention().level:
                 left -= self._try(name, before[name].more(), unit, most)
-        for name in order:
-            one = self._attention[name]
-            if one.key_stride != STRIDES[0]:
-                self._try(name, replace(one, key_stride=_next(one.key_stride, -1)), unit, most)
+        if all(one.level == Attention().level for _, one in self._on()):
+            for name in order:
+                one = self._attention[name]
+                if one.key_stride != STRIDES[0]:
+                    self._try(name, replace(one, key_stride=next_stride(one.key_stride, -1)), unit, most)
         has_changed = any(self._attention[name] != one for name, one in before.items())
         if has_changed:
             self._trial.begin(in_full)
@@ -339,7 +309,3 @@ class _Trial:
             return
         self._patience = min(MOST_PATIENCE, max(FIRST_PATIENCE, 2 * self._patience))
         self._wait, self._failed_load, self._age = self._patience, self._load, None
-
-
-def _next(stride: int, by: int = 1) -> int:
-    return STRIDES[STRIDES.index(stride) + by]

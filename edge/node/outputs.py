@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from edge import __version__
-from edge.buffer.governor import EngineLoad
+from edge.buffer.attention import EngineLoad
 from edge.clock import Clock
 from edge.config import LoadedConfig
 from edge.config.values import split_listen

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.buffer.governor import (
-    BEHIND_ROUNDS,
-    CALM_ROUNDS,
-    FIRST_PATIENCE,
-    STRIDES,
-    TRIAL_ROUNDS,
-    Attention,
-    EngineLoad,
-    Governor,
-)
+from edge.buffer.attention import STRIDES, Attention, EngineLoad
+from edge.buffer.governor import BEHIND_ROUNDS, CALM_ROUNDS, FIRST_PATIENCE, TRIAL_ROUNDS, Governor
 
 HOP_S, PERIOD_S = 0.5, 2.0
 RECOVERY_ROUNDS = round(30 / PERIOD_S)
@@ -161,6 +153,36 @@ def test_key_pictures_of_quiet_cameras_are_the_first_to_be_looked_at_less_often(
     assert set(box.strides().values()) == {1}, "that was enough"
     box.key_s = 0.01
     box.run(RECOVERY_ROUNDS)
+    assert box.is_normal()
+
+
+def test_quiet_cameras_get_no_longest_hop_where_the_processor_is_the_limit() -> None:
+    """Reading them is what costs, and that takes as long at any hop; where the engine is the limit, hops save."""
+    box = Box(24, 1000, cores=2.0)
+    box.quiet = {*box.names}
+    box.decode_s, box.key_s = 0.1, 0.25
+    box.late = {*box.names}
+    box.run(30)
+    assert {one.key_stride for one in box.governor.attention.values()} == {4}
+    assert set(box.strides().values()) == {2}
+    box = Box(24, 2)
+    box.quiet = {*box.names}
+    box.run(30)
+    assert set(box.strides().values()) == {4}
+
+
+def test_key_pictures_come_back_when_all_hops_have() -> None:
+    box = Box(24, 1000, cores=2.0)
+    box.quiet = {*box.names}
+    box.decode_s, box.key_s = 0.1, 0.25
+    box.late = {*box.names}
+    box.run(30)
+    box.late, box.key_s = (), 0.05
+    seen = []
+    for _ in range(60):
+        box.run(1)
+        seen.append((set(box.strides().values()), {one.key_stride for one in box.governor.attention.values()}))
+    assert all(keys == {4} for strides, keys in seen if strides != {1})
     assert box.is_normal()
 
 
