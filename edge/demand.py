@@ -80,6 +80,18 @@ class DecodeStatus:
     group_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CaptureProgress:
+    """How the capture of a camera gets on: what `PictureDemand` shows of it."""
+
+    status: DecodeStatus = DecodeStatus(DecodeState.AWAKE, WakeReason.START)
+    lags: bool = False
+    lag_ns: int = 0
+    left_out_ns: int | None = None
+    unread_since_ns: int | None = None
+    packet_ns: int | None = None
+
+
 class PictureDemand:
     """One camera's demand for pictures. Times are those of arrival, local monotonic ns.
 
@@ -93,9 +105,9 @@ class PictureDemand:
     """The same while limited: nothing is held back, but the packets are read in bursts by a box that is behind."""
     _HOLDS_NS: Final = {DecodeState.AWAKE: 0, DecodeState.LIMITED: LIMITED_HOLD_NS}
 
-    def __init__(self) -> None:
+    def __init__(self, wake: WakeEvent | None = None) -> None:
         self.status = DecodeStatus(DecodeState.AWAKE, WakeReason.START)
-        self.wake = WakeEvent()
+        self.wake = wake or WakeEvent()
         self.key_stride = 1
         self.is_limited = False
         self.lags = False
@@ -134,12 +146,31 @@ class PictureDemand:
             if self.status.state is DecodeState.QUIET:
                 self.wake.set()
 
+    def attend(self, key_stride: int, *, is_limited: bool) -> None:
+        """Set how closely the camera is looked at."""
+        self.key_stride, self.is_limited = key_stride, is_limited
+
+    def progress(self) -> CaptureProgress:
+        """What the capture thread has set, as one value for another process."""
+        return CaptureProgress(
+            *(self.status, self.lags, self.lag_ns, self.left_out_ns, self.unread_since_ns, self.packet_ns)
+        )
+
+    def follow(self, progress: CaptureProgress) -> None:
+        """Show what the capture thread of another process has set."""
+        self.status, self.lags, self.lag_ns = progress.status, progress.lags, progress.lag_ns
+        self.left_out_ns, self.packet_ns = progress.left_out_ns, progress.packet_ns
+        self.unread_since_ns = progress.unread_since_ns
+
     def wanted(self, now_ns: int) -> WakeReason | None:
         """Why pictures are wanted at ``now_ns``; None when they are not."""
         reason, until_ns = self.latest()
         return reason if until_ns > now_ns else None
 
+    def asked(self) -> dict[WakeReason, int]:
+        """Until when each reason asks for pictures, or asked."""
+        return self._until_ns.copy()
+
     def latest(self) -> tuple[WakeReason, int]:
         """The reason that asks for pictures longest, and until when."""
-        asked = self._until_ns.copy()
-        return max(asked.items(), key=lambda one: one[1], default=(WakeReason.START, -(1 << 62)))
+        return max(self.asked().items(), key=lambda one: one[1], default=(WakeReason.START, -(1 << 62)))

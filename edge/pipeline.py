@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge.buffer.attention import Attention, EngineLoad
 from edge.buffer.camera import CameraBuffer
-from edge.buffer.governor import Attention, EngineLoad, Governor
+from edge.buffer.governor import Governor
 from edge.buffer.load_meter import LoadMeter, log_changes
 from edge.buffer.ready_queue import ReadyQueue
 from edge.clock import Clock, core_count
@@ -74,7 +75,8 @@ class Pipeline:
     from, and ``learners`` are shown every window after it was decided on. At most ``max_rows`` windows are scored in a
     step: what was found of them is told before the next are begun. None: as many as the runtime takes.
 
-    Live cameras are looked at less closely while the box is behind (`edge.buffer.governor`).
+    Live cameras are looked at less closely while the box is behind (`edge.buffer.governor`). ``workers_ns`` is the
+    processor time of the processes that read some of them.
     """
 
     STATUS_EVERY_NS = NS_PER_S
@@ -94,6 +96,7 @@ class Pipeline:
         background: BackgroundDistribution | None = None,
         learners: Sequence[Learner] = (),
         max_rows: int | None = None,
+        workers_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self._model = model
         self._derivers = derivers or DeriverChain()
@@ -112,7 +115,7 @@ class Pipeline:
         self._windows = {name: metrics.windows.labels(name) for name in buffers}
         live = [name for name in buffers if newest[name]]
         self._governor = Governor(live, model.manifest.geometry.hop_s)
-        self._load_meter = LoadMeter(clock, core_count(), model.workers)
+        self._load_meter = LoadMeter(clock, core_count(), model.workers, workers_ns)
         self._load: EngineLoad | None = None
         self._held_back_totals: Mapping[tuple[str, str, HoldReason], int] = {}
 
@@ -252,7 +255,7 @@ class Pipeline:
         buffer = self._buffers[name]
         buffer.set_stride(attention.stride, list(self._buffers).index(name))
         self._detector.set_stride(name, attention.stride)
-        buffer.demand.key_stride, buffer.demand.is_limited = attention.key_stride, attention.is_limited
+        buffer.demand.attend(attention.key_stride, is_limited=attention.is_limited)
 
     def _statuses(self) -> list[CameraStatus]:
         now_ns = self._clock.mono_ns()

@@ -12,6 +12,9 @@ from edge.types import NS_PER_S, seconds
 
 log = logging.getLogger(__name__)
 Loop = Callable[[threading.Event], None]
+SWITCH_S = 0.0001
+"""A thread waits this long for the interpreter: the longer, the more capture and engine starve each other. Much
+shorter, they do little but take turns."""
 
 
 class ThreadGroup:

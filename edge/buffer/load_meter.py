@@ -6,9 +6,9 @@ Used by the engine thread alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from edge.buffer.governor import Attention, EngineLoad
+from edge.buffer.attention import Attention, EngineLoad
 from edge.clock import Clock
 from edge.types import seconds
 
@@ -17,9 +17,10 @@ _log = logging.getLogger(__name__)
 
 class LoadMeter:
     """The load since `take_load`, on a box whose process may use so many ``cores``: of the engine's thread, and of its
-    ``workers`` beside it."""
+    ``workers`` beside it. ``elsewhere_ns`` is the processor time of the processes that work for this one."""
 
-    def __init__(self, clock: Clock, cores: int, workers: int = 1) -> None:
+    def __init__(self, clock: Clock, cores: int, workers: int = 1, elsewhere_ns: Callable[[], int] = lambda: 0) -> None:
+        self._elsewhere_ns = elsewhere_ns
         self.since_ns = clock.mono_ns()
         self.scored = 0
         self.infer_ns = 0
@@ -27,7 +28,7 @@ class LoadMeter:
         self._clock = clock
         self._cores = cores
         self._skipped = self._busy_ns = 0
-        self._processor_ns = clock.processor_ns()
+        self._processor_ns = self._processor_now_ns()
         self._began_ns: int | None = None
 
     def begin_step(self, now_ns: int, *, is_work: bool) -> None:
@@ -38,13 +39,16 @@ class LoadMeter:
 
     def take_load(self, now_ns: int, skipped: int) -> EngineLoad:
         """What was measured so far; ``skipped`` counts all windows ever skipped."""
-        wall_ns, processor_ns = now_ns - self.since_ns, self._clock.processor_ns()
+        wall_ns, processor_ns = now_ns - self.since_ns, self._processor_now_ns()
         share = (processor_ns - self._processor_ns) / (wall_ns * self._cores)
         busy_s = seconds(max(self._busy_ns, self.infer_ns // self._workers))
         load = EngineLoad(seconds(wall_ns), busy_s, self.scored, skipped - self._skipped, min(1.0, share))
         self.since_ns, self.scored, self.infer_ns, self._skipped, self._busy_ns = now_ns, 0, 0, skipped, 0
         self._processor_ns = processor_ns
         return load
+
+    def _processor_now_ns(self) -> int:
+        return self._clock.processor_ns() + self._elsewhere_ns()
 
 
 def log_changes(changes: Mapping[str, Attention], hop_s: float, load: EngineLoad) -> None:

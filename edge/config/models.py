@@ -66,6 +66,7 @@ class NodeConfig(ConfigSection):
     id: Name = "edge"
     site: Name = "home"
     data_dir: Path = Path("var")
+    capture_workers: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
 
 
 class ModelConfig(ConfigSection):

@@ -38,7 +38,7 @@ from edge.node.page_backend import PageBackend
 from edge.node.site_learner import SiteLearner
 from edge.pipeline import Pipeline
 from edge.publish.commands import SetArmed
-from edge.threads import ThreadGroup
+from edge.threads import SWITCH_S, ThreadGroup
 from edge.types import NS_PER_S
 from edge.web.serve import WebServer
 
@@ -54,9 +54,6 @@ JOIN_DESCRIBER_S = 1.0
 DRAIN_S = 3.0
 STATUS_EVERY_NS = 2 * NS_PER_S
 STUCK_NS = 10 * NS_PER_S  # without a turn of the engine thread for this long, the watchdog is not notified
-SWITCH_S = 0.0001
-"""A thread waits this long for the interpreter: the longer, the more capture and engine starve each other. Much
-shorter, they do little but take turns."""
 EXIT_OK, EXIT_FAULT, EXIT_INTERRUPTED = 0, 1, 130
 
 
@@ -230,6 +227,7 @@ class Daemon:
         self._inputs.close()
         for name in self._threads.stop("capture:", JOIN_CAPTURE_S):
             log.warning("%s does not stop; it ends with the process", name)
+        self._inputs.close_workers()
         self._threads.stop("engine", JOIN_ENGINE_S)
         if self._server is not None:
             self._server.stop()
@@ -311,6 +309,7 @@ class Daemon:
             background=self._learner.background,
             learners=self._learner.learners,
             max_rows=model.preferred_rows,
+            workers_ns=inputs.workers_ns,
         )
         self._commands.publish_thresholds(pipeline.thresholds())
         return OpenedPipeline(pipeline, model.close, self._learner.save_if_due)

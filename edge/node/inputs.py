@@ -10,16 +10,19 @@ from dataclasses import replace
 
 from edge.buffer.camera import CameraBuffer
 from edge.buffer.microphone import MicrophoneBuffer
-from edge.capture.base import SourceOptions
+from edge.capture.base import MediaSource, SourceOptions
 from edge.capture.bursts import BurstTurn
 from edge.capture.packet_sink import PcmPacketFeed
 from edge.capture.registry import open_main_stream, open_microphone, open_source
 from edge.capture.sensors import SensorParser
 from edge.capture.supervisor import OpeningSlots, SourceSupervisor
+from edge.capture.worker.messages import Opening
+from edge.capture.worker.pool import WorkerPool, worker_count
+from edge.capture.worker.source import WorkerDemand, WorkerSource
 from edge.clock import Clock, core_count
 from edge.config import LoadedConfig
 from edge.config.models import duplicate_streams
-from edge.config.sources import CameraConfig, FileSourceConfig, RtspSourceConfig
+from edge.config.sources import CameraConfig, CameraSourceConfig, FileSourceConfig, RtspSourceConfig
 from edge.demand import PictureDemand
 from edge.engine.manifest import Geometry
 from edge.evidence.clips.packet_ring import PacketRing
@@ -62,6 +65,7 @@ class NodeInputs:
             )
         self.live: dict[str, bool] = {}
         self._burst_turn = BurstTurn()
+        self._pool = self._open_pool()
         self.packet_rings: dict[str, PacketRing] = {}
         self.buffers = {name: self._open_camera(name, camera) for name, camera in config.cameras.items()}
         self._sensors = SensorParser(
@@ -91,6 +95,14 @@ class NodeInputs:
             supervisor.close()
         for buffer in self.buffers.values():
             buffer.close()
+
+    def close_workers(self) -> None:
+        """End the capture workers; to be called when the capture threads have ended."""
+        self._pool.close()
+
+    def workers_ns(self) -> int:
+        """Processor time of the capture workers so far."""
+        return self._pool.processor_ns
 
     def state(self, camera: str) -> tuple[SourceState, str]:
         """The state of a camera's source, and a few words on it."""
@@ -166,23 +178,71 @@ class NodeInputs:
         options = SourceOptions(camera.privacy_masks, ring, keep_sound=camera.microphone == "stream")
         if camera.record is None:
             return options
-        main = open_main_stream(name, camera.record, self._geometry, self._clock, self._metrics, options)
         self._supervisors[f"main:{name}"] = SourceSupervisor(
-            main, lambda _item: None, self._clock, self._metrics, slots=self._slots
+            self._open_main_stream(name, camera.record, options),
+            lambda _item: None,
+            self._clock,
+            self._metrics,
+            slots=self._slots,
         )
         return SourceOptions(camera.privacy_masks)
+
+    def _open_pool(self) -> WorkerPool:
+        """The capture workers for this configuration's network cameras, which may be none."""
+        config = self._loaded.config
+        cameras = sum(isinstance(camera.source, RtspSourceConfig) for camera in config.cameras.values())
+        wanted = config.node.capture_workers
+        count = worker_count(None if wanted == "auto" else wanted, cameras, core_count())
+        if count:
+            _log.info("%d network cameras are read by %d capture worker%s", cameras, count, "" if count == 1 else "s")
+        return WorkerPool(count)
+
+    def _open_main_stream(self, name: str, config: RtspSourceConfig, options: SourceOptions) -> MediaSource:
+        if self._pool.workers:
+            return self._open_in_worker(f"{name}:main", config, options, is_main=True)
+        return open_main_stream(name, config, self._geometry, self._clock, self._metrics, options)
+
+    def _open_in_worker(
+        self, name: str, config: RtspSourceConfig, options: SourceOptions, *, is_main: bool = False
+    ) -> MediaSource:
+        """A network camera, or its main stream, that a capture worker reads."""
+        opening = Opening(
+            name,
+            config,
+            self._geometry,
+            options.masks,
+            keep_sound=options.keep_sound,
+            has_sink=options.packet_sink is not None,
+            on_demand=options.demand is not None,
+            is_main=is_main,
+            burst_ns=options.burst_ns,
+        )
+        demand = options.demand if isinstance(options.demand, WorkerDemand) else None
+        return WorkerSource(opening, self._pool.deal(), self._metrics, demand, options.packet_sink)
+
+    def _demand(self, camera: CameraConfig) -> PictureDemand | None:
+        """The demand for a camera's pictures; None where all are decoded."""
+        if not camera.decodes_on_demand:
+            return None
+        in_worker = self._pool.workers and isinstance(camera.source, RtspSourceConfig)
+        return WorkerDemand() if in_worker else PictureDemand()
+
+    def _open_source(self, name: str, config: CameraSourceConfig, options: SourceOptions) -> MediaSource:
+        if self._pool.workers and isinstance(config, RtspSourceConfig):
+            return self._open_in_worker(name, config, options)
+        base = self._loaded.path.parent
+        return open_source(name, config, self._geometry, self._clock, self._metrics, base, options)
 
     def _open_camera(self, name: str, camera: CameraConfig) -> CameraBuffer:
         config = self._loaded.config
         source = None
         options = self._source_options(name, camera)
         ring = self.packet_rings.get(name)
-        demand = PictureDemand() if camera.decodes_on_demand else None
+        demand = self._demand(camera)
         if demand is not None:
             options = replace(options, demand=demand, burst_ns=self._burst_ns(camera), burst_turn=self._burst_turn)
         if camera.source is not None:
-            base = self._loaded.path.parent
-            source = open_source(name, camera.source, self._geometry, self._clock, self._metrics, base, options)
+            source = self._open_source(name, camera.source, options)
         self.live[name] = source is None or source.live
         buffer = CameraBuffer(
             name,

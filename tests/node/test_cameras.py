@@ -64,10 +64,12 @@ def seconds_of(event: dict[str, Any]) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def test_a_live_run_gives_the_events_that_replay_gives(tmp_path: Path, camera: CameraServer) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_live_run_gives_the_events_that_replay_gives(tmp_path: Path, camera: CameraServer, workers: int) -> None:
     """Over a network pictures may be lost at the start, so times may differ by two windows and scores a little."""
     config = tmp_path / "config.yaml"
-    config.write_text(config_text(tmp_path / "data", source=rtsp(camera)), encoding="utf-8")
+    text = config_text(tmp_path / "data", source=rtsp(camera))
+    config.write_text(text.replace("node: {", f"node: {{capture_workers: {workers}, "), encoding="utf-8")
     replayed = tmp_path / "replayed.jsonl"
     assert main(["replay", str(tmp_path / "clip.ts"), "--events", str(replayed)]) == 0
     expected = begins(events_in(replayed))

@@ -1,0 +1,1 @@
+"""Capture in worker processes: each reads and decodes many network cameras, and sends what it reads to the daemon."""
