@@ -38,9 +38,11 @@ TRIED_UTILISATION: Final = 1.0
 """Share of the capacity that is tried then: costs are estimates, and what fails is not tried again for long."""
 MOST_GROWTH: Final = 2.0
 """What is asked of the box grows by at most this factor in a round, because the costs are estimates."""
-MOST_AT_ONCE: Final = 0.25
-"""Share of the cameras (four at least) that are sped up in a round: after a change of its hop a camera's windows cost
-more for eight seconds, because its memory has to fill. As many are slowed down where their capture lags."""
+MOST_SPED_UP: Final = 0.5
+"""Share of the cameras (four at least) that are sped up in a round: after a change of its hop the windows of a camera
+at which something happens cost more for eight seconds, because its memory has to fill."""
+LAGGING_SLOWED: Final = 0.25
+"""Share of the cameras that are slowed down at least in a round where their capture lags."""
 LAGGING_SHARE: Final = 0.2
 """Share of the cameras whose capture lags, from which the box is behind: one of many may lag at a peak. Where the
 processor is full, the same share of those that are to have all pictures decoded."""
@@ -139,7 +141,7 @@ class Governor:
         if self._behind >= BEHIND_ROUNDS:
             self._behind = 0
             self._trial.note_behind()
-            least = round(MOST_AT_ONCE * len(self._on())) if many_lag else 1
+            least = round(LAGGING_SLOWED * len(self._on())) if many_lag else 1
             self._slow_down(load, self._recent[-1], open_cameras, least)
         elif self._calm >= CALM_ROUNDS and self._speed_up(open_cameras):
             self._settled = 0
@@ -253,7 +255,7 @@ class Governor:
         share = RECOVERY_UTILISATION if self._settled < SETTLED_ROUNDS else TRIED_UTILISATION
         most = min(share, MOST_GROWTH * unit.utilisation(self._cost(self._attention)))
         order = sorted(before, key=lambda n: (before[n].level, n in open_cameras, n not in self._quiet), reverse=True)
-        left = max(4, round(MOST_AT_ONCE * len(order)))
+        left = max(4, round(MOST_SPED_UP * len(order)))
         for name in order:
             if left and before[name].level != Attention().level:
                 left -= self._try(name, before[name].more(), unit, most)

@@ -412,7 +412,7 @@ def test_cameras_that_begin_to_deliver_are_looked_at_no_more_closely_than_the_ot
     assert box.strides()["cam6"] == max(box.strides().values())
 
 
-def test_of_many_cameras_a_quarter_at_a_time_is_sped_up() -> None:
+def test_of_many_cameras_half_at_a_time_are_sped_up() -> None:
     """After a change of its hop each of a camera's windows costs more for a while."""
     box = Box(40, 20)
     box.run(2 * BEHIND_ROUNDS)
@@ -421,7 +421,7 @@ def test_of_many_cameras_a_quarter_at_a_time_is_sped_up() -> None:
     while not box.is_normal():
         before = len(box.changes)
         box.run(1)
-        assert len(box.changes) - before <= 10
+        assert len(box.changes) - before <= 20
 
 
 def test_what_failed_while_cameras_began_is_tried_again_when_all_are_there() -> None:
