@@ -27,7 +27,7 @@ TARGET_UTILISATION: Final = 0.93
 """Share of the capacity that is planned to be used after cameras were slowed down."""
 PROCESSOR_FULL: Final = 0.9
 """Share of the processor's time from which it is taken to be what limits a box that is behind, and beyond which
-nothing is planned: two threads of a core, and programs beside, slow each other down before all of it is taken."""
+nothing is planned: what was tried there was soon taken back."""
 RECOVERY_UTILISATION: Final = 0.85
 """Share of the capacity up to which cameras are looked at more closely again."""
 CALM_ROUNDS: Final = 3

@@ -198,7 +198,7 @@ class NodeInputs:
         return WorkerPool(count)
 
     def _open_main_stream(self, name: str, config: RtspSourceConfig, options: SourceOptions) -> MediaSource:
-        if self._pool.workers:
+        if self._pool.is_used:
             return self._open_in_worker(f"{name}:main", config, options, is_main=True)
         return open_main_stream(name, config, self._geometry, self._clock, self._metrics, options)
 
@@ -218,17 +218,18 @@ class NodeInputs:
             burst_ns=options.burst_ns,
         )
         demand = options.demand if isinstance(options.demand, WorkerDemand) else None
-        return WorkerSource(opening, self._pool.deal(), self._metrics, demand, options.packet_sink)
+        self._pool.add(name)
+        return WorkerSource(opening, self._pool, self._metrics, demand, options.packet_sink)
 
     def _demand(self, camera: CameraConfig) -> PictureDemand | None:
         """The demand for a camera's pictures; None where all are decoded."""
         if not camera.decodes_on_demand:
             return None
-        in_worker = self._pool.workers and isinstance(camera.source, RtspSourceConfig)
+        in_worker = self._pool.is_used and isinstance(camera.source, RtspSourceConfig)
         return WorkerDemand() if in_worker else PictureDemand()
 
     def _open_source(self, name: str, config: CameraSourceConfig, options: SourceOptions) -> MediaSource:
-        if self._pool.workers and isinstance(config, RtspSourceConfig):
+        if self._pool.is_used and isinstance(config, RtspSourceConfig):
             return self._open_in_worker(name, config, options)
         base = self._loaded.path.parent
         return open_source(name, config, self._geometry, self._clock, self._metrics, base, options)

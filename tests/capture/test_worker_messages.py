@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge.capture.worker.messages import (
     COMMAND_BYTES,
+    Began,
     Ended,
     EndKind,
     MalformedBatchError,
@@ -38,6 +39,7 @@ RECORDS = st.one_of(
     st.builds(Gap, st.text(max_size=9), TIMES),
     st.builds(Packet, st.sampled_from(Stream), TIMES, TIMES, TIMES, TIMES, st.booleans(), st.binary(max_size=99)),
     st.builds(PacketsBegin, st.binary(max_size=99)),
+    st.builds(Began, st.integers(1, 2**63)),
     st.builds(Opened, st.booleans(), st.booleans()),
     st.builds(Ended, st.sampled_from(EndKind), st.text(max_size=99)),
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import media
 import numpy as np
@@ -20,7 +22,7 @@ from test_file import GEOMETRY
 from edge.capture.base import MediaSource, SourceOptions
 from edge.capture.bursts import BurstTurn
 from edge.capture.registry import open_source
-from edge.capture.worker.camera_reader import CameraReader
+from edge.capture.worker.camera_reader import CameraReader, SourceOpener
 from edge.capture.worker.messages import COMMAND_BYTES, Opening, framed
 from edge.capture.worker.pool import WorkerPool, WorkerProcess, worker_count
 from edge.capture.worker.source import WorkerDemand, WorkerSource
@@ -47,23 +49,35 @@ class Sink:
         self.seen.append(packet)
 
 
-class ThreadedWorker(WorkerProcess):
-    """A worker whose cameras are read on threads of this process, from ``open_source``."""
+class ThreadedWorker:
+    """A worker that is threads of this process, which read from ``open_source``."""
 
-    def __init__(self, source_of: Callable[[Opening, Clock, Metrics, SourceOptions], MediaSource]) -> None:
-        super().__init__(1)
-        self._source_of = source_of
+    crashed_by = None
+
+    def __init__(self, open_source: SourceOpener) -> None:
+        self._open_source = open_source
         self.readers: list[CameraReader] = []
+        self.threads: list[str] = []
         self.far_end: socket.socket | None = None
 
     def open(self, opening: Opening) -> socket.socket:
         ours, theirs = socket.socketpair()
-        reader = CameraReader(opening, theirs.dup(), VirtualClock(), BurstTurn(), self._source_of)
+        reader = CameraReader(opening, theirs.dup(), VirtualClock(), BurstTurn(), self._open_source)
         self.readers.append(reader)
         self.far_end = theirs
         threading.Thread(target=self._serve, args=(reader, theirs), daemon=True).start()
         threading.Thread(target=reader.run, daemon=True).start()
         return ours
+
+    def note_thread(self, ident: int, camera: str) -> None:
+        assert ident
+        self.threads.append(camera)
+
+    def note_processor(self, processor_ns: int) -> None:
+        assert processor_ns >= 0
+
+    def why_ended(self) -> str:
+        return "it ended"
 
     def _serve(self, reader: CameraReader, commands: socket.socket) -> None:
         while len(data := commands.recv(COMMAND_BYTES)) == COMMAND_BYTES:
@@ -72,7 +86,18 @@ class ThreadedWorker(WorkerProcess):
         commands.close()
 
 
-def recording(path: Path) -> Callable[[Opening, Clock, Metrics, SourceOptions], MediaSource]:
+class OnePlace(WorkerPool):
+    """A pool whose every camera is read by ``worker``."""
+
+    def __init__(self, worker: ThreadedWorker) -> None:
+        super().__init__(1)
+        self._worker = worker
+
+    def worker_of(self, camera: str) -> WorkerProcess:
+        return cast("WorkerProcess", self._worker)
+
+
+def recording(path: Path) -> SourceOpener:
     config = FileSourceConfig(type="file", path=path, pace="fast")
 
     def opened(opening: Opening, clock: Clock, metrics: Metrics, options: SourceOptions) -> MediaSource:
@@ -113,7 +138,7 @@ def test_a_camera_gives_what_it_gives_when_it_is_read_here(tmp_path: Path, on_de
     opening = Opening("yard", CONFIG, GEOMETRY, has_sink=True, on_demand=on_demand)
     expected = [comparable(i) for i in recording(path)(opening, VirtualClock(), here, options).items()]
     demand = WorkerDemand() if on_demand else None
-    source = WorkerSource(opening, ThreadedWorker(recording(path)), there, demand, sinks[1])
+    source = WorkerSource(opening, OnePlace(ThreadedWorker(recording(path))), there, demand, sinks[1])
     got = [comparable(item) for item in source.items()]
     assert len(got) > 50
     assert got == expected
@@ -146,7 +171,7 @@ class Scripted:
         self._closed.set()
 
 
-def scripted(error: Exception | None = None) -> Callable[[Opening, Clock, Metrics, SourceOptions], MediaSource]:
+def scripted(error: Exception | None = None) -> SourceOpener:
     return lambda _opening, _clock, _metrics, options: Scripted(options, error)
 
 
@@ -159,7 +184,7 @@ def scripted(error: Exception | None = None) -> Callable[[Opening, Clock, Metric
     ],
 )
 def test_errors_of_the_camera_are_raised_here(error: Exception, raised: type[Exception], said: str) -> None:
-    source = WorkerSource(Opening("yard", CONFIG, GEOMETRY), ThreadedWorker(scripted(error)), Metrics())
+    source = WorkerSource(Opening("yard", CONFIG, GEOMETRY), OnePlace(ThreadedWorker(scripted(error))), Metrics())
     items = source.items()
     assert isinstance(next(items), AudioChunk)
     with pytest.raises(raised, match=said):
@@ -170,7 +195,7 @@ def test_demand_goes_there_and_progress_comes_back() -> None:
     worker, demand = ThreadedWorker(scripted()), WorkerDemand()
     demand.attend(2, is_limited=True)
     demand.want(WakeReason.EVENT, 1 << 50)
-    source = WorkerSource(Opening("yard", CONFIG, GEOMETRY, on_demand=True), worker, Metrics(), demand)
+    source = WorkerSource(Opening("yard", CONFIG, GEOMETRY, on_demand=True), OnePlace(worker), Metrics(), demand)
     items = source.items()
     next(items)
     assert (demand.packet_ns, demand.lags) == (77, True)
@@ -191,17 +216,17 @@ def test_demand_goes_there_and_progress_comes_back() -> None:
 
 def test_a_stream_that_breaks_off_is_an_error_to_be_tried_again() -> None:
     worker = ThreadedWorker(scripted())
-    items = WorkerSource(Opening("yard", CONFIG, GEOMETRY), worker, Metrics()).items()
+    items = WorkerSource(Opening("yard", CONFIG, GEOMETRY), OnePlace(worker), Metrics()).items()
     next(items)
     assert worker.far_end is not None
     worker.far_end.shutdown(socket.SHUT_RDWR)
-    with pytest.raises(SourceError, match="capture worker 1 does not run"):
+    with pytest.raises(SourceError, match="yard: it ended"):
         next(items)
 
 
 def test_nonsense_from_a_worker_is_an_error_to_be_tried_again() -> None:
     worker = ThreadedWorker(scripted())
-    items = WorkerSource(Opening("yard", CONFIG, GEOMETRY), worker, Metrics()).items()
+    items = WorkerSource(Opening("yard", CONFIG, GEOMETRY), OnePlace(worker), Metrics()).items()
     next(items)
     assert worker.far_end is not None
     worker.far_end.sendall(framed(b"nonsense"))
@@ -211,22 +236,72 @@ def test_nonsense_from_a_worker_is_an_error_to_be_tried_again() -> None:
 
 def test_a_worker_that_is_killed_is_started_again() -> None:
     pool = WorkerPool(1)
-    worker = pool.deal()
-    source = WorkerSource(Opening("yard", CONFIG, GEOMETRY), worker, Metrics())
+    pool.add("yard")
+    source = WorkerSource(Opening("yard", CONFIG, GEOMETRY), pool, Metrics())
     try:
         with pytest.raises(SourceError, match="nothing listens there"):
             next(source.items())
-        spent_ns = pool.processor_ns
+        spent_ns, worker = pool.processor_ns, pool.worker_of("yard")
         assert spent_ns > 0
-        assert worker.pid is not None
-        os.kill(worker.pid, signal.SIGSEGV)
-        assert "SIGSEGV" in worker.why_ended()
+        os.kill(worker.pid, signal.SIGKILL)
+        assert "capture worker 1, which reads it, ended (SIGKILL); it is started again" in worker.why_ended()
+        assert worker.crashed_by is None
         with pytest.raises(SourceError, match="nothing listens there"):
             next(source.items())
+        assert pool.worker_of("yard").pid != worker.pid
         assert pool.processor_ns > spent_ns
     finally:
         pool.close()
-    assert worker.pid is None
+
+
+CRASHING = """
+import ctypes, sys, threading
+import numpy as np
+from edge.capture.worker.__main__ import main
+from edge.types import AudioChunk
+
+class Camera:
+    live, has_video, has_audio = True, False, True
+    def __init__(self, name):
+        self.name, self.closed = name, threading.Event()
+    def items(self):
+        yield AudioChunk(1, 2, np.zeros(4, np.float32))
+        while self.name == "bad" or not self.closed.wait(0.01):
+            ctypes.string_at(0) if self.name == "bad" else None
+            yield AudioChunk(3, 4, np.zeros(4, np.float32))
+    def close(self):
+        self.closed.set()
+
+main(sys.argv[1:], lambda opening, *_: Camera(opening.name))
+"""
+
+
+def test_a_camera_that_crashes_its_worker_is_named_and_read_apart_from_then_on(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(CRASHING, encoding="utf-8")
+    pool = WorkerPool(1, [sys.executable, str(program)])
+    for name in ("good", "bad"):
+        pool.add(name)
+    good, bad = (WorkerSource(Opening(name, CONFIG, GEOMETRY), pool, Metrics()) for name in ("good", "bad"))
+    try:
+        items = good.items()
+        next(items)
+        shared = pool.worker_of("good")
+        for camera in (bad, good):
+            with pytest.raises(
+                SourceError, match=r"ended \(SIGSEGV\) because of the stream of bad; it is started again"
+            ):
+                list(camera.items() if camera is bad else items)
+        items = good.items()
+        next(items)
+        assert pool.worker_of("bad").pid != pool.worker_of("good").pid != shared.pid
+        with pytest.raises(SourceError, match="the capture worker of bad, which reads it, ended"):
+            list(bad.items())
+        assert isinstance(next(items), AudioChunk), "the other camera is not disturbed again"
+        good.close()
+        list(items)
+    finally:
+        pool.close()
 
 
 def test_how_many_workers_there_are() -> None:

@@ -75,7 +75,10 @@ def test_a_worker_that_crashes_is_started_again_and_clips_go_on(tmp_path: Path, 
         assert min(counted(port, "edge_frames_total").values()) > 4
         (worker,) = children(daemon.process.pid)
         os.kill(worker, signal.SIGSEGV)
-        wait_for(lambda: daemon.text().count("ended (SIGSEGV)") == 2, "both cameras tell why they are lost")
+        wait_for(
+            lambda: daemon.text().count("ended (SIGSEGV); it is started again") == 2,
+            "both cameras tell why they are lost",
+        )
         scored = windows()
         wait_for(lambda: windows() > scored + 4, "both cameras are scored again")
         assert children(daemon.process.pid) not in ([], [worker])

@@ -1,7 +1,8 @@
-"""The program of a capture worker: ``python -m edge.capture.worker FD [--verbose]``.
+"""The program of a capture worker: ``python -m edge.capture.worker SOCKET FAULTS [--verbose]``, two file descriptors.
 
-``FD`` is a socket to the daemon. Each message there is a pickled `Opening` with the socket of the camera; when that
-socket closes, the camera is read no longer. The worker ends when ``FD`` closes: with the daemon, however that ends.
+``SOCKET`` leads to the daemon. Each message there is a pickled `Opening` with the socket of the camera; when that
+socket closes, the camera is read no longer. The worker ends when ``SOCKET`` closes: with the daemon, however that ends.
+In ``FAULTS`` a crash leaves the stacks of the threads, by which the daemon finds whose camera it was.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import threading
 
 from edge.capture.bursts import BurstTurn
-from edge.capture.worker.camera_reader import CameraReader
+from edge.capture.worker.camera_reader import CameraReader, SourceOpener, open_network_camera
 from edge.capture.worker.messages import COMMAND_BYTES, Opening
 from edge.clock import SystemClock
 from edge.heap import limit_heap
@@ -31,8 +32,8 @@ _MOST_BYTES = 1 << 20
 class CaptureWorker:
     """Starts a thread for each camera that the daemon sends, and passes its commands on. Runs on the main thread."""
 
-    def __init__(self, daemon: socket.socket) -> None:
-        self._daemon = daemon
+    def __init__(self, daemon: socket.socket, open_source: SourceOpener) -> None:
+        self._daemon, self._open_source = daemon, open_source
         self._clock, self._turn = SystemClock(), BurstTurn()
         self._selector = selectors.DefaultSelector()
         self._selector.register(daemon, selectors.EVENT_READ)
@@ -53,7 +54,7 @@ class CaptureWorker:
             return False
         opening: Opening = pickle.loads(data)  # noqa: S301 - from the daemon that started this process
         commands = os.dup(fds[0])
-        reader = CameraReader(opening, socket.socket(fileno=fds[0]), self._clock, self._turn)
+        reader = CameraReader(opening, socket.socket(fileno=fds[0]), self._clock, self._turn, self._open_source)
         self._selector.register(commands, selectors.EVENT_READ, reader)
         threading.Thread(target=reader.run, name=f"capture:{opening.name}", daemon=True).start()
         return True
@@ -72,15 +73,15 @@ class CaptureWorker:
         reader.close()
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], open_source: SourceOpener = open_network_camera) -> None:
     """Serve the daemon at the other end of the socket."""
     for ours in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ours, signal.SIG_IGN)  # the daemon gets them, too, and ends this process when it is done
-    faulthandler.enable()
+    faulthandler.enable(int(arguments[1]))
     sys.setswitchinterval(SWITCH_S)
     limit_heap()
     configure_logging(verbose="--verbose" in arguments, apart=True)
-    CaptureWorker(socket.socket(fileno=int(arguments[0]))).run()
+    CaptureWorker(socket.socket(fileno=int(arguments[0])), open_source).run()
     os._exit(0)  # threads may be waiting for a camera
 
 

@@ -17,6 +17,7 @@ from edge.capture.bursts import BurstTurn
 from edge.capture.registry import open_main_stream
 from edge.capture.rtsp import RtspCamera
 from edge.capture.worker.messages import (
+    Began,
     Ended,
     EndKind,
     Opened,
@@ -78,7 +79,7 @@ class CameraReader:
         to_daemon: socket.socket,
         clock: Clock,
         turn: BurstTurn,
-        open_source: SourceOpener = open_network_camera,
+        open_source: SourceOpener,
     ) -> None:
         self.name, self._is_main, self._rests = opening.name, opening.is_main, opening.burst_ns > 0
         self._socket, self._clock = to_daemon, clock
@@ -105,6 +106,8 @@ class CameraReader:
     def run(self) -> None:
         """Read until the camera, the daemon or an error ends it."""
         with contextlib.suppress(_DaemonGoneError):
+            self._add(Began(threading.get_ident()))
+            self.flush()
             ended = self._read()
             if ended is not None:
                 self._add(ended)

@@ -54,6 +54,13 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Began:
+    """The first record of a camera: the worker's thread (`threading.get_ident`) that reads it."""
+
+    thread: int
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The connection is open: which streams it has. Comes before the first item."""
 
@@ -86,7 +93,7 @@ class Ended:
     text: str = ""
 
 
-Record: TypeAlias = MediaItem | Packet | PacketsBegin | Opened | Ended
+Record: TypeAlias = MediaItem | Packet | PacketsBegin | Began | Opened | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,7 @@ _TO_PLAIN: Mapping[type, tuple[str, Callable[[Any], _Plain]]] = {
         lambda p: (p.stream.value, p.pts_ns, p.dts_ns, p.duration_ns, p.arrival_ns, p.is_key, p.data),
     ),
     PacketsBegin: ("begin", lambda b: (b.template,)),
+    Began: ("began", lambda b: (b.thread,)),
     Opened: ("opened", lambda o: (o.has_video, o.has_audio)),
     Ended: ("ended", lambda e: (e.kind.value, e.text)),
 }
@@ -144,6 +152,7 @@ _FROM_PLAIN: Mapping[str, Callable[..., Record]] = {
     "gap": Gap,
     "packet": lambda stream, *rest: Packet(Stream(stream), *rest),
     "begin": PacketsBegin,
+    "began": Began,
     "opened": Opened,
     "ended": lambda kind, text: Ended(EndKind(kind), text),
 }

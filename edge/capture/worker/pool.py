@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import pickle
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from edge.capture.worker.messages import Opening
 from edge.errors import SourceError
 
+_log = logging.getLogger(__name__)
 CAMERAS_PER_WORKER = 56
 """Quiet cameras that one process reads with time to spare (docs/measurements/benchmarks.md)."""
+PROGRAM: Sequence[str] = (sys.executable, "-m", "edge.capture.worker")
 _REAPED_S = 2.0
 _CLOSING_S = 2.0
 _ANSWERS_S = 5.0  # for which a worker may be too busy to take a camera
+_CRASHED_THREAD = re.compile(rb"Current thread 0x([0-9a-f]+)")  # as `faulthandler` writes it
 
 
 def worker_count(wanted: int | None, cameras: int, cores: int) -> int:
@@ -32,103 +39,159 @@ def worker_count(wanted: int | None, cameras: int, cores: int) -> int:
 
 
 class WorkerProcess:
-    """One capture worker. `open` may be called from any thread."""
+    """One running capture worker, called ``name`` in messages. Callable from any thread."""
 
-    def __init__(self, number: int) -> None:
-        self._name = f"capture worker {number}"
+    def __init__(self, name: str, program: Sequence[str] = PROGRAM) -> None:
+        self._name = name
+        self.processor_ns = 0
+        """Processor time so far, as last told."""
+        self._threads: dict[int, str] = {}
+        self._crashed_by: str | None = None
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._ended_ns = self._running_ns = 0
+        self._faults = os.memfd_create("edge-faults")
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(_ANSWERS_S)
+        verbose = ["--verbose"] if logging.getLogger().isEnabledFor(logging.DEBUG) else []
+        passed = [theirs.fileno(), self._faults]
+        with theirs:
+            self._process = subprocess.Popen(
+                [*program, *map(str, passed), *verbose], stdin=subprocess.DEVNULL, pass_fds=passed
+            )
 
     @property
-    def pid(self) -> int | None:
-        """The number of its process; None while there is none."""
-        return self._process.pid if self._process is not None else None
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
 
     @property
-    def processor_ns(self) -> int:
-        """Processor time of all its runs, as last told."""
-        return self._ended_ns + self._running_ns
-
-    def note_processor(self, processor_ns: int) -> None:
-        """Note the processor time of the current run; it only grows."""
-        self._running_ns = max(self._running_ns, processor_ns)
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def open(self, opening: Opening) -> socket.socket:
-        """Have a camera read; the socket over which its batches come. SourceError when there is no worker for it."""
+        """Have a camera read; the socket over which its batches come. SourceError when it cannot be asked."""
         ours, theirs = socket.socketpair()
         try:
             with self._lock, theirs:
-                socket.send_fds(self._started(), [pickle.dumps(opening)], [theirs.fileno()])
+                socket.send_fds(self._control, [pickle.dumps(opening)], [theirs.fileno()])
         except OSError as error:
             ours.close()
             raise SourceError(f"{self._name} does not take the camera ({error}); it is tried again") from error
         return ours
 
+    def note_thread(self, ident: int, camera: str) -> None:
+        """Note which of its threads reads a camera."""
+        self._threads[ident] = camera
+
+    def note_processor(self, processor_ns: int) -> None:
+        """Note its processor time, which only grows."""
+        self.processor_ns = max(self.processor_ns, processor_ns)
+
     def why_ended(self) -> str:
         """A sentence on a camera's stream that broke off."""
-        process = self._process
-        if process is None:
-            return f"{self._name} does not run"
         try:
-            code = process.wait(_REAPED_S)
+            code = self._process.wait(_REAPED_S)
         except subprocess.TimeoutExpired:
             return f"{self._name} gave the camera up"
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"{self._name}, which reads it beside other cameras, ended ({how}); it is started again"
+        culprit = self.crashed_by
+        because = f" because of the stream of {culprit}" if culprit is not None else ""
+        return f"{self._name}, which reads it, ended ({how}){because}; it is started again"
+
+    @property
+    def crashed_by(self) -> str | None:
+        """The camera on whose thread it crashed; None when it did not crash, or on no camera's thread."""
+        with self._lock:
+            if self._faults >= 0 and not self.is_running:
+                found = _CRASHED_THREAD.search(os.pread(self._faults, 1 << 20, 0))
+                self._crashed_by = self._threads.get(int(found[1], 16)) if found is not None else None
+                os.close(self._faults)
+                self._faults = -1
+            return self._crashed_by
 
     def close(self) -> None:
-        """End the worker, in order if it can."""
-        with self._lock:
-            control, process = self._control, self._process
-            self._control = self._process = None
-        if control is not None:
-            control.close()
-        if process is not None:
-            try:
-                process.wait(_CLOSING_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """End it, in order if it can."""
+        self._control.close()
+        try:
+            self._process.wait(_CLOSING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        with self._lock, contextlib.suppress(OSError):
+            os.close(self._faults)
+            self._faults = -1
 
-    def _started(self) -> socket.socket:
-        """The socket of the running worker, which is started if it does not run."""
-        if self._control is not None and self._process is not None and self._process.poll() is None:
-            return self._control
-        if self._control is not None:
-            self._control.close()
-        self._ended_ns, self._running_ns = self._ended_ns + self._running_ns, 0
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(_ANSWERS_S)
-        verbose = ["--verbose"] if logging.getLogger().isEnabledFor(logging.DEBUG) else []
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "edge.capture.worker", str(theirs.fileno()), *verbose],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
-        return self._control
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """Where some cameras are read: the worker's name, its process once there is one, and the time of those before."""
+
+    name: str
+    process: WorkerProcess | None = None
+    ended_ns: int = 0
+
+    @property
+    def processor_ns(self) -> int:
+        return self.ended_ns + (self.process.processor_ns if self.process is not None else 0)
 
 
 class WorkerPool:
-    """``count`` workers, among which cameras are dealt out."""
+    """``count`` workers, among which cameras are dealt out. Each runs ``program``.
 
-    def __init__(self, count: int) -> None:
-        self.workers: Sequence[WorkerProcess] = [WorkerProcess(k + 1) for k in range(count)]
-        self._dealt = 0
+    A camera whose stream crashed a worker gets one of its own, so that it disturbs no other again.
+    """
 
-    def deal(self) -> WorkerProcess:
-        """The worker of the next camera."""
-        self._dealt += 1
-        return self.workers[(self._dealt - 1) % len(self.workers)]
+    def __init__(self, count: int, program: Sequence[str] = PROGRAM) -> None:
+        self._program = program
+        self._shared = [_Place(f"capture worker {k + 1}") for k in range(count)]
+        self._place_of: dict[str, _Place] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there are workers at all."""
+        return bool(self._shared)
 
     @property
     def processor_ns(self) -> int:
         """Processor time of all workers so far."""
-        return sum(worker.processor_ns for worker in self.workers)
+        with self._lock:
+            return sum(place.processor_ns for place in self._places())
+
+    def add(self, camera: str) -> None:
+        """Deal out a camera."""
+        with self._lock:
+            self._place_of[camera] = self._shared[len(self._place_of) % len(self._shared)]
+
+    def worker_of(self, camera: str) -> WorkerProcess:
+        """The running worker of a camera, which is started if it does not run. SourceError when it cannot be."""
+        with self._lock:
+            place = self._place_of[camera]
+            if place.process is not None and place.process.is_running:
+                return place.process
+            if place.process is not None:
+                place.process.close()
+                place.ended_ns, place.process = place.processor_ns, None
+            try:
+                place.process = WorkerProcess(place.name, self._program)
+            except OSError as error:
+                raise SourceError(f"{place.name} cannot be started ({error.strerror}); it is tried again") from error
+            return place.process
+
+    def set_apart(self, camera: str) -> None:
+        """Have a camera read by a worker of its own from now on."""
+        with self._lock:
+            if self._place_of[camera] in self._shared:
+                self._place_of[camera] = _Place(f"the capture worker of {camera}")
+                _log.warning("%s: its stream crashed the decoder; a process of its own reads it from now on", camera)
 
     def close(self) -> None:
         """End all workers."""
-        for worker in self.workers:
-            worker.close()
+        with self._lock:
+            for place in self._places():
+                if place.process is not None:
+                    place.process.close()
+                    place.ended_ns, place.process = place.processor_ns, None
+
+    def _places(self) -> list[_Place]:
+        return [*self._shared, *(place for place in self._place_of.values() if place not in self._shared)]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from edge.capture.packet_sink import PacketSink
 from edge.capture.worker.messages import (
     BatchReceiver,
+    Began,
     CaptureBatch,
     Ended,
     EndKind,
@@ -22,7 +23,7 @@ from edge.capture.worker.messages import (
     unpack,
     want_command,
 )
-from edge.capture.worker.pool import WorkerProcess
+from edge.capture.worker.pool import WorkerPool, WorkerProcess
 from edge.capture.worker.recorded_metrics import add_changes
 from edge.demand import CaptureProgress, PictureDemand, WakeReason
 from edge.errors import SourceError
@@ -61,7 +62,7 @@ class WorkerDemand(PictureDemand):
 
 
 class WorkerSource:
-    """The camera of ``opening``, read by ``worker``: a `MediaSource`. Packets go to ``sink``.
+    """The camera of ``opening``, read by a worker of ``pool``: a `MediaSource`. Packets go to ``sink``.
 
     A worker that ends is a SourceError like a camera that does: the next `items` starts another.
     """
@@ -69,7 +70,7 @@ class WorkerSource:
     def __init__(
         self,
         opening: Opening,
-        worker: WorkerProcess,
+        pool: WorkerPool,
         metrics: Metrics,
         demand: WorkerDemand | None = None,
         sink: PacketSink | None = None,
@@ -77,7 +78,7 @@ class WorkerSource:
         self.name = opening.name
         self.live = True
         self.has_video = self.has_audio = False
-        self._opening, self._worker, self._metrics = opening, worker, metrics
+        self._opening, self._pool, self._metrics = opening, pool, metrics
         self._demand, self._sink = demand, sink
         self._closed = threading.Event()
         self._socket: socket.socket | None = None
@@ -85,11 +86,12 @@ class WorkerSource:
     def items(self) -> Generator[MediaItem, None, None]:
         """Have the camera read until closed; SourceError when there is no connection, or it ends."""
         self._closed.clear()
-        self._socket = ours = self._worker.open(self._now_wanted())
+        worker = self._pool.worker_of(self.name)
+        self._socket = ours = worker.open(self._now_wanted())
         if self._demand is not None:
             self._demand.connect(ours)
         try:
-            yield from self._read(BatchReceiver(ours))
+            yield from self._read(worker, BatchReceiver(ours))
         finally:
             self._socket = None
             if self._demand is not None:
@@ -110,19 +112,22 @@ class WorkerSource:
             return self._opening
         return replace(self._opening, key_stride=demand.key_stride, is_limited=demand.is_limited, asked=demand.asked())
 
-    def _read(self, batches: BatchReceiver) -> Iterator[MediaItem]:
+    def _read(self, worker: WorkerProcess, batches: BatchReceiver) -> Iterator[MediaItem]:
         while True:
             try:
                 batch = unpack(batches.next())
             except (EOFError, OSError):
                 if self._closed.is_set():
                     return
-                raise SourceError(f"{self.name}: {self._worker.why_ended()}") from None
+                raise self._broke_off(worker) from None
             except MalformedBatchError as error:
                 raise SourceError(f"{self.name}: its capture worker sent nonsense ({error})") from error
+            worker.note_processor(batch.processor_ns)
             self._note(batch)
             for record in batch.records:
                 match record:
+                    case Began(thread):
+                        worker.note_thread(thread, self.name)
                     case Packet() | PacketsBegin():
                         self._keep(record)
                     case Opened(has_video, has_audio):
@@ -132,8 +137,14 @@ class WorkerSource:
                     case _:
                         yield record
 
+    def _broke_off(self, worker: WorkerProcess) -> SourceError:
+        """The error of a stream that ended by itself; who crashed the worker gets one of its own."""
+        error = SourceError(f"{self.name}: {worker.why_ended()}")
+        if worker.crashed_by == self.name:
+            self._pool.set_apart(self.name)
+        return error
+
     def _note(self, batch: CaptureBatch) -> None:
-        self._worker.note_processor(batch.processor_ns)
         add_changes(self._metrics, batch.metrics)
         if self._demand is not None and batch.progress is not None:
             self._demand.follow(batch.progress)
