@@ -201,6 +201,7 @@ class MeasuredDaemon:
         scored = later.total(WINDOWS) - scrape.total(WINDOWS)
         due_share = scored * self._stage.hop_s / (self._cameras * took_s)
         spent = time_by_stage(before.answer["stages"], after.answer["stages"])
+        workers_s = max(0.0, cores * took_s - sum(spent.values()))  # what capture workers beside the process took
         observed = {name: [value for r in readings[1:] for value in r.answer[name]] for name in LATENCIES}
         return DaemonMeasurement(
             cameras=self._cameras,
@@ -224,7 +225,7 @@ class MeasuredDaemon:
                 after.machine,
                 daemon=cores,
                 engine=sum(spent.get(stage, 0.0) for stage in ENGINE) / took_s,
-                decoding=sum(spent.get(stage, 0.0) for stage in DECODING) / took_s,
+                decoding=(sum(spent.get(stage, 0.0) for stage in DECODING) + workers_s) / took_s,
                 memory=after.usage.rss_mb / max(1.0, self._free_mb),
             ),
             runtime=later.labels("edge_runtime_info"),

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -95,6 +95,13 @@ class OnePlace(WorkerPool):
 
     def worker_of(self, camera: str) -> WorkerProcess:
         return cast("WorkerProcess", self._worker)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "not within 20 s"
+        time.sleep(0.01)
 
 
 def recording(path: Path) -> SourceOpener:
@@ -201,13 +208,11 @@ def test_demand_goes_there_and_progress_comes_back() -> None:
     assert (demand.packet_ns, demand.lags) == (77, True)
     there = worker.readers[0].demand
     assert there is not None
-    assert (there.key_stride, there.is_limited, there.wanted(5)) == (2, True, WakeReason.EVENT)
+    wait_until(lambda: there.latest() == (WakeReason.EVENT, 1 << 50))
+    assert (there.key_stride, there.is_limited) == (2, True)
     demand.attend(1, is_limited=False)
     demand.want(WakeReason.PAGE, 1 << 51)
-    deadline = time.monotonic() + 20
-    while there.latest() != (WakeReason.PAGE, 1 << 51) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert there.latest() == (WakeReason.PAGE, 1 << 51)
+    wait_until(lambda: there.latest() == (WakeReason.PAGE, 1 << 51))
     assert (there.key_stride, there.is_limited) == (1, False)
     source.close()
     assert list(items) == []

@@ -89,10 +89,6 @@ class CameraReader:
         self._sent_progress: CaptureProgress | None = None
         self._is_closed = threading.Event()
         self.demand = PictureDemand(_FlushingWake(self.flush)) if opening.on_demand else None
-        if self.demand is not None:
-            self.demand.attend(opening.key_stride, is_limited=opening.is_limited)
-            for reason, until_ns in (opening.asked or {}).items():
-                self.demand.want(reason, until_ns)
         options = SourceOptions(
             opening.masks,
             self if opening.has_sink else None,

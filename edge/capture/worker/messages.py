@@ -33,10 +33,10 @@ COMMAND_BYTES = _COMMAND.size
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The camera that a worker is to read, and with what; ``asked`` is what already asks for its pictures.
+    """The camera that a worker is to read, and how.
 
     ``is_main``: it is a main stream, whose packets alone are wanted. ``has_sink``: packets are wanted at all.
-    ``burst_ns`` as in `SourceOptions`.
+    ``on_demand``: its pictures are decoded on demand. The rest as in `SourceOptions`.
     """
 
     name: str
@@ -48,9 +48,6 @@ class Opening:
     on_demand: bool = False
     is_main: bool = False
     burst_ns: int = 0
-    key_stride: int = 1
-    is_limited: bool = False
-    asked: Mapping[WakeReason, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

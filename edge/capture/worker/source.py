@@ -6,7 +6,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 
 from edge.capture.packet_sink import PacketSink
 from edge.capture.worker.messages import (
@@ -39,10 +38,14 @@ class WorkerDemand(PictureDemand):
         self._socket: socket.socket | None = None
 
     def connect(self, to_worker: socket.socket | None) -> None:
-        """Pass on what is asked from now on; None: there is nobody to ask, and nothing is known of the capture."""
+        """Pass on what is asked, and from now on; None: there is nobody to ask, and nothing is known of the capture."""
         self._socket = to_worker
         if to_worker is None:
             self.follow(CaptureProgress())
+            return
+        self._send(attend_command(self.key_stride, is_limited=self.is_limited))
+        for reason, until_ns in self.asked().items():
+            self._send(want_command(reason, until_ns))
 
     def want(self, reason: WakeReason, until_ns: int) -> None:
         """Ask for pictures. What cannot be sent at once is not: it is asked for again with the next window."""
@@ -87,7 +90,7 @@ class WorkerSource:
         """Have the camera read until closed; SourceError when there is no connection, or it ends."""
         self._closed.clear()
         worker = self._pool.worker_of(self.name)
-        self._socket = ours = worker.open(self._now_wanted())
+        self._socket = ours = worker.open(self._opening)
         if self._demand is not None:
             self._demand.connect(ours)
         try:
@@ -105,12 +108,6 @@ class WorkerSource:
         if ours is not None:
             with contextlib.suppress(OSError):
                 ours.shutdown(socket.SHUT_RDWR)
-
-    def _now_wanted(self) -> Opening:
-        demand = self._demand
-        if demand is None:
-            return self._opening
-        return replace(self._opening, key_stride=demand.key_stride, is_limited=demand.is_limited, asked=demand.asked())
 
     def _read(self, worker: WorkerProcess, batches: BatchReceiver) -> Iterator[MediaItem]:
         while True:
