@@ -194,7 +194,7 @@ class NodeInputs:
         wanted = config.node.capture_workers
         count = worker_count(None if wanted == "auto" else wanted, cameras, core_count())
         if count:
-            _log.info("%d network cameras are read by %d capture worker%s", cameras, count, "" if count == 1 else "s")
+            _log.info("network cameras: %d, read by capture workers: %d", cameras, count)
         return WorkerPool(count)
 
     def _open_main_stream(self, name: str, config: RtspSourceConfig, options: SourceOptions) -> MediaSource:

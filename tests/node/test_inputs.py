@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge.capture.worker.source import WorkerDemand
 from edge.clock import VirtualClock
 from edge.config import parse
 from edge.engine.manifest import find_folder, load_folder
@@ -60,6 +61,34 @@ def test_a_copied_address_is_said_at_start(caplog: pytest.LogCaptureFixture) -> 
     NodeInputs(parse(f"cameras:\n  a: {camera}\n  b: {camera}\n"), geometry, VirtualClock(), Metrics())
     assert "config.yaml:3: cameras.b.source.url: is the stream of cameras.a.source; is it" in caplog.text
     assert "geheim" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("cameras", "node", "said"),
+    [
+        (56, "", ""),
+        (57, "", "network cameras: 57, read by capture workers: 2"),
+        (57, "node: {capture_workers: 0}", ""),
+        (1, "node: {capture_workers: 4}", "network cameras: 1, read by capture workers: 1"),
+    ],
+)
+def test_many_network_cameras_are_read_by_workers(
+    cameras: int, node: str, said: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that records its main stream needs no worker more; a file is never read by one."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr("edge.node.inputs.core_count", lambda: 2)
+    lines = [f"  cam{k}: {{source: {{type: rtsp, url: 'rtsp://192.0.2.5/{k}'}}}}" for k in range(cameras)]
+    lines[0] = lines[0][:-1] + ", record: {type: rtsp, url: 'rtsp://192.0.2.5/main'}}"
+    text = "\n".join([node, "cameras:", *lines, "  clip: {source: {type: file, path: a.mp4}}"])
+    geometry = load_folder(find_folder("fused")).manifest.geometry
+    inputs = NodeInputs(parse(text), geometry, VirtualClock(), Metrics())
+    assert [line for line in caplog.messages if "worker" in line] == ([said] if said else [])
+    assert isinstance(inputs.buffers["cam0"].demand, WorkerDemand) == bool(said)
+    assert not isinstance(inputs.buffers["clip"].demand, WorkerDemand)
+    assert inputs.workers_ns() == 0
+    inputs.close()
+    inputs.close_workers()
 
 
 @pytest.mark.parametrize("payload", [b"", b"nan", b"1e999", b"\xff\xfe", b"[" * 5000, b'{"lux": {}}', b"9" * 100_000])
