@@ -225,7 +225,7 @@ def test_a_stream_that_breaks_off_is_an_error_to_be_tried_again() -> None:
     next(items)
     assert worker.far_end is not None
     worker.far_end.shutdown(socket.SHUT_RDWR)
-    with pytest.raises(SourceError, match="yard: it ended"):
+    with pytest.raises(SourceError, match="it ended"):
         next(items)
 
 

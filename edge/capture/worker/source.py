@@ -118,7 +118,7 @@ class WorkerSource:
                     return
                 raise self._broke_off(worker) from None
             except MalformedBatchError as error:
-                raise SourceError(f"{self.name}: its capture worker sent nonsense ({error})") from error
+                raise SourceError(f"its capture worker sent nonsense ({error}); it is opened again") from error
             worker.note_processor(batch.processor_ns)
             self._note(batch)
             for record in batch.records:
@@ -136,7 +136,7 @@ class WorkerSource:
 
     def _broke_off(self, worker: WorkerProcess) -> SourceError:
         """The error of a stream that ended by itself; who crashed the worker gets one of its own."""
-        error = SourceError(f"{self.name}: {worker.why_ended()}")
+        error = SourceError(worker.why_ended())
         if worker.crashed_by == self.name:
             self._pool.set_apart(self.name)
         return error
