@@ -26,13 +26,12 @@ SCRIPTS = st.lists(
         st.sampled_from([0, 200]),  # and of another
         st.sampled_from([0.0, 0.0, 0.0, 0.5]),  # sensors
         st.sampled_from([0.0, 0.0, 0.1]),  # sound
-        st.sampled_from([1, 1, 1, 1, 2]),  # hops since the last
         st.integers(1, 7),  # times
     ),
     min_size=1,
     max_size=8,
 )
-Script = list[tuple[int, int, float, float, int, int]]
+Script = list[tuple[int, int, float, float, int]]
 
 
 def never(_inputs: AnswerInputs, _window: Window) -> bool:
@@ -41,9 +40,9 @@ def never(_inputs: AnswerInputs, _window: Window) -> bool:
 
 def play(toy: Toy, script: Script) -> list[Scores]:
     seq, found = 0, []
-    for one, other, sensors, sound, step, times in script:
+    for one, other, sensors, sound, times in script:
         for _ in range(times):
-            seq += step
+            seq += 1
             toy.model.batch.sensors[:] = sensors
             toy.model.batch.audio[:] = sound
             found += toy.show(seq, one=one, other=other).values()
@@ -72,6 +71,22 @@ def test_an_answer_that_is_reused_is_the_one_that_would_have_come(folder: ModelF
         patch.setattr(AnswerInputs, "are_as_before", never)
         assert reused == [bits(scores) for scores in play(always, script)]
     assert sum(toy.fuse.rows) <= sum(always.fuse.rows)
+
+
+@given(st.lists(st.integers(1, toy_model.MEMORY), min_size=1, max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_windows_left_out_of_a_quiet_camera_change_no_answer_and_cost_nothing(
+    folder: ModelFolder, steps: list[int]
+) -> None:
+    toy = Toy(folder)
+    rested = [toy.show(hop, yard=100)["yard"] for hop in range(2 + toy_model.MEMORY)][-1]
+    seq, ran = rested.seq, toy.count("encoded", "yard", "fusion")
+    vision = toy.count("encoded", "yard", "vision")
+    for step in steps:
+        seq += step
+        assert toy.show(seq, yard=100)["yard"].values == rested.values
+    renewed = toy.count("encoded", "yard", "vision") - vision
+    assert toy.count("encoded", "yard", "fusion") - ran <= renewed
 
 
 def test_a_quiet_camera_is_not_fused_once_its_memory_has_come_to_rest(folder: ModelFolder) -> None:
