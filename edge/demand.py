@@ -96,8 +96,8 @@ class PictureDemand:
     """One camera's demand for pictures. Times are those of arrival, local monotonic ns.
 
     ``key_stride``: of a quiet camera every so many-th key picture is looked at (1 unless the box is too slow).
-    ``is_limited``: its key pictures alone are decoded, whatever asks for more. ``wake`` is what the capture thread rests
-    on, a new event unless one is given.
+    ``is_limited``: its key pictures alone are decoded, whatever asks for more. ``wake``: what the capture thread
+    rests on, a new event unless one is given.
     """
 
     HOLD_NS = 3 * NS_PER_S
