@@ -23,7 +23,7 @@ from edge.capture.base import MediaSource, SourceOptions
 from edge.capture.bursts import BurstTurn
 from edge.capture.registry import open_source
 from edge.capture.worker.camera_reader import CameraReader, SourceOpener
-from edge.capture.worker.messages import COMMAND_BYTES, Opening, framed
+from edge.capture.worker.messages import COMMAND_BYTES, Opening, framed, pack
 from edge.capture.worker.pool import WorkerPool, WorkerProcess, worker_count
 from edge.capture.worker.source import WorkerDemand, WorkerSource
 from edge.clock import Clock, SystemClock, VirtualClock
@@ -229,12 +229,21 @@ def test_a_stream_that_breaks_off_is_an_error_to_be_tried_again() -> None:
         next(items)
 
 
-def test_nonsense_from_a_worker_is_an_error_to_be_tried_again() -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        framed(b"nonsense"),
+        framed(pack((), [("registry", (), "inc", 1.0)], None, 0)),
+        framed(pack((), [("frames", ("too", "many"), "inc", 1.0)], None, 0)),
+        b"\xff" * 8,
+    ],
+)
+def test_nonsense_from_a_worker_is_an_error_to_be_tried_again(data: bytes) -> None:
     worker = ThreadedWorker(scripted())
     items = WorkerSource(Opening("yard", CONFIG, GEOMETRY), OnePlace(worker), Metrics()).items()
     next(items)
     assert worker.far_end is not None
-    worker.far_end.sendall(framed(b"nonsense"))
+    worker.far_end.sendall(data)
     with pytest.raises(SourceError, match="nonsense"):
         next(items)
 

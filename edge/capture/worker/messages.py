@@ -27,6 +27,7 @@ from edge.types import AudioChunk, Frame, Gap, LumaSample, MediaItem, Packet, Sk
 
 _LENGTH = struct.Struct("=I")
 _READ_BYTES = 1 << 18
+_MOST_BYTES = 1 << 28  # of a batch: far more than a worker gathers
 _COMMAND = struct.Struct("=BBq")
 COMMAND_BYTES = _COMMAND.size
 
@@ -196,7 +197,7 @@ class BatchReceiver:
         self._read = bytearray()
 
     def next(self) -> bytes:
-        """Wait for the next batch; EOFError when there is none any more."""
+        """Wait for the next batch; EOFError when there is none any more, MalformedBatchError for one without bounds."""
         while not self._is_whole():
             more = self._source.recv(_READ_BYTES)
             if not more:
@@ -212,6 +213,8 @@ class BatchReceiver:
 
     def _length(self) -> int:
         length: int = _LENGTH.unpack_from(self._read)[0]
+        if length > _MOST_BYTES:
+            raise MalformedBatchError(f"a batch of {length} bytes")
         return length
 
 

@@ -113,14 +113,14 @@ class WorkerSource:
         while True:
             try:
                 batch = unpack(batches.next())
+                self._note(batch)
             except (EOFError, OSError):
                 if self._closed.is_set():
                     return
                 raise self._broke_off(worker) from None
-            except MalformedBatchError as error:
+            except (MalformedBatchError, ValueError) as error:
                 raise SourceError(f"its capture worker sent nonsense ({error}); it is opened again") from error
             worker.note_processor(batch.processor_ns)
-            self._note(batch)
             for record in batch.records:
                 match record:
                     case Began(thread):
