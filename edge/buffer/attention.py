@@ -13,7 +13,8 @@ STRIDES: Final = (1, 2, 4)
 class EngineLoad:
     """Load over ``wall_s`` seconds: windows scored and skipped, and how long the engine was busy with them.
 
-    ``processor`` is the share 0..1 of all cores' time that the process took; 0 where that is not known.
+    ``processor`` is the share 0..1 of all cores' time that the process and its capture workers took; 0 where
+    that is not known.
     """
 
     wall_s: float

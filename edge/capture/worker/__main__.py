@@ -8,7 +8,6 @@ In ``FAULTS`` a crash leaves the stacks of the threads, by which the daemon find
 from __future__ import annotations
 
 import faulthandler
-import logging
 import os
 import pickle
 import selectors
@@ -25,7 +24,6 @@ from edge.heap import limit_heap
 from edge.logs import configure_logging
 from edge.threads import SWITCH_S
 
-_log = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 20
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import threading
 import time
@@ -37,7 +36,6 @@ from edge.metrics import Metrics
 from edge.threads import WakeEvent
 from edge.types import NS_PER_MS, Frame, MediaItem, Packet
 
-_log = logging.getLogger(__name__)
 _GATHERED_NS = 100 * NS_PER_MS
 """For how long packets gather before they are sent by themselves."""
 
