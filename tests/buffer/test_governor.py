@@ -156,13 +156,19 @@ def test_key_pictures_of_quiet_cameras_are_the_first_to_be_looked_at_less_often(
     assert box.is_normal()
 
 
-def test_quiet_cameras_get_no_longest_hop_where_the_processor_is_the_limit() -> None:
-    """Reading them is what costs, and that takes as long at any hop; where the engine is the limit, hops save."""
+def full_of_quiet_cameras() -> Box:
+    """A box whose processor reads quiet cameras alone and is late with all, after a minute."""
     box = Box(24, 1000, cores=2.0)
     box.quiet = {*box.names}
     box.decode_s, box.key_s = 0.1, 0.25
     box.late = {*box.names}
     box.run(30)
+    return box
+
+
+def test_quiet_cameras_get_no_longest_hop_where_the_processor_is_the_limit() -> None:
+    """Reading them is what costs, and that takes as long at any hop; where the engine is the limit, hops save."""
+    box = full_of_quiet_cameras()
     assert {one.key_stride for one in box.governor.attention.values()} == {4}
     assert set(box.strides().values()) == {2}
     box = Box(24, 2)
@@ -172,11 +178,7 @@ def test_quiet_cameras_get_no_longest_hop_where_the_processor_is_the_limit() -> 
 
 
 def test_key_pictures_come_back_when_all_hops_have() -> None:
-    box = Box(24, 1000, cores=2.0)
-    box.quiet = {*box.names}
-    box.decode_s, box.key_s = 0.1, 0.25
-    box.late = {*box.names}
-    box.run(30)
+    box = full_of_quiet_cameras()
     box.late, box.key_s = (), 0.05
     seen = []
     for _ in range(60):
