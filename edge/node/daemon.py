@@ -37,6 +37,7 @@ from edge.node.outputs import NodeOutputs
 from edge.node.page_backend import PageBackend
 from edge.node.site_learner import SiteLearner
 from edge.pipeline import Pipeline
+from edge.profile import ProfileVersion
 from edge.publish.commands import SetArmed
 from edge.threads import SWITCH_S, ThreadGroup
 from edge.types import NS_PER_S
@@ -69,15 +70,24 @@ def run(path: Path, metrics: Metrics | None = None) -> int:
     version, clock = load_profile(loaded, folder), SystemClock()
     data_dir = loaded.resolve(loaded.config.node.data_dir)
     with lock_data_dir(data_dir):
-        files = FileWorker(data_dir, clock)
-        learning = SiteLearner(data_dir, folder.manifest, loaded.config.anomaly, version, clock, files.submit)
-        derivers = build_derivers(loaded, folder, version, learning.normal)
-        manifest = folder.manifest.with_labels(derivers.labels)
-        faults = validate(loaded.config, manifest)
-        if faults:
-            raise ConfigError([loaded.fault(key, message) for key, message in faults])
-        learning.track_background(manifest.labels)
-        return Daemon(loaded, folder, clock, derivers, learning, files, metrics or Metrics()).run()
+        return assemble(loaded, folder, clock, version, metrics or Metrics()).run()
+
+
+def assemble(
+    loaded: LoadedConfig, folder: ModelFolder, clock: Clock, version: ProfileVersion | None, metrics: Metrics
+) -> Daemon:
+    """The node that the configuration describes, not started; ``version`` is the site's profile. Its data folder is the
+    caller's to lock. ConfigError when the configuration does not fit the model."""
+    data_dir = loaded.resolve(loaded.config.node.data_dir)
+    files = FileWorker(data_dir, clock)
+    learning = SiteLearner(data_dir, folder.manifest, loaded.config.anomaly, version, clock, files.submit)
+    derivers = build_derivers(loaded, folder, version, learning.normal)
+    manifest = folder.manifest.with_labels(derivers.labels)
+    faults = validate(loaded.config, manifest)
+    if faults:
+        raise ConfigError([loaded.fault(key, message) for key, message in faults])
+    learning.track_background(manifest.labels)
+    return Daemon(loaded, folder, clock, derivers, learning, files, metrics)
 
 
 def exit_code(failure: BaseException | None, *, has_begun: bool) -> int:
@@ -93,7 +103,7 @@ def exit_code(failure: BaseException | None, *, has_begun: bool) -> int:
 
 
 class Daemon:
-    """One node, from start to exit code."""
+    """One node, from start to exit code; ``context`` has its parts. `run` starts a thread for each of them."""
 
     def __init__(
         self,
@@ -119,23 +129,17 @@ class Daemon:
         labels = [label.name for label in (*self._manifest.labels, *custom_labels(loaded.config, self._manifest))]
         inputs = self._inputs
         self._outputs = NodeOutputs(
-            loaded,
-            self._manifest,
-            labels,
-            clock,
-            self._metrics,
-            inputs.sensor_topics,
-            inputs.on_sensor,
-            files.free_bytes,
+            *(loaded, self._manifest, labels, clock, self._metrics),
+            *(inputs.sensor_topics, inputs.on_sensor, files.free_bytes),
         )
         self._evidence = self._open_evidence()
         self._engine = EngineLoop(self._open_pipeline, self._outputs, clock)
-        context = NodeContext(
+        self.context = NodeContext(
             *(loaded, folder, self._manifest, clock, inputs.buffers),
             *(self._engine, self._outputs, self._evidence, files),
         )
-        self._commands = CommandHandler(context)
-        self._server = self._open_page(context)
+        self.commands = CommandHandler(self.context)
+        self._server = self._open_page()
         self._watch = FileWatch(loaded.path)
         files.every_turn.append(self._poll_files)
         self._published_status = ""
@@ -191,7 +195,7 @@ class Daemon:
         if self._clock.mono_ns() - self._engine.last_turn_ns < STUCK_NS:
             sd_notify.watchdog()
         self._publish_status()
-        self._commands.poll()
+        self.commands.poll()
         if self._inputs.all_ended() and self._engine.idle.is_set():
             log.info("every recording has ended")
             self._stop.set()
@@ -216,7 +220,7 @@ class Daemon:
     def _reload_config(self) -> None:
         sd_notify.reloading(self._clock)
         try:
-            log.info("%s", self._commands.reload())
+            log.info("%s", self.commands.reload())
         except EdgeError as error:
             log.warning("not reloaded, the running configuration stays: %s", error)
         sd_notify.ready(self._status())
@@ -270,12 +274,12 @@ class Daemon:
         self._outputs.problems["evidence"] = lambda: worker.trouble
         return worker
 
-    def _open_page(self, context: NodeContext) -> WebServer | None:
+    def _open_page(self) -> WebServer | None:
         """The page, not started; None when none is configured."""
         web = self._loaded.config.web
         if web is None:
             return None
-        page = PageBackend(context, self._commands)
+        page = PageBackend(self.context, self.commands)
         self._outputs.observers.append(page.observe)
         return WebServer(page, web)
 
@@ -311,7 +315,7 @@ class Daemon:
             max_rows=model.preferred_rows,
             workers_ns=inputs.workers_ns,
         )
-        self._commands.publish_thresholds(pipeline.thresholds())
+        self.commands.publish_thresholds(pipeline.thresholds())
         return OpenedPipeline(pipeline, model.close, self._learner.save_if_due)
 
     def _status(self) -> str:

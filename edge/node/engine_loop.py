@@ -46,7 +46,7 @@ class OpenedPipeline:
 
 
 class EngineLoop:
-    """``open_pipeline`` is called on the engine thread."""
+    """``open_pipeline`` is called on the engine thread. Its loop is `run`: `open`, `turn` again and again, `finish`."""
 
     IDLE_S = 0.1  # how often lateness and health are checked when no media arrives
     REST_S = 0.1  # windows of quiet cameras gather meanwhile: this thread and those that read do not meet all the time
@@ -60,6 +60,7 @@ class EngineLoop:
         self.ready = threading.Event()
         self.idle = threading.Event()
         self.last_turn_ns = clock.mono_ns()
+        self._opened: OpenedPipeline | None = None
 
     def submit(self, request: Request) -> None:
         """Have ``request(pipeline)`` called on the engine thread, soon."""
@@ -68,24 +69,48 @@ class EngineLoop:
 
     def run(self, cancel: threading.Event) -> None:
         """The engine thread's loop."""
-        opened = self._open_pipeline()
-        pipeline = opened.pipeline
+        self.open()
         try:
-            self.last_turn_ns = self._clock.mono_ns()
-            self.ready.set()
             while not cancel.is_set():
-                self._turn(pipeline)
-                opened.save_learned()
-                if pipeline.may_rest:
+                if self.turn():
                     self._clock.wait(cancel, self.REST_S)
                 self.wake.wait(self.IDLE_S)
-            self._turn(pipeline, wait=True)
-            opened.save_learned(at_once=True)
-            self._sink.deliver(StepResult(events=pipeline.finish("shutdown")))
+            self.finish()
         finally:
+            self.close()
+
+    def open(self) -> None:
+        """Open the pipeline; `turn` may be called from then on."""
+        self._opened = self._open_pipeline()
+        self.last_turn_ns = self._clock.mono_ns()
+        self.ready.set()
+
+    def turn(self) -> bool:
+        """All that can be done now; whether windows may gather for a moment."""
+        opened = self._require_opened()
+        self._step(opened.pipeline)
+        opened.save_learned()
+        return opened.pipeline.may_rest
+
+    def finish(self) -> None:
+        """A last turn, which waits for what is being computed; then every open event ends."""
+        opened = self._require_opened()
+        self._step(opened.pipeline, wait=True)
+        opened.save_learned(at_once=True)
+        self._sink.deliver(StepResult(events=opened.pipeline.finish("shutdown")))
+
+    def close(self) -> None:
+        """Close the model."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
             opened.close()
 
-    def _turn(self, pipeline: Pipeline, *, wait: bool = False) -> None:
+    def _require_opened(self) -> OpenedPipeline:
+        if self._opened is None:
+            raise RuntimeError("the pipeline is not open")
+        return self._opened
+
+    def _step(self, pipeline: Pipeline, *, wait: bool = False) -> None:
         """All that can be done now, with ``wait`` also what is being computed."""
         self.idle.clear()
         while not self._requests.empty():

@@ -153,10 +153,18 @@ class EvidenceWorker:
         with contextlib.suppress(OSError):  # encoding clips must not slow down scoring and alerting
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.NICE)
         while not cancel.is_set():
-            while not self._requests.empty():
-                self._run_guarded(self._requests.get())
-            self._run_guarded(lambda: self._publish(self._recorder.step()))
+            self.step()
             cancel.wait(self.TURN_S)
+        self.finish()
+
+    def step(self) -> None:
+        """One turn of the evidence thread: what was submitted, then what is due."""
+        while not self._requests.empty():
+            self._run_guarded(self._requests.get())
+        self._run_guarded(lambda: self._publish(self._recorder.step()))
+
+    def finish(self) -> None:
+        """Write what waits, for at most ``closing_s``."""
         self._run_guarded(lambda: self._publish(self._recorder.close(self.closing_s)))
 
     def _run_guarded(self, work: Callable[[], None]) -> None:
