@@ -283,6 +283,7 @@ class Recorder:
     def _maintain(self) -> None:
         """Run retention once a minute, and the digest once a day."""
         now_ns = self._clock.mono_ns()
+        self._retention.watch_clock()
         if now_ns >= self._sweep_due_ns:
             self._sweep_due_ns = now_ns + self.SWEEP_NS
             self._retention.sweep()

@@ -93,6 +93,50 @@ def test_a_year_ahead_and_back_makes_nothing_old() -> None:
     assert [e for e in box.old() if e[1] > NOW_NS + 200 * DAY_NS], "what was noted a year ahead goes by its age too"
 
 
+def test_what_happens_before_a_step_is_noticed_is_not_old() -> None:
+    box = Box()
+    box.run(48)
+    box.offset_ns = -NOW_NS
+    box.run(1)  # the first look at the clock since then is an hour later
+    box.run(48)
+    assert box.old() == []
+
+
+def test_an_event_that_began_long_before_the_clock_was_set_back_is_not_old() -> None:
+    box = Box()
+    box.run(48)
+    box.step(-NOW_NS)
+    box.events.append((box.true_ns, box.wall_ns - 20 * HOUR_NS))  # a camera has had no signal for so long
+    box.run(24)
+    assert box.old() == []
+
+
+def test_small_steps_back_that_nobody_notes_make_nothing_old() -> None:
+    box = Box()
+    box.run(48)
+    box.step(365 * DAY_NS)
+    box.run(1)
+    box.step(-NOW_NS)
+    box.run(48)
+    for _ in range(3):
+        box.step(box.offset_ns - HOUR_NS)
+        assert box.old() == []
+
+
+def test_the_last_minutes_before_a_power_cut_at_which_the_clock_is_lost_are_not_old() -> None:
+    box = Box()
+    box.run(24)
+    box.step(-200 * DAY_NS)
+    box.run(24)
+    saved = box.ages.dump()
+    box.events.append((box.true_ns + HOUR_NS // 6, box.wall_ns + HOUR_NS // 6))
+    box.true_ns += HOUR_NS // 3
+    box.offset_ns, box.mono_ns = -NOW_NS, 5
+    box.ages = AgeClock(box.wall_ns, box.mono_ns, saved)
+    box.check()
+    box.run(24)
+
+
 def test_a_box_that_was_off_for_a_month_is_believed_after_a_while() -> None:
     box = Box()
     box.run(24)

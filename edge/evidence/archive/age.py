@@ -21,6 +21,10 @@ MAX_OFF_NS = 48 * HOUR_NS
 """A machine may have been off for this long: a shorter absence counts at once."""
 CONFIRM_NS = 6 * HOUR_NS
 """How long the program must run before a longer absence counts: time servers answer sooner."""
+REACH_NS = 31 * 24 * HOUR_NS
+"""What is dated so long before an era or after it may belong to it: a step is noticed later, small ones never, the last
+minutes of a run may not be on the disk, and an event may have begun long before the clock that dates it. So things may
+stay longer, never shorter."""
 MOST_ERAS = 32
 _FOREVER_NS = 1 << 62
 
@@ -91,14 +95,16 @@ class AgeClock:
         self._ran_ns = 0
 
     def _limits(self, age_ns: int) -> list[tuple[int, int, int]]:
-        """(from, to, before): wall times from..to are one era, and those before ``before`` are too old."""
+        """(from, to, before): wall times from..to may lie in the same eras, and those before ``before`` are too old for
+        each of them."""
         eras = [*self._eras, ClockEra(self._begin_ns, self._wall_ns, 0)]
+        reach = [(era.begin_ns - REACH_NS, era.end_ns + REACH_NS) for era in eras]
         before = [self._wall_ns - age_ns - sum(era.step_ns for era in eras[i:]) for i in range(len(eras))]
-        edges = sorted({-_FOREVER_NS, _FOREVER_NS, *(t for era in eras for t in (era.begin_ns, era.end_ns))})
+        edges = sorted({-_FOREVER_NS, _FOREVER_NS, *(t for span in reach for t in span if abs(t) < _FOREVER_NS)})
         limits = []
         for lo, hi in pairwise(edges):
-            inside = [i for i, era in enumerate(eras) if era.begin_ns <= lo and hi <= era.end_ns]
-            limits.append((lo, hi, before[inside[-1]] if inside else min(before)))
+            inside = [before[i] for i, (begin, end) in enumerate(reach) if begin <= lo and hi <= end]
+            limits.append((lo, hi, min(inside or before)))
         return limits
 
 

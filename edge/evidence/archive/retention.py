@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from edge.clock import Clock
 from edge.config.models import EvidenceConfig
 from edge.errors import SinkError
-from edge.evidence.archive.age import AgeClock, Span, is_in_spans
+from edge.evidence.archive.age import LEAST_STEP_NS, AgeClock, Span, is_in_spans
 from edge.evidence.archive.folder import DAY_NS, RetentionItem, last_damage_ns, list_items, remove
 from edge.evidence.archive.store import EventStore, event_folder_name
 from edge.sqlite import Statement
@@ -47,6 +48,7 @@ class Retention:
 
     BATCH = 200
     SCAN_NS = 600 * NS_PER_S  # between two scans of every file; bytes granted in between are counted
+    MOST_UNNOTED = 10_000  # a week of sweeps
     STRAY_NS = 3600 * NS_PER_S  # a file may have no row for this long, while it is being written
 
     def __init__(
@@ -67,6 +69,9 @@ class Retention:
         self._used = 0
         self._scan_due_ns = self._save_due_ns = clock.mono_ns()
         self._ages: AgeClock | None = None
+        self._unnoted: deque[tuple[int, int]] = deque(maxlen=self.MOST_UNNOTED)  # times while the eras cannot be read
+        self._watched = clock.wall_ns(), clock.mono_ns()
+        self._unnoted.append(self._watched)
         self.reconfigure(settings)
         store.set_room_policy(self.room_for)
         try:
@@ -106,6 +111,17 @@ class Retention:
             gone = (aged, stray, taken)
             return SweepResult(rows, sum(one.things for one in gone), sum(one.size for one in gone))
 
+    def watch_clock(self) -> None:
+        """Notice a step of the wall clock; call it often. The next `sweep` takes account of it. Touches no file."""
+        wall_ns, now_ns = self._clock.wall_ns(), self._clock.mono_ns()
+        if self._stepped(wall_ns, now_ns):
+            self._unnoted.append((wall_ns, now_ns))
+        self._watched = wall_ns, now_ns
+
+    def _stepped(self, wall_ns: int, now_ns: int) -> bool:
+        before_wall_ns, before_ns = self._watched
+        return abs(wall_ns - before_wall_ns - (now_ns - before_ns)) > LEAST_STEP_NS
+
     def room_for(self, size: int) -> bool:
         """Whether ``size`` bytes may be written now; deletes the oldest evidence when that makes room."""
         with self._lock:
@@ -144,14 +160,16 @@ class Retention:
         SinkError while the earlier eras cannot be read: nothing counts as old then.
         """
         wall_ns, now_ns = self._clock.wall_ns(), self._clock.mono_ns()
+        self._unnoted.append((wall_ns, now_ns))
         if self._ages is None:
-            self._ages = self._read_ages(wall_ns, now_ns)
-        if self._ages.note(wall_ns, now_ns):
-            log.warning("the clock was set: evidence goes by its age and not by its date")
-            self._save_due_ns = now_ns
+            self._ages = self._read_ages(*self._unnoted[0])
+        while self._unnoted:
+            if self._ages.note(*self._unnoted.popleft()):
+                log.warning("the clock was set: evidence goes by its age and not by its date")
+                self._save_due_ns = now_ns
         if now_ns >= self._save_due_ns:
-            self._save_due_ns = now_ns + self.SCAN_NS
             self._store.transact([("INSERT OR REPLACE INTO ages (n, eras) VALUES (1, ?)", (self._ages.dump(),))])
+            self._save_due_ns = now_ns + self.SCAN_NS
         return self._ages
 
     def _read_ages(self, wall_ns: int, mono_ns: int) -> AgeClock:
