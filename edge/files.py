@@ -47,10 +47,15 @@ def partial_of(path: Path) -> Path:
 
 def put_in_place(partial: Path, path: Path) -> None:
     """Onto the disk, then under its name; OSError when the disk refuses."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(partial)
     partial.replace(path)
     sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Have a file's content and size on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

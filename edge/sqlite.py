@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 
 from edge.clock import Clock
 from edge.errors import InputError, SinkError
-from edge.sqlite_errors import explained, is_damage, is_refusal, put_aside
+from edge.files import sync_file, sync_folder
+from edge.sqlite_errors import explained, is_damage, is_read_only, is_refusal, put_aside, put_back
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,10 @@ class SqliteFile:
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         self._is_unsure = False  # whether the last commit may be missing on disk
+        self._is_immutable = False  # whether the connection takes the file for one that never changes
+        self.close_others: Callable[[], None] = lambda: None
+        """Closes this process's other connections to the file, before its owner opens it. SQLite shares what it knows
+        of a file among all of them: one that was opened on a read-only file system keeps the owner from writing."""
 
     def open(self) -> None:
         """Open the file if it is not open yet."""
@@ -159,7 +164,7 @@ class SqliteFile:
                 raise SinkError(explained(self.path, error, self._schema.content)) from error
 
     def _ready(self) -> sqlite3.Connection:
-        if self._db is not None and not self._is_unsure:
+        if self._db is not None and not (self._is_unsure or self._is_immutable):
             return self._db
         self.close()
         if self._access.is_owner:
@@ -168,7 +173,7 @@ class SqliteFile:
             raise InputError(f"{self.path}: there is none yet; it is made when `edge run` has something to keep")
         db = self._connect()
         if self._is_unsure and self._access.is_owner:
-            _settle(db)
+            _settle(db, self.path)
         self._db, self._is_unsure = db, False
         inode = self.path.stat().st_ino
         if self._access.is_owner and self._inode not in {0, inode}:
@@ -179,6 +184,8 @@ class SqliteFile:
     def _connect(self) -> sqlite3.Connection:
         if self._access is SqliteAccess.READ_ONLY:
             return self._connect_read_only()
+        if self._access.is_owner:
+            self.close_others()
         db = self._opened(f"mode={'rwc' if self._access.is_owner else 'rw'}")
         try:
             if self._access is SqliteAccess.EXCLUSIVE:
@@ -196,17 +203,24 @@ class SqliteFile:
         return db
 
     def _connect_read_only(self) -> sqlite3.Connection:
-        """Connect for reading, even if nothing may be written, not even the log's index."""
-        error: sqlite3.Error = sqlite3.OperationalError("unable to open database file")
-        for mode in ("mode=ro", "immutable=1"):
-            try:
-                db = self._opened(mode)
-                self._check(db)
-            except sqlite3.OperationalError as caught:
-                error = caught
-            else:
-                return db
-        raise error
+        """Connect for reading, even if nothing may be written, not even the log's index: then for one use, because
+        such a connection never sees what is written later."""
+        try:
+            db, self._is_immutable = self._checked("mode=ro"), False
+        except sqlite3.OperationalError as error:
+            if not (is_read_only(error) or "unable to open" in str(error)):
+                raise  # a disk that cannot be read: without its log the file is not what it was
+            db, self._is_immutable = self._checked("immutable=1"), True
+        return db
+
+    def _checked(self, mode: str) -> sqlite3.Connection:
+        db = self._opened(mode)
+        try:
+            self._check(db)
+        except (sqlite3.Error, InputError):
+            db.close()  # at once: it may hold a lock
+            raise
+        return db
 
     def _opened(self, mode: str) -> sqlite3.Connection:
         db = connect(f"{self.path.absolute().as_uri()}?{mode}", self.WAIT_S)
@@ -243,8 +257,14 @@ class SqliteFile:
         if not self._access.is_owner:
             raise InputError(f"{self.path}: is damaged ({error}); the daemon mends it when it starts") from error
         self.close()
+        if is_read_only(error) and (db := self._writable_again()) is not None:
+            return db
         aside = put_aside(self.path, self._clock.wall_ns())
-        db = self._db = self._connect()
+        try:
+            db = self._db = self._connect()
+        except (sqlite3.Error, OSError, InputError):
+            put_back(aside, self.path)  # nothing can be salvaged now
+            raise
         self._inode = self.path.stat().st_ino
         self._is_unsure = False
         self.generation += 1
@@ -252,6 +272,20 @@ class SqliteFile:
             "%s is damaged (%s): moved to %s and %s. Check the disk; `sqlite3 %s .recover` may read more",
             *(self.path, error, aside.name, self._schema.salvage(aside, db), aside),
         )
+        return db
+
+    def _writable_again(self) -> sqlite3.Connection | None:
+        """The file, opened anew; None when SQLite still takes it for one that may only be read. Any other error is
+        raised: the disk's."""
+        try:
+            db = self._ready()
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            db.execute(f"PRAGMA user_version = {version:d}")  # writes, though nothing changes
+        except sqlite3.Error as error:
+            self.close()
+            if not is_read_only(error):
+                raise
+            return None
         return db
 
 
@@ -300,15 +334,20 @@ def transact(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
         raise
 
 
-def _settle(db: sqlite3.Connection) -> None:
-    """Checkpoint the log of a reopened file; sqlite3.Error, and the connection is closed, when that fails.
+def _settle(db: sqlite3.Connection, path: Path) -> None:
+    """Checkpoint the log of a reopened file and have its emptiness on the disk; sqlite3.Error or OSError, and the
+    connection is closed, when that fails.
 
     Needed after a failed sync: the system may then take unwritten pages for written, so a second sync proves nothing.
+    What the disk has of the log is older than the checkpoint: after a power cut it must not be applied to it.
     """
     try:
         busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise sqlite3.OperationalError("the log cannot be written into the file")
-    except sqlite3.Error:
+        with contextlib.suppress(FileNotFoundError):
+            sync_file(path.with_name(path.name + "-wal"))
+        sync_folder(path.parent)  # closing may have deleted an earlier log
+    except (sqlite3.Error, OSError):
         db.close()
         raise

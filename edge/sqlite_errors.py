@@ -7,6 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+_LOGS = ("-wal", "-shm", "-journal")
 _BROKEN = ("malformed", "not a database", "corrupt", "unsupported file format")
 _UNKNOWN = ("no such table", "no such column", "no column named", "SQL logic error", "syntax error", "parse error",
             "unrecognized", "tokeniz", "no such function", "no such module", "vtable constructor")  # fmt: skip
@@ -21,7 +22,12 @@ def is_damage(error: sqlite3.Error, path: Path, *, is_new: bool) -> bool:
     text = str(error)
     if any(sign in text for sign in _BROKEN) or (not is_new and any(sign in text for sign in _UNKNOWN)):
         return True
-    return "readonly database" in text and is_writable(path)
+    return is_read_only(error) and is_writable(path)
+
+
+def is_read_only(error: sqlite3.Error) -> bool:
+    """Whether SQLite takes the file for one that may only be read."""
+    return "readonly database" in str(error)
 
 
 def is_refusal(error: Exception) -> bool:
@@ -35,11 +41,25 @@ def is_refusal(error: Exception) -> bool:
 def put_aside(path: Path, wall_ns: int) -> Path:
     """Move a damaged file and its log out of the way, as ``<name>.corrupt-<wall_ns>``; its new path."""
     aside = path.with_name(f"{path.name}.corrupt-{wall_ns}")
-    path.replace(aside)
-    for suffix in ("-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
+    _move(path, aside)
     return aside
+
+
+def put_back(aside: Path, path: Path) -> None:
+    """Move what `put_aside` moved back to ``path``, as far as the disk allows. The logs of what lies there go before:
+    SQLite would apply them to any file of that name."""
+    with contextlib.suppress(OSError):
+        for suffix in _LOGS:
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _move(aside, path)
+
+
+def _move(path: Path, to: Path) -> None:
+    """A database with its log."""
+    path.replace(to)
+    for suffix in _LOGS:
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).replace(to.with_name(to.name + suffix))
 
 
 def is_writable(path: Path) -> bool:

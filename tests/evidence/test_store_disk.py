@@ -169,3 +169,79 @@ def test_a_store_of_an_earlier_version_gets_what_is_new_in_the_schema(tmp_path: 
     assert store.rows("SELECT * FROM missing") == []
     assert not list(tmp_path.glob("*corrupt*"))
     store.close()
+
+
+class FailingUris:
+    """Lets connections fail whose address ends in ``ending``, with SQLite's ``text``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ending, self.text = "", ""
+        real = sqlite.connect
+
+        def connect(uri: str, wait_s: float) -> sqlite3.Connection:
+            if self.ending and uri.endswith(self.ending):
+                raise sqlite3.OperationalError(self.text)
+            return real(uri, wait_s)
+
+        monkeypatch.setattr(sqlite, "connect", connect)
+
+
+def test_a_reader_that_could_not_see_the_log_sees_what_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uris = FailingUris(monkeypatch)
+    store = EventStore(tmp_path, VirtualClock(T0))
+    store.put(event("e1"), "m")
+    store.close()
+    store = EventStore(tmp_path, VirtualClock(T0))
+    uris.ending, uris.text = "mode=ro", "unable to open database file"
+    assert ids(store) == ["e1"]
+    uris.ending = ""
+    store.put(event("e2"), "m")
+    assert set(ids(store)) == {"e1", "e2"}
+    store.close()
+
+
+def test_a_reader_on_a_disk_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uris = FailingUris(monkeypatch)
+    store = EventStore(tmp_path, VirtualClock(T0))
+    store.put(event("e1"), "m")
+    uris.ending, uris.text = "mode=ro", "disk I/O error"
+    with pytest.raises(SinkError, match="disk I/O error"):
+        ids(store)
+    uris.ending = ""
+    assert ids(store) == ["e1"]
+    store.close()
+
+
+def test_a_damaged_file_stays_in_place_while_no_new_one_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uris = FailingUris(monkeypatch)
+    clock = VirtualClock(T0)
+    store = EventStore(tmp_path, clock)
+    store.put(event("e1"), "m")
+    store.close()
+    damaged = tmp_path / "events.db"
+    content = bytearray(damaged.read_bytes())
+    content[18] = 9  # a version of the format that nobody writes
+    damaged.write_bytes(content)
+    opened: list[str] = []
+    connect = sqlite.connect
+
+    def first_opens(uri: str, wait_s: float) -> sqlite3.Connection:
+        opened.append(uri)
+        if not damaged.exists():
+            raise sqlite3.OperationalError("disk I/O error")
+        return connect(uri, wait_s)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "connect", first_opens)
+        store = EventStore(tmp_path, clock)
+    assert opened
+    assert damaged.read_bytes() == bytes(content)
+    assert not list(tmp_path.glob("*.corrupt-*"))
+    uris.ending = ""
+    store.put(event("e2"), "m")
+    assert set(ids(store)) == {"e1", "e2"}
+    store.close()

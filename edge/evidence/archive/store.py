@@ -80,6 +80,8 @@ class EventStore:
         self._writing = None if read_only else SqliteFile(folder / FILE_NAME, EVENTS_SCHEMA, clock, access)
         self._open()
         self._reader = EventReader(folder / FILE_NAME, clock, at_once=not self._keeps)
+        if self._writing is not None:
+            self._writing.close_others = self._reader.reopen
         self._lock = threading.RLock()
         self._buffer = WriteBehindBuffer(folder / FILE_NAME, self.transact)
         self._generation = 0
