@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from edge.publish.outbox import Outbox
-from edge.publish.payloads import json_message
+from edge.publish.payloads import from_saved, json_message
 from edge.publish.topics import OFFLINE, ONLINE, NodeDescription, Topics, state_message
 from edge.types import Message
 
@@ -243,7 +243,7 @@ def _digest(topics: Topics) -> Entity:
 def device_announcement(site: NodeDescription, outbox: Outbox) -> tuple[list[Message], list[Message]]:
     """The description to announce, and the messages that remove an outdated one; each may be empty."""
     prefix = site.home_assistant_prefix
-    earlier = json.loads(outbox.saved().get(_DISCOVERY, b"{}"))
+    earlier = from_saved(outbox.saved().get(_DISCOVERY), {})
     topic = "" if prefix is None else config_topic(site.topics, prefix)
     removals, description, stored = [], [], None
     if earlier and earlier["topic"] != topic:
@@ -264,7 +264,7 @@ def state_messages(
     their announced state; and the note to keep with them.
     """
     now = {camera: list(labels) for camera, labels in site.cameras.items()}
-    before: dict[str, list[str]] = json.loads(outbox.saved().get(_STATES, b"{}"))
+    before: dict[str, list[str]] = from_saved(outbox.saved().get(_STATES), {})
     fresh = [
         state_message(site.topics, camera, label, on=False)
         for camera, labels in now.items()

@@ -16,9 +16,9 @@ from typing import Any
 from edge.publish.evidence import evidence_message, snapshot_message
 from edge.publish.evidence_urls import EvidenceUrls
 from edge.publish.frigate import FrigateEvents
-from edge.publish.payloads import event_payload, json_message, to_json
+from edge.publish.payloads import event_payload, from_saved, json_message, to_json
 from edge.publish.topics import Topics, state_message
-from edge.types import Box, Contribution, Event, EventKind, EvidenceFiles, Message, Phase
+from edge.types import NS_PER_S, Box, Contribution, Event, EventKind, EvidenceFiles, Message, Phase
 
 log = logging.getLogger(__name__)
 _MEDIA = ("media_begin", "media_end")
@@ -91,18 +91,21 @@ class EventPhases:
         self._open: dict[str, tuple[Event, int]] = {}
         self._last: dict[str, dict[str, Any]] = {}
         for name, value in saved.items():
-            if name.startswith(_LAST):
-                self._last[name.removeprefix(_LAST)] = json.loads(value)
+            if name.startswith(_LAST) and (last := from_saved(value, None)) is not None:
+                self._last[name.removeprefix(_LAST)] = last
         if frigate is not None:
             frigate.restore(saved)
 
-    def resume(self, packed: Mapping[str, bytes]) -> tuple[list[Event], set[str]]:
+    def resume(self, packed: Mapping[str, bytes], wall_ns: int) -> tuple[list[Event], set[str]]:
         """Resume packed events that a killed process left open; these events, and the ids of unreadable ones.
 
-        Their numbers continue with a gap of `RESTART_GAP`: phases may have been sent that a hanging disk did not note.
+        Their numbers continue with a gap of `RESTART_GAP` and the event's age in seconds: phases may have been sent
+        that a hanging disk did not note, among them the end that a start before this one gave the event.
         """
         left = [found for name, value in packed.items() if name not in self._open and (found := unpack_event(value))]
-        self._open |= {event.id: (event, seq + self.RESTART_GAP) for event, seq in left}
+        for event, seq in left:
+            age_s = abs(wall_ns - event.wall_begin_ns) // NS_PER_S
+            self._open[event.id] = (event, seq + self.RESTART_GAP + age_s)
         return [event for event, _ in left], set(packed) - self._open.keys()
 
     def messages(self, events: Sequence[Event]) -> OutgoingBatch:

@@ -156,7 +156,7 @@ class EventPublisher:
 
         Call it once, before the first `publish_events`.
         """
-        left, unreadable = self._events.resume(self._outbox.open_events())
+        left, unreadable = self._events.resume(self._outbox.open_events(), self._clock.wall_ns())
         with self._lock:
             self._publish_states(all_of_them=True, closed=unreadable)
         ends = [event_phases.end_at_restart(event, self._clock.wall_ns()) for event in left]
@@ -312,7 +312,7 @@ class EventPublisher:
         """End the open events of an earlier run whose outbox could not be read at the start, but can be now."""
         log.warning("%s is read only now: restart, so that the thresholds and arming set in it hold", self._outbox.path)
         with self._lock:
-            left, _ = self._events.resume(self._outbox.open_events())
+            left, _ = self._events.resume(self._outbox.open_events(), self._clock.wall_ns())
         self.publish_events([event_phases.end_at_restart(event, self._clock.wall_ns()) for event in left])
 
     def _send(self, message: Message, correlation: bytes | None) -> None:

@@ -6,7 +6,6 @@ docs/how-to/frigate.md lists the differences from Frigate.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from edge.publish.frigate_payloads import (
     tracked_object,
     updated_review,
 )
-from edge.publish.payloads import json_message, to_json
+from edge.publish.payloads import from_saved, json_message, to_json
 from edge.types import NS_PER_S, Event, EvidenceFiles, Message, Phase
 
 _NOTE = "frigate/"
@@ -93,8 +92,8 @@ class FrigateEvents:
     def restore(self, saved: Mapping[str, bytes]) -> None:
         """Restore the values that `messages` returned for saving in an earlier run."""
         for name, value in saved.items():
-            if name.startswith(_NOTE):
-                camera, state = name.removeprefix(_NOTE), json.loads(value)
+            if name.startswith(_NOTE) and (state := from_saved(value, None)) is not None:
+                camera = name.removeprefix(_NOTE)
                 self._open[camera] = state["open"]
                 for event_id, entry in state["open"].items():
                     self._frigate_ids[event_id] = (entry["object"]["id"], FrigateName(entry["name"], entry["is_audio"]))

@@ -21,6 +21,7 @@ from edge.publish.commands import (
 )
 from edge.publish.discovery import birth_topic
 from edge.publish.outbox import Outbox
+from edge.publish.payloads import from_saved
 from edge.publish.topics import ONLINE, NodeDescription
 from edge.types import Message
 
@@ -102,7 +103,8 @@ class CommandInbox:
             if kind == "armed":
                 found.append(SetArmed(camera, value == b"true", CommandOrigin("")))
             elif kind == "threshold" and label in self._site.thresholds:
-                found.append(SetThreshold(camera, label, float(json.loads(value)), CommandOrigin("")))
+                enter = from_saved(value, None)
+                found += [] if enter is None else [SetThreshold(camera, label, float(enter), CommandOrigin(""))]
         return found
 
     def _is_command(self, topic: str) -> bool:

@@ -6,6 +6,7 @@ UTF-8, snake_case, times in ISO 8601 UTC with milliseconds, a ``schema`` number 
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,6 +15,8 @@ from typing import Any, Literal
 from edge.clock import iso8601
 from edge.status import HeldBack
 from edge.types import Box, Contribution, Event, Message, Scores, seconds
+
+log = logging.getLogger(__name__)
 
 SCHEMA: Literal[1] = 1
 SchemaVersion = Literal[1]
@@ -212,6 +215,17 @@ def thresholds_payload(camera: str, armed: bool, labels: Mapping[str, ThresholdP
 def to_json(payload: Mapping[str, Any]) -> bytes:
     """A payload as UTF-8 JSON. ValueError for a number that JSON does not have (NaN, infinity)."""
     return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def from_saved(value: bytes | None, default: Any) -> Any:
+    """A value that was saved as JSON; ``default`` without one, or where a flipped bit has made it unreadable."""
+    if value is None:
+        return default
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        log.warning("a saved value is damaged and left out (%s): %.80r", error, value)
+        return default
 
 
 def json_message(

@@ -120,6 +120,40 @@ def test_an_event_goes_out_phase_by_phase(rig: Rig) -> None:
     assert rig.outbox.open_events() == {}
 
 
+def test_ends_that_two_starts_gave_an_event_have_different_numbers(tmp_path: Path) -> None:
+    """The first one was sent while the disk refused it: the second start knows nothing of it."""
+    first = Rig(tmp_path)
+    first.publish(BEGIN)
+    first.kill()
+    kept = (tmp_path / "outbox.db").read_bytes()
+    numbers = []
+    for _ in range(2):
+        again = Rig(tmp_path)
+        again.clock.advance(len(numbers) * 7 * NS_PER_S)
+        again.events.resume()
+        again.turn()
+        numbers.append(again.sent("gate/event")[-1]["seq"])  # type: ignore[index]
+        again.kill()
+        (tmp_path / "outbox.db").write_bytes(kept)
+    assert len(set(numbers)) == 2
+
+
+def test_a_damaged_saved_value_does_not_keep_it_from_starting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = Rig(tmp_path)
+    first.publish(BEGIN, END)
+    names = list(first.outbox.saved())
+    assert names
+    for name in names:
+        first.outbox.save(name, b'{"a\x01')
+    first.events.flush()
+    first.kill()
+    second = Rig(tmp_path)
+    second.events.resume()
+    second.publish(replace(BEGIN, id="e2"))
+    second.kill()
+    assert "damaged and left out" in caplog.text
+
+
 def test_two_open_events_of_one_label_keep_its_state_on(rig: Rig) -> None:
     rig.events.publish_events([BEGIN, replace(BEGIN, id="e2")])
     rig.turn()
@@ -140,7 +174,7 @@ def test_a_killed_daemons_events_are_ended_by_the_next_one(tmp_path: Path) -> No
     assert [(e.id, e.phase) for e in ended] == [("e1", Phase.END), ("e2", Phase.END)]
     second.turn()
     assert phases(second.sent("gate/event")) == [
-        ("e1", "begin", 0), ("e1", "update", 1), ("e2", "begin", 0), ("e1", "end", 1002), ("e2", "end", 1001),
+        ("e1", "begin", 0), ("e1", "update", 1), ("e2", "begin", 0), ("e1", "end", 1062), ("e2", "end", 1061),
     ]  # fmt: skip
     assert second.sent("gate/fire/state") == ["OFF"]
     assert second.sent("gate/event")[-1]["duration_s"] == 60.0  # type: ignore[index]
