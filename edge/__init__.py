@@ -1,3 +1,3 @@
 """Audio-visual edge monitor: capture -> buffer -> engine -> detect -> publish."""
 
-__version__ = "0.5.1"
+__version__ = "0.5.2"

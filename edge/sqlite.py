@@ -13,9 +13,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,50 +21,13 @@ from edge.clock import Clock
 from edge.errors import InputError, SinkError
 from edge.files import sync_file, sync_folder
 from edge.sqlite_errors import explained, is_damage, is_read_only, is_refusal, put_aside, put_back
+from edge.sqlite_schema import SqliteAccess, SqliteSchema
 
 log = logging.getLogger(__name__)
 
 Statement = tuple[str, tuple[object, ...]]
 Row = tuple[Any, ...]
 _T = TypeVar("_T")
-
-
-class SqliteAccess(Enum):
-    """What a process may do with a file."""
-
-    EXCLUSIVE = "exclusive"
-    """Owned by this process, which may create and repair it; no other process can open it meanwhile."""
-    OWNER = "owner"
-    """It is this process's to make and to mend; others may read it, and write as guests."""
-    GUEST = "guest"
-    """Written in beside its owner; it must be there and whole."""
-    READ_ONLY = "read only"
-    """Read beside its owner or without one; it must be there and whole."""
-
-    @property
-    def is_owner(self) -> bool:
-        return self in {SqliteAccess.EXCLUSIVE, SqliteAccess.OWNER}
-
-
-@dataclass(frozen=True, slots=True)
-class SqliteSchema:
-    """Tables and version of a file, and how a damaged file is salvaged.
-
-    ``tables`` maps each table that must be readable to its columns. ``functions`` are SQL functions of one argument.
-    ``salvage`` copies what it can from a damaged file (first) into a new one and returns the result in words, as in
-    "started anew with 3 events". ``rebuilds`` are statements that rebuild what checks do not cover. With
-    ``accepts_newer`` a file of a later version is used as it is.
-    """
-
-    sql: str
-    version: int
-    content: str  # the subject of a sentence about it: "Alerts are", "Events are"
-    salvage: Callable[[Path, sqlite3.Connection], str]
-    pragmas: tuple[str, ...] = ()
-    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    functions: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
-    rebuilds: tuple[str, ...] = ()
-    accepts_newer: bool = False
 
 
 class SqliteFile:
@@ -89,6 +50,7 @@ class SqliteFile:
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         self._is_unsure = False  # whether the last commit may be missing on disk
+        self._is_settled = not access.is_owner  # whether what lies in the log is surely on the disk
         self._is_immutable = False  # whether the connection takes the file for one that never changes
         self.close_others: Callable[[], None] = lambda: None
         """Closes this process's other connections to the file, before its owner opens it. SQLite shares what it knows
@@ -107,7 +69,14 @@ class SqliteFile:
 
     def transact(self, statements: Sequence[Statement]) -> None:
         """Run all statements in one transaction that is on the disk when this returns."""
-        self._run(lambda db: transact(db, statements))
+        self._run(lambda db: self._transact(db, statements))
+
+    def _transact(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
+        """An earlier process may have left a log of which the disk lacks a part: new rows would lie behind a hole."""
+        if not self._is_settled:
+            _settle(db, self.path)
+            self._is_settled = True
+        transact(db, statements)
 
     def read(self, sql: str, args: Sequence[object] = ()) -> list[Row]:
         """The rows of a query."""
@@ -173,7 +142,12 @@ class SqliteFile:
             raise InputError(f"{self.path}: there is none yet; it is made when `edge run` has something to keep")
         db = self._connect()
         if self._is_unsure and self._access.is_owner:
-            _settle(db, self.path)
+            try:
+                _settle(db, self.path)
+            except (sqlite3.Error, OSError):
+                db.close()
+                raise
+            self._is_settled = True
         self._db, self._is_unsure = db, False
         inode = self.path.stat().st_ino
         if self._access.is_owner and self._inode not in {0, inode}:
@@ -335,19 +309,14 @@ def transact(db: sqlite3.Connection, statements: Sequence[Statement]) -> None:
 
 
 def _settle(db: sqlite3.Connection, path: Path) -> None:
-    """Checkpoint the log of a reopened file and have its emptiness on the disk; sqlite3.Error or OSError, and the
-    connection is closed, when that fails.
+    """Checkpoint the log of an open file and have its emptiness on the disk; sqlite3.Error or OSError when that fails.
 
     Needed after a failed sync: the system may then take unwritten pages for written, so a second sync proves nothing.
     What the disk has of the log is older than the checkpoint: after a power cut it must not be applied to it.
     """
-    try:
-        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise sqlite3.OperationalError("the log cannot be written into the file")
-        with contextlib.suppress(FileNotFoundError):
-            sync_file(path.with_name(path.name + "-wal"))
-        sync_folder(path.parent)  # closing may have deleted an earlier log
-    except (sqlite3.Error, OSError):
-        db.close()
-        raise
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise sqlite3.OperationalError("the log cannot be written into the file")
+    with contextlib.suppress(FileNotFoundError):
+        sync_file(path.with_name(path.name + "-wal"))
+    sync_folder(path.parent)  # closing may have deleted an earlier log

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUND = {"types", "media_time", "status", "clock", "errors", "logs", "metrics", "signal_change", "demand"}
-GROUND |= {"files", "heap", "threads", "sqlite", "sqlite_errors"}
+GROUND |= {"files", "heap", "threads", "sqlite", "sqlite_errors", "sqlite_schema"}
 CONFIG = {"config", "engine.manifest", "profile"}
 STAGES = {"capture", "buffer", "engine", "detect", "evidence", "publish", "prompts"}
 HEAVY = (

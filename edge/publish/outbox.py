@@ -29,7 +29,8 @@ from edge.publish.outbox_schema import (
     statements,
     to_waiting,
 )
-from edge.sqlite import SqliteAccess, SqliteFile
+from edge.sqlite import SqliteFile
+from edge.sqlite_schema import SqliteAccess
 from edge.types import Message, nanoseconds, seconds
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.publish.backlog import Fact, OutboxChange, QueuedMessage
-from edge.sqlite import SqliteSchema, Statement
+from edge.sqlite import Statement
+from edge.sqlite_schema import SqliteSchema
 from edge.types import Message
 
 _SQL = """

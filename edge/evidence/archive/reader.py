@@ -20,7 +20,8 @@ from edge.clock import Clock
 from edge.evidence.archive.records import EventQuery, EventRecord, EvidenceFile, FileKind, SearchHit
 from edge.evidence.archive.schema import EVENT, EVENTS_SCHEMA, files_of, from_row
 from edge.evidence.archive.vectors import VectorIndex
-from edge.sqlite import Row, SqliteAccess, SqliteFile
+from edge.sqlite import Row, SqliteFile
+from edge.sqlite_schema import SqliteAccess
 from edge.types import F32
 
 log = logging.getLogger(__name__)

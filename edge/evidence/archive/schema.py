@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.evidence.archive.records import EventMark, EventRecord, EvidenceFile, FileKind
-from edge.sqlite import SqliteSchema, connect
+from edge.sqlite import connect
+from edge.sqlite_schema import SqliteSchema
 from edge.types import Box, Contribution, Event, EventKind
 
 # `n` numbers are never used again, so that data kept elsewhere of a removed event is not taken for another's.

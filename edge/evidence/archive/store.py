@@ -46,7 +46,8 @@ from edge.evidence.archive.schema import (
 )
 from edge.evidence.archive.vectors import pack_vector
 from edge.evidence.archive.write_behind import WriteBehindBuffer
-from edge.sqlite import Row, SqliteAccess, SqliteFile, Statement
+from edge.sqlite import Row, SqliteFile, Statement
+from edge.sqlite_schema import SqliteAccess
 from edge.types import F32, Event
 
 log = logging.getLogger(__name__)
