@@ -10,7 +10,6 @@ from unittest import mock
 
 from edge import sqlite
 from edge.evidence.archive.age import AgeClock
-from edge.publish.event_phases import EventPhases
 from edge.publish.facade import EventPublisher
 from edge.publish.outbox import Outbox
 
@@ -46,7 +45,6 @@ _BY_NAME: Final[Mapping[str, tuple[Any, str, Any]]] = {
     "the newest alert leaves first": (Outbox, "pending", _pending_newest_first),
     "alerts count as delivered when they leave": (Outbox, "pending", _pending_once),
     "a start ends no events": (EventPublisher, "resume", _end_nothing),
-    "numbers go on without a gap": (EventPhases, "RESTART_GAP", -1),
     "steps of the clock go unnoticed": (AgeClock, "note", _note_no_step),
 }
 MUTATIONS: Final = tuple(_BY_NAME)

@@ -104,6 +104,8 @@ def play_seeds(
                 reports.append(Simulation(seed, days, model).run())
             except Exception:  # noqa: BLE001 - a seed that fails is what is looked for
                 failures.append((seed, traceback.format_exc()))
+                if without is not None:
+                    break  # it was missed
     return reports, failures
 
 
