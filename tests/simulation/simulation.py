@@ -49,7 +49,6 @@ class SimulationReport:
     seed: int
     days: float = 0.0
     alerts: int = 0
-    repeated: int = 0
     may_be_lost: int = 0
     windows: int = 0
     starts: int = 0
@@ -106,10 +105,8 @@ class Simulation:
 
     def _pass(self, passed_ns: int) -> None:
         self._box.clock.true_ns += passed_ns
-        for kind in [kind for kind, until_ns in self._until_ns.items() if until_ns <= self._box.clock.true_ns]:
-            del self._until_ns[kind]
-            if kind == "broker_away":
-                self._box.broker.is_up = True
+        now_ns = self._box.clock.true_ns
+        self._until_ns = {kind: until_ns for kind, until_ns in self._until_ns.items() if until_ns > now_ns}
         self._apply_lasting()
         if self._stepped_ns is not None and not self._box.disk_is_bad:
             if self._box.clock.true_ns - self._stepped_ns > NOTED_NS:
@@ -259,7 +256,7 @@ class Simulation:
         self._box.disk.die()
 
     def _on_clock_at_1970(self, _fault: PlannedFault) -> None:
-        """It has no battery: after the next boot it is 1970 for a minute or longer."""
+        """It has no battery: it is 1970, for the rest of the run or until the clock is set."""
         self._box.clock.wall_offset_ns = 20 * 3600 * NS_PER_S
         self._note_step()
 
@@ -352,8 +349,7 @@ class Simulation:
 
     def _check(self) -> None:
         box, oracle = self._box, self._box.oracle
-        events = box.node.context.engine
-        events.finish()
+        box.node.context.engine.finish()
         for _ in range(40):
             box.clock.true_ns += NS_PER_S
             box.flush_and_publish()
