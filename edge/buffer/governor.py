@@ -36,6 +36,7 @@ SETTLED_ROUNDS: Final = 4
 """Rounds in a row in which nothing changed before more than `RECOVERY_UTILISATION` is tried."""
 TRIED_UTILISATION: Final = 1.0
 """Share of the capacity that is tried then: costs are estimates, and what fails is not tried again for long."""
+SHARES: Final = (TRIED_UTILISATION, RECOVERY_UTILISATION)
 MOST_GROWTH: Final = 2.0
 """What is asked of the box grows by at most this factor in a round, because the costs are estimates."""
 MOST_SPED_UP: Final = 0.5
@@ -52,7 +53,8 @@ FIRST_PATIENCE: Final = 20
 """Rounds until what was in vain is tried again; twice as many after each further failure, at most `MOST_PATIENCE`."""
 MOST_PATIENCE: Final = 900
 LIGHTER: Final = 0.8
-"""It is tried again at once when all cameras together cost less than this share of what they did when it failed."""
+"""It is tried again at once when all cameras together cost less than this share of what they did when it failed; and a
+smaller share of the box than failed, where less than this share of it is in use."""
 
 QUIET_WINDOW: Final = 0.1
 """A window of a quiet camera, in windows of a moving one: its pictures and mostly its sound are not encoded."""
@@ -248,12 +250,13 @@ class Governor:
         the hops need. Whether there were any."""
         if all(one == Attention() for _, one in self._on()):
             return False
-        in_full = self._in_full()
-        if not self._trial.may_begin(in_full):
+        in_full, used = self._in_full(), self._worst_unit().utilisation(self._cost(self._attention))
+        shares = (RECOVERY_UTILISATION,) if self._settled < SETTLED_ROUNDS else SHARES
+        share = next((one for one in shares if self._trial.may_begin(in_full, used, one)), None)
+        if share is None:
             return False
         before, unit = dict(self._on()), self._worst_unit()
-        share = RECOVERY_UTILISATION if self._settled < SETTLED_ROUNDS else TRIED_UTILISATION
-        most = min(share, MOST_GROWTH * unit.utilisation(self._cost(self._attention)))
+        most = min(share, MOST_GROWTH * used)
         order = sorted(before, key=lambda n: (before[n].level, n in open_cameras, n not in self._quiet), reverse=True)
         left = max(4, round(MOST_SPED_UP * len(order)))
         for name in order:
@@ -266,7 +269,7 @@ class Governor:
                     self._try(name, replace(one, key_stride=next_stride(one.key_stride, -1)), unit, most)
         has_changed = any(self._attention[name] != one for name, one in before.items())
         if has_changed:
-            self._trial.begin(in_full)
+            self._trial.begin(in_full, share)
         return has_changed
 
     def _try(self, name: str, attention: Attention, unit: _UnitLoad, most: float) -> bool:
@@ -278,11 +281,13 @@ class Governor:
 
 
 class _Trial:
-    """Whether speeding up lasted. What was in vain is tried again later and later, so that nothing swings for ever."""
+    """Whether speeding up lasted. What was in vain is tried again later and later, so that nothing swings for ever; a
+    smaller share of the box than failed may be used meanwhile."""
 
     def __init__(self) -> None:
         self._age: int | None = None
         self._load = self._failed_load = 0.0
+        self._share = self._failed_share = 0.0
         self._patience = self._wait = 0
 
     def pass_round(self) -> None:
@@ -291,15 +296,19 @@ class _Trial:
         if self._age is not None:
             self._age += 1
             if self._age > TRIAL_ROUNDS:
-                self._age, self._patience = None, 0
+                self._age = None
+                if self._share >= self._failed_share:
+                    self._patience, self._failed_share = 0, 0.0
 
-    def may_begin(self, load: float) -> bool:
-        """Whether cameras may be sped up when all of them in full would make this ``load``."""
-        return self._wait == 0 or load < LIGHTER * self._failed_load
+    def may_begin(self, load: float, used: float, share: float) -> bool:
+        """Whether cameras may be sped up to a ``share`` of the box, of which ``used`` is in use, when all of them in
+        full would make this ``load``."""
+        is_lighter = load < LIGHTER * self._failed_load or (used < LIGHTER and share < self._failed_share)
+        return self._wait == 0 or is_lighter
 
-    def begin(self, load: float) -> None:
-        """Cameras are sped up."""
-        self._age, self._load = 0, load
+    def begin(self, load: float, share: float) -> None:
+        """Cameras are sped up to ``share``."""
+        self._age, self._load, self._share = 0, load, share
 
     def void(self) -> None:
         """Something else was asked of the box meanwhile: no trial, running or failed, says anything."""
@@ -310,4 +319,5 @@ class _Trial:
         if self._age is None:
             return
         self._patience = min(MOST_PATIENCE, max(FIRST_PATIENCE, 2 * self._patience))
-        self._wait, self._failed_load, self._age = self._patience, self._load, None
+        self._wait, self._failed_load, self._failed_share = self._patience, self._load, self._share
+        self._age = None

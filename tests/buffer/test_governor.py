@@ -7,7 +7,7 @@ from collections.abc import Collection
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.buffer.attention import STRIDES, Attention, EngineLoad
@@ -355,10 +355,11 @@ def test_it_settles_and_never_skips_what_a_longer_hop_would_keep(
     noise=st.floats(0.0, 0.1),
     seed=st.integers(0, 1000),
 )
+@example(cameras=41, loads=[2.3858, 1.483, 1.2547], noise=0.0666, seed=18)  # waited long after a heavier load
 def test_under_steps_of_load_and_noise_the_box_does_as_much_as_it_can(
     cameras: int, loads: list[float], noise: float, seed: int
 ) -> None:
-    """``loads``: what is asked for in full, over what the engine can do. The worst of 2,000 random steps did 0.77."""
+    """``loads``: what is asked for in full, over what the engine can do."""
     box = Box(cameras, 1.0, noise=noise)
     box.random = random.Random(seed)
     for load in loads:
@@ -368,7 +369,7 @@ def test_under_steps_of_load_and_noise_the_box_does_as_much_as_it_can(
         before = box.rounds_with_changes
         box.run(120)
         done = sum(box.scored) * box.row_s / (120 * PERIOD_S)
-        assert done >= 0.75 * min(load, 1.0), f"at {load:.2f} times the capacity"
+        assert done >= 0.8 * min(load, 1.0), f"at {load:.2f} times the capacity"
         assert box.rounds_with_changes - before <= 16, "no swinging"
     box.row_s = 0.5 / (cameras / HOP_S)
     box.run(RECOVERY_ROUNDS)

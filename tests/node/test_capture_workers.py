@@ -86,8 +86,7 @@ def test_a_worker_that_crashes_is_started_again_and_clips_go_on(tmp_path: Path, 
         wait_for(lambda: next(folder.glob("*/*/*/clip.mp4"), None), "a clip of what the worker read", 120)
     finally:
         assert daemon.stop() == 0
-    for name in ("east", "west"):
-        assert f"{name}: delivers again" in daemon.text()  # once or, on a busy machine, more often
+    assert daemon.text().count("delivers again") == 2
     assert PASSWORD not in daemon.text()
     assert not any(event["label"] == "internal" for event in events_in(tmp_path / "data" / "events.jsonl"))
 
