@@ -141,7 +141,7 @@ class DaemonReading:
 
 
 class MeasuredDaemon:
-    """`edge run` under the stopwatch, on a configuration of its own."""
+    """`edge run` under the stopwatch, on a configuration of its own, which is written to ``config``."""
 
     def __init__(self, stage: BenchSetup, sources: Sequence[SourceSpec], settings: Mapping[str, Any]) -> None:
         self.port = free_port()
@@ -158,7 +158,8 @@ class MeasuredDaemon:
             "metrics": {"listen": f"127.0.0.1:{self.port}"},
             **settings,
         }
-        (self._folder / "config.yaml").write_text(json.dumps(config, indent=1))  # JSON is YAML
+        self.config = self._folder / "config.yaml"
+        self.config.write_text(json.dumps(config, indent=1))  # JSON is YAML
         self.program = MeasuredProgram(module_command("edge.bench.stopwatch", "config.yaml"), self._folder)
 
     def plain_program(self) -> MeasuredProgram:

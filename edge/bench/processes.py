@@ -44,6 +44,7 @@ class ProcessUsage:
     rss_mb: float
     pss_mb: float
     files: int
+    threads: int
 
     def cores_since(self, before: ProcessUsage) -> float:
         """CPU-seconds a second since ``before``."""
@@ -142,10 +143,10 @@ def program_environment() -> dict[str, str]:
 
 
 def process_usage(pid: int) -> ProcessUsage:
-    """CPU, memory and open files of a process and its descendants, now; RuntimeUnavailable when it has ended."""
+    """CPU, memory, files and threads of a process and its descendants, now; RuntimeUnavailable when it has ended."""
     import psutil
 
-    cpu_s, rss, pss, files = 0.0, 0, 0, 0
+    cpu_s, rss, pss, files, threads = 0.0, 0, 0, 0, 0
     try:
         root = psutil.Process(pid)
         processes = [root, *root.children(recursive=True)]
@@ -156,9 +157,10 @@ def process_usage(pid: int) -> ProcessUsage:
                 rss += memory.rss
                 pss += memory.pss
                 files += process.num_fds()
+                threads += process.num_threads()
     except psutil.Error as error:
         raise RuntimeUnavailable(f"process {pid} cannot be measured: {error}") from error
-    return ProcessUsage(now_s(), cpu_s, rss / 1e6, pss / 1e6, files)
+    return ProcessUsage(now_s(), cpu_s, rss / 1e6, pss / 1e6, files, threads)
 
 
 def free_mb() -> float:

@@ -18,6 +18,7 @@ from pathlib import Path
 from hour import hour
 from live_rows import LiveRows, added_goals, beside_another, due, late_goal, mixed, moving_files, moving_network, quiet
 from overload import overload
+from soak import soak
 from testbed import KINDS, SAMPLE, RtspServerMissingError, clip, rtsp_servers
 
 from edge.bench.bench_run import BenchPlan, BenchRun, noisy_rules, run_command
@@ -83,8 +84,17 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--essential", action="store_true", help="fewer numbers of cameras, about half the time")
     parser.add_argument("--quick", action="store_true", help="everything once and short: a look, not to be quoted")
-    parser.add_argument("--only", nargs="+", choices=(*SECTIONS, "box", "hour"), help="default: all but box and hour")
-    parser.add_argument("--hour", nargs="?", type=float, const=60.0, metavar="MINUTES", help="growth over an hour")
+    parser.add_argument(
+        "--only", nargs="+", choices=(*SECTIONS, "box", "hour", "soak"), help="default: all but the last three"
+    )
+    parser.add_argument(
+        "--hour",
+        nargs="?",
+        type=float,
+        const=60.0,
+        metavar="MINUTES",
+        help="growth over an hour, or as long as `soak` takes",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="also add the tables to this file")
     return parser.parse_args()
 
@@ -109,6 +119,7 @@ def part(section: str, setup: BenchSetup, extent: Extent, hour_s: float) -> str:
         "replay": lambda: replay(setup, extent.rounds),
         "overload": lambda: overloads(setup, extent),
         "hour": lambda: hour(setup, hour_s, 12, say),
+        "soak": lambda: soak(setup, hour_s, 6, say),
     }
     return others[section]()
 

@@ -1,4 +1,4 @@
-"""Hours of mixed cameras: the slope of memory with its standard error, open files, windows that were lost."""
+"""Hours of mixed cameras: the slope of memory with its standard error, open files, threads, windows that were lost."""
 
 from __future__ import annotations
 
@@ -57,11 +57,20 @@ def means(x: Sequence[float], y: Sequence[float], width: float) -> tuple[list[fl
 
 
 @dataclass(frozen=True, slots=True)
-class HourWatch:
-    """``marks`` are (seconds since READY, memory in MB, open files); ``first`` and ``last`` metrics, ``scraped_s``
-    apart."""
+class HourMark:
+    """What the program holds ``at_s`` seconds after READY."""
 
-    marks: Sequence[tuple[float, float, int]]
+    at_s: float
+    rss_mb: float
+    files: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class HourWatch:
+    """``first`` and ``last`` are metrics, ``scraped_s`` apart."""
+
+    marks: Sequence[HourMark]
     first: MetricsScrape
     last: MetricsScrape
     scraped_s: float
@@ -77,9 +86,15 @@ def hour(setup: BenchSetup, seconds: float, quiet: int, say: Callable[[str], Non
     return hour_table(seen, shown, len(sources), setup.hop_s)
 
 
-def watch(daemon: MeasuredDaemon, seconds: float, say: Callable[[str], None]) -> HourWatch:
-    """Run it and look every `SAMPLE_EVERY_S`."""
-    marks: list[tuple[float, float, int]] = []
+def no_use() -> None:
+    """Nobody uses the daemon that is watched."""
+
+
+def watch(
+    daemon: MeasuredDaemon, seconds: float, say: Callable[[str], None], use: Callable[[], None] = no_use
+) -> HourWatch:
+    """Run it and look every `SAMPLE_EVERY_S`; ``use`` is called after each look."""
+    marks: list[HourMark] = []
     with daemon.plain_program() as program:
         program.wait_ready()
         began_s = now_s()
@@ -88,31 +103,40 @@ def watch(daemon: MeasuredDaemon, seconds: float, say: Callable[[str], None]) ->
         while now_s() - began_s < seconds:
             pause(SAMPLE_EVERY_S)
             usage = program.usage()
-            marks.append((usage.at_s - began_s, usage.rss_mb, usage.files))
+            marks.append(HourMark(usage.at_s - began_s, usage.rss_mb, usage.files, usage.threads))
             if len(marks) % 20 == 0:
-                say(f"{marks[-1][0] / 60:.0f} min: {usage.rss_mb:.0f} MB")
+                say(f"{marks[-1].at_s / 60:.0f} min: {usage.rss_mb:.0f} MB")
+            use()
         return HourWatch(marks, first, MetricsScrape.of(daemon.port), now_s() - first_s)
 
 
 def hour_table(seen: HourWatch, shown: str, cameras: int, hop_s: float) -> str:
     """The figures."""
-    marks, whole_s = seen.marks, seen.marks[-1][0]
-    warm = [mark for mark in marks if mark[0] >= min(WARM_S, whole_s / 3)]
-    trend = linear_trend(*means([m[0] for m in warm], [m[1] for m in warm], min(MEAN_S, whole_s / 12)))
-    slope, error = 3600 * trend.slope, 3600 * trend.error
+    marks, whole_s = seen.marks, seen.marks[-1].at_s
+    warm = [mark for mark in marks if mark.at_s >= min(WARM_S, whole_s / 3)]
+    held = " / ".join(f"{mark.rss_mb:.0f} MB" for mark in (marks[0], warm[0], marks[-1]))
     scored, lost, left_out = (seen.last.total(name) - seen.first.total(name) for name in (WINDOWS, DROPS, LEFT_OUT))
     share = 100 * scored * hop_s / (cameras * seen.scraped_s)
-    held = " / ".join(f"{mark[1]:.0f} MB" for mark in (marks[0], warm[0], marks[-1]))
     rows = [
         ["watched", f"{whole_s / 60:.0f} min: {shown}", ""],
         ["memory after the start, after warming up, at the end", held, ""],
-        ["slope of memory after warming up", f"{slope:+.1f} MB an hour, standard error {error:.1f}",
-         f"0: {_met(trend.is_zero)}"],
+        _growth("memory", "MB", warm, [mark.rss_mb for mark in warm]),
+        _growth("open files", "files", warm, [mark.files for mark in warm]),
+        _growth("threads", "threads", warm, [mark.threads for mark in warm]),
         ["due windows scored", f"{share:.2f} %", f">= 99 %: {_met(share >= 99)}"],
         ["lost at all places, left out by longer hops", f"{lost:.0f}, {left_out:.0f}", ""],
-        ["open files after warming up, at the end", f"{warm[0][2]} / {marks[-1][2]}", ""],
+        ["open files after warming up, at the end", f"{warm[0].files} / {marks[-1].files}", ""],
+        ["threads after warming up, at the end", f"{warm[0].threads} / {marks[-1].threads}", ""],
     ]  # fmt: skip
     return markdown_table(["figure", "", "goal"], rows)
+
+
+def _growth(what: str, unit: str, warm: Sequence[HourMark], held: Sequence[float]) -> list[str]:
+    """A row of the table: the line through means of `MEAN_S`, or of a twelfth of a short watch."""
+    trend = linear_trend(*means([mark.at_s for mark in warm], held, min(MEAN_S, warm[-1].at_s / 12)))
+    slope, error = 3600 * trend.slope, 3600 * trend.error
+    told = f"{slope:+.1f} {unit} an hour, standard error {error:.1f}"
+    return [f"slope of {what} after warming up", told, f"0: {_met(trend.is_zero)}"]
 
 
 def _met(holds: bool) -> str:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hour import HourWatch, Trend, hour_table, linear_trend, means
+from hour import HourMark, HourWatch, Trend, hour_table, linear_trend, means
 from overload import STEP_S, Recovery, back_to_normal_s
 
 from edge.bench.daemon import MetricsScrape
@@ -43,12 +43,14 @@ def test_means_are_of_stretches() -> None:
 
 
 def test_an_hours_table_names_what_grew_and_what_was_scored() -> None:
-    marks = [(15.0 * k, 300.0 + 0.1 * k, 30) for k in range(1, 240)]
+    marks = [HourMark(15.0 * k, 300.0 + 0.1 * k, 30, 12 + k // 120) for k in range(1, 240)]
     page = '# TYPE edge_windows counter\nedge_windows_total{camera="a"} %d\n'
     before, after = (MetricsScrape(page % n) for n in (40, 2040))
     told = hour_table(HourWatch(marks, before, after, 1000.0), "one camera", 1, 0.5)
     assert "| +24.0 MB an hour, standard error 0.0 | 0: **missed** |" in told
+    assert "| +0.0 files an hour, standard error 0.0 | 0: met |" in told
     assert "| 100.00 % | >= 99 %: met |" in told
+    assert "| 12 / 13 |" in told
 
 
 def steps(*normal: bool) -> list[Recovery]:
